@@ -1,0 +1,7 @@
+//! Under construction.
+#![forbid(unsafe_code)]
+pub mod heap;
+pub mod measure;
+pub mod sync {
+    //! Under construction.
+}

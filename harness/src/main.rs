@@ -1,2 +1,7 @@
-//! Under construction.
-fn main() {}
+//! The `harness` command. Everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::Harness::standard().main()
+}

@@ -1,0 +1,74 @@
+//! The arena: the floor of the comparison.
+//!
+//! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration allocates. Its own
+//! limit is 70 % of the memory the system says is available, read when the heap is made, so that a workload that
+//! would need more ends as `skipped` and not at the hands of the system's out-of-memory killer.
+
+use std::fs;
+
+use super::forward::forward;
+use super::{Adapter, Capabilities, Description, Settings};
+use crate::measure::event::EventLog;
+
+/// The adapter of [`arena::Heap`](::arena::Heap).
+#[derive(Clone, Copy, Debug)]
+pub struct Arena;
+
+/// The limit where the system does not say how much memory is available.
+const UNKNOWN_AVAILABLE: u64 = 4 << 30;
+
+impl Adapter for Arena {
+    type Heap = arena::Heap;
+
+    const DESCRIPTION: Description = Description {
+        name: "arena",
+        summary: "bump allocation that never frees: the floor; exempt from the heap size, up to 70 % of free memory",
+        options: &[],
+    };
+
+    fn capabilities(_settings: &Settings) -> Capabilities {
+        Capabilities {
+            reclaims: false,
+            reclaims_cycles: false,
+            limited: false,
+        }
+    }
+
+    fn build(_settings: &Settings) -> Result<arena::Heap, String> {
+        let limit = available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        arena::Heap::builder()
+            .limit(limit)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+
+    /// Everything is forgotten; the pages stay, faulted in.
+    fn recycle(heap: &arena::Heap) {
+        heap.reset();
+    }
+}
+
+/// Memory that can be used without swapping, as the kernel estimates it and the control group allows it; `None` where the
+/// system has no such file.
+fn available_bytes() -> Option<u64> {
+    let information = fs::read_to_string("/proc/meminfo").ok()?;
+    let available = information
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))
+        .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())?
+        * 1024;
+    let read = |name: &str| {
+        let text = fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let allowed = read("max").map(|max| max.saturating_sub(read("current").unwrap_or(0)));
+    Some(allowed.map_or(available, |allowed| allowed.min(available)))
+}
+
+/// Nothing ever happens on an arena.
+fn events(_heap: &arena::Heap) -> EventLog {
+    EventLog::default()
+}
+
+forward!(arena, events);

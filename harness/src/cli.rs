@@ -1,0 +1,281 @@
+//! The command line: read and checked once, into a [`Plan`].
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::adapter;
+use crate::invocation::{Invocation, format_bytes};
+use crate::plan::{self, Format, Plan, Selection};
+use crate::workload::{self, Input, Size};
+
+const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
+mark-sweep heap (gc-marksweep) and on an arena that never frees, and shows what each costs in time, pauses and memory.
+
+Without a command it runs the standard comparison: every workload on every heap at equal heap size, three processes for each pair, \
+within about 90 seconds.";
+
+const EXAMPLES: &str = "Examples:
+  harness                                     the standard comparison
+  harness list                                workloads and heaps, with parameters, options and defaults
+  harness run rings                           one workload on every heap
+  harness run binary-trees:depth=18 --heap-size 64M
+  harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
+  harness run rings --heap gc-rc --heap gc-rc:cycle=none
+  harness run --size full --invocations 10 --iterations 5 --timeout 10m
+  harness run churn --format csv --output churn.jsonl > churn.csv
+
+Exit status:
+  0  every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
+  1  some pair has no figures (heap full, timeout, crash), or its heaps did not do the same work; the others were measured
+  2  the command line is wrong, or the result file cannot be written; nothing was run";
+
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    reporting: Reporting,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show workloads and heaps, with their parameters, options and defaults
+    List,
+    /// Run chosen workloads on chosen heaps
+    Run(Run),
+    /// Carry out one invocation in this process: how the other commands start their children
+    #[command(hide = true)]
+    Child {
+        /// The invocation, as JSON
+        invocation: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Workloads, each NAME[:parameter=value,...] [default: all]
+    #[arg(value_name = "WORKLOAD")]
+    workloads: Vec<String>,
+    /// A heap, NAME[:option=value,...]; may be repeated [default: all]
+    #[arg(long = "heap", value_name = "HEAP")]
+    heaps: Vec<String>,
+    /// Mutator threads over which the work is split; several numbers are compared
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Vec<u32>,
+    /// Limit for each heap in bytes, headers and metadata included: 64M, 1.5G
+    /// [default: about twice what the workload needs]
+    #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
+    heap_size: Option<u64>,
+    /// How much work
+    #[arg(long, value_enum, default_value_t)]
+    size: Size,
+    /// Where pseudo-random sequences start
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Timed iterations in each process, after one that warms up
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    iterations: u32,
+    /// Processes for each pair of workload and heap
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    invocations: u32,
+}
+
+#[derive(Debug, Args)]
+struct Reporting {
+    /// What to print on standard output
+    #[arg(long, value_enum, default_value_t, global = true)]
+    format: Format,
+    /// Where to append the results, one JSON row a line [default: a new file in results/]
+    #[arg(long, value_name = "FILE", global = true)]
+    output: Option<PathBuf>,
+    /// How long one process may take before it is killed and reported
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout, global = true)]
+    timeout: Duration,
+    /// Print no progress and no notes on standard error
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Print this and stop.
+    Print(String),
+    /// Compare.
+    Compare(Box<Plan>),
+    /// Be a child.
+    Child(Box<Invocation>),
+}
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// clap's own message, or help; it knows where to print it and with which status to end.
+    Clap(clap::Error),
+    /// One line for standard error.
+    Usage(String),
+}
+
+/// Reads the arguments, the program's name first.
+pub(crate) fn parse(
+    workloads: &[workload::Description],
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Action, Refusal> {
+    let catalogue = catalogue(workloads);
+    let command = Cli::command().mut_subcommand("run", |run| {
+        run.after_help("Workloads, heaps and their settings: harness list, or harness run --help")
+            .after_long_help(catalogue.clone())
+    });
+    let matches = command.try_get_matches_from(arguments).map_err(Refusal::Clap)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
+    let run = match cli.command {
+        Some(Command::List) => return Ok(Action::Print(catalogue)),
+        Some(Command::Child { invocation }) => {
+            return serde_json::from_str(&invocation)
+                .map(|invocation| Action::Child(Box::new(invocation)))
+                .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
+        }
+        Some(Command::Run(run)) => run,
+        None => Run::standard(),
+    };
+
+    let cells = plan::cells(
+        workloads,
+        &Selection {
+            workloads: run.workloads,
+            heaps: run.heaps,
+            threads: run.threads.iter().map(|&threads| threads as usize).collect(),
+            heap_bytes: run.heap_size,
+            size: run.size,
+            seed: run.seed,
+        },
+    )
+    .map_err(Refusal::Usage)?;
+    Ok(Action::Compare(Box::new(Plan {
+        cells,
+        size: run.size,
+        invocations: run.invocations,
+        iterations: run.iterations,
+        timeout: cli.reporting.timeout,
+        format: cli.reporting.format,
+        output: cli.reporting.output,
+        quiet: cli.reporting.quiet,
+    })))
+}
+
+impl Run {
+    /// `harness run` without arguments is the standard comparison.
+    fn standard() -> Self {
+        let command = Self::augment_args(clap::Command::new("run"));
+        let matches = command.get_matches_from(["run"]);
+        Self::from_arg_matches(&matches).expect("every argument has a default")
+    }
+}
+
+/// Reads a time such as `60s`.
+fn timeout(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("'{text}' is not a time: write it with its unit, such as 60s, 500ms or 2m"))
+}
+
+/// Everything there is to choose from.
+fn catalogue(workloads: &[workload::Description]) -> String {
+    let mut text = String::from("Workloads (NAME:parameter=value,...), with their parameters for tiny, small and full:\n");
+    for workload in workloads {
+        let heap = |size| format_bytes(workload.heap_bytes(&Input::new(workload, size)));
+        let _ = writeln!(text, "\n  {:<16}{}", workload.name, workload.summary);
+        for parameter in workload.parameters {
+            let values = [Size::Tiny, Size::Small, Size::Full].map(|size| parameter.value(size).to_string());
+            let _ = writeln!(text, "    {:<14}{}: {}", parameter.name, parameter.doc, values.join(" | "));
+        }
+        let sizes = [Size::Tiny, Size::Small, Size::Full].map(heap);
+        let _ = writeln!(text, "    {:<14}{} (one thread)", "heap size", sizes.join(" | "));
+    }
+    text.push_str("\nHeaps (--heap NAME:option=value,...), with their options and defaults:\n");
+    for heap in adapter::HEAPS {
+        let _ = writeln!(text, "\n  {:<16}{}", heap.name, heap.summary);
+        for option in heap.options {
+            let _ = writeln!(text, "    {:<14}{}", option.name, option.doc);
+            let _ = writeln!(text, "    {:<14}{} [default: {}]", "", option.kind, option.default);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Action, Refusal> {
+        let arguments = std::iter::once("harness").chain(arguments.iter().copied());
+        super::parse(&workload::standard(), arguments.map(Into::into))
+    }
+
+    fn plan(arguments: &[&str]) -> Plan {
+        match parse(arguments) {
+            Ok(Action::Compare(plan)) => *plan,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_the_standard_comparison() {
+        let plan = plan(&[]);
+        assert_eq!((plan.invocations, plan.iterations, plan.size), (3, 1, Size::Small));
+        assert_eq!(plan.cells.len(), workload::standard().len() * adapter::HEAPS.len());
+        assert_eq!(plan.timeout, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn reporting_options_go_before_or_after_the_command() {
+        let before = plan(&["--quiet", "--timeout", "2s", "run", "binary-trees"]);
+        let after = plan(&["run", "binary-trees", "--quiet", "--timeout", "2s"]);
+        assert!(before.quiet && after.quiet);
+        assert_eq!((before.timeout, after.timeout), (Duration::from_secs(2), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn threads_and_sizes() {
+        let plan = plan(&["run", "binary-trees", "--threads", "1,2", "--heap", "arena", "--heap-size", "1G"]);
+        let threads: Vec<_> = plan.cells.iter().map(|cell| cell.input.threads).collect();
+        assert_eq!(threads, [1, 2]);
+        assert_eq!(plan.cells[0].settings.limit_bytes(), 1 << 30);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for arguments in [
+            ["run", "--threads", "0"],
+            ["run", "--threads", "x"],
+            ["run", "--heap-size", "lots"],
+            ["run", "--timeout", "0s"],
+            ["run", "--timeout", "5"],
+            ["run", "--invocations", "0"],
+            ["run", "--size", "huge"],
+        ] {
+            assert!(matches!(parse(&arguments), Err(Refusal::Clap(_))), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_has_everything() {
+        let Ok(Action::Print(text)) = parse(&["list"]) else { panic!() };
+        for name in workload::standard().iter().map(|workload| workload.name) {
+            assert!(text.contains(name), "{name}");
+        }
+        for name in adapter::HEAPS.iter().map(|heap| heap.name) {
+            assert!(text.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Pauses.
+//!
+//! Definitions: a pause is *from the request to stop to the last mutator resumed*; on a counting heap, *any decrement cascade,
+//! deferred drain, cycle collection, or wait for the lock; without these, counting looks pause-free by omission*. Time-to-safepoint is
+//! *request -> last mutator stopped*. **Whatever stops a mutator is a pause.**
+//!
+//! So on a stop-the-world heap there is one pause a stop, common to all threads, and it begins when somebody *asks*, not
+//! when the last thread has obeyed. On a counting heap each wait, drain and cycle collection is a pause of the thread it happened to; one
+//! that lies within another of the same thread (a drain in a collection) is not counted again.
+//!
+//! The *share of time in pauses* is stopped thread time / (threads x wall time): how much of the mutators' time the heap took
+//! away in pieces. Two threads that take turns at a lock score a half. For stops it counts each thread from its own arrival, so
+//! that the time in which it still ran before it saw the request is not held against the heap.
+//!
+//! Percentiles are given with n; one with fewer than 10 samples above it is not given. Values are kept to three digits, in
+//! nanoseconds. Events shorter than what a heap reports (single drops, refills) are not seen: their cost is in the throughput.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, EventKind, EventLog};
+
+/// A percentile needs this many samples above it to be given.
+const SAMPLES_ABOVE: f64 = 10.0;
+
+/// The pauses of one iteration, as a row of results holds them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// How many.
+    pub pause_count: u64,
+    /// The median in nanoseconds, if there are enough to have one.
+    pub pause_p50_ns: Option<u64>,
+    /// The 90th percentile in nanoseconds, likewise.
+    pub pause_p90_ns: Option<u64>,
+    /// The 99th percentile in nanoseconds, likewise.
+    pub pause_p99_ns: Option<u64>,
+    /// The 99.9th percentile in nanoseconds, likewise.
+    pub pause_p999_ns: Option<u64>,
+    /// The longest in nanoseconds, if there was one.
+    pub pause_max_ns: Option<u64>,
+    /// The longest time-to-safepoint in nanoseconds, if anything was stopped.
+    pub time_to_safepoint_max_ns: Option<u64>,
+    /// Thread time in pauses, in nanoseconds, summed over the threads.
+    pub stopped_ns: u64,
+    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, and `collection` is the
+    /// collector's own span of a stop, in which `stopped` is counted for each thread.
+    pub event_ns: BTreeMap<String, u64>,
+    /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
+    pub events_lost: u64,
+    /// The distribution: `[value in nanoseconds, how many]`, ascending.
+    pub pause_histogram_ns: Vec<(u64, u64)>,
+}
+
+impl Pauses {
+    /// What the events of one iteration amount to.
+    pub fn of(log: &EventLog) -> Self {
+        let mut stops: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut stopped: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+        let mut event_ns: BTreeMap<String, u64> = BTreeMap::new();
+        let mut time_to_safepoint_max_ns = None;
+
+        for &Event {
+            mutator,
+            from,
+            until,
+            kind,
+        } in &log.events
+        {
+            // The stop that the event belongs to, and whether it stopped the thread.
+            let (name, stop, stops_thread) = match kind {
+                EventKind::Collection { stop, stopped, .. } => {
+                    time_to_safepoint_max_ns = time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
+                    ("collection", Some(stop), false)
+                }
+                EventKind::Stopped { stop } => ("stopped", Some(stop), true),
+                EventKind::CycleCollection { .. } => ("cycle-collection", None, true),
+                EventKind::Drain { .. } => ("drain", None, true),
+                EventKind::LockWait => ("lock-wait", None, true),
+                EventKind::Stall => ("stall", None, false),
+            };
+            *event_ns.entry(name.to_owned()).or_default() += until.saturating_sub(from);
+            if let Some(stop) = stop {
+                let (request, resumed) = stops.entry(stop).or_insert((from, until));
+                *request = from.min(*request);
+                *resumed = until.max(*resumed);
+            }
+            if stops_thread {
+                let shared = stop.is_some();
+                stopped.entry(mutator).or_default().push(Span { from, until, shared });
+            }
+        }
+
+        let mut lengths: Vec<u64> = stops.values().map(|(request, resumed)| resumed - request).collect();
+        let mut stopped_ns = 0;
+        for spans in stopped.values_mut() {
+            for span in outermost(spans) {
+                let length = span.until.saturating_sub(span.from);
+                stopped_ns += length;
+                if !span.shared {
+                    lengths.push(length);
+                }
+            }
+        }
+
+        let mut histogram = histogram();
+        lengths.iter().for_each(|&length| histogram.saturating_record(length));
+        Self {
+            stopped_ns,
+            event_ns,
+            events_lost: log.lost,
+            time_to_safepoint_max_ns,
+            pause_max_ns: lengths.iter().copied().max(),
+            ..Self::of_histogram(&histogram)
+        }
+    }
+
+    /// What a distribution amounts to.
+    fn of_histogram(histogram: &Histogram<u64>) -> Self {
+        Self {
+            pause_count: histogram.len(),
+            pause_p50_ns: percentile(histogram, 0.5),
+            pause_p90_ns: percentile(histogram, 0.9),
+            pause_p99_ns: percentile(histogram, 0.99),
+            pause_p999_ns: percentile(histogram, 0.999),
+            pause_histogram_ns: histogram
+                .iter_recorded()
+                .map(|step| (step.value_iterated_to(), step.count_at_value()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Several iterations' pauses taken together. Times are summed, distributions merged.
+    pub fn merge<'p>(parts: impl Iterator<Item = &'p Self>) -> Self {
+        let mut histogram = histogram();
+        let mut sums = Self::default();
+        for part in parts {
+            for &(value, count) in &part.pause_histogram_ns {
+                histogram.saturating_record_n(value, count);
+            }
+            sums.stopped_ns += part.stopped_ns;
+            sums.events_lost += part.events_lost;
+            sums.time_to_safepoint_max_ns = sums.time_to_safepoint_max_ns.max(part.time_to_safepoint_max_ns);
+            sums.pause_max_ns = sums.pause_max_ns.max(part.pause_max_ns);
+            for (kind, time) in &part.event_ns {
+                *sums.event_ns.entry(kind.clone()).or_default() += time;
+            }
+        }
+        Self {
+            stopped_ns: sums.stopped_ns,
+            events_lost: sums.events_lost,
+            time_to_safepoint_max_ns: sums.time_to_safepoint_max_ns,
+            event_ns: sums.event_ns,
+            pause_max_ns: sums.pause_max_ns,
+            ..Self::of_histogram(&histogram)
+        }
+    }
+}
+
+/// Three digits, from 1 ns, growing as needed.
+fn histogram() -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).expect("three digits are allowed");
+    histogram.auto(true);
+    histogram
+}
+
+/// The value at `quantile`, if at least [`SAMPLES_ABOVE`] samples lie above that quantile.
+fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
+    let above = histogram.len() as f64 * (1.0 - quantile);
+    // Tolerates the rounding of 1 - 0.99.
+    (above + 1e-6 >= SAMPLES_ABOVE).then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
+}
+
+/// A time during which a thread did not run its own work.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u64,
+    until: u64,
+    /// Part of a stop, whose pause is recorded once for all threads.
+    shared: bool,
+}
+
+/// Those spans of one thread that lie in no other; spans of a thread nest or are disjoint.
+fn outermost(spans: &mut [Span]) -> impl Iterator<Item = Span> {
+    spans.sort_unstable_by_key(|span| (span.from, Reverse(span.until)));
+    let mut covered = None;
+    spans.iter().copied().filter(move |span| {
+        let outer = covered.is_none_or(|covered| span.until > covered);
+        covered = covered.max(Some(span.until));
+        outer
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
+        Event {
+            mutator,
+            from,
+            until,
+            kind,
+        }
+    }
+
+    fn collection(stop: u64, from: u64, stopped: u64, until: u64) -> Event {
+        let kind = EventKind::Collection {
+            stop,
+            stopped,
+            rooted: stopped,
+            marked: until,
+            live_bytes: 0,
+        };
+        event(0, from, until, kind)
+    }
+
+    fn pauses(events: Vec<Event>) -> Pauses {
+        Pauses::of(&EventLog { events, lost: 0 })
+    }
+
+    #[test]
+    fn a_stop_is_one_pause_from_request_to_last_resumed() {
+        let pauses = pauses(vec![
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+            event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!(pauses.pause_count, 1);
+        assert_eq!(pauses.pause_max_ns, Some(130));
+        assert_eq!(pauses.time_to_safepoint_max_ns, Some(30));
+        assert_eq!(pauses.stopped_ns, 105 + 100);
+    }
+
+    #[test]
+    fn stops_are_told_apart_and_may_arrive_in_any_order() {
+        let pauses = pauses(vec![
+            event(0, 500, 520, EventKind::Stopped { stop: 2 }),
+            event(0, 100, 110, EventKind::Stopped { stop: 1 }),
+            collection(2, 495, 500, 515),
+            collection(1, 100, 101, 108),
+        ]);
+        assert_eq!(pauses.pause_count, 2);
+        assert_eq!(pauses.pause_max_ns, Some(25));
+    }
+
+    #[test]
+    fn waits_drains_and_cycle_collections_are_pauses_of_their_thread() {
+        let cycles = EventKind::CycleCollection {
+            generation: 0,
+            examined: 9,
+            unreachable: 2,
+        };
+        let pauses = pauses(vec![
+            event(0, 0, 10, EventKind::LockWait),
+            event(1, 5, 25, EventKind::LockWait),
+            event(0, 30, 70, cycles),
+            // Inside the collection: not a pause of its own.
+            event(0, 40, 50, EventKind::Drain { objects: 100 }),
+            event(1, 40, 45, EventKind::Drain { objects: 100 }),
+            event(1, 80, 90, EventKind::Stall),
+        ]);
+        assert_eq!(pauses.pause_count, 4);
+        assert_eq!(pauses.pause_max_ns, Some(40));
+        assert_eq!(pauses.stopped_ns, 10 + 20 + 40 + 5);
+        assert_eq!(pauses.event_ns["drain"], 15);
+        assert_eq!(pauses.event_ns["stall"], 10);
+        assert_eq!(pauses.time_to_safepoint_max_ns, None);
+    }
+
+    #[test]
+    fn percentiles_need_samples_above_them() {
+        let waits = |count: u64| {
+            let wait = |n| event(0, n * 1000, n * 1000 + 1 + n % 100, EventKind::LockWait);
+            pauses((0..count).map(wait).collect())
+        };
+        assert_eq!(waits(0), Pauses::default());
+        let few = waits(19);
+        assert_eq!((few.pause_p50_ns, few.pause_max_ns), (None, Some(19)));
+        assert_eq!(waits(20).pause_p50_ns, Some(10));
+        assert_eq!(waits(999).pause_p99_ns, None);
+        assert_eq!(waits(1000).pause_p99_ns, Some(99));
+        assert_eq!(waits(1000).pause_p999_ns, None);
+    }
+
+    #[test]
+    fn merging_is_like_having_seen_everything() {
+        let wait = |n: u64| event(0, n * 100_000, n * 100_000 + 37 * n, EventKind::LockWait);
+        let whole = pauses((0..500).map(wait).collect());
+        let parts = [
+            pauses((0..200).map(wait).collect()),
+            pauses((200..500).map(wait).collect()),
+            Pauses::default(),
+        ];
+        assert_eq!(Pauses::merge(parts.iter()), whole);
+    }
+}

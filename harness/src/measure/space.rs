@@ -1,0 +1,52 @@
+//! Space.
+//!
+//! Definition: *peak and time-averaged live, occupied, committed, resident, metadata included.* Measured here: the *peak
+//! heap*, which is what the heap counts against its limit (objects, headers, rounding, fragmentation, side metadata), and the *peak
+//! resident size* of the whole process as the kernel counts it. Both are peaks since the process began, so a row's
+//! value covers its own iteration and those before it. Time averages need samples during the run and are not taken.
+
+use std::fs;
+
+/// The largest resident size of this process so far, in bytes; `None` where the system does not say.
+///
+/// On Linux it is `VmHWM` of `/proc/self/status`: `getrusage` would also count the parent's size at the moment this process was
+/// started. On other systems it is `getrusage`.
+pub fn peak_resident_bytes() -> Option<u64> {
+    if cfg!(target_os = "linux") {
+        parse_status(&fs::read_to_string("/proc/self/status").ok()?)
+    } else {
+        resident_by_usage()
+    }
+}
+
+fn parse_status(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// `ru_maxrss`, which macOS gives in bytes and the others in kibibytes.
+fn resident_by_usage() -> Option<u64> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    u64::try_from(usage.max_rss()).ok().map(|peak| peak * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_status_file() {
+        assert_eq!(parse_status("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 1 kB\n"), Some(1234 * 1024));
+        assert_eq!(parse_status("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_has_a_size() {
+        let by_usage = resident_by_usage().unwrap();
+        assert!(peak_resident_bytes().unwrap() > 100_000);
+        assert!(by_usage > 100_000);
+    }
+}

@@ -1,0 +1,298 @@
+//! What is to be run, checked once: after this, names exist, values are in range and every heap can be made.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::adapter::{self, Adapter, Settings};
+use crate::invocation::Invocation;
+use crate::workload::{self, Input, Size};
+
+/// A comparison to carry out.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What to measure, grouped: cells of one group follow each other.
+    pub cells: Vec<Cell>,
+    /// Size the parameters were taken from.
+    pub size: Size,
+    /// Processes for each cell.
+    pub invocations: u32,
+    /// Timed iterations in each process, after one that warms up.
+    pub iterations: u32,
+    /// How long one process may take.
+    pub timeout: Duration,
+    /// What to print.
+    pub format: Format,
+    /// Where rows are appended; by default a new file in `results/`.
+    pub output: Option<PathBuf>,
+    /// Whether to keep progress and notes to oneself.
+    pub quiet: bool,
+}
+
+/// What is printed on standard output. The result file holds JSON rows in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One table at the end.
+    #[default]
+    Table,
+    /// The rows, as they come.
+    Json,
+    /// The rows, flattened, as they come.
+    Csv,
+}
+
+/// One workload with its parameters on one heap with its options, at one number of threads.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Cells of the same group did the same work and are compared with each other.
+    pub group: usize,
+    /// The workload.
+    pub workload: workload::Description,
+    /// Its parameters, threads and seed.
+    pub input: Input,
+    /// The workload as it would be written: with the parameters that the user gave.
+    pub workload_label: String,
+    /// The heap.
+    pub heap: &'static adapter::Description,
+    /// Its options and limit.
+    pub settings: Settings,
+    /// The heap as it would be written: with the options that differ from their defaults.
+    pub heap_label: String,
+    /// Whether the limit applies to it.
+    pub limited: bool,
+}
+
+impl Cell {
+    /// The description of this cell's `invocation`th process, from 1.
+    pub fn invocation(&self, plan: &Plan, invocation: u32) -> Invocation {
+        Invocation {
+            workload: self.workload.name.to_owned(),
+            size: plan.size,
+            parameters: self.input.parameters().clone(),
+            heap: self.heap.name.to_owned(),
+            options: self.settings.values().clone(),
+            heap_bytes: self.settings.limit_bytes(),
+            threads: self.input.threads,
+            seed: self.input.seed,
+            iterations: plan.iterations,
+            invocation,
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.workload_label, self.heap_label)?;
+        if self.input.threads > 1 {
+            write!(f, ", {} threads", self.input.threads)?;
+        }
+        Ok(())
+    }
+}
+
+/// What to combine into cells, as written.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// `NAME[:parameter=value,...]`; none means every workload.
+    pub workloads: Vec<String>,
+    /// `NAME[:option=value,...]`; none means every heap.
+    pub heaps: Vec<String>,
+    /// Numbers of threads.
+    pub threads: Vec<usize>,
+    /// Limit in bytes; by default each workload's own.
+    pub heap_bytes: Option<u64>,
+    /// Size of the workloads.
+    pub size: Size,
+    /// Where pseudo-random sequences start.
+    pub seed: u64,
+}
+
+/// Every selected workload on every selected heap at every number of threads, checked.
+///
+/// # Errors
+///
+/// A sentence that names what is wrong and the way out.
+pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<Vec<Cell>, String> {
+    let every = |names: Vec<&str>, chosen: &[String]| {
+        if chosen.is_empty() {
+            names.into_iter().map(str::to_owned).collect()
+        } else {
+            chosen.to_vec()
+        }
+    };
+    let workloads = every(known.iter().map(|workload| workload.name).collect(), &selection.workloads);
+    let heaps = every(adapter::HEAPS.iter().map(|heap| heap.name).collect(), &selection.heaps);
+
+    let mut cells = Vec::new();
+    let mut group = 0;
+    for workload_text in &workloads {
+        let (name, parameters) = split(workload_text)?;
+        let workload = find_workload(known, name)?;
+        let mut input = Input::new(workload, selection.size);
+        input.seed = selection.seed;
+        for (name, value) in &parameters {
+            input.set(workload, name, value)?;
+        }
+        for &threads in &selection.threads {
+            input.threads = threads;
+            for heap_text in &heaps {
+                let (name, options) = split(heap_text)?;
+                let heap = adapter::find(name)?;
+                let limit = selection.heap_bytes.unwrap_or_else(|| workload.heap_bytes(&input));
+                let mut settings = Settings::of(heap, limit);
+                for (name, value) in &options {
+                    settings.set(heap, name, value)?;
+                }
+                let limited = adapter::visit(heap.name, Check(&settings))
+                    .expect("the heap was just found")
+                    .map_err(|reason| format!("{name}: {reason}"))?;
+                cells.push(Cell {
+                    group,
+                    workload: *workload,
+                    input: input.clone(),
+                    workload_label: workload_text.clone(),
+                    heap,
+                    heap_label: label(heap, &settings),
+                    settings,
+                    limited,
+                });
+            }
+            group += 1;
+        }
+    }
+    Ok(cells)
+}
+
+/// The workload called `name`.
+fn find_workload<'k>(known: &'k [workload::Description], name: &str) -> Result<&'k workload::Description, String> {
+    known
+        .iter()
+        .find(|workload| workload.name == name)
+        .ok_or_else(|| crate::suggest::unknown("workload", name, known.iter().map(|workload| workload.name)))
+}
+
+/// Splits `NAME:key=value,...`.
+fn split(text: &str) -> Result<(&str, Vec<(&str, &str)>), String> {
+    let (name, rest) = text.split_once(':').unwrap_or((text, ""));
+    let pairs = rest
+        .split(',')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            pair.split_once('=')
+                .ok_or_else(|| format!("'{text}': expected name=value after the colon, found '{pair}'"))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((name, pairs))
+}
+
+/// The heap's name and the options that are not at their defaults.
+fn label(heap: &adapter::Description, settings: &Settings) -> String {
+    let changed: Vec<String> = heap
+        .options
+        .iter()
+        .filter(|option| settings.text(option.name) != option.default)
+        .map(|option| format!("{}={}", option.name, settings.text(option.name)))
+        .collect();
+    if changed.is_empty() {
+        heap.name.to_owned()
+    } else {
+        format!("{}:{}", heap.name, changed.join(","))
+    }
+}
+
+/// Makes a heap and drops it, to learn now what would otherwise fail in every child; says whether the limit applies to it.
+struct Check<'s>(&'s Settings);
+
+impl adapter::Visitor for Check<'_> {
+    type Output = Result<bool, String>;
+
+    fn visit<A: Adapter>(self) -> Self::Output {
+        A::build(self.0)?;
+        Ok(A::capabilities(self.0).limited)
+    }
+}
+
+/// Reads a number of bytes: `64M`, `1.5GiB`, `4096`. Units are powers of 1024.
+///
+/// # Errors
+///
+/// A sentence with an example.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is not a size: write bytes, or a number with K, M, G or T (powers of 1024), such as 64M");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(wrong()),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: f64 = digits.replace('_', "").parse().map_err(|_| wrong())?;
+    let bytes = number * (1u64 << shift) as f64;
+    // A heap beyond 2^53 bytes is a slip of the hand, and so far every integer is exact.
+    if (1.0..9_007_199_254_740_992.0).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err(wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(workloads: &[&str], heaps: &[&str]) -> Selection {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        Selection {
+            workloads: owned(workloads),
+            heaps: owned(heaps),
+            threads: vec![1, 2],
+            heap_bytes: None,
+            size: Size::Tiny,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_bytes("4096"), Ok(4096));
+        assert_eq!(parse_bytes("64M"), Ok(64 << 20));
+        assert_eq!(parse_bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(parse_bytes("16kb"), Ok(16 << 10));
+        for wrong in ["", "M", "-1", "1X", "inf", "nan", "0", "1e9G", "ä"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cells_are_the_product_grouped_by_work() {
+        let known = workload::standard();
+        let cells = cells(&known, &selection(&["binary-trees:depth=9"], &["arena", "arena"])).unwrap();
+        let groups: Vec<_> = cells.iter().map(|cell| (cell.group, cell.input.threads)).collect();
+        assert_eq!(groups, [(0, 1), (0, 1), (1, 2), (1, 2)]);
+        assert!(cells.iter().all(|cell| cell.input.get("depth") == 9));
+        assert_eq!(cells[2].to_string(), "binary-trees:depth=9 on arena, 2 threads");
+    }
+
+    #[test]
+    fn nothing_chosen_is_everything() {
+        let known = workload::standard();
+        let cells = cells(&known, &selection(&[], &[])).unwrap();
+        assert_eq!(cells.len(), known.len() * adapter::HEAPS.len() * 2);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let known = workload::standard();
+        let message = |workload, heap| cells(&known, &selection(&[workload], &[heap])).unwrap_err();
+        assert!(message("binary-tree", "arena").contains("did you mean 'binary-trees'"));
+        assert!(message("binary-trees:dept=3", "arena").contains("did you mean 'depth'"));
+        assert!(message("binary-trees:depth", "arena").contains("name=value"));
+        assert!(message("binary-trees", "arnea").contains("did you mean 'arena'"));
+        assert!(message("binary-trees", "arena:x=y").contains("unknown option of arena 'x'"));
+    }
+}

@@ -1,0 +1,249 @@
+//! The table: one line for each pair of workload and heap, the heaps of one comparison under each other.
+
+use comfy_table::{Attribute, CellAlignment, ContentArrangement, Table, presets};
+
+use crate::invocation::{Metrics, Row, format_bytes};
+use crate::measure::pause::Pauses;
+use crate::measure::ratio::{self, Ratio};
+use crate::plan::{Cell, Plan};
+use crate::run::Results;
+
+/// Nothing to show.
+const NONE: &str = "-";
+
+/// The heap others are compared with, if it is there; otherwise it is the first of the group.
+const BASELINE: &str = "gc-rc";
+
+/// The whole report: a line about the run, the table, and how to read it.
+pub fn render(plan: &Plan, results: &Results) -> String {
+    let several_threads = plan
+        .cells
+        .iter()
+        .any(|cell| cell.input.threads != plan.cells[0].input.threads);
+    let baseline = baseline(plan, 0).map_or(NONE, |cell| &plan.cells[cell].heap_label);
+
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let mut header = vec!["workload".to_owned()];
+    header.extend(several_threads.then(|| "threads".to_owned()));
+    header.extend(["limit", "heap", "time (min-max)", "throughput"].map(str::to_owned));
+    header.push(format!("time / {baseline} [95 %]"));
+    header.extend(["pauses", "p50", "p99", "max", "in pauses", "peak heap", "resident"].map(str::to_owned));
+    let columns = header.len();
+    table.set_header(header.into_iter().map(|title| comfy_table::Cell::new(title).add_attribute(Attribute::Bold)));
+
+    let mut notes = Vec::new();
+    let mut group = None;
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let first = group != Some(cell.group);
+        if first && group.is_some() {
+            table.add_row([""]);
+        }
+        group = Some(cell.group);
+        let mut line = Vec::with_capacity(columns);
+        let once = |text: String| if first { text } else { String::new() };
+        line.push(once(cell.workload_label.clone()));
+        line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
+        let limit = if cell.limited { format_bytes(cell.settings.limit_bytes()) } else { NONE.to_owned() };
+        line.push(limit);
+        line.push(cell.heap_label.clone());
+        line.extend(figures(plan, results, index));
+        if let Some(row) = results.failure(index) {
+            notes.push(format!("{cell}: {}", explanation(row)));
+        }
+        table.add_row(line);
+    }
+    let first_figure = if several_threads { 4 } else { 3 };
+    for index in first_figure..columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+
+    let mut text = format!("{}\n{}\n\n{}\n", about(plan), results.environment.summary(), table.trim_fmt());
+    for note in notes {
+        text.push_str(&format!("\n{note}"));
+    }
+    text.push_str(
+        "\nTime: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
+         it excludes 1. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses\n\
+         above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor.\n",
+    );
+    text
+}
+
+/// What was done, in one line.
+fn about(plan: &Plan) -> String {
+    let Some(first) = plan.cells.first() else { return "Nothing was run.".to_owned() };
+    let mut threads: Vec<usize> = plan.cells.iter().map(|cell| cell.input.threads).collect();
+    threads.dedup();
+    let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
+    let plural = |count: u32, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+    format!(
+        "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
+        plan.size,
+        if threads.len() > 4 { "as shown".to_owned() } else { threads.join(", ") },
+        first.input.seed,
+        plural(plan.invocations, "process", "processes"),
+        plural(plan.iterations, "timed iteration", "timed iterations"),
+    )
+}
+
+/// The cell that the group's times are compared with.
+fn baseline(plan: &Plan, group: usize) -> Option<usize> {
+    let mut cells = (0..plan.cells.len()).filter(|&index| plan.cells[index].group == group);
+    let first = cells.clone().next();
+    cells.find(|&index| plan.cells[index].heap_label == BASELINE).or(first)
+}
+
+fn explanation(row: &Row) -> String {
+    let message = row.message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+    format!("{}{message}", row.status)
+}
+
+/// The columns from the time on; where there are no figures, the reason.
+fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
+    let cell = &plan.cells[index];
+    let measured: Vec<&Metrics> = results.measured(index).filter_map(|row| row.metrics.as_ref()).collect();
+    if results.is_void(plan, cell.group) {
+        return vec!["void".to_owned()];
+    }
+    let times = times(results, index);
+    let Some(time) = ratio::time(&times) else {
+        let status = results.failure(index).map_or(NONE.to_owned(), |row| row.status.to_string());
+        return vec![status];
+    };
+
+    let means: Vec<f64> = times.iter().filter_map(|one| ratio::time(std::slice::from_ref(one))).collect();
+    let fastest = means.iter().copied().fold(f64::INFINITY, f64::min);
+    let slowest = means.iter().copied().fold(0.0, f64::max);
+    let operations = measured.first().map_or(0, |metrics| metrics.operations);
+    let pauses = Pauses::merge(measured.iter().map(|metrics| &metrics.pauses));
+    let thread_time: f64 = measured
+        .iter()
+        .map(|metrics| metrics.wall_ns as f64 * cell.input.threads as f64)
+        .sum();
+    let optional = |nanoseconds: Option<u64>| nanoseconds.map_or(NONE.to_owned(), |value| format_time(value as f64));
+    let lost = if pauses.events_lost > 0 { "+" } else { "" };
+    let resident = measured.iter().filter_map(|metrics| metrics.peak_resident_bytes).max();
+    vec![
+        format!("{} ({})", format_time(time), format_range(fastest, slowest)),
+        format_rate(operations as f64 / (time / 1e9), cell.workload.operation),
+        comparison(plan, results, index),
+        format!("{}{lost}", pauses.pause_count),
+        optional(pauses.pause_p50_ns),
+        optional(pauses.pause_p99_ns),
+        optional(pauses.pause_max_ns),
+        format_share(pauses.stopped_ns as f64 / thread_time),
+        measured
+            .iter()
+            .map(|metrics| metrics.peak_heap_bytes)
+            .max()
+            .map_or(NONE.to_owned(), format_bytes),
+        resident.map_or("not measurable here".to_owned(), format_bytes),
+    ]
+}
+
+fn times(results: &Results, index: usize) -> Vec<Vec<f64>> {
+    let mut times: Vec<(u32, Vec<f64>)> = Vec::new();
+    for row in results.measured(index) {
+        let Some(metrics) = &row.metrics else { continue };
+        let wall = metrics.wall_ns as f64;
+        match times.last_mut() {
+            Some((invocation, iterations)) if *invocation == row.invocation.invocation => iterations.push(wall),
+            _ => times.push((row.invocation.invocation, vec![wall])),
+        }
+    }
+    times.into_iter().map(|(_, iterations)| iterations).collect()
+}
+
+/// The ratio to the group's baseline.
+fn comparison(plan: &Plan, results: &Results, index: usize) -> String {
+    let cell: &Cell = &plan.cells[index];
+    let base = baseline(plan, cell.group);
+    if base == Some(index) {
+        return "1".to_owned();
+    }
+    let ratio = base.and_then(|base| ratio::ratio(&times(results, index), &times(results, base)));
+    match ratio {
+        None => NONE.to_owned(),
+        Some(Ratio { value, interval: None }) => format!("{value:.2}"),
+        Some(Ratio {
+            value,
+            interval: Some((low, high)),
+        }) => format!("{value:.2} [{low:.2}-{high:.2}]"),
+    }
+}
+
+/// A time with three digits, in a fitting unit.
+fn format_time(nanoseconds: f64) -> String {
+    let (value, unit) = scale_time(nanoseconds, nanoseconds);
+    format!("{value} {unit}")
+}
+
+/// Two times in the unit of the larger.
+fn format_range(from: f64, until: f64) -> String {
+    format!("{}-{}", scale_time(from, until).0, scale_time(until, until).0)
+}
+
+/// A time in the unit that fits `reference`.
+fn scale_time(nanoseconds: f64, reference: f64) -> (String, &'static str) {
+    // 999.5 of one unit would be shown as 1000.
+    let (divisor, unit) = [(1.0, "ns"), (1e3, "us"), (1e6, "ms")]
+        .into_iter()
+        .find(|(divisor, _)| reference / divisor < 999.5)
+        .unwrap_or((1e9, "s"));
+    (three_digits(nanoseconds / divisor), unit)
+}
+
+/// Operations a second, such as `147 M nodes/s`.
+fn format_rate(per_second: f64, operation: &str) -> String {
+    let (divisor, prefix) = [(1.0, ""), (1e3, "k "), (1e6, "M ")]
+        .into_iter()
+        .find(|(divisor, _)| per_second / divisor < 999.5)
+        .unwrap_or((1e9, "G "));
+    format!("{} {prefix}{operation}s/s", three_digits(per_second / divisor))
+}
+
+fn format_share(share: f64) -> String {
+    if share == 0.0 {
+        return "0".to_owned();
+    }
+    if share < 0.0005 {
+        return "<0.1 %".to_owned();
+    }
+    format!("{:.1} %", share * 100.0)
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = match value {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_fitting_unit() {
+        let shown: Vec<String> = [7.0, 999.4, 999.6, 41_230.0, 1_234_567.0, 999_700_000.0, 12e9]
+            .map(format_time)
+            .to_vec();
+        assert_eq!(shown, ["7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"]);
+        assert_eq!(format_range(980e6, 1.2e9), "0.98-1.20");
+    }
+
+    #[test]
+    fn rates_and_shares() {
+        assert_eq!(format_rate(147e6, "node"), "147 M nodes/s");
+        assert_eq!(format_rate(12.0, "ring"), "12.0 rings/s");
+        assert_eq!(format_share(0.0), "0");
+        assert_eq!(format_share(0.0001), "<0.1 %");
+        assert_eq!(format_share(0.1234), "12.3 %");
+    }
+}

@@ -1,0 +1,358 @@
+//! Carries a [`Plan`] out: one child process after another, each bounded in time, each result kept as soon as it is there.
+//!
+//! * *Fresh processes*: no heap inherits another's memory, caches of the allocator, or faults.
+//! * *Interleaved*: rounds are outermost, so that a slow minute hits every heap; within a group of heaps that do the same work the order is reversed
+//!   every other round (ABBA), so that a drift favours none.
+//! * *Nothing measured is lost*: rows are appended to the result file and flushed when their process ends. A child that crashes, hangs or is
+//!   killed becomes a row that says so, and the rest goes on.
+//! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects and payload bytes. The first
+//!   that was measured is the reference; one that differs is written as void, and so is the group in the table.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::environment::Environment;
+use crate::invocation::{Invocation, Row, Status};
+use crate::plan::{Cell, Format, Plan};
+use crate::report;
+
+/// What came of a plan: for each cell, its rows in the order in which they were made.
+#[derive(Debug)]
+pub struct Results {
+    /// Rows by cell.
+    pub rows: Vec<Vec<Row>>,
+    /// Where they were made.
+    pub environment: Environment,
+}
+
+impl Results {
+    /// The rows of a cell that count: measured, and not for warming up.
+    pub fn measured(&self, cell: usize) -> impl Iterator<Item = &Row> {
+        self.rows[cell]
+            .iter()
+            .filter(|row| row.status == Status::Ok && row.iteration > 0)
+    }
+
+    /// Why a cell has no figures, or not as many as it should, or none that count.
+    pub fn failure(&self, cell: usize) -> Option<&Row> {
+        self.rows[cell].iter().find(|row| row.status != Status::Ok)
+    }
+
+    /// Whether a group's heaps did different work.
+    pub fn is_void(&self, plan: &Plan, group: usize) -> bool {
+        plan.cells
+            .iter()
+            .zip(&self.rows)
+            .filter(|(cell, _)| cell.group == group)
+            .any(|(_, rows)| rows.iter().any(|row| row.status == Status::Void))
+    }
+}
+
+/// Runs everything, writes rows as they come, and prints what the plan's format asks for. Says whether every cell has figures that
+/// count.
+///
+/// # Errors
+///
+/// A sentence, if nothing was run because the result file cannot be written.
+pub fn run(plan: &Plan) -> Result<bool, String> {
+    let (path, file) = open_output(plan.output.as_deref())?;
+    let environment = Environment::read();
+    let progress = progress_bar(plan);
+    let note = |text: &str| {
+        if !plan.quiet {
+            progress.suspend(|| eprintln!("{text}"));
+        }
+    };
+    if !environment.optimised {
+        note("note: built without optimisation; figures mean nothing. Use cargo run --release");
+    }
+
+    let mut sink = Sink {
+        file,
+        path,
+        error: None,
+        csv: report::csv::Writer::default(),
+        format: plan.format,
+    };
+    let mut results = Results {
+        rows: vec![Vec::new(); plan.cells.len()],
+        environment,
+    };
+    let mut references: HashMap<usize, Row> = HashMap::new();
+
+    for (invocation, index) in schedule(plan) {
+        let cell = &plan.cells[index];
+        if results.rows[index].iter().any(|row| is_final(row.status)) {
+            progress.inc(1);
+            continue;
+        }
+        progress.set_message(format!("{cell}, invocation {invocation} of {}", plan.invocations));
+        for mut row in invoke(&cell.invocation(plan, invocation), plan.timeout, &note) {
+            check(&mut row, cell, &mut references);
+            row.environment = Some(results.environment.clone());
+            sink.write(&row);
+            if row.status != Status::Ok {
+                note(&format!("{cell}: {}{}", row.status, advice(&row)));
+            }
+            results.rows[index].push(row);
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+
+    if plan.format == Format::Table {
+        print(&report::table::render(plan, &results));
+        print(&format!("\nResults: {}\n", sink.path.display()));
+    }
+    if let Some(error) = sink.error {
+        return Err(format!("cannot write {}: {error}; rows after that are only in what was printed", sink.path.display()));
+    }
+    Ok((0..plan.cells.len()).all(|index| {
+        let failure = results.failure(index);
+        failure.is_none_or(|row| row.status == Status::Skipped)
+    }))
+}
+
+/// Which cell is run when: invocation numbers from 1, and indices of cells.
+fn schedule(plan: &Plan) -> Vec<(u32, usize)> {
+    let mut order = Vec::new();
+    for invocation in 1..=plan.invocations {
+        let indices: Vec<usize> = (0..plan.cells.len()).collect();
+        for group in indices.chunk_by(|&a, &b| plan.cells[a].group == plan.cells[b].group) {
+            let mut group = group.to_vec();
+            if invocation % 2 == 0 {
+                group.reverse();
+            }
+            order.extend(group.into_iter().map(|index| (invocation, index)));
+        }
+    }
+    order
+}
+
+/// Whether another invocation could only end the same way, after the same time.
+fn is_final(status: Status) -> bool {
+    matches!(status, Status::HeapFull | Status::Skipped | Status::Timeout)
+}
+
+/// Compares a measured row with its group's reference, or makes it that.
+fn check(row: &mut Row, cell: &Cell, references: &mut HashMap<usize, Row>) {
+    let Some(metrics) = &row.metrics else { return };
+    let reference = references.entry(cell.group).or_insert_with(|| row.clone());
+    let expected = reference.metrics.as_ref().expect("references were measured");
+    if metrics.work() != expected.work() {
+        row.message = Some(format!(
+            "did other work than {}: checksum, operations, objects, payload bytes {:?} and not {:?}",
+            reference.invocation.heap,
+            metrics.work(),
+            expected.work()
+        ));
+        row.status = Status::Void;
+    }
+}
+
+/// What to add to a status that is not ok.
+fn advice(row: &Row) -> String {
+    let message = row.message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+    match row.status {
+        Status::HeapFull => format!("{message}; try --heap-size with more than {} bytes", row.invocation.heap_bytes),
+        Status::Timeout => format!("{message}; allow more with --timeout"),
+        _ => message,
+    }
+}
+
+/// Runs one child to its end, or to the end of its time. Always returns at least one row.
+fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Vec<Row> {
+    let deadline = Instant::now() + timeout;
+    let mut rows = Vec::new();
+    let failed = |rows: &[Row], status, message: String| {
+        Row::without_metrics(invocation, rows.len() as u32, status, message)
+    };
+    let mut child = match start(invocation) {
+        Ok(child) => Running::new(child),
+        Err(error) => {
+            rows.push(failed(&rows, Status::Crashed, format!("could not be started: {error}")));
+            return rows;
+        }
+    };
+
+    let outcome = child.collect(deadline, &mut rows);
+    let messages = child.messages();
+    for line in messages.lines() {
+        note(&format!("{} on {}: {line}", invocation.workload, invocation.heap));
+    }
+    let complete = rows.len() as u32 == invocation.iterations + 1 || rows.last().is_some_and(|row| row.status != Status::Ok);
+    match outcome {
+        Err(Overdue) => {
+            let limit = humantime::format_duration(timeout);
+            rows.push(failed(&rows, Status::Timeout, format!("killed after {limit}")));
+        }
+        Ok(status) if !status.success() || !complete => {
+            let last = messages.lines().last().map_or(String::new(), |line| format!(": {line}"));
+            rows.push(failed(&rows, Status::Crashed, format!("{}{last}", describe(status))));
+        }
+        Ok(_) => {}
+    }
+    rows
+}
+
+/// How a process ended, in words.
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (_, Some(signal)) => format!("signal {signal}"),
+        (Some(0), None) => "ended before it had written every row".to_owned(),
+        (code, None) => format!("exit status {}", code.unwrap_or(-1)),
+    }
+}
+
+fn start(invocation: &Invocation) -> io::Result<Child> {
+    Command::new(env::current_exe()?)
+        .arg("child")
+        .arg(serde_json::to_string(invocation)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// A child that is read on two threads, so that neither of its pipes can fill up and block it.
+struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    messages: Option<thread::JoinHandle<String>>,
+}
+
+/// The child's time was up, and it was killed.
+struct Overdue;
+
+impl Running {
+    fn new(mut child: Child) -> Self {
+        let stdout = child.stdout.take().expect("it was piped");
+        let mut stderr = child.stderr.take().expect("it was piped");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines();
+            // Ends at the end of the stream, or when nobody listens any more.
+            let _ = lines.map_while(Result::ok).try_for_each(|line| sender.send(line));
+        });
+        let messages = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stderr.read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Self {
+            child,
+            lines,
+            messages: Some(messages),
+        }
+    }
+
+    /// Reads rows until the child has ended.
+    fn collect(&mut self, deadline: Instant, rows: &mut Vec<Row>) -> Result<ExitStatus, Overdue> {
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                // A line that is no row is not the harness's: a workload's own output.
+                Ok(line) => rows.extend(serde_json::from_str::<Row>(&line)),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => return Err(self.kill()),
+            }
+        }
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+                _ => return Err(self.kill()),
+            }
+        }
+    }
+
+    fn kill(&mut self) -> Overdue {
+        // It may have ended in this very moment; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        Overdue
+    }
+
+    /// What it wrote to standard error, once it has ended.
+    fn messages(&mut self) -> String {
+        let messages = self.messages.take().map(thread::JoinHandle::join);
+        messages.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// The result file and standard output.
+struct Sink {
+    file: File,
+    path: PathBuf,
+    error: Option<io::Error>,
+    csv: report::csv::Writer,
+    format: Format,
+}
+
+impl Sink {
+    /// Appends a row. After an error the file is left alone; it is reported at the end.
+    fn write(&mut self, row: &Row) {
+        let line = report::json::line(row);
+        if self.error.is_none()
+            && let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush())
+        {
+            self.error = Some(error);
+        }
+        match self.format {
+            Format::Json => print(&line),
+            Format::Csv => print(&self.csv.line(row)),
+            Format::Table => {}
+        }
+    }
+}
+
+/// Opens the result file for appending, with its directory if it is the default one.
+fn open_output(chosen: Option<&Path>) -> Result<(PathBuf, File), String> {
+    let refuse = |path: &Path, error: io::Error| {
+        format!("cannot write {}: {error}; choose another file with --output FILE", path.display())
+    };
+    if let Some(path) = chosen {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        return file.map(|file| (path.to_owned(), file)).map_err(|error| refuse(path, error));
+    }
+    let directory = Path::new("results");
+    fs::create_dir_all(directory).map_err(|error| refuse(directory, error))?;
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let time = time.replace(['-', ':'], "").replace('T', "-").replace('Z', "");
+    // Two in one second differ by a number.
+    for number in 1.. {
+        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = directory.join(format!("{time}{suffix}.jsonl"));
+        match OpenOptions::new().append(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return file.map_err(|error| refuse(&path, error)).map(|file| (path, file)),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+fn progress_bar(plan: &Plan) -> ProgressBar {
+    let total = plan.cells.len() as u64 * u64::from(plan.invocations);
+    if plan.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left  {wide_msg}").expect("the template is right");
+    let bar = ProgressBar::new(total).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// Prints on standard output; a reader that has gone away is no error.
+pub(crate) fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

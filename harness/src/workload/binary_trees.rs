@@ -1,0 +1,140 @@
+//! `binary-trees`: short-lived trees beside a long-lived one.
+//!
+//! The program of the Computer Language Benchmarks Game: for a depth N, a stretch tree of depth N + 1 that dies at once, a long-lived tree of
+//! depth N, and for every even-numbered step d = 4, 6, .. N, 2^(N - d + 4) trees of depth d, each built bottom-up, walked and
+//! dropped. Every tree is walked, every node counted.
+//!
+//! **Models** programs that allocate small objects at a high rate and drop them in whole structures: compilers, functional
+//! programs, request handlers. Reads are unrooted, a tree's nodes are neighbours in memory, nothing is ever
+//! updated.
+//!
+//! **Does not model** old objects pointing to young ones, cycles, large objects, or mixed lifetimes: everything that makes a
+//! generational or counting collector earn its living. It flatters bump allocation.
+//!
+//! A node is two references and no payload. The threads split the trees of each depth; stretch tree and long-lived tree are built by one thread
+//! beforehand. The checksum does not depend on the number of threads.
+
+use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
+use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+
+/// See the [module documentation](self).
+#[derive(Clone, Copy, Debug)]
+pub struct BinaryTrees;
+
+const MIN_DEPTH: u32 = 4;
+const NODE: Shape = Shape::new(2, 0);
+
+/// A tree of at most this depth is walked in one stretch, without a poll: at most 2^11 - 1 nodes.
+const UNPOLLED_DEPTH: u32 = 10;
+
+impl Workload for BinaryTrees {
+    const NAME: &'static str = "binary-trees";
+    const SUMMARY: &'static str = "short-lived trees built, walked and dropped beside a long-lived one";
+    const OPERATION: &'static str = "node";
+    const PARAMETERS: &'static [Parameter] = &[Parameter {
+        name: "depth",
+        doc: "depth of the long-lived and the largest short-lived tree",
+        tiny: 8,
+        small: 16,
+        full: 21,
+        range: (4, 28),
+    }];
+
+    fn heap_bytes(input: &Input) -> u64 {
+        // The stretch tree has 2^(N + 2) nodes; at most 32 bytes each.
+        let stretch = 32u64 << (input.get("depth") + 2);
+        2 * stretch + (4 << 20)
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let depth = input.get("depth") as u32;
+        let stretch = on_threads(heap, 1, |m, _| {
+            m.frame(|m, [tree]| {
+                build(m, tree, depth + 1)?;
+                Ok(count(m, tree, depth + 1))
+            })
+        })?;
+        let long_lived = on_threads(heap, 1, |m, _| {
+            m.frame(|m, [tree]| {
+                build(m, tree, depth)?;
+                // The long-lived tree lives as long as this frame; the other threads work meanwhile.
+                let short_lived = m.blocking(|| {
+                    on_threads(heap, input.threads, |m, number| short_lived(m, depth, input.threads, number))
+                })?;
+                Ok((count(m, tree, depth), short_lived))
+            })
+        })?;
+
+        let mut counts = vec![stretch[0]];
+        for (nodes, by_thread) in long_lived {
+            counts.push(nodes);
+            let depths = by_thread[0].len();
+            counts.extend((0..depths).map(|index| by_thread.iter().map(|counts| counts[index]).sum::<u64>()));
+        }
+        Ok(Outcome {
+            checksum: counts.iter().fold(0, |sum, nodes| mix(sum ^ nodes)),
+            operations: counts.iter().sum(),
+        })
+    }
+}
+
+/// One thread's part of the short-lived trees: how many nodes it counted, for each depth.
+fn short_lived<M: Mutator>(m: &mut M, max_depth: u32, threads: usize, number: usize) -> Result<Vec<u64>, HeapFull> {
+    (MIN_DEPTH..=max_depth)
+        .step_by(2)
+        .map(|depth| {
+            let trees = share(1 << (max_depth - depth + MIN_DEPTH), threads, number);
+            m.frame(|m, [tree]| {
+                let mut nodes = 0;
+                for _ in trees {
+                    build(m, tree, depth)?;
+                    nodes += count(m, tree, depth);
+                    m.set(tree, None);
+                    m.safepoint();
+                }
+                Ok(nodes)
+            })
+        })
+        .collect()
+}
+
+/// Builds a full tree of `depth` (a single node has depth 0) from the leaves up.
+fn build<M: Mutator>(m: &mut M, into: M::Local<'_>, depth: u32) -> Result<(), HeapFull> {
+    if depth == 0 {
+        return m.alloc(into, NODE);
+    }
+    m.safepoint();
+    m.frame(|m, [left, right]| {
+        build(m, left, depth - 1)?;
+        build(m, right, depth - 1)?;
+        m.alloc_move(into, Flags::NONE, [left, right], [])
+    })
+}
+
+/// Counts the nodes of a tree of `depth`, polling between subtrees.
+fn count<M: Mutator>(m: &mut M, tree: M::Local<'_>, depth: u32) -> u64 {
+    m.safepoint();
+    let Some(root) = m.get(tree) else { return 0 };
+    if depth <= UNPOLLED_DEPTH {
+        return count_unpolled(m, root);
+    }
+    m.frame(|m, [left, right]| {
+        if let Some(root) = m.get(tree) {
+            m.set(left, m.load(root, 0));
+            m.set(right, m.load(root, 1));
+        }
+        1 + count(m, left, depth - 1) + count(m, right, depth - 1)
+    })
+}
+
+/// Counts the nodes of a small tree. Null is tested before the call: a walk that recurses into nulls costs 15 % more.
+fn count_unpolled<'m, M: Mutator>(m: &'m M, node: M::Ref<'m>) -> u64 {
+    let mut nodes = 1;
+    if let Some(left) = m.load(node, 0) {
+        nodes += count_unpolled(m, left);
+    }
+    if let Some(right) = m.load(node, 1) {
+        nodes += count_unpolled(m, right);
+    }
+    nodes
+}

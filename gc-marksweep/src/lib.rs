@@ -1,1 +1,3 @@
-//! Under construction.
+//! tmp
+mod primitive;
+mod safepoint;

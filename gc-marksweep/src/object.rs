@@ -223,14 +223,19 @@ impl Object {
         words: [u64; W],
     ) -> Self {
         let shape = Shape::new(R as u32, W as u32).with(flags);
-        let start = memory.cast::<Header>();
-        // SAFETY: all writes are within the object, which nobody else can see yet.
+        let object = Self(memory.cast());
+        // SAFETY: all writes are within the object, which nobody else can see yet. Fields are written one by one, from
+        // registers: gathering them into a vector first would delay the stores.
         unsafe {
-            start.write(Header::new(shape));
-            start.add(1).cast::<[*mut Header; R]>().write(fields);
-            start.add(1 + R).cast::<[u64; W]>().write(words);
+            object.0.write(Header::new(shape));
+            for (index, field) in fields.into_iter().enumerate() {
+                object.field(index).store(field, Ordering::Relaxed);
+            }
+            for (index, word) in words.into_iter().enumerate() {
+                object.word(R, index).store(word, Ordering::Relaxed);
+            }
         }
-        Self(start)
+        object
     }
 
     /// Makes an object out of unused memory, fields null and words zero.

@@ -223,10 +223,11 @@ impl<M: Member> Handshake<M> {
     /// is made, under the lock.
     ///
     /// The caller is a registered, running mutator; while it waits for somebody else's stop it counts as stopped.
-    pub(crate) fn stop(&self, me: NonNull<M>, target: u64, requested: impl FnOnce()) -> Option<World<'_, M>> {
+    pub(crate) fn stop(&self, me: NonNull<M>, target: u64, requested: impl FnOnce()) -> Stop<'_, M> {
         // SAFETY: the caller's own registration is valid while it calls.
         let party = unsafe { me.as_ref() }.party();
         let mut state = self.lock();
+        let waited_for = state.stopping.then_some(state.completed + 1);
         while state.stopping || (state.completed < target && state.attaching > 0) {
             // Stopped also while it lets others attach: one of them, or another trigger, may begin a stop first.
             party.status.store(STOPPED, Ordering::Release);
@@ -235,7 +236,10 @@ impl<M: Member> Handshake<M> {
         }
         party.status.store(RUNNING, Ordering::Relaxed);
         if state.completed >= target {
-            return None;
+            return Stop {
+                waited_for,
+                world: None,
+            };
         }
 
         state.stopping = true;
@@ -258,10 +262,13 @@ impl<M: Member> Handshake<M> {
         }
         let number = state.completed + 1;
         drop(state);
-        Some(World {
-            handshake: self,
-            number,
-        })
+        Stop {
+            waited_for,
+            world: Some(World {
+                handshake: self,
+                number,
+            }),
+        }
     }
 
     fn wait_for_resume<'a>(&self, state: MutexGuard<'a, State<M>>) -> MutexGuard<'a, State<M>> {
@@ -310,6 +317,14 @@ impl<M: Member> Handshake<M> {
         }
         state
     }
+}
+
+/// How a request to stop ended.
+pub(crate) struct Stop<'a, M: Member> {
+    /// The number of somebody else's stop that the caller waited for first, if any.
+    pub(crate) waited_for: Option<u64>,
+    /// The stopped world, unless enough stops were over by then.
+    pub(crate) world: Option<World<'a, M>>,
 }
 
 /// Proof that every mutator but the caller is stopped. They go on when it is dropped.
@@ -396,7 +411,7 @@ mod model {
     }
 
     fn collect(handshake: &Handshake<Toy>, me: NonNull<Toy>, target: u64) -> bool {
-        let world = handshake.stop(me, target, || ());
+        let world = handshake.stop(me, target, || ()).world;
         if let Some(world) = &world {
             world.for_each(Toy::touch);
         }

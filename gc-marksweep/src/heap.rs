@@ -1,0 +1,297 @@
+//! The heap: what all mutators share, how it is configured, and its counters.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::alloc::{BLOCK_CHARGE, Supply};
+use crate::block::Space;
+use crate::event::{EventLog, Recorder};
+use crate::handle::Handles;
+use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
+use crate::mutator::{Context, Mutator};
+use crate::safepoint::Handshake;
+
+/// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
+/// the heap stays usable, and the same allocation may succeed once memory has been released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapFull {
+    /// Bytes asked for, header and rounding included.
+    pub requested: u64,
+    /// The heap's limit in bytes.
+    pub limit: u64,
+}
+
+impl fmt::Display for HeapFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "heap full: {} bytes do not fit below the limit of {} bytes after an exhaustive collection",
+            self.requested, self.limit
+        )
+    }
+}
+
+impl std::error::Error for HeapFull {}
+
+/// A heap cannot be made as asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The limit is below [`Builder::MINIMUM_LIMIT`].
+    LimitTooSmall {
+        /// The limit asked for, in bytes.
+        limit: usize,
+    },
+    /// The prefetch depth is above [`Builder::MAX_PREFETCH_DEPTH`].
+    PrefetchDepth {
+        /// The depth asked for.
+        depth: usize,
+    },
+    /// The system has no address space of the size asked for.
+    AddressSpace {
+        /// The limit asked for, in bytes.
+        limit: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LimitTooSmall { limit } => write!(
+                f,
+                "a limit of {limit} bytes is too small for a mark-sweep heap: the least is {} bytes",
+                Builder::MINIMUM_LIMIT
+            ),
+            Self::PrefetchDepth { depth } => write!(
+                f,
+                "a prefetch depth of {depth} is too large: the most is {}",
+                Builder::MAX_PREFETCH_DEPTH
+            ),
+            Self::AddressSpace { limit, source } => write!(
+                f,
+                "no address space for a heap with a limit of {limit} bytes ({source}): choose a smaller limit"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::AddressSpace { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// How to make a [`Heap`]: see [`Heap::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    limit: usize,
+    stress: bool,
+    poison: bool,
+    watchdog: Option<Duration>,
+    event_capacity: usize,
+    prefetch_depth: usize,
+}
+
+impl Builder {
+    /// The smallest limit, in bytes.
+    pub const MINIMUM_LIMIT: usize = 8 * BLOCK_CHARGE;
+    /// The deepest prefetch ring, in edges.
+    pub const MAX_PREFETCH_DEPTH: usize = MAX_PREFETCH_DEPTH;
+
+    /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation, side metadata. Default: 64 MiB.
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Whether every allocation collects first: slow, and the surest way to find a missing root. Default: no.
+    pub fn stress(mut self, stress: bool) -> Self {
+        self.stress = stress;
+        self
+    }
+
+    /// Whether collections fill free memory with a pattern that no live object bears, so that a use after free is seen. Default: no.
+    pub fn poison(mut self, poison: bool) -> Self {
+        self.poison = poison;
+        self
+    }
+
+    /// After how long the threads that keep a stop waiting are named on standard error. Default: never.
+    pub fn watchdog(mut self, after: Option<Duration>) -> Self {
+        self.watchdog = after;
+        self
+    }
+
+    /// How many events are kept until somebody takes them. Default: 65,536 (3 MiB, untouched until used).
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.event_capacity = events;
+        self
+    }
+
+    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 32.
+    pub fn prefetch_depth(mut self, edges: usize) -> Self {
+        self.prefetch_depth = edges;
+        self
+    }
+
+    /// Makes the heap. Address space is reserved at once, memory is used when objects first need it.
+    ///
+    /// # Errors
+    ///
+    /// If the limit or the prefetch depth is out of range, or the system has no address space left.
+    pub fn build(self) -> Result<Heap, BuildError> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+        let limit = self.limit;
+        if limit < Self::MINIMUM_LIMIT {
+            return Err(BuildError::LimitTooSmall { limit });
+        }
+        if self.prefetch_depth > Self::MAX_PREFETCH_DEPTH {
+            return Err(BuildError::PrefetchDepth {
+                depth: self.prefetch_depth,
+            });
+        }
+        let space = Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
+        Ok(Heap(Arc::new(Shared {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            stress: self.stress,
+            poison: self.poison,
+            supply: Supply::new(&space, limit),
+            space,
+            handshake: Handshake::new(self.watchdog),
+            marker: Mutex::new(Marker::new(self.prefetch_depth)),
+            handles: Handles::default(),
+            events: Recorder::new(self.event_capacity),
+            counters: Counters::default(),
+        })))
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            limit: 64 << 20,
+            stress: false,
+            poison: false,
+            watchdog: None,
+            event_capacity: 1 << 16,
+            prefetch_depth: 32,
+        }
+    }
+}
+
+/// What all mutators of a heap share.
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    pub(crate) stress: bool,
+    pub(crate) poison: bool,
+    pub(crate) space: Space,
+    pub(crate) supply: Supply,
+    pub(crate) handshake: Handshake<Context>,
+    pub(crate) marker: Mutex<Marker>,
+    pub(crate) handles: Handles,
+    pub(crate) events: Recorder,
+    pub(crate) counters: Counters,
+}
+
+/// Counters that readers need not wait for. Mutators add to them on slow paths.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) mutators: AtomicU32,
+    pub(crate) objects: AtomicU64,
+    pub(crate) payload_words: AtomicU64,
+    pub(crate) collections: AtomicU64,
+    pub(crate) live_bytes: AtomicU64,
+    pub(crate) mark_stack_bytes: AtomicU64,
+}
+
+/// Counters of a heap, in one reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// The limit on [`Self::occupied_bytes`].
+    pub limit_bytes: u64,
+    /// Objects allocated since the heap was made. A running mutator's part lags by what it allocated from its current hole, at most 2,048 objects; a
+    /// detached mutator's part is exact.
+    pub allocated_objects: u64,
+    /// Payload bytes allocated since the heap was made: 8 for each field and word. Lags as the objects do.
+    pub allocated_payload_bytes: u64,
+    /// Bytes counted against the limit: blocks that are not wholly free, pages of large objects, side metadata.
+    pub occupied_bytes: u64,
+    /// The largest [`Self::occupied_bytes`] so far.
+    pub peak_occupied_bytes: u64,
+    /// Bytes backed by the system: blocks and page runs that have been touched and not given back, side metadata, the mark stack.
+    pub committed_bytes: u64,
+    /// Bytes of side metadata, and of the mark stack.
+    pub metadata_bytes: u64,
+    /// Bytes the last collection found live, headers and rounding included; `None` before the first.
+    pub live_bytes: Option<u64>,
+    /// Collections so far.
+    pub collections: u64,
+}
+
+/// A stop-the-world, non-moving mark-sweep heap: a handle, cheap to clone. The memory goes with the last handle and
+/// the last attached mutator.
+#[derive(Clone)]
+pub struct Heap(pub(crate) Arc<Shared>);
+
+impl Heap {
+    /// Starts the configuration of a heap.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Attaches the calling thread for the length of `f`. Waits out a collection that is in progress.
+    ///
+    /// # Panics
+    ///
+    /// If the thread is already attached to a mark-sweep heap, unless it is inside [`Mutator::blocking`].
+    pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
+        Mutator::attach(self, f)
+    }
+
+    /// The heap's counters. Never waits for a mutator.
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.0.counters;
+        let usage = self.0.supply.usage();
+        let mark_stack = counters.mark_stack_bytes.load(Ordering::Relaxed);
+        let collections = counters.collections.load(Ordering::Relaxed);
+        Statistics {
+            limit_bytes: self.0.supply.limit() as u64,
+            allocated_objects: counters.objects.load(Ordering::Relaxed),
+            allocated_payload_bytes: 8 * counters.payload_words.load(Ordering::Relaxed),
+            occupied_bytes: usage.charged.load(Ordering::Relaxed) as u64,
+            peak_occupied_bytes: usage.peak.load(Ordering::Relaxed) as u64,
+            committed_bytes: usage.committed.load(Ordering::Relaxed) as u64 + mark_stack,
+            metadata_bytes: usage.metadata.load(Ordering::Relaxed) as u64 + mark_stack,
+            live_bytes: (collections > 0).then(|| counters.live_bytes.load(Ordering::Relaxed)),
+            collections,
+        }
+    }
+
+    /// The moment at which the time-stamps of [`Self::take_events`] are zero.
+    pub fn origin(&self) -> Instant {
+        self.0.events.origin()
+    }
+
+    /// Removes and returns what happened since the last call. Never waits for a mutator.
+    pub fn take_events(&self) -> EventLog {
+        self.0.events.take()
+    }
+}
+
+impl fmt::Debug for Heap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap")
+            .field("id", &self.0.id)
+            .field("statistics", &self.statistics())
+            .finish_non_exhaustive()
+    }
+}

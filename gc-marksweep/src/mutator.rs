@@ -1,0 +1,540 @@
+//! A thread's way into the heap: attachment, frames, the allocation fast path, accessors.
+//!
+//! Operations on `&mut Mutator` may collect or wait for a collection; operations on `&Mutator` do neither. A [`Ref`] borrows the
+//! mutator shared, so it is gone before anything could free its object; that is the whole proof that reading through it is
+//! sound: what it names was reachable at the last safepoint or has been allocated since, and nothing is
+//! freed before the next.
+//!
+//! # Aliasing
+//!
+//! A collector on another thread empties this mutator's buffer and walks its frames while a `&mut Mutator` exists (in a
+//! blocking region, say). So [`Mutator`] is `!Unpin`, which keeps the compiler from assuming that such a
+//! reference is the only way to the memory behind it; all that the collector touches sits in [`Context`] behind cells; and the
+//! handshake orders the accesses.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use crate::alloc::Buffer;
+use crate::block::LARGE;
+use crate::collect::Collection;
+use crate::event::EventKind;
+use crate::frame::{Brand, Frames, Local, with_frame};
+use crate::handle::{Global, Weak};
+use crate::heap::{Heap, HeapFull, Shared};
+use crate::object::{Flags, Header, Object, Shape};
+use crate::safepoint::{Member, Party};
+
+/// The part of a mutator that a collector touches while the mutator is stopped.
+pub(crate) struct Context {
+    party: Party,
+    pub(crate) buffer: Buffer,
+    pub(crate) frames: Frames,
+    pub(crate) number: u32,
+}
+
+// SAFETY: the party is the one inside.
+unsafe impl Member for Context {
+    fn party(&self) -> &Party {
+        &self.party
+    }
+}
+
+/// A thread attached to a heap, made by [`Heap::attach`].
+pub struct Mutator<'h> {
+    context: Context,
+    /// Objects (high half) and payload words (low half) allocated since the last slow path, which comes after at most a
+    /// block's worth of either.
+    tally: Cell<u64>,
+    heap: Heap,
+    brand: Brand<'h>,
+    _pinned: PhantomPinned,
+}
+
+// A panic cannot leave a mutator broken: every operation completes its change before anything of the client's runs.
+impl UnwindSafe for Mutator<'_> {}
+impl RefUnwindSafe for Mutator<'_> {}
+
+/// An object seen since the mutator's last `&mut self` operation. Not a root: it costs nothing to copy and ends at
+/// the next such operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ref<'m, 'h>(Object, PhantomData<&'m ()>, Brand<'h>);
+
+impl fmt::Debug for Ref<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ref({:?})", self.0)
+    }
+}
+
+impl Ref<'_, '_> {
+    #[inline(always)]
+    fn new(object: Object) -> Self {
+        Self(object, PhantomData, PhantomData)
+    }
+}
+
+thread_local! {
+    /// Whether the thread is attached to a mark-sweep heap and not inside a blocking region.
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the thread's attachment for as long as it lives.
+struct Attachment {
+    before: bool,
+}
+
+impl Attachment {
+    fn set(attached: bool) -> Self {
+        Self {
+            before: ATTACHED.replace(attached),
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        ATTACHED.set(self.before);
+    }
+}
+
+/// Memory for an object, and whether it reads as zero.
+type Memory = (NonNull<u8>, bool);
+
+impl<'h> Mutator<'h> {
+    pub(crate) fn attach<R>(heap: &Heap, f: impl for<'a> FnOnce(&mut Mutator<'a>) -> R) -> R {
+        /// Undoes the registration, also when the client's closure unwinds.
+        struct Detach<'a>(&'a Mutator<'a>);
+        impl Drop for Detach<'_> {
+            fn drop(&mut self) {
+                let Mutator { context, heap, .. } = self.0;
+                self.0.flush_tally();
+                context.buffer.give_back(&heap.0.space, &heap.0.supply);
+                heap.0.handshake.detach(context.into());
+            }
+        }
+
+        assert!(
+            !ATTACHED.get(),
+            "this thread is already attached to a mark-sweep heap: attach a second time only inside `blocking`"
+        );
+        let _attachment = Attachment::set(true);
+        let mut mutator = Mutator {
+            context: Context {
+                party: Party::new(),
+                buffer: Buffer::new(),
+                frames: Frames::new(),
+                number: heap.0.counters.mutators.fetch_add(1, Ordering::Relaxed),
+            },
+            tally: Cell::new(0),
+            heap: heap.clone(),
+            brand: PhantomData,
+            _pinned: PhantomPinned,
+        };
+        let mutator = &raw mut mutator;
+        // SAFETY: the mutator stays in this stack frame, which outlives the guard that detaches it. From here on it is
+        // reached only through this pointer; it is `!Unpin`, so the exclusive reference that the client gets does not
+        // exclude the registered one, and what both touch are cells and atomics.
+        unsafe {
+            heap.0.handshake.attach(NonNull::from(&(*mutator).context), thread_name());
+            let _detach = Detach(&*mutator);
+            f(&mut *mutator)
+        }
+    }
+
+    #[inline(always)]
+    fn shared(&self) -> &Shared {
+        &self.heap.0
+    }
+
+    /// Counts an object in the tally.
+    #[inline(always)]
+    fn count(&self, payload_words: usize) {
+        self.tally.set(self.tally.get() + (1 << 32) + payload_words as u64);
+    }
+
+    fn flush_tally(&self) {
+        let tally = self.tally.take();
+        let counters = &self.shared().counters;
+        counters.objects.fetch_add(tally >> 32, Ordering::Relaxed);
+        counters
+            .payload_words
+            .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
+    }
+
+    // ---- operations that may free, collect or stop
+
+    /// Makes an object of `shape`, fields null and words zero, and stores it in `into`.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than [`Shape::MAX_REFS`], fails at
+    /// once.
+    #[inline]
+    pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
+        let size = shape.size();
+        let fields = shape.refs as usize + shape.words as usize;
+        let (memory, zeroed) = match self.context.buffer.bump(size) {
+            Some(memory) if size <= LARGE => {
+                self.count(fields);
+                (memory, false)
+            }
+            _ => self.alloc_slow(shape)?,
+        };
+        // SAFETY: fresh memory of the object's size.
+        let object = unsafe { Object::clear(memory, shape, zeroed) };
+        self.finish(into, object, shape.flags);
+        Ok(())
+    }
+
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`, which may
+    /// be one of the operands. Nothing is written twice.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` and the operands are then untouched.
+    #[inline]
+    pub fn alloc_init<const R: usize, const W: usize>(
+        &mut self,
+        into: Local<'_, 'h>,
+        flags: Flags,
+        refs: [Local<'_, 'h>; R],
+        words: [u64; W],
+    ) -> Result<(), HeapFull> {
+        let memory = self.memory::<R, W>(flags)?;
+        // SAFETY: fresh memory of the object's size; what locals hold is live.
+        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.get()), words) };
+        self.finish(into, object, flags);
+        Ok(())
+    }
+
+    /// As [`Self::alloc_init`], but moves the operands: they are taken from left to right, so that a local named twice is null the second
+    /// time, and all are null afterwards (then `into` is set).
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` and the operands are then untouched.
+    #[inline]
+    pub fn alloc_move<const R: usize, const W: usize>(
+        &mut self,
+        into: Local<'_, 'h>,
+        flags: Flags,
+        refs: [Local<'_, 'h>; R],
+        words: [u64; W],
+    ) -> Result<(), HeapFull> {
+        let memory = self.memory::<R, W>(flags)?;
+        // SAFETY: fresh memory of the object's size; what locals hold is live.
+        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.take()), words) };
+        self.finish(into, object, flags);
+        Ok(())
+    }
+
+    /// Memory for an object of `R` fields and `W` words.
+    #[inline(always)]
+    fn memory<const R: usize, const W: usize>(&mut self, flags: Flags) -> Result<NonNull<u8>, HeapFull> {
+        let shape = const { Shape::new(R as u32, W as u32) };
+        if const { shape_is_small(R, W) }
+            && let Some(memory) = self.context.buffer.bump(shape.size())
+        {
+            self.count(R + W);
+            return Ok(memory);
+        }
+        self.alloc_slow(shape.with(flags)).map(|(memory, _)| memory)
+    }
+
+    #[inline(always)]
+    fn finish(&self, into: Local<'_, 'h>, object: Object, flags: Flags) {
+        into.0.set(object.as_raw());
+        if flags.finalize {
+            self.shared().handles.add_finalizer(object);
+        }
+    }
+
+    /// Everything but a bump of the cursor: the next hole, the next block, large objects, collections.
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
+        self.flush_tally();
+        self.safepoint();
+        let size = shape.size();
+        let full = HeapFull {
+            requested: size as u64,
+            limit: self.shared().supply.limit() as u64,
+        };
+        if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
+            return Err(full);
+        }
+        if self.shared().stress {
+            self.collect();
+        }
+        let memory = self.find_memory(size).ok_or(full)?;
+        if self.shared().stress {
+            // The next allocation comes here again.
+            self.context.buffer.retire();
+        }
+        self.count(shape.refs as usize + shape.words as usize);
+        if size > LARGE {
+            // The tally is made for small objects.
+            self.flush_tally();
+        }
+        Ok(memory)
+    }
+
+    fn find_memory(&self, size: usize) -> Option<Memory> {
+        loop {
+            if let Some(memory) = self.try_memory(size) {
+                return Some(memory);
+            }
+            // Only memory that was not there after this many collections calls for another.
+            let completed = self.shared().handshake.completed();
+            if let Some(memory) = self.try_memory(size) {
+                return Some(memory);
+            }
+            let collection = self.shared().collect(&self.context, completed + 1, |_| {
+                self.try_memory(size).or_else(|| {
+                    self.context.buffer.retire();
+                    self.shared().reclaim_exhaustively();
+                    self.try_memory(size)
+                })
+            });
+            if let Collection::Done(memory) = collection {
+                return memory;
+            }
+        }
+    }
+
+    /// `size` bytes, if they can be had without a collection.
+    fn try_memory(&self, size: usize) -> Option<Memory> {
+        let Shared { space, supply, .. } = self.shared();
+        if size > LARGE {
+            let memory = supply.take_large(space, size)?;
+            Some((memory.start, memory.zeroed))
+        } else {
+            Some((self.context.buffer.refill(space, supply, size)?, false))
+        }
+    }
+
+    /// Lets a collection that another mutator has asked for happen: one relaxed load and a branch if there is none.
+    #[inline(always)]
+    pub fn safepoint(&mut self) {
+        if self.context.party.armed() {
+            self.park();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn park(&mut self) {
+        let shared = self.shared();
+        let from = shared.events.now();
+        if let Some(stop) = shared.handshake.park(&self.context.party) {
+            let until = shared.events.now();
+            shared.record(&self.context, from, until, EventKind::Stopped { stop });
+        }
+    }
+
+    /// Collects the whole heap. Everything that was unreachable when this was called is found to be so: of several
+    /// mutators that ask at once, one collects for all.
+    #[cold]
+    pub fn collect(&mut self) {
+        let shared = self.shared();
+        let target = shared.handshake.next();
+        shared.collect(&self.context, target, |_| ());
+    }
+
+    /// Checks the heap's invariants by a walk of its own over every reachable object, before and after a collection.
+    /// Costs a collection and several times its time and memory.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant does not hold, which is a bug in this crate.
+    #[cold]
+    pub fn verify(&mut self) {
+        crate::verify::verify(self.shared(), &self.context);
+    }
+
+    /// Moves the next object whose finalizer is due into `into` and says whether there was one. Objects come in the
+    /// order in which they were allocated within a collection, each at most once; an object reachable from one that is
+    /// due may be due as well.
+    #[inline]
+    pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
+        let object = self.shared().handles.next_finalizable();
+        if let Some(object) = object {
+            into.0.set(object.as_raw());
+        }
+        object.is_some()
+    }
+
+    /// The next weak reference whose object has died since it was last asked for, if any.
+    #[inline]
+    pub fn cleared(&mut self) -> Option<Weak> {
+        self.shared().handles.next_cleared()
+    }
+
+    /// Runs `f` while this thread counts as stopped: collections go on without it. `f` may wait for other threads, and
+    /// may attach to a heap. Waits for the end of a collection that is in progress when `f` returns or unwinds.
+    #[inline]
+    pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        /// Runs again before anything else does, also when `f` unwinds.
+        struct Leave<'a, 'h>(&'a Mutator<'h>);
+        impl Drop for Leave<'_, '_> {
+            fn drop(&mut self) {
+                let shared = self.0.shared();
+                let from = shared.events.now();
+                if let Some(stop) = shared.handshake.leave_blocking(&self.0.context.party) {
+                    let until = shared.events.now();
+                    shared.record(&self.0.context, from, until, EventKind::Stopped { stop });
+                }
+            }
+        }
+
+        self.shared().handshake.enter_blocking(&self.context.party);
+        let _leave = Leave(self);
+        let _attachment = Attachment::set(false);
+        f()
+    }
+
+    /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
+    #[inline(always)]
+    pub fn frame<const N: usize, R>(&mut self, f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R) -> R {
+        with_frame(self, |mutator| &mutator.context.frames, f)
+    }
+
+    // ---- operations that never free, collect or stop
+
+    /// What the local holds.
+    #[inline(always)]
+    pub fn get(&self, local: Local<'_, 'h>) -> Option<Ref<'_, 'h>> {
+        Object::from_raw(local.0.get()).map(Ref::new)
+    }
+
+    /// Makes the local hold `value`.
+    #[inline(always)]
+    pub fn set<'m>(&'m self, local: Local<'_, 'h>, value: Option<Ref<'m, 'h>>) {
+        local.0.set(raw(value));
+    }
+
+    /// Reads a reference field.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field.
+    #[inline(always)]
+    pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
+        check_index("reference field", field, header(object).refs());
+        // SAFETY: the object is live as long as the reference is; the field is one of its own.
+        unsafe { object.0.load(field) }.map(Ref::new)
+    }
+
+    /// Writes a reference field.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field.
+    #[inline(always)]
+    pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
+        check_index("reference field", field, header(object).refs());
+        // SAFETY: the object is live as long as the reference is; the field is one of its own.
+        unsafe { object.0.field(field) }.store(raw(value), Ordering::Release);
+    }
+
+    /// Reads a payload word.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such word.
+    #[inline(always)]
+    pub fn word<'m>(&'m self, object: Ref<'m, 'h>, index: usize) -> u64 {
+        let header = header(object);
+        check_index("payload word", index, header.words());
+        // SAFETY: the object is live as long as the reference is; the word is one of its own.
+        unsafe { object.0.word(header.refs(), index) }.load(Ordering::Relaxed)
+    }
+
+    /// Writes a payload word.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such word.
+    #[inline(always)]
+    pub fn set_word<'m>(&'m self, object: Ref<'m, 'h>, index: usize, value: u64) {
+        let header = header(object);
+        check_index("payload word", index, header.words());
+        // SAFETY: the object is live as long as the reference is; the word is one of its own.
+        unsafe { object.0.word(header.refs(), index) }.store(value, Ordering::Relaxed);
+    }
+
+    /// The shape the object was allocated with.
+    #[inline(always)]
+    pub fn shape<'m>(&'m self, object: Ref<'m, 'h>) -> Shape {
+        header(object).shape()
+    }
+
+    /// A new root for the object that may leave the thread. Takes a lock for a moment.
+    pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
+        self.shared().handles.global(self.shared().id, object.0)
+    }
+
+    /// The object a global roots.
+    ///
+    /// # Panics
+    ///
+    /// If the global belongs to another heap.
+    #[inline]
+    pub fn open<'m>(&'m self, global: &'m Global) -> Ref<'m, 'h> {
+        Ref::new(global.object(self.shared().id))
+    }
+
+    /// A weak reference to the object. Takes a lock for a moment.
+    pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
+        self.shared().handles.downgrade(self.shared().id, object.0)
+    }
+
+    /// The object of a weak reference, unless it has died.
+    ///
+    /// # Panics
+    ///
+    /// If the weak reference belongs to another heap.
+    #[inline]
+    pub fn upgrade<'m>(&'m self, weak: &Weak) -> Option<Ref<'m, 'h>> {
+        weak.object(self.shared().id).map(Ref::new)
+    }
+}
+
+const fn shape_is_small(refs: usize, words: usize) -> bool {
+    refs + words <= LARGE / 8 && Shape::new(refs as u32, words as u32).size() <= LARGE
+}
+
+#[inline(always)]
+fn header(object: Ref<'_, '_>) -> Header {
+    // SAFETY: the object is live as long as the reference is.
+    unsafe { object.0.header() }
+}
+
+#[inline(always)]
+fn raw(value: Option<Ref<'_, '_>>) -> *mut Header {
+    value.map_or(std::ptr::null_mut(), |object| object.0.as_raw())
+}
+
+#[inline(always)]
+fn check_index(kind: &str, index: usize, length: usize) {
+    #[cold]
+    #[inline(never)]
+    fn out_of_range(kind: &str, index: usize, length: usize) -> ! {
+        panic!("{kind} {index} is out of range: the object has {length}");
+    }
+    if index >= length {
+        out_of_range(kind, index, length);
+    }
+}
+
+fn thread_name() -> String {
+    let thread = std::thread::current();
+    match thread.name() {
+        Some(name) => format!("thread \"{name}\""),
+        None => format!("thread {:?}", thread.id()),
+    }
+}

@@ -1,0 +1,293 @@
+//! The header and layout of an object, and the only code that reads one as memory.
+//!
+//! ```text
+//!         0        4        8                8 + 8*refs          8 + 8*(refs + words)
+//!         +--------+--------+----------------+-------------------+ - - - +
+//!         | refs,  | words  | refs reference | words payload     | to the|
+//!         | flags  |        | fields         | words             | granule
+//!         +--------+--------+----------------+-------------------+ - - - +
+//! ```
+//!
+//! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see [`crate::block`]), so
+//! that marking an object a second time touches one byte and not the object, and so that a
+//! dead object is never touched at all.
+//!
+//! **Invariant.** From its allocation until the end of the pause that finds it unreachable, an object's header does
+//! not change, its first `refs` words each hold null or the address of an object that is at least as alive, and it
+//! starts on a granule. Everything that dereferences an [`Object`] argues from this.
+//!
+//! Fields are atomics because mutators race: a reference is published with Release and read with Acquire, so that who
+//! reads it sees the header and fields behind it initialised; payload words are Relaxed. On x86-64 both are plain
+//! moves.
+
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// The unit of allocation in bytes: objects start at, and are rounded up to, multiples of it.
+pub(crate) const GRANULE: usize = 16;
+/// Bytes of a header.
+pub(crate) const HEADER: usize = 8;
+
+/// The form of an object: its reference fields, its payload words, and its properties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Number of reference fields, which come first. At most [`Shape::MAX_REFS`].
+    pub refs: u32,
+    /// Number of 64-bit payload words. At most [`Shape::MAX_WORDS`].
+    pub words: u32,
+    /// Properties of the object.
+    pub flags: Flags,
+}
+
+impl Shape {
+    /// The most reference fields an object can have.
+    pub const MAX_REFS: u32 = (1 << 28) - 1;
+    /// The most payload words an object can have.
+    pub const MAX_WORDS: u32 = u32::MAX;
+
+    /// A plain object of `refs` reference fields and `words` payload words.
+    pub const fn new(refs: u32, words: u32) -> Self {
+        Self {
+            refs,
+            words,
+            flags: Flags::NONE,
+        }
+    }
+
+    /// The same shape with `flags` set.
+    pub const fn with(self, flags: Flags) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// Bytes such an object takes in the heap: header, fields and words, rounded up to 16.
+    pub const fn size(self) -> usize {
+        (HEADER + 8 * (self.refs as usize + self.words as usize)).next_multiple_of(GRANULE)
+    }
+}
+
+/// Properties of an object, fixed when it is allocated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags {
+    /// Once unreachable, the object is handed to [`Mutator::finalizable`](crate::Mutator::finalizable), once.
+    pub finalize: bool,
+    /// The object is never part of a cycle. A tracing collector has no use for the promise; it is kept for
+    /// [`Mutator::shape`](crate::Mutator::shape) to give back.
+    pub acyclic: bool,
+}
+
+impl Flags {
+    /// No special property.
+    pub const NONE: Self = Self {
+        finalize: false,
+        acyclic: false,
+    };
+    /// [`Flags::finalize`] alone.
+    pub const FINALIZE: Self = Self {
+        finalize: true,
+        acyclic: false,
+    };
+    /// [`Flags::acyclic`] alone.
+    pub const ACYCLIC: Self = Self {
+        finalize: false,
+        acyclic: true,
+    };
+}
+
+/// The 8 bytes before an object's fields: the number of reference fields in bits 0-27, properties in bits 28-31, the
+/// number of payload words in bits 32-63. Written once, before the object is reachable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Header(u64);
+
+impl Header {
+    const FINALIZE: u64 = 1 << 28;
+    const ACYCLIC: u64 = 1 << 29;
+
+    /// `shape.refs` must not exceed [`Shape::MAX_REFS`].
+    #[inline(always)]
+    pub(crate) const fn new(shape: Shape) -> Self {
+        Self(
+            shape.refs as u64
+                | ((shape.flags.finalize as u64) << 28)
+                | ((shape.flags.acyclic as u64) << 29)
+                | ((shape.words as u64) << 32),
+        )
+    }
+
+    #[inline(always)]
+    pub(crate) const fn refs(self) -> usize {
+        (self.0 & Shape::MAX_REFS as u64) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) const fn words(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    /// Bytes of the object, rounded up to a granule.
+    #[inline(always)]
+    pub(crate) const fn size(self) -> usize {
+        (HEADER + 8 * (self.refs() + self.words())).next_multiple_of(GRANULE)
+    }
+
+    pub(crate) const fn shape(self) -> Shape {
+        Shape {
+            refs: self.refs() as u32,
+            words: self.words() as u32,
+            flags: Flags {
+                finalize: self.0 & Self::FINALIZE != 0,
+                acyclic: self.0 & Self::ACYCLIC != 0,
+            },
+        }
+    }
+}
+
+/// The address of an object. A plain pointer: what makes a dereference sound is where it was found, and each use says
+/// so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub(crate) struct Object(NonNull<Header>);
+
+// SAFETY: an address; every access through it is `unsafe` and argues for itself.
+unsafe impl Send for Object {}
+// SAFETY: as above.
+unsafe impl Sync for Object {}
+
+impl Object {
+    #[inline(always)]
+    pub(crate) fn from_raw(pointer: *mut Header) -> Option<Self> {
+        NonNull::new(pointer).map(Self)
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_raw(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// # Safety
+    ///
+    /// The object is live (see the invariant of the [module](self)).
+    #[inline(always)]
+    pub(crate) unsafe fn header(self) -> Header {
+        // SAFETY: the header of a live object is initialised and never written again.
+        unsafe { self.0.read() }
+    }
+
+    /// # Safety
+    ///
+    /// The object is live, and `index` is less than its number of reference fields.
+    #[inline(always)]
+    pub(crate) unsafe fn field<'a>(self, index: usize) -> &'a AtomicPtr<Header> {
+        // SAFETY: within the object by the caller's word; aligned, as objects start on a granule and fields follow
+        // the 8-byte header; only ever accessed as an atomic once the object is reachable.
+        unsafe { self.0.add(1 + index).cast::<AtomicPtr<Header>>().as_ref() }
+    }
+
+    /// # Safety
+    ///
+    /// The object is live, has `refs` reference fields, and `index` is less than its number of payload words.
+    #[inline(always)]
+    pub(crate) unsafe fn word<'a>(self, refs: usize, index: usize) -> &'a AtomicU64 {
+        // SAFETY: as for `field`; payload words follow the reference fields.
+        unsafe { self.0.add(1 + refs + index).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// The object in a reference field.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::field`].
+    #[inline(always)]
+    pub(crate) unsafe fn load(self, index: usize) -> Option<Self> {
+        // SAFETY: passed on.
+        Self::from_raw(unsafe { self.field(index) }.load(Ordering::Acquire))
+    }
+
+    /// Makes an object out of unused memory, with the given fields and words.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes belong to the caller
+    /// alone, where the shape is that of `R` fields and `W` words; `fields` are live objects.
+    #[inline(always)]
+    pub(crate) unsafe fn initialise<const R: usize, const W: usize>(
+        memory: NonNull<u8>,
+        flags: Flags,
+        fields: [*mut Header; R],
+        words: [u64; W],
+    ) -> Self {
+        let shape = Shape::new(R as u32, W as u32).with(flags);
+        let object = Self(memory.cast());
+        // SAFETY: all writes are within the object, which nobody else can see yet. Fields are written one by one, from
+        // registers: gathering them into a vector first would delay the stores.
+        unsafe {
+            object.0.write(Header::new(shape));
+            for (index, field) in fields.into_iter().enumerate() {
+                object.field(index).store(field, Ordering::Relaxed);
+            }
+            for (index, word) in words.into_iter().enumerate() {
+                object.word(R, index).store(word, Ordering::Relaxed);
+            }
+        }
+        object
+    }
+
+    /// Makes an object out of unused memory, fields null and words zero.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes belong to the caller
+    /// alone; where `zeroed`, they are zero.
+    #[inline(always)]
+    pub(crate) unsafe fn clear(memory: NonNull<u8>, shape: Shape, zeroed: bool) -> Self {
+        let start = memory.cast::<Header>();
+        // SAFETY: all writes are within the object, which nobody else can see yet.
+        unsafe {
+            start.write(Header::new(shape));
+            if !zeroed {
+                let fields = shape.refs as usize + shape.words as usize;
+                start.add(1).write_bytes(0, fields);
+            }
+        }
+        Self(start)
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_gives_back_every_shape() {
+        for refs in [0, 1, 2, 1000, Shape::MAX_REFS] {
+            for words in [0, 1, 77, Shape::MAX_WORDS] {
+                for flags in [Flags::NONE, Flags::FINALIZE, Flags::ACYCLIC] {
+                    let shape = Shape::new(refs, words).with(flags);
+                    assert_eq!(Header::new(shape).shape(), shape);
+                    assert_eq!(Header::new(shape).size(), shape.size());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_header_and_fields_rounded_to_a_granule() {
+        assert_eq!(Shape::new(0, 0).size(), 16);
+        assert_eq!(Shape::new(0, 1).size(), 16);
+        assert_eq!(Shape::new(2, 0).size(), 32);
+        assert_eq!(Shape::new(2, 1).size(), 32);
+        assert_eq!(Shape::new(2, 2).size(), 48);
+    }
+}

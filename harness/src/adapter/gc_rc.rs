@@ -1,0 +1,109 @@
+//! gc-rc: reference counting behind a global lock, with a cycle collector.
+
+use gc_rc::{Cycle, EventKind as Kind, Gil, Heap};
+
+use super::forward::forward;
+use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use crate::measure::event::{Event, EventKind, EventLog};
+
+/// The adapter of [`gc_rc::Heap`].
+#[derive(Clone, Copy, Debug)]
+pub struct GcRc;
+
+impl Adapter for GcRc {
+    type Heap = Heap;
+
+    const DESCRIPTION: Description = Description {
+        name: "gc-rc",
+        summary: "reference counting behind a global lock, with a generational cycle collector",
+        options: &[
+            HeapOption {
+                name: "gil",
+                kind: OptionKind::Choice(&["cpython", "fair"]),
+                default: "cpython",
+                doc: "who gets the lock: as in CPython, or first come, first served",
+            },
+            HeapOption {
+                name: "switch-interval",
+                kind: OptionKind::Duration,
+                default: "5ms",
+                doc: "how long a waiting thread leaves the holder of the lock in peace",
+            },
+            HeapOption {
+                name: "cycle",
+                kind: OptionKind::Choice(&["generational", "none"]),
+                default: "generational",
+                doc: "who finds cyclic garbage: three generations as in CPython 3.13, or nobody",
+            },
+            HeapOption {
+                name: "stress",
+                kind: SWITCH,
+                default: "off",
+                doc: "collect at every allocation (for tests)",
+            },
+            HeapOption {
+                name: "poison",
+                kind: SWITCH,
+                default: "off",
+                doc: "fill freed memory with a pattern and check it (for tests)",
+            },
+            WATCHDOG,
+        ],
+    };
+
+    fn capabilities(settings: &Settings) -> Capabilities {
+        Capabilities {
+            reclaims: true,
+            reclaims_cycles: settings.text("cycle") != "none",
+            limited: true,
+        }
+    }
+
+    fn build(settings: &Settings) -> Result<Heap, String> {
+        Heap::builder()
+            .limit(limit(settings))
+            .gil(match settings.text("gil") {
+                "fair" => Gil::Fair,
+                _ => Gil::Cpython,
+            })
+            .switch_interval(settings.duration("switch-interval").unwrap_or_default())
+            .cycle(match settings.text("cycle") {
+                "none" => Cycle::None,
+                _ => Cycle::Generational,
+            })
+            .stress(settings.is_on("stress"))
+            .poison(settings.is_on("poison"))
+            .watchdog(settings.duration("watchdog"))
+            .event_capacity(super::EVENT_CAPACITY)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn events(heap: &Heap) -> EventLog {
+    let log = heap.take_events();
+    let translate = |event: gc_rc::Event| Event {
+        mutator: event.mutator,
+        from: event.from,
+        until: event.until,
+        kind: match event.kind {
+            Kind::LockWait => EventKind::LockWait,
+            Kind::Drain { objects } => EventKind::Drain { objects },
+            Kind::Collection {
+                generation,
+                examined,
+                unreachable,
+            } => EventKind::CycleCollection {
+                generation,
+                examined,
+                unreachable,
+            },
+        },
+    };
+    EventLog {
+        events: log.events.into_iter().map(translate).collect(),
+        lost: log.lost,
+    }
+}
+
+forward!(gc_rc, events);

@@ -157,7 +157,10 @@ impl Space {
     /// Number of granules of the block that bear the current mark.
     pub(crate) fn count_marked(&self, block: BlockIndex) -> usize {
         let value = self.mark_value();
-        self.block_marks(block).iter().filter(|&&byte| byte == value).count()
+        self.block_marks(block)
+            .iter()
+            .filter(|&&byte| byte == value)
+            .count()
     }
 
     /// Granules of the block that the last collection found live.
@@ -213,7 +216,8 @@ impl MarkTable {
     /// The mark byte of an object's first granule; for prefetching too.
     #[inline(always)]
     pub(crate) fn byte(&self, object: Object) -> *mut u8 {
-        self.marks.wrapping_add((object.address() - self.start) / GRANULE)
+        self.marks
+            .wrapping_add((object.address() - self.start) / GRANULE)
     }
 
     /// # Safety
@@ -249,7 +253,9 @@ impl MarkTable {
                 8..=16 => fill::<u64>(byte, granules, self.value as u64 * 0x0101_0101_0101_0101),
                 _ => byte.write_bytes(self.value, granules),
             }
-            *self.live_granules.add((object.address() - self.start) / BLOCK) += granules as u32;
+            *self
+                .live_granules
+                .add((object.address() - self.start) / BLOCK) += granules as u32;
         }
     }
 }
@@ -264,6 +270,9 @@ unsafe fn fill<T: Copy>(bytes: *mut u8, count: usize, pattern: T) {
     // SAFETY: both writes lie within the `count` bytes.
     unsafe {
         bytes.cast::<T>().write_unaligned(pattern);
-        bytes.add(count - size_of::<T>()).cast::<T>().write_unaligned(pattern);
+        bytes
+            .add(count - size_of::<T>())
+            .cast::<T>()
+            .write_unaligned(pattern);
     }
 }

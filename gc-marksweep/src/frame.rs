@@ -95,7 +95,10 @@ impl Frames {
                 let slots = frame.cast::<u8>().add(size_of::<Head>()).cast::<Slot>();
                 std::slice::from_raw_parts(slots, (*frame).slots)
             };
-            slots.iter().filter_map(|slot| Object::from_raw(slot.get())).for_each(&mut f);
+            slots
+                .iter()
+                .filter_map(|slot| Object::from_raw(slot.get()))
+                .for_each(&mut f);
             // SAFETY: as above.
             frame = unsafe { (*frame).below };
         }
@@ -130,6 +133,10 @@ pub(crate) fn with_frame<'h, M, const N: usize, R>(
     frames(mutator).0.set((&raw const record).cast::<Head>());
     let locals = std::array::from_fn(|index| Local(&record.slots[index], PhantomData));
     // Declared after the record, so dropped before it.
-    let unlink = Unlink { mutator, frames, below };
+    let unlink = Unlink {
+        mutator,
+        frames,
+        below,
+    };
     f(unlink.mutator, locals)
 }

@@ -68,7 +68,8 @@ impl Marker {
 
     /// Bytes of the mark stack.
     pub(crate) fn footprint(&self) -> usize {
-        self.stack.capacity() * size_of::<*mut Header>() + self.pieces.capacity() * size_of::<Piece>()
+        self.stack.capacity() * size_of::<*mut Header>()
+            + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// Adds an edge from a root.
@@ -116,7 +117,9 @@ impl Marker {
         let (mut head, mut held) = (0_usize, 0_usize);
         loop {
             while held < depth {
-                let Some(pointer) = self.stack.pop() else { break };
+                let Some(pointer) = self.stack.pop() else {
+                    break;
+                };
                 if let Some(object) = Object::from_raw(pointer) {
                     prefetch(table.byte(object));
                     prefetch(pointer);
@@ -161,7 +164,11 @@ impl Marker {
             if refs <= SPLIT {
                 self.scan(object, 0, refs);
             } else {
-                self.pieces.push(Piece { object, next: 0, refs });
+                self.pieces.push(Piece {
+                    object,
+                    next: 0,
+                    refs,
+                });
             }
         }
     }
@@ -179,7 +186,9 @@ impl Marker {
         for index in from..until {
             // SAFETY: passed on; room for every edge was reserved. A null is overwritten by the next edge.
             unsafe {
-                let target = object.field(index).load(std::sync::atomic::Ordering::Relaxed);
+                let target = object
+                    .field(index)
+                    .load(std::sync::atomic::Ordering::Relaxed);
                 base.add(length).write(target);
                 length += usize::from(!target.is_null());
             }

@@ -139,7 +139,9 @@ impl<'h> Mutator<'h> {
         // reached only through this pointer; it is `!Unpin`, so the exclusive reference that the client gets does not
         // exclude the registered one, and what both touch are cells and atomics.
         unsafe {
-            heap.0.handshake.attach(NonNull::from(&(*mutator).context), thread_name());
+            heap.0
+                .handshake
+                .attach(NonNull::from(&(*mutator).context), thread_name());
             let _detach = Detach(&*mutator);
             f(&mut *mutator)
         }
@@ -153,7 +155,8 @@ impl<'h> Mutator<'h> {
     /// Counts an object in the tally.
     #[inline(always)]
     fn count(&self, payload_words: usize) {
-        self.tally.set(self.tally.get() + (1 << 32) + payload_words as u64);
+        self.tally
+            .set(self.tally.get() + (1 << 32) + payload_words as u64);
     }
 
     fn flush_tally(&self) {
@@ -206,7 +209,8 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let memory = self.memory::<R, W>(flags)?;
         // SAFETY: fresh memory of the object's size; what locals hold is live.
-        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.get()), words) };
+        let object =
+            unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.get()), words) };
         self.finish(into, object, flags);
         Ok(())
     }
@@ -227,14 +231,18 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let memory = self.memory::<R, W>(flags)?;
         // SAFETY: fresh memory of the object's size; what locals hold is live.
-        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.take()), words) };
+        let object =
+            unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.take()), words) };
         self.finish(into, object, flags);
         Ok(())
     }
 
     /// Memory for an object of `R` fields and `W` words.
     #[inline(always)]
-    fn memory<const R: usize, const W: usize>(&mut self, flags: Flags) -> Result<NonNull<u8>, HeapFull> {
+    fn memory<const R: usize, const W: usize>(
+        &mut self,
+        flags: Flags,
+    ) -> Result<NonNull<u8>, HeapFull> {
         let shape = const { Shape::new(R as u32, W as u32) };
         if const { shape_is_small(R, W) }
             && let Some(memory) = self.context.buffer.bump(shape.size())
@@ -399,7 +407,10 @@ impl<'h> Mutator<'h> {
 
     /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
     #[inline(always)]
-    pub fn frame<const N: usize, R>(&mut self, f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R) -> R {
+    pub fn frame<const N: usize, R>(
+        &mut self,
+        f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R,
+    ) -> R {
         with_frame(self, |mutator| &mutator.context.frames, f)
     }
 

@@ -76,7 +76,8 @@ impl Space {
             marks: Reservation::new((length / GRANULE).next_multiple_of(PAGE))?,
             live_granules: (0..blocks).map(|_| std::cell::UnsafeCell::new(0)).collect(),
             blocks,
-            mark_value: AtomicU8::new(0),
+            // No byte holds it yet: nothing is marked.
+            mark_value: AtomicU8::new(1),
         })
     }
 
@@ -129,7 +130,7 @@ impl Space {
         unsafe { self.objects.release(block as usize * BLOCK, BLOCK) }
     }
 
-    /// The value that marks what the last collection found live; 0 before the first.
+    /// The value that marks what the last collection found live. Never 0, which is what unused mark bytes hold.
     #[inline]
     pub(crate) fn mark_value(&self) -> u8 {
         self.mark_value.load(Ordering::Relaxed)

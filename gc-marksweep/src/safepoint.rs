@@ -261,8 +261,8 @@ impl<M: Member> Handshake<M> {
         fence(Ordering::SeqCst);
         let mut warned = false;
         loop {
-            // SAFETY: as above.
-            let all_stopped = (state.members.iter()).all(|registered| {
+            let all_stopped = state.members.iter().all(|registered| {
+                // SAFETY: as above.
                 registered.member == me || unsafe { registered.member.as_ref() }.party().stopped()
             });
             if all_stopped {

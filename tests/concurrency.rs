@@ -39,7 +39,8 @@ fn mutators_keep_their_own_objects<V: Variant>() {
                         m.frame(|m, [list, garbage]| {
                             let length = scale::<V>(5_000);
                             for word in 0..length {
-                                m.alloc_move(list, Flags::NONE, [list], [word * 4 + id]).unwrap();
+                                m.alloc_move(list, Flags::NONE, [list], [word * 4 + id])
+                                    .unwrap();
                                 push_nodes(m, garbage, 5).unwrap();
                                 m.set(garbage, None);
                                 if word % 1000 == 0 {
@@ -81,7 +82,8 @@ fn mutators_share_a_table<V: Variant>() {
                                 random ^= random << 13;
                                 random ^= random >> 7;
                                 random ^= random << 17;
-                                let (i, j) = (random as usize % ENTRIES, (random >> 32) as usize % ENTRIES);
+                                let (i, j) =
+                                    (random as usize % ENTRIES, (random >> 32) as usize % ENTRIES);
                                 m.set(a, m.load(m.open(table), i));
                                 if let Some(object) = m.get(a) {
                                     // An object is whole, whoever made it: its words agree.
@@ -89,7 +91,8 @@ fn mutators_share_a_table<V: Variant>() {
                                     // Chains of the table's objects must not grow without end.
                                     m.store(object, 0, None);
                                 }
-                                m.alloc_init(b, Flags::NONE, [a, b], [random, !random]).unwrap();
+                                m.alloc_init(b, Flags::NONE, [a, b], [random, !random])
+                                    .unwrap();
                                 m.store(m.open(table), j, m.get(b));
                                 if random % 16 == 0 {
                                     m.set(b, None);

@@ -382,7 +382,8 @@ fn a_collection_during_blocking_leaves_no_stale_state<V: Variant>() {
                         });
                     });
                 });
-                m.alloc_move(list, Flags::NONE, [list, mine], [round]).unwrap();
+                m.alloc_move(list, Flags::NONE, [list, mine], [round])
+                    .unwrap();
                 let node = m.get(list).unwrap();
                 assert_eq!(m.word(m.load(node, 1).unwrap(), 0), round);
             }
@@ -556,7 +557,11 @@ fn finalizers_are_due_once<V: Variant>() {
                 m.collect();
             }
             words.sort_unstable();
-            assert_eq!(words, (0..9).collect::<Vec<_>>(), "the last one is still reachable");
+            assert_eq!(
+                words,
+                (0..9).collect::<Vec<_>>(),
+                "the last one is still reachable"
+            );
             m.set(a, None);
             m.collect();
             assert!(m.finalizable(due));
@@ -623,10 +628,7 @@ fn heap_full_touches_nothing<V: Variant>() {
     let heap = V::heap(MIB);
     heap.attach(|m| {
         m.frame(|m, [a, b, list]| {
-            while m
-                .alloc_init(list, Flags::NONE, [list], [0; 200])
-                .is_ok()
-            {}
+            while m.alloc_init(list, Flags::NONE, [list], [0; 200]).is_ok() {}
             while m.alloc_init(list, Flags::NONE, [list], []).is_ok() {}
             new_node_or_reuse(m, a, list);
             m.set(b, m.get(a));
@@ -672,7 +674,10 @@ fn heap_full_is_not_the_end<V: Variant>() {
             let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
             assert!(least * 10 >= most * 9, "memory got lost: {lengths:?}");
             assert!(most * 24 <= 2 * MIB, "more objects than fit: {lengths:?}");
-            assert!(most * 64 >= 2 * MIB, "full with half the memory unused: {lengths:?}");
+            assert!(
+                most * 64 >= 2 * MIB,
+                "full with half the memory unused: {lengths:?}"
+            );
         });
         m.verify();
     });
@@ -714,7 +719,11 @@ fn large_objects_come_and_go<V: Variant>() {
             for round in 0..rounds {
                 let refs = 1000 + (round % 7) * 3000;
                 new_node(m, child, round);
-                m.alloc(large, Shape::new(refs as u32, 100 + 1000 * (round % 3) as u32)).unwrap();
+                m.alloc(
+                    large,
+                    Shape::new(refs as u32, 100 + 1000 * (round % 3) as u32),
+                )
+                .unwrap();
                 let object = m.get(large).unwrap();
                 let shape = m.shape(object);
                 for field in [0, refs as usize / 2, refs as usize - 1] {
@@ -790,7 +799,10 @@ fn a_long_list_is_dropped_on_a_small_stack<V: Variant>() {
             });
             heap.statistics().occupied_bytes
         };
-        let thread = thread::Builder::new().stack_size(256 << 10).spawn(work).unwrap();
+        let thread = thread::Builder::new()
+            .stack_size(256 << 10)
+            .spawn(work)
+            .unwrap();
         thread.join().unwrap()
     };
     if V::capabilities().reclaims {
@@ -849,6 +861,4 @@ fn occupied_memory_stays_below_the_limit<V: Variant>() {
         });
     });
     assert!(heap.statistics().peak_occupied_bytes <= limit);
-
 }
-

@@ -32,7 +32,8 @@ pub trait Variant: 'static {
 
     /// A new heap with a limit in bytes.
     fn heap(limit_bytes: u64) -> Self::Heap {
-        Self::Adapter::build(&Self::settings(limit_bytes)).expect("tests use settings that are possible")
+        Self::Adapter::build(&Self::settings(limit_bytes))
+            .expect("tests use settings that are possible")
     }
 
     /// What it can do.
@@ -163,7 +164,11 @@ pub fn within<R: Send + 'static>(limit: Duration, f: impl FnOnce() -> R + Send +
         result
     });
     match receiver.recv_timeout(limit) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not finished within {limit:?}: a deadlock?"),
-        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            panic!("not finished within {limit:?}: a deadlock?")
+        }
+        _ => thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }
 }

@@ -22,27 +22,77 @@ const MOST_FIELDS: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Alloc { into: usize, fields: usize, extra_words: u32 },
-    AllocInit { into: usize, operands: [usize; 3] },
-    AllocMove { into: usize, operands: [usize; 2] },
-    Set { into: usize, from: usize },
-    Clear { local: usize },
-    Load { into: usize, from: usize, field: usize },
-    Store { object: usize, field: usize, value: usize },
-    StoreNull { object: usize, field: usize },
-    SetWord { object: usize, value: u64 },
-    NewGlobal { from: usize },
-    OpenGlobal { into: usize, global: usize },
-    DropGlobal { global: usize },
-    Downgrade { from: usize },
-    Upgrade { into: usize, weak: usize },
-    Garbage { count: u16 },
-    Large { into: usize, keep: usize },
+    Alloc {
+        into: usize,
+        fields: usize,
+        extra_words: u32,
+    },
+    AllocInit {
+        into: usize,
+        operands: [usize; 3],
+    },
+    AllocMove {
+        into: usize,
+        operands: [usize; 2],
+    },
+    Set {
+        into: usize,
+        from: usize,
+    },
+    Clear {
+        local: usize,
+    },
+    Load {
+        into: usize,
+        from: usize,
+        field: usize,
+    },
+    Store {
+        object: usize,
+        field: usize,
+        value: usize,
+    },
+    StoreNull {
+        object: usize,
+        field: usize,
+    },
+    SetWord {
+        object: usize,
+        value: u64,
+    },
+    NewGlobal {
+        from: usize,
+    },
+    OpenGlobal {
+        into: usize,
+        global: usize,
+    },
+    DropGlobal {
+        global: usize,
+    },
+    Downgrade {
+        from: usize,
+    },
+    Upgrade {
+        into: usize,
+        weak: usize,
+    },
+    Garbage {
+        count: u16,
+    },
+    Large {
+        into: usize,
+        keep: usize,
+    },
     Safepoint,
     Collect,
     /// The rest of the script up to the number runs in a frame of its own, which gets a copy of one local and gives one
     /// back.
-    Frame { argument: usize, result: usize, body: Vec<Op> },
+    Frame {
+        argument: usize,
+        result: usize,
+        body: Vec<Op>,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -70,8 +120,13 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Collect),
     ];
     simple.prop_recursive(3, 60, 20, move |inner| {
-        (local(), local(), prop::collection::vec(inner, 1..20))
-            .prop_map(|(argument, result, body)| Op::Frame { argument, result, body })
+        (local(), local(), prop::collection::vec(inner, 1..20)).prop_map(
+            |(argument, result, body)| Op::Frame {
+                argument,
+                result,
+                body,
+            },
+        )
     })
 }
 
@@ -127,16 +182,31 @@ struct Pair<H: Heap> {
 }
 
 impl<H: Heap> Pair<H> {
-    fn run<'f, 'h>(&mut self, m: &mut H::Mutator<'h>, locals: [<H::Mutator<'h> as Mutator>::Local<'f>; LOCALS], ops: &[Op]) {
+    fn run<'f, 'h>(
+        &mut self,
+        m: &mut H::Mutator<'h>,
+        locals: [<H::Mutator<'h> as Mutator>::Local<'f>; LOCALS],
+        ops: &[Op],
+    ) {
         for op in ops {
             self.step(m, locals, op);
         }
     }
 
-    fn step<'f, 'h>(&mut self, m: &mut H::Mutator<'h>, locals: [<H::Mutator<'h> as Mutator>::Local<'f>; LOCALS], op: &Op) {
+    fn step<'f, 'h>(
+        &mut self,
+        m: &mut H::Mutator<'h>,
+        locals: [<H::Mutator<'h> as Mutator>::Local<'f>; LOCALS],
+        op: &Op,
+    ) {
         match *op {
-            Op::Alloc { into, fields, extra_words } => {
-                m.alloc(locals[into], Shape::new(fields as u32, 1 + extra_words)).expect("room");
+            Op::Alloc {
+                into,
+                fields,
+                extra_words,
+            } => {
+                m.alloc(locals[into], Shape::new(fields as u32, 1 + extra_words))
+                    .expect("room");
                 let word = (extra_words > 0).then_some(0);
                 let number = self.model.add(vec![None; fields], word);
                 m.set_word(m.get(locals[into]).expect("just made"), 0, number);
@@ -145,14 +215,25 @@ impl<H: Heap> Pair<H> {
             Op::AllocInit { into, operands } => {
                 let fields = operands.map(|operand| self.model.locals()[operand]);
                 let number = self.model.add(fields.to_vec(), Some(77));
-                m.alloc_init(locals[into], Flags::NONE, operands.map(|o| locals[o]), [number, 77])
-                    .expect("room");
+                m.alloc_init(
+                    locals[into],
+                    Flags::NONE,
+                    operands.map(|o| locals[o]),
+                    [number, 77],
+                )
+                .expect("room");
                 self.model.locals()[into] = Some(number);
             }
             Op::AllocMove { into, operands } => {
                 let fields = operands.map(|operand| self.model.locals()[operand].take());
                 let number = self.model.add(fields.to_vec(), None);
-                m.alloc_move(locals[into], Flags::NONE, operands.map(|o| locals[o]), [number]).expect("room");
+                m.alloc_move(
+                    locals[into],
+                    Flags::NONE,
+                    operands.map(|o| locals[o]),
+                    [number],
+                )
+                .expect("room");
                 self.model.locals()[into] = Some(number);
             }
             Op::Set { into, from } => {
@@ -165,7 +246,9 @@ impl<H: Heap> Pair<H> {
                 self.model.locals()[local] = None;
             }
             Op::Load { into, from, field } => {
-                let Some(number) = self.model.locals()[from] else { return };
+                let Some(number) = self.model.locals()[from] else {
+                    return;
+                };
                 let fields = &self.model.objects[&number].fields;
                 if let Some(&value) = fields.get(field) {
                     let object = m.get(locals[from]).expect("the model has an object here");
@@ -173,9 +256,15 @@ impl<H: Heap> Pair<H> {
                     self.model.locals()[into] = value;
                 }
             }
-            Op::Store { object, field, value } => {
+            Op::Store {
+                object,
+                field,
+                value,
+            } => {
                 let value_number = self.model.locals()[value];
-                let Some(number) = self.model.locals()[object] else { return };
+                let Some(number) = self.model.locals()[object] else {
+                    return;
+                };
                 let fields = &mut self.model.objects.get_mut(&number).expect("known").fields;
                 if let Some(slot) = fields.get_mut(field) {
                     *slot = value_number;
@@ -184,23 +273,38 @@ impl<H: Heap> Pair<H> {
                 }
             }
             Op::StoreNull { object, field } => {
-                let Some(number) = self.model.locals()[object] else { return };
+                let Some(number) = self.model.locals()[object] else {
+                    return;
+                };
                 let fields = &mut self.model.objects.get_mut(&number).expect("known").fields;
                 if let Some(slot) = fields.get_mut(field) {
                     *slot = None;
-                    m.store(m.get(locals[object]).expect("the model has an object here"), field, None);
+                    m.store(
+                        m.get(locals[object]).expect("the model has an object here"),
+                        field,
+                        None,
+                    );
                 }
             }
             Op::SetWord { object, value } => {
-                let Some(number) = self.model.locals()[object] else { return };
+                let Some(number) = self.model.locals()[object] else {
+                    return;
+                };
                 if let Some(word) = &mut self.model.objects.get_mut(&number).expect("known").word {
                     *word = value;
-                    m.set_word(m.get(locals[object]).expect("the model has an object here"), 1, value);
+                    m.set_word(
+                        m.get(locals[object]).expect("the model has an object here"),
+                        1,
+                        value,
+                    );
                 }
             }
             Op::NewGlobal { from } => {
-                let Some(number) = self.model.locals()[from] else { return };
-                self.globals.push(m.global(m.get(locals[from]).expect("the model has an object here")));
+                let Some(number) = self.model.locals()[from] else {
+                    return;
+                };
+                self.globals
+                    .push(m.global(m.get(locals[from]).expect("the model has an object here")));
                 self.model.globals.push(number);
             }
             Op::OpenGlobal { into, global } => {
@@ -221,8 +325,11 @@ impl<H: Heap> Pair<H> {
                 self.model.globals.swap_remove(global);
             }
             Op::Downgrade { from } => {
-                let Some(number) = self.model.locals()[from] else { return };
-                self.weaks.push(m.downgrade(m.get(locals[from]).expect("the model has an object here")));
+                let Some(number) = self.model.locals()[from] else {
+                    return;
+                };
+                self.weaks
+                    .push(m.downgrade(m.get(locals[from]).expect("the model has an object here")));
                 self.model.weaks.push(number);
             }
             Op::Upgrade { into, weak } => {
@@ -245,7 +352,8 @@ impl<H: Heap> Pair<H> {
             }
             Op::Garbage { count } => m.frame(|m, [ring, other]| {
                 for i in 0..u64::from(count) {
-                    m.alloc_move(ring, Flags::NONE, [ring, other], [i]).expect("room");
+                    m.alloc_move(ring, Flags::NONE, [ring, other], [i])
+                        .expect("room");
                     if i % 3 == 0 {
                         let object = m.get(ring).expect("just made");
                         m.store(object, 1, Some(object));
@@ -270,7 +378,11 @@ impl<H: Heap> Pair<H> {
                 m.collect();
                 self.compare(m, true);
             }
-            Op::Frame { argument, result, ref body } => {
+            Op::Frame {
+                argument,
+                result,
+                ref body,
+            } => {
                 m.frame(|m, inner: [_; LOCALS]| {
                     m.set(inner[0], m.get(locals[argument]));
                     let value = self.model.locals()[argument];
@@ -285,7 +397,6 @@ impl<H: Heap> Pair<H> {
         }
     }
 
-
     /// Compares everything that can be reached from the innermost frame and the globals. With `collected`, weak references to what cannot be
     /// reached must be gone.
     fn compare<'h>(&mut self, m: &mut H::Mutator<'h>, collected: bool) {
@@ -299,7 +410,10 @@ impl<H: Heap> Pair<H> {
                 if reachable.contains(number) {
                     assert_eq!(m.word(object.expect("reachable"), 0), *number);
                 } else if self.reclaims_cycles {
-                    assert!(object.is_none(), "object {number} is not reachable, and a collection left it");
+                    assert!(
+                        object.is_none(),
+                        "object {number} is not reachable, and a collection left it"
+                    );
                 }
             }
         }
@@ -323,10 +437,16 @@ impl<H: Heap> Pair<H> {
             }
             for (field, &expected) in expected.fields.iter().enumerate() {
                 let target = m.load(object, field);
-                assert_eq!(target.is_some(), expected.is_some(), "field {field} of object {number}");
+                assert_eq!(
+                    target.is_some(),
+                    expected.is_some(),
+                    "field {field} of object {number}"
+                );
                 if let (Some(target), Some(expected)) = (target, expected) {
                     match seen.get(&expected) {
-                        Some(&known) => assert!(known == target, "object {expected} is in two places"),
+                        Some(&known) => {
+                            assert!(known == target, "object {expected} is in two places")
+                        }
                         None => {
                             seen.insert(expected, target);
                             stack.push((expected, target));

@@ -349,10 +349,10 @@ impl Supply {
         self.lock().fresh as usize
     }
 
-    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and are not searched.
+    /// Rebuilds the supply from what marking found, and returns the bytes of small objects it found live. Blocks with fewer than `minimum` free granules count as full and are not searched.
     ///
     /// The world is stopped, marking is complete, and all buffers are retired.
-    pub(crate) fn reclaim(&self, space: &Space, minimum: usize) {
+    pub(crate) fn reclaim(&self, space: &Space, minimum: usize) -> usize {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.large.reclaim(space);
@@ -366,7 +366,7 @@ impl Supply {
         for &block in &state.released {
             released[block as usize] = true;
         }
-        let mut blocks = 0;
+        let (mut blocks, mut granules) = (0, 0);
         // Backwards, because the lists are used from their ends: the lowest addresses first.
         for block in (0..state.fresh).rev() {
             match space.live_granules(block) {
@@ -374,6 +374,7 @@ impl Supply {
                 0 => state.free.push(block),
                 live => {
                     blocks += 1;
+                    granules += live;
                     if GRANULES_PER_BLOCK - live >= minimum {
                         state.recyclable.push((block, 0));
                     }
@@ -383,6 +384,7 @@ impl Supply {
         state.charged = blocks * BLOCK_CHARGE + runs;
         state.metadata = blocks * BLOCK_METADATA + runs - run_pages * PAGE;
         self.publish(state);
+        granules * GRANULE
     }
 
     /// Calls `f` with each large object and the bytes of its run of pages.

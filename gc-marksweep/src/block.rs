@@ -230,7 +230,17 @@ impl MarkTable {
         unsafe { self.byte(object).read() == self.value }
     }
 
-    /// Marks an object of `size` bytes and counts it as live in its block.
+    /// Marks a large object.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped and `object` is live and large.
+    pub(crate) unsafe fn mark_large(&self, object: Object) {
+        // SAFETY: as in `is_marked`.
+        unsafe { self.byte(object).write(self.value) };
+    }
+
+    /// Marks a small object of `size` bytes and counts it as live in its block.
     ///
     /// # Safety
     ///
@@ -238,11 +248,6 @@ impl MarkTable {
     #[inline(always)]
     pub(crate) unsafe fn mark(&self, object: Object, size: usize) {
         let byte = self.byte(object);
-        if size > LARGE {
-            // SAFETY: as in `is_marked`.
-            unsafe { byte.write(self.value) };
-            return;
-        }
         let granules = size / GRANULE;
         // SAFETY: a small object lies in one block, so the bytes of its granules are in the side table, and its block in the table of counts.
         // Overlapping writes cover 2 to 16 granules without a loop; all of them stay within the object's bytes.

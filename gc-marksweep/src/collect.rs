@@ -98,11 +98,11 @@ impl Shared {
         unsafe { marker.trace(table) };
         let marked = self.events.now();
 
-        self.supply.reclaim(&self.space, WORTH_SEARCHING);
+        let small_bytes = self.supply.reclaim(&self.space, WORTH_SEARCHING);
         if self.poison {
             self.poison_free_memory();
         }
-        let live_bytes = marker.live_bytes() as u64;
+        let live_bytes = (small_bytes + marker.large_bytes()) as u64;
         let counters = &self.counters;
         counters.live_bytes.store(live_bytes, Ordering::Relaxed);
         counters.collections.fetch_add(1, Ordering::Relaxed);

@@ -136,7 +136,7 @@ impl Builder {
         self
     }
 
-    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 32.
+    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
     pub fn prefetch_depth(mut self, edges: usize) -> Self {
         self.prefetch_depth = edges;
         self
@@ -184,7 +184,7 @@ impl Default for Builder {
             poison: false,
             watchdog: None,
             event_capacity: 1 << 16,
-            prefetch_depth: 32,
+            prefetch_depth: 16,
         }
     }
 }

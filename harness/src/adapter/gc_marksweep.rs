@@ -20,7 +20,7 @@ impl Adapter for GcMarksweep {
             HeapOption {
                 name: "prefetch-depth",
                 kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_PREFETCH_DEPTH as u64),
-                default: "32",
+                default: "16",
                 doc: "references in flight between finding one and visiting its object; 0 does not prefetch",
             },
             HeapOption {

@@ -17,6 +17,7 @@ use crate::suggest;
 
 pub mod arena;
 mod forward;
+pub mod gc_marksweep;
 
 /// What the harness must know about a heap.
 pub trait Adapter: 'static {
@@ -81,6 +82,22 @@ pub enum OptionKind {
 
 /// `on` or `off`.
 pub const SWITCH: OptionKind = OptionKind::Choice(&["off", "on"]);
+
+/// Every collector has a watchdog, which is on here: a workload that forgets to poll should be found out.
+const WATCHDOG: HeapOption = HeapOption {
+    name: "watchdog",
+    kind: OptionKind::DurationOrOff,
+    default: "5s",
+    doc: "name the thread that keeps others waiting longer than this, on standard error",
+};
+
+/// Events a heap keeps between two readings: one iteration of the busiest workload has far fewer.
+const EVENT_CAPACITY: usize = 1 << 18;
+
+/// The limit as the collectors take it.
+fn limit(settings: &Settings) -> usize {
+    usize::try_from(settings.limit_bytes).unwrap_or(usize::MAX)
+}
 
 impl fmt::Display for OptionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,6 +255,7 @@ macro_rules! heaps {
 }
 
 heaps![
+    gc_marksweep::GcMarksweep,
     arena::Arena, // the floor: never frees
 ];
 

@@ -160,11 +160,9 @@ impl Pauses {
     }
 }
 
-/// Three digits, from 1 ns, growing as needed.
+/// Three digits, from 1 ns to an hour; what is longer is recorded as an hour.
 fn histogram() -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits are allowed");
-    histogram.auto(true);
-    histogram
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds are allowed")
 }
 
 /// The value at `quantile`, if at least [`SAMPLES_ABOVE`] samples lie above that quantile.

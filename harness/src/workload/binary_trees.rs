@@ -14,6 +14,7 @@
 //! A node is two references and no payload. The threads split the trees of each depth; stretch tree and long-lived tree are built by one thread
 //! beforehand. The checksum does not depend on the number of threads.
 
+use super::trees::count;
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
@@ -23,9 +24,6 @@ pub struct BinaryTrees;
 
 const MIN_DEPTH: u32 = 4;
 const NODE: Shape = Shape::new(2, 0);
-
-/// A tree of at most this depth is walked in one stretch, without a poll: at most 2^11 - 1 nodes.
-const UNPOLLED_DEPTH: u32 = 10;
 
 impl Workload for BinaryTrees {
     const NAME: &'static str = "binary-trees";
@@ -109,32 +107,4 @@ fn build<M: Mutator>(m: &mut M, into: M::Local<'_>, depth: u32) -> Result<(), He
         build(m, right, depth - 1)?;
         m.alloc_move(into, Flags::NONE, [left, right], [])
     })
-}
-
-/// Counts the nodes of a tree of `depth`, polling between subtrees.
-fn count<M: Mutator>(m: &mut M, tree: M::Local<'_>, depth: u32) -> u64 {
-    m.safepoint();
-    let Some(root) = m.get(tree) else { return 0 };
-    if depth <= UNPOLLED_DEPTH {
-        return count_unpolled(m, root);
-    }
-    m.frame(|m, [left, right]| {
-        if let Some(root) = m.get(tree) {
-            m.set(left, m.load(root, 0));
-            m.set(right, m.load(root, 1));
-        }
-        1 + count(m, left, depth - 1) + count(m, right, depth - 1)
-    })
-}
-
-/// Counts the nodes of a small tree. Null is tested before the call: a walk that recurses into nulls costs 15 % more.
-fn count_unpolled<'m, M: Mutator>(m: &'m M, node: M::Ref<'m>) -> u64 {
-    let mut nodes = 1;
-    if let Some(left) = m.load(node, 0) {
-        nodes += count_unpolled(m, left);
-    }
-    if let Some(right) = m.load(node, 1) {
-        nodes += count_unpolled(m, right);
-    }
-    nodes
 }

@@ -32,6 +32,13 @@ use crate::invocation::{self, Invocation, Row};
 use crate::suggest;
 
 pub mod binary_trees;
+pub mod churn;
+pub mod countdown;
+pub mod gcbench;
+pub mod list;
+pub mod rewire;
+pub mod rings;
+mod trees;
 
 /// A program over an object graph.
 pub trait Workload: 'static {
@@ -240,7 +247,13 @@ impl Description {
 /// The workloads that come with the harness, in the order in which they are run and shown.
 pub fn standard() -> Vec<Description> {
     vec![
+        Description::of::<gcbench::GcBench>(),
         Description::of::<binary_trees::BinaryTrees>(),
+        Description::of::<list::List>(),
+        Description::of::<rings::Rings>(),
+        Description::of::<churn::Churn>(),
+        Description::of::<rewire::Rewire>(),
+        Description::of::<countdown::Countdown>(),
     ]
 }
 

@@ -1,0 +1,92 @@
+//! gc-marksweep: stop-the-world mark-sweep, its mutators running freely between stops.
+
+use gc_marksweep::{EventKind as Kind, Heap};
+
+use super::forward::forward;
+use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use crate::measure::event::{Event, EventKind, EventLog};
+
+/// The adapter of [`gc_marksweep::Heap`].
+#[derive(Clone, Copy, Debug)]
+pub struct GcMarksweep;
+
+impl Adapter for GcMarksweep {
+    type Heap = Heap;
+
+    const DESCRIPTION: Description = Description {
+        name: "gc-marksweep",
+        summary: "stop-the-world, non-moving mark-sweep with lazy sweeping; threads run freely between stops",
+        options: &[
+            HeapOption {
+                name: "prefetch-depth",
+                kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_PREFETCH_DEPTH as u64),
+                default: "32",
+                doc: "references in flight between finding one and visiting its object; 0 does not prefetch",
+            },
+            HeapOption {
+                name: "stress",
+                kind: SWITCH,
+                default: "off",
+                doc: "collect at every allocation (for tests)",
+            },
+            HeapOption {
+                name: "poison",
+                kind: SWITCH,
+                default: "off",
+                doc: "fill freed memory with a pattern and check it (for tests)",
+            },
+            WATCHDOG,
+        ],
+    };
+
+    fn capabilities(_settings: &Settings) -> Capabilities {
+        Capabilities {
+            reclaims: true,
+            reclaims_cycles: true,
+            limited: true,
+        }
+    }
+
+    fn build(settings: &Settings) -> Result<Heap, String> {
+        Heap::builder()
+            .limit(limit(settings))
+            .prefetch_depth(settings.count("prefetch-depth") as usize)
+            .stress(settings.is_on("stress"))
+            .poison(settings.is_on("poison"))
+            .watchdog(settings.duration("watchdog"))
+            .event_capacity(super::EVENT_CAPACITY)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn events(heap: &Heap) -> EventLog {
+    let log = heap.take_events();
+    let translate = |event: gc_marksweep::Event| Event {
+        mutator: event.mutator,
+        from: event.from,
+        until: event.until,
+        kind: match event.kind {
+            Kind::Stopped { stop } => EventKind::Stopped { stop },
+            Kind::Collection {
+                stop,
+                stopped,
+                rooted,
+                marked,
+                live_bytes,
+            } => EventKind::Collection {
+                stop,
+                stopped,
+                rooted,
+                marked,
+                live_bytes,
+            },
+        },
+    };
+    EventLog {
+        events: log.events.into_iter().map(translate).collect(),
+        lost: log.lost,
+    }
+}
+
+forward!(gc_marksweep, events);

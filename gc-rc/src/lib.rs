@@ -1,1 +1,129 @@
-//! Under construction.
+//! A reference-counting heap with a cycle collector behind a global lock, after CPython.
+//!
+//! Objects have reference fields and 64-bit words, any number of each. Every reference counts; an object whose count
+//! falls to zero dies, with all that only it kept alive. Cycles, which counts never reclaim, are found by a generational collector.
+//! Counts are plain numbers, because one thread at a time runs: the one that holds the *global lock*.
+//! This is how CPython manages memory; the crate models version 3.13, with the rules and defaults that it has.
+//!
+//! ```
+//! use gc_rc::{Flags, Heap, Shape};
+//!
+//! let heap = Heap::builder().limit(64 << 20).build()?;
+//! heap.attach(|m| {
+//!     // Locals are roots; a frame has as many as its closure takes.
+//!     m.frame(|m, [list, node]| {
+//!         for number in 0..1000 {
+//!             // A node of one field, which takes over what `list` holds, and one word.
+//!             m.alloc_move(node, Flags::NONE, [list], [number])?;
+//!             m.set(list, m.get(node));
+//!             m.set(node, None);
+//!             // Loops poll, so that other threads get their turn.
+//!             m.safepoint();
+//!         }
+//!         // Reading needs no roots: a reference lasts until the next `&mut` operation.
+//!         let mut sum = 0;
+//!         let mut next = m.get(list);
+//!         while let Some(node) = next {
+//!             sum += m.word(node, 0);
+//!             next = m.load(node, 0);
+//!         }
+//!         assert_eq!(sum, 999 * 1000 / 2);
+//!
+//!         // A cycle dies in a collection, everything else at once.
+//!         m.alloc(node, Shape::new(1, 0))?;
+//!         let cycle = m.get(node).unwrap();
+//!         m.store(cycle, 0, Some(cycle));
+//!         let weak = m.downgrade(cycle);
+//!         m.set(node, None);
+//!         m.safepoint();
+//!         assert!(m.upgrade(&weak).is_some());
+//!         m.collect();
+//!         assert!(m.upgrade(&weak).is_none());
+//!         Ok::<(), gc_rc::HeapFull>(())
+//!     })
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Tour
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `heap.rs` | the shared state, its two halves and the proof that the lock is held; [`Heap`], [`Builder`], [`Statistics`] |
+//! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
+//! | `object.rs` | the 16-byte header; [`Shape`] |
+//! | `count.rs` | retain and release, the pending list, the cascade of deaths |
+//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system |
+//! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
+//! | `cycle/generational.rs` | when to look, and at which objects |
+//! | `gil.rs` | the global lock: taking, dropping, forced switches |
+//! | `handle.rs` | [`Global`], [`Weak`], the mailbox of deferred releases |
+//! | `event.rs` | time-stamped events, for measuring programs |
+//! | `verify.rs` | a recount of every reference |
+//! | `buffer.rs`, `primitive.rs` | a list that is pushed to through `&`; the shim between the standard library and loom |
+//!
+//! `examples/` has a first program, one with several threads, and an interpreter whose closures make cycles.
+//!
+//! # Glossary
+//!
+//! * **Mutator**: a thread attached to the heap. [`Heap::attach`] makes one, and its brand `'h`.
+//! * **Local**, **frame**: a slot that counts as a root, and the record on the native stack it lies in (together: the shadow stack).
+//! * **Global**: a counted root that may leave the thread. **Weak reference**: one that does not count.
+//! * **Safepoint**: a place where the thread lets collections and switches of the lock happen.
+//!   **Blocking region**: a stretch without the lock.
+//! * **Pending**: an object whose count fell to zero and that the next drain looks at again. **Drain**, **cascade**: freeing the
+//!   pending objects, and what dies of that.
+//! * **Immortal**: an object whose count got so high that it is not trusted any more.
+//! * **Tracked**: in a generation, and so seen by the cycle collector.
+//! * **Block**, **cell**, **size class**, **granule**: 64 KiB of equal cells; room for one object; the cells of one
+//!   size; 16 bytes.
+//! * **Side byte**: a byte for each granule, apart from the objects, in which the collector counts.
+//!
+//! # Invariants
+//!
+//! Each module states those it keeps. The ones that hold the crate together:
+//!
+//! 1. *One holder.* Between taking and dropping the lock no other thread touches anything of the heap that is not atomic
+//!    (`gil.rs`, model-checked).
+//! 2. *The contract.* Nothing a mutator could have read since its last `&mut` operation is freed before its next one: deaths wait on the
+//!    pending list (`count.rs`), and collections are `&mut` operations.
+//! 3. *Counts.* When nothing is pending, the count of an object is the number of fields, locals and globals that refer to it, plus
+//!    one if it waits for its finalizer (`verify.rs` recounts that); or it is immortal.
+//! 4. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
+//! 5. *No recursion*: neither in deaths nor in collections. The depth of the native stack never depends on the heap's contents.
+//!
+//! # What is not CPython
+//!
+//! * Deaths wait for the next `&mut` operation, so that reading needs no counting. CPython's interpreter counts what it pushes
+//!   on its stack.
+//! * Finalizers and callbacks of weak references are not called but *asked for* ([`Mutator::finalizable`], [`Mutator::cleared`]): no client
+//!   code runs inside an operation.
+//! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not.
+//! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
+//!
+//! # Threads
+//!
+//! A thread that waits for another (a lock, a channel, a join, I/O) does so inside [`Mutator::blocking`], or the other may never run. A loop
+//! polls ([`Mutator::safepoint`]) at least every few thousand objects. [`Builder::watchdog`] names threads that do neither.
+
+mod alloc;
+mod buffer;
+mod count;
+mod cycle;
+mod event;
+mod gil;
+mod handle;
+mod heap;
+mod mutator;
+mod object;
+mod primitive;
+mod system;
+mod verify;
+
+pub use cycle::Cycle;
+pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog};
+pub use gil::Gil;
+pub use handle::{Global, Weak};
+pub use heap::{BuildError, Builder, Heap, HeapFull, Statistics};
+pub use mutator::{Local, Mutator, Ref};
+pub use object::{Flags, Shape};

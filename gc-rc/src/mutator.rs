@@ -1,0 +1,666 @@
+//! A thread's way into the heap: attaching, frames, allocation, access to objects.
+//!
+//! # The one rule
+//!
+//! **Nothing this mutator could have read since its last `&mut self` operation is reclaimed before its next one.** Operations on
+//! `&Mutator` read and write; they never free, collect or switch threads. Operations on `&mut Mutator` may do all three. A
+//! [`Ref`] borrows the mutator shared, so that the borrow checker ends it before anything could invalidate it.
+//!
+//! # Frames
+//!
+//! A frame is a record on the native stack: a link to the frame before, and slots. A [`Local`] is a reference to its slot, so that
+//! reading a local is one load. Each slot owns a count of what it holds, as the fast locals of CPython do. The closure form makes it
+//! impossible for safe code to move or leak a record; a guard unlinks it, also when the closure unwinds.
+//!
+//! # Invariants
+//!
+//! 1. While safe code can use a `Mutator` (that is, from `attach` to its end, but for the body of `blocking`, which borrows it), its thread
+//!    holds the heap's lock. Hence [`Mutator::locked`].
+//! 2. `frames` heads the list of the records of all frames that are active, each of which is on the stack of this mutator's thread, and whose
+//!    records are only touched through shared references once they are linked.
+//! 3. The collector reads a mutator's `frames` while its thread holds `&mut Mutator` somewhere up its stack (in `blocking`). `PhantomPinned`
+//!    keeps that reference from promising otherwise, and the field is a `Cell`.
+//! 4. A `Ref<'m, 'h>` is an object of the heap that `'h` brands, and stays one for `'m`: objects go by drains and collections only, which are
+//!    `&mut` operations of mutators that hold the lock.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::{PhantomData, PhantomPinned};
+use std::ptr;
+
+use crate::alloc::{self, LARGE};
+use crate::cycle::generational::OLDEST;
+use crate::gil::{COLLECT, DROP, Leave};
+use crate::handle::{Global, Weak};
+use crate::heap::{Heap, HeapFull, Inner, Locked, requested};
+use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
+use crate::primitive::Ordering;
+
+thread_local! {
+    /// Whether this thread is attached to a heap and not inside `blocking`. Constant and without a destructor, so that it
+    /// can be used in other thread-locals' destructors.
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What all frame records begin with.
+#[repr(C)]
+pub(crate) struct FrameHead {
+    previous: *const FrameHead,
+    len: usize,
+}
+
+#[repr(C)]
+struct FrameRecord<const N: usize> {
+    head: FrameHead,
+    slots: [Slot; N],
+}
+
+impl FrameHead {
+    /// The objects in a mutator's frames, newest frame first.
+    ///
+    /// # Safety
+    ///
+    /// `frame` heads the frames of a mutator of a heap whose lock the current thread holds, for as long as the iterator is used.
+    pub(crate) unsafe fn objects(mut frame: *const FrameHead) -> Vec<Object> {
+        let mut objects = Vec::new();
+        while !frame.is_null() {
+            // SAFETY: mutator invariant 2; the pointer was made from the whole record, so that it reaches the slots, which follow the
+            // head without padding. Their owner does not run: this thread has the lock.
+            let slots = unsafe {
+                let len = (*frame).len;
+                std::slice::from_raw_parts(frame.add(1).cast::<Slot>(), len)
+            };
+            objects.extend(slots.iter().filter_map(Cell::get));
+            // SAFETY: as above.
+            frame = unsafe { (*frame).previous };
+        }
+        objects
+    }
+}
+
+type Brand<'h> = PhantomData<Cell<&'h ()>>;
+
+/// An object seen since the last `&mut` operation of the mutator. Not a root: it costs nothing to copy, and it ends at the
+/// next `&mut` operation. `Option<Ref>` is one word.
+#[repr(transparent)]
+pub struct Ref<'m, 'h> {
+    object: Object,
+    borrow: PhantomData<&'m ()>,
+    brand: Brand<'h>,
+}
+
+impl Clone for Ref<'_, '_> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl Copy for Ref<'_, '_> {}
+
+impl PartialEq for Ref<'_, '_> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.object == other.object
+    }
+}
+
+impl Eq for Ref<'_, '_> {}
+
+impl fmt::Debug for Ref<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ref({:p})", self.object.raw())
+    }
+}
+
+impl Ref<'_, '_> {
+    #[inline(always)]
+    fn new(object: Object) -> Self {
+        Self {
+            object,
+            borrow: PhantomData,
+            brand: PhantomData,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn object(self) -> Object {
+        self.object
+    }
+}
+
+/// A slot of a frame: a root for as long as the frame lasts. It owns a count of what it holds.
+pub struct Local<'f, 'h> {
+    slot: &'f Slot,
+    brand: Brand<'h>,
+}
+
+impl Clone for Local<'_, '_> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl Copy for Local<'_, '_> {}
+
+impl fmt::Debug for Local<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Local({:p})", self.slot)
+    }
+}
+
+/// A thread attached to a heap. `'h` is invariant and made afresh by each [`Heap::attach`], so that references and locals of one
+/// heap do not type-check on another.
+///
+/// Costs given are those of the fast path.
+pub struct Mutator<'h> {
+    inner: &'h Inner,
+    frames: Cell<*const FrameHead>,
+    id: u32,
+    brand: Brand<'h>,
+    /// See invariant 3.
+    _pinned: PhantomPinned,
+}
+
+impl Heap {
+    /// Attaches the calling thread for the length of `f`: waits for the global lock, runs `f`, and gives the lock up.
+    ///
+    /// # Panics
+    ///
+    /// If the thread is already attached to a heap of this crate, unless it is inside [`Mutator::blocking`].
+    pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
+        assert!(
+            !ATTACHED.get(),
+            "gc-rc: this thread is already attached to a heap; attach to another inside `blocking`, which gives up the lock meanwhile"
+        );
+        let inner = &*self.inner;
+        let id = inner.enrol();
+        let mut mutator = Mutator {
+            inner,
+            frames: Cell::new(ptr::null()),
+            id,
+            brand: PhantomData,
+            _pinned: PhantomPinned,
+        };
+        inner.take_lock(id, false);
+        ATTACHED.set(true);
+        let attached = Attached {
+            inner,
+            id,
+            frames: &raw const mutator.frames,
+        };
+        attached.locked().frames.borrow_mut().push(attached.frames);
+        f(&mut mutator)
+        // `attached` detaches, also if `f` unwinds.
+    }
+}
+
+/// Detaches on drop.
+struct Attached<'a> {
+    inner: &'a Inner,
+    id: u32,
+    frames: *const Cell<*const FrameHead>,
+}
+
+impl Attached<'_> {
+    fn locked(&self) -> Locked<'_> {
+        // SAFETY: the thread has the lock from before this value is made until it is dropped, but for the body of `blocking`, in which nobody
+        // reaches it.
+        unsafe { Locked::new(self.inner, self.id) }
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        let locked = self.locked();
+        locked.settle();
+        locked.account_metadata();
+        locked
+            .frames
+            .borrow_mut()
+            .retain(|&frames| !ptr::eq(frames, self.frames));
+        ATTACHED.set(false);
+        self.inner.drop_lock(self.id, Leave::ForGood);
+        self.inner.resign(self.id);
+    }
+}
+
+impl<'h> Mutator<'h> {
+    #[inline(always)]
+    pub(crate) fn locked(&self) -> Locked<'h> {
+        // SAFETY: invariant 1.
+        unsafe { Locked::new(self.inner, self.id) }
+    }
+
+    // ---- may free, collect, or switch threads
+
+    /// Makes an object of `shape`, fields null and words zero, and stores it in `into`.
+    ///
+    /// Never switches threads. Drains pending deaths; collects at the limit only.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit fails at once, without a collection.
+    #[inline]
+    pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
+        let object = self.make(alloc::class_of(shape.bytes()), shape)?;
+        // A large object's mapping is zero from the start.
+        if shape.bytes() <= alloc::SMALL_BYTES {
+            // SAFETY: the cell was made for the shape.
+            unsafe { object.zero(shape.refs as usize + shape.words as usize) };
+        }
+        self.put(into, object);
+        Ok(())
+    }
+
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`, which
+    /// may be one of the operands. Cheaper than [`Mutator::alloc`] and a store for each field: nothing is zeroed first.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` and the operands are then untouched.
+    #[inline]
+    pub fn alloc_init<const R: usize, const W: usize>(
+        &mut self,
+        into: Local<'_, 'h>,
+        flags: Flags,
+        refs: [Local<'_, 'h>; R],
+        words: [u64; W],
+    ) -> Result<(), HeapFull> {
+        self.make_from(into, flags, refs, words, |operand| {
+            let value = operand.slot.get();
+            if let Some(object) = value {
+                self.locked().retain(object);
+            }
+            value
+        })
+    }
+
+    /// As [`Mutator::alloc_init`], but *moves* the operands: they are taken from left to right, so that a local named
+    /// twice is null the second time, and all are null afterwards (then `into` is set). No counts are touched.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`]; `into` and the operands are then untouched.
+    #[inline]
+    pub fn alloc_move<const R: usize, const W: usize>(
+        &mut self,
+        into: Local<'_, 'h>,
+        flags: Flags,
+        refs: [Local<'_, 'h>; R],
+        words: [u64; W],
+    ) -> Result<(), HeapFull> {
+        self.make_from(into, flags, refs, words, |operand| operand.slot.take())
+    }
+
+    /// Lets a collection or a hand-over of the lock happen, in this order, if one is due, and pending objects die. Otherwise two loads
+    /// and a branch.
+    #[inline(always)]
+    pub fn safepoint(&mut self) {
+        // The bits that other threads set, and the deaths that this one put off: kept apart, because a death must not
+        // cost an atomic read-modify-write.
+        let requests = self.inner.mailbox.poll.load(Ordering::Relaxed) as usize;
+        if requests | self.locked().pending.len() != 0 {
+            self.safepoint_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn safepoint_slow(&mut self) {
+        let locked = self.locked();
+        locked.settle();
+        let poll = &self.inner.mailbox.poll;
+        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
+            locked.collect_if_requested();
+        }
+        if poll.load(Ordering::Relaxed) & DROP != 0 {
+            self.inner.drop_lock(self.id, Leave::ForNow);
+            self.inner.take_lock(self.id, false);
+        }
+    }
+
+    /// Collects all generations now, and makes blocks without objects available to all size classes. Without a cycle collector it does the latter
+    /// only. Cost: proportional to the whole heap.
+    pub fn collect(&mut self) {
+        let locked = self.locked();
+        locked.collect(OLDEST);
+        locked.settle();
+        locked.allocator.trim(&self.inner.counters);
+        locked.account_metadata();
+    }
+
+    /// Checks the heap's invariants: recounts every reference, and walks every block, list and table.
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold, naming it: that is a bug in this crate.
+    pub fn verify(&mut self) {
+        self.locked().settle();
+        self.locked().verify();
+    }
+
+    /// Moves the next object whose finalizer is due into `into` and says whether there was one.
+    ///
+    /// Objects come in the order in which they died. Each is handed out at most once in its life; storing it somewhere reachable
+    /// resurrects it. An object that died by its count was still visible to weak references until now, and stays so; one
+    /// that died in a cycle is not.
+    pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
+        self.locked().settle();
+        let next = self.locked().finalizable.borrow_mut().pop_front();
+        match next {
+            // The local takes over the count of the queue.
+            Some(object) => self.put(into, object),
+            None => return false,
+        }
+        true
+    }
+
+    /// The next weak reference whose object has died since it was last asked for, in the order of death. Weak references that nobody else
+    /// has any more may be left out.
+    pub fn cleared(&mut self) -> Option<Weak> {
+        self.locked().settle();
+        self.locked().cleared.borrow_mut().pop_front()
+    }
+
+    /// Runs `f` without the global lock: other mutators run meanwhile. `f` may wait for other threads, and may attach to a heap, also to
+    /// this one. Costs a drop and a take of the lock.
+    pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        /// Takes the lock back, also before unwinding goes on.
+        struct Return<'a> {
+            inner: &'a Inner,
+            id: u32,
+        }
+        impl Drop for Return<'_> {
+            fn drop(&mut self) {
+                self.inner.take_lock(self.id, true);
+                ATTACHED.set(true);
+            }
+        }
+
+        self.locked().settle();
+        ATTACHED.set(false);
+        self.inner.drop_lock(self.id, Leave::ForNow);
+        let _return = Return {
+            inner: self.inner,
+            id: self.id,
+        };
+        f()
+    }
+
+    /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
+    #[inline]
+    pub fn frame<const N: usize, R>(
+        &mut self,
+        f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R,
+    ) -> R {
+        /// Releases the locals and unlinks the record. Only queues deaths: nothing is freed here, so it can run while unwinding.
+        struct Guard<'a, 'h, const N: usize> {
+            mutator: &'a mut Mutator<'h>,
+            record: &'a FrameRecord<N>,
+        }
+        impl<const N: usize> Drop for Guard<'_, '_, N> {
+            #[inline(always)]
+            fn drop(&mut self) {
+                for slot in &self.record.slots {
+                    if let Some(object) = slot.get() {
+                        self.mutator.locked().release(object);
+                    }
+                }
+                self.mutator.frames.set(self.record.head.previous);
+            }
+        }
+
+        let record = FrameRecord {
+            head: FrameHead {
+                previous: self.frames.get(),
+                len: N,
+            },
+            slots: [const { Cell::new(None) }; N],
+        };
+        self.frames.set((&raw const record).cast());
+        let guard = Guard {
+            mutator: self,
+            record: &record,
+        };
+        let locals = std::array::from_fn(|index| Local {
+            slot: &record.slots[index],
+            brand: PhantomData,
+        });
+        f(guard.mutator, locals)
+    }
+
+    // ---- never free, collect or switch threads
+
+    /// What the local holds. One load.
+    #[inline(always)]
+    pub fn get(&self, local: Local<'_, 'h>) -> Option<Ref<'_, 'h>> {
+        local.slot.get().map(Ref::new)
+    }
+
+    /// Makes the local hold `value`. Counts the new reference and uncounts the old.
+    #[inline]
+    pub fn set<'m>(&'m self, local: Local<'_, 'h>, value: Option<Ref<'m, 'h>>) {
+        self.assign(local.slot, value);
+    }
+
+    /// Reads a reference field. Touches no count.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field.
+    #[inline(always)]
+    pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
+        match object.object.fields().get(field) {
+            Some(slot) => slot.get().map(Ref::new),
+            None => no_such("field", field, object.object.refs()),
+        }
+    }
+
+    /// Writes a reference field. Counts the new reference and uncounts the old.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field.
+    #[inline]
+    pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
+        match object.object.fields().get(field) {
+            Some(slot) => self.assign(slot, value),
+            None => no_such("field", field, object.object.refs()),
+        }
+    }
+
+    /// Reads a payload word.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such word.
+    #[inline(always)]
+    pub fn word<'m>(&'m self, object: Ref<'m, 'h>, index: usize) -> u64 {
+        match object.object.payload().get(index) {
+            Some(word) => word.get(),
+            None => no_such("word", index, object.object.words()),
+        }
+    }
+
+    /// Writes a payload word.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such word.
+    #[inline(always)]
+    pub fn set_word<'m>(&'m self, object: Ref<'m, 'h>, index: usize, value: u64) {
+        match object.object.payload().get(index) {
+            Some(word) => word.set(value),
+            None => no_such("word", index, object.object.words()),
+        }
+    }
+
+    /// The shape the object was allocated with.
+    #[inline]
+    pub fn shape<'m>(&'m self, object: Ref<'m, 'h>) -> Shape {
+        object.object.shape()
+    }
+
+    /// A new root for the object that may leave the thread. Allocates a small cell outside the heap.
+    pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
+        Global::new(self.locked(), object.object)
+    }
+
+    /// The object a global roots.
+    ///
+    /// # Panics
+    ///
+    /// If the global belongs to another heap.
+    pub fn open<'m>(&'m self, global: &'m Global) -> Ref<'m, 'h> {
+        Ref::new(global.object(self.locked()))
+    }
+
+    /// A weak reference to the object. The first one to an object makes an entry in a table outside the heap.
+    pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
+        Weak::new(self.locked(), object.object)
+    }
+
+    /// The object of a weak reference, unless it has died; one whose last reference is gone counts as dead, although its fields could
+    /// still be read through a [`Ref`] taken before.
+    ///
+    /// # Panics
+    ///
+    /// If the weak reference belongs to another heap.
+    pub fn upgrade<'m>(&'m self, weak: &Weak) -> Option<Ref<'m, 'h>> {
+        weak.object(self.locked()).map(Ref::new)
+    }
+
+    // ---- within
+
+    /// Puts a new object, which comes with one reference, into a local.
+    #[inline(always)]
+    fn put(&self, into: Local<'_, 'h>, object: Object) {
+        if let Some(old) = into.slot.replace(Some(object)) {
+            self.locked().release(old);
+        }
+    }
+
+    #[inline(always)]
+    fn assign(&self, slot: &Slot, value: Option<Ref<'_, 'h>>) {
+        let value = value.map(|reference| reference.object);
+        // The new reference first: the old value may be the same object.
+        if let Some(object) = value {
+            self.locked().retain(object);
+        }
+        if let Some(old) = slot.replace(value) {
+            self.locked().release(old);
+        }
+    }
+
+    #[inline(always)]
+    fn make_from<const R: usize, const W: usize>(
+        &self,
+        into: Local<'_, 'h>,
+        flags: Flags,
+        refs: [Local<'_, 'h>; R],
+        words: [u64; W],
+        take: impl Fn(Local<'_, 'h>) -> Option<Object>,
+    ) -> Result<(), HeapFull> {
+        const {
+            assert!(
+                R <= Shape::MAX_REFS as usize && W <= Shape::MAX_WORDS as usize,
+                "more fields or words than a shape has"
+            )
+        };
+        let class = const { alloc::class_of(crate::object::HEADER_BYTES + 8 * (R + W)) };
+        let object = self.make(
+            class,
+            Shape {
+                refs: R as u32,
+                words: W as u32,
+                flags,
+            },
+        )?;
+        for (index, operand) in refs.into_iter().enumerate() {
+            // SAFETY: the cell was made for R fields and W words.
+            unsafe { object.write_field(index, take(operand)) };
+        }
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { object.write_word(R + index, word) };
+        }
+        self.put(into, object);
+        Ok(())
+    }
+
+    /// A cell for a new object of `shape`, with its header written and one reference counted; the caller writes fields
+    /// and words at once.
+    #[inline(always)]
+    fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
+        let locked = self.locked();
+        let cell = if class == LARGE || locked.has_pending() {
+            None
+        } else {
+            locked.allocator.pop(class)
+        };
+        let cell = match cell {
+            Some(cell) => cell,
+            None => locked.obtain(class, shape)?,
+        };
+        let old = cell.head();
+        let head = ONE | old & tag::OF_CELL | shape.flags.bits();
+        if is_tracked(shape.refs as usize, shape.flags) {
+            cell.initialise(head | tag::IN_YOUNG, shape.refs, shape.words);
+            if locked.generational.allocated(cell, old) {
+                locked.request_collection();
+            }
+        } else {
+            cell.initialise(head | tag::GENERATION, shape.refs, shape.words);
+        }
+        if class == LARGE {
+            locked.allocator.list_large(cell);
+        }
+        self.inner.counters.allocated(shape.payload_bytes());
+        Ok(cell)
+    }
+}
+
+impl Locked<'_> {
+    /// The slow path of an allocation: drains, and finds a cell wherever there is one.
+    #[cold]
+    #[inline(never)]
+    fn obtain(self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
+        self.settle();
+        if self.inner.stress {
+            self.collect(OLDEST);
+        }
+        if let Some(cell) = self.try_obtain(class, shape) {
+            return Ok(cell);
+        }
+        let counters = &self.inner.counters;
+        let full = HeapFull {
+            requested: requested(shape),
+            limit: counters.limit(),
+        };
+        if !counters.admits(full.requested as usize) {
+            return Err(full);
+        }
+        self.collect(OLDEST);
+        self.allocator.trim(counters);
+        self.account_metadata();
+        self.try_obtain(class, shape).ok_or(full)
+    }
+
+    fn try_obtain(self, class: usize, shape: Shape) -> Option<Object> {
+        let counters = &self.inner.counters;
+        if class == LARGE {
+            self.account_metadata();
+            self.allocator.obtain_large(shape.bytes(), counters)
+        } else {
+            self.allocator.obtain(class, counters)
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_such(what: &str, index: usize, len: usize) -> ! {
+    panic!("gc-rc: an object with {len} {what}s has no {what} {index}")
+}

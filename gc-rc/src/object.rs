@@ -1,0 +1,429 @@
+//! Objects: a 16-byte header, the reference fields, the payload words.
+//!
+//! ```text
+//!   0        2        4                 8                 12                16
+//!   +--------+--------+-----------------+-----------------+-----------------+----------------
+//!   |  tag   | carry  |      count      |  refs (number)  | words (number)  | fields, words...
+//!   +--------+--------+-----------------+-----------------+-----------------+----------------
+//!    \________________ the head: one u64 ________________/
+//! ```
+//!
+//! The first eight bytes, the **head**, are read and written as one word, so that a count operation is one load, one signed
+//! comparison and one store, with no store-to-load forwarding between widths:
+//!
+//! * `count`, the upper half, is the reference count. At `3 << 30` increments stop, from `1 << 31` on decrements do (as in
+//!   PEP 683): a count that got there is *immortal*. Neither overflow nor the lost track of a saturated count can free a
+//!   referenced object; it can only leak.
+//! * `tag`, the lower 16 bits: size class and state, below.
+//! * `carry` is zero but during a cycle collection, where it extends the side byte (see [`crate::cycle`]).
+//!
+//! A cell that is not a live object (free, or dead and not yet free) needs no count: the upper 48 bits of its head then hold a
+//! **link** to the next cell of a list. Dead objects are thus chained through their own headers while their number of
+//! fields stays legible, and freeing needs no memory.
+//!
+//! Rejected: an 8-byte header (no room for the number of fields of large arrays beside a 32-bit count, and none
+//! for a link); a type pointer (there are no types); list pointers for the collector, CPython's choice, which cost 16 bytes an object.
+//!
+//! # The invariant of [`Object`]
+//!
+//! An `Object` points to a cell of the heap whose lock the current thread holds: aligned to 16, inside a mapping
+//! that outlives every use, with a header that was initialised when its block was carved. If the tag is not `FREE`, the cell holds
+//! `refs` initialised fields and `words` initialised words. [`Object::from_raw`] is where that is claimed, all else follows.
+//! Everything in a cell is a `Cell`, so that shared references to it may overlap.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("gc-rc packs its header for 64-bit little-endian targets");
+
+/// Bytes of an object's header.
+pub(crate) const HEADER_BYTES: usize = 16;
+/// Alignment of objects, and the unit that side bytes describe.
+pub(crate) const GRANULE: usize = 16;
+
+/// One reference, in the count.
+pub(crate) const ONE: u64 = 1 << 32;
+/// Heads from here on are not incremented.
+const SATURATED: u64 = (3 << 30) << 32;
+
+/// The tag's bits.
+pub(crate) mod tag {
+    /// Size class of the cell; [`crate::alloc::LARGE`] for a large object.
+    pub(crate) const CLASS: u64 = 0x3f;
+    /// The cell is not an object.
+    pub(crate) const FREE: u64 = 1 << 6;
+    /// The object is listed in the pending list.
+    pub(crate) const QUEUED: u64 = 1 << 7;
+    /// The object has a finalizer.
+    pub(crate) const FINALIZE: u64 = 1 << 8;
+    /// It was queued for its finalizer, and will not be again.
+    pub(crate) const FINALIZED: u64 = 1 << 9;
+    /// The object has an entry in the table of weak references.
+    pub(crate) const HAS_WEAK: u64 = 1 << 10;
+    /// The client promised that it is in no cycle.
+    pub(crate) const ACYCLIC: u64 = 1 << 11;
+    /// The cell is listed in the buffer of the youngest generation. Survives freeing and reuse.
+    pub(crate) const IN_YOUNG: u64 = 1 << 12;
+    /// The cell is listed in the buffer of the middle generation. Survives freeing and reuse.
+    pub(crate) const IN_MIDDLE: u64 = 1 << 13;
+    /// The generation: 0, 1, 2, or [`UNTRACKED`].
+    pub(crate) const GENERATION_SHIFT: u32 = 14;
+    /// All bits of the generation.
+    pub(crate) const GENERATION: u64 = 3 << GENERATION_SHIFT;
+    /// The generation of objects that the cycle collector does not look at.
+    pub(crate) const UNTRACKED: u64 = 3;
+    /// What belongs to the cell and not to the object in it.
+    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | IN_MIDDLE;
+    /// What makes a death more than freeing.
+    pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
+    /// The whole tag.
+    pub(crate) const ALL: u64 = 0xffff;
+}
+
+const CARRY_SHIFT: u32 = 16;
+const CARRY: u64 = 0xffff << CARRY_SHIFT;
+
+/// The form of an object: its reference fields, its payload words, and what the heap must know about it beyond that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Number of reference fields, which come first: at most [`Shape::MAX_REFS`].
+    pub refs: u32,
+    /// Number of 64-bit payload words: at most [`Shape::MAX_WORDS`].
+    pub words: u32,
+    /// Properties of the object.
+    pub flags: Flags,
+}
+
+impl Shape {
+    /// The largest number of reference fields: whatever the type holds.
+    pub const MAX_REFS: u32 = u32::MAX;
+    /// The largest number of payload words: whatever the type holds.
+    pub const MAX_WORDS: u32 = u32::MAX;
+
+    /// A plain object of `refs` reference fields and `words` payload words.
+    pub const fn new(refs: u32, words: u32) -> Self {
+        Self {
+            refs,
+            words,
+            flags: Flags::NONE,
+        }
+    }
+
+    /// The same shape with `flags`.
+    pub const fn with(self, flags: Flags) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// Payload bytes: 8 for each field and word, headers and rounding excluded.
+    pub const fn payload_bytes(self) -> u64 {
+        8 * (self.refs as u64 + self.words as u64)
+    }
+
+    /// Bytes of the object with its header, before rounding.
+    pub(crate) const fn bytes(self) -> usize {
+        HEADER_BYTES + 8 * (self.refs as usize + self.words as usize)
+    }
+}
+
+/// Properties of an object, fixed when it is allocated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags {
+    /// The object has a finalizer: once unreachable it is handed to [`Mutator::finalizable`](crate::Mutator::finalizable),
+    /// once.
+    pub finalize: bool,
+    /// The client promises that the object is never part of a cycle, so that the cycle collector need not track it. A broken
+    /// promise leaks; it never corrupts.
+    pub acyclic: bool,
+}
+
+impl Flags {
+    /// No special property.
+    pub const NONE: Self = Self {
+        finalize: false,
+        acyclic: false,
+    };
+    /// [`Flags::finalize`] alone.
+    pub const FINALIZE: Self = Self {
+        finalize: true,
+        acyclic: false,
+    };
+    /// [`Flags::acyclic`] alone.
+    pub const ACYCLIC: Self = Self {
+        finalize: false,
+        acyclic: true,
+    };
+
+    /// The bits of the tag.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        (if self.finalize { tag::FINALIZE } else { 0 })
+            | (if self.acyclic { tag::ACYCLIC } else { 0 })
+    }
+}
+
+/// Whether the cycle collector tracks objects with so many fields and these flags: an object that refers to nothing is in no
+/// cycle.
+#[inline(always)]
+pub(crate) const fn is_tracked(refs: usize, flags: Flags) -> bool {
+    refs > 0 && !flags.acyclic
+}
+
+/// See the module's documentation.
+#[repr(C, align(16))]
+pub(crate) struct Header {
+    head: Cell<u64>,
+    refs: Cell<u32>,
+    words: Cell<u32>,
+}
+
+/// A field, or a local: null or an object whose count it owns.
+pub(crate) type Slot = Cell<Option<Object>>;
+
+/// A cell of the heap. See the module's documentation for the invariant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(transparent)]
+pub(crate) struct Object(NonNull<Header>);
+
+impl Object {
+    /// # Safety
+    ///
+    /// The invariant of the type, from now on for as long as the result is used.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(cell: *mut u8) -> Self {
+        debug_assert!(!cell.is_null() && cell as usize % GRANULE == 0);
+        // SAFETY: the caller's promise; a cell is not at address zero.
+        Self(unsafe { NonNull::new_unchecked(cell.cast()) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn raw(self) -> *mut u8 {
+        self.0.as_ptr().cast()
+    }
+
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    #[inline(always)]
+    fn header<'a>(self) -> &'a Header {
+        // SAFETY: the type's invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn head(self) -> u64 {
+        self.header().head.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_head(self, head: u64) {
+        self.header().head.set(head);
+    }
+
+    /// Number of reference fields.
+    #[inline(always)]
+    pub(crate) fn refs(self) -> usize {
+        self.header().refs.get() as usize
+    }
+
+    /// Number of payload words.
+    #[inline(always)]
+    pub(crate) fn words(self) -> usize {
+        self.header().words.get() as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn count(self) -> u32 {
+        (self.head() >> 32) as u32
+    }
+
+    #[inline(always)]
+    pub(crate) fn has(self, bits: u64) -> bool {
+        self.head() & bits != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn insert(self, bits: u64) {
+        self.set_head(self.head() | bits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn remove(self, bits: u64) {
+        self.set_head(self.head() & !bits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn class(self) -> usize {
+        (self.head() & tag::CLASS) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn generation(self) -> u64 {
+        (self.head() & tag::GENERATION) >> tag::GENERATION_SHIFT
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_generation(self, generation: u64) {
+        self.set_head(self.head() & !tag::GENERATION | generation << tag::GENERATION_SHIFT);
+    }
+
+    /// The collector's extension of the side byte.
+    #[inline(always)]
+    pub(crate) fn carry(self) -> u64 {
+        (self.head() & CARRY) >> CARRY_SHIFT
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_carry(self, carry: u64) {
+        debug_assert!(carry <= CARRY >> CARRY_SHIFT);
+        self.set_head(self.head() & !CARRY | carry << CARRY_SHIFT);
+    }
+
+    /// Writes the header of a new object; the caller writes fields and words before anyone reads them.
+    #[inline(always)]
+    pub(crate) fn initialise(self, head: u64, refs: u32, words: u32) {
+        let header = self.header();
+        header.head.set(head);
+        header.refs.set(refs);
+        header.words.set(words);
+    }
+
+    /// The shape the object was made with.
+    pub(crate) fn shape(self) -> Shape {
+        let flags = Flags {
+            finalize: self.has(tag::FINALIZE),
+            acyclic: self.has(tag::ACYCLIC),
+        };
+        Shape {
+            refs: self.header().refs.get(),
+            words: self.header().words.get(),
+            flags,
+        }
+    }
+
+    /// The fields of a live object.
+    #[inline(always)]
+    pub(crate) fn fields<'a>(self) -> &'a [Slot] {
+        // SAFETY: the type's invariant: `refs` initialised fields follow the header.
+        unsafe {
+            std::slice::from_raw_parts(self.raw().add(HEADER_BYTES).cast::<Slot>(), self.refs())
+        }
+    }
+
+    /// The words of a live object.
+    #[inline(always)]
+    pub(crate) fn payload<'a>(self) -> &'a [Cell<u64>] {
+        // SAFETY: the type's invariant: `words` initialised words follow the fields.
+        unsafe {
+            let first = self.raw().add(HEADER_BYTES + 8 * self.refs());
+            std::slice::from_raw_parts(first.cast::<Cell<u64>>(), self.words())
+        }
+    }
+
+    /// Writes field `index` of an object under construction.
+    ///
+    /// # Safety
+    ///
+    /// The cell has room for it.
+    #[inline(always)]
+    pub(crate) unsafe fn write_field(self, index: usize, value: Option<Object>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.raw()
+                .add(HEADER_BYTES + 8 * index)
+                .cast::<Option<Object>>()
+                .write(value)
+        }
+    }
+
+    /// Writes the 64-bit unit at `index`, fields and words counted alike, of an object under construction.
+    ///
+    /// # Safety
+    ///
+    /// The cell has room for it.
+    #[inline(always)]
+    pub(crate) unsafe fn write_word(self, index: usize, value: u64) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.raw()
+                .add(HEADER_BYTES + 8 * index)
+                .cast::<u64>()
+                .write(value)
+        }
+    }
+
+    /// Nulls the fields and zeroes the words of an object under construction.
+    ///
+    /// # Safety
+    ///
+    /// The cell has room for `units` of them.
+    #[inline(always)]
+    pub(crate) unsafe fn zero(self, units: usize) {
+        // SAFETY: the caller's promise; null is the representation of `None`.
+        unsafe { self.raw().add(HEADER_BYTES).write_bytes(0, 8 * units) }
+    }
+
+    /// Asks the cache for the object's header.
+    #[inline(always)]
+    pub(crate) fn prefetch(self) {
+        prefetch(self.raw());
+    }
+}
+
+/// Brings the line at `address` into the cache; harmless for any address.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch does not access memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch does not access memory.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
+// ---- the head as a value
+
+/// Whether a head is saturated, so that increments leave it alone.
+#[inline(always)]
+pub(crate) const fn is_saturated(head: u64) -> bool {
+    head >= SATURATED
+}
+
+/// Whether a head is immortal: decrements leave it alone.
+#[inline(always)]
+pub(crate) const fn is_immortal(head: u64) -> bool {
+    (head as i64) < 0
+}
+
+/// The head of a cell that is linked to `next` and has `tag`.
+#[inline(always)]
+pub(crate) fn linked(next: Option<Object>, tag: u64) -> u64 {
+    // Cells are aligned to 16 and addresses of user space have at most 52 bits on every supported system.
+    let address = next.map_or(0, Object::address) as u64;
+    address << 12 | tag
+}
+
+/// The cell that a linked head refers to.
+///
+/// # Safety
+///
+/// `head` was made by [`linked`], and the linked cell still keeps the invariant of [`Object`].
+#[inline(always)]
+pub(crate) unsafe fn link(head: u64) -> Option<Object> {
+    let address = (head >> 12 & !0xf) as *mut u8;
+    // SAFETY: the caller's promise.
+    if address.is_null() {
+        None
+    } else {
+        Some(unsafe { Object::from_raw(address) })
+    }
+}

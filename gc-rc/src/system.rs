@@ -1,0 +1,63 @@
+//! Memory from the operating system: private anonymous mappings, aligned to [`ALIGNMENT`].
+
+use std::ptr::{self, NonNull};
+
+/// Alignment of every mapping: that of a block.
+pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
+
+/// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]); `None` if the system refuses. Nothing is
+/// backed by memory until it is touched.
+pub(crate) fn map(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+    debug_assert!(bytes % ALIGNMENT == 0 && align.is_power_of_two() && align >= ALIGNMENT);
+    let reserved = bytes.checked_add(align)?;
+    // SAFETY: a new private mapping at an address of the system's choice affects no other memory.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            reserved,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    // An aligned part is kept, what is left over on either side goes back.
+    let lead = start.align_offset(align);
+    // SAFETY: `lead < align`, and `lead + bytes <= reserved`: all addresses lie in the mapping, which nobody else knows of. Both ends are multiples
+    // of the page size, because the mapping's start is and `ALIGNMENT` is a multiple of every supported page size.
+    unsafe {
+        let kept = start.byte_add(lead);
+        if lead > 0 {
+            libc::munmap(start, lead);
+        }
+        if reserved > lead + bytes {
+            libc::munmap(kept.byte_add(bytes), reserved - lead - bytes);
+        }
+        NonNull::new(kept.cast())
+    }
+}
+
+/// Asks for huge pages where the system gives them only on request: a first touch then costs a fifth.
+pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: advice on a mapping of ours; it changes no contents, and a refusal changes nothing.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, bytes);
+}
+
+/// Returns a mapping to the system.
+///
+/// # Safety
+///
+/// `start` and `bytes` are those of one call of [`map`], and nothing points into the mapping any more.
+pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+    // SAFETY: the caller's promise.
+    let result = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
+    debug_assert_eq!(result, 0, "unmapping a mapping of ours cannot fail");
+}

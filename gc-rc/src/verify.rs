@@ -1,0 +1,254 @@
+//! Verification: an independent recount of everything.
+//!
+//! Nothing here uses what the operations rely on to be right: live objects are found by walking every block, references by walking every object, frame
+//! and table, and each object's count is compared with the references that were found. A message names the first thing that is
+//! wrong. Cost: a hash table entry for each object.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::alloc::{Allocator, BLOCK_BYTES, LARGE, occupied_by, side_byte};
+use crate::heap::Locked;
+use crate::mutator::FrameHead;
+use crate::object::{Object, is_immortal, is_tracked, tag};
+
+impl Locked<'_> {
+    /// # Panics
+    ///
+    /// If an invariant of the heap does not hold.
+    pub(crate) fn verify(self) {
+        assert!(
+            !self.has_pending(),
+            "gc-rc: verify: the pending list is not empty after a drain"
+        );
+        assert!(
+            !self.collecting.get(),
+            "gc-rc: verify: a collection is going on"
+        );
+        let (objects, free) = self.survey();
+        self.verify_free_lists(&free);
+        self.verify_counts(&objects);
+        self.verify_generations(&objects, &free);
+        self.verify_tables(&objects);
+        let large: usize = (0..=tag::UNTRACKED)
+            .flat_map(|generation| self.allocator.large(generation))
+            .map(|object| occupied_by(object.shape().bytes()))
+            .sum();
+        let blocks = self.allocator.blocks().len() * BLOCK_BYTES;
+        let counted = self.inner.counters.occupied_by_objects();
+        assert!(
+            counted == blocks + large,
+            "gc-rc: verify: {counted} bytes are counted as occupied, but blocks have {blocks} and large objects {large}"
+        );
+    }
+
+    /// All objects, with a zero for each, and all free cells.
+    fn survey(self) -> (HashMap<Object, u64>, HashSet<Object>) {
+        let (mut objects, mut free) = (HashMap::new(), HashSet::new());
+        for block in self.allocator.blocks().iter() {
+            for cell in block.cells() {
+                assert!(
+                    cell.class() == block.class(),
+                    "gc-rc: verify: {cell:?} has class {} in a block of class {}",
+                    cell.class(),
+                    block.class()
+                );
+                if cell.has(tag::FREE) {
+                    free.insert(cell);
+                } else {
+                    objects.insert(cell, 0);
+                }
+            }
+            assert!(
+                block.side_bytes().iter().all(|byte| byte.get() == 0),
+                "gc-rc: verify: a side byte is left from a collection"
+            );
+        }
+        for generation in 0..=tag::UNTRACKED {
+            for object in self.allocator.large(generation) {
+                assert!(
+                    object.class() == LARGE
+                        && !object.has(tag::FREE)
+                        && object.generation() == generation,
+                    "gc-rc: verify: the large object {object:?} is listed in generation {generation} and says otherwise: {:#x}",
+                    object.head()
+                );
+                assert!(
+                    side_byte(object).get() == 0,
+                    "gc-rc: verify: the side byte of {object:?} is left from a collection"
+                );
+                objects.insert(object, 0);
+            }
+        }
+        for &object in objects.keys() {
+            assert!(
+                !object.has(tag::QUEUED),
+                "gc-rc: verify: {object:?} says it is pending, but nothing is"
+            );
+            assert!(
+                object.carry() == 0,
+                "gc-rc: verify: {object:?} has a carry left from a collection"
+            );
+            assert!(
+                object.class() == LARGE
+                    || crate::alloc::class_of(object.shape().bytes()) == object.class(),
+                "gc-rc: verify: {object:?} does not fit its cell"
+            );
+        }
+        (objects, free)
+    }
+
+    fn verify_free_lists(self, free: &HashSet<Object>) {
+        let mut listed = HashSet::new();
+        for class in 0..Allocator::classes() {
+            for cell in self.allocator.free_cells(class) {
+                assert!(
+                    free.contains(&cell),
+                    "gc-rc: verify: {cell:?} is on a free list and not a free cell"
+                );
+                assert!(
+                    cell.class() == class,
+                    "gc-rc: verify: {cell:?} is on the free list of class {class}"
+                );
+                assert!(
+                    listed.insert(cell),
+                    "gc-rc: verify: {cell:?} is on a free list twice"
+                );
+                if self.allocator.poisons() {
+                    self.allocator.check_poison(cell);
+                }
+            }
+        }
+        assert!(
+            listed.len() == free.len(),
+            "gc-rc: verify: {} cells are free, but {} are on free lists",
+            free.len(),
+            listed.len()
+        );
+    }
+
+    /// Every count is the number of references: from fields, locals, globals and the queue of finalizers.
+    fn verify_counts(self, objects: &HashMap<Object, u64>) {
+        let mut found = objects.clone();
+        let mut count = |object: Object, from: &dyn Fn() -> String| match found.get_mut(&object) {
+            Some(references) => *references += 1,
+            None => panic!(
+                "gc-rc: verify: {} refers to {object:?}, which is not an object",
+                from()
+            ),
+        };
+        for &object in objects.keys() {
+            for (index, field) in object.fields().iter().enumerate() {
+                if let Some(child) = field.get() {
+                    count(child, &|| format!("field {index} of {object:?}"));
+                }
+            }
+        }
+        for &frames in self.frames.borrow().iter() {
+            // SAFETY: a listed mutator is attached, so that its `frames` exist, and they head its frames; this thread has the lock.
+            for object in unsafe { FrameHead::objects((*frames).get()) } {
+                count(object, &|| "a local".into());
+            }
+        }
+        for &cell in self.globals.borrow().iter() {
+            // SAFETY: listed cells have not been freed.
+            count(unsafe { (*cell).object }, &|| "a global".into());
+        }
+        for &object in self.finalizable.borrow().iter() {
+            count(object, &|| "the queue of finalizers".into());
+        }
+        for (object, references) in found {
+            assert!(
+                is_immortal(object.head()) || u64::from(object.count()) == references,
+                "gc-rc: verify: the count of {object:?} is {}, but it has {references} references",
+                object.count()
+            );
+        }
+    }
+
+    fn verify_generations(self, objects: &HashMap<Object, u64>, free: &HashSet<Object>) {
+        for &object in objects.keys() {
+            let shape = object.shape();
+            let tracked = is_tracked(shape.refs as usize, shape.flags);
+            assert!(
+                tracked == (object.generation() != tag::UNTRACKED),
+                "gc-rc: verify: {object:?} of {shape:?} is in generation {}",
+                object.generation()
+            );
+        }
+        if !self.generational.is_enabled() {
+            return;
+        }
+        let [young, middle] = self.generational.listed();
+        for (name, list, bit) in [
+            ("young", young, tag::IN_YOUNG),
+            ("middle", middle, tag::IN_MIDDLE),
+        ] {
+            let distinct: HashSet<Object> = list.iter().copied().collect();
+            assert!(
+                distinct.len() == list.len(),
+                "gc-rc: verify: the {name} buffer lists a cell twice"
+            );
+            for &cell in objects
+                .keys()
+                .chain(free)
+                .filter(|cell| cell.class() != LARGE)
+            {
+                assert!(
+                    cell.has(bit) == distinct.contains(&cell),
+                    "gc-rc: verify: {cell:?} and the {name} buffer do not agree on whether it is listed"
+                );
+            }
+            assert!(
+                list.iter()
+                    .all(|cell| objects.contains_key(cell) || free.contains(cell)),
+                "gc-rc: verify: the {name} buffer lists a cell of a block that is not in use"
+            );
+        }
+        for &object in objects.keys().filter(|object| object.class() != LARGE) {
+            let missing = match object.generation() {
+                0 => !object.has(tag::IN_YOUNG),
+                1 => !object.has(tag::IN_MIDDLE),
+                _ => false,
+            };
+            assert!(
+                !missing,
+                "gc-rc: verify: no buffer lists {object:?} of generation {}",
+                object.generation()
+            );
+        }
+    }
+
+    fn verify_tables(self, objects: &HashMap<Object, u64>) {
+        let weak = self.weak.borrow();
+        for (object, cell) in weak.iter() {
+            assert!(
+                objects.contains_key(object),
+                "gc-rc: verify: a weak cell is kept for {object:?}, which is not an object"
+            );
+            assert!(
+                cell.object(self) == Some(*object),
+                "gc-rc: verify: the weak cell of {object:?} refers to something else"
+            );
+        }
+        for &object in objects.keys() {
+            assert!(
+                object.has(tag::HAS_WEAK) == weak.contains_key(&object),
+                "gc-rc: verify: {object:?} and the table do not agree on whether it has weak references"
+            );
+        }
+        for (index, &cell) in self.globals.borrow().iter().enumerate() {
+            // SAFETY: listed cells have not been freed.
+            let known = unsafe { (*cell).index.get() };
+            assert!(
+                known == index,
+                "gc-rc: verify: the global at index {index} believes to be at {known}"
+            );
+        }
+        for &object in self.finalizable.borrow().iter() {
+            assert!(
+                object.has(tag::FINALIZED),
+                "gc-rc: verify: {object:?} is queued for a finalizer and not marked so"
+            );
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::suggest;
 pub mod arena;
 mod forward;
 pub mod gc_marksweep;
+pub mod gc_rc;
 
 /// What the harness must know about a heap.
 pub trait Adapter: 'static {
@@ -255,6 +256,7 @@ macro_rules! heaps {
 }
 
 heaps![
+    gc_rc::GcRc,
     gc_marksweep::GcMarksweep,
     arena::Arena, // the floor: never frees
 ];

@@ -1,0 +1,120 @@
+//! gc-rc: reference counting behind a global lock, with a cycle collector.
+
+use std::time::Duration;
+
+use gc_rc::{Cycle, EventKind as Kind, Gil, Heap};
+
+use super::forward::forward;
+use super::{Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use crate::measure::event::{Event, EventKind, EventLog};
+
+/// The adapter of [`gc_rc::Heap`].
+#[derive(Clone, Copy, Debug)]
+pub struct GcRc;
+
+impl Adapter for GcRc {
+    type Heap = Heap;
+
+    const DESCRIPTION: Description = Description {
+        name: "gc-rc",
+        summary: "reference counting behind a global lock, with a cycle collector, as in CPython",
+        options: &[
+            HeapOption {
+                name: "cycle",
+                kind: OptionKind::Choice(&["generational", "none"]),
+                default: "generational",
+                doc: "how garbage cycles are found: as CPython 3.13 does, or not at all",
+            },
+            HeapOption {
+                name: "threshold",
+                kind: OptionKind::Count(1, 1_000_000_000),
+                default: "2000",
+                doc: "allocations beyond frees that make a collection of the youngest generation due",
+            },
+            HeapOption {
+                name: "gil",
+                kind: OptionKind::Choice(&["cpython", "fair"]),
+                default: "cpython",
+                doc: "how the global lock is handed over: CPython's protocol, or first come, first served",
+            },
+            HeapOption {
+                name: "switch-interval",
+                kind: OptionKind::Duration,
+                default: "5ms",
+                doc: "how long a thread waits for the lock before it asks the holder to drop it",
+            },
+            HeapOption {
+                name: "stress",
+                kind: SWITCH,
+                default: "off",
+                doc: "collect at every allocation (for tests)",
+            },
+            HeapOption {
+                name: "poison",
+                kind: SWITCH,
+                default: "off",
+                doc: "fill freed memory with a pattern and check it (for tests)",
+            },
+            WATCHDOG,
+        ],
+    };
+
+    fn capabilities(settings: &Settings) -> Capabilities {
+        Capabilities {
+            reclaims: true,
+            reclaims_cycles: settings.text("cycle") != "none",
+            limited: true,
+        }
+    }
+
+    fn build(settings: &Settings) -> Result<Heap, String> {
+        let gil = match settings.text("gil") {
+            "fair" => Gil::Fair,
+            _ => Gil::Cpython,
+        };
+        let cycle = match settings.text("cycle") {
+            "none" => Cycle::None,
+            _ => Cycle::Generational,
+        };
+        Heap::builder()
+            .limit(limit(settings))
+            .gil(gil)
+            .switch_interval(settings.duration("switch-interval").unwrap_or(Duration::MAX))
+            .cycle(cycle)
+            .thresholds([settings.count("threshold") as usize, 10, 10])
+            .stress(settings.is_on("stress"))
+            .poison(settings.is_on("poison"))
+            .watchdog(settings.duration("watchdog"))
+            .event_capacity(EVENT_CAPACITY)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+}
+
+fn events(heap: &Heap) -> EventLog {
+    let log = heap.take_events();
+    let translate = |event: gc_rc::Event| Event {
+        mutator: event.mutator,
+        from: event.from,
+        until: event.until,
+        kind: match event.kind {
+            Kind::LockWait => EventKind::LockWait,
+            Kind::Drain { objects } => EventKind::Drain { objects },
+            Kind::Collection {
+                generation,
+                examined,
+                unreachable,
+            } => EventKind::CycleCollection {
+                generation,
+                examined,
+                unreachable,
+            },
+        },
+    };
+    EventLog {
+        events: log.events.into_iter().map(translate).collect(),
+        lost: log.lost,
+    }
+}
+
+forward!(gc_rc, events);

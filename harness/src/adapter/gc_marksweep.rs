@@ -3,7 +3,10 @@
 use gc_marksweep::{EventKind as Kind, Heap};
 
 use super::forward::forward;
-use super::{Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use super::{
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
+    WATCHDOG, limit,
+};
 use crate::measure::event::{Event, EventKind, EventLog};
 
 /// The adapter of [`gc_marksweep::Heap`].

@@ -5,7 +5,10 @@ use std::time::Duration;
 use gc_rc::{Cycle, EventKind as Kind, Gil, Heap};
 
 use super::forward::forward;
-use super::{Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use super::{
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
+    WATCHDOG, limit,
+};
 use crate::measure::event::{Event, EventKind, EventLog};
 
 /// The adapter of [`gc_rc::Heap`].
@@ -79,7 +82,11 @@ impl Adapter for GcRc {
         Heap::builder()
             .limit(limit(settings))
             .gil(gil)
-            .switch_interval(settings.duration("switch-interval").unwrap_or(Duration::MAX))
+            .switch_interval(
+                settings
+                    .duration("switch-interval")
+                    .unwrap_or(Duration::MAX),
+            )
             .cycle(cycle)
             .thresholds([settings.count("threshold") as usize, 10, 10])
             .stress(settings.is_on("stress"))

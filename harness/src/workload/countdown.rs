@@ -10,6 +10,9 @@
 //!
 //! An integer is one word. The threads split the total; each counts through its own part of the numbers, so that the checksum (of all numbers seen)
 //! does not depend on how many there are. It polls at the loop's back-edge, as CPython does.
+//!
+//! Minimum heap: 0.25 MiB on gc-rc, 0.31 MiB on gc-marksweep, which is the least either can be made with. The default is not twice
+//! that but 16 MiB, in the order of a production runtime's nursery: less would measure how fast threads can be stopped.
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};
@@ -20,7 +23,8 @@ pub struct Countdown;
 
 impl Workload for Countdown {
     const NAME: &'static str = "countdown";
-    const SUMMARY: &'static str = "a counter of boxed integers: what threads gain, or do not, without sharing anything";
+    const SUMMARY: &'static str =
+        "a counter of boxed integers: what threads gain, or do not, without sharing anything";
     const OPERATION: &'static str = "decrement";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "total",

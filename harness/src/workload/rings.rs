@@ -11,8 +11,10 @@
 //!
 //! A node is a reference and a word. The threads split both kinds of rings, each with a table of its own; the checksum does not depend on how many
 //! there are.
+//!
+//! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are kept.
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
+use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
 /// See the [module documentation](self).
@@ -24,7 +26,8 @@ const STRETCH: u64 = 1024;
 
 impl Workload for Rings {
     const NAME: &'static str = "rings";
-    const SUMMARY: &'static str = "rings of nodes, some kept and many dropped: garbage that counts alone never reclaim";
+    const SUMMARY: &'static str =
+        "rings of nodes, some kept and many dropped: garbage that counts alone never reclaim";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
@@ -39,7 +42,7 @@ impl Workload for Rings {
             name: "held",
             doc: "rings kept to the end",
             tiny: 200,
-            small: 50_000,
+            small: 100_000,
             full: 200_000,
             range: (0, 100_000_000),
         },
@@ -47,7 +50,7 @@ impl Workload for Rings {
             name: "dropped",
             doc: "rings dropped as soon as they are built",
             tiny: 20_000,
-            small: 450_000,
+            small: 900_000,
             full: 1_800_000,
             range: (0, 1_000_000_000),
         },
@@ -62,8 +65,8 @@ impl Workload for Rings {
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
-        let live = input.get("held") * (32 * input.get("ring") + 8);
-        2 * live + (4 << 20)
+        let ring = 34 * input.get("ring");
+        twice(input.get("held") * (ring + 8) + ring, input.threads)
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
@@ -109,7 +112,13 @@ impl Workload for Rings {
 }
 
 /// Builds a ring (or chain) of `length` nodes whose words count from `first`; `head` is the last one built.
-fn build<M: Mutator>(m: &mut M, head: M::Local<'_>, first: u64, length: u64, closed: bool) -> Result<(), HeapFull> {
+fn build<M: Mutator>(
+    m: &mut M,
+    head: M::Local<'_>,
+    first: u64,
+    length: u64,
+    closed: bool,
+) -> Result<(), HeapFull> {
     m.frame(|m, [tail]| {
         m.set(head, None);
         for position in 0..length {

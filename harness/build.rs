@@ -5,13 +5,20 @@ use std::process::Command;
 
 fn main() {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let version = output(&rustc, &["--version"]).unwrap_or_else(|| "rustc, version unknown".to_owned());
+    let version =
+        output(&rustc, &["--version"]).unwrap_or_else(|| "rustc, version unknown".to_owned());
     println!("cargo::rustc-env=HARNESS_RUSTC={version}");
     if let Some(revision) = output("git", &["describe", "--always", "--dirty", "--abbrev=12"]) {
         println!("cargo::rustc-env=HARNESS_REVISION={revision}");
     }
     // Whatever may change the revision or its `-dirty`.
-    for path in ["build.rs", "src", "arena", "../gc-rc/src", "../gc-marksweep/src"] {
+    for path in [
+        "build.rs",
+        "src",
+        "arena",
+        "../gc-rc/src",
+        "../gc-marksweep/src",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     for name in ["HEAD", "logs/HEAD"] {

@@ -130,7 +130,9 @@ pub(crate) fn parse(
         run.after_help("Workloads, heaps and their settings: harness list, or harness run --help")
             .after_long_help(catalogue.clone())
     });
-    let matches = command.try_get_matches_from(arguments).map_err(Refusal::Clap)?;
+    let matches = command
+        .try_get_matches_from(arguments)
+        .map_err(Refusal::Clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let run = match cli.command {
         Some(Command::List) => return Ok(Action::Print(catalogue)),
@@ -148,7 +150,11 @@ pub(crate) fn parse(
         &Selection {
             workloads: run.workloads,
             heaps: run.heaps,
-            threads: run.threads.iter().map(|&threads| threads as usize).collect(),
+            threads: run
+                .threads
+                .iter()
+                .map(|&threads| threads as usize)
+                .collect(),
             heap_bytes: run.heap_size,
             size: run.size,
             seed: run.seed,
@@ -181,28 +187,48 @@ fn timeout(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
         .filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("'{text}' is not a time: write it with its unit, such as 60s, 500ms or 2m"))
+        .ok_or_else(|| {
+            format!("'{text}' is not a time: write it with its unit, such as 60s, 500ms or 2m")
+        })
 }
 
 /// Everything there is to choose from.
 fn catalogue(workloads: &[workload::Description]) -> String {
-    let mut text = String::from("Workloads (NAME:parameter=value,...), with their parameters for tiny, small and full:\n");
+    let mut text = String::from(
+        "Workloads (NAME:parameter=value,...), with their parameters for tiny, small and full:\n",
+    );
     for workload in workloads {
         let heap = |size| format_bytes(workload.heap_bytes(&Input::new(workload, size)));
         let _ = writeln!(text, "\n  {:<16}{}", workload.name, workload.summary);
         for parameter in workload.parameters {
-            let values = [Size::Tiny, Size::Small, Size::Full].map(|size| parameter.value(size).to_string());
-            let _ = writeln!(text, "    {:<14}{}: {}", parameter.name, parameter.doc, values.join(" | "));
+            let values =
+                [Size::Tiny, Size::Small, Size::Full].map(|size| parameter.value(size).to_string());
+            let _ = writeln!(
+                text,
+                "    {:<14}{}: {}",
+                parameter.name,
+                parameter.doc,
+                values.join(" | ")
+            );
         }
         let sizes = [Size::Tiny, Size::Small, Size::Full].map(heap);
-        let _ = writeln!(text, "    {:<14}{} (one thread)", "heap size", sizes.join(" | "));
+        let _ = writeln!(
+            text,
+            "    {:<14}{} (one thread)",
+            "heap size",
+            sizes.join(" | ")
+        );
     }
     text.push_str("\nHeaps (--heap NAME:option=value,...), with their options and defaults:\n");
     for heap in adapter::HEAPS {
         let _ = writeln!(text, "\n  {:<16}{}", heap.name, heap.summary);
         for option in heap.options {
             let _ = writeln!(text, "    {:<14}{}", option.name, option.doc);
-            let _ = writeln!(text, "    {:<14}{} [default: {}]", "", option.kind, option.default);
+            let _ = writeln!(
+                text,
+                "    {:<14}{} [default: {}]",
+                "", option.kind, option.default
+            );
         }
     }
     text
@@ -232,8 +258,14 @@ mod tests {
     #[test]
     fn no_command_is_the_standard_comparison() {
         let plan = plan(&[]);
-        assert_eq!((plan.invocations, plan.iterations, plan.size), (3, 1, Size::Small));
-        assert_eq!(plan.cells.len(), workload::standard().len() * adapter::HEAPS.len());
+        assert_eq!(
+            (plan.invocations, plan.iterations, plan.size),
+            (3, 1, Size::Small)
+        );
+        assert_eq!(
+            plan.cells.len(),
+            workload::standard().len() * adapter::HEAPS.len()
+        );
         assert_eq!(plan.timeout, Duration::from_secs(60));
     }
 
@@ -242,12 +274,24 @@ mod tests {
         let before = plan(&["--quiet", "--timeout", "2s", "run", "binary-trees"]);
         let after = plan(&["run", "binary-trees", "--quiet", "--timeout", "2s"]);
         assert!(before.quiet && after.quiet);
-        assert_eq!((before.timeout, after.timeout), (Duration::from_secs(2), Duration::from_secs(2)));
+        assert_eq!(
+            (before.timeout, after.timeout),
+            (Duration::from_secs(2), Duration::from_secs(2))
+        );
     }
 
     #[test]
     fn threads_and_sizes() {
-        let plan = plan(&["run", "binary-trees", "--threads", "1,2", "--heap", "arena", "--heap-size", "1G"]);
+        let plan = plan(&[
+            "run",
+            "binary-trees",
+            "--threads",
+            "1,2",
+            "--heap",
+            "arena",
+            "--heap-size",
+            "1G",
+        ]);
         let threads: Vec<_> = plan.cells.iter().map(|cell| cell.input.threads).collect();
         assert_eq!(threads, [1, 2]);
         assert_eq!(plan.cells[0].settings.limit_bytes(), 1 << 30);
@@ -264,13 +308,18 @@ mod tests {
             ["run", "--invocations", "0"],
             ["run", "--size", "huge"],
         ] {
-            assert!(matches!(parse(&arguments), Err(Refusal::Clap(_))), "{arguments:?}");
+            assert!(
+                matches!(parse(&arguments), Err(Refusal::Clap(_))),
+                "{arguments:?}"
+            );
         }
     }
 
     #[test]
     fn the_list_has_everything() {
-        let Ok(Action::Print(text)) = parse(&["list"]) else { panic!() };
+        let Ok(Action::Print(text)) = parse(&["list"]) else {
+            panic!()
+        };
         for name in workload::standard().iter().map(|workload| workload.name) {
             assert!(text.contains(name), "{name}");
         }

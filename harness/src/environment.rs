@@ -47,14 +47,16 @@ impl Environment {
         };
         let kilobytes = entry("/proc/meminfo", "MemTotal");
         Self {
-            cpu: entry("/proc/cpuinfo", "model name").or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"])),
+            cpu: entry("/proc/cpuinfo", "model name")
+                .or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"])),
             cores: thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kilobytes
                 .and_then(|text| text.strip_suffix("kB")?.trim().parse::<u64>().ok())
                 .map(|kilobytes| kilobytes * 1024),
             kernel: output("uname", &["-sr"]),
             architecture: std::env::consts::ARCH.to_owned(),
-            transparent_huge_pages: file("/sys/kernel/mm/transparent_hugepage/enabled").and_then(|text| selected(&text)),
+            transparent_huge_pages: file("/sys/kernel/mm/transparent_hugepage/enabled")
+                .and_then(|text| selected(&text)),
             governor: file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             rustc: env!("HARNESS_RUSTC").to_owned(),
             optimised: !cfg!(debug_assertions),
@@ -72,9 +74,17 @@ impl Environment {
             if self.cores == 1 { "core" } else { "cores" }
         )];
         parts.extend(self.kernel.clone());
-        parts.extend(self.transparent_huge_pages.as_ref().map(|pages| format!("huge pages {pages}")));
+        parts.extend(
+            self.transparent_huge_pages
+                .as_ref()
+                .map(|pages| format!("huge pages {pages}")),
+        );
         parts.push(self.rustc.clone());
-        parts.extend(self.revision.as_ref().map(|revision| format!("revision {revision}")));
+        parts.extend(
+            self.revision
+                .as_ref()
+                .map(|revision| format!("revision {revision}")),
+        );
         parts.join("; ")
     }
 }
@@ -97,7 +107,10 @@ mod tests {
 
     #[test]
     fn reads_the_selected_word() {
-        assert_eq!(selected("always [madvise] never").as_deref(), Some("madvise"));
+        assert_eq!(
+            selected("always [madvise] never").as_deref(),
+            Some("madvise")
+        );
         assert_eq!(selected("none"), None);
     }
 

@@ -49,7 +49,11 @@ pub struct Shape {
 impl Shape {
     /// A plain object of `refs` reference fields and `words` payload words.
     pub const fn new(refs: u32, words: u32) -> Self {
-        Self { refs, words, flags: Flags::NONE }
+        Self {
+            refs,
+            words,
+            flags: Flags::NONE,
+        }
     }
 
     /// The same shape with `flags` set.
@@ -76,11 +80,20 @@ pub struct Flags {
 
 impl Flags {
     /// No special property.
-    pub const NONE: Self = Self { finalize: false, acyclic: false };
+    pub const NONE: Self = Self {
+        finalize: false,
+        acyclic: false,
+    };
     /// [`Flags::finalize`] alone.
-    pub const FINALIZE: Self = Self { finalize: true, acyclic: false };
+    pub const FINALIZE: Self = Self {
+        finalize: true,
+        acyclic: false,
+    };
     /// [`Flags::acyclic`] alone.
-    pub const ACYCLIC: Self = Self { finalize: false, acyclic: true };
+    pub const ACYCLIC: Self = Self {
+        finalize: false,
+        acyclic: true,
+    };
 }
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
@@ -237,7 +250,10 @@ pub trait Mutator: Sized {
     fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R;
 
     /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
-    fn frame<const N: usize, R>(&mut self, f: impl for<'f> FnOnce(&mut Self, [Self::Local<'f>; N]) -> R) -> R;
+    fn frame<const N: usize, R>(
+        &mut self,
+        f: impl for<'f> FnOnce(&mut Self, [Self::Local<'f>; N]) -> R,
+    ) -> R;
 
     // ---- never free, collect or switch threads
 

@@ -145,7 +145,12 @@ impl Metrics {
 
 impl Row {
     /// A row without figures.
-    pub fn without_metrics(invocation: &Invocation, iteration: u32, status: Status, message: String) -> Self {
+    pub fn without_metrics(
+        invocation: &Invocation,
+        iteration: u32,
+        status: Status,
+        message: String,
+    ) -> Self {
         Self {
             schema: SCHEMA,
             invocation: invocation.clone(),
@@ -214,10 +219,18 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
                         let limit = format_bytes(heap.statistics().limit_bytes);
                         (
                             Status::Skipped,
-                            format!("{} never frees, and would need more than {limit}", self.invocation.heap),
+                            format!(
+                                "{} never frees, and would need more than {limit}",
+                                self.invocation.heap
+                            ),
                         )
                     };
-                    (self.emit)(Row::without_metrics(self.invocation, iteration, status, message));
+                    (self.emit)(Row::without_metrics(
+                        self.invocation,
+                        iteration,
+                        status,
+                        message,
+                    ));
                     return Ok(());
                 }
             };
@@ -233,7 +246,10 @@ fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, Hea
     heap.take_events();
     let before = heap.statistics();
     let stopwatch = Stopwatch::start();
-    let Outcome { checksum, operations } = W::run(heap, input)?;
+    let Outcome {
+        checksum,
+        operations,
+    } = W::run(heap, input)?;
     let elapsed = stopwatch.elapsed();
     let after = heap.statistics();
     let pauses = Pauses::of(&heap.take_events());
@@ -247,7 +263,8 @@ fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, Hea
         cpu_ns: elapsed.cpu_ns,
         wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
         collections: after.collections - before.collections,
-        stopped_share: pauses.stopped_ns as f64 / (input.threads as f64 * elapsed.wall_ns.max(1) as f64),
+        stopped_share: pauses.stopped_ns as f64
+            / (input.threads as f64 * elapsed.wall_ns.max(1) as f64),
         pauses,
         peak_heap_bytes: after.peak_occupied_bytes,
         peak_resident_bytes: peak_resident_bytes(),
@@ -279,7 +296,10 @@ mod tests {
         let readable: Vec<String> = [0, 999, 4096, 64 << 20, (3 << 30) / 2, 1023 << 20]
             .map(format_bytes)
             .to_vec();
-        assert_eq!(readable, ["0 B", "999 B", "4 KiB", "64 MiB", "1.5 GiB", "1.0 GiB"]);
+        assert_eq!(
+            readable,
+            ["0 B", "999 B", "4 KiB", "64 MiB", "1.5 GiB", "1.0 GiB"]
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Harness {
 
     /// With no workload.
     pub fn empty() -> Self {
-        Self { workloads: Vec::new() }
+        Self {
+            workloads: Vec::new(),
+        }
     }
 
     /// Adds a workload.
@@ -52,7 +54,9 @@ impl Harness {
     #[must_use]
     pub fn with<W: Workload>(mut self) -> Self {
         assert!(
-            self.workloads.iter().all(|workload| workload.name != W::NAME),
+            self.workloads
+                .iter()
+                .all(|workload| workload.name != W::NAME),
             "there is a workload called {} already",
             W::NAME
         );
@@ -101,7 +105,9 @@ impl Harness {
         for (name, value) in &invocation.parameters {
             input.set(workload, name, &value.to_string())?;
         }
-        workload.execute(invocation, &input, &mut |row| run::print(&report::json::line(&row)))
+        workload.execute(invocation, &input, &mut |row| {
+            run::print(&report::json::line(&row))
+        })
     }
 }
 

@@ -120,8 +120,14 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
             chosen.to_vec()
         }
     };
-    let workloads = every(known.iter().map(|workload| workload.name).collect(), &selection.workloads);
-    let heaps = every(adapter::HEAPS.iter().map(|heap| heap.name).collect(), &selection.heaps);
+    let workloads = every(
+        known.iter().map(|workload| workload.name).collect(),
+        &selection.workloads,
+    );
+    let heaps = every(
+        adapter::HEAPS.iter().map(|heap| heap.name).collect(),
+        &selection.heaps,
+    );
 
     let mut cells = Vec::new();
     let mut group = 0;
@@ -138,7 +144,9 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
             for heap_text in &heaps {
                 let (name, options) = split(heap_text)?;
                 let heap = adapter::find(name)?;
-                let limit = selection.heap_bytes.unwrap_or_else(|| workload.heap_bytes(&input));
+                let limit = selection
+                    .heap_bytes
+                    .unwrap_or_else(|| workload.heap_bytes(&input));
                 let mut settings = Settings::of(heap, limit);
                 for (name, value) in &options {
                     settings.set(heap, name, value)?;
@@ -164,22 +172,31 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
 }
 
 /// The workload called `name`.
-fn find_workload<'k>(known: &'k [workload::Description], name: &str) -> Result<&'k workload::Description, String> {
+fn find_workload<'k>(
+    known: &'k [workload::Description],
+    name: &str,
+) -> Result<&'k workload::Description, String> {
     known
         .iter()
         .find(|workload| workload.name == name)
-        .ok_or_else(|| crate::suggest::unknown("workload", name, known.iter().map(|workload| workload.name)))
+        .ok_or_else(|| {
+            crate::suggest::unknown("workload", name, known.iter().map(|workload| workload.name))
+        })
 }
 
+/// A name, and what is set: `NAME:key=value,...`.
+type Specification<'t> = (&'t str, Vec<(&'t str, &'t str)>);
+
 /// Splits `NAME:key=value,...`.
-fn split(text: &str) -> Result<(&str, Vec<(&str, &str)>), String> {
+fn split(text: &str) -> Result<Specification<'_>, String> {
     let (name, rest) = text.split_once(':').unwrap_or((text, ""));
     let pairs = rest
         .split(',')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
-            pair.split_once('=')
-                .ok_or_else(|| format!("'{text}': expected name=value after the colon, found '{pair}'"))
+            pair.split_once('=').ok_or_else(|| {
+                format!("'{text}': expected name=value after the colon, found '{pair}'")
+            })
         })
         .collect::<Result<_, _>>()?;
     Ok((name, pairs))
@@ -218,7 +235,11 @@ impl adapter::Visitor for Check<'_> {
 ///
 /// A sentence with an example.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is not a size: write bytes, or a number with K, M, G or T (powers of 1024), such as 64M");
+    let wrong = || {
+        format!(
+            "'{text}' is not a size: write bytes, or a number with K, M, G or T (powers of 1024), such as 64M"
+        )
+    };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -271,11 +292,21 @@ mod tests {
     #[test]
     fn cells_are_the_product_grouped_by_work() {
         let known = workload::standard();
-        let cells = cells(&known, &selection(&["binary-trees:depth=9"], &["arena", "arena"])).unwrap();
-        let groups: Vec<_> = cells.iter().map(|cell| (cell.group, cell.input.threads)).collect();
+        let cells = cells(
+            &known,
+            &selection(&["binary-trees:depth=9"], &["arena", "arena"]),
+        )
+        .unwrap();
+        let groups: Vec<_> = cells
+            .iter()
+            .map(|cell| (cell.group, cell.input.threads))
+            .collect();
         assert_eq!(groups, [(0, 1), (0, 1), (1, 2), (1, 2)]);
         assert!(cells.iter().all(|cell| cell.input.get("depth") == 9));
-        assert_eq!(cells[2].to_string(), "binary-trees:depth=9 on arena, 2 threads");
+        assert_eq!(
+            cells[2].to_string(),
+            "binary-trees:depth=9 on arena, 2 threads"
+        );
     }
 
     #[test]

@@ -96,7 +96,10 @@ pub fn run(plan: &Plan) -> Result<bool, String> {
             progress.inc(1);
             continue;
         }
-        progress.set_message(format!("{cell}, invocation {invocation} of {}", plan.invocations));
+        progress.set_message(format!(
+            "{cell}, invocation {invocation} of {}",
+            plan.invocations
+        ));
         for mut row in invoke(&cell.invocation(plan, invocation), plan.timeout, &note) {
             check(&mut row, cell, &mut references);
             row.environment = Some(results.environment.clone());
@@ -115,7 +118,10 @@ pub fn run(plan: &Plan) -> Result<bool, String> {
         print(&format!("\nResults: {}\n", sink.path.display()));
     }
     if let Some(error) = sink.error {
-        return Err(format!("cannot write {}: {error}; rows after that are only in what was printed", sink.path.display()));
+        return Err(format!(
+            "cannot write {}: {error}; rows after that are only in what was printed",
+            sink.path.display()
+        ));
     }
     Ok((0..plan.cells.len()).all(|index| {
         let failure = results.failure(index);
@@ -148,7 +154,10 @@ fn is_final(status: Status) -> bool {
 fn check(row: &mut Row, cell: &Cell, references: &mut HashMap<usize, Row>) {
     let Some(metrics) = &row.metrics else { return };
     let reference = references.entry(cell.group).or_insert_with(|| row.clone());
-    let expected = reference.metrics.as_ref().expect("references were measured");
+    let expected = reference
+        .metrics
+        .as_ref()
+        .expect("references were measured");
     if metrics.work() != expected.work() {
         row.message = Some(format!(
             "did other work than {}: checksum, operations, objects, payload bytes {:?} and not {:?}",
@@ -162,9 +171,15 @@ fn check(row: &mut Row, cell: &Cell, references: &mut HashMap<usize, Row>) {
 
 /// What to add to a status that is not ok.
 fn advice(row: &Row) -> String {
-    let message = row.message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+    let message = row
+        .message
+        .as_ref()
+        .map_or(String::new(), |message| format!(": {message}"));
     match row.status {
-        Status::HeapFull => format!("{message}; try --heap-size with more than {} bytes", row.invocation.heap_bytes),
+        Status::HeapFull => format!(
+            "{message}; try --heap-size with more than {} bytes",
+            row.invocation.heap_bytes
+        ),
         Status::Timeout => format!("{message}; allow more with --timeout"),
         _ => message,
     }
@@ -180,7 +195,11 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
     let mut child = match start(invocation) {
         Ok(child) => Running::new(child),
         Err(error) => {
-            rows.push(failed(&rows, Status::Crashed, format!("could not be started: {error}")));
+            rows.push(failed(
+                &rows,
+                Status::Crashed,
+                format!("could not be started: {error}"),
+            ));
             return rows;
         }
     };
@@ -188,17 +207,32 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
     let outcome = child.collect(deadline, &mut rows);
     let messages = child.messages();
     for line in messages.lines() {
-        note(&format!("{} on {}: {line}", invocation.workload, invocation.heap));
+        note(&format!(
+            "{} on {}: {line}",
+            invocation.workload, invocation.heap
+        ));
     }
-    let complete = rows.len() as u32 == invocation.iterations + 1 || rows.last().is_some_and(|row| row.status != Status::Ok);
+    let complete = rows.len() as u32 == invocation.iterations + 1
+        || rows.last().is_some_and(|row| row.status != Status::Ok);
     match outcome {
         Err(Overdue) => {
             let limit = humantime::format_duration(timeout);
-            rows.push(failed(&rows, Status::Timeout, format!("killed after {limit}")));
+            rows.push(failed(
+                &rows,
+                Status::Timeout,
+                format!("killed after {limit}"),
+            ));
         }
         Ok(status) if !status.success() || !complete => {
-            let last = messages.lines().last().map_or(String::new(), |line| format!(": {line}"));
-            rows.push(failed(&rows, Status::Crashed, format!("{}{last}", describe(status))));
+            let last = messages
+                .lines()
+                .last()
+                .map_or(String::new(), |line| format!(": {line}"));
+            rows.push(failed(
+                &rows,
+                Status::Crashed,
+                format!("{}{last}", describe(status)),
+            ));
         }
         Ok(_) => {}
     }
@@ -242,7 +276,9 @@ impl Running {
         thread::spawn(move || {
             let lines = BufReader::new(stdout).lines();
             // Ends at the end of the stream, or when nobody listens any more.
-            let _ = lines.map_while(Result::ok).try_for_each(|line| sender.send(line));
+            let _ = lines
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line));
         });
         let messages = thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -259,7 +295,10 @@ impl Running {
     /// Reads rows until the child has ended.
     fn collect(&mut self, deadline: Instant, rows: &mut Vec<Row>) -> Result<ExitStatus, Overdue> {
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 // A line that is no row is not the harness's: a workload's own output.
                 Ok(line) => rows.extend(serde_json::from_str::<Row>(&line)),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -303,7 +342,10 @@ impl Sink {
     fn write(&mut self, row: &Row) {
         let line = report::json::line(row);
         if self.error.is_none()
-            && let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush())
+            && let Err(error) = self
+                .file
+                .write_all(line.as_bytes())
+                .and_then(|()| self.file.flush())
         {
             self.error = Some(error);
         }
@@ -318,23 +360,39 @@ impl Sink {
 /// Opens the result file for appending, with its directory if it is the default one.
 fn open_output(chosen: Option<&Path>) -> Result<(PathBuf, File), String> {
     let refuse = |path: &Path, error: io::Error| {
-        format!("cannot write {}: {error}; choose another file with --output FILE", path.display())
+        format!(
+            "cannot write {}: {error}; choose another file with --output FILE",
+            path.display()
+        )
     };
     if let Some(path) = chosen {
         let file = OpenOptions::new().append(true).create(true).open(path);
-        return file.map(|file| (path.to_owned(), file)).map_err(|error| refuse(path, error));
+        return file
+            .map(|file| (path.to_owned(), file))
+            .map_err(|error| refuse(path, error));
     }
     let directory = Path::new("results");
     fs::create_dir_all(directory).map_err(|error| refuse(directory, error))?;
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let time = time.replace(['-', ':'], "").replace('T', "-").replace('Z', "");
+    let time = time
+        .replace(['-', ':'], "")
+        .replace('T', "-")
+        .replace('Z', "");
     // Two in one second differ by a number.
     for number in 1.. {
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        let suffix = if number == 1 {
+            String::new()
+        } else {
+            format!("-{number}")
+        };
         let path = directory.join(format!("{time}{suffix}.jsonl"));
         match OpenOptions::new().append(true).create_new(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            file => return file.map_err(|error| refuse(&path, error)).map(|file| (path, file)),
+            file => {
+                return file
+                    .map_err(|error| refuse(&path, error))
+                    .map(|file| (path, file));
+            }
         }
     }
     unreachable!("some number is free")
@@ -345,7 +403,8 @@ fn progress_bar(plan: &Plan) -> ProgressBar {
     if plan.quiet || !io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left  {wide_msg}").expect("the template is right");
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {eta} left  {wide_msg}")
+        .expect("the template is right");
     let bar = ProgressBar::new(total).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
@@ -354,5 +413,7 @@ fn progress_bar(plan: &Plan) -> ProgressBar {
 /// Prints on standard output; a reader that has gone away is no error.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }

@@ -11,8 +11,13 @@ pub(crate) fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate))
         .min()
         .filter(|(distance, candidate)| *distance <= (candidate.len() / 2).max(1));
-    let hint = nearest.map_or(String::new(), |(_, candidate)| format!("; did you mean '{candidate}'?"));
-    format!("unknown {kind} '{name}'{hint} (known: {})", known.join(", "))
+    let hint = nearest.map_or(String::new(), |(_, candidate)| {
+        format!("; did you mean '{candidate}'?")
+    });
+    format!(
+        "unknown {kind} '{name}'{hint} (known: {})",
+        known.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -32,6 +37,9 @@ mod tests {
     fn suggests_nothing_far_fetched() {
         let message = unknown("heap", "zzzzzzzz", ["gc-rc"].into_iter());
         assert_eq!(message, "unknown heap 'zzzzzzzz' (known: gc-rc)");
-        assert_eq!(unknown("option of arena", "x", [].into_iter()), "unknown option of arena 'x': there are none");
+        assert_eq!(
+            unknown("option of arena", "x", [].into_iter()),
+            "unknown option of arena 'x': there are none"
+        );
     }
 }

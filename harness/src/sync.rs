@@ -206,9 +206,9 @@ impl<T> BoundedQueue<T> {
     /// The item, if the queue is closed (also while this waited).
     pub fn push<M: Mutator>(&self, mutator: &mut M, item: T) -> Result<(), T> {
         let guard = self.state.lock(mutator);
-        let mut state = self
-            .not_full
-            .wait_while(mutator, guard, |queue| queue.items.len() == self.capacity && !queue.closed);
+        let mut state = self.not_full.wait_while(mutator, guard, |queue| {
+            queue.items.len() == self.capacity && !queue.closed
+        });
         if state.closed {
             return Err(item);
         }
@@ -221,9 +221,9 @@ impl<T> BoundedQueue<T> {
     /// Removes the oldest item; waits while the queue is empty and open. `None` once it is closed and empty.
     pub fn pop<M: Mutator>(&self, mutator: &mut M) -> Option<T> {
         let guard = self.state.lock(mutator);
-        let mut state = self
-            .not_empty
-            .wait_while(mutator, guard, |queue| queue.items.is_empty() && !queue.closed);
+        let mut state = self.not_empty.wait_while(mutator, guard, |queue| {
+            queue.items.is_empty() && !queue.closed
+        });
         let item = state.items.pop_front()?;
         drop(state);
         self.not_full.notify_one();

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-
 use crate::mutator::{Arena, Mutator};
 use crate::object::Object;
 
@@ -191,7 +190,11 @@ impl Heap {
         for (_, arena) in &mut arenas.idle {
             arena.reset();
         }
-        let committed = arenas.idle.iter().map(|(_, arena)| arena.allocated_bytes() as u64).sum();
+        let committed = arenas
+            .idle
+            .iter()
+            .map(|(_, arena)| arena.allocated_bytes() as u64)
+            .sum();
         self.0.committed.store(committed, Ordering::Relaxed);
         self.0.occupied.store(0, Ordering::Relaxed);
     }
@@ -256,7 +259,8 @@ impl Shared {
             .limit
             .and_then(|limit| Arena::try_with_min_align_and_capacity(limit).ok())
             .unwrap_or_default();
-        self.committed.fetch_add(arena.allocated_bytes() as u64, Ordering::Relaxed);
+        self.committed
+            .fetch_add(arena.allocated_bytes() as u64, Ordering::Relaxed);
         (number, arena, identity)
     }
 
@@ -268,23 +272,19 @@ impl Shared {
         arenas.idle.insert(place, (number, arena));
     }
 
-    /// Takes at least `least` and at best `wanted` bytes from the budget; says how many.
-    pub(crate) fn grant(&self, least: u64, wanted: u64) -> Result<u64, HeapFull> {
+    /// Takes at least `least` and at best `wanted` bytes from the budget; says how many, or `None` if it has not even the least.
+    pub(crate) fn grant(&self, least: u64, wanted: u64) -> Option<u64> {
         let limit = self.limit.map_or(u64::MAX, |limit| limit as u64);
-        let take = |occupied: u64| {
-            let room = limit - occupied;
-            (room >= least).then(|| occupied + wanted.clamp(least, room))
-        };
+        let sized = |occupied: u64| wanted.min(limit - occupied).max(least);
         let before = self
             .occupied
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .map_err(|_| HeapFull {
-                requested: least,
-                limit: self.limit_bytes(),
-            })?;
-        let granted = wanted.clamp(least, limit - before);
-        self.peak.fetch_max(before + granted, Ordering::Relaxed);
-        Ok(granted)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |occupied| {
+                (limit - occupied >= least).then(|| occupied + sized(occupied))
+            })
+            .ok()?;
+        self.peak
+            .fetch_max(before + sized(before), Ordering::Relaxed);
+        Some(sized(before))
     }
 
     /// Gives back what a mutator was granted and did not use, and adds what it allocated to the counters.

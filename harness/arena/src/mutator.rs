@@ -179,14 +179,15 @@ impl<'h> Mutator<'h> {
             self.refill(shape)?;
         }
         let Ok(memory) = self.bump.try_alloc_layout(Object::layout(shape)) else {
-            return Err(self.out_of_memory(size));
+            return Err(self.full(size));
         };
         self.remaining -= size;
         self.objects += 1;
         // SAFETY: the memory is fresh, of the right size and alignment, and no other arena hands it out; the shape is within
         // the maxima, because `refill` fails for any other.
-        into.slot
-            .set(Some(unsafe { Object::initialise(memory, shape, refs, words) }));
+        into.slot.set(Some(unsafe {
+            Object::initialise(memory, shape, refs, words)
+        }));
         Ok(())
     }
 
@@ -196,12 +197,12 @@ impl<'h> Mutator<'h> {
     fn refill(&mut self, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
         if shape.refs > Shape::MAX_REFS || shape.words > Shape::MAX_WORDS {
-            return Err(HeapFull {
-                requested: size,
-                limit: self.shared.limit_bytes(),
-            });
+            return Err(self.full(size));
         }
-        let granted = self.shared.grant(size - self.remaining, GRANT)?;
+        let granted = self
+            .shared
+            .grant(size - self.remaining, GRANT)
+            .ok_or_else(|| self.full(size))?;
         self.granted += granted;
         self.remaining += granted;
         self.account(0);
@@ -210,7 +211,7 @@ impl<'h> Mutator<'h> {
 
     #[cold]
     #[inline(never)]
-    fn out_of_memory(&self, requested: u64) -> HeapFull {
+    fn full(&self, requested: u64) -> HeapFull {
         HeapFull {
             requested,
             limit: self.shared.limit_bytes(),
@@ -259,7 +260,10 @@ impl<'h> Mutator<'h> {
 
     /// Runs `f` with `N` fresh locals, all null.
     #[inline]
-    pub fn frame<const N: usize, R>(&mut self, f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R) -> R {
+    pub fn frame<const N: usize, R>(
+        &mut self,
+        f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R,
+    ) -> R {
         let slots: [Cell<Option<Object>>; N] = [const { Cell::new(None) }; N];
         f(
             self,
@@ -291,7 +295,8 @@ impl<'h> Mutator<'h> {
     pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
         // SAFETY: by the module's invariant the object is valid while this mutator exists, which `'m` does not exceed;
         // the raw value comes from a field.
-        unsafe { Object::from_raw(object.object.fields()[field].load(Ordering::Acquire)) }.map(Ref::new)
+        unsafe { Object::from_raw(object.object.fields()[field].load(Ordering::Acquire)) }
+            .map(Ref::new)
     }
 
     /// Writes a reference field.
@@ -383,6 +388,8 @@ impl Drop for Mutator<'_> {
 
 impl fmt::Debug for Mutator<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutator").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Mutator")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }

@@ -143,7 +143,9 @@ impl Object {
             header.write(Header::new(shape));
             let fields = header.add(1).cast::<AtomicPtr<Header>>();
             for (index, object) in refs.enumerate() {
-                fields.add(index).write(AtomicPtr::new(Self::to_raw(object)));
+                fields
+                    .add(index)
+                    .write(AtomicPtr::new(Self::to_raw(object)));
             }
             let slots = fields.add(shape.refs as usize).cast::<AtomicU64>();
             for (index, word) in words.enumerate() {
@@ -213,7 +215,10 @@ impl Object {
         // SAFETY: as in `fields`; the words follow the fields.
         unsafe {
             let header = self.0.read();
-            slice::from_raw_parts(self.0.add(1 + header.refs()).cast().as_ptr(), header.words())
+            slice::from_raw_parts(
+                self.0.add(1 + header.refs()).cast().as_ptr(),
+                header.words(),
+            )
         }
     }
 }

@@ -55,7 +55,11 @@ fn available_bytes() -> Option<u64> {
     let information = fs::read_to_string("/proc/meminfo").ok()?;
     let available = information
         .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))
+        .find_map(|line| {
+            line.strip_prefix("MemAvailable:")?
+                .trim()
+                .strip_suffix(" kB")
+        })
         .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())?
         * 1024;
     let read = |name: &str| {

@@ -68,7 +68,8 @@ macro_rules! forward {
                 refs: [Self::Local<'_>; R],
                 words: [u64; W],
             ) -> Result<(), $crate::heap::HeapFull> {
-                $heap::Mutator::alloc_init(self, into, to_flags(flags), refs, words).map_err(heap_full)
+                $heap::Mutator::alloc_init(self, into, to_flags(flags), refs, words)
+                    .map_err(heap_full)
             }
 
             #[inline(always)]
@@ -79,7 +80,8 @@ macro_rules! forward {
                 refs: [Self::Local<'_>; R],
                 words: [u64; W],
             ) -> Result<(), $crate::heap::HeapFull> {
-                $heap::Mutator::alloc_move(self, into, to_flags(flags), refs, words).map_err(heap_full)
+                $heap::Mutator::alloc_move(self, into, to_flags(flags), refs, words)
+                    .map_err(heap_full)
             }
 
             #[inline(always)]
@@ -136,7 +138,12 @@ macro_rules! forward {
             }
 
             #[inline(always)]
-            fn store<'m>(&'m self, object: Self::Ref<'m>, field: usize, value: Option<Self::Ref<'m>>) {
+            fn store<'m>(
+                &'m self,
+                object: Self::Ref<'m>,
+                field: usize,
+                value: Option<Self::Ref<'m>>,
+            ) {
                 $heap::Mutator::store(self, object, field, value)
             }
 

@@ -3,7 +3,10 @@
 use gc_marksweep::{EventKind as Kind, Heap};
 
 use super::forward::forward;
-use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use super::{
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
+    WATCHDOG, limit,
+};
 use crate::measure::event::{Event, EventKind, EventLog};
 
 /// The adapter of [`gc_marksweep::Heap`].
@@ -54,7 +57,7 @@ impl Adapter for GcMarksweep {
             .stress(settings.is_on("stress"))
             .poison(settings.is_on("poison"))
             .watchdog(settings.duration("watchdog"))
-            .event_capacity(super::EVENT_CAPACITY)
+            .event_capacity(EVENT_CAPACITY)
             .build()
             .map_err(|error| error.to_string())
     }

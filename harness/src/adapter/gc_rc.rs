@@ -1,9 +1,14 @@
 //! gc-rc: reference counting behind a global lock, with a cycle collector.
 
+use std::time::Duration;
+
 use gc_rc::{Cycle, EventKind as Kind, Gil, Heap};
 
 use super::forward::forward;
-use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, SWITCH, Settings, WATCHDOG, limit};
+use super::{
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
+    WATCHDOG, limit,
+};
 use crate::measure::event::{Event, EventKind, EventLog};
 
 /// The adapter of [`gc_rc::Heap`].
@@ -15,25 +20,31 @@ impl Adapter for GcRc {
 
     const DESCRIPTION: Description = Description {
         name: "gc-rc",
-        summary: "reference counting behind a global lock, with a generational cycle collector",
+        summary: "reference counting behind a global lock, with a cycle collector, as in CPython",
         options: &[
+            HeapOption {
+                name: "cycle",
+                kind: OptionKind::Choice(&["generational", "none"]),
+                default: "generational",
+                doc: "how garbage cycles are found: as CPython 3.13 does, or not at all",
+            },
+            HeapOption {
+                name: "threshold",
+                kind: OptionKind::Count(1, 1_000_000_000),
+                default: "2000",
+                doc: "allocations beyond frees that make a collection of the youngest generation due",
+            },
             HeapOption {
                 name: "gil",
                 kind: OptionKind::Choice(&["cpython", "fair"]),
                 default: "cpython",
-                doc: "who gets the lock: as in CPython, or first come, first served",
+                doc: "how the global lock is handed over: CPython's protocol, or first come, first served",
             },
             HeapOption {
                 name: "switch-interval",
                 kind: OptionKind::Duration,
                 default: "5ms",
-                doc: "how long a waiting thread leaves the holder of the lock in peace",
-            },
-            HeapOption {
-                name: "cycle",
-                kind: OptionKind::Choice(&["generational", "none"]),
-                default: "generational",
-                doc: "who finds cyclic garbage: three generations as in CPython 3.13, or nobody",
+                doc: "how long a thread waits for the lock before it asks the holder to drop it",
             },
             HeapOption {
                 name: "stress",
@@ -60,21 +71,28 @@ impl Adapter for GcRc {
     }
 
     fn build(settings: &Settings) -> Result<Heap, String> {
+        let gil = match settings.text("gil") {
+            "fair" => Gil::Fair,
+            _ => Gil::Cpython,
+        };
+        let cycle = match settings.text("cycle") {
+            "none" => Cycle::None,
+            _ => Cycle::Generational,
+        };
         Heap::builder()
             .limit(limit(settings))
-            .gil(match settings.text("gil") {
-                "fair" => Gil::Fair,
-                _ => Gil::Cpython,
-            })
-            .switch_interval(settings.duration("switch-interval").unwrap_or_default())
-            .cycle(match settings.text("cycle") {
-                "none" => Cycle::None,
-                _ => Cycle::Generational,
-            })
+            .gil(gil)
+            .switch_interval(
+                settings
+                    .duration("switch-interval")
+                    .unwrap_or(Duration::MAX),
+            )
+            .cycle(cycle)
+            .thresholds([settings.count("threshold") as usize, 10, 10])
             .stress(settings.is_on("stress"))
             .poison(settings.is_on("poison"))
             .watchdog(settings.duration("watchdog"))
-            .event_capacity(super::EVENT_CAPACITY)
+            .event_capacity(EVENT_CAPACITY)
             .build()
             .map_err(|error| error.to_string())
     }

@@ -122,7 +122,11 @@ impl OptionKind {
             Self::Duration => humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()),
             Self::DurationOrOff => value == "off" || Self::Duration.check(value).is_ok(),
         };
-        if right { Ok(()) } else { Err(format!("expected {self}")) }
+        if right {
+            Ok(())
+        } else {
+            Err(format!("expected {self}"))
+        }
     }
 }
 
@@ -169,12 +173,18 @@ impl Settings {
     pub fn set(&mut self, heap: &Description, name: &str, value: &str) -> Result<(), String> {
         let Some(option) = heap.options.iter().find(|option| option.name == name) else {
             let names = heap.options.iter().map(|option| option.name);
-            return Err(suggest::unknown(&format!("option of {}", heap.name), name, names));
+            return Err(suggest::unknown(
+                &format!("option of {}", heap.name),
+                name,
+                names,
+            ));
         };
-        option
-            .kind
-            .check(value)
-            .map_err(|expected| format!("{}: option {name} cannot be '{value}': {expected}", heap.name))?;
+        option.kind.check(value).map_err(|expected| {
+            format!(
+                "{}: option {name} cannot be '{value}': {expected}",
+                heap.name
+            )
+        })?;
         self.values.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
@@ -214,7 +224,8 @@ impl Settings {
     /// If the heap has no such option, or it is of another kind.
     pub fn count(&self, name: &str) -> u64 {
         let text = self.text(name);
-        text.parse().unwrap_or_else(|_| panic!("option {name} is not a count: {text}"))
+        text.parse()
+            .unwrap_or_else(|_| panic!("option {name} is not a count: {text}"))
     }
 
     /// The value of an [`OptionKind::Duration`] or [`OptionKind::DurationOrOff`]; `None` for `off`.
@@ -225,7 +236,8 @@ impl Settings {
     pub fn duration(&self, name: &str) -> Option<Duration> {
         let text = self.text(name);
         (text != "off").then(|| {
-            humantime::parse_duration(text).unwrap_or_else(|_| panic!("option {name} is not a time: {text}"))
+            humantime::parse_duration(text)
+                .unwrap_or_else(|_| panic!("option {name} is not a time: {text}"))
         })
     }
 }

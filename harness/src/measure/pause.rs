@@ -72,7 +72,8 @@ impl Pauses {
             // The stop that the event belongs to, and whether it stopped the thread.
             let (name, stop, stops_thread) = match kind {
                 EventKind::Collection { stop, stopped, .. } => {
-                    time_to_safepoint_max_ns = time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
+                    time_to_safepoint_max_ns =
+                        time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
                     ("collection", Some(stop), false)
                 }
                 EventKind::Stopped { stop } => ("stopped", Some(stop), true),
@@ -89,11 +90,18 @@ impl Pauses {
             }
             if stops_thread {
                 let shared = stop.is_some();
-                stopped.entry(mutator).or_default().push(Span { from, until, shared });
+                stopped.entry(mutator).or_default().push(Span {
+                    from,
+                    until,
+                    shared,
+                });
             }
         }
 
-        let mut lengths: Vec<u64> = stops.values().map(|(request, resumed)| resumed - request).collect();
+        let mut lengths: Vec<u64> = stops
+            .values()
+            .map(|(request, resumed)| resumed - request)
+            .collect();
         let mut stopped_ns = 0;
         for spans in stopped.values_mut() {
             for span in outermost(spans) {
@@ -106,7 +114,9 @@ impl Pauses {
         }
 
         let mut histogram = histogram();
-        lengths.iter().for_each(|&length| histogram.saturating_record(length));
+        lengths
+            .iter()
+            .for_each(|&length| histogram.saturating_record(length));
         Self {
             stopped_ns,
             event_ns,
@@ -143,7 +153,9 @@ impl Pauses {
             }
             sums.stopped_ns += part.stopped_ns;
             sums.events_lost += part.events_lost;
-            sums.time_to_safepoint_max_ns = sums.time_to_safepoint_max_ns.max(part.time_to_safepoint_max_ns);
+            sums.time_to_safepoint_max_ns = sums
+                .time_to_safepoint_max_ns
+                .max(part.time_to_safepoint_max_ns);
             sums.pause_max_ns = sums.pause_max_ns.max(part.pause_max_ns);
             for (kind, time) in &part.event_ns {
                 *sums.event_ns.entry(kind.clone()).or_default() += time;
@@ -160,18 +172,17 @@ impl Pauses {
     }
 }
 
-/// Three digits, from 1 ns, growing as needed.
+/// Three digits, from 1 ns to an hour; what is longer is recorded as an hour.
 fn histogram() -> Histogram<u64> {
-    let mut histogram = Histogram::new(3).expect("three digits are allowed");
-    histogram.auto(true);
-    histogram
+    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds are allowed")
 }
 
 /// The value at `quantile`, if at least [`SAMPLES_ABOVE`] samples lie above that quantile.
 fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
     let above = histogram.len() as f64 * (1.0 - quantile);
     // Tolerates the rounding of 1 - 0.99.
-    (above + 1e-6 >= SAMPLES_ABOVE).then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
+    (above + 1e-6 >= SAMPLES_ABOVE)
+        .then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
 }
 
 /// A time during which a thread did not run its own work.

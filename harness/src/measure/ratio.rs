@@ -31,7 +31,10 @@ pub struct Ratio {
 pub fn ratio(of: &Times, to: &Times) -> Option<Ratio> {
     let value = time(of)? / time(to)?;
     if of.len() < 2 || to.len() < 2 {
-        return Some(Ratio { value, interval: None });
+        return Some(Ratio {
+            value,
+            interval: None,
+        });
     }
     let mut random = generator(0, 0);
     let mut ratios: Vec<f64> = (0..RESAMPLES)
@@ -77,7 +80,10 @@ mod tests {
         let Ratio { value, interval } = ratio(&slow, &fast).unwrap();
         let (low, high) = interval.unwrap();
         assert!((value - 2.01).abs() < 1e-9, "{value}");
-        assert!(1.9 < low && low <= value && value <= high && high < 2.1, "{low} {high}");
+        assert!(
+            1.9 < low && low <= value && value <= high && high < 2.1,
+            "{low} {high}"
+        );
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub fn peak_resident_bytes() -> Option<u64> {
 }
 
 fn parse_status(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -39,7 +41,10 @@ mod tests {
 
     #[test]
     fn reads_the_status_file() {
-        assert_eq!(parse_status("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 1 kB\n"), Some(1234 * 1024));
+        assert_eq!(
+            parse_status("Name:\tx\nVmHWM:\t    1234 kB\nVmRSS:\t 1 kB\n"),
+            Some(1234 * 1024)
+        );
         assert_eq!(parse_status("Name:\tx\n"), None);
     }
 

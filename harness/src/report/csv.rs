@@ -23,11 +23,15 @@ impl Writer {
         let mut writer = csv::Writer::from_writer(Vec::new());
         if self.columns.is_empty() {
             self.columns = columns(row);
-            writer.write_record(&self.columns).expect("memory does not fail");
+            writer
+                .write_record(&self.columns)
+                .expect("memory does not fail");
         }
         let value = serde_json::to_value(row).expect("rows are JSON");
         let fields = self.columns.iter().map(|column| flat(&value[column]));
-        writer.write_record(fields).expect("every row has every column");
+        writer
+            .write_record(fields)
+            .expect("every row has every column");
         let bytes = writer.into_inner().expect("memory does not fail");
         String::from_utf8(bytes).expect("made from strings")
     }
@@ -53,7 +57,10 @@ fn columns(row: &Row) -> Vec<String> {
     });
     let value = serde_json::to_value(row).expect("rows are JSON");
     let names = value.as_object().expect("rows are objects").keys();
-    names.filter(|name| !LEFT_OUT.contains(&name.as_str())).cloned().collect()
+    names
+        .filter(|name| !LEFT_OUT.contains(&name.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn flat(value: &Value) -> String {
@@ -61,7 +68,9 @@ fn flat(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Object(entries) => {
-            let entries = entries.iter().map(|(name, value)| format!("{name}={}", flat(value)));
+            let entries = entries
+                .iter()
+                .map(|(name, value)| format!("{name}={}", flat(value)));
             entries.collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
@@ -94,8 +103,14 @@ mod tests {
         let mut writer = Writer::default();
         let first = writer.line(&row);
         let (header, line) = first.trim_end().split_once('\n').unwrap();
-        assert!(header.split(',').any(|column| column == "wall_ns"), "{header}");
-        assert!(line.contains("nodes=5 rounds=1") && line.contains("\"full, sadly\""), "{line}");
+        assert!(
+            header.split(',').any(|column| column == "wall_ns"),
+            "{header}"
+        );
+        assert!(
+            line.contains("nodes=5 rounds=1") && line.contains("\"full, sadly\""),
+            "{line}"
+        );
         assert_eq!(writer.line(&row), format!("{line}\n"));
     }
 }

@@ -27,11 +27,26 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     table.set_content_arrangement(ContentArrangement::Disabled);
     let mut header = vec!["workload".to_owned()];
     header.extend(several_threads.then(|| "threads".to_owned()));
-    header.extend(["limit", "heap", "time (min-max)", "throughput"].map(str::to_owned));
+    header.extend(["heap", "limit", "time (min-max)", "throughput"].map(str::to_owned));
     header.push(format!("time / {baseline} [95 %]"));
-    header.extend(["pauses", "p50", "p99", "max", "in pauses", "peak heap", "resident"].map(str::to_owned));
+    header.extend(
+        [
+            "pauses",
+            "p50",
+            "p99",
+            "max",
+            "in pauses",
+            "peak heap",
+            "resident",
+        ]
+        .map(str::to_owned),
+    );
     let columns = header.len();
-    table.set_header(header.into_iter().map(|title| comfy_table::Cell::new(title).add_attribute(Attribute::Bold)));
+    table.set_header(
+        header
+            .into_iter()
+            .map(|title| comfy_table::Cell::new(title).add_attribute(Attribute::Bold)),
+    );
 
     let mut notes = Vec::new();
     let mut group = None;
@@ -45,23 +60,32 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         let once = |text: String| if first { text } else { String::new() };
         line.push(once(cell.workload_label.clone()));
         line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
-        let limit = if cell.limited { format_bytes(cell.settings.limit_bytes()) } else { NONE.to_owned() };
-        line.push(limit);
+        let limit = if cell.limited {
+            format_bytes(cell.settings.limit_bytes())
+        } else {
+            NONE.to_owned()
+        };
         line.push(cell.heap_label.clone());
+        line.push(limit);
         line.extend(figures(plan, results, index));
         if let Some(row) = results.failure(index) {
             notes.push(format!("{cell}: {}", explanation(row)));
         }
         table.add_row(line);
     }
-    let first_figure = if several_threads { 4 } else { 3 };
+    let first_figure = if several_threads { 3 } else { 2 };
     for index in first_figure..columns {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
 
-    let mut text = format!("{}\n{}\n\n{}\n", about(plan), results.environment.summary(), table.trim_fmt());
+    let mut text = format!(
+        "{}\n{}\n\n{}\n",
+        about(plan),
+        results.environment.summary(),
+        table.trim_fmt()
+    );
     for note in notes {
         text.push_str(&format!("\n{note}"));
     }
@@ -75,15 +99,23 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
 /// What was done, in one line.
 fn about(plan: &Plan) -> String {
-    let Some(first) = plan.cells.first() else { return "Nothing was run.".to_owned() };
+    let Some(first) = plan.cells.first() else {
+        return "Nothing was run.".to_owned();
+    };
     let mut threads: Vec<usize> = plan.cells.iter().map(|cell| cell.input.threads).collect();
     threads.dedup();
     let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
-    let plural = |count: u32, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+    let plural = |count: u32, one: &str, more: &str| {
+        format!("{count} {}", if count == 1 { one } else { more })
+    };
     format!(
         "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
         plan.size,
-        if threads.len() > 4 { "as shown".to_owned() } else { threads.join(", ") },
+        if threads.len() > 4 {
+            "as shown".to_owned()
+        } else {
+            threads.join(", ")
+        },
         first.input.seed,
         plural(plan.invocations, "process", "processes"),
         plural(plan.iterations, "timed iteration", "timed iterations"),
@@ -94,28 +126,41 @@ fn about(plan: &Plan) -> String {
 fn baseline(plan: &Plan, group: usize) -> Option<usize> {
     let mut cells = (0..plan.cells.len()).filter(|&index| plan.cells[index].group == group);
     let first = cells.clone().next();
-    cells.find(|&index| plan.cells[index].heap_label == BASELINE).or(first)
+    cells
+        .find(|&index| plan.cells[index].heap_label == BASELINE)
+        .or(first)
 }
 
 fn explanation(row: &Row) -> String {
-    let message = row.message.as_ref().map_or(String::new(), |message| format!(": {message}"));
+    let message = row
+        .message
+        .as_ref()
+        .map_or(String::new(), |message| format!(": {message}"));
     format!("{}{message}", row.status)
 }
 
 /// The columns from the time on; where there are no figures, the reason.
 fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
     let cell = &plan.cells[index];
-    let measured: Vec<&Metrics> = results.measured(index).filter_map(|row| row.metrics.as_ref()).collect();
+    let measured: Vec<&Metrics> = results
+        .measured(index)
+        .filter_map(|row| row.metrics.as_ref())
+        .collect();
     if results.is_void(plan, cell.group) {
         return vec!["void".to_owned()];
     }
     let times = times(results, index);
     let Some(time) = ratio::time(&times) else {
-        let status = results.failure(index).map_or(NONE.to_owned(), |row| row.status.to_string());
+        let status = results
+            .failure(index)
+            .map_or(NONE.to_owned(), |row| row.status.to_string());
         return vec![status];
     };
 
-    let means: Vec<f64> = times.iter().filter_map(|one| ratio::time(std::slice::from_ref(one))).collect();
+    let means: Vec<f64> = times
+        .iter()
+        .filter_map(|one| ratio::time(std::slice::from_ref(one)))
+        .collect();
     let fastest = means.iter().copied().fold(f64::INFINITY, f64::min);
     let slowest = means.iter().copied().fold(0.0, f64::max);
     let operations = measured.first().map_or(0, |metrics| metrics.operations);
@@ -124,9 +169,14 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
         .iter()
         .map(|metrics| metrics.wall_ns as f64 * cell.input.threads as f64)
         .sum();
-    let optional = |nanoseconds: Option<u64>| nanoseconds.map_or(NONE.to_owned(), |value| format_time(value as f64));
+    let optional = |nanoseconds: Option<u64>| {
+        nanoseconds.map_or(NONE.to_owned(), |value| format_time(value as f64))
+    };
     let lost = if pauses.events_lost > 0 { "+" } else { "" };
-    let resident = measured.iter().filter_map(|metrics| metrics.peak_resident_bytes).max();
+    let resident = measured
+        .iter()
+        .filter_map(|metrics| metrics.peak_resident_bytes)
+        .max();
     vec![
         format!("{} ({})", format_time(time), format_range(fastest, slowest)),
         format_rate(operations as f64 / (time / 1e9), cell.workload.operation),
@@ -148,14 +198,21 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
 fn times(results: &Results, index: usize) -> Vec<Vec<f64>> {
     let mut times: Vec<(u32, Vec<f64>)> = Vec::new();
     for row in results.measured(index) {
-        let Some(metrics) = &row.metrics else { continue };
+        let Some(metrics) = &row.metrics else {
+            continue;
+        };
         let wall = metrics.wall_ns as f64;
         match times.last_mut() {
-            Some((invocation, iterations)) if *invocation == row.invocation.invocation => iterations.push(wall),
+            Some((invocation, iterations)) if *invocation == row.invocation.invocation => {
+                iterations.push(wall)
+            }
             _ => times.push((row.invocation.invocation, vec![wall])),
         }
     }
-    times.into_iter().map(|(_, iterations)| iterations).collect()
+    times
+        .into_iter()
+        .map(|(_, iterations)| iterations)
+        .collect()
 }
 
 /// The ratio to the group's baseline.
@@ -168,7 +225,10 @@ fn comparison(plan: &Plan, results: &Results, index: usize) -> String {
     let ratio = base.and_then(|base| ratio::ratio(&times(results, index), &times(results, base)));
     match ratio {
         None => NONE.to_owned(),
-        Some(Ratio { value, interval: None }) => format!("{value:.2}"),
+        Some(Ratio {
+            value,
+            interval: None,
+        }) => format!("{value:.2}"),
         Some(Ratio {
             value,
             interval: Some((low, high)),
@@ -184,7 +244,11 @@ fn format_time(nanoseconds: f64) -> String {
 
 /// Two times in the unit of the larger.
 fn format_range(from: f64, until: f64) -> String {
-    format!("{}-{}", scale_time(from, until).0, scale_time(until, until).0)
+    format!(
+        "{}-{}",
+        scale_time(from, until).0,
+        scale_time(until, until).0
+    )
 }
 
 /// A time in the unit that fits `reference`.
@@ -203,7 +267,10 @@ fn format_rate(per_second: f64, operation: &str) -> String {
         .into_iter()
         .find(|(divisor, _)| per_second / divisor < 999.5)
         .unwrap_or((1e9, "G "));
-    format!("{} {prefix}{operation}s/s", three_digits(per_second / divisor))
+    format!(
+        "{} {prefix}{operation}s/s",
+        three_digits(per_second / divisor)
+    )
 }
 
 fn format_share(share: f64) -> String {
@@ -231,10 +298,23 @@ mod tests {
 
     #[test]
     fn times_have_three_digits_and_a_fitting_unit() {
-        let shown: Vec<String> = [7.0, 999.4, 999.6, 41_230.0, 1_234_567.0, 999_700_000.0, 12e9]
-            .map(format_time)
-            .to_vec();
-        assert_eq!(shown, ["7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"]);
+        let shown: Vec<String> = [
+            7.0,
+            999.4,
+            999.6,
+            41_230.0,
+            1_234_567.0,
+            999_700_000.0,
+            12e9,
+        ]
+        .map(format_time)
+        .to_vec();
+        assert_eq!(
+            shown,
+            [
+                "7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"
+            ]
+        );
         assert_eq!(format_range(980e6, 1.2e9), "0.98-1.20");
     }
 

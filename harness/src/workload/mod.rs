@@ -25,13 +25,20 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::Adapter;
-use crate::heap::{Heap, HeapFull};
 #[cfg(doc)]
 use crate::heap::Mutator;
+use crate::heap::{Heap, HeapFull};
 use crate::invocation::{self, Invocation, Row};
 use crate::suggest;
 
 pub mod binary_trees;
+pub mod churn;
+pub mod countdown;
+pub mod gcbench;
+pub mod list;
+pub mod rewire;
+pub mod rings;
+mod trees;
 
 /// A program over an object graph.
 pub trait Workload: 'static {
@@ -85,7 +92,19 @@ impl Parameter {
 }
 
 /// How much work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Size {
     /// Milliseconds: for tests.
@@ -141,9 +160,17 @@ impl Input {
     ///
     /// A sentence that names the parameter the user may have meant, or the range of its values.
     pub fn set(&mut self, workload: &Description, name: &str, value: &str) -> Result<(), String> {
-        let Some(parameter) = workload.parameters.iter().find(|parameter| parameter.name == name) else {
+        let Some(parameter) = workload
+            .parameters
+            .iter()
+            .find(|parameter| parameter.name == name)
+        else {
             let names = workload.parameters.iter().map(|parameter| parameter.name);
-            return Err(suggest::unknown(&format!("parameter of {}", workload.name), name, names));
+            return Err(suggest::unknown(
+                &format!("parameter of {}", workload.name),
+                name,
+                names,
+            ));
         };
         let (least, most) = parameter.range;
         let number = value
@@ -192,6 +219,9 @@ pub struct Outcome {
     pub operations: u64,
 }
 
+/// [`invocation::execute`] for one workload.
+type Execute = fn(&Invocation, &Input, &mut dyn FnMut(Row)) -> Result<(), String>;
+
 /// A workload whose type has been forgotten.
 #[derive(Clone, Copy)]
 pub struct Description {
@@ -204,7 +234,7 @@ pub struct Description {
     /// [`Workload::PARAMETERS`].
     pub parameters: &'static [Parameter],
     heap_bytes: fn(&Input) -> u64,
-    execute: fn(&Invocation, &Input, &mut dyn FnMut(Row)) -> Result<(), String>,
+    execute: Execute,
 }
 
 impl fmt::Debug for Description {
@@ -232,7 +262,12 @@ impl Description {
     }
 
     /// Runs one invocation in this process and emits a row for each iteration.
-    pub(crate) fn execute(&self, invocation: &Invocation, input: &Input, emit: &mut dyn FnMut(Row)) -> Result<(), String> {
+    pub(crate) fn execute(
+        &self,
+        invocation: &Invocation,
+        input: &Input,
+        emit: &mut dyn FnMut(Row),
+    ) -> Result<(), String> {
         (self.execute)(invocation, input, emit)
     }
 }
@@ -240,8 +275,19 @@ impl Description {
 /// The workloads that come with the harness, in the order in which they are run and shown.
 pub fn standard() -> Vec<Description> {
     vec![
+        Description::of::<gcbench::GcBench>(),
         Description::of::<binary_trees::BinaryTrees>(),
+        Description::of::<list::List>(),
+        Description::of::<rings::Rings>(),
+        Description::of::<churn::Churn>(),
+        Description::of::<rewire::Rewire>(),
+        Description::of::<countdown::Countdown>(),
     ]
+}
+
+/// The heap bytes for a workload that keeps at most `live` bytes alive: twice that, and room for each thread's allocation buffers.
+pub const fn twice(live: u64, threads: usize) -> u64 {
+    2 * live + (1 << 20) + threads as u64 * (256 << 10)
 }
 
 /// Runs `W` once on a new heap with the settings' options: what tests of workloads want.
@@ -249,7 +295,10 @@ pub fn standard() -> Vec<Description> {
 /// # Errors
 ///
 /// A sentence: the heap could not be made, or was full.
-pub fn run_once<W: Workload, A: Adapter>(settings: &crate::adapter::Settings, input: &Input) -> Result<Outcome, String> {
+pub fn run_once<W: Workload, A: Adapter>(
+    settings: &crate::adapter::Settings,
+    input: &Input,
+) -> Result<Outcome, String> {
     let heap = A::build(settings)?;
     W::run(&heap, input).map_err(|full| full.to_string())
 }
@@ -279,7 +328,11 @@ where
             .collect();
         handles
             .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|payload| panic::resume_unwind(payload)))
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|payload| panic::resume_unwind(payload))
+            })
             // Every thread is joined before the first error is looked at.
             .collect::<Vec<_>>()
             .into_iter()
@@ -306,7 +359,9 @@ pub const fn mix(value: u64) -> u64 {
 /// The pseudo-random sequence numbered `stream` of a run with this seed. Streams are independent for all practical
 /// purposes: their states are derived by SplitMix64.
 pub fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
-    Xoshiro256PlusPlus::seed_from_u64(mix(seed).wrapping_add(stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    Xoshiro256PlusPlus::seed_from_u64(
+        mix(seed).wrapping_add(stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    )
 }
 
 /// A number below `bound`, by multiplication (Lemire, 2019) without the rejection step: the bias is at most `bound / 2^64`.
@@ -323,7 +378,9 @@ mod tests {
     fn shares_cover_everything_once() {
         for total in [0, 1, 2, 7, 1000, u64::MAX] {
             for threads in [1, 2, 3, 7] {
-                let shares: Vec<_> = (0..threads).map(|number| share(total, threads, number)).collect();
+                let shares: Vec<_> = (0..threads)
+                    .map(|number| share(total, threads, number))
+                    .collect();
                 assert_eq!(shares[0].start, 0);
                 assert_eq!(shares[threads - 1].end, total);
                 assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
@@ -349,9 +406,24 @@ mod tests {
         let mut input = Input::new(&workload, Size::Tiny);
         input.set(&workload, "depth", "1_2").unwrap();
         assert_eq!(input.get("depth"), 12);
-        assert!(input.set(&workload, "dept", "12").unwrap_err().contains("did you mean 'depth'"));
-        assert!(input.set(&workload, "depth", "x").unwrap_err().contains("whole number"));
-        assert!(input.set(&workload, "depth", "1000").unwrap_err().contains("from"));
+        assert!(
+            input
+                .set(&workload, "dept", "12")
+                .unwrap_err()
+                .contains("did you mean 'depth'")
+        );
+        assert!(
+            input
+                .set(&workload, "depth", "x")
+                .unwrap_err()
+                .contains("whole number")
+        );
+        assert!(
+            input
+                .set(&workload, "depth", "1000")
+                .unwrap_err()
+                .contains("from")
+        );
     }
 
     #[test]
@@ -361,7 +433,12 @@ mod tests {
                 for size in [Size::Tiny, Size::Small, Size::Full] {
                     let (least, most) = parameter.range;
                     let value = parameter.value(size);
-                    assert!((least..=most).contains(&value), "{} {} {size}", workload.name, parameter.name);
+                    assert!(
+                        (least..=most).contains(&value),
+                        "{} {} {size}",
+                        workload.name,
+                        parameter.name
+                    );
                 }
             }
         }

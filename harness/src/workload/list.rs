@@ -1,0 +1,116 @@
+//! `list`: long singly linked lists, pushed, walked and dropped.
+//!
+//! Each round pushes `nodes` nodes onto the front of a list, walks it, and drops it, either at once or (`keep`) when all
+//! rounds are over.
+//!
+//! **Models** the worst case of both ways to manage memory. For counting, the drop: one decrement sets off a cascade over the whole list,
+//! in which each step depends on the one before. For tracing, the mark: a list has no breadth, so there is nothing to prefetch
+//! and nothing for a second marker to do, and its depth is what overflows a recursive one's stack.
+//!
+//! **Does not model** anything a program would keep in a list this long. The nodes are neighbours in memory as long as the heap is
+//! empty to begin with.
+//!
+//! A node is a reference and a word. The threads split each list into one of their own each; words are numbered over all of them, so that
+//! the checksum does not depend on how many there are.
+//!
+//! Minimum heap (small): 66 MiB on both collectors, with one thread or two: one list of 2,000,000 nodes of 32 bytes.
+
+use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
+use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+
+/// See the [module documentation](self).
+#[derive(Clone, Copy, Debug)]
+pub struct List;
+
+/// A list is walked in stretches of this many nodes between polls.
+const STRETCH: usize = 1024;
+
+impl Workload for List {
+    const NAME: &'static str = "list";
+    const SUMMARY: &'static str =
+        "long linked lists pushed, walked and dropped: cascades, and marking without breadth";
+    const OPERATION: &'static str = "node";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter {
+            name: "nodes",
+            doc: "length of the list",
+            tiny: 10_000,
+            small: 2_000_000,
+            full: 5_000_000,
+            range: (1, 1_000_000_000),
+        },
+        Parameter {
+            name: "rounds",
+            doc: "lists built, one after another",
+            tiny: 3,
+            small: 5,
+            full: 5,
+            range: (1, 10_000),
+        },
+        Parameter {
+            name: "keep",
+            doc: "0: a list is dropped before the next is built; 1: they all live to the end",
+            tiny: 0,
+            small: 0,
+            full: 0,
+            range: (0, 1),
+        },
+    ];
+
+    fn heap_bytes(input: &Input) -> u64 {
+        let lists = if input.get("keep") == 1 {
+            input.get("rounds")
+        } else {
+            1
+        };
+        twice(34 * input.get("nodes") * lists, input.threads)
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let nodes = input.get("nodes");
+        let rounds = input.get("rounds");
+        let keep = input.get("keep") == 1;
+        let sums = on_threads(heap, input.threads, |m, number| {
+            let values = share(nodes, input.threads, number);
+            m.frame(|m, [kept, list]| {
+                m.alloc(kept, Shape::new(rounds as u32, 0))?;
+                let mut sum = 0u64;
+                for round in 0..rounds {
+                    for value in values.clone() {
+                        m.alloc_move(list, Flags::NONE, [list], [value + round * nodes])?;
+                        m.safepoint();
+                    }
+                    sum = sum.wrapping_add(walk(m, list));
+                    if keep && let Some(kept) = m.get(kept) {
+                        m.store(kept, round as usize, m.get(list));
+                    }
+                    m.set(list, None);
+                    m.safepoint();
+                }
+                Ok(sum)
+            })
+        })?;
+        Ok(Outcome {
+            checksum: sums.into_iter().fold(0, u64::wrapping_add),
+            operations: nodes * rounds,
+        })
+    }
+}
+
+/// A digest of the list's words.
+fn walk<M: Mutator>(m: &mut M, list: M::Local<'_>) -> u64 {
+    m.frame(|m, [cursor]| {
+        m.set(cursor, m.get(list));
+        let mut sum = 0u64;
+        loop {
+            let mut node = m.get(cursor);
+            for _ in 0..STRETCH {
+                let Some(inner) = node else { return sum };
+                sum = sum.wrapping_add(mix(m.word(inner, 0)));
+                node = m.load(inner, 0);
+            }
+            m.set(cursor, node);
+            m.safepoint();
+        }
+    })
+}

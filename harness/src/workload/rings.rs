@@ -1,0 +1,161 @@
+//! `rings`: cyclic garbage beside cyclic data that stays.
+//!
+//! A number of rings of nodes is built and kept in a table; then many more are built and dropped one by one. `cyclic` per cent of
+//! them are closed to a ring, evenly spread; the others stay chains.
+//!
+//! **Models** what counting alone cannot reclaim: each dropped ring leaks until a cycle collector finds it, and finding it means
+//! looking at what lives as well. Tracing does not care. Long rings cost a cycle collector as much as short ones, node for node;
+//! few cyclic ones among many chains are the common case in practice.
+//!
+//! **Does not model** cycles that hold large acyclic structures, or garbage cycles reachable from each other.
+//!
+//! A node is a reference and a word. The threads split both kinds of rings, each with a table of its own; the checksum does not depend on how many
+//! there are.
+//!
+//! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are kept.
+
+use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
+use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+
+/// See the [module documentation](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Rings;
+
+/// Nodes visited between polls, at least; a ring is followed to its end if it is no longer than this.
+const STRETCH: u64 = 1024;
+
+impl Workload for Rings {
+    const NAME: &'static str = "rings";
+    const SUMMARY: &'static str =
+        "rings of nodes, some kept and many dropped: garbage that counts alone never reclaim";
+    const OPERATION: &'static str = "node";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter {
+            name: "ring",
+            doc: "nodes of a ring",
+            tiny: 10,
+            small: 10,
+            full: 10,
+            range: (1, 1_000_000),
+        },
+        Parameter {
+            name: "held",
+            doc: "rings kept to the end",
+            tiny: 200,
+            small: 100_000,
+            full: 200_000,
+            range: (0, 100_000_000),
+        },
+        Parameter {
+            name: "dropped",
+            doc: "rings dropped as soon as they are built",
+            tiny: 20_000,
+            small: 900_000,
+            full: 1_800_000,
+            range: (0, 1_000_000_000),
+        },
+        Parameter {
+            name: "cyclic",
+            doc: "rings that are closed, in per cent; the others are chains",
+            tiny: 100,
+            small: 100,
+            full: 100,
+            range: (0, 100),
+        },
+    ];
+
+    fn heap_bytes(input: &Input) -> u64 {
+        let ring = 34 * input.get("ring");
+        twice(input.get("held") * (ring + 8) + ring, input.threads)
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let ring = input.get("ring");
+        let held = input.get("held");
+        let dropped = input.get("dropped");
+        let cyclic = input.get("cyclic");
+        // Bresenham's way to spread `cyclic` per cent evenly.
+        let is_closed = |index: u64| (index + 1) * cyclic / 100 != index * cyclic / 100;
+
+        let sums = on_threads(heap, input.threads, |m, number| {
+            let kept = share(held, input.threads, number);
+            m.frame(|m, [table, head]| {
+                m.alloc(table, Shape::new((kept.end - kept.start) as u32, 0))?;
+                for (slot, index) in kept.clone().enumerate() {
+                    build(m, head, index * ring, ring, is_closed(index))?;
+                    if let Some(table) = m.get(table) {
+                        m.store(table, slot, m.get(head));
+                    }
+                    m.safepoint();
+                }
+                let mut sum = 0u64;
+                for index in share(dropped, input.threads, number) {
+                    let index = held + index;
+                    build(m, head, index * ring, ring, is_closed(index))?;
+                    sum = sum.wrapping_add(m.get(head).map_or(0, |head| mix(m.word(head, 0))));
+                    m.set(head, None);
+                    m.safepoint();
+                }
+                for (slot, index) in kept.enumerate() {
+                    m.set(head, m.get(table).and_then(|table| m.load(table, slot)));
+                    sum = sum.wrapping_add(walk(m, head, ring, is_closed(index)));
+                    m.safepoint();
+                }
+                Ok(sum)
+            })
+        })?;
+        Ok(Outcome {
+            checksum: sums.into_iter().fold(0, u64::wrapping_add),
+            operations: (held + dropped) * ring,
+        })
+    }
+}
+
+/// Builds a ring (or chain) of `length` nodes whose words count from `first`; `head` is the last one built.
+fn build<M: Mutator>(
+    m: &mut M,
+    head: M::Local<'_>,
+    first: u64,
+    length: u64,
+    closed: bool,
+) -> Result<(), HeapFull> {
+    m.frame(|m, [tail]| {
+        m.set(head, None);
+        for position in 0..length {
+            m.alloc_move(head, Flags::NONE, [head], [first + position])?;
+            if position == 0 {
+                m.set(tail, m.get(head));
+            }
+            m.safepoint();
+        }
+        if closed && let Some(tail) = m.get(tail) {
+            m.store(tail, 0, m.get(head));
+        }
+        Ok(())
+    })
+}
+
+/// A digest of a ring's words, and of whether it comes back to where it began.
+fn walk<M: Mutator>(m: &mut M, head: M::Local<'_>, length: u64, closed: bool) -> u64 {
+    m.frame(|m, [cursor]| {
+        m.set(cursor, m.get(head));
+        let mut sum = 0u64;
+        let mut left = length;
+        while left > 0 {
+            let stretch = left.min(STRETCH);
+            let mut node = m.get(cursor);
+            for _ in 0..stretch {
+                let Some(inner) = node else { return 0 };
+                sum = sum.wrapping_add(mix(m.word(inner, 0)));
+                node = m.load(inner, 0);
+            }
+            left -= stretch;
+            m.set(cursor, node);
+            if left > 0 {
+                m.safepoint();
+            }
+        }
+        let returns = m.get(cursor).is_some() && m.get(cursor) == m.get(head);
+        sum.wrapping_add(u64::from(returns == closed))
+    })
+}

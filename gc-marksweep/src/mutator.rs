@@ -180,12 +180,13 @@ impl<'h> Mutator<'h> {
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
         let fields = shape.refs as usize + shape.words as usize;
-        let (memory, zeroed) = match self.context.buffer.bump(size) {
-            Some(memory) if size <= LARGE => {
-                self.count(fields);
-                (memory, false)
-            }
-            _ => self.alloc_slow(shape)?,
+        let (memory, zeroed) = if size <= LARGE
+            && let Some(memory) = self.context.buffer.bump(size)
+        {
+            self.count(fields);
+            (memory, false)
+        } else {
+            self.alloc_slow(shape)?
         };
         // SAFETY: fresh memory of the object's size.
         let object = unsafe { Object::clear(memory, shape, zeroed) };
@@ -390,11 +391,14 @@ impl<'h> Mutator<'h> {
         struct Leave<'a, 'h>(&'a Mutator<'h>);
         impl Drop for Leave<'_, '_> {
             fn drop(&mut self) {
+                let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
-                let from = shared.events.now();
-                if let Some(stop) = shared.handshake.leave_blocking(&self.0.context.party) {
+                // The clock is read only if there may be something to wait for.
+                let from = context.party.armed().then(|| shared.events.now());
+                if let Some(stop) = shared.handshake.leave_blocking(&context.party) {
                     let until = shared.events.now();
-                    shared.record(&self.0.context, from, until, EventKind::Stopped { stop });
+                    let kind = EventKind::Stopped { stop };
+                    shared.record(context, from.unwrap_or(until), until, kind);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! One invocation: a workload run several times on one heap, in a process of its own.
 //!
-//! The parent describes it ([`Invocation`]), the child carries it out ([`execute`]) and answers with one [`Row`] an
+//! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`] an
 //! iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is recorded like the others, and is in no figure of the
 //! table. Between iterations the heap is collected (the arena: reset) outside the measured time.
 

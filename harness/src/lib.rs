@@ -1,4 +1,99 @@
-//! Runs one workload on several heaps and says what each choice costs.
+//! Runs the same work on several heaps and says what each choice costs.
+//!
+//! Reference counting behind a global lock ([`gc_rc`]), stop-the-world mark-sweep ([`gc_marksweep`]) and an [`arena`] that never frees run
+//! the same object-graph programs, at the same heap size, each time in a fresh process; what comes out is time, pauses and
+//! memory side by side. The `harness` command is all of this ([`Harness::main`]); the library is for those who bring a workload of their
+//! own, test a heap, or build an experiment.
+//!
+//! # A tour
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`heap`] | the mutator contract, as traits: what a workload may ask of a heap |
+//! | [`adapter`] | the heaps, one file each: options, construction, the traits' implementation |
+//! | [`workload`] | the programs, one file each, generic over the heap |
+//! | [`sync`] | locks, conditions and queues that mutators can wait in without a deadlock |
+//! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
+//! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
+//! | [`report`], [`environment`] | results as table, JSON and CSV; where they were made |
+//!
+//! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
+//!
+//! # A workload of your own
+//!
+//! A workload is a type that implements [`Workload`]: generic over the heap, so that it is compiled into each one's fast
+//! paths. [`Harness::with`] puts it on the command line beside the others:
+//!
+//! ```
+//! use harness::Harness;
+//! use harness::adapter::{Adapter, Settings, gc_marksweep::GcMarksweep, gc_rc::GcRc};
+//! use harness::heap::{Flags, Heap, HeapFull, Mutator};
+//! use harness::workload::{Input, Outcome, Parameter, Size, Workload, mix, on_threads, share};
+//!
+//! /// Pairs that are made and forgotten.
+//! struct Pairs;
+//!
+//! impl Workload for Pairs {
+//!     const NAME: &'static str = "pairs";
+//!     const SUMMARY: &'static str = "pairs that are made and forgotten";
+//!     const OPERATION: &'static str = "pair";
+//!     const PARAMETERS: &'static [Parameter] = &[Parameter {
+//!         name: "pairs",
+//!         doc: "pairs made, over all threads",
+//!         tiny: 1_000,
+//!         small: 10_000_000,
+//!         full: 100_000_000,
+//!         range: (1, 1_000_000_000_000),
+//!     }];
+//!
+//!     fn heap_bytes(_input: &Input) -> u64 {
+//!         8 << 20
+//!     }
+//!
+//!     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+//!         let pairs = input.get("pairs");
+//!         let sums = on_threads(heap, input.threads, |m, thread| {
+//!             m.frame(|m, [pair]| {
+//!                 let mut sum = 0u64;
+//!                 for number in share(pairs, input.threads, thread) {
+//!                     m.alloc_init(pair, Flags::NONE, [pair], [number])?;
+//!                     sum = sum.wrapping_add(m.get(pair).map_or(0, |pair| mix(m.word(pair, 0))));
+//!                     m.set(pair, None);
+//!                     m.safepoint(); // at every back-edge
+//!                 }
+//!                 Ok(sum)
+//!             })
+//!         })?;
+//!         Ok(Outcome { checksum: sums.into_iter().fold(0, u64::wrapping_add), operations: pairs })
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // The command line, with `pairs` in it, would be: Harness::standard().with::<Pairs>().main()
+//! let _program = Harness::standard().with::<Pairs>();
+//!
+//! // Without a command line, on two heaps in this process:
+//! let input = Input::of::<Pairs>(Size::Tiny);
+//! let counted = Pairs::run(&GcRc::build(&Settings::new::<GcRc>(8 << 20))?, &input)?;
+//! let traced = Pairs::run(&GcMarksweep::build(&Settings::new::<GcMarksweep>(8 << 20))?, &input)?;
+//! assert_eq!(counted, traced);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/own_workload.rs` is the whole program, and says what goes into its `Cargo.toml`. What a workload owes the comparison is in
+//! [`workload`].
+//!
+//! # Another heap
+//!
+//! One file in `src/adapter/` and one line in its list. If the heap's crate gives the operations the names of the contract, as those of this
+//! workspace do, the traits' implementation is one line.
+//!
+//! # Results
+//!
+//! Every invocation's rows are appended to a file as it ends ([`invocation::Row`] documents them); tables are made from rows and from nothing
+//! else.
+
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

@@ -168,6 +168,9 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
             group += 1;
         }
     }
+    if cells.is_empty() {
+        return Err("there is no workload to run".to_owned());
+    }
     Ok(cells)
 }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::environment::Environment;
-use crate::invocation::{Invocation, Row, Status};
+use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
 
@@ -176,10 +176,10 @@ fn advice(row: &Row) -> String {
         .as_ref()
         .map_or(String::new(), |message| format!(": {message}"));
     match row.status {
-        Status::HeapFull => format!(
-            "{message}; try --heap-size with more than {} bytes",
-            row.invocation.heap_bytes
-        ),
+        Status::HeapFull => {
+            let limit = format_bytes(row.invocation.heap_bytes);
+            format!("{message}; try a --heap-size of more than {limit}")
+        }
         Status::Timeout => format!("{message}; allow more with --timeout"),
         _ => message,
     }
@@ -416,4 +416,112 @@ pub(crate) fn print(text: &str) {
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter;
+    use crate::invocation::{Metrics, SCHEMA};
+    use crate::measure::pause::Pauses;
+    use crate::plan::{self, Selection};
+    use crate::workload::{self, Size};
+
+    fn plan(heaps: &[&str], invocations: u32) -> Plan {
+        let selection = Selection {
+            workloads: vec!["list".to_owned(), "rings".to_owned()],
+            heaps: heaps.iter().map(|&heap| heap.to_owned()).collect(),
+            threads: vec![1],
+            heap_bytes: None,
+            size: Size::Tiny,
+            seed: 1,
+        };
+        Plan {
+            cells: plan::cells(&workload::standard(), &selection).unwrap(),
+            size: Size::Tiny,
+            invocations,
+            iterations: 1,
+            timeout: Duration::from_secs(1),
+            format: Format::Table,
+            output: None,
+            quiet: true,
+        }
+    }
+
+    fn row(plan: &Plan, cell: usize, checksum: &str) -> Row {
+        let metrics = Metrics {
+            checksum: checksum.to_owned(),
+            operations: 1,
+            operation: "node".to_owned(),
+            allocated_objects: 1,
+            allocated_payload_bytes: 8,
+            wall_ns: 1000,
+            cpu_ns: 1000,
+            wall_ns_per_operation: 1000.0,
+            collections: 0,
+            stopped_share: 0.0,
+            pauses: Pauses::default(),
+            peak_heap_bytes: 1,
+            peak_resident_bytes: None,
+        };
+        Row {
+            schema: SCHEMA,
+            invocation: plan.cells[cell].invocation(plan, 1),
+            iteration: 1,
+            status: Status::Ok,
+            message: None,
+            metrics: Some(metrics),
+            environment: None,
+        }
+    }
+
+    #[test]
+    fn rounds_are_outermost_and_alternate() {
+        let names: Vec<&str> = adapter::HEAPS.iter().map(|heap| heap.name).collect();
+        let plan = plan(&names, 2);
+        let forward = [0, 1, 2, 3, 4, 5].map(|index| (1, index));
+        let backward = [2, 1, 0, 5, 4, 3].map(|index| (2, index));
+        assert_eq!(schedule(&plan), [forward, backward].concat());
+    }
+
+    #[test]
+    fn other_work_makes_the_group_void_and_no_other() {
+        let plan = plan(&["gc-rc", "arena"], 1);
+        let mut references = HashMap::new();
+        let mut rows: Vec<Row> = ["a", "b", "c", "c"]
+            .iter()
+            .enumerate()
+            .map(|(cell, checksum)| row(&plan, cell, checksum))
+            .collect();
+        for (row, cell) in rows.iter_mut().zip(&plan.cells) {
+            check(row, cell, &mut references);
+        }
+        let statuses: Vec<Status> = rows.iter().map(|row| row.status).collect();
+        assert_eq!(statuses, [Status::Ok, Status::Void, Status::Ok, Status::Ok]);
+        assert!(
+            rows[1]
+                .message
+                .as_ref()
+                .unwrap()
+                .contains("other work than gc-rc")
+        );
+
+        let results = Results {
+            rows: rows.into_iter().map(|row| vec![row]).collect(),
+            environment: Environment::read(),
+        };
+        assert!(results.is_void(&plan, 0) && !results.is_void(&plan, 1));
+        let table = report::table::render(&plan, &results);
+        let void_lines = table
+            .lines()
+            .filter(|line| line.trim_end().ends_with("void"))
+            .count();
+        assert_eq!(void_lines, 2, "{table}");
+    }
+
+    #[test]
+    fn ends_of_processes_have_words() {
+        assert_eq!(describe(ExitStatus::from_raw(9)), "signal 9");
+        assert_eq!(describe(ExitStatus::from_raw(101 << 8)), "exit status 101");
+    }
 }

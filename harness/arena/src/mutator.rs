@@ -7,7 +7,6 @@
 use std::array;
 use std::cell::Cell;
 use std::fmt;
-use std::iter;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::Arc;
@@ -115,8 +114,8 @@ impl<'h> Mutator<'h> {
     /// [`HeapFull`]; `into` is then untouched.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
-        let refs = iter::repeat_n(None, shape.refs as usize);
-        let words = iter::repeat_n(0, shape.words as usize);
+        let refs = (0..shape.refs).map(|_| None);
+        let words = (0..shape.words).map(|_| 0);
         // SAFETY: as many items as `shape` says.
         unsafe { self.make(into, shape, refs, words) }
     }

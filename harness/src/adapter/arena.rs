@@ -10,7 +10,7 @@ use super::forward::forward;
 use super::{Adapter, Capabilities, Description, Settings};
 use crate::measure::event::EventLog;
 
-/// The adapter of [`arena::Heap`](::arena::Heap).
+/// The adapter of [`arena::Heap`].
 #[derive(Clone, Copy, Debug)]
 pub struct Arena;
 

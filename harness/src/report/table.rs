@@ -1,5 +1,7 @@
 //! The table: one line for each pair of workload and heap, the heaps of one comparison under each other.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{Attribute, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::invocation::{Metrics, Row, format_bytes};
@@ -14,7 +16,7 @@ const NONE: &str = "-";
 /// The heap others are compared with, if it is there; otherwise it is the first of the group.
 const BASELINE: &str = "gc-rc";
 
-/// The whole report: a line about the run, the table, and how to read it.
+/// The whole report: a line about the run, the table, and how to read it. The plan has at least one cell.
 pub fn render(plan: &Plan, results: &Results) -> String {
     let several_threads = plan
         .cells
@@ -24,7 +26,7 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     let mut header = vec!["workload".to_owned()];
     header.extend(several_threads.then(|| "threads".to_owned()));
     header.extend(["heap", "limit", "time (min-max)", "throughput"].map(str::to_owned));
@@ -99,11 +101,8 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
 /// What was done, in one line.
 fn about(plan: &Plan) -> String {
-    let Some(first) = plan.cells.first() else {
-        return "Nothing was run.".to_owned();
-    };
-    let mut threads: Vec<usize> = plan.cells.iter().map(|cell| cell.input.threads).collect();
-    threads.dedup();
+    let first = &plan.cells[0];
+    let threads: BTreeSet<usize> = plan.cells.iter().map(|cell| cell.input.threads).collect();
     let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
     let plural = |count: u32, one: &str, more: &str| {
         format!("{count} {}", if count == 1 { one } else { more })
@@ -111,11 +110,7 @@ fn about(plan: &Plan) -> String {
     format!(
         "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
         plan.size,
-        if threads.len() > 4 {
-            "as shown".to_owned()
-        } else {
-            threads.join(", ")
-        },
+        threads.join(", "),
         first.input.seed,
         plural(plan.invocations, "process", "processes"),
         plural(plan.iterations, "timed iteration", "timed iterations"),
@@ -178,7 +173,7 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
         .filter_map(|metrics| metrics.peak_resident_bytes)
         .max();
     vec![
-        format!("{} ({})", format_time(time), format_range(fastest, slowest)),
+        format_spread(time, fastest, slowest),
         format_rate(operations as f64 / (time / 1e9), cell.workload.operation),
         comparison(plan, results, index),
         format!("{}{lost}", pauses.pause_count),
@@ -242,13 +237,11 @@ fn format_time(nanoseconds: f64) -> String {
     format!("{value} {unit}")
 }
 
-/// Two times in the unit of the larger.
-fn format_range(from: f64, until: f64) -> String {
-    format!(
-        "{}-{}",
-        scale_time(from, until).0,
-        scale_time(until, until).0
-    )
+/// A median and its range, in the unit of the largest.
+fn format_spread(median: f64, fastest: f64, slowest: f64) -> String {
+    let [(median, unit), (fastest, _), (slowest, _)] =
+        [median, fastest, slowest].map(|time| scale_time(time, slowest));
+    format!("{median} {unit} ({fastest}-{slowest})")
 }
 
 /// A time in the unit that fits `reference`.
@@ -315,7 +308,7 @@ mod tests {
                 "7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"
             ]
         );
-        assert_eq!(format_range(980e6, 1.2e9), "0.98-1.20");
+        assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
     }
 
     #[test]

@@ -24,7 +24,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::adapter::Adapter;
 #[cfg(doc)]
 use crate::heap::Mutator;
 use crate::heap::{Heap, HeapFull};
@@ -288,19 +287,6 @@ pub fn standard() -> Vec<Description> {
 /// The heap bytes for a workload that keeps at most `live` bytes alive: twice that, and room for each thread's allocation buffers.
 pub const fn twice(live: u64, threads: usize) -> u64 {
     2 * live + (1 << 20) + threads as u64 * (256 << 10)
-}
-
-/// Runs `W` once on a new heap with the settings' options: what tests of workloads want.
-///
-/// # Errors
-///
-/// A sentence: the heap could not be made, or was full.
-pub fn run_once<W: Workload, A: Adapter>(
-    settings: &crate::adapter::Settings,
-    input: &Input,
-) -> Result<Outcome, String> {
-    let heap = A::build(settings)?;
-    W::run(&heap, input).map_err(|full| full.to_string())
 }
 
 /// Runs `f` on `threads` attached threads, which it tells apart by a number from 0, and returns what each returned, in that order.

@@ -159,7 +159,7 @@ impl Locked<'_> {
                 }
             }
             freed.objects += 1;
-            freed.tracked += (tag & tag::GENERATION != tag::GENERATION) as usize;
+            freed.tracked += (tag & tag::UNTRACKED == 0) as usize;
             self.free::<GUARDED>(object, tag);
         }
         *chain = dead;
@@ -169,7 +169,6 @@ impl Locked<'_> {
     #[inline(always)]
     pub(crate) fn free<const GUARDED: bool>(self, object: Object, tag: u64) {
         if tag & tag::CLASS == LARGE as u64 {
-            object.set_head(tag);
             self.allocator.free_large(object, &self.inner.counters);
         } else {
             self.allocator.free_small::<GUARDED>(object, tag);

@@ -612,10 +612,10 @@ impl<'h> Mutator<'h> {
                 locked.request_collection();
             }
         } else {
-            cell.initialise(head | tag::GENERATION, shape.refs, shape.words);
+            cell.initialise(head | tag::UNTRACKED, shape.refs, shape.words);
         }
         if class == LARGE {
-            locked.allocator.list_large(cell);
+            locked.list_new_large(cell);
         }
         self.inner.counters.allocated(shape.payload_bytes());
         Ok(cell)

@@ -63,18 +63,12 @@ pub(crate) mod tag {
     pub(crate) const HAS_WEAK: u64 = 1 << 10;
     /// The client promised that it is in no cycle.
     pub(crate) const ACYCLIC: u64 = 1 << 11;
-    /// The cell is listed in the buffer of the youngest generation. Survives freeing and reuse.
+    /// The cell is listed as young: its side byte says so. Survives freeing and reuse.
     pub(crate) const IN_YOUNG: u64 = 1 << 12;
-    /// The cell is listed in the buffer of the middle generation. Survives freeing and reuse.
-    pub(crate) const IN_MIDDLE: u64 = 1 << 13;
-    /// The generation: 0, 1, 2, or [`UNTRACKED`].
-    pub(crate) const GENERATION_SHIFT: u32 = 14;
-    /// All bits of the generation.
-    pub(crate) const GENERATION: u64 = 3 << GENERATION_SHIFT;
-    /// The generation of objects that the cycle collector does not look at.
-    pub(crate) const UNTRACKED: u64 = 3;
+    /// The cycle collector does not look at the object.
+    pub(crate) const UNTRACKED: u64 = 1 << 13;
     /// What belongs to the cell and not to the object in it.
-    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | IN_MIDDLE;
+    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG;
     /// What makes a death more than freeing.
     pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
     /// The whole tag.
@@ -257,16 +251,6 @@ impl Object {
     #[inline(always)]
     pub(crate) fn class(self) -> usize {
         (self.head() & tag::CLASS) as usize
-    }
-
-    #[inline(always)]
-    pub(crate) fn generation(self) -> u64 {
-        (self.head() & tag::GENERATION) >> tag::GENERATION_SHIFT
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_generation(self, generation: u64) {
-        self.set_head(self.head() & !tag::GENERATION | generation << tag::GENERATION_SHIFT);
     }
 
     /// The collector's extension of the side byte.

@@ -65,7 +65,7 @@ impl Locked<'_> {
             return;
         }
         debug_assert_eq!(head >> 32, 1, "a release without a reference");
-        object.set_head(head - ONE | tag::QUEUED);
+        object.set_head((head - ONE) | tag::QUEUED);
         if head & tag::QUEUED == 0 {
             self.pending.push(object);
         }

@@ -238,7 +238,7 @@ mod loom_models {
             self.inside.with_mut(|count| unsafe { *count += 1 });
         }
 
-        fn drop(&self, me: u32, leave: Leave) {
+        fn release(&self, me: u32, leave: Leave) {
             self.lock.drop(me, &self.poll, leave);
         }
     }
@@ -259,23 +259,23 @@ mod loom_models {
                     thread::spawn(move || {
                         shared.take(me);
                         shared.touch();
-                        shared.drop(me, Leave::ForGood);
+                        shared.release(me, Leave::ForGood);
                     })
                 })
                 .collect();
             shared.take(0);
             shared.touch();
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
             shared.take(0);
             shared.touch();
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
             for other in others {
                 other.join().unwrap();
             }
             shared.take(0);
             // SAFETY: as in `touch`.
             shared.inside.with(|count| assert_eq!(unsafe { *count }, 4));
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
         });
     }
 
@@ -301,7 +301,7 @@ mod loom_models {
                     shared.take(1);
                     shared.touch();
                     ran.store(1, Ordering::Relaxed);
-                    shared.drop(1, Leave::ForGood);
+                    shared.release(1, Leave::ForGood);
                 })
             };
             loop {
@@ -311,14 +311,14 @@ mod loom_models {
                 }
                 thread::yield_now();
             }
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
             shared.take(0);
             assert_eq!(
                 ran.load(Ordering::Relaxed),
                 1,
                 "the lock was not handed over"
             );
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
             other.join().unwrap();
         });
     }
@@ -344,10 +344,10 @@ mod loom_models {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     shared.take(1);
-                    shared.drop(1, Leave::ForGood);
+                    shared.release(1, Leave::ForGood);
                 })
             };
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
             other.join().unwrap();
             shared.take(0);
             assert_eq!(
@@ -355,7 +355,7 @@ mod loom_models {
                 0,
                 "a request outlived its tenure"
             );
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
         });
     }
 }

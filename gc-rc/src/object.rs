@@ -185,7 +185,7 @@ impl Object {
     /// The invariant of the type, from now on for as long as the result is used.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(cell: *mut u8) -> Self {
-        debug_assert!(!cell.is_null() && cell as usize % GRANULE == 0);
+        debug_assert!(!cell.is_null() && (cell as usize).is_multiple_of(GRANULE));
         // SAFETY: the caller's promise; a cell is not at address zero.
         Self(unsafe { NonNull::new_unchecked(cell.cast()) })
     }
@@ -404,10 +404,9 @@ pub(crate) fn linked(next: Option<Object>, tag: u64) -> u64 {
 #[inline(always)]
 pub(crate) unsafe fn link(head: u64) -> Option<Object> {
     let address = (head >> 12 & !0xf) as *mut u8;
-    // SAFETY: the caller's promise.
     if address.is_null() {
-        None
-    } else {
-        Some(unsafe { Object::from_raw(address) })
+        return None;
     }
+    // SAFETY: the caller's promise.
+    Some(unsafe { Object::from_raw(address) })
 }

@@ -199,11 +199,14 @@ impl Locked<'_> {
             );
         }
         let [young, middle] = self.generational.listed();
-        let lists: [(_, _, fn(Block) -> u64); 2] = [
-            ("young", young, |block| block.young().get()),
-            ("middle", middle, |block| block.middle().get()),
-        ];
-        for (name, list, stretches) in lists {
+        for (name, list, is_young) in [("young", young, true), ("middle", middle, false)] {
+            let stretches = |block: Block| {
+                if is_young {
+                    block.young().get()
+                } else {
+                    block.middle().get()
+                }
+            };
             for &block in self.allocator.blocks().iter() {
                 let times = list.iter().filter(|&&listed| listed == block).count();
                 assert!(

@@ -20,10 +20,18 @@ fn ring<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, nodes: u64, flags: Flags) 
 
 fn collections(heap: &Heap) -> Vec<(u8, u64, u64)> {
     let of = |event: Event| match event.kind {
-        EventKind::Collection { generation, examined, unreachable } => Some((generation, examined, unreachable)),
+        EventKind::Collection {
+            generation,
+            examined,
+            unreachable,
+        } => Some((generation, examined, unreachable)),
         _ => None,
     };
-    heap.take_events().events.into_iter().filter_map(of).collect()
+    heap.take_events()
+        .events
+        .into_iter()
+        .filter_map(of)
+        .collect()
 }
 
 #[test]
@@ -74,7 +82,11 @@ fn globals_and_other_objects_keep_cycles() {
             m.set(a, None);
             m.collect();
             assert!(m.upgrade(&weak).is_some());
-            for shape in [Shape::new(1, 0), Shape::new(1, 0).with(Flags::ACYCLIC), Shape::new(100_000, 0)] {
+            for shape in [
+                Shape::new(1, 0),
+                Shape::new(1, 0).with(Flags::ACYCLIC),
+                Shape::new(100_000, 0),
+            ] {
                 m.alloc(holder, shape).unwrap();
                 m.store(m.get(holder).unwrap(), 0, m.upgrade(&weak));
                 m.verify();
@@ -144,7 +156,11 @@ fn popular_objects_are_counted_right() {
 
 #[test]
 fn generations_follow_cpythons_counts() {
-    let heap = Heap::builder().thresholds([100, 3, 2]).poison(true).build().unwrap();
+    let heap = Heap::builder()
+        .thresholds([100, 3, 2])
+        .poison(true)
+        .build()
+        .unwrap();
     heap.attach(|m| {
         m.frame(|m, [list]| {
             let mut expected = Vec::new();
@@ -180,7 +196,8 @@ fn generations_follow_cpythons_counts() {
                             middle = 0;
                         }
                         _ => {
-                            (old, middle, long_lived_pending, long_lived_total) = (examined, 0, 0, examined);
+                            (old, middle, long_lived_pending, long_lived_total) =
+                                (examined, 0, 0, examined);
                         }
                     }
                     young = 0;
@@ -208,8 +225,13 @@ fn frees_count_against_allocations() {
             m.frame(|m, [list, leaf]| {
                 m.alloc(list, Shape::new(10_000, 0)).unwrap();
                 for index in 0..10_000 {
-                    let flags = if index % 2 == 0 { Flags::NONE } else { Flags::ACYCLIC };
-                    m.alloc(leaf, Shape::new(index as u32 % 2, 1).with(flags)).unwrap();
+                    let flags = if index % 2 == 0 {
+                        Flags::NONE
+                    } else {
+                        Flags::ACYCLIC
+                    };
+                    m.alloc(leaf, Shape::new(index as u32 % 2, 1).with(flags))
+                        .unwrap();
                     m.store(m.get(list).unwrap(), index, m.get(leaf));
                     m.safepoint();
                 }
@@ -273,7 +295,12 @@ fn a_long_ring_needs_no_stack() {
         let statistics = heap.statistics();
         assert_eq!(statistics.occupied_bytes, statistics.metadata_bytes);
     };
-    std::thread::Builder::new().stack_size(128 << 10).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(128 << 10)
+        .spawn(work)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 fn cleared(m: &mut Mutator<'_>) -> Vec<Weak> {
@@ -289,7 +316,11 @@ fn weak_references_are_cleared_in_the_order_of_death() {
             m.alloc_init(c, Flags::NONE, [], [3]).unwrap();
             m.alloc_init(a, Flags::NONE, [b, c], [1]).unwrap();
             let weak = [a, b, c].map(|local| m.downgrade(m.get(local).unwrap()));
-            assert_eq!(weak[0], m.downgrade(m.get(a).unwrap()), "weak references to one object are equal");
+            assert_eq!(
+                weak[0],
+                m.downgrade(m.get(a).unwrap()),
+                "weak references to one object are equal"
+            );
             m.set(b, None);
             m.set(c, None);
             assert!(cleared(m).is_empty());

@@ -10,14 +10,21 @@ use std::time::Duration;
 use gc_rc::{EventKind, Flags, Gil, Global, Heap, Shape};
 
 fn strict() -> Heap {
-    Heap::builder().poison(true).watchdog(Some(Duration::from_secs(60))).build().unwrap()
+    Heap::builder()
+        .poison(true)
+        .watchdog(Some(Duration::from_secs(60)))
+        .build()
+        .unwrap()
 }
 
 #[test]
 fn threads_take_turns() {
     for gil in [Gil::Cpython, Gil::Fair] {
-        let heap =
-            Heap::builder().gil(gil).switch_interval(Duration::from_micros(200)).build().unwrap();
+        let heap = Heap::builder()
+            .gil(gil)
+            .switch_interval(Duration::from_micros(200))
+            .build()
+            .unwrap();
         // Each thread goes on until every other one has made progress while it ran: that needs forced switches.
         let progress: [AtomicU64; 3] = Default::default();
         thread::scope(|s| {
@@ -36,7 +43,8 @@ fn threads_take_turns() {
                                 let before = progress.each_ref().map(|p| p.load(Ordering::Relaxed));
                                 m.safepoint();
                                 for (other, turns) in seen.iter_mut().enumerate() {
-                                    let moved = progress[other].load(Ordering::Relaxed) != before[other];
+                                    let moved =
+                                        progress[other].load(Ordering::Relaxed) != before[other];
                                     // The last one to run has nobody to wait for.
                                     let done = progress[other].load(Ordering::Relaxed) >= 1 << 40;
                                     *turns += (moved || done || other == me) as u32;
@@ -50,8 +58,14 @@ fn threads_take_turns() {
         });
         heap.attach(|m| m.verify());
         let log = heap.take_events();
-        let waits = log.events.iter().filter(|event| event.kind == EventKind::LockWait);
-        assert!(waits.count() > 0, "three threads never waited for each other");
+        let waits = log
+            .events
+            .iter()
+            .filter(|event| event.kind == EventKind::LockWait);
+        assert!(
+            waits.count() > 0,
+            "three threads never waited for each other"
+        );
         assert!(log.events.iter().all(|event| event.from <= event.until));
     }
 }
@@ -82,7 +96,10 @@ fn statistics_are_read_while_others_run() {
         stop.store(true, Ordering::Relaxed);
     });
     let statistics = heap.statistics();
-    assert_eq!(statistics.allocated_payload_bytes, 16 * statistics.allocated_objects);
+    assert_eq!(
+        statistics.allocated_payload_bytes,
+        16 * statistics.allocated_objects
+    );
 }
 
 /// What a mutator caches must not survive a stretch in which others ran: in `blocking`, another thread takes the very cells that were free
@@ -140,13 +157,18 @@ fn globals_are_dropped_anywhere() {
     thread::spawn(move || drop(global)).join().unwrap();
     heap.attach(|m| {
         m.safepoint();
-        assert!(m.upgrade(&weak).is_none(), "the object of a dropped global lives on");
+        assert!(
+            m.upgrade(&weak).is_none(),
+            "the object of a dropped global lives on"
+        );
         m.verify();
     });
     // In a thread-local's destructor.
     thread_local!(static KEPT: RefCell<Option<Global>> = const { RefCell::new(None) });
     let (global, weak) = make(2);
-    thread::spawn(move || KEPT.with(|kept| *kept.borrow_mut() = Some(global))).join().unwrap();
+    thread::spawn(move || KEPT.with(|kept| *kept.borrow_mut() = Some(global)))
+        .join()
+        .unwrap();
     heap.attach(|m| {
         m.safepoint();
         assert!(m.upgrade(&weak).is_none());
@@ -189,7 +211,10 @@ fn a_handle_of_another_heap_is_refused() {
         })
     });
     let refused = |f: &dyn Fn()| {
-        *catch_unwind(AssertUnwindSafe(f)).unwrap_err().downcast::<String>().unwrap()
+        *catch_unwind(AssertUnwindSafe(f))
+            .unwrap_err()
+            .downcast::<String>()
+            .unwrap()
     };
     let message = refused(&|| two.attach(|m| drop(m.open(&global))));
     assert!(message.contains("global of heap"), "{message}");
@@ -202,7 +227,10 @@ fn panics_leave_the_heap_usable() {
     let heap = strict();
     let caught = |f: &mut dyn FnMut(&mut gc_rc::Mutator<'_>)| {
         let result = catch_unwind(AssertUnwindSafe(|| heap.attach(|m| f(m))));
-        assert_eq!(*result.unwrap_err().downcast::<&str>().unwrap(), "on purpose");
+        assert_eq!(
+            *result.unwrap_err().downcast::<&str>().unwrap(),
+            "on purpose"
+        );
         // The lock is free and every count right.
         heap.attach(|m| m.verify());
         thread::scope(|s| s.spawn(|| heap.attach(|m| m.verify())).join().unwrap());
@@ -323,5 +351,8 @@ fn attach_and_detach_race_with_collections() {
         m.verify();
     });
     let statistics = heap.statistics();
-    assert_eq!(statistics.occupied_bytes, statistics.metadata_bytes, "garbage is left");
+    assert_eq!(
+        statistics.occupied_bytes, statistics.metadata_bytes,
+        "garbage is left"
+    );
 }

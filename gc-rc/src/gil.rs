@@ -347,6 +347,8 @@ mod loom_models {
                     shared.release(1, Leave::ForGood);
                 })
             };
+            // Long enough for the request, in some interleavings.
+            thread::yield_now();
             shared.release(0, Leave::ForNow);
             other.join().unwrap();
             shared.take(0);

@@ -386,7 +386,7 @@ fn finalizers_in_cycles_keep_what_they_reach() {
             m.store(m.get(a).unwrap(), 1, m.get(due));
             let first = m.downgrade(m.get(due).unwrap());
             ring(m, b, 5, Flags::NONE);
-            [a, b, due].map(|local| m.set(local, None));
+            [a, b, due].iter().for_each(|&local| m.set(local, None));
             heap.take_events();
             m.collect();
             assert_eq!(collections(&heap), [(2, 11, 11)]);

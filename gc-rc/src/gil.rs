@@ -205,6 +205,49 @@ impl GlobalLock {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    #[test]
+    fn the_watchdog_reports_a_tenure_once() {
+        let patience = Duration::from_millis(5);
+        for kind in [Gil::Cpython, Gil::Fair] {
+            let lock = GlobalLock::new(kind, Duration::from_millis(1), Some(patience));
+            let poll = AtomicU32::new(0);
+            let reports = AtomicUsize::new(0);
+            let report = |holder, waited| {
+                assert_eq!(holder, 0);
+                assert!(waited >= patience);
+                reports.fetch_add(1, Ordering::Relaxed);
+            };
+            lock.take(0, &poll, false, report);
+            thread::scope(|s| {
+                for me in 1..3 {
+                    let (lock, poll) = (&lock, &poll);
+                    s.spawn(move || {
+                        assert!(lock.take(me, poll, false, report).is_some());
+                        lock.drop(me, poll, Leave::ForGood);
+                    });
+                }
+                while reports.load(Ordering::Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                assert_ne!(
+                    poll.load(Ordering::Relaxed) & DROP,
+                    0,
+                    "nobody asked for the lock"
+                );
+                thread::sleep(4 * patience);
+                assert_eq!(reports.load(Ordering::Relaxed), 1);
+                lock.drop(0, &poll, Leave::ForGood);
+            });
+        }
+    }
+}
+
 /// Models of the lock, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
 #[cfg(all(test, loom))]
 mod loom_models {

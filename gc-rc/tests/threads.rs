@@ -216,9 +216,9 @@ fn a_handle_of_another_heap_is_refused() {
             .downcast::<String>()
             .unwrap()
     };
-    let message = refused(&|| two.attach(|m| drop(m.open(&global))));
+    let message = refused(&|| two.attach(|m| _ = m.open(&global)));
     assert!(message.contains("global of heap"), "{message}");
-    let message = refused(&|| two.attach(|m| drop(m.upgrade(&weak))));
+    let message = refused(&|| two.attach(|m| _ = m.upgrade(&weak)));
     assert!(message.contains("weak reference of heap"), "{message}");
 }
 

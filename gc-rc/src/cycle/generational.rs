@@ -176,7 +176,7 @@ impl Locked<'_> {
         }
         let (examined, unreachable) = self.collect_generations(generation);
         self.collecting.set(false);
-        drop(guard);
+        std::mem::forget(guard);
         self.inner.counters.collected();
         self.account_metadata();
         let kind = EventKind::Collection {

@@ -94,17 +94,16 @@ pub(crate) fn is_tracked_object(cell: Object) -> bool {
     cell.head() & (tag::FREE | tag::UNTRACKED) == 0
 }
 
-/// A process that goes on after a panic inside a collection would use a heap whose invariants do not hold.
+/// Aborts the process when it is dropped: a process that goes on after a panic inside a collection would use a heap whose
+/// invariants do not hold. A collection that ends well forgets it.
 pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
-            );
-            std::process::abort();
-        }
+        eprintln!(
+            "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
+        );
+        std::process::abort();
     }
 }
 

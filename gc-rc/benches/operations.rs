@@ -47,7 +47,7 @@ fn operations(c: &mut Criterion) {
             });
             c.bench_function("safepoint", |x| x.iter(|| m.safepoint()));
             c.bench_function("frame of two", |x| {
-                x.iter(|| m.frame(|_, [x, y]| drop(black_box((x, y)))))
+                x.iter(|| m.frame(|_, [x, y]| _ = black_box((x, y))))
             });
             m.alloc(a, NODE).expect("no limit");
             c.bench_function("load", |x| {

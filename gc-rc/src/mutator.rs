@@ -595,11 +595,11 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         let locked = self.locked();
-        let cell = if class == LARGE || locked.has_pending() {
-            None
-        } else {
-            locked.allocator.pop(class)
-        };
+        // Often one object has just died, whose cell is the one to take.
+        if locked.has_pending() {
+            locked.drain();
+        }
+        let cell = if class == LARGE { None } else { locked.allocator.pop(class) };
         let cell = match cell {
             Some(cell) => cell,
             None => locked.obtain(class, shape)?,

@@ -599,7 +599,11 @@ impl<'h> Mutator<'h> {
         if locked.has_pending() {
             locked.drain();
         }
-        let cell = if class == LARGE { None } else { locked.allocator.pop(class) };
+        let cell = if class == LARGE {
+            None
+        } else {
+            locked.allocator.pop(class)
+        };
         let cell = match cell {
             Some(cell) => cell,
             None => locked.obtain(class, shape)?,

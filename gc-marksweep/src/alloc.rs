@@ -76,7 +76,12 @@ impl Buffer {
 
     /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of the supply; `None`
     /// when only a collection can help.
-    pub(crate) fn refill(&self, space: &Space, supply: &Supply, size: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn refill(
+        &self,
+        space: &Space,
+        supply: &Supply,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
         debug_assert!(size <= LARGE);
         if let Some(memory) = self.bump(size) {
             return Some(memory);
@@ -146,8 +151,13 @@ impl Buffer {
     fn give_back_overflow(&self, space: &Space, supply: &Supply) {
         let cursor = self.overflow_cursor.get().addr();
         if cursor < self.overflow_end.get().addr() {
-            let block = space.block_of(cursor).expect("an overflow hole lies in a block");
-            supply.put_back(block, (cursor - space.block_start(block).addr().get()) / GRANULE);
+            let block = space
+                .block_of(cursor)
+                .expect("an overflow hole lies in a block");
+            supply.put_back(
+                block,
+                (cursor - space.block_start(block).addr().get()) / GRANULE,
+            );
         }
     }
 }
@@ -225,7 +235,9 @@ impl Supply {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code that panics runs under this lock")
+        self.state
+            .lock()
+            .expect("no code that panics runs under this lock")
     }
 
     /// The limit in bytes.
@@ -240,7 +252,9 @@ impl Supply {
     fn publish(&self, state: &State) {
         self.usage.charged.store(state.charged, Ordering::Relaxed);
         self.usage.peak.fetch_max(state.charged, Ordering::Relaxed);
-        self.usage.committed.store(state.committed + state.metadata, Ordering::Relaxed);
+        self.usage
+            .committed
+            .store(state.committed + state.metadata, Ordering::Relaxed);
         self.usage.metadata.store(state.metadata, Ordering::Relaxed);
     }
 
@@ -335,23 +349,24 @@ impl Supply {
         self.lock().fresh as usize
     }
 
-    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and are not searched.
+    /// Rebuilds the supply from what marking found, and returns the bytes of small objects it found live. Blocks with fewer than `minimum` free granules count as full and are not searched.
     ///
     /// The world is stopped, marking is complete, and all buffers are retired.
-    pub(crate) fn reclaim(&self, space: &Space, minimum: usize) {
+    pub(crate) fn reclaim(&self, space: &Space, minimum: usize) -> usize {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.large.reclaim(space);
-        let (runs, run_pages) = (state.large.objects.iter()).fold((0, 0), |(charge, pages), run| {
-            (charge + large_charge(run.pages), pages + run.pages)
-        });
+        let (runs, run_pages) = (state.large.objects.iter())
+            .fold((0, 0), |(charge, pages), run| {
+                (charge + large_charge(run.pages), pages + run.pages)
+            });
         state.recyclable.clear();
         state.free.clear();
         let mut released: Vec<bool> = vec![false; state.fresh as usize];
         for &block in &state.released {
             released[block as usize] = true;
         }
-        let mut blocks = 0;
+        let (mut blocks, mut granules) = (0, 0);
         // Backwards, because the lists are used from their ends: the lowest addresses first.
         for block in (0..state.fresh).rev() {
             match space.live_granules(block) {
@@ -359,6 +374,7 @@ impl Supply {
                 0 => state.free.push(block),
                 live => {
                     blocks += 1;
+                    granules += live;
                     if GRANULES_PER_BLOCK - live >= minimum {
                         state.recyclable.push((block, 0));
                     }
@@ -368,6 +384,7 @@ impl Supply {
         state.charged = blocks * BLOCK_CHARGE + runs;
         state.metadata = blocks * BLOCK_METADATA + runs - run_pages * PAGE;
         self.publish(state);
+        granules * GRANULE
     }
 
     /// Calls `f` with each large object and the bytes of its run of pages.
@@ -488,7 +505,10 @@ mod tests {
         let space = Space::new(limit).unwrap();
         let supply = Supply::new(&space, limit);
         assert_eq!(std::iter::from_fn(|| supply.take_free()).count(), 10);
-        assert_eq!(supply.usage().charged.load(Ordering::Relaxed), 10 * BLOCK_CHARGE);
+        assert_eq!(
+            supply.usage().charged.load(Ordering::Relaxed),
+            10 * BLOCK_CHARGE
+        );
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Space {
             marks: Reservation::new((length / GRANULE).next_multiple_of(PAGE))?,
             live_granules: (0..blocks).map(|_| std::cell::UnsafeCell::new(0)).collect(),
             blocks,
-            mark_value: AtomicU8::new(0),
+            // No byte holds it yet: nothing is marked.
+            mark_value: AtomicU8::new(1),
         })
     }
 
@@ -129,7 +130,7 @@ impl Space {
         unsafe { self.objects.release(block as usize * BLOCK, BLOCK) }
     }
 
-    /// The value that marks what the last collection found live; 0 before the first.
+    /// The value that marks what the last collection found live. Never 0, which is what unused mark bytes hold.
     #[inline]
     pub(crate) fn mark_value(&self) -> u8 {
         self.mark_value.load(Ordering::Relaxed)
@@ -157,7 +158,10 @@ impl Space {
     /// Number of granules of the block that bear the current mark.
     pub(crate) fn count_marked(&self, block: BlockIndex) -> usize {
         let value = self.mark_value();
-        self.block_marks(block).iter().filter(|&&byte| byte == value).count()
+        self.block_marks(block)
+            .iter()
+            .filter(|&&byte| byte == value)
+            .count()
     }
 
     /// Granules of the block that the last collection found live.
@@ -213,7 +217,8 @@ impl MarkTable {
     /// The mark byte of an object's first granule; for prefetching too.
     #[inline(always)]
     pub(crate) fn byte(&self, object: Object) -> *mut u8 {
-        self.marks.wrapping_add((object.address() - self.start) / GRANULE)
+        self.marks
+            .wrapping_add((object.address() - self.start) / GRANULE)
     }
 
     /// # Safety
@@ -225,7 +230,17 @@ impl MarkTable {
         unsafe { self.byte(object).read() == self.value }
     }
 
-    /// Marks an object of `size` bytes and counts it as live in its block.
+    /// Marks a large object.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped and `object` is live and large.
+    pub(crate) unsafe fn mark_large(&self, object: Object) {
+        // SAFETY: as in `is_marked`.
+        unsafe { self.byte(object).write(self.value) };
+    }
+
+    /// Marks a small object of `size` bytes and counts it as live in its block.
     ///
     /// # Safety
     ///
@@ -233,11 +248,6 @@ impl MarkTable {
     #[inline(always)]
     pub(crate) unsafe fn mark(&self, object: Object, size: usize) {
         let byte = self.byte(object);
-        if size > LARGE {
-            // SAFETY: as in `is_marked`.
-            unsafe { byte.write(self.value) };
-            return;
-        }
         let granules = size / GRANULE;
         // SAFETY: a small object lies in one block, so the bytes of its granules are in the side table, and its block in the table of counts.
         // Overlapping writes cover 2 to 16 granules without a loop; all of them stay within the object's bytes.
@@ -249,7 +259,9 @@ impl MarkTable {
                 8..=16 => fill::<u64>(byte, granules, self.value as u64 * 0x0101_0101_0101_0101),
                 _ => byte.write_bytes(self.value, granules),
             }
-            *self.live_granules.add((object.address() - self.start) / BLOCK) += granules as u32;
+            *self
+                .live_granules
+                .add((object.address() - self.start) / BLOCK) += granules as u32;
         }
     }
 }
@@ -264,6 +276,9 @@ unsafe fn fill<T: Copy>(bytes: *mut u8, count: usize, pattern: T) {
     // SAFETY: both writes lie within the `count` bytes.
     unsafe {
         bytes.cast::<T>().write_unaligned(pattern);
-        bytes.add(count - size_of::<T>()).cast::<T>().write_unaligned(pattern);
+        bytes
+            .add(count - size_of::<T>())
+            .cast::<T>()
+            .write_unaligned(pattern);
     }
 }

@@ -42,7 +42,12 @@ pub(crate) struct Cycle {
 impl Shared {
     /// Stops the world and collects, unless `target` stops are over by the time this one could begin; then runs `then`
     /// before the mutators go on.
-    pub(crate) fn collect<R>(&self, me: &Context, target: u64, then: impl FnOnce(&World<'_, Context>) -> R) -> Collection<R> {
+    pub(crate) fn collect<R>(
+        &self,
+        me: &Context,
+        target: u64,
+        then: impl FnOnce(&World<'_, Context>) -> R,
+    ) -> Collection<R> {
         let asked = self.events.now();
         let mut requested = asked;
         let stop = self
@@ -87,16 +92,17 @@ impl Shared {
         unsafe { marker.trace(table) };
         let is_marked = |object: Object| self.space.is_marked(object);
         self.handles.clear_weaks(is_marked);
-        self.handles.queue_finalizers(is_marked, |object| marker.push(object));
+        self.handles
+            .queue_finalizers(is_marked, |object| marker.push(object));
         // SAFETY: as above; an object with a finalizer is live until that has been handed out.
         unsafe { marker.trace(table) };
         let marked = self.events.now();
 
-        self.supply.reclaim(&self.space, WORTH_SEARCHING);
+        let small_bytes = self.supply.reclaim(&self.space, WORTH_SEARCHING);
         if self.poison {
             self.poison_free_memory();
         }
-        let live_bytes = marker.live_bytes() as u64;
+        let live_bytes = (small_bytes + marker.large_bytes()) as u64;
         let counters = &self.counters;
         counters.live_bytes.store(live_bytes, Ordering::Relaxed);
         counters.collections.fetch_add(1, Ordering::Relaxed);

@@ -79,7 +79,9 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, EventLog> {
-        self.log.lock().expect("no code that panics runs under this lock")
+        self.log
+            .lock()
+            .expect("no code that panics runs under this lock")
     }
 
     pub(crate) fn origin(&self) -> Instant {

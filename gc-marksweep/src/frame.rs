@@ -29,8 +29,6 @@ pub(crate) type Brand<'h> = PhantomData<(Cell<&'h ()>, *mut ())>;
 pub(crate) struct Slot(AtomicPtr<Header>);
 
 impl Slot {
-    const EMPTY: Self = Self(AtomicPtr::new(std::ptr::null_mut()));
-
     #[inline(always)]
     pub(crate) fn get(&self) -> *mut Header {
         self.0.load(Ordering::Relaxed)
@@ -95,7 +93,10 @@ impl Frames {
                 let slots = frame.cast::<u8>().add(size_of::<Head>()).cast::<Slot>();
                 std::slice::from_raw_parts(slots, (*frame).slots)
             };
-            slots.iter().filter_map(|slot| Object::from_raw(slot.get())).for_each(&mut f);
+            slots
+                .iter()
+                .filter_map(|slot| Object::from_raw(slot.get()))
+                .for_each(&mut f);
             // SAFETY: as above.
             frame = unsafe { (*frame).below };
         }
@@ -125,11 +126,15 @@ pub(crate) fn with_frame<'h, M, const N: usize, R>(
     let below = frames(mutator).0.get();
     let record = Record {
         head: Head { below, slots: N },
-        slots: [Slot::EMPTY; N],
+        slots: [const { Slot(AtomicPtr::new(std::ptr::null_mut())) }; N],
     };
     frames(mutator).0.set((&raw const record).cast::<Head>());
     let locals = std::array::from_fn(|index| Local(&record.slots[index], PhantomData));
     // Declared after the record, so dropped before it.
-    let unlink = Unlink { mutator, frames, below };
+    let unlink = Unlink {
+        mutator,
+        frames,
+        below,
+    };
     f(unlink.mutator, locals)
 }

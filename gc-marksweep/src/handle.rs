@@ -79,7 +79,11 @@ impl Weak {
 
 impl fmt::Debug for Weak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Weak({:#x})", self.0.object.load(Ordering::Relaxed) as usize)
+        write!(
+            f,
+            "Weak({:#x})",
+            self.0.object.load(Ordering::Relaxed) as usize
+        )
     }
 }
 
@@ -107,7 +111,9 @@ pub(crate) struct Handles {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("no code that panics runs under this lock")
+    mutex
+        .lock()
+        .expect("no code that panics runs under this lock")
 }
 
 impl Handles {
@@ -155,7 +161,8 @@ impl Handles {
         weaks.prune();
         let mut cleared = lock(&self.cleared);
         weaks.cells.retain(|cell| {
-            let live = Object::from_raw(cell.object.load(Ordering::Relaxed)).is_some_and(&is_marked);
+            let live =
+                Object::from_raw(cell.object.load(Ordering::Relaxed)).is_some_and(&is_marked);
             if !live {
                 cell.object.store(std::ptr::null_mut(), Ordering::Release);
                 cleared.push_back(Weak(cell.clone()));
@@ -166,7 +173,11 @@ impl Handles {
 
     /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and calls `f` with
     /// each such object, which is a root from now on. The world is stopped.
-    pub(crate) fn queue_finalizers(&self, is_marked: impl Fn(Object) -> bool, mut f: impl FnMut(Object)) {
+    pub(crate) fn queue_finalizers(
+        &self,
+        is_marked: impl Fn(Object) -> bool,
+        mut f: impl FnMut(Object),
+    ) {
         let mut due = lock(&self.due);
         lock(&self.finalizers).retain(|&object| {
             let live = is_marked(object);

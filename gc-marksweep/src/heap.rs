@@ -136,7 +136,7 @@ impl Builder {
         self
     }
 
-    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 32.
+    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
     pub fn prefetch_depth(mut self, edges: usize) -> Self {
         self.prefetch_depth = edges;
         self
@@ -159,7 +159,8 @@ impl Builder {
                 depth: self.prefetch_depth,
             });
         }
-        let space = Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
+        let space =
+            Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         Ok(Heap(Arc::new(Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             stress: self.stress,
@@ -183,7 +184,7 @@ impl Default for Builder {
             poison: false,
             watchdog: None,
             event_capacity: 1 << 16,
-            prefetch_depth: 32,
+            prefetch_depth: 16,
         }
     }
 }
@@ -229,7 +230,7 @@ pub struct Statistics {
     pub peak_occupied_bytes: u64,
     /// Bytes backed by the system: blocks and page runs that have been touched and not given back, side metadata, the mark stack.
     pub committed_bytes: u64,
-    /// Bytes of side metadata, and of the mark stack.
+    /// The part of [`Self::occupied_bytes`] that is side metadata: mark bytes and live counts.
     pub metadata_bytes: u64,
     /// Bytes the last collection found live, headers and rounding included; `None` before the first.
     pub live_bytes: Option<u64>,
@@ -270,7 +271,7 @@ impl Heap {
             occupied_bytes: usage.charged.load(Ordering::Relaxed) as u64,
             peak_occupied_bytes: usage.peak.load(Ordering::Relaxed) as u64,
             committed_bytes: usage.committed.load(Ordering::Relaxed) as u64 + mark_stack,
-            metadata_bytes: usage.metadata.load(Ordering::Relaxed) as u64 + mark_stack,
+            metadata_bytes: usage.metadata.load(Ordering::Relaxed) as u64,
             live_bytes: (collections > 0).then(|| counters.live_bytes.load(Ordering::Relaxed)),
             collections,
         }

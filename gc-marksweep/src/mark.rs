@@ -9,13 +9,20 @@
 //! The ring is never waited for: when the stack is empty its oldest edge is taken at once, so that a list, which offers one edge at
 //! a time, does not pay for it.
 //!
+//! Its depth is a compromise. A first-in-first-out ring walks as many subtrees at once as it is deep, and a
+//! processor follows only so many streams: on an EPYC 7003 a shuffled graph of 4,000,000 objects took 190 ns an object
+//! without the ring, 41 at depth 8, 26 at 16, 24 at 32, and a tree of as many 6.9, 6.9, 7.8 and 13.6. Two rings, the mark byte first and
+//! the header only of objects found unmarked, were no faster on the graph and slower on the tree.
+//!
 //! Arrays of more than [`SPLIT`] references are scanned piece by piece, so that one of a million references does not put a
 //! million edges on the stack.
 //!
 //! **Invariant.** When the stack, the ring and the list of pieces are empty, every object reachable from those given to [`Marker::push`]
 //! is marked: an object is scanned when it is marked, and each of its edges is pushed.
 
-use crate::block::MarkTable;
+use std::sync::atomic::Ordering;
+
+use crate::block::{LARGE, MarkTable};
 use crate::object::{Header, Object};
 
 /// Arrays with more references than this are scanned in pieces of this many.
@@ -33,11 +40,11 @@ struct Piece {
 
 /// The state of a trace. Kept between collections for the memory of its stack.
 pub(crate) struct Marker {
-    stack: Vec<*mut Header>,
+    stack: Stack,
     pieces: Vec<Piece>,
     depth: usize,
-    /// Bytes of objects marked since [`Self::begin`].
-    live_bytes: usize,
+    /// Bytes of large objects marked since [`Self::begin`]; small ones are counted in their blocks.
+    large_bytes: usize,
 }
 
 // SAFETY: the stack is empty between traces; during one it holds addresses, and who dereferences them argues for it.
@@ -48,33 +55,36 @@ impl Marker {
     pub(crate) fn new(depth: usize) -> Self {
         assert!(depth <= MAX_PREFETCH_DEPTH);
         Self {
-            stack: Vec::with_capacity(4096),
+            stack: Stack::new(),
             pieces: Vec::new(),
             depth,
-            live_bytes: 0,
+            large_bytes: 0,
         }
     }
 
     /// Begins a trace.
     pub(crate) fn begin(&mut self) {
-        debug_assert!(self.stack.is_empty() && self.pieces.is_empty());
-        self.live_bytes = 0;
+        debug_assert!(self.stack.length == 0 && self.pieces.is_empty());
+        self.large_bytes = 0;
     }
 
-    /// Bytes of objects marked since [`Self::begin`], headers and rounding included.
-    pub(crate) fn live_bytes(&self) -> usize {
-        self.live_bytes
+    /// Bytes of large objects marked since [`Self::begin`], headers and rounding included.
+    pub(crate) fn large_bytes(&self) -> usize {
+        self.large_bytes
     }
 
     /// Bytes of the mark stack.
     pub(crate) fn footprint(&self) -> usize {
-        self.stack.capacity() * size_of::<*mut Header>() + self.pieces.capacity() * size_of::<Piece>()
+        self.stack.edges.len() * size_of::<*mut Header>()
+            + self.pieces.capacity() * size_of::<Piece>()
     }
 
     /// Adds an edge from a root.
     #[inline]
     pub(crate) fn push(&mut self, object: Object) {
-        self.stack.push(object.as_raw());
+        self.stack.reserve(1);
+        self.stack.edges[self.stack.length] = object.as_raw();
+        self.stack.length += 1;
     }
 
     /// Marks everything reachable from what was pushed.
@@ -83,60 +93,31 @@ impl Marker {
     ///
     /// The world is stopped, `table` is this collection's, and every object pushed is live.
     pub(crate) unsafe fn trace(&mut self, table: MarkTable) {
-        // SAFETY: passed on. A depth of zero compiles to a loop without a ring.
-        unsafe {
-            match self.depth {
-                0 => self.trace_plain(table),
-                depth => self.trace_prefetching(table, depth),
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::trace`].
-    unsafe fn trace_plain(&mut self, table: MarkTable) {
-        loop {
-            while let Some(object) = self.stack.pop().and_then(Object::from_raw) {
-                // SAFETY: passed on; edges of live objects lead to live objects.
-                unsafe { self.visit(object, table) };
-            }
-            // SAFETY: as above.
-            if !unsafe { self.scan_piece() } {
-                break;
-            }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::trace`].
-    unsafe fn trace_prefetching(&mut self, table: MarkTable, depth: usize) {
         let mut ring = [std::ptr::null_mut::<Header>(); MAX_PREFETCH_DEPTH];
-        let (mut head, mut held) = (0_usize, 0_usize);
+        let (mut head, mut tail) = (0_usize, 0_usize);
         loop {
-            while held < depth {
-                let Some(pointer) = self.stack.pop() else { break };
-                if let Some(object) = Object::from_raw(pointer) {
-                    prefetch(table.byte(object));
-                    prefetch(pointer);
-                }
-                ring[(head + held) % MAX_PREFETCH_DEPTH] = pointer;
-                held += 1;
+            // Edges leave the stack through the ring; with no depth, each is looked at as it comes.
+            while tail - head < self.depth
+                && let Some(object) = self.stack.pop()
+            {
+                prefetch(table.byte(object));
+                prefetch(object.as_raw());
+                ring[tail % MAX_PREFETCH_DEPTH] = object.as_raw();
+                tail += 1;
             }
-            if held == 0 {
-                // SAFETY: passed on.
-                if unsafe { self.scan_piece() } {
-                    continue;
+            let next = if head < tail {
+                head += 1;
+                Object::from_raw(ring[(head - 1) % MAX_PREFETCH_DEPTH])
+            } else {
+                self.stack.pop()
+            };
+            // SAFETY: passed on; edges of live objects lead to live objects.
+            unsafe {
+                match next {
+                    Some(object) => self.visit(object, table),
+                    None if self.scan_piece() => {}
+                    None => break,
                 }
-                break;
-            }
-            let oldest = ring[head % MAX_PREFETCH_DEPTH];
-            head = (head + 1) % MAX_PREFETCH_DEPTH;
-            held -= 1;
-            if let Some(object) = Object::from_raw(oldest) {
-                // SAFETY: passed on; edges of live objects lead to live objects.
-                unsafe { self.visit(object, table) };
             }
         }
     }
@@ -155,13 +136,21 @@ impl Marker {
             }
             let header = object.header();
             let size = header.size();
-            table.mark(object, size);
-            self.live_bytes += size;
+            if size <= LARGE {
+                table.mark(object, size);
+            } else {
+                table.mark_large(object);
+                self.large_bytes += size;
+            }
             let refs = header.refs();
             if refs <= SPLIT {
                 self.scan(object, 0, refs);
             } else {
-                self.pieces.push(Piece { object, next: 0, refs });
+                self.pieces.push(Piece {
+                    object,
+                    next: 0,
+                    refs,
+                });
             }
         }
     }
@@ -174,18 +163,17 @@ impl Marker {
     #[inline(always)]
     unsafe fn scan(&mut self, object: Object, from: usize, until: usize) {
         self.stack.reserve(until - from);
-        let mut length = self.stack.len();
-        let base = self.stack.as_mut_ptr();
+        let edges = self.stack.edges.as_mut_ptr();
+        let mut length = self.stack.length;
         for index in from..until {
             // SAFETY: passed on; room for every edge was reserved. A null is overwritten by the next edge.
             unsafe {
-                let target = object.field(index).load(std::sync::atomic::Ordering::Relaxed);
-                base.add(length).write(target);
+                let target = object.field(index).load(Ordering::Relaxed);
+                edges.add(length).write(target);
                 length += usize::from(!target.is_null());
             }
         }
-        // SAFETY: `length` elements are initialised.
-        unsafe { self.stack.set_len(length) };
+        self.stack.length = length;
     }
 
     /// Scans the next piece of a large array, if there is one.
@@ -193,6 +181,7 @@ impl Marker {
     /// # Safety
     ///
     /// As for [`Self::trace`].
+    #[cold]
     unsafe fn scan_piece(&mut self) -> bool {
         let Some(piece) = self.pieces.last_mut() else {
             return false;
@@ -207,6 +196,47 @@ impl Marker {
         // SAFETY: passed on.
         unsafe { self.scan(object, from, until) };
         true
+    }
+}
+
+/// The mark stack: a vector that is always full, with a length of its own, so that a push is a store without a check.
+struct Stack {
+    edges: Vec<*mut Header>,
+    length: usize,
+}
+
+impl Stack {
+    fn new() -> Self {
+        Self {
+            edges: vec![std::ptr::null_mut(); 2 * SPLIT],
+            length: 0,
+        }
+    }
+
+    /// Makes room for `more` edges.
+    #[inline(always)]
+    fn reserve(&mut self, more: usize) {
+        if self.edges.len() - self.length < more {
+            self.grow();
+        }
+    }
+
+    /// Doubles the room, which is then enough for any one scan.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.edges
+            .resize(2 * self.edges.len(), std::ptr::null_mut());
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Object> {
+        if self.length == 0 {
+            return None;
+        }
+        self.length -= 1;
+        // SAFETY: the length never exceeds the vector's.
+        Object::from_raw(unsafe { *self.edges.get_unchecked(self.length) })
     }
 }
 

@@ -139,7 +139,9 @@ impl<'h> Mutator<'h> {
         // reached only through this pointer; it is `!Unpin`, so the exclusive reference that the client gets does not
         // exclude the registered one, and what both touch are cells and atomics.
         unsafe {
-            heap.0.handshake.attach(NonNull::from(&(*mutator).context), thread_name());
+            heap.0
+                .handshake
+                .attach(NonNull::from(&(*mutator).context), thread_name());
             let _detach = Detach(&*mutator);
             f(&mut *mutator)
         }
@@ -153,7 +155,8 @@ impl<'h> Mutator<'h> {
     /// Counts an object in the tally.
     #[inline(always)]
     fn count(&self, payload_words: usize) {
-        self.tally.set(self.tally.get() + (1 << 32) + payload_words as u64);
+        self.tally
+            .set(self.tally.get() + (1 << 32) + payload_words as u64);
     }
 
     fn flush_tally(&self) {
@@ -177,12 +180,13 @@ impl<'h> Mutator<'h> {
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
         let fields = shape.refs as usize + shape.words as usize;
-        let (memory, zeroed) = match self.context.buffer.bump(size) {
-            Some(memory) if size <= LARGE => {
-                self.count(fields);
-                (memory, false)
-            }
-            _ => self.alloc_slow(shape)?,
+        let (memory, zeroed) = if size <= LARGE
+            && let Some(memory) = self.context.buffer.bump(size)
+        {
+            self.count(fields);
+            (memory, false)
+        } else {
+            self.alloc_slow(shape)?
         };
         // SAFETY: fresh memory of the object's size.
         let object = unsafe { Object::clear(memory, shape, zeroed) };
@@ -206,7 +210,8 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let memory = self.memory::<R, W>(flags)?;
         // SAFETY: fresh memory of the object's size; what locals hold is live.
-        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.get()), words) };
+        let object =
+            unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.get()), words) };
         self.finish(into, object, flags);
         Ok(())
     }
@@ -227,14 +232,18 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let memory = self.memory::<R, W>(flags)?;
         // SAFETY: fresh memory of the object's size; what locals hold is live.
-        let object = unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.take()), words) };
+        let object =
+            unsafe { Object::initialise(memory, flags, refs.map(|local| local.0.take()), words) };
         self.finish(into, object, flags);
         Ok(())
     }
 
     /// Memory for an object of `R` fields and `W` words.
     #[inline(always)]
-    fn memory<const R: usize, const W: usize>(&mut self, flags: Flags) -> Result<NonNull<u8>, HeapFull> {
+    fn memory<const R: usize, const W: usize>(
+        &mut self,
+        flags: Flags,
+    ) -> Result<NonNull<u8>, HeapFull> {
         let shape = const { Shape::new(R as u32, W as u32) };
         if const { shape_is_small(R, W) }
             && let Some(memory) = self.context.buffer.bump(shape.size())
@@ -382,11 +391,14 @@ impl<'h> Mutator<'h> {
         struct Leave<'a, 'h>(&'a Mutator<'h>);
         impl Drop for Leave<'_, '_> {
             fn drop(&mut self) {
+                let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
-                let from = shared.events.now();
-                if let Some(stop) = shared.handshake.leave_blocking(&self.0.context.party) {
+                // The clock is read only if there may be something to wait for.
+                let from = context.party.armed().then(|| shared.events.now());
+                if let Some(stop) = shared.handshake.leave_blocking(&context.party) {
                     let until = shared.events.now();
-                    shared.record(&self.0.context, from, until, EventKind::Stopped { stop });
+                    let kind = EventKind::Stopped { stop };
+                    shared.record(context, from.unwrap_or(until), until, kind);
                 }
             }
         }
@@ -399,7 +411,10 @@ impl<'h> Mutator<'h> {
 
     /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
     #[inline(always)]
-    pub fn frame<const N: usize, R>(&mut self, f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R) -> R {
+    pub fn frame<const N: usize, R>(
+        &mut self,
+        f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R,
+    ) -> R {
         with_frame(self, |mutator| &mutator.context.frames, f)
     }
 

@@ -82,7 +82,11 @@ impl Reservation {
     ///
     /// Whole pages within the reservation that nobody uses.
     pub(crate) unsafe fn release(&self, offset: usize, length: usize) {
-        debug_assert!(offset.is_multiple_of(PAGE) && length.is_multiple_of(PAGE) && offset + length <= self.length);
+        debug_assert!(
+            offset.is_multiple_of(PAGE)
+                && length.is_multiple_of(PAGE)
+                && offset + length <= self.length
+        );
         // SAFETY: within the mapping, and unused by the caller's word.
         unsafe {
             let start = self.start.add(offset);

@@ -136,7 +136,9 @@ impl<M: Member> Handshake<M> {
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // No code that can panic runs under this lock, so a poisoned lock is a bug here, not a client's.
-        self.state.lock().expect("the handshake's lock is never poisoned")
+        self.state
+            .lock()
+            .expect("the handshake's lock is never poisoned")
     }
 
     /// Registers a running mutator, once no stop is in progress.
@@ -163,7 +165,9 @@ impl<M: Member> Handshake<M> {
     /// Forgets a running mutator. A stop that waits for it goes on without it.
     pub(crate) fn detach(&self, member: NonNull<M>) {
         let mut state = self.lock();
-        state.members.retain(|registered| registered.member != member);
+        state
+            .members
+            .retain(|registered| registered.member != member);
         if state.stopping {
             self.changed.notify_one();
         }
@@ -223,7 +227,12 @@ impl<M: Member> Handshake<M> {
     /// is made, under the lock.
     ///
     /// The caller is a registered, running mutator; while it waits for somebody else's stop it counts as stopped.
-    pub(crate) fn stop(&self, me: NonNull<M>, target: u64, requested: impl FnOnce()) -> Stop<'_, M> {
+    pub(crate) fn stop(
+        &self,
+        me: NonNull<M>,
+        target: u64,
+        requested: impl FnOnce(),
+    ) -> Stop<'_, M> {
         // SAFETY: the caller's own registration is valid while it calls.
         let party = unsafe { me.as_ref() }.party();
         let mut state = self.lock();
@@ -252,9 +261,10 @@ impl<M: Member> Handshake<M> {
         fence(Ordering::SeqCst);
         let mut warned = false;
         loop {
-            // SAFETY: as above.
-            let all_stopped = (state.members.iter())
-                .all(|registered| registered.member == me || unsafe { registered.member.as_ref() }.party().stopped());
+            let all_stopped = state.members.iter().all(|registered| {
+                // SAFETY: as above.
+                registered.member == me || unsafe { registered.member.as_ref() }.party().stopped()
+            });
             if all_stopped {
                 break;
             }

@@ -26,7 +26,12 @@ pub(crate) struct Hole {
 
 impl Space {
     /// The first hole of the block at or after `granule` of at least `minimum` bytes.
-    pub(crate) fn next_hole(&self, block: BlockIndex, granule: usize, minimum: usize) -> Option<Hole> {
+    pub(crate) fn next_hole(
+        &self,
+        block: BlockIndex,
+        granule: usize,
+        minimum: usize,
+    ) -> Option<Hole> {
         let marks = self.block_marks(block);
         let value = self.mark_value();
         let mut from = granule;
@@ -58,7 +63,10 @@ fn find(bytes: &[u8], from: usize, predicate: impl Fn(u8) -> bool) -> Option<usi
     }
     for chunk in bytes.get(index..)?.chunks_exact(STRIDE) {
         if chunk.iter().fold(false, |any, &byte| any | predicate(byte)) {
-            return chunk.iter().position(|&byte| predicate(byte)).map(|i| index + i);
+            return chunk
+                .iter()
+                .position(|&byte| predicate(byte))
+                .map(|i| index + i);
         }
         index += STRIDE;
     }
@@ -71,7 +79,10 @@ mod tests {
     use crate::object::Object;
 
     fn object(space: &Space, granule: usize) -> Object {
-        let address = space.block_start(0).as_ptr().wrapping_add(granule * GRANULE);
+        let address = space
+            .block_start(0)
+            .as_ptr()
+            .wrapping_add(granule * GRANULE);
         Object::from_raw(address.cast()).unwrap()
     }
 
@@ -95,7 +106,12 @@ mod tests {
                 holes.push((start, hole.end));
                 granule = hole.end;
             }
-            let mut expected = vec![(2 + shift, 40), (48, 100), (116, 200), (500, GRANULES_PER_BLOCK)];
+            let mut expected = vec![
+                (2 + shift, 40),
+                (48, 100),
+                (116, 200),
+                (500, GRANULES_PER_BLOCK),
+            ];
             if shift > 0 {
                 expected.insert(0, (0, shift));
             }

@@ -43,7 +43,10 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     let live_bytes = shared.cycle(&world).live_bytes;
     let after = walk(shared, &world);
     for object in before.keys() {
-        assert!(after.contains_key(object), "a collection lost the reachable object {object:#x}");
+        assert!(
+            after.contains_key(object),
+            "a collection lost the reachable object {object:#x}"
+        );
     }
     compare_with_marks(shared, &after, live_bytes);
 }
@@ -65,14 +68,21 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
         if reached.contains_key(&address) {
             continue;
         }
-        assert!(address.is_multiple_of(GRANULE), "{address:#x} is reachable and not aligned");
+        assert!(
+            address.is_multiple_of(GRANULE),
+            "{address:#x} is reachable and not aligned"
+        );
         let room = match shared.space.block_of(address) {
             Some(block) => {
-                assert!((block as usize) < used_blocks, "{address:#x} is reachable and in no used block");
+                assert!(
+                    (block as usize) < used_blocks,
+                    "{address:#x} is reachable and in no used block"
+                );
                 BLOCK - (address - shared.space.block_start(block).addr().get())
             }
-            None => *(large.get(&address))
-                .unwrap_or_else(|| panic!("{address:#x} is reachable and neither in a block nor a large object")),
+            None => *(large.get(&address)).unwrap_or_else(|| {
+                panic!("{address:#x} is reachable and neither in a block nor a large object")
+            }),
         };
         // SAFETY: checked to lie in memory of this heap; what is read is checked before it is relied on.
         let header = unsafe { object.header() };
@@ -86,7 +96,13 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
         stack.extend((0..header.refs()).filter_map(|field| unsafe { object.load(field) }));
     }
     for (one, two) in reached.iter().zip(reached.iter().skip(1)) {
-        assert!(one.0 + one.1 <= *two.0, "objects overlap: {:#x} of {} bytes and {:#x}", one.0, one.1, two.0);
+        assert!(
+            one.0 + one.1 <= *two.0,
+            "objects overlap: {:#x} of {} bytes and {:#x}",
+            one.0,
+            one.1,
+            two.0
+        );
     }
     reached
 }
@@ -97,7 +113,10 @@ fn compare_with_marks(shared: &Shared, reachable: &Reachable, live_bytes: u64) {
     for (&address, &size) in reachable {
         bytes += size as u64;
         let object = Object::from_raw(address as *mut _).expect("an object's address is not null");
-        assert!(shared.space.is_marked(object), "{address:#x} is reachable and not marked");
+        assert!(
+            shared.space.is_marked(object),
+            "{address:#x} is reachable and not marked"
+        );
         if let Some(block) = shared.space.block_of(address) {
             granules[block as usize] += size / GRANULE;
             assert!(
@@ -106,14 +125,30 @@ fn compare_with_marks(shared: &Shared, reachable: &Reachable, live_bytes: u64) {
             );
         }
     }
-    assert_eq!(bytes, live_bytes, "bytes reachable against bytes found live");
+    assert_eq!(
+        bytes, live_bytes,
+        "bytes reachable against bytes found live"
+    );
     for (block, &granules) in granules.iter().enumerate() {
         let block = block as u32;
-        assert_eq!(shared.space.count_marked(block), granules, "granules marked in block {block}");
-        assert_eq!(shared.space.live_granules(block), granules, "granules counted live in block {block}");
+        assert_eq!(
+            shared.space.count_marked(block),
+            granules,
+            "granules marked in block {block}"
+        );
+        assert_eq!(
+            shared.space.live_granules(block),
+            granules,
+            "granules counted live in block {block}"
+        );
     }
     let mut large = 0;
-    (shared.supply).for_each_large(|object, _| large += usize::from(reachable.contains_key(&object.address())));
+    (shared.supply).for_each_large(|object, _| {
+        large += usize::from(reachable.contains_key(&object.address()))
+    });
     let expected = reachable.values().filter(|&&size| size > LARGE).count();
-    assert_eq!(large, expected, "large objects kept against large objects reachable");
+    assert_eq!(
+        large, expected,
+        "large objects kept against large objects reachable"
+    );
 }

@@ -23,7 +23,7 @@ impl Adapter for GcMarksweep {
             HeapOption {
                 name: "prefetch-depth",
                 kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_PREFETCH_DEPTH as u64),
-                default: "32",
+                default: "16",
                 doc: "references prefetched ahead of the marker; 0 for none",
             },
             HeapOption {

@@ -1,0 +1,226 @@
+//! What is particular to the mark-sweep heap, through its public interface.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use gc_marksweep::{BuildError, Builder, EventKind, Flags, Heap, Local, Mutator, Shape};
+
+const MIB: usize = 1 << 20;
+
+fn heap(limit: usize) -> Heap {
+    Heap::builder().limit(limit).poison(true).build().unwrap()
+}
+
+/// Pushes `length` nodes of `words` words in front of `list`.
+fn push<'h, const WORDS: usize>(m: &mut Mutator<'h>, list: Local<'_, 'h>, length: u64) {
+    for _ in 0..length {
+        m.alloc_move(list, Flags::NONE, [list], [7; WORDS]).unwrap();
+    }
+}
+
+#[test]
+fn impossible_configurations_are_refused_in_words() {
+    let too_small = Heap::builder().limit(1000).build().unwrap_err();
+    assert!(matches!(
+        too_small,
+        BuildError::LimitTooSmall { limit: 1000 }
+    ));
+    assert!(too_small.to_string().contains("too small"));
+    let too_deep = Heap::builder()
+        .prefetch_depth(Builder::MAX_PREFETCH_DEPTH + 1)
+        .build();
+    assert!(matches!(too_deep, Err(BuildError::PrefetchDepth { .. })));
+    let too_large = Heap::builder().limit(usize::MAX / 2).build().unwrap_err();
+    assert!(
+        too_large.to_string().contains("choose a smaller limit"),
+        "{too_large}"
+    );
+}
+
+/// The values run out every 255 collections; one that comes round again must not find marks of its former life.
+#[test]
+fn mark_values_come_round_again() {
+    heap(2 * MIB).attach(|m| {
+        m.frame(|m, [kept, changing]| {
+            push::<1>(m, kept, 100);
+            for round in 0..600 {
+                m.set(changing, None);
+                push::<3>(m, changing, round % 50);
+                if round % 40 == 0 || (250..260).contains(&round) || round > 590 {
+                    m.verify();
+                } else {
+                    m.collect();
+                }
+            }
+        });
+    });
+}
+
+/// Blocks that are wholly dead are free for whatever comes next, small, medium or large.
+#[test]
+fn memory_moves_between_small_medium_and_large_objects() {
+    let heap = heap(4 * MIB);
+    heap.attach(|m| {
+        m.frame(|m, [list, large]| {
+            for _ in 0..5 {
+                push::<1>(m, list, 60_000);
+                m.set(list, None);
+                push::<100>(m, list, 3_000);
+                m.set(list, None);
+                for _ in 0..10 {
+                    m.alloc(large, Shape::new(10, 150_000)).unwrap();
+                }
+                m.set(large, None);
+                m.verify();
+            }
+        });
+    });
+    let statistics = heap.statistics();
+    assert!(statistics.peak_occupied_bytes <= 4 * MIB as u64);
+    assert!(
+        statistics.committed_bytes <= 5 * MIB as u64,
+        "free memory of one kind makes room for the other: {statistics:?}"
+    );
+}
+
+/// With every other object dead there are only holes of one object's size; medium objects need whole blocks.
+#[test]
+fn fragmented_memory_is_used() {
+    let heap = heap(4 * MIB);
+    heap.attach(|m| {
+        m.frame(|m, [table, object]| {
+            const COUNT: usize = 40_000;
+            m.alloc(table, Shape::new(COUNT as u32, 0)).unwrap();
+            for index in 0..COUNT {
+                m.alloc(object, Shape::new(0, 5)).unwrap();
+                m.store(m.get(table).unwrap(), index, m.get(object));
+            }
+            let before = heap.statistics().occupied_bytes;
+            for index in (0..COUNT).step_by(2) {
+                m.store(m.get(table).unwrap(), index, None);
+            }
+            m.verify();
+            for index in (0..COUNT).step_by(2) {
+                m.alloc(object, Shape::new(0, 5)).unwrap();
+                m.store(m.get(table).unwrap(), index, m.get(object));
+            }
+            m.verify();
+            let after = heap.statistics().occupied_bytes;
+            assert!(
+                after <= before + before / 16,
+                "{before} bytes before, {after} after"
+            );
+        });
+    });
+}
+
+#[test]
+fn events_tell_a_collections_times_in_order() {
+    let heap = heap(4 * MIB);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            heap.attach(|m| {
+                while !done.load(Ordering::Relaxed) {
+                    m.safepoint();
+                }
+            });
+        });
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                push::<1>(m, list, 1000);
+                for _ in 0..20 {
+                    m.collect();
+                }
+            });
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+    let log = heap.take_events();
+    assert_eq!(log.lost, 0);
+    let mut collections = 0;
+    for event in &log.events {
+        assert!(event.from <= event.until);
+        if let EventKind::Collection {
+            stop,
+            stopped,
+            rooted,
+            marked,
+            live_bytes,
+        } = event.kind
+        {
+            collections += 1;
+            assert_eq!(stop, collections);
+            assert!(
+                event.from <= stopped
+                    && stopped <= rooted
+                    && rooted <= marked
+                    && marked <= event.until
+            );
+            assert_eq!(live_bytes, 1000 * 32);
+            // Whoever collected also stood still.
+            let own = |e: &&gc_marksweep::Event| {
+                e.kind == (EventKind::Stopped { stop }) && e.mutator == event.mutator
+            };
+            assert_eq!(log.events.iter().filter(own).count(), 1);
+        }
+    }
+    assert_eq!(collections, 20);
+    assert!(heap.take_events().events.is_empty());
+}
+
+#[test]
+fn events_that_do_not_fit_are_counted() {
+    let heap = Heap::builder().event_capacity(3).build().unwrap();
+    heap.attach(|m| (0..5).for_each(|_| m.collect()));
+    let log = heap.take_events();
+    assert_eq!((log.events.len(), log.lost), (3, 7));
+}
+
+/// The line goes to standard error, so the test runs itself as another process.
+#[test]
+fn the_watchdog_names_the_thread_that_keeps_others_waiting() {
+    const INSIDE: &str = "GC_MARKSWEEP_WATCHDOG_TEST";
+    if std::env::var_os(INSIDE).is_none() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "the_watchdog_names_the_thread_that_keeps_others_waiting",
+                "--nocapture",
+            ])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("\"the laggard\""))
+            .count();
+        assert_eq!(lines, 1, "{text}");
+        return;
+    }
+    let heap = Heap::builder()
+        .watchdog(Some(Duration::from_millis(20)))
+        .build()
+        .unwrap();
+    let (attached, wait) = mpsc::channel();
+    thread::scope(|scope| {
+        let laggard = || {
+            heap.attach(|_| {
+                attached.send(()).unwrap();
+                // Outside `blocking`, which is the mistake.
+                thread::sleep(Duration::from_millis(300));
+            });
+        };
+        thread::Builder::new()
+            .name("the laggard".into())
+            .spawn_scoped(scope, laggard)
+            .unwrap();
+        wait.recv().unwrap();
+        heap.attach(|m| m.collect());
+    });
+}

@@ -136,6 +136,9 @@ fn on_gc(heap: &Heap, depth: u32) -> u64 {
     })
 }
 
+/// Its name, a run that returns the number of nodes, and the times so far.
+type Candidate = (&'static str, Box<dyn FnMut() -> u64>, Vec<f64>);
+
 fn main() {
     let mut arguments = std::env::args()
         .skip(1)
@@ -147,7 +150,7 @@ fn main() {
         .cycle(Cycle::None)
         .build()
         .expect("a valid configuration");
-    let mut candidates: Vec<(&str, Box<dyn FnMut() -> u64>, Vec<f64>)> = vec![
+    let mut candidates: Vec<Candidate> = vec![
         (
             "gc-rc, cycle=none",
             Box::new(move || on_gc(&counting, depth)),

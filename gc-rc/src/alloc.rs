@@ -20,13 +20,14 @@
 //!
 //! What does not fit half a block has a mapping of its own, which goes back to the system when the object dies. Its header is aligned
 //! like a block's, so that side bytes are found by the same arithmetic. Large objects are listed in one vector
-//! a generation, where they know their index; no buffer lists them.
+//! a generation, where they know their index.
 //!
 //! # Invariants
 //!
 //! 1. Every cell below a block's `end` has an initialised header; its tag names the block's class and says whether it is free.
 //! 2. Free cells are exactly those on the list of their class.
-//! 3. A block becomes spare only when none of its cells is an object *and* no buffer lists any of them.
+//! 3. A block becomes spare only when none of its cells is an object *and* the lists of young and middle blocks do
+//!    not name it.
 
 use std::cell::{Cell, RefCell};
 use std::mem::offset_of;
@@ -38,10 +39,16 @@ use crate::system;
 
 /// Bytes of a block.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// What the lists that can name a block take of the limit, for each block: four words, twice for their growth.
+const LISTS_BYTES: usize = 64;
+/// What a block takes of the limit.
+pub(crate) const BLOCK_COST: usize = BLOCK_BYTES + LISTS_BYTES;
 /// Where a block's cells begin: after its side bytes.
 pub(crate) const FIRST_CELL: usize = BLOCK_BYTES / GRANULE;
 /// Where a large object begins.
 const LARGE_CELL: usize = 64;
+/// Side bytes that one bit of a block's summary stands for: those of 1 KiB of cells.
+pub(crate) const STRETCH: usize = 64;
 /// Bytes that are carved into cells at a time.
 const CARVE_BYTES: usize = 4 << 10;
 /// Bytes that are asked of the system at a time.
@@ -49,6 +56,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// Alignment of chunks: that of huge pages on x86-64.
 const CHUNK_ALIGN: usize = 2 << 20;
 
+/// The list of large objects that are in no generation.
+pub(crate) const UNTRACKED: usize = 3;
 /// The class of large objects.
 pub(crate) const LARGE: usize = 63;
 const CLASSES: usize = 53;
@@ -121,7 +130,9 @@ pub(crate) const fn occupied_by(bytes: usize) -> usize {
 #[repr(C)]
 struct BlockHeader {
     class: Cell<u8>,
-    _unused: [u8; 3],
+    /// Large objects: the list it is in.
+    generation: Cell<u8>,
+    _unused: [u8; 2],
     /// The side byte of a large object, where the general arithmetic finds it.
     large_side_byte: Cell<u8>,
     /// During a trim: the block has no object.
@@ -132,14 +143,19 @@ struct BlockHeader {
     bytes: Cell<usize>,
     /// Large objects: index in the list of their generation.
     index: Cell<usize>,
+    /// Stretches of 64 side bytes that may have a young one. Not zero exactly if the block is in the collector's list of young blocks.
+    young: Cell<u64>,
+    /// The same for the middle generation.
+    middle: Cell<u64>,
 }
 
 /// A block or a large object's mapping, of the heap whose lock the current thread holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Block(NonNull<BlockHeader>);
 
 impl Block {
     /// The block that holds `cell`.
+    #[inline(always)]
     fn of(cell: Object) -> Self {
         let start = cell.raw().map_addr(|address| address & !(BLOCK_BYTES - 1));
         // SAFETY: a cell lies in the first 64 KiB of an aligned mapping or block, whose start is not address zero.
@@ -190,14 +206,55 @@ impl Block {
         unsafe { std::slice::from_raw_parts(self.at(first).cast::<Cell<u8>>(), FIRST_CELL - first) }
     }
 
-    /// The carved cells whose side byte is not zero; reads no header of the others.
-    #[inline]
-    pub(crate) fn cells_with_side_byte(self) -> impl Iterator<Item = Object> {
-        self.cells().filter(|&cell| side_byte(cell).get() != 0)
+    /// The side bytes of a stretch.
+    pub(crate) fn side_bytes_in<'a>(self, stretch: u32) -> &'a [Cell<u8>] {
+        let first = FIRST_CELL / GRANULE;
+        let start = stretch as usize * STRETCH - first;
+        &self.side_bytes()[start..start + STRETCH]
+    }
+
+    /// The carved cells that begin in a stretch.
+    #[inline(always)]
+    pub(crate) fn cells_in(self, stretch: u32) -> impl DoubleEndedIterator<Item = Object> {
+        let step = CELL_BYTES[self.class()] as usize;
+        let start = stretch as usize * STRETCH * GRANULE;
+        let end = (start + STRETCH * GRANULE).min(self.header().end.get() as usize);
+        let first = (start - FIRST_CELL).div_ceil(step);
+        let last = (end.max(FIRST_CELL) - FIRST_CELL).div_ceil(step);
+        (first..last).map(move |index| {
+            // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
+            unsafe { Object::from_raw(self.at(FIRST_CELL + index * step)) }
+        })
+    }
+
+    /// The stretches of 64 side bytes that can belong to cells carved so far, one bit each.
+    pub(crate) fn stretches(self) -> u64 {
+        let granules = (self.header().end.get() as usize).div_ceil(GRANULE);
+        let end = granules.div_ceil(STRETCH);
+        (u64::MAX >> (64 - end)) & (u64::MAX << (FIRST_CELL / GRANULE / STRETCH))
+    }
+
+    /// Which stretches may have young side bytes.
+    pub(crate) fn young<'a>(self) -> &'a Cell<u64> {
+        &self.header().young
+    }
+
+    /// Which stretches may have side bytes of the middle generation.
+    pub(crate) fn middle<'a>(self) -> &'a Cell<u64> {
+        &self.header().middle
+    }
+
+    /// The block of a cell, and the bit of its stretch.
+    #[inline(always)]
+    pub(crate) fn locate(cell: Object) -> (Self, u64) {
+        (
+            Self::of(cell),
+            1 << (cell.address() % BLOCK_BYTES / (GRANULE * STRETCH)),
+        )
     }
 }
 
-/// The side byte of a cell. Zero outside of cycle collections.
+/// The side byte of a cell. [`crate::cycle`] says what it means.
 #[inline(always)]
 pub(crate) fn side_byte<'a>(cell: Object) -> &'a Cell<u8> {
     let byte = cell.raw().map_addr(|address| {
@@ -229,7 +286,7 @@ pub(crate) struct Allocator {
     chunks: RefCell<Vec<NonNull<u8>>>,
     /// The part of the last chunk that was not yet made into blocks, as offset; [`CHUNK_BYTES`] if none.
     chunk_used: Cell<usize>,
-    /// Large objects by generation; the last are the untracked ones.
+    /// Large objects by generation; the last are the untracked ones ([`UNTRACKED`]).
     large: [RefCell<Vec<Object>>; 4],
 }
 
@@ -242,7 +299,7 @@ impl Allocator {
             guarded: stress || poison,
             poison,
             birth: if listed {
-                tag::FREE | tag::IN_YOUNG | tag::IN_MIDDLE
+                tag::FREE | tag::IN_YOUNG
             } else {
                 tag::FREE
             },
@@ -331,7 +388,7 @@ impl Allocator {
 
     /// An unused block; `None` at the limit or if the system has no memory.
     fn new_block(&self, counters: &Counters) -> Option<Block> {
-        if !counters.charge(BLOCK_BYTES) {
+        if !counters.charge(BLOCK_COST) {
             return None;
         }
         if let Some(block) = self.spare.borrow_mut().pop() {
@@ -340,7 +397,7 @@ impl Allocator {
         let mut chunks = self.chunks.borrow_mut();
         if self.chunk_used.get() == CHUNK_BYTES {
             let Some(chunk) = system::map(CHUNK_BYTES, CHUNK_ALIGN) else {
-                counters.discharge(BLOCK_BYTES);
+                counters.discharge(BLOCK_COST);
                 return None;
             };
             system::prefer_huge_pages(chunk, CHUNK_BYTES);
@@ -349,7 +406,7 @@ impl Allocator {
         }
         let used = self.chunk_used.get();
         self.chunk_used.set(used + BLOCK_BYTES);
-        counters.commit(BLOCK_BYTES);
+        counters.commit(BLOCK_COST);
         // SAFETY: `used` is below the chunk's size.
         chunks
             .last()
@@ -372,21 +429,24 @@ impl Allocator {
         block.header().bytes.set(mapped);
         // SAFETY: the mapping has room for the object, and zeroes are a header.
         let object = unsafe { Object::from_raw(block.at(LARGE_CELL)) };
-        // No buffer ever lists a large object.
-        object.set_head(LARGE as u64 | tag::FREE | tag::IN_YOUNG | tag::IN_MIDDLE);
+        // Large objects have lists of their own.
+        object.set_head(LARGE as u64 | tag::FREE | tag::IN_YOUNG);
         Some(object)
     }
 
-    /// Lists a large object in its generation.
-    pub(crate) fn list_large(&self, object: Object) {
-        let mut list = self.large[object.generation() as usize].borrow_mut();
-        Block::of(object).header().index.set(list.len());
+    /// Lists a large object in a generation.
+    pub(crate) fn list_large(&self, object: Object, generation: usize) {
+        let mut list = self.large[generation].borrow_mut();
+        let header = Block::of(object).header();
+        header.index.set(list.len());
+        header.generation.set(generation as u8);
         list.push(object);
     }
 
     fn unlist_large(&self, object: Object) {
-        let index = Block::of(object).header().index.get();
-        let mut list = self.large[object.generation() as usize].borrow_mut();
+        let header = Block::of(object).header();
+        let index = header.index.get();
+        let mut list = self.large[header.generation.get() as usize].borrow_mut();
         list.swap_remove(index);
         if let Some(&moved) = list.get(index) {
             Block::of(moved).header().index.set(index);
@@ -394,15 +454,14 @@ impl Allocator {
     }
 
     /// Moves a large object to another generation.
-    pub(crate) fn promote_large(&self, object: Object, generation: u64) {
+    pub(crate) fn promote_large(&self, object: Object, generation: usize) {
         self.unlist_large(object);
-        object.set_generation(generation);
-        self.list_large(object);
+        self.list_large(object, generation);
     }
 
     /// The large objects of a generation.
-    pub(crate) fn large(&self, generation: u64) -> Vec<Object> {
-        self.large[generation as usize].borrow().clone()
+    pub(crate) fn large(&self, generation: usize) -> Vec<Object> {
+        self.large[generation].borrow().clone()
     }
 
     /// All blocks in use.
@@ -433,7 +492,7 @@ impl Allocator {
         self.unlist_large(object);
         let block = Block::of(object);
         let bytes = block.header().bytes.get();
-        // SAFETY: the mapping was made with these bytes; the object is dead, no list names it, and large objects are in no buffer.
+        // SAFETY: the mapping was made with these bytes; the object is dead, and no list names it.
         unsafe { system::unmap(block.0.cast(), bytes) };
         counters.discharge(bytes);
         counters.decommit(bytes);
@@ -470,7 +529,7 @@ impl Allocator {
 
     /// Makes blocks without objects spare, for any class to use. Walks every cell.
     ///
-    /// The caller has emptied every buffer that lists cells (invariant 3).
+    /// The caller has made a full collection, so that nothing lists a cell (invariant 3).
     pub(crate) fn trim(&self, counters: &Counters) {
         let mut blocks = self.blocks.borrow_mut();
         for block in blocks.iter() {
@@ -507,8 +566,9 @@ impl Allocator {
         blocks.retain(|&block| {
             let empty = block.header().empty.get();
             if empty {
+                block.side_bytes().iter().for_each(|byte| byte.set(0));
                 spare.push(block);
-                counters.discharge(BLOCK_BYTES);
+                counters.discharge(BLOCK_COST);
             }
             !empty
         });
@@ -525,16 +585,14 @@ impl Allocator {
         CLASSES
     }
 
-    /// Bytes of side metadata: the first part of every block in use, and the lists of blocks and large objects.
-    pub(crate) fn metadata(&self) -> (usize, usize) {
-        let lists = self.blocks.borrow().capacity()
-            + self.spare.borrow().capacity()
-            + self
-                .large
-                .iter()
-                .map(|list| list.borrow().capacity())
-                .sum::<usize>();
-        (self.blocks.borrow().len() * FIRST_CELL, lists * 8)
+    /// Bytes of side metadata in blocks and mappings, and in the lists of them.
+    pub(crate) fn metadata(&self) -> usize {
+        let large = self
+            .large
+            .iter()
+            .map(|list| list.borrow().len())
+            .sum::<usize>();
+        self.blocks.borrow().len() * (FIRST_CELL + LISTS_BYTES) + large * LARGE_CELL
     }
 }
 

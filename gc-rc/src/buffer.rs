@@ -35,12 +35,6 @@ impl Buffer {
         unsafe { (&*self.0.get()).get(index).copied() }
     }
 
-    /// Takes the contents, with their memory.
-    pub(crate) fn take(&self) -> Vec<Object> {
-        // SAFETY: the type's invariant.
-        unsafe { std::mem::take(&mut *self.0.get()) }
-    }
-
     /// Empties the list. Memory is kept, unless it is out of proportion to what it was last used for.
     pub(crate) fn clear(&self) {
         // SAFETY: the type's invariant.
@@ -50,16 +44,6 @@ impl Buffer {
         let enough = used.max(1 << 10);
         if vector.capacity() > 4 * enough {
             vector.shrink_to(2 * enough);
-        }
-    }
-
-    /// Gives memory taken by [`Buffer::take`] back, for reuse, if the list has not grown since.
-    pub(crate) fn restore(&self, mut memory: Vec<Object>) {
-        memory.clear();
-        // SAFETY: the type's invariant.
-        let vector = unsafe { &mut *self.0.get() };
-        if vector.is_empty() && vector.capacity() < memory.capacity() {
-            *vector = memory;
         }
     }
 }

@@ -27,12 +27,25 @@ use crate::gil::RELEASE;
 use crate::heap::Locked;
 use crate::object::{ONE, Object, is_immortal, is_saturated, link, linked, tag};
 
-/// What a cascade did.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Freed {
-    pub(crate) objects: u64,
+/// What a drain did.
+#[derive(Default)]
+struct Freed {
+    objects: u64,
     /// Those among them that the cycle collector tracked.
-    pub(crate) tracked: usize,
+    tracked: usize,
+    /// When there were enough of them for an event.
+    long_since: Option<Instant>,
+}
+
+impl Freed {
+    #[inline(always)]
+    fn count(&mut self, tag: u64) {
+        self.objects += 1;
+        self.tracked += (tag & tag::UNTRACKED == 0) as usize;
+        if self.objects == DRAIN_EVENT_MINIMUM {
+            self.long_since = Some(Instant::now());
+        }
+    }
 }
 
 impl Locked<'_> {
@@ -65,7 +78,7 @@ impl Locked<'_> {
             return;
         }
         debug_assert_eq!(head >> 32, 1, "a release without a reference");
-        object.set_head(head - ONE | tag::QUEUED);
+        object.set_head((head - ONE) | tag::QUEUED);
         if head & tag::QUEUED == 0 {
             self.pending.push(object);
         }
@@ -89,29 +102,20 @@ impl Locked<'_> {
 
     fn drain_list<const GUARDED: bool>(self) {
         let mut freed = Freed::default();
-        let mut long_since = None;
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
         while let Some(object) = self.pending.get(index) {
             index += 1;
             let head = object.head() & !tag::QUEUED;
-            object.set_head(head);
             if head >= ONE {
-                continue;
+                object.set_head(head);
+            } else {
+                self.cascade::<GUARDED>(object, head, &mut freed);
             }
-            object.set_head(linked(None, head));
-            let mut chain = Some(object);
-            if long_since.is_none() {
-                self.cascade::<GUARDED>(&mut chain, &mut freed, DRAIN_EVENT_MINIMUM);
-                if freed.objects >= DRAIN_EVENT_MINIMUM {
-                    long_since = Some(Instant::now());
-                }
-            }
-            self.cascade::<GUARDED>(&mut chain, &mut freed, u64::MAX);
         }
         self.pending.clear();
         self.generational.freed(freed.tracked);
-        if let Some(begun) = long_since {
+        if let Some(begun) = freed.long_since {
             self.inner.recorder.record(
                 self.me,
                 begun,
@@ -122,54 +126,44 @@ impl Locked<'_> {
         }
     }
 
-    /// Frees the chained dead objects, and what dies of that, until `freed` has reached `enough` objects.
+    /// Frees an object whose count is zero and whose tag is `tag`, and what dies of that.
     #[inline(always)]
-    fn cascade<const GUARDED: bool>(
-        self,
-        chain: &mut Option<Object>,
-        freed: &mut Freed,
-        enough: u64,
-    ) {
-        let mut dead = *chain;
-        while let Some(object) = dead {
-            if freed.objects >= enough {
-                break;
-            }
-            let head = object.head();
-            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but here.
-            dead = unsafe { link(head) };
-            let tag = head & tag::ALL;
-            if tag & tag::RITES != 0 && !self.last_rites(object, tag) {
-                continue;
-            }
-            // The chain is a stack: what is pushed last dies first.
-            for child in object.fields().iter().rev().filter_map(|field| field.get()) {
-                let head = child.head();
-                if head as i64 >= 2 * ONE as i64 {
-                    child.set_head(head - ONE);
-                } else if !is_immortal(head) {
-                    debug_assert_eq!(head >> 32, 1, "a release without a reference");
-                    if head & tag::QUEUED != 0 {
-                        // The pending list has it, and will look at its count.
+    fn cascade<const GUARDED: bool>(self, first: Object, tag: u64, freed: &mut Freed) {
+        let (mut object, mut tag) = (first, tag);
+        let mut dead = None;
+        loop {
+            if tag & tag::RITES == 0 || self.last_rites(object, tag) {
+                // The chain is a stack: what is pushed last dies first.
+                for child in object.fields().iter().rev().filter_map(|field| field.get()) {
+                    let head = child.head();
+                    if head as i64 >= 2 * ONE as i64 {
                         child.set_head(head - ONE);
-                    } else {
-                        child.set_head(linked(dead, head & tag::ALL));
-                        dead = Some(child);
+                    } else if !is_immortal(head) {
+                        debug_assert_eq!(head >> 32, 1, "a release without a reference");
+                        if head & tag::QUEUED != 0 {
+                            // The pending list has it, and will look at its count.
+                            child.set_head(head - ONE);
+                        } else {
+                            child.set_head(linked(dead, head & tag::ALL));
+                            dead = Some(child);
+                        }
                     }
                 }
+                freed.count(tag);
+                self.free::<GUARDED>(object, tag);
             }
-            freed.objects += 1;
-            freed.tracked += (tag & tag::GENERATION != tag::GENERATION) as usize;
-            self.free::<GUARDED>(object, tag);
+            let Some(next) = dead else { return };
+            object = next;
+            tag = next.head() & tag::ALL;
+            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but here.
+            dead = unsafe { link(next.head()) };
         }
-        *chain = dead;
     }
 
     /// Frees the cell of an object whose fields have been released.
     #[inline(always)]
     pub(crate) fn free<const GUARDED: bool>(self, object: Object, tag: u64) {
         if tag & tag::CLASS == LARGE as u64 {
-            object.set_head(tag);
             self.allocator.free_large(object, &self.inner.counters);
         } else {
             self.allocator.free_small::<GUARDED>(object, tag);
@@ -225,6 +219,8 @@ mod tests {
     /// `mem::forget` of enough handles would take hours: the count starts just below where it saturates.
     #[test]
     fn a_saturated_count_is_immortal() {
+        // Handles that are never dropped while the heap lives; forgotten ones differ in nothing.
+        let mut kept = Vec::new();
         let heap = Heap::builder().poison(true).build().unwrap();
         heap.attach(|m| {
             m.frame(|m, [a]| {
@@ -232,7 +228,7 @@ mod tests {
                 let object = m.get(a).unwrap().object();
                 object.set_head(object.head() + ((3 << 30) - 3) * ONE);
                 for _ in 0..8 {
-                    std::mem::forget(m.global(m.get(a).unwrap()));
+                    kept.push(m.global(m.get(a).unwrap()));
                 }
                 assert_eq!(object.count(), 3 << 30, "increments go on above the limit");
                 m.set_word(m.get(a).unwrap(), 0, 7);
@@ -248,5 +244,7 @@ mod tests {
                 assert_eq!(m.word(m.upgrade(&weak).unwrap(), 0), 7);
             });
         });
+        drop(heap);
+        drop(kept);
     }
 }

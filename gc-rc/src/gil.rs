@@ -205,6 +205,49 @@ impl GlobalLock {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    #[test]
+    fn the_watchdog_reports_a_tenure_once() {
+        let patience = Duration::from_millis(5);
+        for kind in [Gil::Cpython, Gil::Fair] {
+            let lock = GlobalLock::new(kind, Duration::from_millis(1), Some(patience));
+            let poll = AtomicU32::new(0);
+            let reports = AtomicUsize::new(0);
+            let report = |holder, waited| {
+                assert_eq!(holder, 0);
+                assert!(waited >= patience);
+                reports.fetch_add(1, Ordering::Relaxed);
+            };
+            lock.take(0, &poll, false, report);
+            thread::scope(|s| {
+                for me in 1..3 {
+                    let (lock, poll) = (&lock, &poll);
+                    s.spawn(move || {
+                        assert!(lock.take(me, poll, false, report).is_some());
+                        lock.drop(me, poll, Leave::ForGood);
+                    });
+                }
+                while reports.load(Ordering::Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                assert_ne!(
+                    poll.load(Ordering::Relaxed) & DROP,
+                    0,
+                    "nobody asked for the lock"
+                );
+                thread::sleep(4 * patience);
+                assert_eq!(reports.load(Ordering::Relaxed), 1);
+                lock.drop(0, &poll, Leave::ForGood);
+            });
+        }
+    }
+}
+
 /// Models of the lock, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
 #[cfg(all(test, loom))]
 mod loom_models {
@@ -238,7 +281,7 @@ mod loom_models {
             self.inside.with_mut(|count| unsafe { *count += 1 });
         }
 
-        fn drop(&self, me: u32, leave: Leave) {
+        fn release(&self, me: u32, leave: Leave) {
             self.lock.drop(me, &self.poll, leave);
         }
     }
@@ -259,23 +302,23 @@ mod loom_models {
                     thread::spawn(move || {
                         shared.take(me);
                         shared.touch();
-                        shared.drop(me, Leave::ForGood);
+                        shared.release(me, Leave::ForGood);
                     })
                 })
                 .collect();
             shared.take(0);
             shared.touch();
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
             shared.take(0);
             shared.touch();
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
             for other in others {
                 other.join().unwrap();
             }
             shared.take(0);
             // SAFETY: as in `touch`.
             shared.inside.with(|count| assert_eq!(unsafe { *count }, 4));
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
         });
     }
 
@@ -301,7 +344,7 @@ mod loom_models {
                     shared.take(1);
                     shared.touch();
                     ran.store(1, Ordering::Relaxed);
-                    shared.drop(1, Leave::ForGood);
+                    shared.release(1, Leave::ForGood);
                 })
             };
             loop {
@@ -311,14 +354,14 @@ mod loom_models {
                 }
                 thread::yield_now();
             }
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
             shared.take(0);
             assert_eq!(
                 ran.load(Ordering::Relaxed),
                 1,
                 "the lock was not handed over"
             );
-            shared.drop(0, Leave::ForGood);
+            shared.release(0, Leave::ForGood);
             other.join().unwrap();
         });
     }
@@ -344,10 +387,12 @@ mod loom_models {
                 let shared = shared.clone();
                 thread::spawn(move || {
                     shared.take(1);
-                    shared.drop(1, Leave::ForGood);
+                    shared.release(1, Leave::ForGood);
                 })
             };
-            shared.drop(0, Leave::ForNow);
+            // Long enough for the request, in some interleavings.
+            thread::yield_now();
+            shared.release(0, Leave::ForNow);
             other.join().unwrap();
             shared.take(0);
             assert_eq!(
@@ -355,7 +400,7 @@ mod loom_models {
                 0,
                 "a request outlived its tenure"
             );
-            shared.drop(0, Leave::ForNow);
+            shared.release(0, Leave::ForNow);
         });
     }
 }

@@ -207,12 +207,11 @@ impl WeakCell {
     /// The object, if the cell is not empty.
     pub(crate) fn object(&self, _locked: Locked<'_>) -> Option<Object> {
         let object = self.object.load(Ordering::Relaxed);
-        // SAFETY: invariant 2: it is an object of this heap, whose lock the caller holds.
         if object.is_null() {
-            None
-        } else {
-            Some(unsafe { Object::from_raw(object) })
+            return None;
         }
+        // SAFETY: invariant 2: it is an object of this heap, whose lock the caller holds.
+        Some(unsafe { Object::from_raw(object) })
     }
 }
 

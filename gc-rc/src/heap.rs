@@ -307,14 +307,11 @@ impl<'a> Locked<'a> {
     pub(crate) fn account_metadata(self) {
         const TABLE_ENTRY: usize = size_of::<(Object, Arc<WeakCell>)>() + 1;
         const WEAK_CELL: usize = 2 * size_of::<usize>() + size_of::<WeakCell>();
-        let (side, lists) = self.allocator.metadata();
+        let side = self.allocator.metadata();
         let weak = self.weak.borrow();
         let globals = self.globals.borrow();
-        let tables = lists
-            + 8 * (self.pending.capacity()
-                + self.finalizable.borrow().capacity()
-                + globals.capacity())
-            + self.generational.metadata()
+        let tables = 8
+            * (self.pending.capacity() + self.finalizable.borrow().capacity() + globals.capacity())
             + weak.capacity() * TABLE_ENTRY
             + weak.len() * WEAK_CELL
             + globals.len() * size_of::<GlobalCell>()

@@ -595,7 +595,11 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         let locked = self.locked();
-        let cell = if class == LARGE || locked.has_pending() {
+        // Often one object has just died, whose cell is the one to take.
+        if locked.has_pending() {
+            locked.drain();
+        }
+        let cell = if class == LARGE {
             None
         } else {
             locked.allocator.pop(class)
@@ -612,10 +616,10 @@ impl<'h> Mutator<'h> {
                 locked.request_collection();
             }
         } else {
-            cell.initialise(head | tag::GENERATION, shape.refs, shape.words);
+            cell.initialise(head | tag::UNTRACKED, shape.refs, shape.words);
         }
         if class == LARGE {
-            locked.allocator.list_large(cell);
+            locked.list_new_large(cell);
         }
         self.inner.counters.allocated(shape.payload_bytes());
         Ok(cell)

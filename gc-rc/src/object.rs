@@ -63,18 +63,12 @@ pub(crate) mod tag {
     pub(crate) const HAS_WEAK: u64 = 1 << 10;
     /// The client promised that it is in no cycle.
     pub(crate) const ACYCLIC: u64 = 1 << 11;
-    /// The cell is listed in the buffer of the youngest generation. Survives freeing and reuse.
+    /// The cell is listed as young: its side byte says so. Survives freeing and reuse.
     pub(crate) const IN_YOUNG: u64 = 1 << 12;
-    /// The cell is listed in the buffer of the middle generation. Survives freeing and reuse.
-    pub(crate) const IN_MIDDLE: u64 = 1 << 13;
-    /// The generation: 0, 1, 2, or [`UNTRACKED`].
-    pub(crate) const GENERATION_SHIFT: u32 = 14;
-    /// All bits of the generation.
-    pub(crate) const GENERATION: u64 = 3 << GENERATION_SHIFT;
-    /// The generation of objects that the cycle collector does not look at.
-    pub(crate) const UNTRACKED: u64 = 3;
+    /// The cycle collector does not look at the object.
+    pub(crate) const UNTRACKED: u64 = 1 << 13;
     /// What belongs to the cell and not to the object in it.
-    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | IN_MIDDLE;
+    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG;
     /// What makes a death more than freeing.
     pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
     /// The whole tag.
@@ -191,7 +185,7 @@ impl Object {
     /// The invariant of the type, from now on for as long as the result is used.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(cell: *mut u8) -> Self {
-        debug_assert!(!cell.is_null() && cell as usize % GRANULE == 0);
+        debug_assert!(!cell.is_null() && (cell as usize).is_multiple_of(GRANULE));
         // SAFETY: the caller's promise; a cell is not at address zero.
         Self(unsafe { NonNull::new_unchecked(cell.cast()) })
     }
@@ -257,16 +251,6 @@ impl Object {
     #[inline(always)]
     pub(crate) fn class(self) -> usize {
         (self.head() & tag::CLASS) as usize
-    }
-
-    #[inline(always)]
-    pub(crate) fn generation(self) -> u64 {
-        (self.head() & tag::GENERATION) >> tag::GENERATION_SHIFT
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_generation(self, generation: u64) {
-        self.set_head(self.head() & !tag::GENERATION | generation << tag::GENERATION_SHIFT);
     }
 
     /// The collector's extension of the side byte.
@@ -420,10 +404,9 @@ pub(crate) fn linked(next: Option<Object>, tag: u64) -> u64 {
 #[inline(always)]
 pub(crate) unsafe fn link(head: u64) -> Option<Object> {
     let address = (head >> 12 & !0xf) as *mut u8;
-    // SAFETY: the caller's promise.
     if address.is_null() {
-        None
-    } else {
-        Some(unsafe { Object::from_raw(address) })
+        return None;
     }
+    // SAFETY: the caller's promise.
+    Some(unsafe { Object::from_raw(address) })
 }

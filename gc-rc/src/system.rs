@@ -8,7 +8,7 @@ pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
 /// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]); `None` if the system refuses. Nothing is
 /// backed by memory until it is touched.
 pub(crate) fn map(bytes: usize, align: usize) -> Option<NonNull<u8>> {
-    debug_assert!(bytes % ALIGNMENT == 0 && align.is_power_of_two() && align >= ALIGNMENT);
+    debug_assert!(bytes.is_multiple_of(ALIGNMENT) && align.is_power_of_two() && align >= ALIGNMENT);
     let reserved = bytes.checked_add(align)?;
     // SAFETY: a new private mapping at an address of the system's choice affects no other memory.
     let start = unsafe {

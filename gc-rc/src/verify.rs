@@ -6,7 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::alloc::{Allocator, BLOCK_BYTES, LARGE, occupied_by, side_byte};
+use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, occupied_by, side_byte};
+use crate::cycle::{MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
 use crate::mutator::FrameHead;
 use crate::object::{Object, is_immortal, is_tracked, tag};
@@ -29,11 +30,11 @@ impl Locked<'_> {
         self.verify_counts(&objects);
         self.verify_generations(&objects, &free);
         self.verify_tables(&objects);
-        let large: usize = (0..=tag::UNTRACKED)
+        let large: usize = (0..=UNTRACKED)
             .flat_map(|generation| self.allocator.large(generation))
             .map(|object| occupied_by(object.shape().bytes()))
             .sum();
-        let blocks = self.allocator.blocks().len() * BLOCK_BYTES;
+        let blocks = self.allocator.blocks().len() * BLOCK_COST;
         let counted = self.inner.counters.occupied_by_objects();
         assert!(
             counted == blocks + large,
@@ -58,23 +59,18 @@ impl Locked<'_> {
                     objects.insert(cell, 0);
                 }
             }
-            assert!(
-                block.side_bytes().iter().all(|byte| byte.get() == 0),
-                "gc-rc: verify: a side byte is left from a collection"
-            );
         }
-        for generation in 0..=tag::UNTRACKED {
+        for generation in 0..=UNTRACKED {
             for object in self.allocator.large(generation) {
                 assert!(
-                    object.class() == LARGE
-                        && !object.has(tag::FREE)
-                        && object.generation() == generation,
-                    "gc-rc: verify: the large object {object:?} is listed in generation {generation} and says otherwise: {:#x}",
+                    object.class() == LARGE && !object.has(tag::FREE),
+                    "gc-rc: verify: {object:?} is listed as a large object and is none: {:#x}",
                     object.head()
                 );
                 assert!(
-                    side_byte(object).get() == 0,
-                    "gc-rc: verify: the side byte of {object:?} is left from a collection"
+                    side_byte(object).get() == [YOUNG, MIDDLE, OLD, 0][generation],
+                    "gc-rc: verify: the large object {object:?} is listed in generation {generation}, but its side byte is {:#x}",
+                    side_byte(object).get()
                 );
                 objects.insert(object, 0);
             }
@@ -168,52 +164,60 @@ impl Locked<'_> {
     fn verify_generations(self, objects: &HashMap<Object, u64>, free: &HashSet<Object>) {
         for &object in objects.keys() {
             let shape = object.shape();
-            let tracked = is_tracked(shape.refs as usize, shape.flags);
             assert!(
-                tracked == (object.generation() != tag::UNTRACKED),
-                "gc-rc: verify: {object:?} of {shape:?} is in generation {}",
-                object.generation()
+                is_tracked(shape.refs as usize, shape.flags) != object.has(tag::UNTRACKED),
+                "gc-rc: verify: {object:?} of {shape:?} has the tag {:#x}",
+                object.head() & tag::ALL
             );
         }
         if !self.generational.is_enabled() {
             return;
         }
-        let [young, middle] = self.generational.listed();
-        for (name, list, bit) in [
-            ("young", young, tag::IN_YOUNG),
-            ("middle", middle, tag::IN_MIDDLE),
-        ] {
-            let distinct: HashSet<Object> = list.iter().copied().collect();
+        for &cell in objects
+            .keys()
+            .chain(free)
+            .filter(|cell| cell.class() != LARGE)
+        {
+            let byte = side_byte(cell).get();
             assert!(
-                distinct.len() == list.len(),
-                "gc-rc: verify: the {name} buffer lists a cell twice"
+                [0, YOUNG, MIDDLE, OLD].contains(&byte),
+                "gc-rc: verify: the side byte of {cell:?}, {byte:#x}, is left from a collection"
             );
-            for &cell in objects
-                .keys()
-                .chain(free)
-                .filter(|cell| cell.class() != LARGE)
-            {
+            assert!(
+                byte != 0 || !is_tracked_object(cell),
+                "gc-rc: verify: the tracked object {cell:?} is in no generation"
+            );
+            assert!(
+                cell.has(tag::IN_YOUNG) == (byte == YOUNG),
+                "gc-rc: verify: {cell:?} and its side byte do not agree on whether it is young"
+            );
+            let (block, stretch) = Block::locate(cell);
+            assert!(
+                (byte != YOUNG || block.young().get() & stretch != 0)
+                    && (byte != MIDDLE || block.middle().get() & stretch != 0),
+                "gc-rc: verify: the block of {cell:?} does not list its generation, {byte:#x}"
+            );
+        }
+        let [young, middle] = self.generational.listed();
+        for (name, list, is_young) in [("young", young, true), ("middle", middle, false)] {
+            let stretches = |block: Block| {
+                if is_young {
+                    block.young().get()
+                } else {
+                    block.middle().get()
+                }
+            };
+            for &block in self.allocator.blocks().iter() {
+                let times = list.iter().filter(|&&listed| listed == block).count();
                 assert!(
-                    cell.has(bit) == distinct.contains(&cell),
-                    "gc-rc: verify: {cell:?} and the {name} buffer do not agree on whether it is listed"
+                    times == (stretches(block) != 0) as usize,
+                    "gc-rc: verify: a block is {times} times in the list of {name} blocks, and says it has {:#x}",
+                    stretches(block)
                 );
             }
             assert!(
-                list.iter()
-                    .all(|cell| objects.contains_key(cell) || free.contains(cell)),
-                "gc-rc: verify: the {name} buffer lists a cell of a block that is not in use"
-            );
-        }
-        for &object in objects.keys().filter(|object| object.class() != LARGE) {
-            let missing = match object.generation() {
-                0 => !object.has(tag::IN_YOUNG),
-                1 => !object.has(tag::IN_MIDDLE),
-                _ => false,
-            };
-            assert!(
-                !missing,
-                "gc-rc: verify: no buffer lists {object:?} of generation {}",
-                object.generation()
+                list.len() <= self.allocator.blocks().len(),
+                "gc-rc: verify: the list of {name} blocks names one that is not in use"
             );
         }
     }

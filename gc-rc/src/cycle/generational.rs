@@ -10,28 +10,29 @@
 //!
 //! # Where the generations are
 //!
-//! CPython threads each generation on a doubly linked list through a 16-byte head of every object. Here an object's generation is two bits of its tag, and
-//! only the young ones need to be found without a walk of the heap:
+//! CPython threads each generation on a doubly linked list through a 16-byte head of every object. Here an object's generation is its side byte
+//! ([`crate::cycle`]); what is missing is a way to find the young without reading the side bytes of the whole heap:
 //!
-//! 1. A small object of generation 0 is listed in the *young* buffer, one of generation 1 in the *middle* buffer.
-//! 2. A *cell* is listed at most once in each: a bit of its tag for each buffer says that it is, and both stay as they are
-//!    when the cell is freed and reused.
-//! 3. Entries may be stale: those whose cell is free, or holds an object of another generation. They are skipped, and leave when the buffer is next
-//!    emptied. No block goes back while a buffer lists a cell of it ([`crate::alloc`], invariant 3).
-//! 4. Large objects are in no buffer, but in one vector for each generation.
+//! 1. A block has a word whose bits say which of its 64 stretches of side bytes may have a young one, and another for the middle
+//!    generation. A block is in the list of young blocks, or of middle ones, exactly if its word is not zero.
+//! 2. A cell that is listed as young says so in its tag, also when it is freed and reused. A program that
+//!    frees and allocates in balance thus lists nothing: the cells that it gets are listed already.
+//! 3. Old objects are only ever collected together with everything else, by walking all blocks.
+//! 4. A large object is in no such list, but in one vector for each generation.
 //!
-//! By (2) a program that frees and allocates in balance writes to no buffer at all: the cell it gets is listed already. Generation 2 is
-//! not listed: it is only ever collected together with everything else, by walking the blocks in address order.
+//! The lists name blocks, never objects: they cannot outgrow the heap, and need not be updated when an object dies.
 //! Objects without fields, and those whose client calls them acyclic, are untracked: in no generation.
+//!
+//! Rejected: buffers that list the young objects themselves. Between two safepoints they grow with what is allocated, eight bytes for
+//! each object, just when the heap may be near its limit.
 //!
 //! CPython also untracks tuples and dictionaries that turn out to hold nothing tracked; there are no such types here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-use crate::alloc::side_byte;
-use crate::buffer::Buffer;
-use crate::cycle::{AbortOnUnwind, Candidates, Cycle};
+use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
+use crate::cycle::{AbortOnUnwind, Candidates, Cycle, MIDDLE, OLD, REACHED, YOUNG, is_unreached};
 use crate::event::EventKind;
 use crate::gil::COLLECT;
 use crate::heap::Locked;
@@ -48,8 +49,8 @@ pub(crate) struct Generational {
     /// The count of generation 0 that requests a collection.
     trigger: usize,
     counts: [Cell<usize>; 3],
-    young: Buffer,
-    middle: Buffer,
+    young_blocks: RefCell<Vec<Block>>,
+    middle_blocks: RefCell<Vec<Block>>,
     /// Objects that survived the last full collection.
     long_lived_total: Cell<usize>,
     /// Objects that have come to the oldest generation since.
@@ -69,8 +70,8 @@ impl Generational {
                 usize::MAX
             },
             counts: Default::default(),
-            young: Buffer::default(),
-            middle: Buffer::default(),
+            young_blocks: RefCell::default(),
+            middle_blocks: RefCell::default(),
             long_lived_total: Cell::new(0),
             long_lived_pending: Cell::new(0),
         }
@@ -85,11 +86,32 @@ impl Generational {
     #[inline(always)]
     pub(crate) fn allocated(&self, cell: Object, old: u64) -> bool {
         if old & tag::IN_YOUNG == 0 {
-            self.young.push(cell);
+            self.list_young(cell);
         }
         let count = self.counts[0].get() + 1;
         self.counts[0].set(count);
         count == self.trigger
+    }
+
+    /// Lists a cell as young.
+    #[inline]
+    fn list_young(&self, cell: Object) {
+        side_byte(cell).set(YOUNG);
+        let (block, stretch) = Block::locate(cell);
+        let listed = block.young().get();
+        block.young().set(listed | stretch);
+        if listed == 0 {
+            self.young_blocks.borrow_mut().push(block);
+        }
+    }
+
+    /// Lists stretches of a block that have objects of the middle generation.
+    fn list_middle(&self, block: Block, stretches: u64) {
+        let listed = block.middle().get();
+        block.middle().set(listed | stretches);
+        if listed == 0 && stretches != 0 {
+            self.middle_blocks.borrow_mut().push(block);
+        }
     }
 
     /// So many tracked objects were freed.
@@ -107,72 +129,12 @@ impl Generational {
         })
     }
 
-    /// Bytes of the buffers.
-    pub(crate) fn metadata(&self) -> usize {
-        8 * (self.young.capacity() + self.middle.capacity())
-    }
-
-    /// The cells that a buffer lists, for verification: of the young, of the middle generation.
-    pub(crate) fn listed(&self) -> [Vec<Object>; 2] {
-        [&self.young, &self.middle].map(|buffer| {
-            (0..buffer.len())
-                .filter_map(|index| buffer.get(index))
-                .collect()
-        })
-    }
-}
-
-/// All tracked objects.
-struct Everything<'a>(Locked<'a>);
-
-impl Everything<'_> {
-    fn set_side_bytes(&self, value: u8) {
-        for block in self.0.allocator.blocks().iter() {
-            block.side_bytes().iter().for_each(|byte| byte.set(value));
-        }
-        for generation in 0..=tag::UNTRACKED {
-            for object in self.0.allocator.large(generation) {
-                side_byte(object).set(value);
-            }
-        }
-    }
-}
-
-fn is_tracked_object(cell: Object) -> bool {
-    cell.head() & tag::FREE == 0 && cell.generation() != tag::UNTRACKED
-}
-
-impl Candidates for Everything<'_> {
-    fn each(&self, mut f: impl FnMut(Object)) {
-        for block in self.0.allocator.blocks().iter() {
-            block
-                .cells()
-                .filter(|&cell| is_tracked_object(cell))
-                .for_each(&mut f);
-        }
-        for generation in 0..tag::UNTRACKED {
-            self.0
-                .allocator
-                .large(generation)
-                .into_iter()
-                .for_each(&mut f);
-        }
-    }
-
-    fn each_unreached(&self, mut f: impl FnMut(Object)) {
-        for block in self.0.allocator.blocks().iter() {
-            block
-                .cells_with_side_byte()
-                .filter(|&cell| is_tracked_object(cell))
-                .for_each(&mut f);
-        }
-        for generation in 0..tag::UNTRACKED {
-            for object in self.0.allocator.large(generation) {
-                if side_byte(object).get() != 0 {
-                    f(object);
-                }
-            }
-        }
+    /// The blocks with young and with middle objects, for verification.
+    pub(crate) fn listed(&self) -> [Vec<Block>; 2] {
+        [
+            self.young_blocks.borrow().clone(),
+            self.middle_blocks.borrow().clone(),
+        ]
     }
 }
 
@@ -209,14 +171,12 @@ impl Locked<'_> {
         for younger in 0..=generation {
             state.counts[younger].set(0);
         }
-        let (examined, unreachable) = if generation == OLDEST {
-            self.collect_everything()
-        } else {
+        if generation < OLDEST {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
-            self.collect_young(generation)
-        };
+        }
+        let (examined, unreachable) = self.collect_generations(generation);
         self.collecting.set(false);
-        drop(guard);
+        std::mem::forget(guard);
         self.inner.counters.collected();
         self.account_metadata();
         let kind = EventKind::Collection {
@@ -227,122 +187,175 @@ impl Locked<'_> {
         self.inner.recorder.record(self.me, begun, kind);
     }
 
-    /// Collects generations 0 to `generation`, at most 1. Returns how many objects were examined, and how many of them unreachable.
-    fn collect_young(self, generation: usize) -> (u64, u64) {
+    /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects were examined, and how many of them
+    /// unreachable.
+    fn collect_generations(self, generation: usize) -> (u64, u64) {
         let state = &self.generational;
-        // Oldest first, as CPython's lists are merged.
-        let mut candidates = if generation == 1 {
-            state.middle.take()
-        } else {
-            Vec::new()
-        };
-        keep_current(&mut candidates, tag::IN_MIDDLE, 1);
-        let mut young = state.young.take();
-        keep_current(&mut young, tag::IN_YOUNG, 0);
-        if candidates.is_empty() {
-            std::mem::swap(&mut candidates, &mut young);
-        } else {
-            candidates.append(&mut young);
-        }
-        for generation in 0..=generation as u64 {
-            for object in self.allocator.large(generation) {
-                side_byte(object).set(1);
-                candidates.push(object);
-            }
-        }
-
-        let examined = self.detect(candidates.as_slice());
+        let candidates = self.select(generation);
+        let examined = self.detect(&candidates);
+        let next = (generation + 1).min(OLDEST);
+        let survives = if next == 1 { MIDDLE } else { OLD };
         let mut trash = Vec::new();
-        for &object in &candidates {
-            if side_byte(object).get() != 0 {
-                trash.push(object);
-            } else {
-                self.promote(object, generation as u64 + 1);
-            }
-        }
-        let unreachable = trash.len() as u64;
-        if generation == 1 {
-            let pending = &state.long_lived_pending;
-            pending.set(pending.get() + (examined - unreachable) as usize);
-        }
-        state.young.restore(candidates);
-        if unreachable > 0 {
-            for object in self.dispose(trash) {
-                self.promote(object, generation as u64 + 1);
-            }
-        }
-        (examined, unreachable)
-    }
-
-    /// Moves an object to generation 1 or 2.
-    #[inline]
-    fn promote(self, object: Object, generation: u64) {
-        let head = object.head();
-        if head & tag::CLASS == crate::alloc::LARGE as u64 {
-            self.allocator.promote_large(object, generation);
-            return;
-        }
-        let mut head = head & !tag::GENERATION | generation << tag::GENERATION_SHIFT;
-        if generation == 1 && head & tag::IN_MIDDLE == 0 {
-            head |= tag::IN_MIDDLE;
-            self.generational.middle.push(object);
-        }
-        object.set_head(head);
-    }
-
-    /// Collects all generations. Returns as [`Locked::collect_young`].
-    fn collect_everything(self) -> (u64, u64) {
-        let state = &self.generational;
-        let everything = Everything(self);
-        everything.set_side_bytes(1);
-        let examined = self.detect(&everything);
-        let mut trash = Vec::new();
-        everything.each_unreached(|object| trash.push(object));
-        // Side bytes of free cells and untracked objects are of no interest any more.
-        everything.set_side_bytes(0);
-        trash.iter().for_each(|&object| side_byte(object).set(1));
-
-        // Everything is old now; only what a buffer lists was not before.
-        for (buffer, bit) in [
-            (&state.young, tag::IN_YOUNG),
-            (&state.middle, tag::IN_MIDDLE),
-        ] {
-            let mut index = 0;
-            while let Some(cell) = buffer.get(index) {
-                index += 1;
-                cell.remove(bit);
-                if is_tracked_object(cell) {
-                    cell.set_generation(OLDEST as u64);
+        for &(block, stretches) in &candidates.blocks {
+            for stretch in bits(stretches) {
+                let bytes = block.side_bytes_in(stretch);
+                // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
+                let mut unreached = false;
+                for byte in bytes {
+                    unreached |= is_unreached(byte.get());
+                    byte.set(if byte.get() == REACHED {
+                        survives
+                    } else {
+                        byte.get()
+                    });
+                }
+                if unreached {
+                    trash.extend(
+                        block
+                            .cells_in(stretch)
+                            .filter(|&cell| is_unreached(side_byte(cell).get())),
+                    );
                 }
             }
-            buffer.clear();
         }
-        for generation in 0..OLDEST as u64 {
-            for object in self.allocator.large(generation) {
-                self.allocator.promote_large(object, OLDEST as u64);
+        trash.extend(
+            candidates
+                .others
+                .iter()
+                .filter(|&&object| is_unreached(side_byte(object).get())),
+        );
+        trash
+            .iter()
+            .for_each(|&object| side_byte(object).set(YOUNG));
+        let survivors = candidates
+            .others
+            .iter()
+            .filter(|&&object| side_byte(object).get() == REACHED);
+        survivors.for_each(|&object| self.survive(object, survives, next));
+        if next == 1 {
+            for &(block, stretches) in &candidates.blocks {
+                state.list_middle(block, stretches);
             }
         }
         let unreachable = trash.len() as u64;
-        state.long_lived_pending.set(0);
-        state
-            .long_lived_total
-            .set((examined - unreachable) as usize);
+        let survivors = (examined - unreachable) as usize;
+        match generation {
+            1 => state
+                .long_lived_pending
+                .set(state.long_lived_pending.get() + survivors),
+            OLDEST => {
+                state.long_lived_pending.set(0);
+                state.long_lived_total.set(survivors);
+            }
+            _ => {}
+        }
         if unreachable > 0 {
-            self.dispose(trash);
+            for object in self.dispose(trash) {
+                self.survive(object, survives, next);
+            }
         }
         (examined, unreachable)
+    }
+
+    /// Moves one object to the generation it survives to.
+    fn survive(self, object: Object, side: u8, generation: usize) {
+        side_byte(object).set(side);
+        if object.class() == LARGE {
+            self.allocator.promote_large(object, generation);
+        }
+    }
+
+    /// Makes the objects of generations 0 to `generation` candidates: their side bytes become [`YOUNG`], and they leave the lists.
+    fn select(self, generation: usize) -> Candidates {
+        let state = &self.generational;
+        let mut blocks = Vec::new();
+        if generation == OLDEST {
+            for &block in self.allocator.blocks().iter() {
+                let mut stretches = 0;
+                for stretch in bits(block.stretches()) {
+                    let mut any = false;
+                    for byte in block.side_bytes_in(stretch) {
+                        any |= byte.get() != 0;
+                        byte.set(if byte.get() == 0 { 0 } else { YOUNG });
+                    }
+                    stretches |= u64::from(any) << stretch;
+                }
+                if stretches != 0 {
+                    blocks.push((block, stretches));
+                }
+            }
+        } else {
+            blocks.extend(
+                state
+                    .young_blocks
+                    .borrow()
+                    .iter()
+                    .map(|&block| (block, block.young().get())),
+            );
+        }
+        if generation >= 1 {
+            for block in state.middle_blocks.borrow_mut().drain(..) {
+                let stretches = block.middle().replace(0);
+                if generation == 1 {
+                    self.rejuvenate(block, stretches);
+                    if block.young().get() == 0 {
+                        blocks.push((block, stretches));
+                    } else {
+                        block.young().set(block.young().get() | stretches);
+                    }
+                }
+            }
+            if generation == 1 {
+                for (block, stretches) in &mut blocks {
+                    *stretches |= block.young().get();
+                }
+            }
+        }
+        for block in state.young_blocks.borrow_mut().drain(..) {
+            block.young().set(0);
+        }
+        blocks.sort_unstable_by_key(|&(block, _)| std::cmp::Reverse(block));
+        let mut others = Vec::new();
+        for generation in 0..=generation {
+            others.extend(self.allocator.large(generation));
+        }
+        others
+            .iter()
+            .for_each(|&object| side_byte(object).set(YOUNG));
+        Candidates { blocks, others }
+    }
+
+    /// Makes objects of the middle generation candidates.
+    fn rejuvenate(self, block: Block, stretches: u64) {
+        for stretch in bits(stretches) {
+            for byte in block.side_bytes_in(stretch) {
+                byte.set(if byte.get() == MIDDLE {
+                    YOUNG
+                } else {
+                    byte.get()
+                });
+            }
+        }
+    }
+
+    /// Lists a new large object, whose tag says whether it is tracked.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn list_new_large(self, object: Object) {
+        if object.has(tag::UNTRACKED) {
+            self.allocator.list_large(object, UNTRACKED);
+        } else {
+            side_byte(object).set(YOUNG);
+            self.allocator.list_large(object, 0);
+        }
     }
 }
 
-/// Removes stale entries from a buffer's contents, and puts the others under examination.
-fn keep_current(cells: &mut Vec<Object>, bit: u64, generation: u64) {
-    cells.retain(|&cell| {
-        let head = cell.head();
-        cell.set_head(head & !bit);
-        let current = head & (tag::FREE | tag::GENERATION) == generation << tag::GENERATION_SHIFT;
-        if current {
-            side_byte(cell).set(1);
-        }
-        current
-    });
+/// The numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
 }

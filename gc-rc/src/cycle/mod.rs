@@ -6,32 +6,47 @@
 //!
 //! [`detect`](Locked::detect) is that computation, shared by whatever decides *which* objects to examine and *when*
 //! (now [`generational`]). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
-//! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache:
+//! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython copies the count of each
+//! object into its list node, subtracts there, and moves nodes between linked lists. Here:
 //!
-//! * CPython copies the count of each object into its list node, subtracts there, and moves nodes between linked lists.
-//!   Here the in-edges are *counted up*, in the **side byte** of the object ([`crate::alloc::side_byte`]), and compared with the count afterwards:
-//!   one byte for 16 bytes of heap, so that the side bytes of a million small objects fit a second-level cache and an edge costs no miss in the heap itself.
-//! * The objects are examined by address, a block at a time, when all generations are; no list is followed.
-//! * What is reachable is traced with an explicit stack, where CPython moves nodes back into the list that it is
-//!   walking. The stack is scratch memory outside the heap's limit, of at most one word for each object.
+//! * In-edges are *counted up* in the object's **side byte** ([`crate::alloc::side_byte`]) and compared with the count
+//!   afterwards: one byte for 16 bytes of heap, so that the side bytes of a million small objects fit a second-level cache, and an
+//!   edge costs no miss in the heap itself.
+//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, eight at a time, and
+//!   no list of objects exists.
+//! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly refer to older
+//!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
+//!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
+//!   into the list that it walks. The stack is scratch memory outside the heap's limit, of at most one word for each object.
 //!
 //! # The side byte
 //!
-//! Zero: not under examination, or found reachable. Otherwise one more than the number of in-edges found so far, modulo 255; the quotient is the
-//! *carry* in the object's header, so that popular objects cost one header write in 255 edges. Quotients beyond 16 bits (16 million in-edges) go to a table.
+//! | value | between collections | during one |
+//! |---|---|---|
+//! | 0 | not tracked | the same |
+//! | [`YOUNG`] = 1 | generation 0 | candidate without in-edges so far |
+//! | 2 to [`LAST_DIGIT`] | | candidate; one more than the number of in-edges found, modulo [`RADIX`] |
+//! | [`REACHED`] | | candidate that something outside reaches |
+//! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
+//!
+//! The quotient of the in-edges is the *carry* in the object's header, so that popular objects cost one header write in [`RADIX`]
+//! edges. Quotients beyond 16 bits (eight million in-edges) go to a table.
+//!
+//! A free cell, or one with an untracked object, may still have the value of the object that was there before: it is *stale*, which is found out when a
+//! collection comes by, and put right then. So freeing does not touch side bytes.
 //!
 //! # Invariants
 //!
-//! 1. Outside of a collection every side byte and every carry is zero.
-//! 2. After subtraction, in-edges found <= count, for every object examined.
-//! 3. After detection an object under examination has side byte zero exactly if something outside reaches it.
+//! 1. Between collections the side byte of a tracked object is its generation's value, and every carry is zero.
+//! 2. After subtraction, in-edges found <= count, for every candidate.
+//! 3. After detection a candidate is `REACHED` exactly if something outside the candidates reaches it.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
 pub(crate) mod generational;
 
 use std::collections::HashMap;
 
-use crate::alloc::side_byte;
+use crate::alloc::{Block, side_byte};
 use crate::heap::Locked;
 use crate::object::{Object, is_immortal, tag};
 
@@ -47,40 +62,76 @@ pub enum Cycle {
     None,
 }
 
-/// A process that goes on after a panic inside a collection would use a heap whose invariants do not hold.
+/// Side byte: generation 0.
+pub(crate) const YOUNG: u8 = 1;
+/// Side byte: as many in-edges as a byte can say.
+const LAST_DIGIT: u8 = 0x7e;
+/// Side byte: found reachable.
+pub(crate) const REACHED: u8 = 0x7f;
+/// Side byte: generation 1.
+pub(crate) const MIDDLE: u8 = 0x81;
+/// Side byte: generation 2.
+pub(crate) const OLD: u8 = 0x82;
+
+/// In-edges that a carry stands for.
+const RADIX: u64 = LAST_DIGIT as u64;
+
+/// Whether a side byte is that of a candidate that was not reached so far.
+#[inline(always)]
+fn is_unreached(byte: u8) -> bool {
+    byte.wrapping_sub(YOUNG) < LAST_DIGIT
+}
+
+/// Whether a side byte is that of a candidate.
+#[inline(always)]
+fn is_candidate(byte: u8) -> bool {
+    byte.wrapping_sub(YOUNG) < REACHED
+}
+
+/// Whether a cell holds an object that the cycle collector tracks.
+#[inline(always)]
+pub(crate) fn is_tracked_object(cell: Object) -> bool {
+    cell.head() & (tag::FREE | tag::UNTRACKED) == 0
+}
+
+/// Aborts the process when it is dropped: a process that goes on after a panic inside a collection would use a heap whose
+/// invariants do not hold. A collection that ends well forgets it.
 pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!(
-                "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
-            );
-            std::process::abort();
+        eprintln!(
+            "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
+        );
+        std::process::abort();
+    }
+}
+
+/// The objects under examination.
+pub(crate) struct Candidates {
+    /// Blocks with candidates, by falling address, and the stretches of side bytes to look at.
+    pub(crate) blocks: Vec<(Block, u64)>,
+    /// Candidates that are looked at one by one: large ones, or all of a small set.
+    pub(crate) others: Vec<Object>,
+}
+
+impl Candidates {
+    /// Calls `f` with every cell in a block that has a candidate's side byte, by falling address.
+    #[inline(always)]
+    fn each_in_blocks(&self, mut f: impl FnMut(Object)) {
+        for &(block, stretches) in &self.blocks {
+            let mut rest = stretches;
+            while rest != 0 {
+                let stretch = 63 - rest.leading_zeros();
+                rest &= !(1 << stretch);
+                // One byte at a time: the side bytes ahead have just been written, one at a time.
+                for cell in block.cells_in(stretch).rev() {
+                    if is_candidate(side_byte(cell).get()) {
+                        f(cell);
+                    }
+                }
+            }
         }
-    }
-}
-
-/// A set of objects under examination: those whose side byte is not zero, enumerable.
-pub(crate) trait Candidates {
-    /// Calls `f` with every tracked object of the set.
-    fn each(&self, f: impl FnMut(Object));
-
-    /// Calls `f` with every tracked object of the set whose side byte is not zero at that moment.
-    fn each_unreached(&self, f: impl FnMut(Object));
-}
-
-/// Objects in a list.
-impl Candidates for [Object] {
-    fn each(&self, f: impl FnMut(Object)) {
-        self.iter().copied().for_each(f);
-    }
-
-    fn each_unreached(&self, f: impl FnMut(Object)) {
-        self.iter()
-            .copied()
-            .filter(|&object| side_byte(object).get() != 0)
-            .for_each(f);
     }
 }
 
@@ -94,7 +145,6 @@ struct Carries {
 }
 
 impl Carries {
-    const RADIX: u64 = 255;
     const HEADER_MAXIMUM: u64 = 0xffff;
 
     #[cold]
@@ -119,7 +169,7 @@ impl Carries {
         if !self.beyond.is_empty() {
             quotient += self.beyond.get(&object).copied().unwrap_or(0);
         }
-        quotient * Self::RADIX + u64::from(byte) - 1
+        quotient * RADIX + u64::from(byte - YOUNG)
     }
 
     fn clear(self) {
@@ -129,58 +179,92 @@ impl Carries {
     }
 }
 
+/// Counts the edges from a candidate to candidates. Returns whether it was one: a stale side byte is cleared.
+#[inline(always)]
+fn subtract(object: Object, carries: &mut Carries) -> bool {
+    if !is_tracked_object(object) {
+        object.remove(tag::IN_YOUNG);
+        side_byte(object).set(0);
+        return false;
+    }
+    for child in object.fields().iter().filter_map(|field| field.get()) {
+        let byte = side_byte(child);
+        let value = byte.get();
+        if is_unreached(value) {
+            if value == LAST_DIGIT {
+                byte.set(YOUNG);
+                carries.add(child);
+            } else {
+                byte.set(value + 1);
+            }
+        }
+    }
+    true
+}
+
+/// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
+#[inline(always)]
+fn scan(object: Object, position: usize, stack: &mut Vec<Object>) {
+    // Old objects are not written to.
+    if object.has(tag::IN_YOUNG) {
+        object.remove(tag::IN_YOUNG);
+    }
+    for child in object.fields().iter().filter_map(|field| field.get()) {
+        let byte = side_byte(child);
+        if is_unreached(byte.get()) {
+            byte.set(REACHED);
+            if child.address() >= position {
+                child.prefetch();
+                stack.push(child);
+            }
+        }
+    }
+}
+
+/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
+/// [`scan`] for `position`.
+#[inline(always)]
+fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
+    let byte = side_byte(object);
+    if byte.get() != REACHED {
+        let head = object.head();
+        let in_edges = carries.in_edges(object, byte.get());
+        debug_assert!(
+            is_immortal(head) || in_edges <= head >> 32,
+            "more edges than counts"
+        );
+        if head >> 32 == in_edges && !is_immortal(head) {
+            return;
+        }
+        byte.set(REACHED);
+    }
+    scan(object, position, stack);
+    while let Some(object) = stack.pop() {
+        scan(object, position, stack);
+    }
+}
+
 impl Locked<'_> {
-    /// Divides the candidates, whose side bytes are one: afterwards the reachable have zero there, and the others do not.
-    /// Returns how many were examined.
-    fn detect(self, candidates: &(impl Candidates + ?Sized)) -> u64 {
+    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are [`REACHED`]. Stale side bytes are
+    /// cleared. Returns how many were examined.
+    fn detect(self, candidates: &Candidates) -> u64 {
         let mut examined = 0;
         let mut carries = Carries::default();
-        // Subtract references: count the edges between candidates.
-        candidates.each(|object| {
-            examined += 1;
-            for child in object.fields().iter().filter_map(|field| field.get()) {
-                let byte = side_byte(child);
-                match byte.get() {
-                    0 => {}
-                    u8::MAX => {
-                        byte.set(1);
-                        carries.add(child);
-                    }
-                    some => byte.set(some + 1),
-                }
-            }
-        });
-        // Objects with a reference from outside, and all they reach.
-        let mut stack: Vec<Object> = Vec::new();
-        candidates.each_unreached(|object| {
-            let byte = side_byte(object);
-            let head = object.head();
-            let in_edges = carries.in_edges(object, byte.get());
-            debug_assert!(
-                is_immortal(head) || in_edges <= head >> 32,
-                "more edges than counts"
-            );
-            if head >> 32 == in_edges && !is_immortal(head) {
-                return;
-            }
-            byte.set(0);
-            stack.push(object);
-            while let Some(object) = stack.pop() {
-                for child in object.fields().iter().filter_map(|field| field.get()) {
-                    let byte = side_byte(child);
-                    if byte.get() != 0 {
-                        byte.set(0);
-                        child.prefetch();
-                        stack.push(child);
-                    }
-                }
-            }
-        });
+        candidates.each_in_blocks(|object| examined += subtract(object, &mut carries) as u64);
+        for &object in &candidates.others {
+            examined += subtract(object, &mut carries) as u64;
+        }
+        let mut stack = Vec::new();
+        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
+        for &object in &candidates.others {
+            // Everything has been visited, or will be visited anyway.
+            visit(object, 0, &carries, &mut stack);
+        }
         carries.clear();
         examined
     }
 
-    /// Disposes of cyclic garbage. The side bytes of exactly the `trash` are not zero before, and all are zero after.
+    /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's are.
     ///
     /// The order is CPython's: weak references are cleared first (an object that dies by its *count* is still visible
     /// through them when its finalizer is due; one that dies in a cycle is not), then finalizers are queued, which own what they
@@ -189,24 +273,24 @@ impl Locked<'_> {
         for &object in trash.iter().filter(|object| object.has(tag::HAS_WEAK)) {
             self.clear_weak(object);
         }
-        let mut resurrected = Vec::new();
-        let mut dying = trash;
         let due =
             |object: &&Object| object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE;
-        let finalizers: Vec<Object> = dying.iter().filter(due).copied().collect();
+        let finalizers: Vec<Object> = trash.iter().filter(due).copied().collect();
+        let mut dying = trash;
+        let mut resurrected = Vec::new();
         if !finalizers.is_empty() {
             for object in finalizers {
                 self.queue_finalizer(object);
             }
-            dying.iter().for_each(|&object| side_byte(object).set(1));
-            self.detect(dying.as_slice());
-            dying.retain(|&object| {
-                let dies = side_byte(object).get() != 0;
-                if !dies {
-                    resurrected.push(object);
-                }
-                dies
-            });
+            let candidates = Candidates {
+                blocks: Vec::new(),
+                others: dying,
+            };
+            self.detect(&candidates);
+            (resurrected, dying) = candidates
+                .others
+                .into_iter()
+                .partition(|&object| side_byte(object).get() == REACHED);
         }
         if self.allocator.is_guarded() {
             self.free_all::<true>(&dying)
@@ -221,14 +305,14 @@ impl Locked<'_> {
     fn free_all<const GUARDED: bool>(self, dying: &[Object]) {
         for &object in dying {
             for child in object.fields().iter().filter_map(|field| field.get()) {
-                if side_byte(child).get() == 0 {
+                if !is_unreached(side_byte(child).get()) {
                     self.release(child);
                 }
             }
         }
         for &object in dying {
             side_byte(object).set(0);
-            self.free::<GUARDED>(object, object.head() & tag::ALL);
+            self.free::<GUARDED>(object, object.head() & tag::ALL & !tag::IN_YOUNG);
         }
         self.generational.freed(dying.len());
         if self.has_pending() {

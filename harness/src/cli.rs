@@ -85,6 +85,7 @@ struct Run {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Reporting")]
 struct Reporting {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t, global = true)]
@@ -192,43 +193,31 @@ fn timeout(text: &str) -> Result<Duration, String> {
         })
 }
 
-/// Everything there is to choose from.
+/// Everything there is to choose from: each name, and under it what can be set.
 fn catalogue(workloads: &[workload::Description]) -> String {
-    let mut text = String::from(
-        "Workloads (NAME:parameter=value,...), with their parameters for tiny, small and full:\n",
-    );
+    const SIZES: [Size; 3] = [Size::Tiny, Size::Small, Size::Full];
+    let mut text =
+        String::from("Workloads, NAME[:parameter=value,...]; values for tiny | small | full\n");
+    let setting = |text: &mut String, name: &str, doc: &str, values: String| {
+        let _ = writeln!(text, "    {name:<16}{doc}\n{:20}{values}", "");
+    };
     for workload in workloads {
-        let heap = |size| format_bytes(workload.heap_bytes(&Input::new(workload, size)));
-        let _ = writeln!(text, "\n  {:<16}{}", workload.name, workload.summary);
+        let _ = writeln!(text, "\n  {:<18}{}", workload.name, workload.summary);
         for parameter in workload.parameters {
-            let values =
-                [Size::Tiny, Size::Small, Size::Full].map(|size| parameter.value(size).to_string());
-            let _ = writeln!(
-                text,
-                "    {:<14}{}: {}",
-                parameter.name,
-                parameter.doc,
-                values.join(" | ")
-            );
+            let values = SIZES.map(|size| parameter.value(size).to_string());
+            setting(&mut text, parameter.name, parameter.doc, values.join(" | "));
         }
-        let sizes = [Size::Tiny, Size::Small, Size::Full].map(heap);
-        let _ = writeln!(
-            text,
-            "    {:<14}{} (one thread)",
-            "heap size",
-            sizes.join(" | ")
-        );
+        let bytes =
+            SIZES.map(|size| format_bytes(workload.heap_bytes(&Input::new(workload, size))));
+        let doc = "default of --heap-size, with one thread";
+        setting(&mut text, "(heap size)", doc, bytes.join(" | "));
     }
-    text.push_str("\nHeaps (--heap NAME:option=value,...), with their options and defaults:\n");
+    text.push_str("\nHeaps, --heap NAME[:option=value,...]\n");
     for heap in adapter::HEAPS {
-        let _ = writeln!(text, "\n  {:<16}{}", heap.name, heap.summary);
+        let _ = writeln!(text, "\n  {:<18}{}", heap.name, heap.summary);
         for option in heap.options {
-            let _ = writeln!(text, "    {:<14}{}", option.name, option.doc);
-            let _ = writeln!(
-                text,
-                "    {:<14}{} [default: {}]",
-                "", option.kind, option.default
-            );
+            let values = format!("{} [default: {}]", option.kind, option.default);
+            setting(&mut text, option.name, option.doc, values);
         }
     }
     text

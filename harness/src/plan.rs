@@ -327,6 +327,7 @@ mod tests {
         assert!(message("binary-trees:dept=3", "arena").contains("did you mean 'depth'"));
         assert!(message("binary-trees:depth", "arena").contains("name=value"));
         assert!(message("binary-trees", "arnea").contains("did you mean 'arena'"));
+        assert!(message("binary-trees", "arena:limit=x").contains("64M | auto"));
         assert!(message("binary-trees", "arena:x=y").contains("unknown option of arena 'x'"));
     }
 }

@@ -96,10 +96,7 @@ pub fn run(plan: &Plan) -> Result<bool, String> {
             progress.inc(1);
             continue;
         }
-        progress.set_message(format!(
-            "{cell}, invocation {invocation} of {}",
-            plan.invocations
-        ));
+        progress.set_message(format!("{cell} ({invocation}/{})", plan.invocations));
         for mut row in invoke(&cell.invocation(plan, invocation), plan.timeout, &note) {
             check(&mut row, cell, &mut references);
             row.environment = Some(results.environment.clone());

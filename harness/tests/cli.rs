@@ -387,6 +387,22 @@ fn cycles_fill_the_heap_without_a_cycle_collector_only() {
     );
 }
 
+/// The arena never frees; where it would need more than there is, the pair is skipped, which is no failure.
+#[test]
+fn an_arena_without_room_is_skipped() {
+    let run = tiny(&["list", "--heap", "arena:limit=64K", "--heap", "gc-rc"]).expect(0);
+    let line = run
+        .stdout
+        .lines()
+        .find(|line| line.contains(" arena:limit=64K "));
+    assert!(line.unwrap().ends_with("skipped"), "{}", run.stdout);
+    assert!(
+        run.stdout
+            .contains("never frees, and would need more than 64 KiB")
+    );
+    tiny(&["list", "--heap", "arena:limit=1"]).expect_refusal(&["arena", "too small"]);
+}
+
 #[test]
 fn a_child_that_takes_too_long_is_killed_and_the_rest_goes_on() {
     let run = tiny(&[

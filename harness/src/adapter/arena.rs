@@ -1,13 +1,13 @@
 //! The arena: the floor of the comparison.
 //!
 //! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration allocates. Its own
-//! limit is 70 % of the memory the system says is available, read when the heap is made, so that a workload that
+//! limit is, unless an option says otherwise, 70 % of the memory the system says is available when the heap is made, so that a workload that
 //! would need more ends as `skipped` and not at the hands of the system's out-of-memory killer.
 
 use std::fs;
 
 use super::forward::forward;
-use super::{Adapter, Capabilities, Description, Settings};
+use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
 use crate::measure::event::EventLog;
 
 /// The adapter of [`arena::Heap`].
@@ -22,8 +22,13 @@ impl Adapter for Arena {
 
     const DESCRIPTION: Description = Description {
         name: "arena",
-        summary: "bump allocation that never frees: the floor; exempt from the heap size, up to 70 % of free memory",
-        options: &[],
+        summary: "never frees: the floor; not bound by --heap-size",
+        options: &[HeapOption {
+            name: "limit",
+            kind: OptionKind::BytesOrAuto,
+            default: "auto",
+            doc: "its own limit, in place of --heap-size; auto is 70 % of available memory",
+        }],
     };
 
     fn capabilities(_settings: &Settings) -> Capabilities {
@@ -34,8 +39,9 @@ impl Adapter for Arena {
         }
     }
 
-    fn build(_settings: &Settings) -> Result<arena::Heap, String> {
-        let limit = available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7;
+    fn build(settings: &Settings) -> Result<arena::Heap, String> {
+        let share = || available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7;
+        let limit = settings.bytes("limit").unwrap_or_else(share);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         arena::Heap::builder()
             .limit(limit)

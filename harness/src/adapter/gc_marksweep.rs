@@ -18,13 +18,19 @@ impl Adapter for GcMarksweep {
 
     const DESCRIPTION: Description = Description {
         name: "gc-marksweep",
-        summary: "stop-the-world, non-moving mark-sweep with lazy sweeping; threads run freely between stops",
+        summary: "stop-the-world, non-moving mark-sweep with lazy sweeping",
         options: &[
             HeapOption {
                 name: "prefetch-depth",
                 kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_PREFETCH_DEPTH as u64),
                 default: "16",
-                doc: "references in flight between finding one and visiting its object; 0 does not prefetch",
+                doc: "references prefetched ahead of the marker; 0 for none",
+            },
+            HeapOption {
+                name: "generations",
+                kind: OptionKind::Choice(&["off"]),
+                default: "off",
+                doc: "off: every collection is of the whole heap",
             },
             HeapOption {
                 name: "stress",

@@ -20,7 +20,7 @@ impl Adapter for GcRc {
 
     const DESCRIPTION: Description = Description {
         name: "gc-rc",
-        summary: "reference counting behind a global lock, with a cycle collector, as in CPython",
+        summary: "reference counting behind a global lock, with a cycle collector",
         options: &[
             HeapOption {
                 name: "cycle",
@@ -32,19 +32,19 @@ impl Adapter for GcRc {
                 name: "threshold",
                 kind: OptionKind::Count(1, 1_000_000_000),
                 default: "2000",
-                doc: "allocations beyond frees that make a collection of the youngest generation due",
+                doc: "allocations beyond frees that make the youngest generation due",
             },
             HeapOption {
                 name: "gil",
                 kind: OptionKind::Choice(&["cpython", "fair"]),
                 default: "cpython",
-                doc: "how the global lock is handed over: CPython's protocol, or first come, first served",
+                doc: "who gets the global lock: as in CPython, or first come, first served",
             },
             HeapOption {
                 name: "switch-interval",
                 kind: OptionKind::Duration,
                 default: "5ms",
-                doc: "how long a thread waits for the lock before it asks the holder to drop it",
+                doc: "how long a thread waits for the lock before it asks for it",
             },
             HeapOption {
                 name: "stress",

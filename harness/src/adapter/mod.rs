@@ -13,6 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::heap::{Heap, Mutator};
+use crate::plan::parse_bytes;
 use crate::suggest;
 
 pub mod arena;
@@ -79,6 +80,8 @@ pub enum OptionKind {
     Duration,
     /// A time, or `off`.
     DurationOrOff,
+    /// A size such as `64M`, or `auto`.
+    BytesOrAuto,
 }
 
 /// `on` or `off`.
@@ -89,7 +92,7 @@ const WATCHDOG: HeapOption = HeapOption {
     name: "watchdog",
     kind: OptionKind::DurationOrOff,
     default: "5s",
-    doc: "name the thread that keeps others waiting longer than this, on standard error",
+    doc: "names on standard error who keeps others waiting longer",
 };
 
 /// Events a heap keeps between two readings: one iteration of the busiest workload has far fewer.
@@ -107,6 +110,7 @@ impl fmt::Display for OptionKind {
             Self::Count(least, most) => write!(f, "{least} to {most}"),
             Self::Duration => f.write_str("a time, such as 5ms"),
             Self::DurationOrOff => f.write_str("a time, such as 5s | off"),
+            Self::BytesOrAuto => f.write_str("a size, such as 64M | auto"),
         }
     }
 }
@@ -121,6 +125,7 @@ impl OptionKind {
                 .is_ok_and(|count| (least..=most).contains(&count)),
             Self::Duration => humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()),
             Self::DurationOrOff => value == "off" || Self::Duration.check(value).is_ok(),
+            Self::BytesOrAuto => value == "auto" || parse_bytes(value).is_ok(),
         };
         if right {
             Ok(())
@@ -226,6 +231,18 @@ impl Settings {
         let text = self.text(name);
         text.parse()
             .unwrap_or_else(|_| panic!("option {name} is not a count: {text}"))
+    }
+
+    /// The value of an [`OptionKind::BytesOrAuto`]; `None` for `auto`.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option, or it is of another kind.
+    pub fn bytes(&self, name: &str) -> Option<u64> {
+        let text = self.text(name);
+        (text != "auto").then(|| {
+            parse_bytes(text).unwrap_or_else(|_| panic!("option {name} is not a size: {text}"))
+        })
     }
 
     /// The value of an [`OptionKind::Duration`] or [`OptionKind::DurationOrOff`]; `None` for `off`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use comfy_table::{Attribute, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, CellAlignment, Table, presets};
 
 use crate::invocation::{Metrics, Row, format_bytes};
 use crate::measure::pause::Pauses;
@@ -24,62 +24,58 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         .any(|cell| cell.input.threads != plan.cells[0].input.threads);
     let baseline = baseline(plan, 0).map_or(NONE, |cell| &plan.cells[cell].heap_label);
 
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
     let mut header = vec!["workload".to_owned()];
     header.extend(several_threads.then(|| "threads".to_owned()));
-    header.extend(["heap", "limit", "time (min-max)", "throughput"].map(str::to_owned));
-    header.push(format!("time / {baseline} [95 %]"));
-    header.extend(
-        [
-            "pauses",
-            "p50",
-            "p99",
-            "max",
-            "in pauses",
-            "peak heap",
-            "resident",
-        ]
-        .map(str::to_owned),
-    );
-    let columns = header.len();
-    table.set_header(
-        header
-            .into_iter()
-            .map(|title| comfy_table::Cell::new(title).add_attribute(Attribute::Bold)),
-    );
+    // Where the figures begin.
+    let figures_from = header.len() + 1;
+    let ratio = format!("time / {baseline} [95 %]");
+    let titles = [
+        "heap",
+        "limit",
+        "time (min-max)",
+        "throughput",
+        &ratio,
+        "pauses",
+    ];
+    header.extend(titles.map(str::to_owned));
+    let titles = ["p50", "p99", "max", "in pauses", "peak heap", "resident"];
+    header.extend(titles.map(str::to_owned));
 
-    let mut notes = Vec::new();
+    let mut notes = String::new();
+    let mut lines = vec![header];
     let mut group = None;
     for (index, cell) in plan.cells.iter().enumerate() {
         let first = group != Some(cell.group);
         if first && group.is_some() {
-            table.add_row([""]);
+            lines.push(vec![String::new()]);
         }
         group = Some(cell.group);
-        let mut line = Vec::with_capacity(columns);
         let once = |text: String| if first { text } else { String::new() };
-        line.push(once(cell.workload_label.clone()));
+        let mut line = vec![once(cell.workload_label.clone())];
         line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
-        let limit = if cell.limited {
+        line.push(cell.heap_label.clone());
+        line.push(if cell.limited {
             format_bytes(cell.settings.limit_bytes())
         } else {
             NONE.to_owned()
-        };
-        line.push(cell.heap_label.clone());
-        line.push(limit);
+        });
         line.extend(figures(plan, results, index));
+        lines.push(line);
         if let Some(row) = results.failure(index) {
-            notes.push(format!("{cell}: {}", explanation(row)));
+            notes.push_str(&format!("{cell}: {}\n", explanation(row)));
         }
-        table.add_row(line);
     }
-    let first_figure = if several_threads { 3 } else { 2 };
-    for index in first_figure..columns {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    if !notes.is_empty() {
+        notes.push('\n');
+    }
+
+    let mut table = arrange(&lines, figures_from);
+    let needed = table.lines().map(|line| line.chars().count()).max();
+    if let Some(width) = table.width()
+        && needed > Some(usize::from(width))
+    {
+        let stacked: Vec<_> = lines.iter().map(|line| stack(line, figures_from)).collect();
+        table = arrange(&stacked, figures_from);
     }
 
     let mut text = format!(
@@ -88,11 +84,10 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         results.environment.summary(),
         table.trim_fmt()
     );
-    for note in notes {
-        text.push_str(&format!("\n{note}"));
-    }
+    text.push('\n');
+    text.push_str(&notes);
     text.push_str(
-        "\nTime: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
+        "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
          it excludes 1. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses\n\
          above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor.\n",
     );
@@ -115,6 +110,69 @@ fn about(plan: &Plan) -> String {
         plural(plan.invocations, "process", "processes"),
         plural(plan.iterations, "timed iteration", "timed iterations"),
     )
+}
+
+/// The first line is the header; from `figures_from` on, columns are aligned to the right.
+fn arrange(lines: &[Vec<String>], figures_from: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let titles = lines[0].iter().map(comfy_table::Cell::new);
+    table.set_header(titles.map(|title| title.add_attribute(Attribute::Bold)));
+    table.add_rows(&lines[1..]);
+    for index in figures_from..lines[0].len() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The same line for a narrow terminal: what belongs together stands under each other, not side by side.
+fn stack(line: &[String], figures_from: usize) -> Vec<String> {
+    let (labels, figures) = line.split_at(line.len().min(figures_from));
+    let mut stacked = labels.to_vec();
+    let [
+        limit,
+        time,
+        rate,
+        ratio,
+        count,
+        p50,
+        p99,
+        max,
+        share,
+        heap,
+        resident,
+    ] = figures
+    else {
+        // A reason instead of figures, or an empty line.
+        if let [limit, rest @ ..] = figures {
+            stacked
+                .last_mut()
+                .expect("labels come first")
+                .push_str(&format!("\n{limit}"));
+            stacked.extend_from_slice(rest);
+        }
+        return stacked;
+    };
+    stacked
+        .last_mut()
+        .expect("labels come first")
+        .push_str(&format!("\n{limit}"));
+    let rate = rate
+        .rsplit_once(' ')
+        .map_or(rate.clone(), |(number, unit)| format!("{number}\n{unit}"));
+    stacked.extend([
+        time.replacen(" (", "\n(", 1),
+        rate,
+        ratio.replacen(" [", "\n[", 1),
+        count.clone(),
+        format!("{p50}\n{p99}"),
+        max.clone(),
+        share.clone(),
+        format!("{heap}\n{resident}"),
+    ]);
+    stacked
 }
 
 /// The cell that the group's times are compared with.
@@ -186,7 +244,7 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
             .map(|metrics| metrics.peak_heap_bytes)
             .max()
             .map_or(NONE.to_owned(), format_bytes),
-        resident.map_or("not measurable here".to_owned(), format_bytes),
+        resident.map_or("not measurable".to_owned(), format_bytes),
     ]
 }
 
@@ -309,6 +367,38 @@ mod tests {
             ]
         );
         assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
+    }
+
+    #[test]
+    fn narrow_lines_are_stacked() {
+        let wide = [
+            "list",
+            "gc-rc",
+            "8 MiB",
+            "15 ms (13-16)",
+            "19 M nodes/s",
+            "0.2 [0.1-0.3]",
+        ];
+        let rest = ["300", "20 us", "-", "4 ms", "64 %", "3 MiB", "8 MiB"];
+        let line: Vec<String> = wide
+            .iter()
+            .chain(&rest)
+            .map(|&text| text.to_owned())
+            .collect();
+        let narrow = [
+            "list",
+            "gc-rc\n8 MiB",
+            "15 ms\n(13-16)",
+            "19 M\nnodes/s",
+            "0.2\n[0.1-0.3]",
+        ];
+        let rest = ["300", "20 us\n-", "4 ms", "64 %", "3 MiB\n8 MiB"];
+        assert_eq!(stack(&line, 2), [&narrow[..], &rest[..]].concat());
+        assert_eq!(
+            stack(&line[..4], 2),
+            ["list", "gc-rc\n8 MiB", "15 ms (13-16)"]
+        );
+        assert_eq!(stack(&[String::new()], 2), [""]);
     }
 
     #[test]

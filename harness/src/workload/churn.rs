@@ -28,8 +28,7 @@ const TURNS: u64 = 20;
 
 impl Workload for Churn {
     const NAME: &'static str = "churn";
-    const SUMMARY: &'static str =
-        "random replacement in a large live graph, a quarter of it leaving cycles behind";
+    const SUMMARY: &'static str = "random replacement in a large live graph, leaving cycles behind";
     const OPERATION: &'static str = "operation";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "nodes",

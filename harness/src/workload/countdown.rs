@@ -23,8 +23,7 @@ pub struct Countdown;
 
 impl Workload for Countdown {
     const NAME: &'static str = "countdown";
-    const SUMMARY: &'static str =
-        "a counter of boxed integers: what threads gain, or do not, without sharing anything";
+    const SUMMARY: &'static str = "boxed integers counted down: what threads gain without sharing";
     const OPERATION: &'static str = "decrement";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "total",

@@ -36,7 +36,7 @@ impl Workload for GcBench {
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "depth",
-            doc: "depth of the long-lived and the largest short-lived trees; the stretch tree is 2 deeper",
+            doc: "depth of the long-lived and the largest short-lived trees",
             tiny: 6,
             small: 16,
             full: 16,

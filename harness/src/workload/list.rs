@@ -27,8 +27,7 @@ const STRETCH: usize = 1024;
 
 impl Workload for List {
     const NAME: &'static str = "list";
-    const SUMMARY: &'static str =
-        "long linked lists pushed, walked and dropped: cascades, and marking without breadth";
+    const SUMMARY: &'static str = "long linked lists pushed, walked and dropped";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
@@ -49,7 +48,7 @@ impl Workload for List {
         },
         Parameter {
             name: "keep",
-            doc: "0: a list is dropped before the next is built; 1: they all live to the end",
+            doc: "0: drop each list before the next; 1: keep all to the end",
             tiny: 0,
             small: 0,
             full: 0,

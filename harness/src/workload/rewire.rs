@@ -29,7 +29,7 @@ const TURNS: u64 = 100;
 impl Workload for Rewire {
     const NAME: &'static str = "rewire";
     const SUMMARY: &'static str =
-        "references moved about in a fixed graph: the cost of a barrier or of counts, alone";
+        "references moved about in a graph that stays: barriers and counts alone";
     const OPERATION: &'static str = "operation";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "nodes",

@@ -26,8 +26,7 @@ const STRETCH: u64 = 1024;
 
 impl Workload for Rings {
     const NAME: &'static str = "rings";
-    const SUMMARY: &'static str =
-        "rings of nodes, some kept and many dropped: garbage that counts alone never reclaim";
+    const SUMMARY: &'static str = "cyclic garbage beside cyclic data that stays";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
@@ -56,7 +55,7 @@ impl Workload for Rings {
         },
         Parameter {
             name: "cyclic",
-            doc: "rings that are closed, in per cent; the others are chains",
+            doc: "per cent of rings that are closed; the others are chains",
             tiny: 100,
             small: 100,
             full: 100,

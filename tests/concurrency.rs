@@ -94,7 +94,7 @@ fn mutators_share_a_table<V: Variant>() {
                                 m.alloc_init(b, Flags::NONE, [a, b], [random, !random])
                                     .unwrap();
                                 m.store(m.open(table), j, m.get(b));
-                                if random % 16 == 0 {
+                                if random.is_multiple_of(16) {
                                     m.set(b, None);
                                 }
                                 m.safepoint();

@@ -14,6 +14,7 @@ on_every_heap!(
     an_operand_named_twice_is_null_the_second_time,
     the_target_may_be_an_operand,
     fields_and_words_keep_what_is_stored,
+    what_was_read_outlives_its_last_reference,
     empty_objects_exist,
     shapes_are_given_back,
     an_index_out_of_range_panics_and_the_heap_goes_on,
@@ -165,6 +166,40 @@ fn fields_and_words_keep_what_is_stored<V: Variant>() {
             m.store(x, 0, None);
             m.store(x, 1, None);
             assert!(m.load(x, 0).is_none() && m.load(x, 1).is_none());
+        });
+    });
+}
+
+/// The one rule: what a mutator has read is not reclaimed before its next `&mut self` operation, even if nothing refers to it any
+/// more; and it may be stored again as often as one likes.
+fn what_was_read_outlives_its_last_reference<V: Variant>() {
+    on_heap::<V>(|m| {
+        m.frame(|m, [a, b]| {
+            for round in 0..100 {
+                new_node(m, a, round);
+                m.alloc_init(b, Flags::NONE, [a], [round]).unwrap();
+                let (child, parent) = (m.get(a).unwrap(), m.get(b).unwrap());
+                // Down to no reference, three times over.
+                m.set(a, None);
+                for _ in 0..3 {
+                    m.store(parent, 0, None);
+                    assert_eq!(m.word(child, 0), round);
+                    m.store(parent, 0, Some(child));
+                }
+                m.set(b, None);
+                assert!(m.load(parent, 0) == Some(child));
+                // Only the child comes back.
+                m.set(a, Some(child));
+                m.safepoint();
+                if round % 10 == 0 {
+                    m.collect();
+                }
+                new_node(m, b, u64::MAX);
+                assert_eq!(m.word(m.get(a).unwrap(), 0), round);
+                if round % 10 == 0 {
+                    m.verify();
+                }
+            }
         });
     });
 }

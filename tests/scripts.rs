@@ -60,6 +60,18 @@ enum Op {
         object: usize,
         value: u64,
     },
+    /// Takes what a local holds out of it before it is stored: in between nothing refers to it.
+    MoveOut {
+        from: usize,
+        object: usize,
+        field: usize,
+    },
+    /// The same from a field to a local.
+    MoveIn {
+        into: usize,
+        object: usize,
+        field: usize,
+    },
     NewGlobal {
         from: usize,
     },
@@ -109,6 +121,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (local(), field(), local()).prop_map(|(object, field, value)| Op::Store { object, field, value }),
         2 => (local(), field()).prop_map(|(object, field)| Op::StoreNull { object, field }),
         1 => (local(), any::<u64>()).prop_map(|(object, value)| Op::SetWord { object, value }),
+        3 => (local(), local(), field()).prop_map(|(from, object, field)| Op::MoveOut { from, object, field }),
+        3 => (local(), local(), field()).prop_map(|(into, object, field)| Op::MoveIn { into, object, field }),
         1 => local().prop_map(|from| Op::NewGlobal { from }),
         1 => (local(), any::<usize>()).prop_map(|(into, global)| Op::OpenGlobal { into, global }),
         1 => any::<usize>().prop_map(|global| Op::DropGlobal { global }),
@@ -297,6 +311,53 @@ impl<H: Heap> Pair<H> {
                         1,
                         value,
                     );
+                }
+            }
+            Op::MoveOut {
+                from,
+                object,
+                field,
+            } => {
+                let Some(number) = self.model.locals()[object] else {
+                    return;
+                };
+                let moved = self.model.locals()[from].take();
+                let target = m.get(locals[object]).expect("the model has an object here");
+                let value = m.get(locals[from]);
+                m.set(locals[from], None);
+                let fields = &mut self.model.objects.get_mut(&number).expect("known").fields;
+                match fields.get_mut(field) {
+                    Some(slot) => {
+                        *slot = moved;
+                        m.store(target, field, value);
+                    }
+                    None => {
+                        // Dropped and taken back, several times.
+                        for _ in 0..3 {
+                            m.set(locals[from], value);
+                            m.set(locals[from], None);
+                        }
+                        m.set(locals[from], value);
+                        self.model.locals()[from] = moved;
+                    }
+                }
+            }
+            Op::MoveIn {
+                into,
+                object,
+                field,
+            } => {
+                let Some(number) = self.model.locals()[object] else {
+                    return;
+                };
+                let fields = &mut self.model.objects.get_mut(&number).expect("known").fields;
+                if let Some(slot) = fields.get_mut(field) {
+                    let moved = slot.take();
+                    let target = m.get(locals[object]).expect("the model has an object here");
+                    let value = m.load(target, field);
+                    m.store(target, field, None);
+                    m.set(locals[into], value);
+                    self.model.locals()[into] = moved;
                 }
             }
             Op::NewGlobal { from } => {

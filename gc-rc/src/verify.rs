@@ -158,6 +158,11 @@ impl Locked<'_> {
                 "gc-rc: verify: the count of {object:?} is {}, but it has {references} references",
                 object.count()
             );
+            // Nothing is pending, so whatever nothing refers to must have been freed.
+            assert!(
+                references > 0 || is_immortal(object.head()),
+                "gc-rc: verify: nothing refers to {object:?}, and it has not been freed"
+            );
         }
     }
 

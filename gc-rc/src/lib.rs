@@ -53,7 +53,7 @@
 //! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
 //! | `object.rs` | the 16-byte header; [`Shape`] |
 //! | `count.rs` | retain and release, the pending list, the cascade of deaths |
-//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system |
+//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system, complaints |
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
 //! | `cycle/generational.rs` | when to look, and at which objects |
 //! | `gil.rs` | the global lock: taking, dropping, forced switches |

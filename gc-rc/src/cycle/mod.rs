@@ -100,8 +100,9 @@ pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        eprintln!(
+        crate::system::complain(
             "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
+                .into(),
         );
         std::process::abort();
     }

@@ -222,10 +222,9 @@ fn scan(object: Object, position: usize, stack: &mut Vec<Object>) {
     }
 }
 
-/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
-/// [`scan`] for `position`.
+/// Whether a candidate is known to be reachable: from another that is, or because it has references that are not edges from candidates.
 #[inline(always)]
-fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
+fn is_reached(object: Object, carries: &Carries) -> bool {
     let byte = side_byte(object);
     if byte.get() != REACHED {
         let head = object.head();
@@ -235,13 +234,22 @@ fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Obj
             "more edges than counts"
         );
         if head >> 32 == in_edges && !is_immortal(head) {
-            return;
+            return false;
         }
         byte.set(REACHED);
     }
-    scan(object, position, stack);
-    while let Some(object) = stack.pop() {
+    true
+}
+
+/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
+/// [`scan`] for `position`.
+#[inline(always)]
+fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
+    if is_reached(object, carries) {
         scan(object, position, stack);
+        while let Some(object) = stack.pop() {
+            scan(object, position, stack);
+        }
     }
 }
 
@@ -256,9 +264,19 @@ impl Locked<'_> {
             examined += subtract(object, &mut carries) as u64;
         }
         let mut stack = Vec::new();
-        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
+        // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
+        // only marked, for the sweep to visit in order, and not all pushed.
+        let mut rest = Vec::new();
         for &object in &candidates.others {
-            // Everything has been visited, or will be visited anyway.
+            if is_reached(object, &carries) {
+                scan(object, usize::MAX, &mut stack);
+            } else {
+                rest.push(object);
+            }
+        }
+        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
+        for object in rest {
+            // Everything else has been visited: nothing is left to a later visit.
             visit(object, 0, &carries, &mut stack);
         }
         carries.clear();

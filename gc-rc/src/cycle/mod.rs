@@ -48,7 +48,7 @@ use std::collections::HashMap;
 
 use crate::alloc::{Block, side_byte};
 use crate::heap::Locked;
-use crate::object::{Object, is_immortal, tag};
+use crate::object::{Object, is_immortal, prefetch, tag};
 
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,6 +75,9 @@ pub(crate) const OLD: u8 = 0x82;
 
 /// In-edges that a carry stands for.
 const RADIX: u64 = LAST_DIGIT as u64;
+
+/// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
+const AHEAD: usize = 1536;
 
 /// Whether a side byte is that of a candidate that was not reached so far.
 #[inline(always)]
@@ -127,6 +130,7 @@ impl Candidates {
                 rest &= !(1 << stretch);
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
                 for cell in block.cells_in(stretch).rev() {
+                    prefetch(cell.raw().wrapping_sub(AHEAD));
                     if is_candidate(side_byte(cell).get()) {
                         f(cell);
                     }

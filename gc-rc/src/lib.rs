@@ -98,6 +98,7 @@
 //!   on its stack.
 //! * Finalizers and callbacks of weak references are not called but *asked for* ([`Mutator::finalizable`], [`Mutator::cleared`]): no client
 //!   code runs inside an operation.
+//! * What several dying objects refer to may die, and its finalizer be due, earlier among them (`count.rs`).
 //! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not.
 //! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
 //!

@@ -6,7 +6,12 @@
 //!
 //! The cascade is a loop, not a recursion: dead objects are chained through their own headers, which no longer need their counts, so
 //! that a list of ten million nodes dies on any stack and without any memory. The order is that of CPython's recursive deallocation: an
-//! object before what it refers to, its fields from first to last, each with all that dies of it.
+//! object before what it refers to, its fields from first to last, each with all that dies of it. Where dying objects *share* what they refer
+//! to, the order can differ: here an object gives up its references together, CPython the second only when all that died of the first is
+//! gone. The shared object then dies with the last of them to be reached here, which may be earlier.
+//!
+//! Rejected: giving up references one at a time, with a cursor in the dead object. A cell could then be freed only after most of what died of
+//! it, and the list of free cells would no longer hand a tree's cells out in address order (`alloc.rs`).
 //!
 //! # Invariants
 //!

@@ -122,7 +122,8 @@ impl GlobalLock {
     }
 
     /// Takes the lock for mutator `me`. `returning` says that the thread comes out of a blocking region. `overdue` is told
-    /// which mutator has held the lock longer than the watchdog allows, once a tenure; it runs with the lock's mutex held and must only report.
+    /// which mutator has held the lock longer than the watchdog allows, once a tenure; it runs with the lock's mutex held, so it must wait for nothing that a client can hold, and must not panic: the caller would
+    /// go on without the lock.
     ///
     /// Returns when the wait began, if there was one.
     pub(crate) fn take(

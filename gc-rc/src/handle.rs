@@ -74,7 +74,8 @@ impl Mailbox {
             match mailbox.head.compare_exchange_weak(
                 head,
                 pointer,
-                Ordering::Release,
+                // Acquire: see `release_globals`.
+                Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => break,
@@ -271,11 +272,13 @@ impl Locked<'_> {
     #[inline(never)]
     pub(crate) fn release_globals(self) {
         let mailbox = &self.inner.mailbox;
-        // The bit goes first: whoever posts after the stack is taken sets it again.
+        // The bit goes first: whoever posts after the stack is taken sets it again. The exchange releases, and a post acquires, so that
+        // the two changes of the bit happen in this order also for a processor that reorders them; else the bit of a post could
+        // get lost, and with it every later release.
         mailbox
             .poll
             .fetch_and(!RELEASE, crate::primitive::Ordering::Relaxed);
-        let mut head = mailbox.head.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut head = mailbox.head.swap(ptr::null_mut(), Ordering::AcqRel);
         let mut globals = self.globals.borrow_mut();
         while !head.is_null() {
             // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock. They were made by `Box`; the mailbox

@@ -261,11 +261,11 @@ impl Inner {
                 .iter()
                 .find(|(id, _)| *id == holder)
                 .map_or("a detached thread", |(_, name)| name);
-            eprintln!(
+            crate::system::complain(format!(
                 "gc-rc: thread '{name}' (mutator {holder}) has kept the global lock for {} ms while others wait: \
                  it reached no safepoint, or waits for something outside of `blocking`",
                 waited.as_millis()
-            );
+            ));
         };
         if let Some(begun) = self.lock.take(me, &self.mailbox.poll, returning, report) {
             self.recorder

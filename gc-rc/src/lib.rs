@@ -53,7 +53,7 @@
 //! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
 //! | `object.rs` | the 16-byte header; [`Shape`] |
 //! | `count.rs` | retain and release, the pending list, the cascade of deaths |
-//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system |
+//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system, complaints |
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
 //! | `cycle/generational.rs` | when to look, and at which objects |
 //! | `gil.rs` | the global lock: taking, dropping, forced switches |
@@ -98,6 +98,7 @@
 //!   on its stack.
 //! * Finalizers and callbacks of weak references are not called but *asked for* ([`Mutator::finalizable`], [`Mutator::cleared`]): no client
 //!   code runs inside an operation.
+//! * What several dying objects refer to may die, and its finalizer be due, earlier among them (`count.rs`).
 //! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not.
 //! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
 //!

@@ -1,4 +1,5 @@
-//! Memory from the operating system: private anonymous mappings, aligned to [`ALIGNMENT`].
+//! What the operating system gives: private anonymous mappings, aligned to [`ALIGNMENT`], and a way to say something that waits for
+//! no client.
 
 use std::ptr::{self, NonNull};
 
@@ -60,4 +61,22 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller's promise.
     let result = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
     debug_assert_eq!(result, 0, "unmapping a mapping of ours cannot fail");
+}
+
+/// Writes a line to standard error past the standard library, whose lock a client may hold while it waits for what the caller has,
+/// and whose macros panic when nobody reads. What cannot be written is lost.
+pub(crate) fn complain(mut line: String) {
+    line.push('\n');
+    let mut rest = line.as_bytes();
+    while !rest.is_empty() {
+        // SAFETY: the bytes are those of a live string.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return,
+            Ok(written) => rest = &rest[written..],
+            Err(_) if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {
+            }
+            Err(_) => return,
+        }
+    }
 }

@@ -408,3 +408,62 @@ fn finalizers_in_cycles_keep_what_they_reach() {
         })
     });
 }
+
+/// Large objects are examined before and after all others: whichever comes first, none is taken for garbage and all garbage is found.
+#[test]
+fn large_and_small_objects_reach_each_other() {
+    const LARGE: Shape = Shape::new(5000, 0);
+    for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 4, 1, 3]] {
+        let heap = strict();
+        heap.attach(|m| {
+            m.frame(|m, [root, all, node]| {
+                // A ring through 0 to 4, made in any order: large at even numbers.
+                m.alloc(all, Shape::new(5, 0).with(Flags::ACYCLIC)).unwrap();
+                for number in order {
+                    let shape = if number % 2 == 0 {
+                        LARGE
+                    } else {
+                        Shape::new(2, 0)
+                    };
+                    m.alloc(node, shape).unwrap();
+                    m.store(m.get(all).unwrap(), number, m.get(node));
+                }
+                for number in 0..5 {
+                    let all = m.get(all).unwrap();
+                    let (from, to) = (m.load(all, number).unwrap(), m.load(all, (number + 1) % 5));
+                    m.store(from, 0, to);
+                    m.store(from, 1, Some(from));
+                }
+                for number in 0..5 {
+                    let object = m.load(m.get(all).unwrap(), number);
+                    m.set(root, object);
+                    m.set(node, None);
+                    let weak = m.downgrade(m.get(root).unwrap());
+                    // The ring is reached from this one only, then from the table again.
+                    for index in 0..5 {
+                        m.store(m.get(all).unwrap(), index, None);
+                    }
+                    m.collect();
+                    m.verify();
+                    assert!(m.upgrade(&weak).is_some());
+                    let mut next = m.get(root);
+                    for index in 0..5 {
+                        m.store(m.get(all).unwrap(), (number + index) % 5, next);
+                        next = m.load(next.unwrap(), 0);
+                    }
+                    assert_eq!(next, m.get(root));
+                    if number == 4 {
+                        [root, all, node]
+                            .iter()
+                            .for_each(|&local| m.set(local, None));
+                        heap.take_events();
+                        m.collect();
+                        assert_eq!(collections(&heap), [(2, 5, 5)]);
+                        assert!(m.upgrade(&weak).is_none());
+                        m.verify();
+                    }
+                }
+            })
+        });
+    }
+}

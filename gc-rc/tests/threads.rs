@@ -356,3 +356,81 @@ fn attach_and_detach_race_with_collections() {
         "garbage is left"
     );
 }
+
+/// What the watchdog's tests do in a process of their own: the main thread keeps the lock until another has waited for it for longer than
+/// the watchdog's patience, and lets it in then.
+fn provoke_the_watchdog(gil: Gil) {
+    let heap = Heap::builder()
+        .gil(gil)
+        .switch_interval(Duration::from_millis(1))
+        .watchdog(Some(Duration::from_millis(5)))
+        .build()
+        .unwrap();
+    let entered = AtomicBool::new(false);
+    thread::scope(|s| {
+        heap.attach(|m| {
+            s.spawn(|| {
+                heap.attach(|m| {
+                    entered.store(true, Ordering::Relaxed);
+                    m.safepoint();
+                })
+            });
+            thread::sleep(Duration::from_millis(100));
+            while !entered.load(Ordering::Relaxed) {
+                m.safepoint();
+            }
+        })
+    });
+}
+
+/// Runs the test of this name again in a child. Gives what it wrote to standard error, unless that is a pipe that nobody reads.
+fn in_a_child(name: &str, is_read: bool) -> String {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("GC_RC_TEST_CHILD", name)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().filter(|_| is_read);
+    // What it writes fits the pipe, so that it can be read afterwards, and a child that hangs does no harm.
+    let status = (0..1000).find_map(|_| {
+        thread::sleep(Duration::from_millis(10));
+        child.try_wait().unwrap()
+    });
+    let Some(status) = status else {
+        child.kill().unwrap();
+        panic!("the child does not end");
+    };
+    assert!(status.success(), "the child failed: {status}");
+    stderr.map_or_else(String::new, |stderr| {
+        std::io::read_to_string(stderr).unwrap()
+    })
+}
+
+fn is_child() -> bool {
+    std::env::var_os("GC_RC_TEST_CHILD").is_some()
+}
+
+#[test]
+fn the_watchdog_waits_for_no_client_that_holds_stderr() {
+    if is_child() {
+        let _held = std::io::stderr().lock();
+        provoke_the_watchdog(Gil::Cpython);
+        provoke_the_watchdog(Gil::Fair);
+        return;
+    }
+    let lines = in_a_child("the_watchdog_waits_for_no_client_that_holds_stderr", true);
+    assert!(lines.contains("has kept the global lock"), "{lines}");
+}
+
+/// A panic while the lock is being taken would let safe code go on without the lock.
+#[test]
+fn the_watchdog_survives_a_stderr_that_nobody_reads() {
+    if is_child() {
+        provoke_the_watchdog(Gil::Cpython);
+        provoke_the_watchdog(Gil::Fair);
+        return;
+    }
+    in_a_child("the_watchdog_survives_a_stderr_that_nobody_reads", false);
+}

@@ -48,7 +48,7 @@ use std::collections::HashMap;
 
 use crate::alloc::{Block, side_byte};
 use crate::heap::Locked;
-use crate::object::{Object, is_immortal, tag};
+use crate::object::{Object, is_immortal, prefetch, tag};
 
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -76,6 +76,9 @@ pub(crate) const OLD: u8 = 0x82;
 /// In-edges that a carry stands for.
 const RADIX: u64 = LAST_DIGIT as u64;
 
+/// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
+const AHEAD: usize = 1536;
+
 /// Whether a side byte is that of a candidate that was not reached so far.
 #[inline(always)]
 fn is_unreached(byte: u8) -> bool {
@@ -100,8 +103,9 @@ pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        eprintln!(
+        crate::system::complain(
             "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
+                .into(),
         );
         std::process::abort();
     }
@@ -126,6 +130,7 @@ impl Candidates {
                 rest &= !(1 << stretch);
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
                 for cell in block.cells_in(stretch).rev() {
+                    prefetch(cell.raw().wrapping_sub(AHEAD));
                     if is_candidate(side_byte(cell).get()) {
                         f(cell);
                     }
@@ -221,10 +226,9 @@ fn scan(object: Object, position: usize, stack: &mut Vec<Object>) {
     }
 }
 
-/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
-/// [`scan`] for `position`.
+/// Whether a candidate is known to be reachable: from another that is, or because it has references that are not edges from candidates.
 #[inline(always)]
-fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
+fn is_reached(object: Object, carries: &Carries) -> bool {
     let byte = side_byte(object);
     if byte.get() != REACHED {
         let head = object.head();
@@ -234,13 +238,22 @@ fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Obj
             "more edges than counts"
         );
         if head >> 32 == in_edges && !is_immortal(head) {
-            return;
+            return false;
         }
         byte.set(REACHED);
     }
-    scan(object, position, stack);
-    while let Some(object) = stack.pop() {
+    true
+}
+
+/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
+/// [`scan`] for `position`.
+#[inline(always)]
+fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
+    if is_reached(object, carries) {
         scan(object, position, stack);
+        while let Some(object) = stack.pop() {
+            scan(object, position, stack);
+        }
     }
 }
 
@@ -255,9 +268,19 @@ impl Locked<'_> {
             examined += subtract(object, &mut carries) as u64;
         }
         let mut stack = Vec::new();
-        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
+        // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
+        // only marked, for the sweep to visit in order, and not all pushed.
+        let mut rest = Vec::new();
         for &object in &candidates.others {
-            // Everything has been visited, or will be visited anyway.
+            if is_reached(object, &carries) {
+                scan(object, usize::MAX, &mut stack);
+            } else {
+                rest.push(object);
+            }
+        }
+        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
+        for object in rest {
+            // Everything else has been visited: nothing is left to a later visit.
             visit(object, 0, &carries, &mut stack);
         }
         carries.clear();

@@ -90,7 +90,7 @@ impl Buffer {
             if let Some(memory) = bump(&self.overflow_cursor, &self.overflow_end, size) {
                 return Some(memory);
             }
-            if let Some(block) = supply.take_free() {
+            if let Some(block) = supply.take_free(space) {
                 self.give_back_overflow(space, supply);
                 let start = space.block_start(block).as_ptr();
                 self.overflow_cursor.set(start);
@@ -111,7 +111,7 @@ impl Buffer {
                 self.block.set(Some(block));
                 self.granule.set(granule);
             } else {
-                let block = supply.take_free()?;
+                let block = supply.take_free(space)?;
                 self.block.set(Some(block));
                 self.granule.set(GRANULES_PER_BLOCK);
                 self.set_hole(space.block_start(block), BLOCK);
@@ -263,7 +263,7 @@ impl Supply {
     }
 
     /// A wholly free block, if the limit allows one more.
-    fn take_free(&self) -> Option<BlockIndex> {
+    fn take_free(&self, space: &Space) -> Option<BlockIndex> {
         let mut state = self.lock();
         if state.charged + BLOCK_CHARGE > self.limit {
             return None;
@@ -285,6 +285,7 @@ impl Supply {
         };
         state.charged += BLOCK_CHARGE;
         state.metadata += BLOCK_METADATA;
+        self.trim(space, &mut state);
         self.publish(&state);
         Some(block)
     }
@@ -303,7 +304,14 @@ impl Supply {
         if state.charged + charge > self.limit {
             return None;
         }
-        let run = state.large.take(pages)?;
+        let run = match state.large.take(pages) {
+            Some(run) => run,
+            // Runs of the two kinds that lie side by side are one when both are clean.
+            None => {
+                state.committed -= state.large.release_dirty(space);
+                state.large.take(pages)?
+            }
+        };
         if !run.dirty {
             state.committed += pages * PAGE;
         }
@@ -504,11 +512,28 @@ mod tests {
         let limit = 10 * BLOCK_CHARGE + BLOCK_CHARGE / 2;
         let space = Space::new(limit).unwrap();
         let supply = Supply::new(&space, limit);
-        assert_eq!(std::iter::from_fn(|| supply.take_free()).count(), 10);
+        assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
         assert_eq!(
             supply.usage().charged.load(Ordering::Relaxed),
             10 * BLOCK_CHARGE
         );
+    }
+
+    #[test]
+    fn backed_and_unbacked_runs_side_by_side_hold_one_large_object() {
+        let limit = 1 << 20;
+        let space = Space::new(limit).unwrap();
+        let supply = Supply::new(&space, limit);
+        {
+            let mut state = supply.lock();
+            state.large.clean = BTreeMap::from([(8, 8)]);
+            state.large.dirty = BTreeMap::from([(0, 8)]);
+            state.committed = 8 * PAGE;
+        }
+        let memory = supply.take_large(&space, 16 * PAGE).unwrap();
+        assert_eq!(memory.start, space.large_start());
+        assert!(memory.zeroed);
+        assert_eq!(supply.lock().committed, 16 * PAGE);
     }
 
     #[test]

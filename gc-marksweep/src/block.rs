@@ -23,6 +23,7 @@
 //! (Whippet's way; as many writes for small objects, and a hole search that must step from object to object), clearing
 //! marks before each collection.
 
+use std::cell::UnsafeCell;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -50,7 +51,7 @@ pub(crate) type BlockIndex = u32;
 pub(crate) struct Space {
     objects: Reservation,
     marks: Reservation,
-    live_granules: Box<[std::cell::UnsafeCell<u32>]>,
+    live_granules: Box<[UnsafeCell<u32>]>,
     blocks: usize,
     mark_value: AtomicU8,
 }
@@ -65,16 +66,20 @@ impl Space {
         let blocks = limit.div_ceil(BLOCK);
         let large = limit
             .checked_mul(LARGE_SPACE_FACTOR)
-            .ok_or_else(too_large)?
-            .next_multiple_of(BLOCK);
+            .and_then(|large| large.checked_next_multiple_of(BLOCK))
+            .ok_or_else(too_large)?;
         let length = (blocks * BLOCK).checked_add(large).ok_or_else(too_large)?;
         if BlockIndex::try_from(blocks).is_err() {
             return Err(too_large());
         }
+        // Zeroed by the system, so that the part of an enormous heap that is never used costs nothing.
+        let live_granules = Box::into_raw(vec![0_u32; blocks].into_boxed_slice());
+        // SAFETY: a cell has the layout of what is in it.
+        let live_granules = unsafe { Box::from_raw(live_granules as *mut [UnsafeCell<u32>]) };
         Ok(Self {
             objects: Reservation::new(length)?,
             marks: Reservation::new((length / GRANULE).next_multiple_of(PAGE))?,
-            live_granules: (0..blocks).map(|_| std::cell::UnsafeCell::new(0)).collect(),
+            live_granules,
             blocks,
             // No byte holds it yet: nothing is marked.
             mark_value: AtomicU8::new(1),

@@ -12,6 +12,7 @@
 //!
 //! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
 
+use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
 use crate::event::{Event, EventKind};
@@ -49,12 +50,14 @@ impl Shared {
         then: impl FnOnce(&World<'_, Context>) -> R,
     ) -> Collection<R> {
         let asked = self.events.now();
-        let mut requested = asked;
+        let mut requested = None;
         let stop = self
             .handshake
-            .stop(me.into(), target, || requested = self.events.now());
+            .stop(me.into(), target, || requested = Some(self.events.now()));
+        // Without a request of its own it has only just come back from somebody else's stop.
+        let requested = requested.unwrap_or_else(|| self.events.now());
         if let Some(stop) = stop.waited_for {
-            self.record(me, asked, requested.max(asked), EventKind::Stopped { stop });
+            self.record(me, asked, requested, EventKind::Stopped { stop });
         }
         let Some(world) = stop.world else {
             return Collection::Coalesced;
@@ -62,6 +65,7 @@ impl Shared {
         let stop = world.number();
         let stopped = self.events.now();
         let guard = AbortOnPanic;
+        self.handles.prune_globals();
         let cycle = self.cycle(&world);
         let result = then(&world);
         std::mem::forget(guard);
@@ -81,6 +85,7 @@ impl Shared {
 
     /// Marks everything that is reachable and finds out what is free.
     pub(crate) fn cycle(&self, world: &World<'_, Context>) -> Cycle {
+        let guard = AbortOnPanic;
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
         marker.begin();
         world.for_each(|context| context.buffer.retire());
@@ -107,6 +112,7 @@ impl Shared {
         counters.live_bytes.store(live_bytes, Ordering::Relaxed);
         counters.collections.fetch_add(1, Ordering::Relaxed);
         (counters.mark_stack_bytes).store(marker.footprint() as u64, Ordering::Relaxed);
+        std::mem::forget(guard);
         Cycle {
             rooted,
             marked,
@@ -152,7 +158,11 @@ struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        eprintln!("gc-marksweep: a panic inside a collection; the heap cannot go on");
+        // `eprintln` would panic where standard error cannot be written.
+        let _ = writeln!(
+            std::io::stderr(),
+            "gc-marksweep: a panic inside a collection; the heap cannot go on"
+        );
         std::process::abort();
     }
 }

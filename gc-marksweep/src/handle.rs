@@ -147,10 +147,16 @@ impl Handles {
         lock(&self.cleared).pop_front()
     }
 
-    /// Calls `f` with every root that is here.
+    /// Forgets globals that have no handle any more: their objects are no roots of the collection that is about to begin. The
+    /// world is stopped.
+    pub(crate) fn prune_globals(&self) {
+        lock(&self.globals).prune();
+    }
+
+    /// Calls `f` with every root that is here. Handles may be dropped at any time, also by threads that no stop stops; the roots are
+    /// nevertheless the same for the whole of a stop, but for [`Self::prune_globals`].
     pub(crate) fn for_each_root(&self, mut f: impl FnMut(Object)) {
-        let mut globals = lock(&self.globals);
-        globals.prune();
+        let globals = lock(&self.globals);
         globals.cells.iter().for_each(|cell| f(cell.object));
         lock(&self.due).iter().for_each(|&object| f(object));
     }

@@ -244,7 +244,11 @@ impl<'h> Mutator<'h> {
         &mut self,
         flags: Flags,
     ) -> Result<NonNull<u8>, HeapFull> {
-        let shape = const { Shape::new(R as u32, W as u32) };
+        // A shape that lost its high bits would get too little memory.
+        let shape = const {
+            assert!(R <= Shape::MAX_REFS as usize && W <= Shape::MAX_WORDS as usize);
+            Shape::new(R as u32, W as u32)
+        };
         if const { shape_is_small(R, W) }
             && let Some(memory) = self.context.buffer.bump(shape.size())
         {
@@ -284,10 +288,14 @@ impl<'h> Mutator<'h> {
             // The next allocation comes here again.
             self.context.buffer.retire();
         }
-        self.count(shape.refs as usize + shape.words as usize);
+        let payload_words = shape.refs as usize + shape.words as usize;
         if size > LARGE {
-            // The tally is made for small objects.
-            self.flush_tally();
+            // The tally is made for small objects: the words of a large one may not fit its low half.
+            let counters = &self.shared().counters;
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            (counters.payload_words).fetch_add(payload_words as u64, Ordering::Relaxed);
+        } else {
+            self.count(payload_words);
         }
         Ok(memory)
     }
@@ -394,11 +402,11 @@ impl<'h> Mutator<'h> {
                 let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
                 // The clock is read only if there may be something to wait for.
-                let from = context.party.armed().then(|| shared.events.now());
-                if let Some(stop) = shared.handshake.leave_blocking(&context.party) {
+                let mut from = 0;
+                let waiting = || from = shared.events.now();
+                if let Some(stop) = shared.handshake.leave_blocking(&context.party, waiting) {
                     let until = shared.events.now();
-                    let kind = EventKind::Stopped { stop };
-                    shared.record(context, from.unwrap_or(until), until, kind);
+                    shared.record(context, from, until, EventKind::Stopped { stop });
                 }
             }
         }

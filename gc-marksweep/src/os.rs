@@ -3,8 +3,8 @@
 use std::io;
 use std::ptr::NonNull;
 
-/// The unit in which memory is given back to the system, in bytes. Larger than the page of any system we run on is
-/// correct too: it only makes large objects round up further.
+/// The unit in which large objects take memory and give it back, in bytes: the page of most systems. Where the system's is larger (arm64
+/// kernels have pages of 4, 16 or 64 KiB), [`Reservation::release`] gives back the whole ones of those only.
 #[cfg(not(all(target_os = "macos", target_arch = "aarch64")))]
 pub(crate) const PAGE: usize = 4096;
 #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
@@ -18,6 +18,8 @@ pub(crate) struct Reservation {
     mapped: usize,
     start: NonNull<u8>,
     length: usize,
+    /// Bytes of the system's page.
+    system_page: usize,
 }
 
 // SAFETY: owns its range; access to the memory is the users' matter.
@@ -54,6 +56,7 @@ impl Reservation {
             mapped,
             start,
             length,
+            system_page: system_page(),
         };
         reservation.ask_for_huge_pages();
         Ok(reservation)
@@ -87,9 +90,17 @@ impl Reservation {
                 && length.is_multiple_of(PAGE)
                 && offset + length <= self.length
         );
+        // The system rounds the end of a range up to a page of its own, and what lies beyond ours may be in use.
+        let end = offset + length;
+        let (first, last) = whole_pages(offset, end, self.system_page);
         // SAFETY: within the mapping, and unused by the caller's word.
         unsafe {
-            let start = self.start.add(offset);
+            (self.start.add(offset)).write_bytes(0, first - offset);
+            (self.start.add(last)).write_bytes(0, end - last);
+            if first == last {
+                return;
+            }
+            let (start, length) = (self.start.add(first), last - first);
             #[cfg(target_os = "linux")]
             let released = libc::madvise(start.as_ptr().cast(), length, libc::MADV_DONTNEED) == 0;
             // Elsewhere the advice promises no zeroes, but a fresh mapping over the old one does.
@@ -110,11 +121,65 @@ impl Reservation {
     }
 }
 
+/// The part of `start .. end` that is made of whole pages of `page` bytes, a power of two; empty if there is none.
+fn whole_pages(start: usize, end: usize, page: usize) -> (usize, usize) {
+    let first = start.next_multiple_of(page).min(end);
+    (first, (end & !(page - 1)).max(first))
+}
+
+fn system_page() -> usize {
+    // SAFETY: only asks.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page)
+        .ok()
+        .filter(|page| page.is_power_of_two())
+        .unwrap_or(PAGE)
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and its users are gone. A failure would leak address space, nothing worse.
         unsafe {
             libc::munmap(self.mapping.as_ptr().cast(), self.mapped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_pages_of_the_system_are_given_back() {
+        const K: usize = 1024;
+        assert_eq!(whole_pages(4 * K, 12 * K, 4 * K), (4 * K, 12 * K));
+        assert_eq!(whole_pages(4 * K, 200 * K, 64 * K), (64 * K, 192 * K));
+        assert_eq!(whole_pages(0, 64 * K, 64 * K), (0, 64 * K));
+        for (start, end) in [(0, 4 * K), (4 * K, 68 * K), (60 * K, 68 * K)] {
+            let (first, last) = whole_pages(start, end, 64 * K);
+            assert!(start <= first && last <= end && first <= last);
+            assert!(last - first == 0 || end == 68 * K, "{start} {end}");
+        }
+    }
+
+    /// As on a system with pages of 64 KiB: what lies beside the range keeps its contents, the range reads as zero.
+    #[test]
+    fn neighbours_of_released_memory_are_left_alone() {
+        let mut reservation = Reservation::new(4 << 20).unwrap();
+        reservation.system_page = 64 * 1024;
+        // SAFETY: the reservation is the test's alone.
+        unsafe {
+            for (offset, length) in [(0, PAGE), (PAGE, PAGE), (60 << 10, 256 << 10)] {
+                let (offset, length) = (offset.next_multiple_of(PAGE), length);
+                reservation.start().write_bytes(1, reservation.length());
+                reservation.release(offset, length);
+                let bytes =
+                    std::slice::from_raw_parts(reservation.start().as_ptr(), reservation.length());
+                let right = |(at, &byte): (usize, &u8)| {
+                    byte == u8::from(!(offset..offset + length).contains(&at))
+                };
+                assert!(bytes.iter().enumerate().all(right), "{offset} {length}");
+            }
         }
     }
 }

@@ -44,6 +44,8 @@
 //! protecting a page and catching the fault (a signal handler in every client); a dedicated collector thread (two
 //! context switches for each pause, which on a virtual machine cost more than marking a small heap).
 
+#[cfg(not(loom))]
+use std::io::Write as _;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -200,12 +202,14 @@ impl<M: Member> Handshake<M> {
         }
     }
 
-    /// Runs again, once no stop is in progress. Returns the number of the stop it waited for, if any.
-    pub(crate) fn leave_blocking(&self, party: &Party) -> Option<u64> {
+    /// Runs again, once no stop is in progress. Returns the number of the stop it waited for, if any; `waiting` is called before it
+    /// waits.
+    pub(crate) fn leave_blocking(&self, party: &Party, waiting: impl FnOnce()) -> Option<u64> {
         party.status.store(RUNNING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Acquire: pairs with the release store that disarmed the poll at the end of a stop we slept through.
         if party.armed.load(Ordering::Acquire) {
+            waiting();
             return self.park(party);
         }
         None
@@ -319,7 +323,10 @@ impl<M: Member> Handshake<M> {
                 .collect();
             if !laggards.is_empty() {
                 *warned = true;
-                eprintln!(
+                // Not `eprintln`, which panics where standard error cannot be written: the lock would be poisoned and every
+                // other mutator left waiting.
+                let _ = writeln!(
+                    std::io::stderr(),
                     "gc-marksweep: a stop has waited more than {limit:?} for {}: a loop without a safepoint, or a wait outside `blocking`",
                     laggards.join(", ")
                 );
@@ -479,7 +486,7 @@ mod model {
                     attached(&handshake, &two, || {
                         two.touch();
                         handshake.enter_blocking(&two.party);
-                        handshake.leave_blocking(&two.party);
+                        handshake.leave_blocking(&two.party, || ());
                         two.touch();
                     });
                 })
@@ -560,7 +567,7 @@ mod model {
                         attached(&handshake, &toy, || {
                             if i == 1 {
                                 handshake.enter_blocking(&toy.party);
-                                handshake.leave_blocking(&toy.party);
+                                handshake.leave_blocking(&toy.party, || ());
                             } else if toy.party.armed() {
                                 handshake.park(&toy.party);
                             }

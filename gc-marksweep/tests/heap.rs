@@ -33,11 +33,13 @@ fn impossible_configurations_are_refused_in_words() {
         .prefetch_depth(Builder::MAX_PREFETCH_DEPTH + 1)
         .build();
     assert!(matches!(too_deep, Err(BuildError::PrefetchDepth { .. })));
-    let too_large = Heap::builder().limit(usize::MAX / 2).build().unwrap_err();
-    assert!(
-        too_large.to_string().contains("choose a smaller limit"),
-        "{too_large}"
-    );
+    for limit in [usize::MAX, usize::MAX / 2, usize::MAX / 4, 1 << 60] {
+        let too_large = Heap::builder().limit(limit).build().unwrap_err();
+        assert!(
+            too_large.to_string().contains("choose a smaller limit"),
+            "{too_large}"
+        );
+    }
 }
 
 /// The values run out every 255 collections; one that comes round again must not find marks of its former life.
@@ -84,6 +86,115 @@ fn memory_moves_between_small_medium_and_large_objects() {
         statistics.committed_bytes <= 5 * MIB as u64,
         "free memory of one kind makes room for the other: {statistics:?}"
     );
+}
+
+/// The memory of large objects that have died is not kept on top of a limit's worth of blocks.
+#[test]
+fn small_objects_make_the_memory_of_dead_large_ones_go_back() {
+    let heap = heap(8 * MIB);
+    heap.attach(|m| {
+        m.frame(|m, [list, large]| {
+            push::<1>(m, list, 200_000);
+            m.set(list, None);
+            m.collect();
+            m.alloc(large, Shape::new(0, 900_000)).unwrap();
+            m.set(large, None);
+            m.collect();
+            push::<1>(m, list, 200_000);
+            let statistics = heap.statistics();
+            assert!(
+                statistics.committed_bytes <= 9 * MIB as u64,
+                "{statistics:?}"
+            );
+        });
+    });
+}
+
+/// An object of 2^32 words and more: address space only, none of it is touched.
+#[test]
+fn statistics_count_enormous_objects() {
+    let Ok(heap) = Heap::builder().limit(40 << 30).build() else {
+        return; // A system that does not overcommit.
+    };
+    heap.attach(|m| {
+        m.frame(|m, [object]| {
+            let shape = Shape::new(5, u32::MAX);
+            m.alloc(object, shape).unwrap();
+            m.set(object, None);
+        });
+    });
+    let statistics = heap.statistics();
+    assert_eq!(statistics.allocated_objects, 1);
+    assert_eq!(
+        statistics.allocated_payload_bytes,
+        8 * (u64::from(u32::MAX) + 5)
+    );
+}
+
+/// A stop does not stop threads that are not attached: they may drop a global between two walks of one `verify`.
+#[test]
+fn globals_may_be_dropped_while_the_heap_is_verified() {
+    let heap = heap(16 * MIB);
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for (number, global) in receiver.into_iter().enumerate() {
+                thread::sleep(Duration::from_micros(50 * (number as u64 % 40)));
+                drop(global);
+            }
+        });
+        heap.attach(|m| {
+            m.frame(|m, [list, ballast]| {
+                push::<1>(m, ballast, 5_000);
+                for _ in 0..150 {
+                    push::<1>(m, list, 10);
+                    let global = m.global(m.get(list).unwrap());
+                    m.set(list, None);
+                    m.blocking(|| sender.send(global).unwrap());
+                    m.verify();
+                }
+            });
+            drop(sender);
+        });
+    });
+}
+
+/// Whoever waited for a stop, in whatever way, has an event that lasts until the stop was over.
+#[test]
+fn waiting_for_somebody_elses_collection_is_an_event_of_its_length() {
+    let heap = heap(64 * MIB);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                heap.attach(|m| {
+                    m.frame(|m, [list]| {
+                        push::<1>(m, list, 20_000);
+                        for round in 0..200 {
+                            m.collect();
+                            if round % 3 == 0 {
+                                m.blocking(thread::yield_now);
+                            }
+                        }
+                    });
+                });
+            });
+        }
+    });
+    let log = heap.take_events();
+    let mut marked_at = std::collections::BTreeMap::new();
+    for event in &log.events {
+        if let EventKind::Collection { stop, marked, .. } = event.kind {
+            marked_at.insert(stop, marked);
+        }
+    }
+    let mut waits = 0;
+    for event in &log.events {
+        if let EventKind::Stopped { stop } = event.kind {
+            waits += 1;
+            assert!(event.until >= marked_at[&stop], "{event:?}");
+        }
+    }
+    assert!(waits > marked_at.len());
 }
 
 /// With every other object dead there are only holes of one object's size; medium objects need whole blocks.
@@ -178,6 +289,28 @@ fn events_that_do_not_fit_are_counted() {
     heap.attach(|m| (0..5).for_each(|_| m.collect()));
     let log = heap.take_events();
     assert_eq!((log.events.len(), log.lost), (3, 7));
+}
+
+/// The line cannot be written, and that is all.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_watchdog_without_standard_error_changes_nothing() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "the_watchdog_names_the_thread_that_keeps_others_waiting",
+            "--nocapture",
+        ])
+        .env("GC_MARKSWEEP_WATCHDOG_TEST", "1")
+        .stderr(full)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
 }
 
 /// The line goes to standard error, so the test runs itself as another process.

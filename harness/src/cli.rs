@@ -30,7 +30,9 @@ const EXAMPLES: &str = "Examples:
 Exit status:
   0  every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
   1  some pair has no figures (heap full, timeout, crash), or its heaps did not do the same work; the others were measured
-  2  the command line is wrong, or the result file cannot be written; nothing was run";
+  2  the command line is wrong, or the result file cannot be opened; nothing was run
+  3  standard output or the result file could not be written to the end; rows that are missing in the file
+     are printed on standard error";
 
 #[derive(Debug, Parser)]
 #[command(name = "harness", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
@@ -52,6 +54,9 @@ enum Command {
     Child {
         /// The invocation, as JSON
         invocation: String,
+        /// End when standard input does
+        #[arg(long)]
+        attended: bool,
     },
 }
 
@@ -109,7 +114,12 @@ pub(crate) enum Action {
     /// Compare.
     Compare(Box<Plan>),
     /// Be a child.
-    Child(Box<Invocation>),
+    Child {
+        /// What to carry out.
+        invocation: Box<Invocation>,
+        /// Whether to end with the parent.
+        attended: bool,
+    },
 }
 
 /// Why there is nothing to do.
@@ -137,9 +147,15 @@ pub(crate) fn parse(
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let run = match cli.command {
         Some(Command::List) => return Ok(Action::Print(catalogue)),
-        Some(Command::Child { invocation }) => {
+        Some(Command::Child {
+            invocation,
+            attended,
+        }) => {
             return serde_json::from_str(&invocation)
-                .map(|invocation| Action::Child(Box::new(invocation)))
+                .map(|invocation| Action::Child {
+                    invocation: Box::new(invocation),
+                    attended,
+                })
                 .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
         }
         Some(Command::Run(run)) => run,

@@ -30,7 +30,7 @@ pub struct Invocation {
     pub heap: String,
     /// Every option of the heap.
     pub options: BTreeMap<String, String>,
-    /// Limit of the heap, in bytes.
+    /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the comparison's.
     pub heap_bytes: u64,
     /// Mutator threads.
     pub threads: usize,

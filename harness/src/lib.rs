@@ -96,6 +96,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 pub mod adapter;
@@ -166,25 +167,40 @@ impl Harness {
             Ok(action) => action,
             Err(Refusal::Clap(error)) => {
                 // Help and version are printed on standard output; a reader that has gone away is no error.
-                let _ = error.print();
-                return ExitCode::from(error.exit_code() as u8);
+                return match error.print() {
+                    Err(failure)
+                        if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe =>
+                    {
+                        refuse(NOT_WRITTEN, &run::not_printed(&failure))
+                    }
+                    _ => ExitCode::from(error.exit_code() as u8),
+                };
             }
-            Err(Refusal::Usage(message)) => return refuse(&message),
+            Err(Refusal::Usage(message)) => return refuse(NOT_RUN, &message),
         };
         match action {
-            Action::Print(text) => {
-                run::print(&text);
-                ExitCode::SUCCESS
-            }
+            Action::Print(text) => match run::print(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => refuse(NOT_WRITTEN, &run::not_printed(&error)),
+            },
             Action::Compare(plan) => match run::run(&plan) {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::FAILURE,
-                Err(message) => refuse(&message),
+                Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
+                Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
             },
-            Action::Child(invocation) => match self.child(&invocation) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(message) => refuse(&message),
-            },
+            Action::Child {
+                invocation,
+                attended,
+            } => {
+                if attended {
+                    run::end_with_parent();
+                }
+                match self.child(&invocation) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(message) => refuse(NOT_RUN, &message),
+                }
+            }
         }
     }
 
@@ -201,12 +217,20 @@ impl Harness {
             input.set(workload, name, &value.to_string())?;
         }
         workload.execute(invocation, &input, &mut |row| {
-            run::print(&report::json::line(&row))
+            if run::deliver(&report::json::line(&row)).is_err() {
+                // Nobody is there to read this row, nor the next.
+                std::process::exit(i32::from(NOT_WRITTEN));
+            }
         })
     }
 }
 
-fn refuse(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
-    ExitCode::from(2)
+/// Exit status: nothing was run.
+const NOT_RUN: u8 = 2;
+/// Exit status: what was to be written could not be, or not to the end.
+const NOT_WRITTEN: u8 = 3;
+
+fn refuse(status: u8, message: &str) -> ExitCode {
+    run::complain(&format!("error: {message}"));
+    ExitCode::from(status)
 }

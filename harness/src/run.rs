@@ -3,12 +3,14 @@
 //! * *Fresh processes*: no heap inherits another's memory, caches of the allocator, or faults.
 //! * *Interleaved*: rounds are outermost, so that a slow minute hits every heap; within a group of heaps that do the same work the order is reversed
 //!   every other round (ABBA), so that a drift favours none.
-//! * *Nothing measured is lost*: rows are appended to the result file and flushed when their process ends. A child that crashes, hangs or is
-//!   killed becomes a row that says so, and the rest goes on.
+//! * *Nothing measured is lost*: rows are appended to the result file when their process ends. A child that crashes, hangs or is
+//!   killed becomes a row that says so, and the rest goes on. Rows that cannot be written are kept, tried again with each later one, and
+//!   in the end printed.
+//! * *Nothing is left behind*: a child ends when its parent does, however that ends.
 //! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects and payload bytes. The first
 //!   that was measured is the reference; one that differs is written as void, and so is the group in the table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -58,19 +60,28 @@ impl Results {
     }
 }
 
+/// Why there are no results, or not where they belong. Each holds a sentence for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The result file cannot be opened: nothing was run.
+    NotRun(String),
+    /// Everything was run, but the result file or standard output could not be written to the end.
+    NotWritten(String),
+}
+
 /// Runs everything, writes rows as they come, and prints what the plan's format asks for. Says whether every cell has figures that
 /// count.
 ///
 /// # Errors
 ///
-/// A sentence, if nothing was run because the result file cannot be written.
-pub fn run(plan: &Plan) -> Result<bool, String> {
-    let (path, file) = open_output(plan.output.as_deref())?;
+/// If the result file or standard output cannot be written.
+pub fn run(plan: &Plan) -> Result<bool, Error> {
+    let (path, file) = open_output(plan.output.as_deref()).map_err(Error::NotRun)?;
     let environment = Environment::read();
     let progress = progress_bar(plan);
     let note = |text: &str| {
         if !plan.quiet {
-            progress.suspend(|| eprintln!("{text}"));
+            progress.suspend(|| complain(text));
         }
     };
     if !environment.optimised {
@@ -80,9 +91,11 @@ pub fn run(plan: &Plan) -> Result<bool, String> {
     let mut sink = Sink {
         file,
         path,
-        error: None,
+        unwritten: VecDeque::new(),
+        written: 0,
         csv: report::csv::Writer::default(),
         format: plan.format,
+        unprinted: None,
     };
     let mut results = Results {
         rows: vec![Vec::new(); plan.cells.len()],
@@ -111,15 +124,11 @@ pub fn run(plan: &Plan) -> Result<bool, String> {
     progress.finish_and_clear();
 
     if plan.format == Format::Table {
-        print(&report::table::render(plan, &results));
-        print(&format!("\nResults: {}\n", sink.path.display()));
+        sink.print(&report::table::render(plan, &results));
+        let path = format!("\nResults: {}\n", sink.path.display());
+        sink.print(&path);
     }
-    if let Some(error) = sink.error {
-        return Err(format!(
-            "cannot write {}: {error}; rows after that are only in what was printed",
-            sink.path.display()
-        ));
-    }
+    sink.finish().map_err(Error::NotWritten)?;
     Ok((0..plan.cells.len()).all(|index| {
         let failure = results.failure(index);
         failure.is_none_or(|row| row.status == Status::Skipped)
@@ -182,9 +191,12 @@ fn advice(row: &Row) -> String {
     }
 }
 
+/// As good as no limit, and still a time that can be added to a clock's.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Runs one child to its end, or to the end of its time. Always returns at least one row.
 fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Vec<Row> {
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.min(LONGEST);
     let mut rows = Vec::new();
     let failed = |rows: &[Row], status, message: String| {
         Row::without_metrics(invocation, rows.len() as u32, status, message)
@@ -221,14 +233,11 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
             ));
         }
         Ok(status) if !status.success() || !complete => {
-            let last = messages
-                .lines()
-                .last()
-                .map_or(String::new(), |line| format!(": {line}"));
+            let reason = reason(&messages).map_or(String::new(), |line| format!(": {line}"));
             rows.push(failed(
                 &rows,
                 Status::Crashed,
-                format!("{}{last}", describe(status)),
+                format!("{}{reason}", describe(status)),
             ));
         }
         Ok(_) => {}
@@ -245,11 +254,21 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// The line that says most about why a process ended: the message of the first panic, or else the last line.
+fn reason(messages: &str) -> Option<&str> {
+    let mut lines = messages.lines();
+    lines
+        .find(|line| line.contains(" panicked at "))
+        .and_then(|_| lines.next())
+        .or_else(|| messages.lines().last())
+}
+
 fn start(invocation: &Invocation) -> io::Result<Child> {
     Command::new(env::current_exe()?)
         .arg("child")
         .arg(serde_json::to_string(invocation)?)
-        .stdin(Stdio::null())
+        .arg("--attended")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -299,7 +318,14 @@ impl Running {
                 // A line that is no row is not the harness's: a workload's own output.
                 Ok(line) => rows.extend(serde_json::from_str::<Row>(&line)),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => return Err(self.kill()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let overdue = self.kill();
+                    // What it had written before that counts.
+                    while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
+                        rows.extend(serde_json::from_str::<Row>(&line));
+                    }
+                    return Err(overdue);
+                }
             }
         }
         loop {
@@ -329,28 +355,71 @@ impl Running {
 struct Sink {
     file: File,
     path: PathBuf,
-    error: Option<io::Error>,
+    /// Lines that are not in the file, or not as a whole, and how much of the first one is.
+    unwritten: VecDeque<String>,
+    written: usize,
     csv: report::csv::Writer,
     format: Format,
+    /// What went wrong first on standard output.
+    unprinted: Option<io::Error>,
 }
 
 impl Sink {
-    /// Appends a row. After an error the file is left alone; it is reported at the end.
+    /// Appends a row. One that cannot be written now is tried again with the next.
     fn write(&mut self, row: &Row) {
         let line = report::json::line(row);
-        if self.error.is_none()
-            && let Err(error) = self
-                .file
-                .write_all(line.as_bytes())
-                .and_then(|()| self.file.flush())
-        {
-            self.error = Some(error);
-        }
         match self.format {
-            Format::Json => print(&line),
-            Format::Csv => print(&self.csv.line(row)),
+            Format::Json => self.print(&line),
+            Format::Csv => {
+                let line = self.csv.line(row);
+                self.print(&line);
+            }
             Format::Table => {}
         }
+        self.unwritten.push_back(line);
+        let _ = self.append();
+    }
+
+    /// Appends what is not in the file. Goes on where it was interrupted: half a row is completed and not begun again.
+    fn append(&mut self) -> io::Result<()> {
+        while let Some(line) = self.unwritten.front() {
+            match self.file.write(&line.as_bytes()[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.written == line.len() {
+                self.written = 0;
+                self.unwritten.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, text: &str) {
+        if self.unprinted.is_none() {
+            self.unprinted = print(text).err();
+        }
+    }
+
+    /// A last attempt. Rows that are still not in the file go to standard error, unless they have been printed.
+    fn finish(&mut self) -> Result<(), String> {
+        let path = self.path.display().to_string();
+        let Err(error) = self.append() else {
+            return match &self.unprinted {
+                None => Ok(()),
+                Some(error) => Err(format!("{}; the results are in {path}", not_printed(error))),
+            };
+        };
+        let missing = self.unwritten.len();
+        let rows = if missing == 1 { "row" } else { "rows" };
+        let message = format!("cannot write {path}: {error}; {missing} {rows} are not in it");
+        if self.format == Format::Json && self.unprinted.is_none() {
+            return Err(format!("{message}, but on standard output"));
+        }
+        let lines: String = self.unwritten.iter().map(String::as_str).collect();
+        Err(format!("{message}:\n{}", lines.trim_end()))
     }
 }
 
@@ -408,11 +477,37 @@ fn progress_bar(plan: &Plan) -> ProgressBar {
 }
 
 /// Prints on standard output; a reader that has gone away is no error.
-pub(crate) fn print(text: &str) {
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    match deliver(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Prints on standard output for a reader that must be there.
+pub(crate) fn deliver(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let _ = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// What to say if standard output cannot be written.
+pub(crate) fn not_printed(error: &io::Error) -> String {
+    format!("cannot write to standard output: {error}")
+}
+
+/// Prints a line on standard error. If that is impossible there is nobody to tell; in particular it is no reason to stop measuring.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Ends this process as soon as standard input does: its other end is held by the parent, which may be killed without a chance to kill
+/// its child. A child left alone would disturb whatever is measured next.
+pub(crate) fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        std::process::exit(1);
+    });
 }
 
 #[cfg(test)]
@@ -514,6 +609,16 @@ mod tests {
             .filter(|line| line.trim_end().ends_with("void"))
             .count();
         assert_eq!(void_lines, 2, "{table}");
+    }
+
+    #[test]
+    fn the_reason_of_a_crash_is_its_panic() {
+        let panic = "thread '<unnamed>' (7) panicked at src/a.rs:1:2:\nout of luck\nnote: run with `RUST_BACKTRACE=1`\n";
+        assert_eq!(reason(panic), Some("out of luck"));
+        let two = format!("a warning\n{panic}thread 'main' panicked at b:\nsecond\n");
+        assert_eq!(reason(&two), Some("out of luck"));
+        assert_eq!(reason("one\nfatal: two\n"), Some("fatal: two"));
+        assert_eq!(reason(""), None);
     }
 
     #[test]

@@ -473,6 +473,126 @@ fn a_child_that_is_killed_is_reported_and_the_rest_goes_on() {
     assert!(rows[1..].iter().all(|row| row["status"] == "ok") && rows.len() == 3);
 }
 
+/// Children must not outlive a parent that had no chance to kill them.
+#[cfg(target_os = "linux")]
+#[test]
+fn children_end_when_their_parent_is_killed() {
+    use std::process::Stdio;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    let directory = TempDir::new().unwrap();
+    let mut parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["run", "countdown:total=1000000000000", "--heap", "gc-rc"])
+        .current_dir(directory.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_invocation = |pid: &str| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| line.contains("child\0{"))
+    };
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
+    let child = loop {
+        let children = fs::read_to_string(&children).unwrap();
+        match children.split_whitespace().find(|pid| is_invocation(pid)) {
+            Some(pid) => break pid.to_owned(),
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while is_invocation(&child) {
+        assert!(Instant::now() < deadline, "process {child} goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The disk may fill up half-way: what has been measured is printed instead, and the exit status does not say that nothing was run.
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_that_cannot_be_written_are_printed() {
+    let run = tiny(&["list", "rings", "--heap", "gc-rc", "--output", "/dev/full"]).expect(3);
+    assert!(run.stdout.contains("nodes/s"), "{}", run.stdout);
+    let (message, rows) = run.stderr.split_once('\n').unwrap();
+    assert!(
+        message.starts_with("error: cannot write /dev/full: ") && message.contains("4 rows"),
+        "{message}"
+    );
+    let rows: Vec<Value> = rows
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 4);
+    assert!(rows.iter().all(|row| row["status"] == "ok"));
+
+    let run = tiny(&["list", "--format", "json", "--output", "/dev/full"]).expect(3);
+    assert_eq!(run.rows().len(), 6);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+}
+
+/// Standard output and standard error may be files on a full disk, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_disks_are_met_with_words_and_lose_nothing() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [&["list"][..], &["--help"], &["--version"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(arguments)
+            .stdout(full())
+            .output()
+            .unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {message}");
+        assert!(
+            message.contains("cannot write to standard output"),
+            "{message}"
+        );
+    }
+
+    let rings = ["run", "rings", "--size", "tiny", "--invocations", "1"];
+    let arguments = [
+        "--heap",
+        "gc-rc:cycle=none",
+        "--heap",
+        "arena",
+        "--output",
+        "rows.jsonl",
+    ];
+    for (format, status) in [("table", 1), ("json", 3)] {
+        let directory = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        command
+            .args(rings)
+            .args(arguments)
+            .args(["--format", format])
+            .current_dir(directory.path())
+            .stderr(full());
+        if status == 3 {
+            command.stdout(full());
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{format}");
+        let rows = fs::read_to_string(directory.path().join("rows.jsonl")).unwrap();
+        assert_eq!(rows.lines().count(), 3, "{rows}");
+    }
+
+    let status = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["run", "nosuch"])
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+/// A time that no clock can hold is as good as none.
+#[test]
+fn an_enormous_timeout_is_no_limit() {
+    tiny(&["list", "--heap", "arena", "--timeout", "500000000000y"]).expect(0);
+}
+
 /// A reader that goes away early is no error.
 #[test]
 fn output_may_be_cut_short() {

@@ -57,7 +57,7 @@ pub struct Pauses {
 impl Pauses {
     /// What the events of one iteration amount to.
     pub fn of(log: &EventLog) -> Self {
-        let mut stops: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut stops: BTreeMap<u64, Stop> = BTreeMap::new();
         let mut stopped: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
         let mut event_ns: BTreeMap<String, u64> = BTreeMap::new();
         let mut time_to_safepoint_max_ns = None;
@@ -84,9 +84,16 @@ impl Pauses {
             };
             *event_ns.entry(name.to_owned()).or_default() += until.saturating_sub(from);
             if let Some(stop) = stop {
-                let (request, resumed) = stops.entry(stop).or_insert((from, until));
-                *request = from.min(*request);
-                *resumed = until.max(*resumed);
+                let stop = stops.entry(stop).or_insert(Stop {
+                    request: None,
+                    arrival: from,
+                    resumed: until,
+                });
+                if !stops_thread {
+                    stop.request = Some(from);
+                }
+                stop.arrival = from.min(stop.arrival);
+                stop.resumed = until.max(stop.resumed);
             }
             if stops_thread {
                 let shared = stop.is_some();
@@ -100,7 +107,10 @@ impl Pauses {
 
         let mut lengths: Vec<u64> = stops
             .values()
-            .map(|(request, resumed)| resumed - request)
+            .map(|stop| {
+                stop.resumed
+                    .saturating_sub(stop.request.unwrap_or(stop.arrival))
+            })
             .collect();
         let mut stopped_ns = 0;
         for spans in stopped.values_mut() {
@@ -185,6 +195,17 @@ fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
         .then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
 }
 
+/// What the events of one stop say about its pause.
+struct Stop {
+    /// When it was requested, once its collection has been seen. Arrivals are no substitute: a thread that came to ask for a collection
+    /// itself, and found that another had been quicker, may have arrived before the request.
+    request: Option<u64>,
+    /// When the first thread arrived: where the pause begins if the collection's event was lost.
+    arrival: u64,
+    /// When the last thread went on.
+    resumed: u64,
+}
+
 /// A time during which a thread did not run its own work.
 #[derive(Clone, Copy)]
 struct Span {
@@ -244,6 +265,17 @@ mod tests {
         assert_eq!(pauses.pause_max_ns, Some(130));
         assert_eq!(pauses.time_to_safepoint_max_ns, Some(30));
         assert_eq!(pauses.stopped_ns, 105 + 100);
+    }
+
+    #[test]
+    fn a_thread_that_arrived_before_the_request_does_not_lengthen_the_pause() {
+        let pauses = pauses(vec![
+            event(1, 60, 220, EventKind::Stopped { stop: 1 }),
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(120)));
+        assert_eq!(pauses.stopped_ns, 160 + 105);
     }
 
     #[test]

@@ -70,11 +70,19 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     }
 
     let mut table = arrange(&lines, figures_from);
-    let needed = table.lines().map(|line| line.chars().count()).max();
-    if let Some(width) = table.width()
-        && needed > Some(usize::from(width))
-    {
-        let stacked: Vec<_> = lines.iter().map(|line| stack(line, figures_from)).collect();
+    let too_wide = |table: &Table| {
+        let needed = table.lines().map(|line| line.chars().count()).max();
+        table
+            .width()
+            .is_some_and(|width| needed > Some(usize::from(width)))
+    };
+    for narrower in [stack, stack_high] {
+        if !too_wide(&table) {
+            break;
+        }
+        let stacked: Vec<_> = (lines.iter())
+            .map(|line| narrower(line, figures_from))
+            .collect();
         table = arrange(&stacked, figures_from);
     }
 
@@ -117,7 +125,15 @@ fn arrange(lines: &[Vec<String>], figures_from: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let titles = lines[0].iter().map(comfy_table::Cell::new);
-    table.set_header(titles.map(|title| title.add_attribute(Attribute::Bold)));
+    // Whoever wants no colour wants no other escape sequences either (no-color.org).
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    table.set_header(titles.map(|title| {
+        if plain {
+            title
+        } else {
+            title.add_attribute(Attribute::Bold)
+        }
+    }));
     table.add_rows(&lines[1..]);
     for index in figures_from..lines[0].len() {
         if let Some(column) = table.column_mut(index) {
@@ -170,6 +186,42 @@ fn stack(line: &[String], figures_from: usize) -> Vec<String> {
         format!("{p50}\n{p99}"),
         max.clone(),
         share.clone(),
+        format!("{heap}\n{resident}"),
+    ]);
+    stacked
+}
+
+/// The same line for a terminal of 80 columns: one column each for the times, the comparison, the pauses and the memory.
+fn stack_high(line: &[String], figures_from: usize) -> Vec<String> {
+    let (labels, figures) = line.split_at(line.len().min(figures_from));
+    let [
+        limit,
+        time,
+        rate,
+        ratio,
+        count,
+        p50,
+        p99,
+        max,
+        share,
+        heap,
+        resident,
+    ] = figures
+    else {
+        return stack(line, figures_from);
+    };
+    let mut stacked = labels.to_vec();
+    let label = stacked.last_mut().expect("labels come first");
+    label.push_str(&format!("\n{limit}"));
+    // Without an interval its line stays empty: the share stands beside its title.
+    let (ratio, interval) = match ratio.split_once(" [") {
+        Some((ratio, interval)) => (ratio, format!("[{interval}")),
+        None => (ratio.as_str(), String::new()),
+    };
+    stacked.extend([
+        format!("{}\n{rate}", time.replacen(" (", "\n(", 1)),
+        format!("{ratio}\n{interval}\n{share}"),
+        format!("{count}\n{p50}\n{p99}\n{max}"),
         format!("{heap}\n{resident}"),
     ]);
     stacked
@@ -399,6 +451,17 @@ mod tests {
             ["list", "gc-rc\n8 MiB", "15 ms (13-16)"]
         );
         assert_eq!(stack(&[String::new()], 2), [""]);
+
+        let narrowest = [
+            "list",
+            "gc-rc\n8 MiB",
+            "15 ms\n(13-16)\n19 M nodes/s",
+            "0.2\n[0.1-0.3]\n64 %",
+            "300\n20 us\n-\n4 ms",
+            "3 MiB\n8 MiB",
+        ];
+        assert_eq!(stack_high(&line, 2), narrowest);
+        assert_eq!(stack_high(&line[..4], 2), stack(&line[..4], 2));
     }
 
     #[test]

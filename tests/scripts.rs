@@ -541,9 +541,9 @@ fn scripts_agree_with_the_model<V: Variant>() {
                 };
                 pair.model.frames.push([None; LOCALS]);
                 pair.run(m, locals, &ops);
-                for local in 0..LOCALS {
-                    let number = pair.model.locals()[local];
-                    let object = m.get(locals[local]);
+                let expected = *pair.model.locals();
+                for (local, number) in locals.into_iter().zip(expected) {
+                    let object = m.get(local);
                     assert_eq!(object.is_some(), number.is_some());
                     if let (Some(object), Some(number)) = (object, number) {
                         pair.compare_from(m, object, number);

@@ -104,34 +104,39 @@ fn gc_count<'m, 'h>(m: &'m Mutator<'h>, node: Ref<'m, 'h>) -> u64 {
     nodes
 }
 
-/// Runs the program with `tree`, which builds one of a depth, counts it and says how many nodes it had. Returns all nodes.
-fn program(depth: u32, mut short_lived: impl FnMut(u32) -> u64) -> u64 {
-    let mut nodes = short_lived(depth + 1);
-    for d in (4..=depth).step_by(2) {
-        for _ in 0..1u32 << (depth - d + 4) {
-            nodes += short_lived(d);
-        }
-    }
-    nodes
+/// The depths of the trees that live while the long-lived one does.
+fn short_lived(depth: u32) -> impl Iterator<Item = u32> {
+    (4..=depth)
+        .step_by(2)
+        .flat_map(move |d| std::iter::repeat_n(d, 1 << (depth - d + 4)))
 }
 
 fn on_rc(depth: u32) -> u64 {
-    let nodes = program(depth, |d| rc_count(&rc_tree(d)));
-    nodes + rc_count(&rc_tree(depth))
+    let mut nodes = rc_count(&rc_tree(depth + 1));
+    let long = rc_tree(depth);
+    nodes += short_lived(depth)
+        .map(|d| rc_count(&rc_tree(d)))
+        .sum::<u64>();
+    nodes + rc_count(&long)
+}
+
+/// Builds a tree in `tree`, counts it and lets it go.
+fn tree_of<'h>(m: &mut Mutator<'h>, tree: Local<'_, 'h>, depth: u32) -> u64 {
+    gc_tree(m, tree, depth).expect("no limit");
+    let nodes = gc_count(m, m.get(tree).expect("just built"));
+    m.set(tree, None);
+    nodes
 }
 
 fn on_gc(heap: &Heap, depth: u32) -> u64 {
     heap.attach(|m| {
         m.frame(|m, [long, tree]| {
-            let mut nodes = program(depth, |d| {
-                gc_tree(m, tree, d).expect("no limit");
-                let nodes = gc_count(m, m.get(tree).expect("just built"));
-                m.set(tree, None);
-                nodes
-            });
+            let mut nodes = tree_of(m, tree, depth + 1);
             gc_tree(m, long, depth).expect("no limit");
-            nodes += gc_count(m, m.get(long).expect("just built"));
-            nodes
+            for d in short_lived(depth) {
+                nodes += tree_of(m, tree, d);
+            }
+            nodes + gc_count(m, m.get(long).expect("just built"))
         })
     })
 }

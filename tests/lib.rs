@@ -172,3 +172,8 @@ pub fn within<R: Send + 'static>(limit: Duration, f: impl FnOnce() -> R + Send +
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }
 }
+
+/// The README's program is compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

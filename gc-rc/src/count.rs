@@ -216,7 +216,7 @@ impl Locked<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use crate::object::ONE;
     use crate::{Heap, Shape};

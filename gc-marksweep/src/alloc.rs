@@ -26,8 +26,9 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::block::{BLOCK, BLOCK_METADATA, BlockIndex, GRANULES_PER_BLOCK, LARGE, Space};
 use crate::object::{GRANULE, Object};
@@ -107,7 +108,7 @@ impl Buffer {
                 }
                 self.forget();
             }
-            if let Some((block, granule)) = supply.take_recyclable() {
+            if let Some((block, granule)) = supply.take_recyclable(space) {
                 self.block.set(Some(block));
                 self.granule.set(granule);
             } else {
@@ -175,37 +176,189 @@ fn bump(cursor: &Cell<*mut u8>, end: &Cell<*mut u8>, size: usize) -> Option<NonN
     }
 }
 
+/// A stack of free memory that is filled in a pause and emptied by mutators, without a lock: taking its top entry is
+/// one compare-and-swap.
+///
+/// Between two pauses it only shrinks, so an index never names two entries in turn and there is no ABA problem. The
+/// entries taken stay in place above the top until the next pause, which reads there what has been handed out.
+struct Stock {
+    entries: Box<[AtomicU32]>,
+    /// The first entry in the low half, the end of the last one in the high half.
+    ends: AtomicU64,
+    /// Where the stack ended when it was last filled.
+    filled: AtomicUsize,
+}
+
+impl Stock {
+    fn new(capacity: usize) -> Self {
+        Self {
+            entries: (0..capacity).map(|_| AtomicU32::new(0)).collect(),
+            ends: AtomicU64::new(0),
+            filled: AtomicUsize::new(0),
+        }
+    }
+
+    fn ends(&self) -> (usize, usize) {
+        let ends = self.ends.load(Ordering::Relaxed);
+        ((ends & u64::from(u32::MAX)) as usize, (ends >> 32) as usize)
+    }
+
+    fn set_ends(&self, first: usize, end: usize) {
+        let ends = first as u64 | (end as u64) << 32;
+        self.ends.store(ends, Ordering::Relaxed);
+    }
+
+    fn len(&self) -> usize {
+        let (first, end) = self.ends();
+        end - first
+    }
+
+    /// Changes the ends from `(first, end)` to what `f` makes of them, unless the stack is empty.
+    fn update(&self, f: impl Fn(u64) -> u64) -> Option<u64> {
+        (self.ends)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ends| {
+                (ends >> 32 > ends & u64::from(u32::MAX)).then(|| f(ends))
+            })
+            .ok()
+    }
+
+    /// Takes the entry that was pushed last.
+    fn take(&self) -> Option<BlockIndex> {
+        let ends = self.update(|ends| ends - (1 << 32))?;
+        Some(self.entries[(ends >> 32) as usize - 1].load(Ordering::Relaxed))
+    }
+
+    /// Takes the entry that was pushed first.
+    fn take_first(&self) -> Option<BlockIndex> {
+        let ends = self.update(|ends| ends + 1)?;
+        let first = (ends & u64::from(u32::MAX)) as usize;
+        Some(self.entries[first].load(Ordering::Relaxed))
+    }
+
+    /// Calls `f` with each entry taken from the top since the last [`Self::settle`], in the order in which they were
+    /// taken. The world is stopped.
+    fn for_each_taken(&self, mut f: impl FnMut(BlockIndex)) {
+        let (_, end) = self.ends();
+        for entry in self.entries[end..self.filled.load(Ordering::Relaxed)]
+            .iter()
+            .rev()
+        {
+            f(entry.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Forgets what has been taken, at both ends. The world is stopped.
+    fn settle(&self) {
+        let (first, end) = self.ends();
+        if first > 0 {
+            for index in first..end {
+                let entry = self.entries[index].load(Ordering::Relaxed);
+                self.entries[index - first].store(entry, Ordering::Relaxed);
+            }
+        }
+        self.set_ends(0, end - first);
+        self.filled.store(end - first, Ordering::Relaxed);
+    }
+
+    /// Empties the stack. The world is stopped.
+    fn clear(&self) {
+        self.set_ends(0, 0);
+        self.filled.store(0, Ordering::Relaxed);
+    }
+
+    /// Adds an entry to a settled stack. The world is stopped.
+    fn push(&self, block: BlockIndex) {
+        let (first, end) = self.ends();
+        self.entries[end].store(block, Ordering::Relaxed);
+        self.set_ends(first, end + 1);
+        self.filled.store(end + 1, Ordering::Relaxed);
+    }
+}
+
 /// The heap's free memory, and the account of what is used.
 pub(crate) struct Supply {
-    state: Mutex<State>,
-    usage: Usage,
+    /// Blocks with holes, none of them searched since the last pause.
+    recyclable: Stock,
+    /// Wholly free blocks that are backed by memory; the most recently used one is on top.
+    free: Stock,
+    /// How many entries [`Reserve::returned`] has, so that finding none takes no lock.
+    returned: AtomicUsize,
+    reserve: Mutex<Reserve>,
     limit: usize,
+    /// What [`Self::charged`] may not exceed: the limit, or less where the heap's size is to stay below it.
+    goal: AtomicUsize,
+    /// Bytes that may still be handed out before a collection is due.
+    allowance: AtomicIsize,
+    /// What that was when it was set.
+    allowed: AtomicIsize,
+    charged: AtomicUsize,
+    peak: AtomicUsize,
+    backed: AtomicUsize,
+    large_pages: AtomicUsize,
 }
 
-/// A copy of the account for readers that must not wait. In bytes.
-#[derive(Default)]
-pub(crate) struct Usage {
-    pub(crate) charged: AtomicUsize,
-    pub(crate) peak: AtomicUsize,
-    pub(crate) committed: AtomicUsize,
-    pub(crate) metadata: AtomicUsize,
-}
-
-struct State {
-    charged: usize,
-    /// Bytes of blocks and page runs that have been touched and not released.
-    committed: usize,
-    metadata: usize,
+/// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
+struct Reserve {
+    /// Blocks that detached mutators have not used up, each with the granule its search goes on at.
+    returned: Vec<(BlockIndex, usize)>,
     /// Blocks from this index on have never been used.
     fresh: BlockIndex,
-    blocks: BlockIndex,
-    /// Wholly free blocks that are backed by memory; the one to use next is last.
-    free: Vec<BlockIndex>,
-    /// Wholly free blocks that have been released to the system.
+    /// Wholly free blocks that have been given back to the system.
     released: Vec<BlockIndex>,
-    /// Blocks with holes, each with the granule its search begins at; the one to use next is last.
-    recyclable: Vec<(BlockIndex, usize)>,
+    /// Blocks that were fresh or released and have been handed out since the last pause.
+    taken: Vec<BlockIndex>,
     large: LargeSpace,
+    blocks: Vec<Block>,
+    /// Live granules of all blocks.
+    live: usize,
+    /// Bytes of the holes in recyclable blocks.
+    holes: usize,
+    /// Room for [`Supply::reclaim`], so that it allocates nothing inside a pause.
+    scratch: Vec<BlockIndex>,
+    ageing: Ageing,
+}
+
+/// What the supply knows of a block.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    /// Its live granules when it was last put into a list.
+    live: u32,
+    /// Whether the system backs it.
+    backed: bool,
+}
+
+/// How much of the heap a collection has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What has been allocated since the last collection: a minor collection.
+    Young,
+    /// Everything: a major collection.
+    Whole,
+}
+
+/// What reclaiming found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reclaimed {
+    /// Bytes of live objects, headers and rounding included.
+    pub(crate) live: usize,
+    /// Bytes counted against the limit.
+    pub(crate) occupied: usize,
+    /// The part of those in holes that can be handed out.
+    pub(crate) holes: usize,
+}
+
+/// The account of the heap's memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Counted against the limit: blocks that are not wholly free, page runs of large objects, the metadata of both.
+    pub(crate) occupied: usize,
+    pub(crate) peak: usize,
+    /// The part of `occupied` that is metadata.
+    pub(crate) metadata: usize,
+    /// Backed by the system: `occupied`, and what is free and has not been given back.
+    pub(crate) backed: usize,
+    /// What `occupied` may reach before a collection.
+    pub(crate) goal: usize,
 }
 
 /// Memory for a large object.
@@ -216,26 +369,37 @@ pub(crate) struct LargeMemory {
 }
 
 impl Supply {
-    pub(crate) fn new(space: &Space, limit: usize) -> Self {
+    pub(crate) fn new(space: &Space, limit: usize, release_after: Option<Duration>) -> Self {
+        let blocks = space.blocks();
         Self {
-            state: Mutex::new(State {
-                charged: 0,
-                committed: 0,
-                metadata: 0,
+            recyclable: Stock::new(blocks),
+            free: Stock::new(blocks),
+            returned: AtomicUsize::new(0),
+            reserve: Mutex::new(Reserve {
+                returned: Vec::new(),
                 fresh: 0,
-                blocks: space.blocks() as BlockIndex,
-                free: Vec::with_capacity(space.blocks()),
-                released: Vec::with_capacity(space.blocks()),
-                recyclable: Vec::with_capacity(space.blocks()),
+                released: Vec::with_capacity(blocks),
+                taken: Vec::with_capacity(blocks),
                 large: LargeSpace::new(space.large_length() / PAGE),
+                blocks: vec![Block::default(); blocks],
+                live: 0,
+                holes: 0,
+                scratch: Vec::with_capacity(blocks),
+                ageing: Ageing::new(release_after),
             }),
-            usage: Usage::default(),
             limit,
+            goal: AtomicUsize::new(limit),
+            allowance: AtomicIsize::new(isize::MAX),
+            allowed: AtomicIsize::new(isize::MAX),
+            charged: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            backed: AtomicUsize::new(0),
+            large_pages: AtomicUsize::new(0),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
+    fn reserve(&self) -> MutexGuard<'_, Reserve> {
+        self.reserve
             .lock()
             .expect("no code that panics runs under this lock")
     }
@@ -245,54 +409,118 @@ impl Supply {
         self.limit
     }
 
-    pub(crate) fn usage(&self) -> &Usage {
-        &self.usage
+    /// Sets what may be occupied before a collection is due, at most the limit.
+    pub(crate) fn set_goal(&self, bytes: usize) {
+        self.goal.store(bytes.min(self.limit), Ordering::Relaxed);
     }
 
-    fn publish(&self, state: &State) {
-        self.usage.charged.store(state.charged, Ordering::Relaxed);
-        self.usage.peak.fetch_max(state.charged, Ordering::Relaxed);
-        self.usage
-            .committed
-            .store(state.committed + state.metadata, Ordering::Relaxed);
-        self.usage.metadata.store(state.metadata, Ordering::Relaxed);
+    /// Sets how many bytes may be handed out before a collection is due. The world is stopped.
+    pub(crate) fn set_allowance(&self, bytes: usize) {
+        let bytes = isize::try_from(bytes).unwrap_or(isize::MAX).max(1);
+        self.allowance.store(bytes, Ordering::Relaxed);
+        self.allowed.store(bytes, Ordering::Relaxed);
     }
 
-    fn take_recyclable(&self) -> Option<(BlockIndex, usize)> {
-        self.lock().recyclable.pop()
+    /// Bytes handed out since [`Self::set_allowance`].
+    pub(crate) fn handed_out(&self) -> usize {
+        let left = self.allowance.load(Ordering::Relaxed);
+        (self.allowed.load(Ordering::Relaxed) - left) as usize
     }
 
-    /// A wholly free block, if the limit allows one more.
-    fn take_free(&self, space: &Space) -> Option<BlockIndex> {
-        let mut state = self.lock();
-        if state.charged + BLOCK_CHARGE > self.limit {
+    pub(crate) fn usage(&self) -> Usage {
+        let occupied = self.charged.load(Ordering::Relaxed);
+        let pages = self.large_pages.load(Ordering::Relaxed);
+        let blocks = occupied.saturating_sub(large_charge(pages)) / BLOCK_CHARGE;
+        Usage {
+            occupied,
+            peak: self.peak.load(Ordering::Relaxed),
+            metadata: blocks * BLOCK_METADATA + large_charge(pages) - pages * PAGE,
+            backed: self.backed.load(Ordering::Relaxed),
+            goal: self.goal.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether `bytes` may be handed out before the next collection; if so, they count as handed out.
+    fn allow(&self, bytes: usize) -> bool {
+        // One that goes too far is no harm: the next finds nothing left.
+        let allowed = self.allowance.load(Ordering::Relaxed) > 0;
+        if allowed {
+            self.allowance.fetch_sub(bytes as isize, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    /// Counts `bytes` against the goal, unless it would be exceeded.
+    fn charge(&self, bytes: usize) -> bool {
+        let charged = self.charged.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if charged > self.goal.load(Ordering::Relaxed) {
+            self.charged.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.peak.fetch_max(charged, Ordering::Relaxed);
+        true
+    }
+
+    /// A block with holes and the granule from which to search it.
+    fn take_recyclable(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        if self.returned.load(Ordering::Relaxed) > 0
+            && let Some(returned) = self.take_returned()
+        {
+            return Some(returned);
+        }
+        if self.recyclable.len() == 0 || !self.allow(0) {
             return None;
         }
-        let block = match state.free.pop() {
-            Some(block) => block,
-            None => {
-                let block = match state.released.pop() {
-                    Some(block) => block,
-                    None if state.fresh < state.blocks => {
-                        state.fresh += 1;
-                        state.fresh - 1
-                    }
-                    None => return None,
-                };
-                state.committed += BLOCK;
+        let block = self.recyclable.take()?;
+        self.allow((GRANULES_PER_BLOCK - space.live_granules(block)) * GRANULE);
+        Some((block, 0))
+    }
+
+    #[cold]
+    fn take_returned(&self) -> Option<(BlockIndex, usize)> {
+        let mut reserve = self.reserve();
+        let returned = reserve.returned.pop();
+        (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
+        returned
+    }
+
+    /// A wholly free block, if the goal allows one more.
+    fn take_free(&self, space: &Space) -> Option<BlockIndex> {
+        if !self.allow(0) || !self.charge(BLOCK_CHARGE) {
+            return None;
+        }
+        let block = self.free.take().or_else(|| self.take_unbacked(space));
+        if block.is_some() {
+            self.allow(BLOCK);
+        } else {
+            self.charged.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
+        }
+        block
+    }
+
+    /// A wholly free block that the system does not back.
+    #[cold]
+    fn take_unbacked(&self, space: &Space) -> Option<BlockIndex> {
+        let mut reserve = self.reserve();
+        let block = reserve.released.pop().or_else(|| {
+            let block = reserve.fresh;
+            ((block as usize) < space.blocks()).then(|| {
+                reserve.fresh += 1;
                 block
-            }
-        };
-        state.charged += BLOCK_CHARGE;
-        state.metadata += BLOCK_METADATA;
-        self.trim(space, &mut state);
-        self.publish(&state);
+            })
+        })?;
+        reserve.blocks[block as usize].backed = true;
+        reserve.taken.push(block);
+        self.backed.fetch_add(BLOCK_CHARGE, Ordering::Relaxed);
+        self.trim(space, &mut reserve);
         Some(block)
     }
 
     fn put_back(&self, block: BlockIndex, granule: usize) {
         if granule < GRANULES_PER_BLOCK {
-            self.lock().recyclable.push((block, granule));
+            let mut reserve = self.reserve();
+            reserve.returned.push((block, granule));
+            (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
         }
     }
 
@@ -300,32 +528,36 @@ impl Supply {
     pub(crate) fn take_large(&self, space: &Space, size: usize) -> Option<LargeMemory> {
         let pages = size.div_ceil(PAGE);
         let charge = large_charge(pages);
-        let mut state = self.lock();
-        if state.charged + charge > self.limit {
+        if !self.allow(0) || !self.charge(charge) {
             return None;
         }
-        let run = match state.large.take(pages) {
-            Some(run) => run,
+        let mut reserve = self.reserve();
+        let run = match reserve.large.take(pages) {
+            Some(run) => Some(run),
             // Runs of the two kinds that lie side by side are one when both are clean.
             None => {
-                state.committed -= state.large.release_dirty(space);
-                state.large.take(pages)?
+                self.release_large_runs(space, &mut reserve.large, u64::MAX);
+                reserve.large.take(pages)
             }
         };
+        let Some(run) = run else {
+            self.charged.fetch_sub(charge, Ordering::Relaxed);
+            return None;
+        };
+        self.allow(pages * PAGE);
+        self.large_pages.fetch_add(pages, Ordering::Relaxed);
         if !run.dirty {
-            state.committed += pages * PAGE;
+            self.backed.fetch_add(charge, Ordering::Relaxed);
+            self.trim(space, &mut reserve);
         }
-        state.charged += charge;
-        state.metadata += charge - pages * PAGE;
-        self.trim(space, &mut state);
-        self.publish(&state);
         // SAFETY: the run lies in the large-object space.
         let start = unsafe { space.large_start().add(run.page * PAGE) };
         let object = Object::from_raw(start.as_ptr().cast()).expect("heap addresses are not null");
-        state.large.objects.push(LargeObject {
+        reserve.large.objects.push(LargeObject {
             object,
             page: run.page,
             pages,
+            size,
         });
         Some(LargeMemory {
             start,
@@ -334,72 +566,189 @@ impl Supply {
     }
 
     /// Keeps what the system backs below the limit: free memory of one kind makes room for the other.
-    fn trim(&self, space: &Space, state: &mut State) {
-        if state.committed + state.metadata <= self.limit {
-            return;
+    fn trim(&self, space: &Space, reserve: &mut Reserve) {
+        let too_much = || self.backed.load(Ordering::Relaxed) > self.limit;
+        if too_much() {
+            self.release_large_runs(space, &mut reserve.large, u64::MAX);
         }
-        state.committed -= state.large.release_dirty(space);
-        while state.committed + state.metadata > self.limit {
-            // The first is the one that would be used last.
-            if state.free.is_empty() {
-                break;
-            }
-            let block = state.free.remove(0);
-            // SAFETY: a block in the free list holds no object and is in no buffer.
-            unsafe { space.release_block(block) };
-            state.released.push(block);
-            state.committed -= BLOCK;
-        }
+        while too_much() && self.release_free_block(space, reserve) {}
+    }
+
+    /// Gives the free block that would be used last back to the system.
+    fn release_free_block(&self, space: &Space, reserve: &mut Reserve) -> bool {
+        let Some(block) = self.free.take_first() else {
+            return false;
+        };
+        // SAFETY: a free block holds no object, and this one is in no list any more.
+        unsafe { space.release_block(block) };
+        reserve.blocks[block as usize].backed = false;
+        reserve.released.push(block);
+        self.backed.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives the free runs of the large-object space that were freed before `stage` back to the system.
+    fn release_large_runs(&self, space: &Space, large: &mut LargeSpace, stage: u64) {
+        let pages = large.release_dirty(space, stage);
+        (self.backed).fetch_sub(large_charge(pages), Ordering::Relaxed);
     }
 
     /// How many blocks have ever been used: those with a lower index.
     pub(crate) fn used_blocks(&self) -> usize {
-        self.lock().fresh as usize
+        self.reserve().fresh as usize
     }
 
-    /// Rebuilds the supply from what marking found, and returns the bytes of small objects it found live. Blocks with fewer than `minimum` free granules count as full and are not searched.
+    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and
+    /// are not searched. After a minor collection only the blocks that have been handed out since the last one are looked at:
+    /// nothing has died, been born or been found elsewhere.
     ///
     /// The world is stopped, marking is complete, and all buffers are retired.
-    pub(crate) fn reclaim(&self, space: &Space, minimum: usize) -> usize {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        state.large.reclaim(space);
-        let (runs, run_pages) = (state.large.objects.iter())
-            .fold((0, 0), |(charge, pages), run| {
-                (charge + large_charge(run.pages), pages + run.pages)
-            });
-        state.recyclable.clear();
-        state.free.clear();
-        let mut released: Vec<bool> = vec![false; state.fresh as usize];
-        for &block in &state.released {
-            released[block as usize] = true;
-        }
-        let (mut blocks, mut granules) = (0, 0);
-        // Backwards, because the lists are used from their ends: the lowest addresses first.
-        for block in (0..state.fresh).rev() {
-            match space.live_granules(block) {
-                0 if released[block as usize] => {}
-                0 => state.free.push(block),
-                live => {
-                    blocks += 1;
-                    granules += live;
-                    if GRANULES_PER_BLOCK - live >= minimum {
-                        state.recyclable.push((block, 0));
-                    }
+    pub(crate) fn reclaim(&self, space: &Space, extent: Extent, minimum: usize) -> Reclaimed {
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        reserve.ageing.note_unused(self.free.len());
+        reserve.returned.clear();
+        self.returned.store(0, Ordering::Relaxed);
+
+        let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
+        let large_pages = self.large_pages.fetch_sub(freed_pages, Ordering::Relaxed) - freed_pages;
+        // Every block that is looked at is counted again.
+        let mut charged;
+
+        let scratch = &mut reserve.scratch;
+        scratch.clear();
+        match extent {
+            Extent::Whole => {
+                self.recyclable.clear();
+                self.free.clear();
+                // Backwards, because the lists are used from their ends: the lowest addresses first.
+                scratch.extend((0..reserve.fresh).rev());
+                charged = large_charge(large_pages);
+                for block in &mut reserve.blocks[..reserve.fresh as usize] {
+                    block.live = 0;
                 }
+                reserve.live = 0;
+                reserve.holes = 0;
+            }
+            Extent::Young => {
+                // In the order in which they were taken, so that the last, whose lines are in the cache, is the next again.
+                self.recyclable.for_each_taken(|block| {
+                    reserve.holes -= free_bytes(reserve.blocks[block as usize].live);
+                    scratch.push(block);
+                });
+                self.free.for_each_taken(|block| scratch.push(block));
+                scratch.extend_from_slice(&reserve.taken);
+                charged = self.charged.load(Ordering::Relaxed)
+                    - large_charge(freed_pages)
+                    - scratch.len() * BLOCK_CHARGE;
+                self.recyclable.settle();
+                self.free.settle();
             }
         }
-        state.charged = blocks * BLOCK_CHARGE + runs;
-        state.metadata = blocks * BLOCK_METADATA + runs - run_pages * PAGE;
-        self.publish(state);
-        granules * GRANULE
+        reserve.taken.clear();
+        for &index in scratch.iter() {
+            let block = &mut reserve.blocks[index as usize];
+            let live = space.live_granules(index) as u32;
+            reserve.live += (live - block.live) as usize;
+            block.live = live;
+            if live > 0 {
+                charged += BLOCK_CHARGE;
+                if GRANULES_PER_BLOCK - live as usize >= minimum {
+                    self.recyclable.push(index);
+                    reserve.holes += free_bytes(live);
+                }
+            } else if block.backed {
+                self.free.push(index);
+            }
+        }
+        self.charged.store(charged, Ordering::Relaxed);
+        Reclaimed {
+            live: reserve.live * GRANULE + reserve.large.live,
+            occupied: charged,
+            holes: reserve.holes,
+        }
+    }
+
+    /// Gives memory that has not been needed for long back to the system. `now` is in nanoseconds since the heap was
+    /// made. The world is stopped and the supply has just been rebuilt.
+    pub(crate) fn age(&self, space: &Space, now: u64) {
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        let Some(unused) = reserve.ageing.advance(now) else {
+            return;
+        };
+        for _ in 0..unused {
+            if !self.release_free_block(space, reserve) {
+                break;
+            }
+        }
+        // The world is stopped: what was taken at the bottom is not a mutator's.
+        self.free.settle();
+        let stage = (reserve.ageing.stage + 1).saturating_sub(Ageing::STAGES as u64);
+        self.release_large_runs(space, &mut reserve.large, stage);
     }
 
     /// Calls `f` with each large object and the bytes of its run of pages.
     pub(crate) fn for_each_large(&self, mut f: impl FnMut(Object, usize)) {
-        for run in &self.lock().large.objects {
+        for run in &self.reserve().large.objects {
             f(run.object, run.pages * PAGE);
         }
+    }
+}
+
+/// Bytes of a block that are not live.
+fn free_bytes(live_granules: u32) -> usize {
+    (GRANULES_PER_BLOCK - live_granules as usize) * GRANULE
+}
+
+/// How long free memory has not been needed: it rests for a few stages before it is given back to the system, because a page fault
+/// costs far more than a page that stays (a program whose need goes up and down within seconds would pay at every rise).
+///
+/// A block is not followed through the stages. What counts is how many free blocks were left over when the supply was lowest: that
+/// many have not been needed, whichever they were, as the supply is a stack.
+struct Ageing {
+    /// How long a stage lasts, in nanoseconds.
+    length: Option<u64>,
+    stage: u64,
+    began: u64,
+    /// Fewest free blocks left over in each of the last stages; the current one is first.
+    unused: [usize; Self::STAGES],
+}
+
+impl Ageing {
+    const STAGES: usize = 4;
+
+    fn new(release_after: Option<Duration>) -> Self {
+        let length = |after: Duration| {
+            u64::try_from(after.as_nanos() / Self::STAGES as u128).unwrap_or(u64::MAX)
+        };
+        Self {
+            length: release_after.map(length),
+            stage: 0,
+            began: 0,
+            unused: [usize::MAX, 0, 0, 0],
+        }
+    }
+
+    fn note_unused(&mut self, blocks: usize) {
+        self.unused[0] = self.unused[0].min(blocks);
+    }
+
+    /// Begins a new stage if it is time, and says how many blocks have not been needed through all stages.
+    fn advance(&mut self, now: u64) -> Option<usize> {
+        if now.saturating_sub(self.began) < self.length? {
+            return None;
+        }
+        let unused = self.unused.into_iter().min()?;
+        self.unused.rotate_right(1);
+        self.unused[0] = usize::MAX;
+        // What is released now is not there to be unused in the stages to come.
+        for left in &mut self.unused[1..] {
+            *left -= unused;
+        }
+        self.stage += 1;
+        self.began = now;
+        Some(unused)
     }
 }
 
@@ -408,13 +757,16 @@ fn large_charge(pages: usize) -> usize {
     pages * PAGE + pages * PAGE / GRANULE
 }
 
+#[derive(Clone, Copy)]
 struct LargeObject {
     object: Object,
     page: usize,
     pages: usize,
+    /// Bytes of the object, rounding to a granule included.
+    size: usize,
 }
 
-/// A free run of pages.
+/// A run of pages that has been taken for an object.
 #[derive(Clone, Copy)]
 struct Run {
     page: usize,
@@ -424,29 +776,47 @@ struct Run {
 
 /// The large-object space: address-ordered first fit, free neighbours of one kind merged.
 struct LargeSpace {
-    /// First page -> number of pages, for free runs that read as zero and are not backed by memory.
-    clean: BTreeMap<usize, usize>,
+    /// First page -> free run that reads as zero and is not backed by memory.
+    clean: BTreeMap<usize, FreeRun>,
     /// The same for free runs that are backed by memory.
-    dirty: BTreeMap<usize, usize>,
+    dirty: BTreeMap<usize, FreeRun>,
+    /// Those that have been found live by a collection come first.
     objects: Vec<LargeObject>,
+    /// How many have been, and the bytes of those, headers and rounding included.
+    old: usize,
+    live: usize,
+}
+
+/// A free run of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FreeRun {
+    pages: usize,
+    /// The stage of [`Ageing`] in which a part of it was last freed.
+    freed: u64,
 }
 
 impl LargeSpace {
     fn new(pages: usize) -> Self {
         Self {
-            clean: BTreeMap::from([(0, pages)]),
+            clean: BTreeMap::from([(0, FreeRun { pages, freed: 0 })]),
             dirty: BTreeMap::new(),
             objects: Vec::new(),
+            old: 0,
+            live: 0,
         }
     }
 
     /// A run of `pages`: one that is backed by memory if there is one that long.
     fn take(&mut self, pages: usize) -> Option<Run> {
         for (dirty, free) in [(true, &mut self.dirty), (false, &mut self.clean)] {
-            if let Some((&page, &length)) = free.iter().find(|&(_, &length)| length >= pages) {
+            if let Some((&page, &run)) = free.iter().find(|(_, run)| run.pages >= pages) {
                 free.remove(&page);
-                if length > pages {
-                    free.insert(page + pages, length - pages);
+                if run.pages > pages {
+                    let rest = FreeRun {
+                        pages: run.pages - pages,
+                        ..run
+                    };
+                    free.insert(page + pages, rest);
                 }
                 return Some(Run { page, dirty });
             }
@@ -454,44 +824,69 @@ impl LargeSpace {
         None
     }
 
-    /// Frees the objects that are not marked.
-    fn reclaim(&mut self, space: &Space) {
-        let dirty = &mut self.dirty;
-        self.objects.retain(|run| {
-            let live = space.is_marked(run.object);
-            if !live {
-                insert_merged(dirty, run.page, run.pages);
+    /// Frees the objects that are not marked, of the young ones or of all; returns how many pages those had.
+    fn reclaim(&mut self, space: &Space, extent: Extent, stage: u64) -> usize {
+        if extent == Extent::Whole {
+            (self.old, self.live) = (0, 0);
+        }
+        let from = self.old;
+        let mut freed = 0;
+        let mut kept = from;
+        for index in from..self.objects.len() {
+            let run = self.objects[index];
+            if space.is_marked(run.object) {
+                self.objects[kept] = run;
+                self.live += run.size;
+                kept += 1;
+            } else {
+                freed += run.pages;
+                let free = FreeRun {
+                    pages: run.pages,
+                    freed: stage,
+                };
+                insert_merged(&mut self.dirty, run.page, free);
             }
-            live
-        });
+        }
+        self.objects.truncate(kept);
+        self.old = kept;
+        freed
     }
 
-    /// Gives all free runs back to the system; returns how many bytes those were.
-    fn release_dirty(&mut self, space: &Space) -> usize {
+    /// Gives the free runs of stages before `stage` back to the system; returns how many pages those were.
+    fn release_dirty(&mut self, space: &Space, stage: u64) -> usize {
+        let Self { clean, dirty, .. } = self;
         let mut released = 0;
-        while let Some((page, pages)) = self.dirty.pop_first() {
+        dirty.retain(|&page, run| {
+            if run.freed >= stage {
+                return true;
+            }
             // SAFETY: a free run holds no object.
-            unsafe { space.release_large(page * PAGE, pages * PAGE) };
-            insert_merged(&mut self.clean, page, pages);
-            released += pages * PAGE;
-        }
+            unsafe { space.release_large(page * PAGE, run.pages * PAGE) };
+            insert_merged(clean, page, *run);
+            released += run.pages;
+            false
+        });
         released
     }
 }
 
-fn insert_merged(runs: &mut BTreeMap<usize, usize>, page: usize, pages: usize) {
-    let (mut page, mut pages) = (page, pages);
+fn insert_merged(runs: &mut BTreeMap<usize, FreeRun>, page: usize, run: FreeRun) {
+    let (mut page, mut run) = (page, run);
+    let join = |one: FreeRun, two: FreeRun| FreeRun {
+        pages: one.pages + two.pages,
+        freed: one.freed.max(two.freed),
+    };
     if let Some((&before, &length)) = runs.range(..page).next_back()
-        && before + length == page
+        && before + length.pages == page
     {
         runs.remove(&before);
         page = before;
-        pages += length;
+        run = join(length, run);
     }
-    if let Some(length) = runs.remove(&(page + pages)) {
-        pages += length;
+    if let Some(after) = runs.remove(&(page + run.pages)) {
+        run = join(run, after);
     }
-    runs.insert(page, pages);
+    runs.insert(page, run);
 }
 
 #[cfg(test)]
@@ -501,45 +896,45 @@ mod tests {
     #[test]
     fn free_runs_merge_with_their_neighbours() {
         let mut runs = BTreeMap::new();
-        for page in [0, 4, 2, 6, 3, 5, 1] {
-            insert_merged(&mut runs, page, 1);
+        for (freed, page) in [0, 4, 2, 6, 3, 5, 1].into_iter().enumerate() {
+            let freed = freed as u64;
+            insert_merged(&mut runs, page, FreeRun { pages: 1, freed });
         }
-        assert_eq!(runs, BTreeMap::from([(0, 7)]));
+        let merged = FreeRun { pages: 7, freed: 6 };
+        assert_eq!(runs, BTreeMap::from([(0, merged)]));
     }
 
     #[test]
     fn the_limit_counts_blocks_and_their_metadata() {
         let limit = 10 * BLOCK_CHARGE + BLOCK_CHARGE / 2;
         let space = Space::new(limit).unwrap();
-        let supply = Supply::new(&space, limit);
+        let supply = Supply::new(&space, limit, None);
         assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
-        assert_eq!(
-            supply.usage().charged.load(Ordering::Relaxed),
-            10 * BLOCK_CHARGE
-        );
+        assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
     }
 
     #[test]
     fn backed_and_unbacked_runs_side_by_side_hold_one_large_object() {
         let limit = 1 << 20;
         let space = Space::new(limit).unwrap();
-        let supply = Supply::new(&space, limit);
+        let supply = Supply::new(&space, limit, None);
         {
-            let mut state = supply.lock();
-            state.large.clean = BTreeMap::from([(8, 8)]);
-            state.large.dirty = BTreeMap::from([(0, 8)]);
-            state.committed = 8 * PAGE;
+            let mut reserve = supply.reserve();
+            let run = FreeRun { pages: 8, freed: 0 };
+            reserve.large.clean = BTreeMap::from([(8, run)]);
+            reserve.large.dirty = BTreeMap::from([(0, run)]);
+            supply.backed.store(large_charge(8), Ordering::Relaxed);
         }
         let memory = supply.take_large(&space, 16 * PAGE).unwrap();
         assert_eq!(memory.start, space.large_start());
         assert!(memory.zeroed);
-        assert_eq!(supply.lock().committed, 16 * PAGE);
+        assert_eq!(supply.usage().backed, large_charge(16));
     }
 
     #[test]
     fn a_detached_mutators_hole_is_used_again() {
         let space = Space::new(1 << 20).unwrap();
-        let supply = Supply::new(&space, 1 << 20);
+        let supply = Supply::new(&space, 1 << 20, None);
         let first = Buffer::new();
         let one = first.refill(&space, &supply, 32).unwrap();
         first.give_back(&space, &supply);

@@ -12,12 +12,14 @@
 //! that extents are recorded when an object is found live, and never when it is allocated. A run of
 //! other bytes in a block is a *hole*: free memory, found by comparing bytes, without touching an object.
 //!
-//! Mark values rotate: each collection uses the next one, so nothing is cleared between collections, and an object
+//! Mark values rotate: each major collection uses the next one, so nothing is cleared between collections, and an object
 //! allocated since is unmarked because whatever its bytes hold is not the current value. All mark bytes are zeroed when
-//! the values run out (every 255th collection), before any value is used a second time.
+//! the values run out (every 255th time), before any value is used a second time. A minor collection goes on with the value of the one
+//! before: marks stick, and what bears one is old (Demers et al., POPL 1990).
 //!
 //! **Invariant.** Mark bytes, live counts and the mark value are written only while the world is stopped, by the
-//! collector. Mutators read them between stops, and the handshake orders the two.
+//! collector. Mutators read them between stops, and the handshake orders the two. The mark bytes of a large object's
+//! pages other than its first are not marks: they hold the state of its cards (see [`crate::remember`]).
 //!
 //! Rejected: a mark bit in the header (touches the object; cannot rotate), an END bit at an object's last granule
 //! (Whippet's way; as many writes for small objects, and a hole search that must step from object to object), clearing
@@ -30,14 +32,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::object::{GRANULE, Object};
 use crate::os::{PAGE, Reservation};
+use crate::remember::CARD;
 
 /// Bytes of a block, the unit in which mutators take memory from the heap.
 pub(crate) const BLOCK: usize = 32 * 1024;
 pub(crate) const GRANULES_PER_BLOCK: usize = BLOCK / GRANULE;
 /// Objects larger than this many bytes are *large*: they get pages of their own.
 pub(crate) const LARGE: usize = 8 * 1024;
-/// Bytes of side metadata for each block: its mark bytes and its live count.
-pub(crate) const BLOCK_METADATA: usize = GRANULES_PER_BLOCK + size_of::<u32>();
+/// Bytes of side metadata for each block: its mark bytes, its live count, and its entries in the supply's tables.
+pub(crate) const BLOCK_METADATA: usize = GRANULES_PER_BLOCK + 32;
 /// Address space for large objects, in multiples of the limit: large runs do not move, so a range exactly as long as
 /// the limit would fail to place some that fit by size.
 const LARGE_SPACE_FACTOR: usize = 4;
@@ -175,11 +178,11 @@ impl Space {
         unsafe { *self.live_granules[block as usize].get() as usize }
     }
 
-    /// Prepares a collection: a fresh mark value, no live granules in the first `used` blocks.
+    /// Prepares a major collection: a fresh mark value, no live granules in the first `used` blocks.
     ///
     /// # Safety
     ///
-    /// The world is stopped.
+    /// The world is stopped, and all cards are clean.
     pub(crate) unsafe fn begin_marking(&self, used: usize) -> MarkTable {
         for count in &self.live_granules[..used] {
             // SAFETY: only the collector touches live counts.
@@ -187,18 +190,49 @@ impl Space {
         }
         let mut value = self.mark_value();
         if value == LAST_MARK_VALUE {
-            // SAFETY: nobody reads marks while the world is stopped, and no live object needs its old mark in order
-            // to be found again. The side table reads as zero afterwards.
+            // SAFETY: nobody reads marks while the world is stopped, no live object needs its old mark in order
+            // to be found again, and no card is dirty. The side table reads as zero afterwards.
             unsafe { self.marks.release(0, self.marks.length()) };
             value = 0;
         }
         self.mark_value.store(value + 1, Ordering::Relaxed);
+        // Before the first value there was none.
+        let previous = if value == 0 { 1 } else { value };
+        self.table(value + 1, previous)
+    }
+
+    /// Prepares a minor collection: what is marked stays so.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped.
+    pub(crate) unsafe fn continue_marking(&self) -> MarkTable {
+        let value = self.mark_value();
+        self.table(value, value)
+    }
+
+    fn table(&self, value: u8, previous: u8) -> MarkTable {
         MarkTable {
             start: self.objects.start().addr().get(),
             marks: self.marks.start().as_ptr(),
             live_granules: self.live_granules.as_ptr().cast_mut().cast(),
-            value: value + 1,
+            value,
+            previous,
         }
+    }
+
+    /// The state of a card of a large object: the second mark byte of the card. (The first byte of the first card is the object's
+    /// mark.)
+    ///
+    /// # Safety
+    ///
+    /// The object is live and large, and has that many cards.
+    #[inline(always)]
+    pub(crate) unsafe fn card(&self, object: Object, index: usize) -> CardState<'_> {
+        let byte = self.mark_byte(object.address() + index * CARD + GRANULE);
+        // SAFETY: within the large object's pages, so in the side table; bytes other than an object's first are accessed
+        // as cards only.
+        CardState(unsafe { AtomicU8::from_ptr(byte) })
     }
 
     /// The mark bytes of a block, as the last collection left them.
@@ -209,6 +243,40 @@ impl Space {
     }
 }
 
+/// What a mark byte says of a live object.
+pub(crate) enum Unmarked {
+    /// It is marked.
+    No,
+    /// It is not.
+    Yes {
+        /// Whether it has been allocated since the last collection, as far as the mark byte can tell: when the values have run
+        /// out, all look young.
+        is_young: bool,
+    },
+}
+
+/// The state of a card of a large object (see [`crate::remember`]): dirty if something in it has been written since the last
+/// collection.
+#[derive(Clone, Copy)]
+pub(crate) struct CardState<'a>(&'a AtomicU8);
+
+impl CardState<'_> {
+    #[inline(always)]
+    pub(crate) fn is_clean(self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    /// Makes the card dirty; says whether it was clean.
+    #[inline(always)]
+    pub(crate) fn soil(self) -> bool {
+        self.0.swap(1, Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn clean(self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
 /// What the marker needs of the side metadata, as bare pointers that stay in registers.
 #[derive(Clone, Copy)]
 pub(crate) struct MarkTable {
@@ -216,6 +284,8 @@ pub(crate) struct MarkTable {
     marks: *mut u8,
     live_granules: *mut u32,
     value: u8,
+    /// What the last collection marked with, if it was another value.
+    previous: u8,
 }
 
 impl MarkTable {
@@ -230,9 +300,16 @@ impl MarkTable {
     ///
     /// The world is stopped and `object` is live.
     #[inline(always)]
-    pub(crate) unsafe fn is_marked(&self, object: Object) -> bool {
+    pub(crate) unsafe fn look_at(&self, object: Object) -> Unmarked {
         // SAFETY: an object lies in the space, so its mark byte in the side table.
-        unsafe { self.byte(object).read() == self.value }
+        let byte = unsafe { self.byte(object).read() };
+        if byte == self.value {
+            Unmarked::No
+        } else {
+            Unmarked::Yes {
+                is_young: byte != self.previous,
+            }
+        }
     }
 
     /// Marks a large object.

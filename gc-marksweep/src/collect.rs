@@ -7,18 +7,22 @@
 //! ```
 //!
 //! The mutator that ran out of memory carries it out on its own thread, and before it lets the others go takes the
-//! memory it came for: so an allocation fails only if it does not fit into a heap that has just been collected,
-//! and never because others were quicker.
+//! memory it came for. If that is not to be had after a minor collection, a major one follows in the same pause, then a
+//! look at blocks that count as full: so an allocation fails only if it does not fit into a heap that has just been
+//! collected, and never because others were quicker.
 //!
 //! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
+use crate::alloc::{Extent, Reclaimed};
 use crate::event::{Event, EventKind};
-use crate::heap::Shared;
+use crate::heap::{Found, Shared};
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
+use crate::policy::{Measured, Plan};
+use crate::remember::Log;
 use crate::safepoint::World;
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
@@ -35,20 +39,33 @@ pub(crate) enum Collection<R> {
 
 /// What a cycle found, and when.
 pub(crate) struct Cycle {
+    began: u64,
     rooted: u64,
     marked: u64,
-    pub(crate) live_bytes: u64,
+    plan: Plan,
+    survived: usize,
+    handed_out: usize,
+    reclaimed: Reclaimed,
+}
+
+impl Cycle {
+    /// Bytes found live.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.reclaimed.live as u64
+    }
 }
 
 impl Shared {
-    /// Stops the world and collects, unless `target` stops are over by the time this one could begin; then runs `then`
-    /// before the mutators go on.
+    /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time this one could
+    /// begin; then calls `attempt` before the mutators go on. Where that returns `None`, collects more thoroughly and calls
+    /// it again, until there is nothing left to do.
     pub(crate) fn collect<R>(
         &self,
         me: &Context,
         target: u64,
-        then: impl FnOnce(&World<'_, Context>) -> R,
-    ) -> Collection<R> {
+        wanted: Extent,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> Collection<Option<R>> {
         let asked = self.events.now();
         let mut requested = None;
         let stop = self
@@ -66,8 +83,18 @@ impl Shared {
         let stopped = self.events.now();
         let guard = AbortOnPanic;
         self.handles.prune_globals();
-        let cycle = self.cycle(&world);
-        let result = then(&world);
+        let mut cycle = self.cycle(&world, self.policy.plan(wanted));
+        let mut result = attempt();
+        if result.is_none() && cycle.plan.extent == Extent::Young {
+            cycle = self.cycle(&world, self.policy.plan(Extent::Whole));
+            result = attempt();
+        }
+        if result.is_none() {
+            result = self.attempt_exhaustively(&world, attempt);
+        }
+        if cycle.plan.extent == Extent::Whole {
+            self.last_major.store(stop, Ordering::Relaxed);
+        }
         std::mem::forget(guard);
         drop(world);
         let finished = self.events.now();
@@ -76,21 +103,42 @@ impl Shared {
             stopped,
             rooted: cycle.rooted,
             marked: cycle.marked,
-            live_bytes: cycle.live_bytes,
+            minor: cycle.plan.extent == Extent::Young,
+            live_bytes: cycle.live_bytes(),
         };
         self.record(me, requested, finished, kind);
         self.record(me, requested, finished, EventKind::Stopped { stop });
         Collection::Done(result)
     }
 
-    /// Marks everything that is reachable and finds out what is free.
-    pub(crate) fn cycle(&self, world: &World<'_, Context>) -> Cycle {
+    /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up what follows.
+    pub(crate) fn cycle(&self, world: &World<'_, Context>, plan: Plan) -> Cycle {
         let guard = AbortOnPanic;
+        let began = self.events.now();
+        let handed_out = self.supply.handed_out();
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
-        marker.begin();
+        marker.begin(plan.arm);
         world.for_each(|context| context.buffer.retire());
-        // SAFETY: the world is stopped.
-        let table = unsafe { self.space.begin_marking(self.supply.used_blocks()) };
+        let mut log_bytes = 0;
+        self.for_each_log(world, |log| {
+            log_bytes += log.footprint();
+            // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection. A minor
+            // collection looks through what is remembered; to a major one it is a field like any other.
+            unsafe {
+                log.drain(&self.space, |object, from, until| {
+                    if plan.extent == Extent::Young {
+                        marker.push_fields(object, from, until);
+                    }
+                });
+            }
+        });
+        // SAFETY: the world is stopped; draining the logs has cleaned all cards.
+        let table = unsafe {
+            match plan.extent {
+                Extent::Young => self.space.continue_marking(),
+                Extent::Whole => self.space.begin_marking(self.supply.used_blocks()),
+            }
+        };
         self.for_each_root(world, |root| marker.push(root));
         let rooted = self.events.now();
         // SAFETY: the world is stopped, the table is new, and roots are live.
@@ -103,21 +151,64 @@ impl Shared {
         unsafe { marker.trace(table) };
         let marked = self.events.now();
 
-        let small_bytes = self.supply.reclaim(&self.space, WORTH_SEARCHING);
+        let reclaimed = (self.supply).reclaim(&self.space, plan.extent, WORTH_SEARCHING);
         if self.poison {
             self.poison_free_memory();
         }
-        let live_bytes = (small_bytes + marker.large_bytes()) as u64;
-        let counters = &self.counters;
-        counters.live_bytes.store(live_bytes, Ordering::Relaxed);
-        counters.collections.fetch_add(1, Ordering::Relaxed);
-        (counters.mark_stack_bytes).store(marker.footprint() as u64, Ordering::Relaxed);
-        std::mem::forget(guard);
-        Cycle {
+        let cycle = Cycle {
+            began,
             rooted,
             marked,
-            live_bytes,
+            plan,
+            survived: marker.survived(),
+            handed_out,
+            reclaimed,
+        };
+        self.conclude(&cycle, marker.footprint() + log_bytes);
+        std::mem::forget(guard);
+        cycle
+    }
+
+    /// Sets up what follows from what a cycle has found.
+    fn conclude(&self, cycle: &Cycle, collector_bytes: usize) {
+        let finished = self.events.now();
+        let Cycle {
+            plan, reclaimed, ..
+        } = *cycle;
+        let last = self.last_finished.swap(finished, Ordering::Relaxed);
+        let settings = self.policy.finish(Measured {
+            plan,
+            nanoseconds: finished - cycle.began,
+            since: cycle.began - last,
+            handed_out: cycle.handed_out,
+            survived: cycle.survived,
+            live: reclaimed.live,
+            occupied: reclaimed.occupied,
+            holes: reclaimed.holes,
+        });
+        self.supply.set_goal(settings.goal);
+        self.supply.set_allowance(settings.allowance);
+        self.supply.age(&self.space, finished);
+
+        let counters = &self.counters;
+        if plan.extent == Extent::Young {
+            counters.minor_collections.fetch_add(1, Ordering::Relaxed);
         }
+        counters.collections.fetch_add(1, Ordering::Relaxed);
+        (counters.collector_bytes).store(collector_bytes as u64, Ordering::Relaxed);
+        let metadata = self.supply.usage().metadata;
+        *counters.found() = Some(Found {
+            occupied_bytes: reclaimed.occupied as u64,
+            live_bytes: reclaimed.live as u64,
+            metadata_bytes: metadata as u64,
+            fragmentation_bytes: (reclaimed.occupied - reclaimed.live - metadata) as u64,
+        });
+    }
+
+    /// Calls `f` with the log of every mutator, and with that of those that have detached.
+    pub(crate) fn for_each_log(&self, world: &World<'_, Context>, mut f: impl FnMut(&Log)) {
+        world.for_each(|context| f(&context.log));
+        f(&self.orphans.lock());
     }
 
     /// Calls `f` with every root: what locals of stopped mutators hold, globals, objects whose finalizer is due.
@@ -127,9 +218,23 @@ impl Shared {
         self.handles.for_each_root(&mut f);
     }
 
-    /// Looks again for memory after a collection, now in blocks that count as full too.
-    pub(crate) fn reclaim_exhaustively(&self) {
-        self.supply.reclaim(&self.space, 1);
+    /// Calls `attempt` again after a major collection, now with all of the limit, and with blocks that count as full too.
+    fn attempt_exhaustively<R>(
+        &self,
+        world: &World<'_, Context>,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        let goal = self.supply.usage().goal;
+        self.supply.set_goal(self.supply.limit());
+        let mut result = attempt();
+        if result.is_none() {
+            world.for_each(|context| context.buffer.retire());
+            self.supply.reclaim(&self.space, Extent::Whole, 1);
+            result = attempt();
+        }
+        // The goal gives way by as much as was needed.
+        (self.supply).set_goal(goal.max(self.supply.usage().occupied));
+        result
     }
 
     pub(crate) fn record(&self, me: &Context, from: u64, until: u64, kind: EventKind) {

@@ -50,7 +50,10 @@ pub enum EventKind {
         rooted: u64,
         /// When marking was complete, weak references and finalizers included.
         marked: u64,
-        /// Bytes found live, headers and rounding included.
+        /// Whether it looked only at what had been allocated since the last one.
+        minor: bool,
+        /// Bytes found live, headers and rounding included; of a minor collection: with all that had been found live
+        /// before.
         live_bytes: u64,
     },
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::alloc::{BLOCK_CHARGE, Supply};
@@ -11,6 +11,8 @@ use crate::event::{EventLog, Recorder};
 use crate::handle::Handles;
 use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
 use crate::mutator::{Context, Mutator};
+use crate::policy::{Generations, HeapSize, Policy};
+use crate::remember::Orphans;
 use crate::safepoint::Handshake;
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
@@ -49,6 +51,21 @@ pub enum BuildError {
         /// The depth asked for.
         depth: usize,
     },
+    /// The nursery is below [`Builder::MINIMUM_NURSERY`].
+    NurseryTooSmall {
+        /// The nursery asked for, in bytes.
+        nursery: usize,
+    },
+    /// The factor of [`HeapSize::Multiplier`] is not above 1.
+    Multiplier {
+        /// The factor asked for.
+        factor: f64,
+    },
+    /// The factor of [`HeapSize::MemBalancer`] is not above 0.
+    MemBalancer {
+        /// The factor asked for.
+        factor: f64,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -70,6 +87,19 @@ impl fmt::Display for BuildError {
                 f,
                 "a prefetch depth of {depth} is too large: the most is {}",
                 Builder::MAX_PREFETCH_DEPTH
+            ),
+            Self::NurseryTooSmall { nursery } => write!(
+                f,
+                "a nursery of {nursery} bytes is too small: the least is {} bytes",
+                Builder::MINIMUM_NURSERY
+            ),
+            Self::Multiplier { factor } => write!(
+                f,
+                "a heap of {factor} times its live objects leaves no room for new ones: choose a multiplier above 1"
+            ),
+            Self::MemBalancer { factor } => write!(
+                f,
+                "a mem-balancer factor of {factor} per MiB gives no heap size: choose one above 0"
             ),
             Self::AddressSpace { limit, source } => write!(
                 f,
@@ -98,9 +128,15 @@ pub struct Builder {
     watchdog: Option<Duration>,
     event_capacity: usize,
     prefetch_depth: usize,
+    generations: Generations,
+    nursery: usize,
+    heap_size: HeapSize,
+    release_after: Option<Duration>,
 }
 
 impl Builder {
+    /// The smallest nursery, in bytes.
+    pub const MINIMUM_NURSERY: usize = 1 << 16;
     /// The smallest limit, in bytes.
     pub const MINIMUM_LIMIT: usize = 8 * BLOCK_CHARGE;
     /// The deepest prefetch ring, in edges.
@@ -112,7 +148,33 @@ impl Builder {
         self
     }
 
-    /// Whether every allocation collects first: slow, and the surest way to find a missing root. Default: no.
+    /// Whether minor collections look at new objects only. Default: where that pays.
+    pub fn generations(mut self, generations: Generations) -> Self {
+        self.generations = generations;
+        self
+    }
+
+    /// How many bytes are handed out between minor collections, at least [`Self::MINIMUM_NURSERY`]; less where a major
+    /// collection leaves less than twice as much. Default: 8 MiB.
+    pub fn nursery(mut self, bytes: usize) -> Self {
+        self.nursery = bytes;
+        self
+    }
+
+    /// How much memory the heap occupies before it collects. Default: up to the limit.
+    pub fn heap_size(mut self, heap_size: HeapSize) -> Self {
+        self.heap_size = heap_size;
+        self
+    }
+
+    /// For how long memory must have been free and not needed before a collection gives it back to the system; never if `None`.
+    /// Default: 4 seconds.
+    pub fn release_after(mut self, after: Option<Duration>) -> Self {
+        self.release_after = after;
+        self
+    }
+
+    /// Whether every allocation collects first, mostly minor collections if there are generations: slow, and the surest way to find a missing root. Default: no.
     pub fn stress(mut self, stress: bool) -> Self {
         self.stress = stress;
         self
@@ -159,14 +221,43 @@ impl Builder {
                 depth: self.prefetch_depth,
             });
         }
+        if self.nursery < Self::MINIMUM_NURSERY {
+            return Err(BuildError::NurseryTooSmall {
+                nursery: self.nursery,
+            });
+        }
+        match self.heap_size {
+            HeapSize::Multiplier(factor) if !(factor > 1.0 && factor.is_finite()) => {
+                return Err(BuildError::Multiplier { factor });
+            }
+            HeapSize::MemBalancer(factor) if !(factor > 0.0 && factor.is_finite()) => {
+                return Err(BuildError::MemBalancer { factor });
+            }
+            _ => {}
+        }
+        let policy = Policy::new(
+            self.generations,
+            self.heap_size,
+            self.nursery,
+            limit,
+            self.stress,
+        );
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
+        let supply = Supply::new(&space, limit, self.release_after);
+        let initial = policy.initial();
+        supply.set_goal(initial.goal);
+        supply.set_allowance(initial.allowance);
         Ok(Heap(Arc::new(Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             stress: self.stress,
             poison: self.poison,
-            supply: Supply::new(&space, limit),
+            supply,
             space,
+            policy,
+            last_major: AtomicU64::new(0),
+            last_finished: AtomicU64::new(0),
+            orphans: Orphans::default(),
             handshake: Handshake::new(self.watchdog),
             marker: Mutex::new(Marker::new(self.prefetch_depth)),
             handles: Handles::default(),
@@ -185,6 +276,10 @@ impl Default for Builder {
             watchdog: None,
             event_capacity: 1 << 16,
             prefetch_depth: 16,
+            generations: Generations::default(),
+            nursery: 8 << 20,
+            heap_size: HeapSize::default(),
+            release_after: Some(Duration::from_secs(4)),
         }
     }
 }
@@ -196,6 +291,12 @@ pub(crate) struct Shared {
     pub(crate) poison: bool,
     pub(crate) space: Space,
     pub(crate) supply: Supply,
+    pub(crate) policy: Policy,
+    /// The number of the last stop with a major collection.
+    pub(crate) last_major: AtomicU64,
+    /// When the last cycle was over.
+    pub(crate) last_finished: AtomicU64,
+    pub(crate) orphans: Orphans,
     pub(crate) handshake: Handshake<Context>,
     pub(crate) marker: Mutex<Marker>,
     pub(crate) handles: Handles,
@@ -210,8 +311,19 @@ pub(crate) struct Counters {
     pub(crate) objects: AtomicU64,
     pub(crate) payload_words: AtomicU64,
     pub(crate) collections: AtomicU64,
-    pub(crate) live_bytes: AtomicU64,
-    pub(crate) mark_stack_bytes: AtomicU64,
+    pub(crate) minor_collections: AtomicU64,
+    /// What the last collection found. Locked for a copy only.
+    pub(crate) found: Mutex<Option<Found>>,
+    /// The memory of the collector itself: mark stack and logs.
+    pub(crate) collector_bytes: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn found(&self) -> MutexGuard<'_, Option<Found>> {
+        self.found
+            .lock()
+            .expect("no code that panics runs under this lock")
+    }
 }
 
 /// Counters of a heap, in one reading.
@@ -228,14 +340,37 @@ pub struct Statistics {
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes backed by the system: blocks and page runs that have been touched and not given back, side metadata, the mark stack.
-    pub committed_bytes: u64,
+    /// What [`Self::occupied_bytes`] may reach before a collection: the limit, or less (see [`HeapSize`]).
+    pub goal_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata: mark bytes and live counts.
     pub metadata_bytes: u64,
-    /// Bytes the last collection found live, headers and rounding included; `None` before the first.
+    /// Bytes that the system backs and nobody uses: blocks and page runs not yet given back, with their metadata.
+    pub free_bytes: u64,
+    /// Bytes of the collector's own memory, which are not counted against the limit: mark stack and logs.
+    pub collector_bytes: u64,
+    /// Bytes backed by the system: [`Self::occupied_bytes`], [`Self::free_bytes`] and [`Self::collector_bytes`].
+    pub committed_bytes: u64,
+    /// What the last collection found; `None` before the first.
+    pub last_collection: Option<Found>,
+    /// Bytes the last collection found live: [`Found::live_bytes`].
     pub live_bytes: Option<u64>,
     /// Collections so far.
     pub collections: u64,
+    /// How many of them were minor ones.
+    pub minor_collections: u64,
+}
+
+/// What a collection left of the heap: `occupied_bytes` is the sum of the other three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes counted against the limit.
+    pub occupied_bytes: u64,
+    /// Bytes of live objects, headers and rounding included; dead old ones too, if it was a minor collection.
+    pub live_bytes: u64,
+    /// Side metadata of what is occupied.
+    pub metadata_bytes: u64,
+    /// Bytes of holes between live objects, and of the last pages of large ones.
+    pub fragmentation_bytes: u64,
 }
 
 /// A stop-the-world, non-moving mark-sweep heap: a handle, cheap to clone. The memory goes with the last handle and
@@ -261,19 +396,26 @@ impl Heap {
     /// The heap's counters. Never waits for a mutator.
     pub fn statistics(&self) -> Statistics {
         let counters = &self.0.counters;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let usage = self.0.supply.usage();
-        let mark_stack = counters.mark_stack_bytes.load(Ordering::Relaxed);
-        let collections = counters.collections.load(Ordering::Relaxed);
+        let (occupied, backed) = (usage.occupied as u64, usage.backed as u64);
+        let found = *counters.found();
+        let collector_bytes = load(&counters.collector_bytes);
         Statistics {
             limit_bytes: self.0.supply.limit() as u64,
-            allocated_objects: counters.objects.load(Ordering::Relaxed),
-            allocated_payload_bytes: 8 * counters.payload_words.load(Ordering::Relaxed),
-            occupied_bytes: usage.charged.load(Ordering::Relaxed) as u64,
-            peak_occupied_bytes: usage.peak.load(Ordering::Relaxed) as u64,
-            committed_bytes: usage.committed.load(Ordering::Relaxed) as u64 + mark_stack,
-            metadata_bytes: usage.metadata.load(Ordering::Relaxed) as u64,
-            live_bytes: (collections > 0).then(|| counters.live_bytes.load(Ordering::Relaxed)),
-            collections,
+            allocated_objects: load(&counters.objects),
+            allocated_payload_bytes: 8 * load(&counters.payload_words),
+            occupied_bytes: occupied,
+            peak_occupied_bytes: usage.peak as u64,
+            goal_bytes: usage.goal as u64,
+            metadata_bytes: usage.metadata as u64,
+            free_bytes: backed.saturating_sub(occupied),
+            collector_bytes,
+            committed_bytes: backed.max(occupied) + collector_bytes,
+            last_collection: found,
+            live_bytes: found.map(|found| found.live_bytes),
+            collections: load(&counters.collections),
+            minor_collections: load(&counters.minor_collections),
         }
     }
 

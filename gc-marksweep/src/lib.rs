@@ -86,7 +86,9 @@ mod mark;
 mod mutator;
 mod object;
 mod os;
+mod policy;
 mod primitive;
+mod remember;
 mod safepoint;
 mod sweep;
 mod verify;
@@ -94,9 +96,10 @@ mod verify;
 pub use event::{Event, EventKind, EventLog};
 pub use frame::Local;
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, Heap, HeapFull, Statistics};
+pub use heap::{BuildError, Builder, Found, Heap, HeapFull, Statistics};
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use policy::{Generations, HeapSize};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("gc-marksweep needs 64-bit addresses");

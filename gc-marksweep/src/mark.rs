@@ -22,11 +22,15 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::block::{LARGE, MarkTable};
+use crate::block::{LARGE, MarkTable, Unmarked};
 use crate::object::{Header, Object};
 
 /// Arrays with more references than this are scanned in pieces of this many.
 const SPLIT: usize = 1024;
+
+/// Edges on the stack that are enough to fill the ring from, and pieces to look ahead.
+const PIECES: usize = 64;
+const PIECES_AHEAD: usize = 8;
 
 /// The largest depth of the prefetch ring.
 pub(crate) const MAX_PREFETCH_DEPTH: usize = 64;
@@ -43,8 +47,10 @@ pub(crate) struct Marker {
     stack: Stack,
     pieces: Vec<Piece>,
     depth: usize,
-    /// Bytes of large objects marked since [`Self::begin`]; small ones are counted in their blocks.
-    large_bytes: usize,
+    /// Whether marked objects are made to log (see [`crate::remember`]).
+    arm: bool,
+    /// Bytes of objects marked since [`Self::begin`] that had not been marked by the last collection.
+    survived: usize,
 }
 
 // SAFETY: the stack is empty between traces; during one it holds addresses, and who dereferences them argues for it.
@@ -58,19 +64,22 @@ impl Marker {
             stack: Stack::new(),
             pieces: Vec::new(),
             depth,
-            large_bytes: 0,
+            arm: false,
+            survived: 0,
         }
     }
 
-    /// Begins a trace.
-    pub(crate) fn begin(&mut self) {
+    /// Begins a trace. `arm` says whether stores into the objects it marks are to be remembered.
+    pub(crate) fn begin(&mut self, arm: bool) {
         debug_assert!(self.stack.length == 0 && self.pieces.is_empty());
-        self.large_bytes = 0;
+        self.arm = arm;
+        self.survived = 0;
     }
 
-    /// Bytes of large objects marked since [`Self::begin`], headers and rounding included.
-    pub(crate) fn large_bytes(&self) -> usize {
-        self.large_bytes
+    /// Bytes of the objects marked since [`Self::begin`] that had been allocated since the last collection, headers and
+    /// rounding included.
+    pub(crate) fn survived(&self) -> usize {
+        self.survived
     }
 
     /// Bytes of the mark stack.
@@ -85,6 +94,19 @@ impl Marker {
         self.stack.reserve(1);
         self.stack.edges[self.stack.length] = object.as_raw();
         self.stack.length += 1;
+    }
+
+    /// Adds the edges from the fields `from .. until` of an object.
+    ///
+    /// # Safety
+    ///
+    /// When it is traced the object is live, and has that many fields.
+    pub(crate) unsafe fn push_fields(&mut self, object: Object, from: usize, until: usize) {
+        self.pieces.push(Piece {
+            object,
+            next: from,
+            refs: until,
+        });
     }
 
     /// Marks everything reachable from what was pushed.
@@ -131,18 +153,26 @@ impl Marker {
     unsafe fn visit(&mut self, object: Object, table: MarkTable) {
         // SAFETY: passed on; `scan` is within the object's fields.
         unsafe {
-            if table.is_marked(object) {
+            let Unmarked::Yes { is_young } = table.look_at(object) else {
                 return;
-            }
+            };
             let header = object.header();
             let size = header.size();
+            let refs = header.refs();
+            self.survived += if is_young { size } else { 0 };
             if size <= LARGE {
                 table.mark(object, size);
+                if self.arm && refs > 0 {
+                    object.set_logging(header, Header::LOG_OBJECT);
+                }
             } else {
                 table.mark_large(object);
-                self.large_bytes += size;
+                if self.arm && refs > 0 {
+                    object.set_logging(header, Header::LOG_CARD);
+                } else {
+                    object.clear_logging(Header::LOG_CARD);
+                }
             }
-            let refs = header.refs();
             if refs <= SPLIT {
                 self.scan(object, 0, refs);
             } else {
@@ -183,18 +213,28 @@ impl Marker {
     /// As for [`Self::trace`].
     #[cold]
     unsafe fn scan_piece(&mut self) -> bool {
-        let Some(piece) = self.pieces.last_mut() else {
+        if self.pieces.is_empty() {
             return false;
-        };
-        let object = piece.object;
-        let from = piece.next;
-        let until = (from + SPLIT).min(piece.refs);
-        piece.next = until;
-        if until == piece.refs {
-            self.pieces.pop();
         }
-        // SAFETY: passed on.
-        unsafe { self.scan(object, from, until) };
+        // Several, if they are small, so that the ring has something to look ahead to; and as these objects are in no
+        // ring, a little ahead of them here.
+        while self.stack.length < PIECES
+            && let Some(piece) = self.pieces.last_mut()
+        {
+            let object = piece.object;
+            let from = piece.next;
+            let until = (from + SPLIT).min(piece.refs);
+            piece.next = until;
+            if until == piece.refs {
+                self.pieces.pop();
+            }
+            // SAFETY: passed on.
+            unsafe { self.scan(object, from, until) };
+            if let Some(ahead) = self.pieces.len().checked_sub(PIECES_AHEAD) {
+                let Piece { object, next, .. } = self.pieces[ahead];
+                prefetch(object.as_raw().wrapping_add(1 + next));
+            }
+        }
         true
     }
 }

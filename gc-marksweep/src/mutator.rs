@@ -19,7 +19,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use crate::alloc::Buffer;
+use crate::alloc::{Buffer, Extent};
 use crate::block::LARGE;
 use crate::collect::Collection;
 use crate::event::EventKind;
@@ -27,6 +27,7 @@ use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Shared};
 use crate::object::{Flags, Header, Object, Shape};
+use crate::remember::Log;
 use crate::safepoint::{Member, Party};
 
 /// The part of a mutator that a collector touches while the mutator is stopped.
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     party: Party,
     pub(crate) buffer: Buffer,
     pub(crate) frames: Frames,
+    pub(crate) log: Log,
     pub(crate) number: u32,
 }
 
@@ -113,6 +115,7 @@ impl<'h> Mutator<'h> {
                 let Mutator { context, heap, .. } = self.0;
                 self.0.flush_tally();
                 context.buffer.give_back(&heap.0.space, &heap.0.supply);
+                heap.0.orphans.adopt(&context.log);
                 heap.0.handshake.detach(context.into());
             }
         }
@@ -127,6 +130,7 @@ impl<'h> Mutator<'h> {
                 party: Party::new(),
                 buffer: Buffer::new(),
                 frames: Frames::new(),
+                log: Log::default(),
                 number: heap.0.counters.mutators.fetch_add(1, Ordering::Relaxed),
             },
             tally: Cell::new(0),
@@ -281,7 +285,9 @@ impl<'h> Mutator<'h> {
             return Err(full);
         }
         if self.shared().stress {
-            self.collect();
+            let shared = self.shared();
+            let target = shared.handshake.next();
+            shared.collect(&self.context, target, Extent::Young, || Some(()));
         }
         let memory = self.find_memory(size).ok_or(full)?;
         if self.shared().stress {
@@ -310,13 +316,9 @@ impl<'h> Mutator<'h> {
             if let Some(memory) = self.try_memory(size) {
                 return Some(memory);
             }
-            let collection = self.shared().collect(&self.context, completed + 1, |_| {
-                self.try_memory(size).or_else(|| {
-                    self.context.buffer.retire();
-                    self.shared().reclaim_exhaustively();
-                    self.try_memory(size)
-                })
-            });
+            let attempt = || self.try_memory(size);
+            let collection =
+                (self.shared()).collect(&self.context, completed + 1, Extent::Young, attempt);
             if let Collection::Done(memory) = collection {
                 return memory;
             }
@@ -358,8 +360,12 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn collect(&mut self) {
         let shared = self.shared();
-        let target = shared.handshake.next();
-        shared.collect(&self.context, target, |_| ());
+        let first = shared.handshake.next();
+        // Somebody else's collection may have been a minor one.
+        while shared.last_major.load(Ordering::Relaxed) < first {
+            let target = shared.handshake.next();
+            shared.collect(&self.context, target, Extent::Whole, || Some(()));
+        }
     }
 
     /// Checks the heap's invariants by a walk of its own over every reachable object, before and after a collection.
@@ -459,7 +465,12 @@ impl<'h> Mutator<'h> {
     /// If the object has no such field.
     #[inline(always)]
     pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
-        check_index("reference field", field, header(object).refs());
+        let header = header(object);
+        check_index("reference field", field, header.refs());
+        if header.is_logging() && value.is_some() {
+            // SAFETY: the object is live as long as the reference is, and has the field.
+            unsafe { (self.context.log).remember(&self.shared().space, object.0, header, field) };
+        }
         // SAFETY: the object is live as long as the reference is; the field is one of its own.
         unsafe { object.0.field(field) }.store(raw(value), Ordering::Release);
     }

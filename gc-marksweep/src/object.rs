@@ -10,11 +10,12 @@
 //!
 //! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see [`crate::block`]), so
 //! that marking an object a second time touches one byte and not the object, and so that a
-//! dead object is never touched at all.
+//! dead object is never touched at all. What the header does have is the state of the write barrier, because a store loads it anyhow
+//! to check the index: one test more, and no table to look into (see [`crate::remember`]).
 //!
 //! **Invariant.** From its allocation until the end of the pause that finds it unreachable, an object's header does
-//! not change, its first `refs` words each hold null or the address of an object that is at least as alive, and it
-//! starts on a granule. Everything that dereferences an [`Object`] argues from this.
+//! not change but for its [`Barrier`] bits, its first `refs` words each hold null or the address of an object that is
+//! at least as alive, and it starts on a granule. Everything that dereferences an [`Object`] argues from this.
 //!
 //! Fields are atomics because mutators race: a reference is published with Release and read with Acquire, so that who
 //! reads it sees the header and fields behind it initialised; payload words are Relaxed. On x86-64 both are plain
@@ -94,8 +95,9 @@ impl Flags {
     };
 }
 
-/// The 8 bytes before an object's fields: the number of reference fields in bits 0-27, properties in bits 28-31, the
-/// number of payload words in bits 32-63. Written once, before the object is reachable.
+/// The 8 bytes before an object's fields: the number of reference fields in bits 0-27, properties in bits 28-29, the
+/// state of the write barrier in bits 30-31, the number of payload words in bits 32-63. All but the barrier's bits are
+/// written once, before the object is reachable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Header(u64);
@@ -103,6 +105,10 @@ pub(crate) struct Header(u64);
 impl Header {
     const FINALIZE: u64 = 1 << 28;
     const ACYCLIC: u64 = 1 << 29;
+    /// The object is to be remembered as a whole when one of its fields is next written.
+    pub(crate) const LOG_OBJECT: u64 = 1 << 30;
+    /// The card of a field is to be remembered when the field is written.
+    pub(crate) const LOG_CARD: u64 = 1 << 31;
 
     /// `shape.refs` must not exceed [`Shape::MAX_REFS`].
     #[inline(always)]
@@ -129,6 +135,18 @@ impl Header {
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
         (HEADER + 8 * (self.refs() + self.words())).next_multiple_of(GRANULE)
+    }
+
+    /// Whether a store into the object has to be remembered.
+    #[inline(always)]
+    pub(crate) const fn is_logging(self) -> bool {
+        self.0 & (Self::LOG_OBJECT | Self::LOG_CARD) != 0
+    }
+
+    /// Whether that is done card by card.
+    #[inline(always)]
+    pub(crate) const fn is_logging_cards(self) -> bool {
+        self.0 & Self::LOG_CARD != 0
     }
 
     pub(crate) const fn shape(self) -> Shape {
@@ -175,8 +193,42 @@ impl Object {
     /// The object is live (see the invariant of the [module](self)).
     #[inline(always)]
     pub(crate) unsafe fn header(self) -> Header {
-        // SAFETY: the header of a live object is initialised and never written again.
-        unsafe { self.0.read() }
+        // SAFETY: passed on.
+        Header(unsafe { self.header_word() }.load(Ordering::Relaxed))
+    }
+
+    /// # Safety
+    ///
+    /// The object is live.
+    #[inline(always)]
+    unsafe fn header_word<'a>(self) -> &'a AtomicU64 {
+        // SAFETY: the header of a live object is initialised, and only ever accessed as an atomic from then on.
+        unsafe { self.0.cast::<AtomicU64>().as_ref() }
+    }
+
+    /// Makes the next store into the object a slow one, which remembers it. Does not write where nothing changes: most old objects'
+    /// headers are as they should be, and their lines stay clean.
+    ///
+    /// # Safety
+    ///
+    /// The object is live, and no mutator runs; `bit` is [`Header::LOG_OBJECT`] or [`Header::LOG_CARD`].
+    #[inline(always)]
+    pub(crate) unsafe fn set_logging(self, header: Header, bit: u64) {
+        if header.0 & bit == 0 {
+            // SAFETY: passed on. Collector threads that meet here write the same.
+            unsafe { self.header_word() }.store(header.0 | bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends what [`Self::set_logging`] began, and says whether it was the caller who did.
+    ///
+    /// # Safety
+    ///
+    /// The object is live.
+    #[inline]
+    pub(crate) unsafe fn clear_logging(self, bit: u64) -> bool {
+        // SAFETY: passed on.
+        unsafe { self.header_word() }.fetch_and(!bit, Ordering::Relaxed) & bit != 0
     }
 
     /// # Safety

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
+use crate::alloc::Extent;
 use crate::block::{BLOCK, LARGE};
 use crate::heap::Shared;
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
+use crate::remember::card_of;
 use crate::safepoint::World;
 
 /// What free memory is filled with: as a header, an object far larger than any block; as a reference, an address in
@@ -25,11 +27,12 @@ pub(crate) unsafe fn poison(start: NonNull<u8>, length: usize) {
 
 /// Walks the reachable objects with a stack and a set of its own, collects, walks again, and compares.
 ///
-/// 1. Before and after: every address reached is that of an object: aligned, in a used block and within its bounds or in
+/// 1. Before: the write barrier has missed nothing.
+/// 2. Before and after: every address reached is that of an object: aligned, in a used block and within its bounds or in
 ///    a run of pages of its own, with a header that fits there; and no two objects overlap.
-/// 2. The collection found live exactly what the second walk reaches: each of its granules bears the mark, no
+/// 3. The collection found live exactly what the second walk reaches: each of its granules bears the mark, no
 ///    other granule does, and the per-block counts and the total say the same.
-/// 3. Whatever was reachable before is reachable afterwards.
+/// 4. Whatever was reachable before is reachable afterwards.
 ///
 /// All in one stop, so that mutators cannot change what is compared.
 pub(crate) fn verify(shared: &Shared, me: &Context) {
@@ -42,14 +45,23 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     // Once, so that all three looks at the heap see the same roots whoever drops a global meanwhile.
     shared.handles.prune_globals();
     let before = walk(shared, &world);
-    let live_bytes = shared.cycle(&world).live_bytes;
-    let after = walk(shared, &world);
-    for object in before.keys() {
-        assert!(
-            after.contains_key(object),
-            "a collection lost the reachable object {object:#x}"
-        );
+    if shared.policy.is_armed() {
+        check_barrier(shared, &before);
     }
+    // First what is young, then everything: the second must not find anything that the first has lost.
+    let mut live_bytes = 0;
+    for wanted in [Extent::Young, Extent::Whole] {
+        let cycle = shared.cycle(&world, shared.policy.plan(wanted));
+        let after = walk(shared, &world);
+        for object in before.keys() {
+            assert!(
+                after.contains_key(object),
+                "a collection lost the reachable object {object:#x}"
+            );
+        }
+        live_bytes = cycle.live_bytes();
+    }
+    let after = walk(shared, &world);
     compare_with_marks(shared, &after, live_bytes);
 }
 
@@ -107,6 +119,31 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
         );
     }
     reached
+}
+
+/// Checks the first invariant of [`crate::remember`]: no old object that a store would make log, nor a clean card of
+/// one, refers to a young object.
+fn check_barrier(shared: &Shared, reachable: &Reachable) {
+    for &address in reachable.keys() {
+        let object = Object::from_raw(address as *mut _).expect("an object's address is not null");
+        // SAFETY: the walk has found it to be an object.
+        let header = unsafe { object.header() };
+        if !shared.space.is_marked(object) || !header.is_logging() {
+            continue;
+        }
+        for field in 0..header.refs() {
+            // SAFETY: one of the object's own; an object that logs cards is large.
+            let (target, remembered) = unsafe {
+                let dirty = header.is_logging_cards()
+                    && !shared.space.card(object, card_of(field)).is_clean();
+                (object.load(field), dirty)
+            };
+            assert!(
+                remembered || target.is_none_or(|target| shared.space.is_marked(target)),
+                "field {field} of the old object {address:#x} refers to a young one and is not remembered"
+            );
+        }
+    }
 }
 
 fn compare_with_marks(shared: &Shared, reachable: &Reachable, live_bytes: u64) {

@@ -261,6 +261,7 @@ fn events_tell_a_collections_times_in_order() {
             rooted,
             marked,
             live_bytes,
+            ..
         } = event.kind
         {
             collections += 1;

@@ -1,6 +1,6 @@
 //! gc-marksweep: stop-the-world mark-sweep, its mutators running freely between stops.
 
-use gc_marksweep::{EventKind as Kind, Heap};
+use gc_marksweep::{EventKind as Kind, Generations, Heap, HeapSize};
 
 use super::forward::forward;
 use super::{
@@ -28,9 +28,27 @@ impl Adapter for GcMarksweep {
             },
             HeapOption {
                 name: "generations",
-                kind: OptionKind::Choice(&["off"]),
-                default: "off",
-                doc: "off: every collection is of the whole heap",
+                kind: OptionKind::Choice(&["off", "on", "auto"]),
+                default: "auto",
+                doc: "minor collections, which look at new objects only; auto: while they pay",
+            },
+            HeapOption {
+                name: "nursery",
+                kind: OptionKind::BytesOrAuto,
+                default: "auto",
+                doc: "memory handed out between minor collections; auto: 8M",
+            },
+            HeapOption {
+                name: "heap-size",
+                kind: OptionKind::Choice(&["fixed", "multiplier", "mem-balancer"]),
+                default: "fixed",
+                doc: "what may be occupied before a collection: the limit, twice what is live, MemBalancer's square root (0.2/MiB)",
+            },
+            HeapOption {
+                name: "release-after",
+                kind: OptionKind::DurationOrOff,
+                default: "4s",
+                doc: "free memory not needed for this long is given back to the system",
             },
             HeapOption {
                 name: "stress",
@@ -57,8 +75,23 @@ impl Adapter for GcMarksweep {
     }
 
     fn build(settings: &Settings) -> Result<Heap, String> {
-        Heap::builder()
+        let mut builder = Heap::builder();
+        if let Some(bytes) = settings.bytes("nursery") {
+            builder = builder.nursery(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        builder
             .limit(limit(settings))
+            .heap_size(match settings.text("heap-size") {
+                "multiplier" => HeapSize::Multiplier(2.0),
+                "mem-balancer" => HeapSize::MemBalancer(0.2),
+                _ => HeapSize::Fixed,
+            })
+            .release_after(settings.duration("release-after"))
+            .generations(match settings.text("generations") {
+                "off" => Generations::Off,
+                "on" => Generations::On,
+                _ => Generations::Auto,
+            })
             .prefetch_depth(settings.count("prefetch-depth") as usize)
             .stress(settings.is_on("stress"))
             .poison(settings.is_on("poison"))
@@ -82,6 +115,7 @@ fn events(heap: &Heap) -> EventLog {
                 stopped,
                 rooted,
                 marked,
+                minor: _,
                 live_bytes,
             } => EventKind::Collection {
                 stop,

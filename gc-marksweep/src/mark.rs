@@ -162,16 +162,10 @@ impl Marker {
             self.survived += if is_young { size } else { 0 };
             if size <= LARGE {
                 table.mark(object, size);
-                if self.arm && refs > 0 {
-                    object.set_logging(header, Header::LOG_OBJECT);
-                }
+                object.set_logging(header, Header::LOG_OBJECT, self.arm && refs > 0);
             } else {
                 table.mark_large(object);
-                if self.arm && refs > 0 {
-                    object.set_logging(header, Header::LOG_CARD);
-                } else {
-                    object.clear_logging(Header::LOG_CARD);
-                }
+                object.set_logging(header, Header::LOG_CARD, self.arm && refs > 0);
             }
             if refs <= SPLIT {
                 self.scan(object, 0, refs);

@@ -206,17 +206,18 @@ impl Object {
         unsafe { self.0.cast::<AtomicU64>().as_ref() }
     }
 
-    /// Makes the next store into the object a slow one, which remembers it. Does not write where nothing changes: most old objects'
-    /// headers are as they should be, and their lines stay clean.
+    /// Decides whether stores into the object, whose header is given, are slow ones, which remember it. Does not write where
+    /// nothing changes: most old objects' headers are as they should be, and their lines stay clean.
     ///
     /// # Safety
     ///
     /// The object is live, and no mutator runs; `bit` is [`Header::LOG_OBJECT`] or [`Header::LOG_CARD`].
     #[inline(always)]
-    pub(crate) unsafe fn set_logging(self, header: Header, bit: u64) {
-        if header.0 & bit == 0 {
+    pub(crate) unsafe fn set_logging(self, header: Header, bit: u64, logging: bool) {
+        let wanted = if logging { bit } else { 0 };
+        if header.0 & bit != wanted {
             // SAFETY: passed on. Collector threads that meet here write the same.
-            unsafe { self.header_word() }.store(header.0 | bit, Ordering::Relaxed);
+            unsafe { self.header_word() }.store(header.0 ^ bit, Ordering::Relaxed);
         }
     }
 

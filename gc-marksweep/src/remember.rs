@@ -121,7 +121,7 @@ impl Log {
             // SAFETY: what is in a log was live when it was put there, and there has been no collection since.
             let header = unsafe { object.header() };
             // SAFETY: as above; no mutator runs.
-            unsafe { object.set_logging(header, Header::LOG_OBJECT) };
+            unsafe { object.set_logging(header, Header::LOG_OBJECT, true) };
             f(object, 0, header.refs());
         }
         for card in cards.drain(..) {

@@ -155,7 +155,7 @@ impl Builder {
     }
 
     /// How many bytes are handed out between minor collections, at least [`Self::MINIMUM_NURSERY`]; less where a major
-    /// collection leaves less than twice as much. Default: 8 MiB.
+    /// collection leaves less than twice as much. Default: 16 MiB.
     pub fn nursery(mut self, bytes: usize) -> Self {
         self.nursery = bytes;
         self
@@ -277,7 +277,7 @@ impl Default for Builder {
             event_capacity: 1 << 16,
             prefetch_depth: 16,
             generations: Generations::default(),
-            nursery: 8 << 20,
+            nursery: 16 << 20,
             heap_size: HeapSize::default(),
             release_after: Some(Duration::from_secs(4)),
         }

@@ -36,7 +36,7 @@ impl Adapter for GcMarksweep {
                 name: "nursery",
                 kind: OptionKind::BytesOrAuto,
                 default: "auto",
-                doc: "memory handed out between minor collections; auto: 8M",
+                doc: "memory handed out between minor collections; auto: 16M",
             },
             HeapOption {
                 name: "heap-size",

@@ -1,0 +1,417 @@
+//! Minor collections, the write barrier, heap sizes and the return of memory, through the public interface.
+
+use std::thread;
+use std::time::Duration;
+
+use gc_marksweep::{Flags, Generations, Heap, HeapSize, Local, Mutator, Shape};
+
+/// A heap whose minor collections come every 64 KiB, and which writes over what it frees.
+fn heap(limit: usize) -> Heap {
+    Heap::builder()
+        .limit(limit)
+        .generations(Generations::On)
+        .nursery(64 << 10)
+        .poison(true)
+        .build()
+        .unwrap()
+}
+
+/// Allocates garbage until `count` more minor collections are over.
+fn minor_collections(m: &mut Mutator<'_>, heap: &Heap, count: u64) {
+    let until = heap.statistics().minor_collections + count;
+    m.frame(|m, [garbage]| {
+        while heap.statistics().minor_collections < until {
+            m.alloc(garbage, Shape::new(2, 8)).unwrap();
+        }
+    });
+}
+
+/// Makes an object with a word in `into`.
+fn leaf<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, word: u64) {
+    m.alloc_init(into, Flags::NONE, [], [word]).unwrap();
+}
+
+#[test]
+fn what_only_an_old_object_refers_to_survives_a_minor_collection() {
+    let heap = heap(4 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [old, young]| {
+            m.alloc(old, Shape::new(2, 0)).unwrap();
+            m.collect();
+            for round in 0..20 {
+                leaf(m, young, round);
+                m.store(m.get(old).unwrap(), (round % 2) as usize, m.get(young));
+                m.set(young, None);
+                minor_collections(m, &heap, 2);
+                let target = m.load(m.get(old).unwrap(), (round % 2) as usize).unwrap();
+                assert_eq!(m.word(target, 0), round);
+                m.verify();
+            }
+        });
+    });
+}
+
+/// Fields at both ends of cards, and of the object, which has more than 8 KiB of them.
+#[test]
+fn what_only_an_old_large_array_refers_to_survives_a_minor_collection() {
+    const REFS: usize = 5000;
+    let heap = heap(4 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [table, young]| {
+            m.alloc(table, Shape::new(REFS as u32, 3)).unwrap();
+            m.collect();
+            for round in 0..3 {
+                for field in [0, 1, 62, 63, 64, 126, 127, 128, 2500, REFS - 1] {
+                    leaf(m, young, round * 10_000 + field as u64);
+                    m.store(m.get(table).unwrap(), field, m.get(young));
+                }
+                m.set(young, None);
+                minor_collections(m, &heap, 3);
+                for field in [0, 1, 62, 63, 64, 126, 127, 128, 2500, REFS - 1] {
+                    let target = m.load(m.get(table).unwrap(), field).unwrap();
+                    assert_eq!(m.word(target, 0), round * 10_000 + field as u64);
+                }
+                m.verify();
+            }
+        });
+    });
+}
+
+#[test]
+fn what_a_thread_stored_before_it_detached_is_remembered() {
+    let heap = heap(4 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [old, table]| {
+            m.alloc(old, Shape::new(1, 0)).unwrap();
+            m.alloc(table, Shape::new(2000, 0)).unwrap();
+            m.collect();
+            let global = m.global(m.get(old).unwrap());
+            let table_global = m.global(m.get(table).unwrap());
+            m.blocking(|| {
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        heap.attach(|m| {
+                            m.frame(|m, [young]| {
+                                leaf(m, young, 7);
+                                m.store(m.open(&global), 0, m.get(young));
+                                m.store(m.open(&table_global), 1999, m.get(young));
+                            });
+                        });
+                    });
+                });
+            });
+            minor_collections(m, &heap, 2);
+            for target in [
+                m.load(m.get(old).unwrap(), 0).unwrap(),
+                m.load(m.get(table).unwrap(), 1999).unwrap(),
+            ] {
+                assert_eq!(m.word(target, 0), 7);
+            }
+            m.verify();
+        });
+    });
+}
+
+#[test]
+fn a_minor_collection_keeps_dead_old_objects_and_a_major_one_frees_them() {
+    let heap = heap(16 << 20);
+    let live = || heap.statistics().live_bytes.unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [list]| {
+            for word in 0..10_000 {
+                m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+            }
+            m.collect();
+            assert_eq!(live(), 10_000 * 32);
+            m.set(list, None);
+            minor_collections(m, &heap, 1);
+            assert!(live() >= 10_000 * 32);
+            m.collect();
+            assert_eq!(live(), 0);
+        });
+    });
+}
+
+#[test]
+fn young_large_objects_die_in_minor_collections() {
+    let heap = heap(8 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [large, kept]| {
+            m.alloc(kept, Shape::new(0, 100_000)).unwrap();
+            m.collect();
+            // Four times the limit in all.
+            for _ in 0..40 {
+                m.set(large, None);
+                m.alloc(large, Shape::new(0, 100_000)).unwrap();
+            }
+            let statistics = heap.statistics();
+            assert!(statistics.minor_collections >= 5, "{statistics:?}");
+            assert_eq!(statistics.collections, statistics.minor_collections + 1);
+            m.verify();
+        });
+    });
+}
+
+/// Old garbage fills the heap: a minor collection finds nothing, and the allocation must succeed all the same.
+#[test]
+fn a_minor_collection_that_frees_too_little_is_followed_by_a_major_one_at_once() {
+    let heap = heap(2 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [old, new]| {
+            m.alloc(old, Shape::new(0, 150_000)).unwrap();
+            m.collect();
+            m.set(old, None);
+            m.alloc(new, Shape::new(0, 150_000)).unwrap();
+            m.verify();
+        });
+    });
+}
+
+#[test]
+fn a_collection_asked_for_is_a_major_one_whatever_others_do() {
+    let heap = heap(4 << 20);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                heap.attach(|m| {
+                    for _ in 0..200 {
+                        minor_collections(m, &heap, 1);
+                    }
+                });
+            });
+        }
+        heap.attach(|m| {
+            m.frame(|m, [object]| {
+                for _ in 0..50 {
+                    leaf(m, object, 1);
+                    let weak = m.downgrade(m.get(object).unwrap());
+                    // Old, so that only a major collection finds it dead.
+                    m.collect();
+                    m.set(object, None);
+                    m.collect();
+                    assert!(m.upgrade(&weak).is_none());
+                }
+            });
+        });
+    });
+}
+
+#[test]
+fn weak_references_and_finalizers_of_young_objects_are_found_by_minor_collections() {
+    let heap = heap(4 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [object, due]| {
+            m.collect();
+            m.alloc_init(object, Flags::FINALIZE, [], [3]).unwrap();
+            let weak = m.downgrade(m.get(object).unwrap());
+            m.set(object, None);
+            minor_collections(m, &heap, 1);
+            assert!(m.upgrade(&weak).is_none());
+            assert!(m.cleared().is_some_and(|cleared| cleared.same(&weak)));
+            assert!(m.finalizable(due));
+            assert_eq!(m.word(m.get(due).unwrap(), 0), 3);
+            assert!(!m.finalizable(due));
+        });
+    });
+}
+
+/// A table whose entries are replaced at random: nearly all that is new survives, old objects refer to it.
+fn replace<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, entries: usize, operations: usize) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    m.frame(|m, [node]| {
+        for _ in 0..operations {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            m.alloc(node, Shape::new(2, 0)).unwrap();
+            let at = random as usize % entries;
+            let table = m.get(table).unwrap();
+            if let Some(old) = m.load(table, at) {
+                m.store(old, 0, m.get(node));
+            }
+            m.store(table, at, m.get(node));
+        }
+    });
+}
+
+#[test]
+fn auto_gives_minor_collections_up_and_takes_them_up_again() {
+    const ENTRIES: usize = 100_000;
+    let heap = Heap::builder()
+        .limit(14 << 20)
+        .nursery(1 << 20)
+        .build()
+        .unwrap();
+    let counts = || {
+        let statistics = heap.statistics();
+        let minors = statistics.minor_collections;
+        (minors, statistics.collections - minors)
+    };
+    heap.attach(|m| {
+        m.frame(|m, [table, garbage]| {
+            m.alloc(table, Shape::new(ENTRIES as u32, 0)).unwrap();
+            replace(m, table, ENTRIES, 3 * ENTRIES);
+            let before = counts();
+            replace(m, table, ENTRIES, 20 * ENTRIES);
+            let after = counts();
+            let (minors, majors) = (after.0 - before.0, after.1 - before.1);
+            assert!(minors < majors, "{minors} minor, {majors} major");
+            // Enough for all the rests there can have been, at one major collection for at most 14 MiB.
+            for _ in 0..40_000_000 {
+                m.alloc(garbage, Shape::new(2, 0)).unwrap();
+                if counts().0 >= after.0 + 20 {
+                    return;
+                }
+            }
+            panic!("no minor collections again: {after:?} {:?}", counts());
+        });
+    });
+}
+
+#[test]
+fn a_multiplied_heap_stays_near_what_is_live() {
+    for heap_size in [HeapSize::Multiplier(1.5), HeapSize::MemBalancer(0.2)] {
+        for generations in [Generations::Off, Generations::On] {
+            let heap = Heap::builder()
+                .limit(1 << 30)
+                .heap_size(heap_size)
+                .generations(generations)
+                .build()
+                .unwrap();
+            heap.attach(|m| {
+                m.frame(|m, [list, garbage]| {
+                    for word in 0..200_000 {
+                        m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+                    }
+                    for _ in 0..2_000_000 {
+                        m.alloc(garbage, Shape::new(0, 3)).unwrap();
+                    }
+                    let statistics = heap.statistics();
+                    assert!(
+                        statistics.peak_occupied_bytes < 64 << 20,
+                        "{heap_size:?}: {statistics:?}"
+                    );
+                    // What does not fit the goal still fits the limit.
+                    m.alloc(garbage, Shape::new(0, 50_000_000)).unwrap();
+                    m.verify();
+                });
+            });
+        }
+    }
+}
+
+#[test]
+fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
+    for heap_size in [
+        HeapSize::Fixed,
+        HeapSize::Multiplier(1.1),
+        HeapSize::MemBalancer(5.0),
+    ] {
+        for generations in [Generations::Off, Generations::On, Generations::Auto] {
+            let heap = Heap::builder()
+                .limit(4 << 20)
+                .nursery(256 << 10)
+                .heap_size(heap_size)
+                .generations(generations)
+                .build()
+                .unwrap();
+            heap.attach(|m| {
+                m.frame(|m, [list]| {
+                    let mut objects = 0;
+                    while m.alloc_init(list, Flags::NONE, [list], [0]).is_ok() {
+                        objects += 1;
+                    }
+                    // 32 bytes each, and two for their marks.
+                    assert!(
+                        objects > 110_000,
+                        "{heap_size:?} {generations:?}: {objects}"
+                    );
+                    m.set(list, None);
+                    m.alloc(list, Shape::new(0, 400_000)).unwrap();
+                });
+            });
+        }
+    }
+}
+
+#[test]
+fn memory_that_is_no_longer_needed_goes_back_to_the_system() {
+    let heap = Heap::builder()
+        .limit(64 << 20)
+        .generations(Generations::On)
+        .nursery(1 << 20)
+        .release_after(Some(Duration::from_nanos(4)))
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [list, large]| {
+            for word in 0..1_000_000 {
+                m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+            }
+            m.alloc(large, Shape::new(0, 1_000_000)).unwrap();
+            m.collect();
+            let peak = heap.statistics();
+            assert!(peak.committed_bytes > 40 << 20, "{peak:?}");
+            m.set(list, None);
+            m.set(large, None);
+            m.collect();
+            minor_collections(m, &heap, 10);
+            let after = heap.statistics();
+            assert!(after.committed_bytes < 8 << 20, "{after:?}");
+            // And comes back.
+            for word in 0..1_000_000 {
+                m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+            }
+            m.verify();
+        });
+    });
+}
+
+#[test]
+fn the_parts_of_the_heap_add_up() {
+    let heap = heap(16 << 20);
+    heap.attach(|m| {
+        m.frame(|m, [list, large]| {
+            for round in 0..30 {
+                for word in 0..5_000 {
+                    m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+                }
+                m.alloc(large, Shape::new(2000 + round, 7)).unwrap();
+                if round % 7 == 0 {
+                    m.set(list, None);
+                }
+                if round % 3 == 0 {
+                    m.collect();
+                }
+                let statistics = heap.statistics();
+                if let Some(found) = statistics.last_collection {
+                    assert_eq!(
+                        found.occupied_bytes,
+                        found.live_bytes + found.metadata_bytes + found.fragmentation_bytes
+                    );
+                    assert_eq!(statistics.live_bytes, Some(found.live_bytes));
+                }
+                assert_eq!(
+                    statistics.committed_bytes,
+                    statistics.occupied_bytes + statistics.free_bytes + statistics.collector_bytes
+                );
+                assert!(statistics.occupied_bytes <= statistics.limit_bytes);
+                assert!(statistics.metadata_bytes < statistics.occupied_bytes.max(1));
+            }
+        });
+    });
+}
+
+#[test]
+fn impossible_settings_are_named() {
+    let message = |builder: gc_marksweep::Builder| builder.build().unwrap_err().to_string();
+    assert!(message(Heap::builder().nursery(100)).contains("nursery of 100 bytes"));
+    for factor in [1.0, 0.5, f64::NAN, f64::INFINITY] {
+        let message = message(Heap::builder().heap_size(HeapSize::Multiplier(factor)));
+        assert!(message.contains("multiplier above 1"), "{message}");
+    }
+    for factor in [0.0, -1.0, f64::NAN] {
+        let message = message(Heap::builder().heap_size(HeapSize::MemBalancer(factor)));
+        assert!(message.contains("above 0"), "{message}");
+    }
+}

@@ -16,14 +16,14 @@
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
-use crate::alloc::{Extent, Reclaimed};
 use crate::event::{Event, EventKind};
 use crate::heap::{Found, Shared};
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
-use crate::policy::{Measured, Plan};
+use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::World;
+use crate::supply::Reclaimed;
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
 /// than what it yields.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::alloc::{BLOCK_CHARGE, Supply};
 use crate::block::Space;
 use crate::event::{EventLog, Recorder};
 use crate::handle::Handles;
@@ -14,6 +13,7 @@ use crate::mutator::{Context, Mutator};
 use crate::policy::{Generations, HeapSize, Policy};
 use crate::remember::Orphans;
 use crate::safepoint::Handshake;
+use crate::supply::{BLOCK_CHARGE, Supply};
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
 /// the heap stays usable, and the same allocation may succeed once memory has been released.

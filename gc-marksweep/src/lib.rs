@@ -82,6 +82,7 @@ mod event;
 mod frame;
 mod handle;
 mod heap;
+mod large;
 mod mark;
 mod mutator;
 mod object;
@@ -90,6 +91,7 @@ mod policy;
 mod primitive;
 mod remember;
 mod safepoint;
+mod supply;
 mod sweep;
 mod verify;
 

@@ -19,7 +19,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use crate::alloc::{Buffer, Extent};
+use crate::alloc::Buffer;
 use crate::block::LARGE;
 use crate::collect::Collection;
 use crate::event::EventKind;
@@ -27,6 +27,7 @@ use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Shared};
 use crate::object::{Flags, Header, Object, Shape};
+use crate::policy::Extent;
 use crate::remember::Log;
 use crate::safepoint::{Member, Party};
 

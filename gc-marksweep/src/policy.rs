@@ -29,7 +29,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use crate::alloc::{BLOCK_CHARGE, Extent};
+use crate::supply::BLOCK_CHARGE;
 
 /// Whether there are minor collections, which look at new objects only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,15 @@ pub enum HeapSize {
     /// for which several heaps with one memory to share spend the least time in all (Kirisame, Shenoy and Panchekha, OOPSLA 2022). The
     /// value is c, in 1/MiB, above 0: the larger, the smaller the heap. MMTk's default is 0.2.
     MemBalancer(f64),
+}
+
+/// How much of the heap a collection looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What has been allocated since the last collection: a minor collection.
+    Young,
+    /// Everything: a major collection.
+    Whole,
 }
 
 /// The smallest goal that is set, so that a nearly empty heap does not collect all the time.

@@ -1,7 +1,7 @@
 //! Sweeping: finding the memory that marking did not reach.
 //!
 //! There is no sweep phase. Within a pause only the per-block counts of live granules are looked at (in
-//! [`Supply::reclaim`](crate::alloc::Supply::reclaim)): a block without any is free as a whole, one with hardly a free
+//! [`Supply::reclaim`](crate::supply::Supply::reclaim)): a block without any is free as a whole, one with hardly a free
 //! granule is full, and neither is ever searched. The others are swept by the mutator that allocates from them, hole by hole, when it
 //! needs the memory, which then comes into its cache just before it is used (lazy sweeping: Hughes 1982; in Whippet's
 //! form: the search for the next hole *is* the sweep).

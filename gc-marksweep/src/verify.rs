@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use crate::alloc::Extent;
 use crate::block::{BLOCK, LARGE};
 use crate::heap::Shared;
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
+use crate::policy::Extent;
 use crate::remember::card_of;
 use crate::safepoint::World;
 

@@ -1,0 +1,635 @@
+//! The heap's free memory, which all mutators share, and the account of what is used.
+//!
+//! Between two collections free blocks only go out. So the lists of them are arrays that are filled in a pause, and taking
+//! a block is one compare-and-swap on an index: mutators do not meet on a lock. What is rare, or waits for the system
+//! anyhow, is behind one: blocks that were never used or have been given back, large objects, what a detached mutator
+//! has left over.
+//!
+//! What has been handed out since the last collection can be read off the arrays, above their tops. All that is young lies there, so
+//! a minor collection rebuilds the supply from those blocks alone.
+//!
+//! # Invariants
+//!
+//! 1. A block is in at most one list, and in none while a mutator has it.
+//! 2. `charged` counts every block that is not wholly free, every run of pages of a large object, and the side metadata of both; it
+//!    never exceeds the limit. `backed` counts what is charged and what is free and backed by the system.
+//! 3. Lists grow only while the world is stopped (but for those behind the lock).
+//!
+//! Rejected: one lock for everything (a mutator that allocates 32-byte objects takes a block every 5 us); lists a mutator
+//! each, with stealing (blocks would have to be shared out before anyone knows who allocates).
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::block::{BLOCK, BLOCK_METADATA, BlockIndex, GRANULES_PER_BLOCK, Space};
+use crate::large::{LargeObject, LargeSpace, large_charge};
+use crate::object::{GRANULE, Object};
+use crate::os::PAGE;
+use crate::policy::Extent;
+
+/// What a block costs of the limit.
+pub(crate) const BLOCK_CHARGE: usize = BLOCK + BLOCK_METADATA;
+
+/// A stack of free memory that is filled in a pause and emptied by mutators, without a lock: taking its top entry is
+/// one compare-and-swap.
+///
+/// Between two pauses it only shrinks, so an index never names two entries in turn and there is no ABA problem. The
+/// entries taken stay in place above the top until the next pause, which reads there what has been handed out.
+struct Stock {
+    entries: Box<[AtomicU32]>,
+    /// The first entry in the low half, the end of the last one in the high half.
+    ends: AtomicU64,
+    /// Where the stack ended when it was last filled.
+    filled: AtomicUsize,
+}
+
+impl Stock {
+    fn new(capacity: usize) -> Self {
+        Self {
+            entries: (0..capacity).map(|_| AtomicU32::new(0)).collect(),
+            ends: AtomicU64::new(0),
+            filled: AtomicUsize::new(0),
+        }
+    }
+
+    fn ends(&self) -> (usize, usize) {
+        let ends = self.ends.load(Ordering::Relaxed);
+        ((ends & u64::from(u32::MAX)) as usize, (ends >> 32) as usize)
+    }
+
+    fn set_ends(&self, first: usize, end: usize) {
+        let ends = first as u64 | (end as u64) << 32;
+        self.ends.store(ends, Ordering::Relaxed);
+    }
+
+    fn len(&self) -> usize {
+        let (first, end) = self.ends();
+        end - first
+    }
+
+    /// Changes the ends from `(first, end)` to what `f` makes of them, unless the stack is empty.
+    fn update(&self, f: impl Fn(u64) -> u64) -> Option<u64> {
+        (self.ends)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ends| {
+                (ends >> 32 > ends & u64::from(u32::MAX)).then(|| f(ends))
+            })
+            .ok()
+    }
+
+    /// Takes the entry that was pushed last.
+    fn take(&self) -> Option<BlockIndex> {
+        let ends = self.update(|ends| ends - (1 << 32))?;
+        Some(self.entries[(ends >> 32) as usize - 1].load(Ordering::Relaxed))
+    }
+
+    /// Takes the entry that was pushed first.
+    fn take_first(&self) -> Option<BlockIndex> {
+        let ends = self.update(|ends| ends + 1)?;
+        let first = (ends & u64::from(u32::MAX)) as usize;
+        Some(self.entries[first].load(Ordering::Relaxed))
+    }
+
+    /// Calls `f` with each entry taken from the top since the last [`Self::settle`], in the order in which they were
+    /// taken. The world is stopped.
+    fn for_each_taken(&self, mut f: impl FnMut(BlockIndex)) {
+        let (_, end) = self.ends();
+        for entry in self.entries[end..self.filled.load(Ordering::Relaxed)]
+            .iter()
+            .rev()
+        {
+            f(entry.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Forgets what has been taken, at both ends. The world is stopped.
+    fn settle(&self) {
+        let (first, end) = self.ends();
+        if first > 0 {
+            for index in first..end {
+                let entry = self.entries[index].load(Ordering::Relaxed);
+                self.entries[index - first].store(entry, Ordering::Relaxed);
+            }
+        }
+        self.set_ends(0, end - first);
+        self.filled.store(end - first, Ordering::Relaxed);
+    }
+
+    /// Empties the stack. The world is stopped.
+    fn clear(&self) {
+        self.set_ends(0, 0);
+        self.filled.store(0, Ordering::Relaxed);
+    }
+
+    /// Adds an entry to a settled stack. The world is stopped.
+    fn push(&self, block: BlockIndex) {
+        let (first, end) = self.ends();
+        self.entries[end].store(block, Ordering::Relaxed);
+        self.set_ends(first, end + 1);
+        self.filled.store(end + 1, Ordering::Relaxed);
+    }
+}
+
+/// The heap's free memory, and the account of what is used.
+pub(crate) struct Supply {
+    /// Blocks with holes, none of them searched since the last pause.
+    recyclable: Stock,
+    /// Wholly free blocks that are backed by memory; the most recently used one is on top.
+    free: Stock,
+    /// How many entries [`Reserve::returned`] has, so that finding none takes no lock.
+    returned: AtomicUsize,
+    reserve: Mutex<Reserve>,
+    limit: usize,
+    /// What [`Self::charged`] may not exceed: the limit, or less where the heap's size is to stay below it.
+    goal: AtomicUsize,
+    /// Bytes that may still be handed out before a collection is due.
+    allowance: AtomicIsize,
+    /// What that was when it was set.
+    allowed: AtomicIsize,
+    charged: AtomicUsize,
+    peak: AtomicUsize,
+    backed: AtomicUsize,
+    large_pages: AtomicUsize,
+}
+
+/// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
+struct Reserve {
+    /// Blocks that detached mutators have not used up, each with the granule its search goes on at.
+    returned: Vec<(BlockIndex, usize)>,
+    /// Blocks from this index on have never been used.
+    fresh: BlockIndex,
+    /// Wholly free blocks that have been given back to the system.
+    released: Vec<BlockIndex>,
+    /// Blocks that were fresh or released and have been handed out since the last pause.
+    taken: Vec<BlockIndex>,
+    large: LargeSpace,
+    blocks: Vec<Block>,
+    /// Live granules of all blocks.
+    live: usize,
+    /// Bytes of the holes in recyclable blocks.
+    holes: usize,
+    /// Room for [`Supply::reclaim`], so that it allocates nothing inside a pause.
+    scratch: Vec<BlockIndex>,
+    ageing: Ageing,
+}
+
+/// What the supply knows of a block.
+#[derive(Clone, Copy, Default)]
+struct Block {
+    /// Its live granules when it was last put into a list.
+    live: u32,
+    /// Whether the system backs it.
+    backed: bool,
+}
+
+/// What reclaiming found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reclaimed {
+    /// Bytes of live objects, headers and rounding included.
+    pub(crate) live: usize,
+    /// Bytes counted against the limit.
+    pub(crate) occupied: usize,
+    /// The part of those in holes that can be handed out.
+    pub(crate) holes: usize,
+}
+
+/// The account of the heap's memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Counted against the limit: blocks that are not wholly free, page runs of large objects, the metadata of both.
+    pub(crate) occupied: usize,
+    pub(crate) peak: usize,
+    /// The part of `occupied` that is metadata.
+    pub(crate) metadata: usize,
+    /// Backed by the system: `occupied`, and what is free and has not been given back.
+    pub(crate) backed: usize,
+    /// What `occupied` may reach before a collection.
+    pub(crate) goal: usize,
+}
+
+/// Memory for a large object.
+pub(crate) struct LargeMemory {
+    pub(crate) start: NonNull<u8>,
+    /// Whether it reads as zero.
+    pub(crate) zeroed: bool,
+}
+
+impl Supply {
+    pub(crate) fn new(space: &Space, limit: usize, release_after: Option<Duration>) -> Self {
+        let blocks = space.blocks();
+        Self {
+            recyclable: Stock::new(blocks),
+            free: Stock::new(blocks),
+            returned: AtomicUsize::new(0),
+            reserve: Mutex::new(Reserve {
+                returned: Vec::new(),
+                fresh: 0,
+                released: Vec::with_capacity(blocks),
+                taken: Vec::with_capacity(blocks),
+                large: LargeSpace::new(space.large_length() / PAGE),
+                blocks: vec![Block::default(); blocks],
+                live: 0,
+                holes: 0,
+                scratch: Vec::with_capacity(blocks),
+                ageing: Ageing::new(release_after),
+            }),
+            limit,
+            goal: AtomicUsize::new(limit),
+            allowance: AtomicIsize::new(isize::MAX),
+            allowed: AtomicIsize::new(isize::MAX),
+            charged: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            backed: AtomicUsize::new(0),
+            large_pages: AtomicUsize::new(0),
+        }
+    }
+
+    fn reserve(&self) -> MutexGuard<'_, Reserve> {
+        self.reserve
+            .lock()
+            .expect("no code that panics runs under this lock")
+    }
+
+    /// The limit in bytes.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Sets what may be occupied before a collection is due, at most the limit.
+    pub(crate) fn set_goal(&self, bytes: usize) {
+        self.goal.store(bytes.min(self.limit), Ordering::Relaxed);
+    }
+
+    /// Sets how many bytes may be handed out before a collection is due. The world is stopped.
+    pub(crate) fn set_allowance(&self, bytes: usize) {
+        let bytes = isize::try_from(bytes).unwrap_or(isize::MAX).max(1);
+        self.allowance.store(bytes, Ordering::Relaxed);
+        self.allowed.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes handed out since [`Self::set_allowance`].
+    pub(crate) fn handed_out(&self) -> usize {
+        let left = self.allowance.load(Ordering::Relaxed);
+        (self.allowed.load(Ordering::Relaxed) - left) as usize
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let occupied = self.charged.load(Ordering::Relaxed);
+        let pages = self.large_pages.load(Ordering::Relaxed);
+        let blocks = occupied.saturating_sub(large_charge(pages)) / BLOCK_CHARGE;
+        Usage {
+            occupied,
+            peak: self.peak.load(Ordering::Relaxed),
+            metadata: blocks * BLOCK_METADATA + large_charge(pages) - pages * PAGE,
+            backed: self.backed.load(Ordering::Relaxed),
+            goal: self.goal.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether `bytes` may be handed out before the next collection; if so, they count as handed out.
+    fn allow(&self, bytes: usize) -> bool {
+        // One that goes too far is no harm: the next finds nothing left.
+        let allowed = self.allowance.load(Ordering::Relaxed) > 0;
+        if allowed {
+            self.allowance.fetch_sub(bytes as isize, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    /// Counts `bytes` against the goal, unless it would be exceeded.
+    fn charge(&self, bytes: usize) -> bool {
+        let goal = self.goal.load(Ordering::Relaxed);
+        let charge = |charged| Some(charged + bytes).filter(|&charged| charged <= goal);
+        let relaxed = Ordering::Relaxed;
+        let Ok(charged) = self.charged.fetch_update(relaxed, relaxed, charge) else {
+            return false;
+        };
+        self.peak.fetch_max(charged + bytes, Ordering::Relaxed);
+        true
+    }
+
+    /// A block with holes and the granule from which to search it.
+    pub(crate) fn take_recyclable(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        if self.returned.load(Ordering::Relaxed) > 0
+            && let Some(returned) = self.take_returned()
+        {
+            return Some(returned);
+        }
+        if self.recyclable.len() == 0 || !self.allow(0) {
+            return None;
+        }
+        let block = self.recyclable.take()?;
+        self.allow((GRANULES_PER_BLOCK - space.live_granules(block)) * GRANULE);
+        Some((block, 0))
+    }
+
+    #[cold]
+    fn take_returned(&self) -> Option<(BlockIndex, usize)> {
+        let mut reserve = self.reserve();
+        let returned = reserve.returned.pop();
+        (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
+        returned
+    }
+
+    /// A wholly free block, if the goal allows one more.
+    pub(crate) fn take_free(&self, space: &Space) -> Option<BlockIndex> {
+        if !self.allow(0) || !self.charge(BLOCK_CHARGE) {
+            return None;
+        }
+        let block = self.free.take().or_else(|| self.take_unbacked(space));
+        if block.is_some() {
+            self.allow(BLOCK);
+        } else {
+            self.charged.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
+        }
+        block
+    }
+
+    /// A wholly free block that the system does not back.
+    #[cold]
+    fn take_unbacked(&self, space: &Space) -> Option<BlockIndex> {
+        let mut reserve = self.reserve();
+        let block = reserve.released.pop().or_else(|| {
+            let block = reserve.fresh;
+            ((block as usize) < space.blocks()).then(|| {
+                reserve.fresh += 1;
+                block
+            })
+        })?;
+        reserve.blocks[block as usize].backed = true;
+        reserve.taken.push(block);
+        self.backed.fetch_add(BLOCK_CHARGE, Ordering::Relaxed);
+        self.trim(space, &mut reserve);
+        Some(block)
+    }
+
+    pub(crate) fn put_back(&self, block: BlockIndex, granule: usize) {
+        if granule < GRANULES_PER_BLOCK {
+            let mut reserve = self.reserve();
+            reserve.returned.push((block, granule));
+            (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Memory for a large object of `size` bytes; `None` when only a collection can help.
+    pub(crate) fn take_large(&self, space: &Space, size: usize) -> Option<LargeMemory> {
+        let pages = size.div_ceil(PAGE);
+        let charge = large_charge(pages);
+        if !self.allow(0) || !self.charge(charge) {
+            return None;
+        }
+        let mut reserve = self.reserve();
+        let run = match reserve.large.take(pages) {
+            Some(run) => Some(run),
+            // Runs of the two kinds that lie side by side are one when both are clean.
+            None => {
+                self.release_large_runs(space, &mut reserve.large, u64::MAX);
+                reserve.large.take(pages)
+            }
+        };
+        let Some(run) = run else {
+            self.charged.fetch_sub(charge, Ordering::Relaxed);
+            return None;
+        };
+        self.allow(pages * PAGE);
+        self.large_pages.fetch_add(pages, Ordering::Relaxed);
+        if !run.dirty {
+            self.backed.fetch_add(charge, Ordering::Relaxed);
+            self.trim(space, &mut reserve);
+        }
+        // SAFETY: the run lies in the large-object space.
+        let start = unsafe { space.large_start().add(run.page * PAGE) };
+        let object = Object::from_raw(start.as_ptr().cast()).expect("heap addresses are not null");
+        reserve.large.objects.push(LargeObject {
+            object,
+            page: run.page,
+            pages,
+            size,
+        });
+        Some(LargeMemory {
+            start,
+            zeroed: !run.dirty,
+        })
+    }
+
+    /// Keeps what the system backs below the limit: free memory of one kind makes room for the other.
+    fn trim(&self, space: &Space, reserve: &mut Reserve) {
+        let too_much = || self.backed.load(Ordering::Relaxed) > self.limit;
+        if too_much() {
+            self.release_large_runs(space, &mut reserve.large, u64::MAX);
+        }
+        while too_much() && self.release_free_block(space, reserve) {}
+    }
+
+    /// Gives the free block that would be used last back to the system.
+    fn release_free_block(&self, space: &Space, reserve: &mut Reserve) -> bool {
+        let Some(block) = self.free.take_first() else {
+            return false;
+        };
+        // SAFETY: a free block holds no object, and this one is in no list any more.
+        unsafe { space.release_block(block) };
+        reserve.blocks[block as usize].backed = false;
+        reserve.released.push(block);
+        self.backed.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives the free runs of the large-object space that were freed before `stage` back to the system.
+    fn release_large_runs(&self, space: &Space, large: &mut LargeSpace, stage: u64) {
+        let pages = large.release_dirty(space, stage);
+        (self.backed).fetch_sub(large_charge(pages), Ordering::Relaxed);
+    }
+
+    /// How many blocks have ever been used: those with a lower index.
+    pub(crate) fn used_blocks(&self) -> usize {
+        self.reserve().fresh as usize
+    }
+
+    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and
+    /// are not searched. After a minor collection only the blocks that have been handed out since the last one are looked at:
+    /// nothing has died, been born or been found elsewhere.
+    ///
+    /// The world is stopped, marking is complete, and all buffers are retired.
+    pub(crate) fn reclaim(&self, space: &Space, extent: Extent, minimum: usize) -> Reclaimed {
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        reserve.ageing.note_unused(self.free.len());
+        reserve.returned.clear();
+        self.returned.store(0, Ordering::Relaxed);
+
+        let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
+        let large_pages = self.large_pages.fetch_sub(freed_pages, Ordering::Relaxed) - freed_pages;
+        // Every block that is looked at is counted again.
+        let mut charged;
+
+        let scratch = &mut reserve.scratch;
+        scratch.clear();
+        match extent {
+            Extent::Whole => {
+                self.recyclable.clear();
+                self.free.clear();
+                // Backwards, because the lists are used from their ends: the lowest addresses first.
+                scratch.extend((0..reserve.fresh).rev());
+                charged = large_charge(large_pages);
+                for block in &mut reserve.blocks[..reserve.fresh as usize] {
+                    block.live = 0;
+                }
+                reserve.live = 0;
+                reserve.holes = 0;
+            }
+            Extent::Young => {
+                // In the order in which they were taken, so that the last, whose lines are in the cache, is the next again.
+                self.recyclable.for_each_taken(|block| {
+                    reserve.holes -= free_bytes(reserve.blocks[block as usize].live);
+                    scratch.push(block);
+                });
+                self.free.for_each_taken(|block| scratch.push(block));
+                scratch.extend_from_slice(&reserve.taken);
+                charged = self.charged.load(Ordering::Relaxed)
+                    - large_charge(freed_pages)
+                    - scratch.len() * BLOCK_CHARGE;
+                self.recyclable.settle();
+                self.free.settle();
+            }
+        }
+        reserve.taken.clear();
+        for &index in scratch.iter() {
+            let block = &mut reserve.blocks[index as usize];
+            let live = space.live_granules(index) as u32;
+            reserve.live += (live - block.live) as usize;
+            block.live = live;
+            if live > 0 {
+                charged += BLOCK_CHARGE;
+                if GRANULES_PER_BLOCK - live as usize >= minimum {
+                    self.recyclable.push(index);
+                    reserve.holes += free_bytes(live);
+                }
+            } else if block.backed {
+                self.free.push(index);
+            }
+        }
+        self.charged.store(charged, Ordering::Relaxed);
+        Reclaimed {
+            live: reserve.live * GRANULE + reserve.large.live,
+            occupied: charged,
+            holes: reserve.holes,
+        }
+    }
+
+    /// Gives memory that has not been needed for long back to the system. `now` is in nanoseconds since the heap was
+    /// made. The world is stopped and the supply has just been rebuilt.
+    pub(crate) fn age(&self, space: &Space, now: u64) {
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        let Some(unused) = reserve.ageing.advance(now) else {
+            return;
+        };
+        for _ in 0..unused {
+            if !self.release_free_block(space, reserve) {
+                break;
+            }
+        }
+        // The world is stopped: what was taken at the bottom is not a mutator's.
+        self.free.settle();
+        let stage = (reserve.ageing.stage + 1).saturating_sub(Ageing::STAGES as u64);
+        self.release_large_runs(space, &mut reserve.large, stage);
+    }
+
+    /// Calls `f` with each large object and the bytes of its run of pages.
+    pub(crate) fn for_each_large(&self, mut f: impl FnMut(Object, usize)) {
+        for run in &self.reserve().large.objects {
+            f(run.object, run.pages * PAGE);
+        }
+    }
+}
+
+/// Bytes of a block that are not live.
+fn free_bytes(live_granules: u32) -> usize {
+    (GRANULES_PER_BLOCK - live_granules as usize) * GRANULE
+}
+
+/// How long free memory has not been needed: it rests for a few stages before it is given back to the system, because a page fault
+/// costs far more than a page that stays (a program whose need goes up and down within seconds would pay at every rise).
+///
+/// A block is not followed through the stages. What counts is how many free blocks were left over when the supply was lowest: that
+/// many have not been needed, whichever they were, as the supply is a stack.
+struct Ageing {
+    /// How long a stage lasts, in nanoseconds.
+    length: Option<u64>,
+    stage: u64,
+    began: u64,
+    /// Fewest free blocks left over in each of the last stages; the current one is first.
+    unused: [usize; Self::STAGES],
+}
+
+impl Ageing {
+    const STAGES: usize = 4;
+
+    fn new(release_after: Option<Duration>) -> Self {
+        let length = |after: Duration| {
+            u64::try_from(after.as_nanos() / Self::STAGES as u128).unwrap_or(u64::MAX)
+        };
+        Self {
+            length: release_after.map(length),
+            stage: 0,
+            began: 0,
+            unused: [usize::MAX, 0, 0, 0],
+        }
+    }
+
+    fn note_unused(&mut self, blocks: usize) {
+        self.unused[0] = self.unused[0].min(blocks);
+    }
+
+    /// Begins a new stage if it is time, and says how many blocks have not been needed through all stages.
+    fn advance(&mut self, now: u64) -> Option<usize> {
+        if now.saturating_sub(self.began) < self.length? {
+            return None;
+        }
+        let unused = self.unused.into_iter().min()?;
+        self.unused.rotate_right(1);
+        self.unused[0] = usize::MAX;
+        // What is released now is not there to be unused in the stages to come.
+        for left in &mut self.unused[1..] {
+            *left -= unused;
+        }
+        self.stage += 1;
+        self.began = now;
+        Some(unused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::large::FreeRun;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn the_limit_counts_blocks_and_their_metadata() {
+        let limit = 10 * BLOCK_CHARGE + BLOCK_CHARGE / 2;
+        let space = Space::new(limit).unwrap();
+        let supply = Supply::new(&space, limit, None);
+        assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
+        assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
+    }
+
+    #[test]
+    fn backed_and_unbacked_runs_side_by_side_hold_one_large_object() {
+        let limit = 1 << 20;
+        let space = Space::new(limit).unwrap();
+        let supply = Supply::new(&space, limit, None);
+        {
+            let mut reserve = supply.reserve();
+            let run = FreeRun { pages: 8, freed: 0 };
+            reserve.large.clean = BTreeMap::from([(8, run)]);
+            reserve.large.dirty = BTreeMap::from([(0, run)]);
+            supply.backed.store(large_charge(8), Ordering::Relaxed);
+        }
+        let memory = supply.take_large(&space, 16 * PAGE).unwrap();
+        assert_eq!(memory.start, space.large_start());
+        assert!(memory.zeroed);
+        assert_eq!(supply.usage().backed, large_charge(16));
+    }
+}

@@ -45,8 +45,8 @@ fn what_only_an_old_object_refers_to_survives_a_minor_collection() {
                 minor_collections(m, &heap, 2);
                 let target = m.load(m.get(old).unwrap(), (round % 2) as usize).unwrap();
                 assert_eq!(m.word(target, 0), round);
-                m.verify();
             }
+            m.verify();
         });
     });
 }
@@ -71,8 +71,8 @@ fn what_only_an_old_large_array_refers_to_survives_a_minor_collection() {
                     let target = m.load(m.get(table).unwrap(), field).unwrap();
                     assert_eq!(m.word(target, 0), round * 10_000 + field as u64);
                 }
-                m.verify();
             }
+            m.verify();
         });
     });
 }

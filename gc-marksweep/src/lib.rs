@@ -42,14 +42,17 @@
 //! An object's life, and where to read about it:
 //!
 //! 1. **Allocation** (`alloc.rs`): a mutator owns a *hole*, a
-//!    run of free 16-byte granules in a 32 KiB *block*, and bumps a cursor through it. No metadata is touched. Objects above 8 KiB get pages of
-//!    their own.
-//! 2. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the others to stop, by a flag that each
+//!    run of free 16-byte granules in a 32 KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from the
+//!    supply (`supply.rs`), without a lock. Objects above 8 KiB get pages of their own (`large.rs`).
+//! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out, or nothing is left. It is a *minor* one,
+//!    of what is new, or a *major* one, of everything.
+//! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the others to stop, by a flag that each
 //!    polls with one relaxed load. Threads in blocking regions count as stopped.
-//! 3. **Marking** (`mark.rs`): from the roots, with an explicit stack and a ring of prefetched edges. A mark is a byte in a side table (`block.rs`), written
+//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and a ring of prefetched edges. A mark is a byte in a side table (`block.rs`), written
 //!    for each granule of the object, so that extents are known without touching objects again. Mark values
-//!    rotate; nothing is cleared.
-//! 4. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
+//!    rotate; nothing is cleared. A minor collection does not even rotate them: what is marked is old, and not looked at. Which
+//!    old objects have been made to refer to new ones is remembered by the write barrier (`remember.rs`).
+//! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
 //!    ends; the others are searched for holes by the mutators that allocate from them.
 //!
 //! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `verify.rs` checks it
@@ -66,13 +69,19 @@
 //! | block | 32 KiB, the unit in which mutators take memory |
 //! | hole | a run of free granules in a block |
 //! | mark byte | the side byte of a granule; live if it holds the current mark value |
+//! | minor, major collection | one of what has been allocated since the last one; one of everything |
+//! | old, young | marked by the last collection; allocated since |
+//! | write barrier | what a store does beyond writing: remembers an old object that may come to refer to a young one |
+//! | card | 512 bytes of a large object, which are remembered together |
 //! | root | where marking begins: locals of frames, globals, objects with a due finalizer |
 //!
 //! # What it costs
 //!
 //! A header is 8 bytes; sizes are rounded up to 16. Side metadata is a sixteenth of the heap, plus 4 bytes a block. The [limit](Builder::limit) counts all of
-//! it, whole blocks where anything in them is live included. A collection costs a few nanoseconds for each *live* object,
-//! all threads stopped; dead ones cost nothing but the search for holes between the live.
+//! it, whole blocks where anything in them is live included. A major collection costs a few nanoseconds for each *live* object,
+//! all threads stopped, a minor one for each *new* live object and each remembered field; dead ones cost nothing but
+//! the search for holes between the live. A store costs a test of the object's header, which it loads anyhow; the first one into an old
+//! object since the last collection a call.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod alloc;

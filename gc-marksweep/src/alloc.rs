@@ -7,7 +7,8 @@
 //!
 //! A *medium* object (more than [`MEDIUM`] bytes) that misses the current hole goes to a second, *overflow*, hole that is a whole free
 //! block, so that it neither gives up a hole that would serve small objects for longer nor searches for one its size (Blackburn and McKinley, Immix, PLDI 2008). Only
-//! when no free block is left does it search.
+//! when no free block is left does it search those with holes; each is searched for this at most once between two collections, and one in vain
+//! is left to small objects.
 //!
 //! # Invariants
 //!
@@ -81,12 +82,15 @@ impl Buffer {
                 return Some(memory);
             }
             if let Some(block) = supply.take_free(space) {
-                self.give_back_overflow(space, supply);
-                let start = space.block_start(block).as_ptr();
-                self.overflow_cursor.set(start);
-                self.overflow_end.set(start.wrapping_add(BLOCK));
-                return bump(&self.overflow_cursor, &self.overflow_end, size);
+                return self.overflow_to(space, supply, space.block_start(block), BLOCK, size);
             }
+            while let Some(block) = supply.take_unsearched(space) {
+                if let Some(hole) = space.next_hole(block, 0, size) {
+                    return self.overflow_to(space, supply, hole.start, hole.length, size);
+                }
+                supply.put_back(block, 0);
+            }
+            return None;
         }
         loop {
             if let Some(block) = self.block.get() {
@@ -108,6 +112,21 @@ impl Buffer {
                 return self.bump(size);
             }
         }
+    }
+
+    /// Goes on in another overflow hole.
+    fn overflow_to(
+        &self,
+        space: &Space,
+        supply: &Supply,
+        start: NonNull<u8>,
+        length: usize,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        self.give_back_overflow(space, supply);
+        self.overflow_cursor.set(start.as_ptr());
+        self.overflow_end.set(start.as_ptr().wrapping_add(length));
+        bump(&self.overflow_cursor, &self.overflow_end, size)
     }
 
     fn forget(&self) {
@@ -138,6 +157,7 @@ impl Buffer {
         self.retire();
     }
 
+    /// Puts back the block of the overflow hole from where that is not used up; what lies before is lost until the next collection.
     fn give_back_overflow(&self, space: &Space, supply: &Supply) {
         let cursor = self.overflow_cursor.get().addr();
         if cursor < self.overflow_end.get().addr() {

@@ -155,7 +155,7 @@ pub(crate) struct Supply {
 
 /// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
 struct Reserve {
-    /// Blocks that detached mutators have not used up, each with the granule its search goes on at.
+    /// Blocks that mutators have not used up, because they detached or found no hole of the size they needed, each with the granule its search goes on at.
     returned: Vec<(BlockIndex, usize)>,
     /// Blocks from this index on have never been used.
     fresh: BlockIndex,
@@ -316,12 +316,17 @@ impl Supply {
         {
             return Some(returned);
         }
+        self.take_unsearched(space).map(|block| (block, 0))
+    }
+
+    /// A block with holes that no mutator has had since the last pause.
+    pub(crate) fn take_unsearched(&self, space: &Space) -> Option<BlockIndex> {
         if self.recyclable.len() == 0 || !self.allow(0) {
             return None;
         }
         let block = self.recyclable.take()?;
         self.allow((GRANULES_PER_BLOCK - space.live_granules(block)) * GRANULE);
-        Some((block, 0))
+        Some(block)
     }
 
     #[cold]

@@ -6,7 +6,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use gc_marksweep::{BuildError, Builder, EventKind, Flags, Heap, Local, Mutator, Shape};
+use gc_marksweep::{
+    BuildError, Builder, EventKind, Flags, Generations, Heap, Local, Mutator, Shape,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -356,5 +358,34 @@ fn the_watchdog_names_the_thread_that_keeps_others_waiting() {
             .unwrap();
         wait.recv().unwrap();
         heap.attach(|m| m.collect());
+    });
+}
+
+/// A search for a hole of two kilobytes, in vain, must leave the small holes it saw to small objects.
+#[test]
+fn medium_objects_that_fit_nowhere_do_not_use_up_small_holes() {
+    let heap = Heap::builder()
+        .limit(4 * MIB)
+        .generations(Generations::Off)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [kept, garbage]| {
+            // One object in four stays, so that every block has holes of 96 bytes.
+            while heap.statistics().collections == 0 {
+                push::<1>(m, kept, 1);
+                for _ in 0..3 {
+                    m.alloc(garbage, Shape::new(0, 3)).unwrap();
+                }
+            }
+            m.collect();
+            assert!(m.alloc(garbage, Shape::new(0, 255)).is_err());
+            let before = heap.statistics();
+            for _ in 0..50_000 {
+                m.alloc(garbage, Shape::new(0, 3)).unwrap();
+            }
+            assert_eq!(heap.statistics().collections, before.collections);
+            m.verify();
+        });
     });
 }

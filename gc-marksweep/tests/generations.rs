@@ -1,5 +1,6 @@
 //! Minor collections, the write barrier, heap sizes and the return of memory, through the public interface.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -167,22 +168,33 @@ fn a_minor_collection_that_frees_too_little_is_followed_by_a_major_one_at_once()
     });
 }
 
+/// Ends the other threads also when a check fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_collection_asked_for_is_a_major_one_whatever_others_do() {
     let heap = heap(4 << 20);
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 heap.attach(|m| {
-                    for _ in 0..200 {
+                    while !over.load(Ordering::Relaxed) {
                         minor_collections(m, &heap, 1);
                     }
                 });
             });
         }
+        let _over = SetOnDrop(&over);
         heap.attach(|m| {
             m.frame(|m, [object]| {
-                for _ in 0..50 {
+                for _ in 0..400 {
                     leaf(m, object, 1);
                     let weak = m.downgrade(m.get(object).unwrap());
                     // Old, so that only a major collection finds it dead.

@@ -12,14 +12,13 @@
 //!
 //! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
 use crate::event::{Event, EventKind};
 use crate::heap::Shared;
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
-use crate::safepoint::World;
+use crate::safepoint::{Arrival, Report, Wait, World};
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
 /// than what it yields.
@@ -49,37 +48,19 @@ impl Shared {
         target: u64,
         then: impl FnOnce(&World<'_, Context>) -> R,
     ) -> Collection<R> {
-        let asked = self.events.now();
-        let mut requested = None;
-        let stop = self
-            .handshake
-            .stop(me.into(), target, || requested = Some(self.events.now()));
-        // Without a request of its own it has only just come back from somebody else's stop.
-        let requested = requested.unwrap_or_else(|| self.events.now());
-        if let Some(stop) = stop.waited_for {
-            self.record(me, asked, requested, EventKind::Stopped { stop });
-        }
+        let stop = self.handshake.stop(me.into(), target);
         let Some(world) = stop.world else {
+            self.record_wait(me, stop.waited);
             return Collection::Coalesced;
         };
-        let stop = world.number();
-        let stopped = self.events.now();
         let guard = AbortOnPanic;
         self.handles.prune_globals();
         let cycle = self.cycle(&world);
         let result = then(&world);
         std::mem::forget(guard);
-        drop(world);
-        let finished = self.events.now();
-        let kind = EventKind::Collection {
-            stop,
-            stopped,
-            rooted: cycle.rooted,
-            marked: cycle.marked,
-            live_bytes: cycle.live_bytes,
-        };
-        self.record(me, requested, finished, kind);
-        self.record(me, requested, finished, EventKind::Stopped { stop });
+        let report = world.resume();
+        self.record_wait(me, stop.waited);
+        self.record_collection(me, report, &cycle);
         Collection::Done(result)
     }
 
@@ -96,9 +77,11 @@ impl Shared {
         // SAFETY: the world is stopped, the table is new, and roots are live.
         unsafe { marker.trace(table) };
         let is_marked = |object: Object| self.space.is_marked(object);
-        self.handles.clear_weaks(is_marked);
+        let young_only = false;
+        let traced = self.events.now();
+        self.handles.clear_weaks(young_only, traced, is_marked);
         self.handles
-            .queue_finalizers(is_marked, |object| marker.push(object));
+            .queue_finalizers(young_only, is_marked, |object| marker.push(object));
         // SAFETY: as above; an object with a finalizer is live until that has been handed out.
         unsafe { marker.trace(table) };
         let marked = self.events.now();
@@ -132,9 +115,37 @@ impl Shared {
         self.supply.reclaim(&self.space, 1);
     }
 
-    pub(crate) fn record(&self, me: &Context, from: u64, until: u64, kind: EventKind) {
+    /// Records a mutator's stay for somebody else's stop. It runs again, and no stop of its own is in progress.
+    pub(crate) fn record_wait(&self, me: &Context, wait: Option<Wait>) {
+        if let Some(Wait { stop, from, until }) = wait {
+            self.record(me.number, from, until, EventKind::Stopped { stop });
+        }
+    }
+
+    /// Records a collection of the caller's and its stop, which has just ended.
+    pub(crate) fn record_collection(&self, me: &Context, report: Report, cycle: &Cycle) {
+        let finished = self.events.now();
+        let Report {
+            stop, requested, ..
+        } = report;
+        for Arrival { mutator, at } in report.arrivals {
+            self.record(mutator, requested, at, EventKind::Arrived { stop });
+        }
+        let kind = EventKind::Collection {
+            stop,
+            stopped: report.stopped,
+            rooted: cycle.rooted,
+            marked: cycle.marked,
+            live_bytes: cycle.live_bytes,
+        };
+        self.record(me.number, requested, finished, kind);
+        let kind = EventKind::Stopped { stop };
+        self.record(me.number, requested, finished, kind);
+    }
+
+    fn record(&self, mutator: u32, from: u64, until: u64, kind: EventKind) {
         self.events.record(Event {
-            mutator: me.number,
+            mutator,
             from,
             until,
             kind,
@@ -158,11 +169,7 @@ struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        // `eprintln` would panic where standard error cannot be written.
-        let _ = writeln!(
-            std::io::stderr(),
-            "gc-marksweep: a panic inside a collection; the heap cannot go on"
-        );
+        crate::os::complain("gc-marksweep: a panic inside a collection; the heap cannot go on");
         std::process::abort();
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::alloc::{BLOCK_CHARGE, Supply};
 use crate::block::Space;
-use crate::event::{EventLog, Recorder};
+use crate::event::{Clock, Event, EventLog, Listener, Listeners, Recorder};
 use crate::handle::Handles;
 use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
 use crate::mutator::{Context, Mutator};
@@ -49,6 +49,11 @@ pub enum BuildError {
         /// The depth asked for.
         depth: usize,
     },
+    /// There is no memory for a buffer of that many events.
+    EventCapacity {
+        /// The capacity asked for, in events.
+        events: usize,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -70,6 +75,11 @@ impl fmt::Display for BuildError {
                 f,
                 "a prefetch depth of {depth} is too large: the most is {}",
                 Builder::MAX_PREFETCH_DEPTH
+            ),
+            Self::EventCapacity { events } => write!(
+                f,
+                "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
+                size_of::<Event>()
             ),
             Self::AddressSpace { limit, source } => write!(
                 f,
@@ -97,6 +107,7 @@ pub struct Builder {
     poison: bool,
     watchdog: Option<Duration>,
     event_capacity: usize,
+    listeners: Listeners,
     prefetch_depth: usize,
 }
 
@@ -124,15 +135,22 @@ impl Builder {
         self
     }
 
-    /// After how long the threads that keep a stop waiting are named on standard error. Default: never.
+    /// After how long the threads that keep a stop waiting are named on standard error, in one line and once a stop. Default: never.
     pub fn watchdog(mut self, after: Option<Duration>) -> Self {
         self.watchdog = after;
         self
     }
 
-    /// How many events are kept until somebody takes them. Default: 65,536 (3 MiB, untouched until used).
+    /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched until used).
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
+        self
+    }
+
+    /// Adds a listener, which is told of every event. Each call adds one; they are told in the order in which they
+    /// were added. Default: none.
+    pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listeners.add(listener);
         self
     }
 
@@ -146,7 +164,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the limit or the prefetch depth is out of range, or the system has no address space left.
+    /// If the limit or the prefetch depth is out of range, or there is no memory for the buffer of events or no address
+    /// space for the heap.
     pub fn build(self) -> Result<Heap, BuildError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -159,6 +178,10 @@ impl Builder {
                 depth: self.prefetch_depth,
             });
         }
+        let clock = Clock::new();
+        let capacity = self.event_capacity;
+        let events = Recorder::new(clock, capacity, self.listeners)
+            .ok_or(BuildError::EventCapacity { events: capacity })?;
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         Ok(Heap(Arc::new(Shared {
@@ -167,10 +190,10 @@ impl Builder {
             poison: self.poison,
             supply: Supply::new(&space, limit),
             space,
-            handshake: Handshake::new(self.watchdog),
+            handshake: Handshake::new(self.watchdog, clock),
             marker: Mutex::new(Marker::new(self.prefetch_depth)),
             handles: Handles::default(),
-            events: Recorder::new(self.event_capacity),
+            events,
             counters: Counters::default(),
         })))
     }
@@ -184,6 +207,7 @@ impl Default for Builder {
             poison: false,
             watchdog: None,
             event_capacity: 1 << 16,
+            listeners: Listeners::default(),
             prefetch_depth: 16,
         }
     }

@@ -52,7 +52,8 @@
 //! 4. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
 //!    ends; the others are searched for holes by the mutators that allocate from them.
 //!
-//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `verify.rs` checks it
+//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `event.rs` says what happened
+//! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `verify.rs` checks it
 //! all by a second walk. Unsafe code is in `object`, `block`, `alloc`, `mark`, `frame`, `mutator`, `os` and in the
 //! handshake; each block argues from the invariant that its module opens with.
 //!
@@ -86,17 +87,19 @@ mod mark;
 mod mutator;
 mod object;
 mod os;
+mod pause;
 mod primitive;
 mod safepoint;
 mod sweep;
 mod verify;
 
-pub use event::{Event, EventKind, EventLog};
+pub use event::{Event, EventKind, EventLog, Listener};
 pub use frame::Local;
 pub use handle::{Global, Weak};
 pub use heap::{BuildError, Builder, Heap, HeapFull, Statistics};
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use pause::{PauseStatistics, Pauses};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("gc-marksweep needs 64-bit addresses");

@@ -33,16 +33,20 @@ pub(crate) unsafe fn poison(start: NonNull<u8>, length: usize) {
 ///
 /// All in one stop, so that mutators cannot change what is compared.
 pub(crate) fn verify(shared: &Shared, me: &Context) {
+    let waited;
     let world = loop {
         let target = shared.handshake.next();
-        if let Some(world) = shared.handshake.stop(me.into(), target, || ()).world {
+        let stop = shared.handshake.stop(me.into(), target);
+        if let Some(world) = stop.world {
+            waited = stop.waited;
             break world;
         }
+        shared.record_wait(me, stop.waited);
     };
     // Once, so that all three looks at the heap see the same roots whoever drops a global meanwhile.
     shared.handles.prune_globals();
     let before = walk(shared, &world);
-    let live_bytes = shared.cycle(&world).live_bytes;
+    let cycle = shared.cycle(&world);
     let after = walk(shared, &world);
     for object in before.keys() {
         assert!(
@@ -50,7 +54,10 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
             "a collection lost the reachable object {object:#x}"
         );
     }
-    compare_with_marks(shared, &after, live_bytes);
+    compare_with_marks(shared, &after, cycle.live_bytes);
+    let report = world.resume();
+    shared.record_wait(me, waited);
+    shared.record_collection(me, report, &cycle);
 }
 
 /// The address and size in bytes of every object that can be reached.

@@ -636,6 +636,38 @@ mod model {
         });
     }
 
+    /// One that stays in a blocking region until the stop is over has told the collector so, however the two met.
+    #[test]
+    fn a_mutator_that_blocks_until_the_stop_is_over_keeps_nobody_waiting() {
+        check(|| {
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
+            let over = Arc::new((Mutex::new(false), Condvar::new()));
+            let (one, two) = (Toy::new(), Toy::new());
+            attach(&handshake, &one, 1);
+            attach(&handshake, &two, 2);
+            let other = {
+                let (handshake, two, over) = (handshake.clone(), two.clone(), over.clone());
+                thread::spawn(move || {
+                    two.touch();
+                    handshake.enter_blocking(&two.party);
+                    let mut is_over = over.0.lock().unwrap();
+                    while !*is_over {
+                        is_over = over.1.wait(is_over).unwrap();
+                    }
+                    drop(is_over);
+                    handshake.leave_blocking(&two.party);
+                    two.touch();
+                    handshake.detach(pointer(&two));
+                })
+            };
+            assert!(collect(&handshake, pointer(&one), 1));
+            *over.0.lock().unwrap() = true;
+            over.1.notify_one();
+            handshake.detach(pointer(&one));
+            other.join().unwrap();
+        });
+    }
+
     #[test]
     fn two_racing_triggers_make_one_collection() {
         check(|| {

@@ -322,3 +322,97 @@ impl<T> List<T> {
         self.prune_at = (2 * self.cells.len()).max(LEAST);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An object that nobody dereferences.
+    fn object(number: usize) -> Object {
+        let address = std::ptr::without_provenance_mut(16 * (number + 1));
+        Object::from_raw(address).expect("not null")
+    }
+
+    /// The weak references and finalizers of `old` have survived a collection, those of `young` are new.
+    fn handles(old: &[Object], young: &[Object]) -> (Handles, Vec<Weak>) {
+        let handles = Handles::default();
+        let mut weaks = Vec::new();
+        let mut add = |objects: &[Object]| {
+            for &object in objects {
+                weaks.push(handles.downgrade(0, object));
+                handles.add_finalizer(object);
+            }
+        };
+        add(old);
+        handles.clear_weaks(false, 1, |_| true);
+        handles.queue_finalizers(false, |_| true, |_| panic!("all are live"));
+        add(young);
+        (handles, weaks)
+    }
+
+    fn all_due(handles: &Handles) -> Vec<Object> {
+        std::iter::from_fn(|| handles.next_finalizable()).collect()
+    }
+
+    #[test]
+    fn a_collection_of_the_young_looks_at_new_entries_only() {
+        let objects: Vec<_> = (0..6).map(object).collect();
+        let (handles, weaks) = handles(&objects[..3], &objects[3..]);
+        let live = |dead: Object, looked: Vec<Object>| {
+            move |object| {
+                assert!(looked.contains(&object), "{object:?} is old");
+                object != dead
+            }
+        };
+        handles.clear_weaks(true, 2, live(objects[4], objects[3..].to_vec()));
+        let young = live(objects[4], objects[3..].to_vec());
+        handles.queue_finalizers(true, young, |_| ());
+        assert_eq!(all_due(&handles), [objects[4]]);
+        let cleared: Vec<_> = weaks.iter().map(Weak::cleared_at).collect();
+        assert_eq!(cleared, [None, None, None, None, Some(2), None]);
+
+        // Who survived is old now: the next collection of the young looks at nobody.
+        handles.clear_weaks(true, 3, |_| panic!("all are old"));
+        handles.queue_finalizers(true, |_| panic!("all are old"), |_| ());
+
+        // One of the whole heap looks at all, in the order of allocation.
+        handles.clear_weaks(false, 4, |_| false);
+        handles.queue_finalizers(false, |_| false, |_| ());
+        let expected: Vec<_> = [0, 1, 2, 3, 5].map(|number| objects[number]).into();
+        assert_eq!(all_due(&handles), expected);
+        let mut cleared = std::iter::from_fn(|| handles.next_cleared());
+        assert!(cleared.next().is_some_and(|weak| weak.same(&weaks[4])));
+        assert_eq!(
+            cleared.map(|weak| weak.cleared_at()).collect::<Vec<_>>(),
+            [Some(4); 5]
+        );
+    }
+
+    /// A program may make and drop weak references for ever, and never ask which were cleared.
+    #[test]
+    fn weak_references_without_handles_are_forgotten() {
+        let handles = Handles::default();
+        let kept: Vec<_> = (0..100).map(|n| handles.downgrade(0, object(n))).collect();
+        for round in 0..200 {
+            // Some die young, some after they have survived, some are cleared and never asked for.
+            let survivors: Vec<_> = (0..10).map(|n| handles.downgrade(0, object(n))).collect();
+            (0..1000).for_each(|n| drop(handles.downgrade(0, object(n))));
+            handles.clear_weaks(true, round, |_| true);
+            drop(survivors);
+            let dying: Vec<_> = (0..10).map(|n| handles.downgrade(0, object(n))).collect();
+            handles.clear_weaks(true, round, |_| false);
+            assert!(dying.iter().all(|weak| weak.cleared_at() == Some(round)));
+        }
+        let weaks = lock(&handles.weaks);
+        let lengths = [
+            weaks.young.cells.len(),
+            weaks.old.cells.len(),
+            lock(&handles.cleared).cells.len(),
+        ];
+        assert!(
+            lengths.iter().all(|&length| length <= 2 * 110),
+            "{lengths:?}"
+        );
+        assert!(kept.iter().all(|weak| weak.cleared_at().is_none()));
+    }
+}

@@ -167,6 +167,12 @@ impl<'h> Mutator<'h> {
             .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
     }
 
+    /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of attachment to their heap, and no
+    /// number is used again.
+    pub fn number(&self) -> u32 {
+        self.context.number
+    }
+
     // ---- operations that may free, collect or stop
 
     /// Makes an object of `shape`, fields null and words zero, and stores it in `into`.
@@ -381,8 +387,8 @@ impl<'h> Mutator<'h> {
         object.is_some()
     }
 
-    /// The next weak reference that a collection has cleared and that has not been returned yet, if any. One of which no
-    /// clone is left by then may be left out.
+    /// The next weak reference that a collection has cleared and that has not been returned yet, if any: those of one collection
+    /// in the order in which they were made. One of which no clone is left may be left out.
     #[inline]
     pub fn cleared(&mut self) -> Option<Weak> {
         self.shared().handles.next_cleared()

@@ -238,7 +238,7 @@ impl<M: Member> Handshake<M> {
     ) -> Option<Wait> {
         let from = self.clock.now();
         let mut state = self.lock();
-        let waited_for = state.stopping.then_some(state.completed + 1);
+        let before = state.completed;
         if state.stopping {
             state.attaching += 1;
             while state.stopping {
@@ -255,9 +255,7 @@ impl<M: Member> Handshake<M> {
             name,
             awaited: false,
         });
-        drop(state);
-        let until = self.clock.now();
-        waited_for.map(|stop| Wait { stop, from, until })
+        self.waited(state, before, from)
     }
 
     /// Forgets a running mutator. A stop that waits for it goes on without it.
@@ -281,16 +279,14 @@ impl<M: Member> Handshake<M> {
         let from = self.clock.now();
         party.arrive(from);
         let mut state = self.lock();
-        let waited_for = state.stopping.then_some(state.completed + 1);
+        let before = state.completed;
         while state.stopping {
             party.status.store(STOPPED, Ordering::Release);
             self.changed.notify_one();
             state = self.wait_for_resume(state);
         }
         party.status.store(RUNNING, Ordering::Relaxed);
-        drop(state);
-        let until = self.clock.now();
-        waited_for.map(|stop| Wait { stop, from, until })
+        self.waited(state, before, from)
     }
 
     /// From here to [`Self::leave_blocking`] the mutator counts as stopped.
@@ -340,22 +336,17 @@ impl<M: Member> Handshake<M> {
         let from = self.clock.now();
         party.arrive(from);
         let mut state = self.lock();
-        let mut waited_for = None;
+        let before = state.completed;
         while state.stopping || (state.completed < target && state.attaching > 0) {
             // Stopped also while it lets others attach: one of them, or another trigger, may begin a stop first.
-            if state.stopping {
-                waited_for.get_or_insert(state.completed + 1);
-            }
             party.status.store(STOPPED, Ordering::Release);
             self.changed.notify_one();
             state = self.wait_for_resume(state);
         }
         party.status.store(RUNNING, Ordering::Relaxed);
         if state.completed >= target {
-            drop(state);
-            let until = self.clock.now();
             return Stop {
-                waited: waited_for.map(|stop| Wait { stop, from, until }),
+                waited: self.waited(state, before, from),
                 world: None,
             };
         }
@@ -386,8 +377,8 @@ impl<M: Member> Handshake<M> {
         };
         drop(state);
         Stop {
-            waited: waited_for.map(|stop| Wait {
-                stop,
+            waited: (report.stop > before + 1).then_some(Wait {
+                stop: before + 1,
                 from,
                 until: requested,
             }),
@@ -396,6 +387,18 @@ impl<M: Member> Handshake<M> {
                 report,
             }),
         }
+    }
+
+    /// The stay of a mutator that came at `from`, when `before` stops were over, and goes on now: none if no stop has
+    /// ended since.
+    fn waited(&self, state: MutexGuard<'_, State<M>>, before: u64, from: u64) -> Option<Wait> {
+        let stood = state.completed > before;
+        drop(state);
+        stood.then(|| Wait {
+            stop: before + 1,
+            from,
+            until: self.clock.now(),
+        })
     }
 
     fn wait_for_resume<'a>(&self, state: MutexGuard<'a, State<M>>) -> MutexGuard<'a, State<M>> {

@@ -517,9 +517,9 @@ fn a_listener_may_panic_while_a_panic_leaves_a_blocking_region() {
                         m.blocking(|| {
                             ready.wait();
                             resume_unwind(Box::new("the program's panic"));
-                        })
+                        });
                     }));
-                    let payload: Box<dyn std::any::Any + Send> = panic.map(|()| ()).unwrap_err();
+                    let payload: Box<dyn std::any::Any + Send> = panic.unwrap_err();
                     assert_eq!(payload.downcast_ref(), Some(&"the program's panic"));
                     m.collect();
                 });

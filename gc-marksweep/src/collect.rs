@@ -13,7 +13,6 @@
 //!
 //! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering;
 
 use crate::event::{Event, EventKind};
@@ -22,7 +21,7 @@ use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
-use crate::safepoint::World;
+use crate::safepoint::{Arrival, Report, Wait, World};
 use crate::supply::Reclaimed;
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
@@ -66,21 +65,11 @@ impl Shared {
         wanted: Extent,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Collection<Option<R>> {
-        let asked = self.events.now();
-        let mut requested = None;
-        let stop = self
-            .handshake
-            .stop(me.into(), target, || requested = Some(self.events.now()));
-        // Without a request of its own it has only just come back from somebody else's stop.
-        let requested = requested.unwrap_or_else(|| self.events.now());
-        if let Some(stop) = stop.waited_for {
-            self.record(me, asked, requested, EventKind::Stopped { stop });
-        }
+        let stop = self.handshake.stop(me.into(), target);
         let Some(world) = stop.world else {
+            self.record_wait(me, stop.waited);
             return Collection::Coalesced;
         };
-        let stop = world.number();
-        let stopped = self.events.now();
         let guard = AbortOnPanic;
         self.handles.prune_globals();
         let mut cycle = self.cycle(&world, self.policy.plan(wanted));
@@ -93,21 +82,13 @@ impl Shared {
             result = self.attempt_exhaustively(&world, attempt);
         }
         if cycle.plan.extent == Extent::Whole {
-            self.last_major.store(stop, Ordering::Relaxed);
+            self.last_major.store(world.number(), Ordering::Relaxed);
         }
         std::mem::forget(guard);
-        drop(world);
-        let finished = self.events.now();
-        let kind = EventKind::Collection {
-            stop,
-            stopped,
-            rooted: cycle.rooted,
-            marked: cycle.marked,
-            minor: cycle.plan.extent == Extent::Young,
-            live_bytes: cycle.live_bytes(),
-        };
-        self.record(me, requested, finished, kind);
-        self.record(me, requested, finished, EventKind::Stopped { stop });
+        self.count(&cycle);
+        let report = world.resume();
+        self.record_wait(me, stop.waited);
+        self.record_collection(me, report, &cycle);
         Collection::Done(result)
     }
 
@@ -144,9 +125,11 @@ impl Shared {
         // SAFETY: the world is stopped, the table is new, and roots are live.
         unsafe { marker.trace(table) };
         let is_marked = |object: Object| self.space.is_marked(object);
-        self.handles.clear_weaks(is_marked);
+        let young_only = plan.extent == Extent::Young;
+        let traced = self.events.now();
+        self.handles.clear_weaks(young_only, traced, is_marked);
         self.handles
-            .queue_finalizers(is_marked, |object| marker.push(object));
+            .queue_finalizers(young_only, is_marked, |object| marker.push(object));
         // SAFETY: as above; an object with a finalizer is live until that has been handed out.
         unsafe { marker.trace(table) };
         let marked = self.events.now();
@@ -191,10 +174,6 @@ impl Shared {
         self.supply.age(&self.space, finished);
 
         let counters = &self.counters;
-        if plan.extent == Extent::Young {
-            counters.minor_collections.fetch_add(1, Ordering::Relaxed);
-        }
-        counters.collections.fetch_add(1, Ordering::Relaxed);
         (counters.collector_bytes).store(collector_bytes as u64, Ordering::Relaxed);
         let metadata = self.supply.usage().metadata;
         *counters.found() = Some(Found {
@@ -237,9 +216,46 @@ impl Shared {
         result
     }
 
-    pub(crate) fn record(&self, me: &Context, from: u64, until: u64, kind: EventKind) {
+    /// Counts a collection, of which a stop has one: a minor one that a major one had to follow is part of that.
+    pub(crate) fn count(&self, cycle: &Cycle) {
+        if cycle.plan.extent == Extent::Young {
+            (self.counters.minor_collections).fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.collections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Records a mutator's stay for somebody else's stop. It runs again, and no stop of its own is in progress.
+    pub(crate) fn record_wait(&self, me: &Context, wait: Option<Wait>) {
+        if let Some(Wait { stop, from, until }) = wait {
+            self.record(me.number, from, until, EventKind::Stopped { stop });
+        }
+    }
+
+    /// Records a collection of the caller's and its stop, which has just ended.
+    pub(crate) fn record_collection(&self, me: &Context, report: Report, cycle: &Cycle) {
+        let finished = self.events.now();
+        let Report {
+            stop, requested, ..
+        } = report;
+        for Arrival { mutator, at } in report.arrivals {
+            self.record(mutator, requested, at, EventKind::Arrived { stop });
+        }
+        let kind = EventKind::Collection {
+            stop,
+            stopped: report.stopped,
+            rooted: cycle.rooted,
+            marked: cycle.marked,
+            minor: cycle.plan.extent == Extent::Young,
+            live_bytes: cycle.live_bytes(),
+        };
+        self.record(me.number, requested, finished, kind);
+        let kind = EventKind::Stopped { stop };
+        self.record(me.number, requested, finished, kind);
+    }
+
+    fn record(&self, mutator: u32, from: u64, until: u64, kind: EventKind) {
         self.events.record(Event {
-            mutator: me.number,
+            mutator,
             from,
             until,
             kind,
@@ -263,11 +279,7 @@ struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        // `eprintln` would panic where standard error cannot be written.
-        let _ = writeln!(
-            std::io::stderr(),
-            "gc-marksweep: a panic inside a collection; the heap cannot go on"
-        );
+        crate::os::complain("gc-marksweep: a panic inside a collection; the heap cannot go on");
         std::process::abort();
     }
 }

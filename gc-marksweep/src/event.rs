@@ -1,10 +1,32 @@
-//! What happened, with raw time-stamps. The heap measures nothing itself: whoever reads the events decides what a pause
-//! is.
+//! What happened, with raw time-stamps, for whoever wants to know: kept in a buffer, and told to listeners.
 //!
-//! Events go into a buffer that was allocated with the heap, so that recording one neither allocates nor waits for
-//! anything but another recorder. When nobody takes them the buffer fills up, and further events are only counted.
+//! The heap measures nothing itself: whoever reads the events decides what a pause is. They go into a buffer that was
+//! allocated with the heap, so that recording one neither allocates nor waits for anything but another recorder.
+//! When nobody takes them the buffer fills up, and further events are only counted.
+//!
+//! # Time-to-safepoint
+//!
+//! The time-to-safepoint of a stop runs from the request to the moment at which the last mutator had stopped; that of
+//! one mutator, from the request to its own arrival. An [`EventKind::Arrived`] is exactly the latter, one for each
+//! mutator that was running when the stop was requested. A mutator that has none for some stop kept nobody waiting:
+//! it was inside [`blocking`](crate::Mutator::blocking), or had asked for the collection, or still stood where an
+//! earlier stop had found it. How long it was held up itself, which is another matter, is an [`EventKind::Stopped`].
+//!
+//! # Listeners
+//!
+//! A [`Listener`] is client code, so it runs where it can do no harm: on a mutator's own thread when the stop that the
+//! event tells of is over and no lock of the heap is held, never inside a pause. A panic in it ends there, because the places that report
+//! events include the destructor that leaves a blocking region while another panic unwinds, and because an instrument
+//! should not decide how the program under it ends. With no listener, recording costs one test of a length more.
+//!
+//! Rejected: a thread that hands events on (a context switch for each, and an order that no longer tells anything);
+//! running listeners inside the stop, where they would know of a laggard while it lags (a listener that waits for a
+//! lock of a stopped thread would never return; the [watchdog](crate::Builder::watchdog) is for that).
 
-use std::sync::{Mutex, MutexGuard};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// What happened between two readings.
@@ -32,10 +54,17 @@ pub struct Event {
 /// What kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The mutator stood still for a stop: from its arrival at a safepoint, or its wish to leave a blocking region,
+    /// The mutator stood still for a stop: from its arrival at a safepoint, or its wish to attach or to leave a blocking region,
     /// until it ran again. For the mutator that collected: from its request until it had let the others go. A mutator that wakes so late that another
     /// stop has begun stays where it is, and its event runs on.
     Stopped {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
+    /// The stop waited for the mutator: from the request until the mutator had arrived, that is, stopped at a
+    /// safepoint, entered a blocking region, or detached. The difference is its time-to-safepoint. Reported by the mutator that requested the
+    /// stop, for each that was running at that moment.
+    Arrived {
         /// The stop's number, from 1.
         stop: u64,
     },
@@ -44,7 +73,7 @@ pub enum EventKind {
     Collection {
         /// The stop's number, from 1.
         stop: u64,
-        /// When the last mutator had stopped.
+        /// When the last mutator had stopped. No [`EventKind::Arrived`] of the same stop ends later.
         stopped: u64,
         /// When the roots had been scanned.
         rooted: u64,
@@ -58,27 +87,83 @@ pub enum EventKind {
     },
 }
 
-/// The buffer of one heap.
-pub(crate) struct Recorder {
-    origin: Instant,
-    capacity: usize,
-    log: Mutex<EventLog>,
+/// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
+pub trait Listener: Send + Sync {
+    /// Called for each event, also for those that do not fit the buffer, on the thread of the mutator that recorded it:
+    /// the one it happened to, but for [`EventKind::Arrived`], which the mutator that requested the stop
+    /// records. Several threads may call at once.
+    ///
+    /// The stop that the event tells of is over and no lock of the heap is held: it may allocate Rust memory, take
+    /// locks, and call any method of [`Heap`](crate::Heap) but `attach`, which panics on a thread that is attached already. The mutator counts as running
+    /// meanwhile, so a listener that takes long delays the next stop; and a lock that it takes must not be held by any
+    /// thread across an operation of a mutator, which may call a listener.
+    ///
+    /// A listener that panics is not called again. The panic is reported as any other and goes no further.
+    fn event(&self, event: &Event);
 }
 
-impl Recorder {
-    pub(crate) fn new(capacity: usize) -> Self {
+/// The listeners of a heap to be.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Vec<Arc<dyn Listener>>);
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: Arc<dyn Listener>) {
+        self.0.push(listener);
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} listeners", self.0.len())
+    }
+}
+
+/// A listener, and whether it has panicked.
+struct Listening {
+    listener: Arc<dyn Listener>,
+    failed: AtomicBool,
+}
+
+/// The clock that all time-stamps of a heap are read from.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
         Self {
             origin: Instant::now(),
-            capacity,
-            log: Mutex::new(Self::empty(capacity)),
         }
     }
 
-    fn empty(capacity: usize) -> EventLog {
-        EventLog {
-            events: Vec::with_capacity(capacity),
-            lost: 0,
-        }
+    /// Nanoseconds since the origin.
+    pub(crate) fn now(self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+}
+
+/// The buffer and the listeners of one heap.
+pub(crate) struct Recorder {
+    clock: Clock,
+    capacity: usize,
+    log: Mutex<EventLog>,
+    listeners: Box<[Listening]>,
+}
+
+impl Recorder {
+    /// `None` if there is no memory for a buffer of that capacity.
+    pub(crate) fn new(clock: Clock, capacity: usize, listeners: Listeners) -> Option<Self> {
+        let listening = |listener| Listening {
+            listener,
+            failed: AtomicBool::new(false),
+        };
+        Some(Self {
+            clock,
+            capacity,
+            log: Mutex::new(empty(capacity)?),
+            listeners: listeners.0.into_iter().map(listening).collect(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, EventLog> {
@@ -88,14 +173,16 @@ impl Recorder {
     }
 
     pub(crate) fn origin(&self) -> Instant {
-        self.origin
+        self.clock.origin
     }
 
     /// Nanoseconds since the origin.
     pub(crate) fn now(&self) -> u64 {
-        self.origin.elapsed().as_nanos() as u64
+        self.clock.now()
     }
 
+    /// Records an event and tells the listeners. The caller is a running mutator, holds no lock, and relies on no state
+    /// that client code could change.
     pub(crate) fn record(&self, event: Event) {
         let mut log = self.lock();
         if log.events.len() < self.capacity {
@@ -103,11 +190,45 @@ impl Recorder {
         } else {
             log.lost += 1;
         }
+        drop(log);
+        if !self.listeners.is_empty() {
+            self.tell(&event);
+        }
     }
 
-    /// Removes and returns what was recorded.
-    pub(crate) fn take(&self) -> EventLog {
-        let empty = Self::empty(self.capacity);
-        std::mem::replace(&mut *self.lock(), empty)
+    #[cold]
+    fn tell(&self, event: &Event) {
+        for listening in &self.listeners {
+            if listening.failed.load(Ordering::Relaxed) {
+                continue;
+            }
+            // What a panic may have left half done is the listener's alone, which is not called again.
+            let call = AssertUnwindSafe(|| listening.listener.event(event));
+            if let Err(payload) = catch_unwind(call) {
+                listening.failed.store(true, Ordering::Relaxed);
+                // Its destructor is client code too, and could panic once more.
+                std::mem::forget(payload);
+            }
+        }
     }
+
+    /// Removes and returns what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait
+    /// for an exchange of pointers at most, unless there is no memory for a second one: then it is copied.
+    pub(crate) fn take(&self) -> EventLog {
+        if let Some(fresh) = empty(self.capacity) {
+            return std::mem::replace(&mut *self.lock(), fresh);
+        }
+        let mut log = self.lock();
+        EventLog {
+            events: log.events.drain(..).collect(),
+            lost: std::mem::take(&mut log.lost),
+        }
+    }
+}
+
+/// A log with room for `capacity` events; `None` if there is no memory for it.
+fn empty(capacity: usize) -> Option<EventLog> {
+    let mut events = Vec::new();
+    events.try_reserve_exact(capacity).ok()?;
+    Some(EventLog { events, lost: 0 })
 }

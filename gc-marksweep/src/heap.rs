@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::block::Space;
-use crate::event::{EventLog, Recorder};
+use crate::event::{Clock, Event, EventLog, Listener, Listeners, Recorder};
 use crate::handle::Handles;
 use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
 use crate::mutator::{Context, Mutator};
@@ -66,6 +66,11 @@ pub enum BuildError {
         /// The factor asked for.
         factor: f64,
     },
+    /// There is no memory for a buffer of that many events.
+    EventCapacity {
+        /// The capacity asked for, in events.
+        events: usize,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -101,6 +106,11 @@ impl fmt::Display for BuildError {
                 f,
                 "a mem-balancer factor of {factor} per MiB gives no heap size: choose one above 0"
             ),
+            Self::EventCapacity { events } => write!(
+                f,
+                "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
+                size_of::<Event>()
+            ),
             Self::AddressSpace { limit, source } => write!(
                 f,
                 "no address space for a heap with a limit of {limit} bytes ({source}): choose a smaller limit"
@@ -127,6 +137,7 @@ pub struct Builder {
     poison: bool,
     watchdog: Option<Duration>,
     event_capacity: usize,
+    listeners: Listeners,
     prefetch_depth: usize,
     generations: Generations,
     nursery: usize,
@@ -186,15 +197,22 @@ impl Builder {
         self
     }
 
-    /// After how long the threads that keep a stop waiting are named on standard error. Default: never.
+    /// After how long the threads that keep a stop waiting are named on standard error, in one line and once a stop. Default: never.
     pub fn watchdog(mut self, after: Option<Duration>) -> Self {
         self.watchdog = after;
         self
     }
 
-    /// How many events are kept until somebody takes them. Default: 65,536 (3 MiB, untouched until used).
+    /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched until used).
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
+        self
+    }
+
+    /// Adds a listener, which is told of every event. Each call adds one; they are told in the order in which they
+    /// were added. Default: none.
+    pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
+        self.listeners.add(listener);
         self
     }
 
@@ -208,7 +226,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the limit or the prefetch depth is out of range, or the system has no address space left.
+    /// If the limit or the prefetch depth is out of range, or there is no memory for the buffer of events or no address
+    /// space for the heap.
     pub fn build(self) -> Result<Heap, BuildError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -242,6 +261,10 @@ impl Builder {
             limit,
             self.stress,
         );
+        let clock = Clock::new();
+        let capacity = self.event_capacity;
+        let events = Recorder::new(clock, capacity, self.listeners)
+            .ok_or(BuildError::EventCapacity { events: capacity })?;
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         let supply = Supply::new(&space, limit, self.release_after);
@@ -258,10 +281,10 @@ impl Builder {
             last_major: AtomicU64::new(0),
             last_finished: AtomicU64::new(0),
             orphans: Orphans::default(),
-            handshake: Handshake::new(self.watchdog),
+            handshake: Handshake::new(self.watchdog, clock),
             marker: Mutex::new(Marker::new(self.prefetch_depth)),
             handles: Handles::default(),
-            events: Recorder::new(self.event_capacity),
+            events,
             counters: Counters::default(),
         })))
     }
@@ -275,6 +298,7 @@ impl Default for Builder {
             poison: false,
             watchdog: None,
             event_capacity: 1 << 16,
+            listeners: Listeners::default(),
             prefetch_depth: 16,
             generations: Generations::default(),
             nursery: 16 << 20,

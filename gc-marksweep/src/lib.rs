@@ -55,7 +55,8 @@
 //! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
 //!    ends; the others are searched for holes by the mutators that allocate from them.
 //!
-//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `verify.rs` checks it
+//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `event.rs` says what happened
+//! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `verify.rs` checks it
 //! all by a second walk. Unsafe code is in `object`, `block`, `alloc`, `mark`, `frame`, `mutator`, `os` and in the
 //! handshake; each block argues from the invariant that its module opens with.
 //!
@@ -96,6 +97,7 @@ mod mark;
 mod mutator;
 mod object;
 mod os;
+mod pause;
 mod policy;
 mod primitive;
 mod remember;
@@ -104,12 +106,13 @@ mod supply;
 mod sweep;
 mod verify;
 
-pub use event::{Event, EventKind, EventLog};
+pub use event::{Event, EventKind, EventLog, Listener};
 pub use frame::Local;
 pub use handle::{Global, Weak};
 pub use heap::{BuildError, Builder, Found, Heap, HeapFull, Statistics};
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use pause::{PauseStatistics, Pauses};
 pub use policy::{Generations, HeapSize};
 
 #[cfg(not(target_pointer_width = "64"))]

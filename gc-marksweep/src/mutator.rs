@@ -22,7 +22,6 @@ use std::sync::atomic::Ordering;
 use crate::alloc::Buffer;
 use crate::block::LARGE;
 use crate::collect::Collection;
-use crate::event::EventKind;
 use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Shared};
@@ -144,10 +143,10 @@ impl<'h> Mutator<'h> {
         // reached only through this pointer; it is `!Unpin`, so the exclusive reference that the client gets does not
         // exclude the registered one, and what both touch are cells and atomics.
         unsafe {
-            heap.0
-                .handshake
-                .attach(NonNull::from(&(*mutator).context), thread_name());
+            let context = &(*mutator).context;
+            let wait = (heap.0.handshake).attach(context.into(), context.number, thread_name());
             let _detach = Detach(&*mutator);
+            heap.0.record_wait(context, wait);
             f(&mut *mutator)
         }
     }
@@ -171,6 +170,12 @@ impl<'h> Mutator<'h> {
         counters
             .payload_words
             .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of attachment to their heap, and no
+    /// number is used again.
+    pub fn number(&self) -> u32 {
+        self.context.number
     }
 
     // ---- operations that may free, collect or stop
@@ -349,11 +354,8 @@ impl<'h> Mutator<'h> {
     #[inline(never)]
     fn park(&mut self) {
         let shared = self.shared();
-        let from = shared.events.now();
-        if let Some(stop) = shared.handshake.park(&self.context.party) {
-            let until = shared.events.now();
-            shared.record(&self.context, from, until, EventKind::Stopped { stop });
-        }
+        let wait = shared.handshake.park(&self.context.party);
+        shared.record_wait(&self.context, wait);
     }
 
     /// Collects the whole heap. Everything that was unreachable when this was called is found to be so: of several
@@ -392,7 +394,8 @@ impl<'h> Mutator<'h> {
         object.is_some()
     }
 
-    /// The next weak reference whose object has died since it was last asked for, if any.
+    /// The next weak reference that a collection has cleared and that has not been returned yet, if any: those of one collection
+    /// in the order in which they were made. One of which no clone is left may be left out.
     #[inline]
     pub fn cleared(&mut self) -> Option<Weak> {
         self.shared().handles.next_cleared()
@@ -408,13 +411,8 @@ impl<'h> Mutator<'h> {
             fn drop(&mut self) {
                 let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
-                // The clock is read only if there may be something to wait for.
-                let mut from = 0;
-                let waiting = || from = shared.events.now();
-                if let Some(stop) = shared.handshake.leave_blocking(&context.party, waiting) {
-                    let until = shared.events.now();
-                    shared.record(context, from, until, EventKind::Stopped { stop });
-                }
+                let wait = shared.handshake.leave_blocking(&context.party);
+                shared.record_wait(context, wait);
             }
         }
 

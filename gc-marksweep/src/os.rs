@@ -1,6 +1,9 @@
-//! Address space from the system: reserve, ask for huge pages, give back.
+//! What the heap asks of the system: address space to reserve, back with huge pages, and give back; and a line on
+//! standard error.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::ptr::NonNull;
 
 /// The unit in which large objects take memory and give it back, in bytes: the page of most systems. Where the system's is larger (arm64
@@ -142,6 +145,17 @@ impl Drop for Reservation {
         unsafe {
             libc::munmap(self.mapping.as_ptr().cast(), self.mapped);
         }
+    }
+}
+
+/// Writes a line to standard error, if that can be written.
+///
+/// Past the lock of [`io::stderr`]: a mutator may hold that while it stands at a safepoint, and a collector that waited for
+/// it would never let the mutator go. Nor `eprintln`, which panics where the line cannot be written.
+pub(crate) fn complain(line: &str) {
+    if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {
+        // In one piece, so that it is not mixed with what others write. There is nobody to tell of a failure.
+        let _ = File::from(descriptor).write_all(format!("{line}\n").as_bytes());
     }
 }
 

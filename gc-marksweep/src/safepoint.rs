@@ -29,6 +29,16 @@
 //! A mutator that wakes late finds either no stop in progress, or a later one: in both cases it re-reads the state
 //! under the lock, so it can never take the end of stop *n* for the end of stop *n + 1*.
 //!
+//! A mutator once seen stopped after the polls were armed need not be looked at again: by the same argument it finds its poll armed
+//! before it runs, and then waits. So each is waited for at most once a stop, and what is kept of it is the time of its arrival.
+//!
+//! # Time-to-safepoint
+//!
+//! The collector knows whom it waited for: those that were running when it first looked. Each stamps its own arrival
+//! before it publishes its status, so that the stamp tells when the mutator came and not when the collector woke up. A
+//! mutator that enters a blocking region reads the clock only when its poll is armed already; one that the arming overtakes
+//! there has no stamp of this stop, and the collector's own clock stands in.
+//!
 //! # Coalescing
 //!
 //! A trigger names the number of completed stops that would satisfy it. Whoever finds that number reached does not
@@ -44,12 +54,13 @@
 //! protecting a page and catching the fault (a signal handler in every client); a dedicated collector thread (two
 //! context switches for each pause, which on a virtual machine cost more than marking a small heap).
 
-#[cfg(not(loom))]
-use std::io::Write as _;
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::primitive::{AtomicBool, AtomicU8, Condvar, Mutex, MutexGuard, Ordering, fence};
+use crate::event::Clock;
+use crate::primitive::{
+    AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence,
+};
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -58,6 +69,8 @@ const STOPPED: u8 = 1;
 pub(crate) struct Party {
     armed: AtomicBool,
     status: AtomicU8,
+    /// When the mutator last arrived at a stop, as far as it noticed.
+    arrived: AtomicU64,
 }
 
 impl Party {
@@ -65,6 +78,7 @@ impl Party {
         Self {
             armed: AtomicBool::new(false),
             status: AtomicU8::new(RUNNING),
+            arrived: AtomicU64::new(0),
         }
     }
 
@@ -72,6 +86,11 @@ impl Party {
     #[inline(always)]
     pub(crate) fn armed(&self) -> bool {
         self.armed.load(Ordering::Relaxed)
+    }
+
+    /// Stamps an arrival. Relaxed: the status that is published afterwards publishes it.
+    fn arrive(&self, at: u64) {
+        self.arrived.store(at, Ordering::Relaxed);
     }
 
     fn stopped(&self) -> bool {
@@ -91,7 +110,37 @@ pub(crate) unsafe trait Member {
 
 struct Registered<M> {
     member: NonNull<M>,
+    /// The mutator's number in events.
+    number: u32,
+    /// What the watchdog calls it.
+    #[cfg_attr(loom, expect(dead_code, reason = "models have no watchdog"))]
     name: String,
+    /// It was running when the stop in progress was requested, and has not been seen to stop since.
+    awaited: bool,
+}
+
+impl<M: Member> Registered<M> {
+    fn party(&self) -> &Party {
+        // SAFETY: valid until it detaches, which takes the lock; whoever has a registration holds that.
+        unsafe { self.member.as_ref() }.party()
+    }
+}
+
+/// A mutator that a stop has waited for.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) mutator: u32,
+    /// When it had stopped, or had detached.
+    pub(crate) at: u64,
+}
+
+/// A stay of a mutator for somebody else's stop.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    /// The number of the stop it came for; it may have stayed for later ones too.
+    pub(crate) stop: u64,
+    pub(crate) from: u64,
+    pub(crate) until: u64,
 }
 
 struct State<M> {
@@ -102,6 +151,33 @@ struct State<M> {
     completed: u64,
     /// Threads that wait to attach until the stop in progress is over.
     attaching: usize,
+    /// Who has arrived, of those that the stop in progress waited for.
+    arrivals: Vec<Arrival>,
+}
+
+impl<M: Member> State<M> {
+    /// Notes who has stopped since the last look; says whether nobody is awaited any more.
+    fn look(&mut self, requested: u64, clock: Clock) -> bool {
+        let mut complete = true;
+        for registered in self.members.iter_mut().filter(|member| member.awaited) {
+            registered.awaited = !registered.party().stopped();
+            if registered.awaited {
+                complete = false;
+                continue;
+            }
+            let stamp = registered.party().arrived.load(Ordering::Relaxed);
+            let at = if stamp >= requested {
+                stamp
+            } else {
+                clock.now()
+            };
+            self.arrivals.push(Arrival {
+                mutator: registered.number,
+                at,
+            });
+        }
+        complete
+    }
 }
 
 /// The handshake of one heap.
@@ -113,6 +189,7 @@ pub(crate) struct Handshake<M> {
     resumed: Condvar,
     /// How long a stop may take before the laggards are named.
     watchdog: Option<Duration>,
+    clock: Clock,
 }
 
 // SAFETY: the pointers in the registry are dereferenced only through a `World`, while their owners are stopped, and for
@@ -122,17 +199,19 @@ unsafe impl<M> Send for Handshake<M> {}
 unsafe impl<M> Sync for Handshake<M> {}
 
 impl<M: Member> Handshake<M> {
-    pub(crate) fn new(watchdog: Option<Duration>) -> Self {
+    pub(crate) fn new(watchdog: Option<Duration>, clock: Clock) -> Self {
         Self {
             state: Mutex::new(State {
                 members: Vec::new(),
                 stopping: false,
                 completed: 0,
                 attaching: 0,
+                arrivals: Vec::new(),
             }),
             changed: Condvar::new(),
             resumed: Condvar::new(),
             watchdog,
+            clock,
         }
     }
 
@@ -143,14 +222,23 @@ impl<M: Member> Handshake<M> {
             .expect("the handshake's lock is never poisoned")
     }
 
-    /// Registers a running mutator, once no stop is in progress.
+    /// Registers a running mutator, once no stop is in progress. `number` is what events call it, `name` what the
+    /// watchdog does.
     ///
     /// # Safety
     ///
     /// `member` stays where it is, and valid, until [`Self::detach`] has returned; the calling thread is the only one to
     /// call the other operations with its party.
-    pub(crate) unsafe fn attach(&self, member: NonNull<M>, name: String) {
+    #[must_use]
+    pub(crate) unsafe fn attach(
+        &self,
+        member: NonNull<M>,
+        number: u32,
+        name: String,
+    ) -> Option<Wait> {
+        let from = self.clock.now();
         let mut state = self.lock();
+        let before = state.completed;
         if state.stopping {
             state.attaching += 1;
             while state.stopping {
@@ -161,37 +249,51 @@ impl<M: Member> Handshake<M> {
                 self.resumed.notify_all();
             }
         }
-        state.members.push(Registered { member, name });
+        state.members.push(Registered {
+            member,
+            number,
+            name,
+            awaited: false,
+        });
+        self.waited(state, before, from)
     }
 
     /// Forgets a running mutator. A stop that waits for it goes on without it.
     pub(crate) fn detach(&self, member: NonNull<M>) {
         let mut state = self.lock();
-        state
-            .members
-            .retain(|registered| registered.member != member);
-        if state.stopping {
+        let mut registered = state.members.iter();
+        let index = registered.position(|registered| registered.member == member);
+        let registered = (state.members).swap_remove(index.expect("a mutator detaches once"));
+        if registered.awaited {
+            state.arrivals.push(Arrival {
+                mutator: registered.number,
+                at: self.clock.now(),
+            });
             self.changed.notify_one();
         }
     }
 
-    /// Waits out the stop that armed the poll, if it is still in progress, and returns its number. The mutator counts
-    /// as stopped meanwhile.
+    /// Waits out the stop that armed the poll, if it is still in progress. The mutator counts as stopped meanwhile.
     #[cold]
-    pub(crate) fn park(&self, party: &Party) -> Option<u64> {
+    pub(crate) fn park(&self, party: &Party) -> Option<Wait> {
+        let from = self.clock.now();
+        party.arrive(from);
         let mut state = self.lock();
-        let waited_for = state.stopping.then_some(state.completed + 1);
+        let before = state.completed;
         while state.stopping {
             party.status.store(STOPPED, Ordering::Release);
             self.changed.notify_one();
             state = self.wait_for_resume(state);
         }
         party.status.store(RUNNING, Ordering::Relaxed);
-        waited_for
+        self.waited(state, before, from)
     }
 
     /// From here to [`Self::leave_blocking`] the mutator counts as stopped.
     pub(crate) fn enter_blocking(&self, party: &Party) {
+        if party.armed() {
+            party.arrive(self.clock.now());
+        }
         party.status.store(STOPPED, Ordering::Release);
         fence(Ordering::SeqCst);
         if party.armed.load(Ordering::Relaxed) {
@@ -202,14 +304,12 @@ impl<M: Member> Handshake<M> {
         }
     }
 
-    /// Runs again, once no stop is in progress. Returns the number of the stop it waited for, if any; `waiting` is called before it
-    /// waits.
-    pub(crate) fn leave_blocking(&self, party: &Party, waiting: impl FnOnce()) -> Option<u64> {
+    /// Runs again, once no stop is in progress.
+    pub(crate) fn leave_blocking(&self, party: &Party) -> Option<Wait> {
         party.status.store(RUNNING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Acquire: pairs with the release store that disarmed the poll at the end of a stop we slept through.
         if party.armed.load(Ordering::Acquire) {
-            waiting();
             return self.park(party);
         }
         None
@@ -227,20 +327,16 @@ impl<M: Member> Handshake<M> {
         state.completed + 1 + u64::from(state.stopping)
     }
 
-    /// Stops every other mutator, unless `target` stops are over by the time this one could begin. `requested` is called when the request
-    /// is made, under the lock.
+    /// Stops every other mutator, unless `target` stops are over by the time this one could begin.
     ///
     /// The caller is a registered, running mutator; while it waits for somebody else's stop it counts as stopped.
-    pub(crate) fn stop(
-        &self,
-        me: NonNull<M>,
-        target: u64,
-        requested: impl FnOnce(),
-    ) -> Stop<'_, M> {
+    pub(crate) fn stop(&self, me: NonNull<M>, target: u64) -> Stop<'_, M> {
         // SAFETY: the caller's own registration is valid while it calls.
         let party = unsafe { me.as_ref() }.party();
+        let from = self.clock.now();
+        party.arrive(from);
         let mut state = self.lock();
-        let waited_for = state.stopping.then_some(state.completed + 1);
+        let before = state.completed;
         while state.stopping || (state.completed < target && state.attaching > 0) {
             // Stopped also while it lets others attach: one of them, or another trigger, may begin a stop first.
             party.status.store(STOPPED, Ordering::Release);
@@ -250,39 +346,59 @@ impl<M: Member> Handshake<M> {
         party.status.store(RUNNING, Ordering::Relaxed);
         if state.completed >= target {
             return Stop {
-                waited_for,
+                waited: self.waited(state, before, from),
                 world: None,
             };
         }
 
+        debug_assert!(state.attaching == 0 && state.arrivals.is_empty());
+        // Before the request, so that nobody waits for the allocator.
+        let others = state.members.len() - 1;
+        state.arrivals.reserve_exact(others);
         state.stopping = true;
-        requested();
+        let requested = self.clock.now();
         for registered in &state.members {
-            // SAFETY: valid until it detaches, which takes the lock that we hold.
-            let other = unsafe { registered.member.as_ref() }.party();
-            other.armed.store(true, Ordering::Relaxed);
+            registered.party().armed.store(true, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
-        let mut warned = false;
-        loop {
-            let all_stopped = state.members.iter().all(|registered| {
-                // SAFETY: as above.
-                registered.member == me || unsafe { registered.member.as_ref() }.party().stopped()
-            });
-            if all_stopped {
-                break;
-            }
-            state = self.wait_for_change(state, me, &mut warned);
+        for registered in &mut state.members {
+            registered.awaited = registered.member != me && !registered.party().stopped();
         }
-        let number = state.completed + 1;
+        let mut deadline = (self.watchdog).and_then(|limit| Instant::now().checked_add(limit));
+        while state.members.iter().any(|registered| registered.awaited) {
+            state = self.wait_for_change(state, &mut deadline);
+            state.look(requested, self.clock);
+        }
+        let report = Report {
+            stop: state.completed + 1,
+            requested,
+            stopped: self.clock.now(),
+            arrivals: std::mem::take(&mut state.arrivals),
+        };
         drop(state);
         Stop {
-            waited_for,
+            waited: (report.stop > before + 1).then_some(Wait {
+                stop: before + 1,
+                from,
+                until: requested,
+            }),
             world: Some(World {
                 handshake: self,
-                number,
+                report,
             }),
         }
+    }
+
+    /// The stay of a mutator that came at `from`, when `before` stops were over, and goes on now: none if no stop has
+    /// ended since.
+    fn waited(&self, state: MutexGuard<'_, State<M>>, before: u64, from: u64) -> Option<Wait> {
+        let stood = state.completed > before;
+        drop(state);
+        stood.then(|| Wait {
+            stop: before + 1,
+            from,
+            until: self.clock.now(),
+        })
     }
 
     fn wait_for_resume<'a>(&self, state: MutexGuard<'a, State<M>>) -> MutexGuard<'a, State<M>> {
@@ -293,67 +409,84 @@ impl<M: Member> Handshake<M> {
 
     #[cfg(loom)]
     fn wait_for_change<'a>(
-        &self,
+        &'a self,
         state: MutexGuard<'a, State<M>>,
-        _me: NonNull<M>,
-        _warned: &mut bool,
+        _deadline: &mut Option<Instant>,
     ) -> MutexGuard<'a, State<M>> {
         self.changed.wait(state).unwrap()
     }
 
-    /// Waits for a mutator to stop; names those that keep the others waiting for longer than the watchdog allows, once
-    /// a stop.
+    /// Waits for a mutator to stop; when the deadline passes names those that keep the others waiting, and clears it.
     #[cfg(not(loom))]
     fn wait_for_change<'a>(
-        &self,
+        &'a self,
         state: MutexGuard<'a, State<M>>,
-        me: NonNull<M>,
-        warned: &mut bool,
+        deadline: &mut Option<Instant>,
     ) -> MutexGuard<'a, State<M>> {
         let poisoned = "the handshake's lock is never poisoned";
-        let Some(limit) = self.watchdog.filter(|_| !*warned) else {
+        let Some(at) = *deadline else {
             return self.changed.wait(state).expect(poisoned);
         };
-        let (state, timeout) = self.changed.wait_timeout(state, limit).expect(poisoned);
-        if timeout.timed_out() {
-            let laggards: Vec<&str> = (state.members.iter())
-                // SAFETY: valid until it detaches, which takes the lock that we hold.
-                .filter(|r| r.member != me && !unsafe { r.member.as_ref() }.party().stopped())
-                .map(|r| r.name.as_str())
-                .collect();
-            if !laggards.is_empty() {
-                *warned = true;
-                // Not `eprintln`, which panics where standard error cannot be written: the lock would be poisoned and every
-                // other mutator left waiting.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "gc-marksweep: a stop has waited more than {limit:?} for {}: a loop without a safepoint, or a wait outside `blocking`",
-                    laggards.join(", ")
-                );
-            }
+        let left = at.saturating_duration_since(Instant::now());
+        let (state, timeout) = self.changed.wait_timeout(state, left).expect(poisoned);
+        if !timeout.timed_out() {
+            return state;
         }
-        state
+        *deadline = None;
+        let laggards: Vec<String> = (state.members.iter())
+            .filter(|registered| registered.awaited && !registered.party().stopped())
+            .map(|registered| registered.name.clone())
+            .collect();
+        if laggards.is_empty() {
+            return state;
+        }
+        // Without the lock: writing may take long, and those who arrive meanwhile need it.
+        drop(state);
+        crate::os::complain(&format!(
+            "gc-marksweep: a stop has waited more than {:?} for {}: a loop without a safepoint, or a wait outside `blocking`",
+            self.watchdog.unwrap_or_default(),
+            laggards.join(", ")
+        ));
+        self.lock()
     }
 }
 
 /// How a request to stop ended.
 pub(crate) struct Stop<'a, M: Member> {
-    /// The number of somebody else's stop that the caller waited for first, if any.
-    pub(crate) waited_for: Option<u64>,
+    /// Somebody else's stop that the caller waited for first, if any.
+    pub(crate) waited: Option<Wait>,
     /// The stopped world, unless enough stops were over by then.
     pub(crate) world: Option<World<'a, M>>,
+}
+
+/// What is to be told of a stop once it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// The stop's number, from 1.
+    pub(crate) stop: u64,
+    /// When it was requested.
+    pub(crate) requested: u64,
+    /// When the last mutator had stopped.
+    pub(crate) stopped: u64,
+    /// The mutators that were running when it was requested.
+    pub(crate) arrivals: Vec<Arrival>,
 }
 
 /// Proof that every mutator but the caller is stopped. They go on when it is dropped.
 pub(crate) struct World<'a, M: Member> {
     handshake: &'a Handshake<M>,
-    number: u64,
+    report: Report,
 }
 
 impl<M: Member> World<'_, M> {
     /// The stop's number, from 1.
     pub(crate) fn number(&self) -> u64 {
-        self.number
+        self.report.stop
+    }
+
+    /// Lets the mutators go on.
+    pub(crate) fn resume(mut self) -> Report {
+        std::mem::take(&mut self.report)
     }
 
     /// Calls `f` with every registered member, the caller's own included.
@@ -371,10 +504,8 @@ impl<M: Member> Drop for World<'_, M> {
     fn drop(&mut self) {
         let mut state = self.handshake.lock();
         for registered in &state.members {
-            // SAFETY: as in `for_each`.
-            let party = unsafe { registered.member.as_ref() }.party();
             // Release: a mutator that leaves a blocking region sees, with this, all that the collector wrote.
-            party.armed.store(false, Ordering::Release);
+            registered.party().armed.store(false, Ordering::Release);
         }
         state.stopping = false;
         state.completed += 1;
@@ -428,11 +559,18 @@ mod model {
     }
 
     fn collect(handshake: &Handshake<Toy>, me: NonNull<Toy>, target: u64) -> bool {
-        let world = handshake.stop(me, target, || ()).world;
-        if let Some(world) = &world {
-            world.for_each(Toy::touch);
+        let Some(world) = handshake.stop(me, target).world else {
+            return false;
+        };
+        world.for_each(Toy::touch);
+        let report = world.resume();
+        assert!(report.requested <= report.stopped);
+        for (index, arrival) in report.arrivals.iter().enumerate() {
+            assert!((report.requested..=report.stopped).contains(&arrival.at));
+            let others = &report.arrivals[..index];
+            assert!(others.iter().all(|other| other.mutator != arrival.mutator));
         }
-        world.is_some()
+        true
     }
 
     fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -441,10 +579,17 @@ mod model {
         builder.check(model);
     }
 
+    /// Attaches `toy`; says for how many stops it had to wait.
+    fn attach(handshake: &Handshake<Toy>, toy: &Arc<Toy>, number: u32) -> u64 {
+        // SAFETY: models keep their toys until after `detach`.
+        let wait = unsafe { handshake.attach(pointer(toy), number, String::new()) };
+        // From now on no stop can end that this mutator does not take part in.
+        wait.map_or(0, |wait| handshake.completed() + 1 - wait.stop)
+    }
+
     /// Attaches `toy`, runs `f`, detaches.
-    fn attached(handshake: &Handshake<Toy>, toy: &Arc<Toy>, f: impl FnOnce()) {
-        // SAFETY: the caller keeps the toy until after `detach`.
-        unsafe { handshake.attach(pointer(toy), String::new()) };
+    fn attached(handshake: &Handshake<Toy>, toy: &Arc<Toy>, number: u32, f: impl FnOnce()) {
+        assert!(attach(handshake, toy, number) <= 1);
         f();
         handshake.detach(pointer(toy));
     }
@@ -452,12 +597,12 @@ mod model {
     #[test]
     fn a_stop_excludes_a_mutator_that_polls_and_detaches() {
         check(|| {
-            let handshake = Arc::new(Handshake::new(None));
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
             let (one, two) = (Toy::new(), Toy::new());
             let other = {
                 let (handshake, two) = (handshake.clone(), two.clone());
                 thread::spawn(move || {
-                    attached(&handshake, &two, || {
+                    attached(&handshake, &two, 2, || {
                         two.touch();
                         if two.party.armed() {
                             handshake.park(&two.party);
@@ -466,7 +611,7 @@ mod model {
                     });
                 })
             };
-            attached(&handshake, &one, || {
+            attached(&handshake, &one, 1, || {
                 one.touch();
                 assert!(collect(&handshake, pointer(&one), 1));
                 one.touch();
@@ -478,20 +623,20 @@ mod model {
     #[test]
     fn a_stop_excludes_a_mutator_that_enters_and_leaves_a_blocking_region() {
         check(|| {
-            let handshake = Arc::new(Handshake::new(None));
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
             let (one, two) = (Toy::new(), Toy::new());
             let other = {
                 let (handshake, two) = (handshake.clone(), two.clone());
                 thread::spawn(move || {
-                    attached(&handshake, &two, || {
+                    attached(&handshake, &two, 2, || {
                         two.touch();
                         handshake.enter_blocking(&two.party);
-                        handshake.leave_blocking(&two.party, || ());
+                        handshake.leave_blocking(&two.party);
                         two.touch();
                     });
                 })
             };
-            attached(&handshake, &one, || {
+            attached(&handshake, &one, 1, || {
                 assert!(collect(&handshake, pointer(&one), 1));
                 one.touch();
             });
@@ -499,16 +644,45 @@ mod model {
         });
     }
 
+    /// One that stays in a blocking region until the stop is over has told the collector so, however the two met.
+    #[test]
+    fn a_mutator_that_blocks_until_the_stop_is_over_keeps_nobody_waiting() {
+        check(|| {
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
+            let over = Arc::new((Mutex::new(false), Condvar::new()));
+            let (one, two) = (Toy::new(), Toy::new());
+            attach(&handshake, &one, 1);
+            attach(&handshake, &two, 2);
+            let other = {
+                let (handshake, two, over) = (handshake.clone(), two.clone(), over.clone());
+                thread::spawn(move || {
+                    two.touch();
+                    handshake.enter_blocking(&two.party);
+                    let mut is_over = over.0.lock().unwrap();
+                    while !*is_over {
+                        is_over = over.1.wait(is_over).unwrap();
+                    }
+                    drop(is_over);
+                    handshake.leave_blocking(&two.party);
+                    two.touch();
+                    handshake.detach(pointer(&two));
+                })
+            };
+            assert!(collect(&handshake, pointer(&one), 1));
+            *over.0.lock().unwrap() = true;
+            over.1.notify_one();
+            handshake.detach(pointer(&one));
+            other.join().unwrap();
+        });
+    }
+
     #[test]
     fn two_racing_triggers_make_one_collection() {
         check(|| {
-            let handshake = Arc::new(Handshake::new(None));
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
             let (one, two) = (Toy::new(), Toy::new());
-            // SAFETY: both toys outlive their registration.
-            unsafe {
-                handshake.attach(pointer(&one), String::new());
-                handshake.attach(pointer(&two), String::new());
-            }
+            attach(&handshake, &one, 1);
+            attach(&handshake, &two, 2);
             let other = {
                 let (handshake, two) = (handshake.clone(), two.clone());
                 thread::spawn(move || {
@@ -529,13 +703,10 @@ mod model {
     #[test]
     fn two_collections_in_a_row_do_not_let_a_late_waker_run() {
         check(|| {
-            let handshake = Arc::new(Handshake::new(None));
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
             let (one, two) = (Toy::new(), Toy::new());
-            // SAFETY: both toys outlive their registration.
-            unsafe {
-                handshake.attach(pointer(&one), String::new());
-                handshake.attach(pointer(&two), String::new());
-            }
+            attach(&handshake, &one, 1);
+            attach(&handshake, &two, 2);
             let other = {
                 let (handshake, two) = (handshake.clone(), two.clone());
                 thread::spawn(move || {
@@ -556,18 +727,17 @@ mod model {
     #[test]
     fn two_mutators_and_a_collector_meet() {
         check(|| {
-            let handshake = Arc::new(Handshake::new(None));
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
             let toys = [Toy::new(), Toy::new(), Toy::new()];
-            // SAFETY: the toy outlives its registration.
-            unsafe { handshake.attach(pointer(&toys[0]), String::new()) };
+            attach(&handshake, &toys[0], 0);
             let others: Vec<_> = (1..3)
                 .map(|i| {
                     let (handshake, toy) = (handshake.clone(), toys[i].clone());
                     thread::spawn(move || {
-                        attached(&handshake, &toy, || {
+                        attached(&handshake, &toy, i as u32, || {
                             if i == 1 {
                                 handshake.enter_blocking(&toy.party);
-                                handshake.leave_blocking(&toy.party, || ());
+                                handshake.leave_blocking(&toy.party);
                             } else if toy.party.armed() {
                                 handshake.park(&toy.party);
                             }
@@ -581,6 +751,64 @@ mod model {
             for other in others {
                 other.join().unwrap();
             }
+        });
+    }
+
+    #[test]
+    fn a_thread_that_attaches_waits_for_one_stop_at_most() {
+        check(|| {
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
+            let (one, two) = (Toy::new(), Toy::new());
+            attach(&handshake, &one, 1);
+            let other = {
+                let (handshake, two) = (handshake.clone(), two.clone());
+                thread::spawn(move || {
+                    attached(&handshake, &two, 2, || {
+                        two.touch();
+                        if two.party.armed() {
+                            handshake.park(&two.party);
+                        }
+                        two.touch();
+                    });
+                })
+            };
+            assert!(collect(&handshake, pointer(&one), 1));
+            assert!(collect(&handshake, pointer(&one), 2));
+            one.touch();
+            handshake.detach(pointer(&one));
+            other.join().unwrap();
+        });
+    }
+
+    /// Whoever has waited for others to attach may find that another trigger was quicker: then it has stood still for
+    /// that one, and says so.
+    #[test]
+    fn a_trigger_that_stood_still_for_another_knows_for_which() {
+        check(|| {
+            let handshake = Arc::new(Handshake::new(None, Clock::new()));
+            let (one, two, three) = (Toy::new(), Toy::new(), Toy::new());
+            attach(&handshake, &one, 1);
+            attach(&handshake, &two, 2);
+            let other = {
+                let (handshake, two) = (handshake.clone(), two.clone());
+                thread::spawn(move || {
+                    let stop = handshake.stop(pointer(&two), 2);
+                    // Not the collector of a stop that is over: it has waited for one.
+                    assert!(stop.world.is_some() || stop.waited.is_some());
+                    drop(stop);
+                    two.touch();
+                    handshake.detach(pointer(&two));
+                })
+            };
+            let visitor = {
+                let (handshake, three) = (handshake.clone(), three.clone());
+                thread::spawn(move || attached(&handshake, &three, 3, || three.touch()))
+            };
+            collect(&handshake, pointer(&one), 1);
+            collect(&handshake, pointer(&one), 2);
+            handshake.detach(pointer(&one));
+            other.join().unwrap();
+            visitor.join().unwrap();
         });
     }
 }

@@ -36,11 +36,15 @@ pub(crate) unsafe fn poison(start: NonNull<u8>, length: usize) {
 ///
 /// All in one stop, so that mutators cannot change what is compared.
 pub(crate) fn verify(shared: &Shared, me: &Context) {
+    let waited;
     let world = loop {
         let target = shared.handshake.next();
-        if let Some(world) = shared.handshake.stop(me.into(), target, || ()).world {
+        let stop = shared.handshake.stop(me.into(), target);
+        if let Some(world) = stop.world {
+            waited = stop.waited;
             break world;
         }
+        shared.record_wait(me, stop.waited);
     };
     // Once, so that all three looks at the heap see the same roots whoever drops a global meanwhile.
     shared.handles.prune_globals();
@@ -49,8 +53,7 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
         check_barrier(shared, &before);
     }
     // First what is young, then everything: the second must not find anything that the first has lost.
-    let mut live_bytes = 0;
-    for wanted in [Extent::Young, Extent::Whole] {
+    let collect = |wanted| {
         let cycle = shared.cycle(&world, shared.policy.plan(wanted));
         let after = walk(shared, &world);
         for object in before.keys() {
@@ -59,10 +62,15 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
                 "a collection lost the reachable object {object:#x}"
             );
         }
-        live_bytes = cycle.live_bytes();
-    }
-    let after = walk(shared, &world);
-    compare_with_marks(shared, &after, live_bytes);
+        (cycle, after)
+    };
+    collect(Extent::Young);
+    let (cycle, after) = collect(Extent::Whole);
+    compare_with_marks(shared, &after, cycle.live_bytes());
+    shared.count(&cycle);
+    let report = world.resume();
+    shared.record_wait(me, waited);
+    shared.record_collection(me, report, &cycle);
 }
 
 /// The address and size in bytes of every object that can be reached.

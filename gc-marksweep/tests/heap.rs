@@ -1,6 +1,5 @@
 //! What is particular to the mark-sweep heap, through its public interface.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -292,73 +291,6 @@ fn events_that_do_not_fit_are_counted() {
     heap.attach(|m| (0..5).for_each(|_| m.collect()));
     let log = heap.take_events();
     assert_eq!((log.events.len(), log.lost), (3, 7));
-}
-
-/// The line cannot be written, and that is all.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_watchdog_without_standard_error_changes_nothing() {
-    let full = std::fs::File::options()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "the_watchdog_names_the_thread_that_keeps_others_waiting",
-            "--nocapture",
-        ])
-        .env("GC_MARKSWEEP_WATCHDOG_TEST", "1")
-        .stderr(full)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "{status}");
-}
-
-/// The line goes to standard error, so the test runs itself as another process.
-#[test]
-fn the_watchdog_names_the_thread_that_keeps_others_waiting() {
-    const INSIDE: &str = "GC_MARKSWEEP_WATCHDOG_TEST";
-    if std::env::var_os(INSIDE).is_none() {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "the_watchdog_names_the_thread_that_keeps_others_waiting",
-                "--nocapture",
-            ])
-            .env(INSIDE, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}");
-        let lines = text
-            .lines()
-            .filter(|line| line.contains("\"the laggard\""))
-            .count();
-        assert_eq!(lines, 1, "{text}");
-        return;
-    }
-    let heap = Heap::builder()
-        .watchdog(Some(Duration::from_millis(20)))
-        .build()
-        .unwrap();
-    let (attached, wait) = mpsc::channel();
-    thread::scope(|scope| {
-        let laggard = || {
-            heap.attach(|_| {
-                attached.send(()).unwrap();
-                // Outside `blocking`, which is the mistake.
-                thread::sleep(Duration::from_millis(300));
-            });
-        };
-        thread::Builder::new()
-            .name("the laggard".into())
-            .spawn_scoped(scope, laggard)
-            .unwrap();
-        wait.recv().unwrap();
-        heap.attach(|m| m.collect());
-    });
 }
 
 /// A search for a hole of two kilobytes, in vain, must leave the small holes it saw to small objects.

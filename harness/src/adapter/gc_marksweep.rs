@@ -110,6 +110,7 @@ fn events(heap: &Heap) -> EventLog {
         until: event.until,
         kind: match event.kind {
             Kind::Stopped { stop } => EventKind::Stopped { stop },
+            Kind::Arrived { stop } => EventKind::Arrived { stop },
             Kind::Collection {
                 stop,
                 stopped,

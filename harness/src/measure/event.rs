@@ -35,6 +35,12 @@ pub enum EventKind {
         /// The stop's number, from 1.
         stop: u64,
     },
+    /// The mutator was running when stop number `stop` was requested, at `from`, and had arrived at `until`: its
+    /// time-to-safepoint. Not a pause: it ran meanwhile.
+    Arrived {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
     /// A collection with every mutator stopped. `from` is the request, `until` the moment the mutators were let go:
     /// the pause it made ends with the last [`EventKind::Stopped`] of the same stop.
     Collection {

@@ -45,8 +45,8 @@ pub struct Pauses {
     pub time_to_safepoint_max_ns: Option<u64>,
     /// Thread time in pauses, in nanoseconds, summed over the threads.
     pub stopped_ns: u64,
-    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, and `collection` is the
-    /// collector's own span of a stop, in which `stopped` is counted for each thread.
+    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, nor is `arrived`, the times-to-safepoint of single
+    /// threads; and `collection` is the collector's own span of a stop, in which `stopped` is counted for each thread.
     pub event_ns: BTreeMap<String, u64>,
     /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
     pub events_lost: u64,
@@ -77,6 +77,7 @@ impl Pauses {
                     ("collection", Some(stop), false)
                 }
                 EventKind::Stopped { stop } => ("stopped", Some(stop), true),
+                EventKind::Arrived { .. } => ("arrived", None, false),
                 EventKind::CycleCollection { .. } => ("cycle-collection", None, true),
                 EventKind::Drain { .. } => ("drain", None, true),
                 EventKind::LockWait => ("lock-wait", None, true),
@@ -276,6 +277,19 @@ mod tests {
         ]);
         assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(120)));
         assert_eq!(pauses.stopped_ns, 160 + 105);
+    }
+
+    #[test]
+    fn the_time_in_which_a_thread_still_ran_is_no_pause() {
+        let with_arrival = pauses(vec![
+            event(1, 100, 130, EventKind::Arrived { stop: 1 }),
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+            event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!(with_arrival.event_ns["arrived"], 30);
+        assert_eq!(with_arrival.stopped_ns, 105 + 100);
+        assert_eq!(with_arrival.pause_histogram_ns, [(130, 1)]);
     }
 
     #[test]

@@ -151,13 +151,12 @@ fn frame(c: &mut Criterion) {
 fn allocate_size<const WORDS: usize>(group: &mut BenchmarkGroup<'_, WallTime>) {
     let bytes = Shape::new(0, WORDS as u32).size();
     let mut arena = Bump::with_capacity(MEMORY);
-    let room = arena.chunk_capacity();
     group.bench_function(format!("bumpalo, {bytes} bytes"), |b| {
         b.iter(|| {
+            if arena.chunk_capacity() < BATCH as usize * bytes {
+                arena.reset();
+            }
             for word in 0..BATCH {
-                if arena.chunk_capacity() < bytes || arena.allocated_bytes() > room {
-                    arena.reset();
-                }
                 black_box(arena.alloc((WORDS as u64, [word; WORDS])));
             }
         });

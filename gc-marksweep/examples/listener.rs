@@ -1,7 +1,7 @@
 //! Listening to a heap: who keeps the others waiting, and how long does everybody stand still?
 //!
-//! Three threads allocate; one of them forgets its safepoints for a while each time it computes something. Nothing of
-//! this touches the threads but the two listeners.
+//! Three threads allocate; one of them forgets its safepoints for a while each time it computes something, and the
+//! others stand still meanwhile. The threads know nothing of the listeners that tell of it.
 //!
 //! `cargo run --release -p gc-marksweep --example listener`
 
@@ -32,7 +32,7 @@ impl Listener for Complaints {
     }
 }
 
-/// Makes many short-lived lists. Computes for about `thinking` after each hundred of them.
+/// Makes many short-lived lists. Computes for `thinking` now and then.
 fn work(
     heap: &Heap,
     complaints: &Complaints,
@@ -44,12 +44,12 @@ fn work(
             names.insert(m.number(), name);
         }
         m.frame(|m, [list]| {
-            for round in 0..4_000_u64 {
+            for round in 0..50_000_u64 {
                 for word in 0..100 {
                     m.alloc_move(list, Flags::NONE, [list], [word])?;
                 }
                 m.set(list, None);
-                if round % 1_000 == 0 && !thinking.is_zero() {
+                if round % 10_000 == 9_999 && !thinking.is_zero() {
                     let begin = std::time::Instant::now();
                     // Without a safepoint in the loop: the mistake.
                     while begin.elapsed() < thinking {

@@ -87,20 +87,26 @@ impl Shared {
     pub(crate) fn cycle(&self, world: &World<'_, Context>) -> Cycle {
         let guard = AbortOnPanic;
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
-        marker.begin();
         world.for_each(|context| context.buffer.retire());
-        // SAFETY: the world is stopped.
-        let table = unsafe { self.space.begin_marking(self.supply.used_blocks()) };
-        self.for_each_root(world, |root| marker.push(root));
+        // SAFETY: the world is stopped; roots are live, and stay so until the trace is over.
+        unsafe {
+            marker.begin(self.space.begin_marking(self.supply.used_blocks()));
+            self.for_each_root(world, |root| marker.push(root));
+        }
         let rooted = self.events.now();
-        // SAFETY: the world is stopped, the table is new, and roots are live.
-        unsafe { marker.trace(table) };
+        // SAFETY: as above.
+        unsafe { marker.trace(&self.space, &self.supply) };
         let is_marked = |object: Object| self.space.is_marked(object);
         self.handles.clear_weaks(is_marked);
-        self.handles
-            .queue_finalizers(is_marked, |object| marker.push(object));
-        // SAFETY: as above; an object with a finalizer is live until that has been handed out.
-        unsafe { marker.trace(table) };
+        if self.handles.queue_finalizers(is_marked) {
+            // SAFETY: as above; an object with a finalizer is live until that has been handed out.
+            unsafe {
+                self.handles.for_each_root(|root| marker.push(root));
+                marker.trace(&self.space, &self.supply);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { marker.finish(&self.space, self.supply.used_blocks()) };
         let marked = self.events.now();
 
         let small_bytes = self.supply.reclaim(&self.space, WORTH_SEARCHING);
@@ -154,7 +160,7 @@ impl Shared {
 }
 
 /// Turns a panic into an abort: the heap is in no state to go on with.
-struct AbortOnPanic;
+pub(crate) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {

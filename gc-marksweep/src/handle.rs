@@ -177,22 +177,19 @@ impl Handles {
         });
     }
 
-    /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and calls `f` with
-    /// each such object, which is a root from now on. The world is stopped.
-    pub(crate) fn queue_finalizers(
-        &self,
-        is_marked: impl Fn(Object) -> bool,
-        mut f: impl FnMut(Object),
-    ) {
+    /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and says whether there were
+    /// any; these objects are roots from now on. The world is stopped.
+    pub(crate) fn queue_finalizers(&self, is_marked: impl Fn(Object) -> bool) -> bool {
         let mut due = lock(&self.due);
+        let before = due.len();
         lock(&self.finalizers).retain(|&object| {
             let live = is_marked(object);
             if !live {
                 due.push_back(object);
-                f(object);
             }
             live
         });
+        due.len() > before
     }
 }
 

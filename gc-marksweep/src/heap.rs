@@ -9,9 +9,10 @@ use crate::alloc::{BLOCK_CHARGE, Supply};
 use crate::block::Space;
 use crate::event::{EventLog, Recorder};
 use crate::handle::Handles;
-use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
+use crate::mark::{MAX_PREFETCH_DEPTH, MAX_WORKERS, Marker};
 use crate::mutator::{Context, Mutator};
 use crate::safepoint::Handshake;
+use crate::workers::default_workers;
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
 /// the heap stays usable, and the same allocation may succeed once memory has been released.
@@ -49,6 +50,11 @@ pub enum BuildError {
         /// The depth asked for.
         depth: usize,
     },
+    /// The number of marking workers is zero or above [`Builder::MAX_MARKING_WORKERS`].
+    MarkingWorkers {
+        /// The number asked for.
+        workers: usize,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -70,6 +76,11 @@ impl fmt::Display for BuildError {
                 f,
                 "a prefetch depth of {depth} is too large: the most is {}",
                 Builder::MAX_PREFETCH_DEPTH
+            ),
+            Self::MarkingWorkers { workers } => write!(
+                f,
+                "a heap cannot have {workers} marking workers: at least 1, at most {}",
+                Builder::MAX_MARKING_WORKERS
             ),
             Self::AddressSpace { limit, source } => write!(
                 f,
@@ -98,13 +109,17 @@ pub struct Builder {
     watchdog: Option<Duration>,
     event_capacity: usize,
     prefetch_depth: usize,
+    marking_workers: Option<usize>,
+    mark_stack_limit: usize,
 }
 
 impl Builder {
     /// The smallest limit, in bytes.
     pub const MINIMUM_LIMIT: usize = 8 * BLOCK_CHARGE;
-    /// The deepest prefetch ring, in edges.
+    /// The largest prefetch depth, in objects.
     pub const MAX_PREFETCH_DEPTH: usize = MAX_PREFETCH_DEPTH;
+    /// The most marking workers.
+    pub const MAX_MARKING_WORKERS: usize = MAX_WORKERS;
 
     /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation, side metadata. Default: 64 MiB.
     pub fn limit(mut self, bytes: usize) -> Self {
@@ -136,9 +151,25 @@ impl Builder {
         self
     }
 
-    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
-    pub fn prefetch_depth(mut self, edges: usize) -> Self {
-        self.prefetch_depth = edges;
+    /// How many objects are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
+    pub fn prefetch_depth(mut self, objects: usize) -> Self {
+        self.prefetch_depth = objects;
+        self
+    }
+
+    /// How many threads mark, from 1 to [`Self::MAX_MARKING_WORKERS`], the one that collects included. The others are started when there is first
+    /// enough to mark for them, sleep between collections, and end with the heap; if the system refuses a thread there are fewer. With 1 there is none, and
+    /// marking is free of atomic operations that would cost something. Default: the cores that the process may use.
+    pub fn marking_workers(mut self, workers: usize) -> Self {
+        self.marking_workers = Some(workers);
+        self
+    }
+
+    /// The most bytes that each marking thread's stack may grow to; it is not counted against [`Self::limit`]. A collection that needs more than that, or
+    /// more than the system gives, succeeds but takes longer: it looks through the marked objects of the whole heap for those it could not remember. A limit below 32 KiB is as
+    /// one of 32 KiB. Default: none; a stack takes 8 bytes for each reference that has been seen and not yet followed.
+    pub fn mark_stack_limit(mut self, bytes: usize) -> Self {
+        self.mark_stack_limit = bytes;
         self
     }
 
@@ -146,7 +177,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the limit or the prefetch depth is out of range, or the system has no address space left.
+    /// If the limit, the prefetch depth or the number of workers is out of range, or the system has no address space left.
     pub fn build(self) -> Result<Heap, BuildError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -159,6 +190,11 @@ impl Builder {
                 depth: self.prefetch_depth,
             });
         }
+        let workers =
+            (self.marking_workers).unwrap_or_else(|| default_workers(Self::MAX_MARKING_WORKERS));
+        if !(1..=Self::MAX_MARKING_WORKERS).contains(&workers) {
+            return Err(BuildError::MarkingWorkers { workers });
+        }
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         Ok(Heap(Arc::new(Shared {
@@ -168,7 +204,11 @@ impl Builder {
             supply: Supply::new(&space, limit),
             space,
             handshake: Handshake::new(self.watchdog),
-            marker: Mutex::new(Marker::new(self.prefetch_depth)),
+            marker: Mutex::new(Marker::new(
+                self.prefetch_depth,
+                workers,
+                self.mark_stack_limit,
+            )),
             handles: Handles::default(),
             events: Recorder::new(self.event_capacity),
             counters: Counters::default(),
@@ -185,6 +225,8 @@ impl Default for Builder {
             watchdog: None,
             event_capacity: 1 << 16,
             prefetch_depth: 16,
+            marking_workers: None,
+            mark_stack_limit: usize::MAX,
         }
     }
 }
@@ -228,7 +270,7 @@ pub struct Statistics {
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes backed by the system: blocks and page runs that have been touched and not given back, side metadata, the mark stack.
+    /// Bytes backed by the system: blocks and page runs that have been touched and not given back, side metadata, the mark stacks.
     pub committed_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata: mark bytes and live counts.
     pub metadata_bytes: u64,

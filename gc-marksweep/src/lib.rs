@@ -90,6 +90,7 @@ mod primitive;
 mod safepoint;
 mod sweep;
 mod verify;
+mod workers;
 
 pub use event::{Event, EventKind, EventLog};
 pub use frame::Local;

@@ -71,7 +71,8 @@ variants! {
     gc_marksweep: harness::adapter::gc_marksweep::GcMarksweep, [];
     gc_marksweep_poison: harness::adapter::gc_marksweep::GcMarksweep, ["poison" = "on"];
     gc_marksweep_stress: harness::adapter::gc_marksweep::GcMarksweep, ["stress" = "on", "poison" = "on"];
-    gc_marksweep_plain: harness::adapter::gc_marksweep::GcMarksweep, ["prefetch-depth" = "0"];
+    gc_marksweep_plain: harness::adapter::gc_marksweep::GcMarksweep, ["prefetch-depth" = "0", "marking-workers" = "1"];
+    gc_marksweep_workers: harness::adapter::gc_marksweep::GcMarksweep, ["marking-workers" = "4", "poison" = "on"];
     gc_rc: harness::adapter::gc_rc::GcRc, [];
     gc_rc_fair: harness::adapter::gc_rc::GcRc, ["gil" = "fair", "poison" = "on"];
     gc_rc_stress: harness::adapter::gc_rc::GcRc, ["stress" = "on", "poison" = "on"];
@@ -83,7 +84,7 @@ variants! {
 macro_rules! on_every_heap {
     ($($test:ident),+ $(,)?) => {
         $crate::on_heaps!([arena, gc_marksweep, gc_marksweep_poison, gc_marksweep_stress, gc_marksweep_plain,
-                           gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_no_cycles]
+                           gc_marksweep_workers, gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_no_cycles]
         [$($test),+]);
     };
 }

@@ -242,8 +242,8 @@ impl Marker {
             };
             if self.tracer.trace(table, &mut alone) == Trace::Interrupted {
                 self.shared = true;
-                let task = Task::Edges(Vec::new());
-                self.lead(Work { table, task });
+                self.tracer.trace_among(table, &self.team);
+                self.help_to_the_end();
             }
             while std::mem::take(&mut self.tracer.incomplete)
                 | self.team.incomplete.swap(false, Ordering::Relaxed)
@@ -253,20 +253,15 @@ impl Marker {
         }
     }
 
-    /// Does `work`, and what there is on the stack, with help, until there is no more.
+    /// Does what others have given away, until all is done.
     ///
     /// # Safety
     ///
     /// As for [`Self::trace`].
-    unsafe fn lead(&mut self, work: Work) {
-        let mut next = work;
-        loop {
+    unsafe fn help_to_the_end(&mut self) {
+        while let Some(work) = self.team.workers.pool().finish() {
             // SAFETY: passed on.
-            unsafe { self.tracer.perform(next, &self.team) };
-            match self.team.workers.pool().finish() {
-                Some(work) => next = work,
-                None => break,
-            }
+            unsafe { self.tracer.perform(work, &self.team) };
         }
     }
 
@@ -288,16 +283,14 @@ impl Marker {
                 blocks: BLOCKS_COUNTED.min(used - from),
             },
         };
-        let mut parts = (0..used).step_by(BLOCKS_COUNTED).map(task);
-        let Some(first) = parts.next() else { return };
-        for part in parts {
+        for part in (0..used).step_by(BLOCKS_COUNTED).map(task) {
             if let Err(part) = self.team.workers.pool().give(part) {
                 // SAFETY: passed on.
                 unsafe { self.tracer.perform(part, &self.team) };
             }
         }
         // SAFETY: passed on.
-        unsafe { self.lead(first) };
+        unsafe { self.help_to_the_end() };
     }
 
     /// Scans all marked objects again, alone.
@@ -530,15 +523,25 @@ impl Tracer {
             Task::Count { first, blocks } => unsafe { table.recount(first, blocks) },
             task => {
                 self.accept(task);
-                let mut among = Among {
-                    team,
-                    table,
-                    patience: 0,
-                };
                 // SAFETY: passed on.
-                unsafe { self.trace(table, &mut among) };
+                unsafe { self.trace_among(table, team) };
             }
         }
+    }
+
+    /// As [`Self::trace`], with others at it too, until there is nothing left here.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    unsafe fn trace_among(&mut self, table: MarkTable, team: &Arc<Team>) {
+        let mut among = Among {
+            team,
+            table,
+            patience: 0,
+        };
+        // SAFETY: passed on.
+        unsafe { self.trace(table, &mut among) };
     }
 
     /// Takes over what another worker gave, when there is room: that worker had it on its stack, and this one's is empty; or it was this one's

@@ -314,3 +314,109 @@ pub(crate) fn default_workers(most: usize) -> usize {
         .map_or(1, NonZero::get)
         .min(most)
 }
+
+/// Models of the pool, checked by loom over every interleaving within a preemption bound:
+/// `RUSTFLAGS="--cfg loom" cargo test -p gc-marksweep --lib --release`.
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Work that is done by halving it until it is 1, and then touching one cell, which nobody else may touch: loom reports accesses that are not
+    /// ordered.
+    struct Toy {
+        pool: Pool<std::ops::Range<usize>>,
+        cells: Vec<UnsafeCell<usize>>,
+    }
+
+    // SAFETY: each cell is touched by who has its index as work, and by the leader when all work is done, which is what the model checks.
+    unsafe impl Sync for Toy {}
+
+    impl Toy {
+        fn new(helpers: usize, cells: usize) -> Arc<Self> {
+            Arc::new(Self {
+                pool: Pool::new(helpers),
+                cells: (0..cells).map(|_| UnsafeCell::new(0)).collect(),
+            })
+        }
+
+        fn perform(&self, mut work: std::ops::Range<usize>) {
+            while work.len() > 1 {
+                let middle = work.start.midpoint(work.end);
+                if !self.pool.wanted() {
+                    self.perform(middle..work.end);
+                } else {
+                    assert!(self.pool.give(middle..work.end).is_ok());
+                }
+                work.end = middle;
+            }
+            for index in work {
+                // SAFETY: loom checks it.
+                self.cells[index].with_mut(|cell| unsafe { *cell += 1 });
+            }
+        }
+
+        fn lead(&self) {
+            self.perform(0..self.cells.len());
+            while let Some(work) = self.pool.finish() {
+                self.perform(work);
+            }
+        }
+
+        fn help(&self) {
+            let mut done = false;
+            while let Some(work) = self.pool.take(done) {
+                self.perform(work);
+                done = true;
+            }
+        }
+
+        fn check(&self, expected: usize) {
+            for cell in &self.cells {
+                // SAFETY: loom checks it.
+                cell.with_mut(|cell| assert_eq!(unsafe { *cell }, expected));
+            }
+        }
+    }
+
+    fn check(helpers: usize, cells: usize, rounds: usize) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
+            let toy = Toy::new(helpers, cells);
+            let mut threads = Vec::new();
+            for _ in 0..helpers {
+                assert!(toy.pool.enlist());
+                let toy = toy.clone();
+                threads.push(thread::spawn(move || toy.help()));
+            }
+            assert!(!toy.pool.enlist());
+            for round in 1..=rounds {
+                toy.lead();
+                toy.check(round);
+            }
+            toy.pool.close();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    /// When the leader finds that all is done, it is, and no helper is still at it; nobody waits for ever.
+    #[test]
+    fn all_work_is_done_when_the_leader_finishes() {
+        check(1, 4, 1);
+    }
+
+    #[test]
+    fn helpers_that_have_slept_help_again() {
+        check(1, 2, 2);
+    }
+
+    #[test]
+    fn two_helpers() {
+        check(2, 3, 1);
+    }
+}

@@ -46,7 +46,8 @@
 //!    their own.
 //! 2. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the others to stop, by a flag that each
 //!    polls with one relaxed load. Threads in blocking regions count as stopped.
-//! 3. **Marking** (`mark.rs`): from the roots, with an explicit stack and a ring of prefetched edges. A mark is a byte in a side table (`block.rs`), written
+//! 3. **Marking** (`mark.rs`): from the roots, with an explicit stack and rings of prefetched edges and objects; of a large heap by several workers, which share work only when
+//!    one of them has none (`workers.rs`). A mark is a byte in a side table (`block.rs`), written
 //!    for each granule of the object, so that extents are known without touching objects again. Mark values
 //!    rotate; nothing is cleared.
 //! 4. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
@@ -66,6 +67,7 @@
 //! | block | 32 KiB, the unit in which mutators take memory |
 //! | hole | a run of free granules in a block |
 //! | mark byte | the side byte of a granule; live if it holds the current mark value |
+//! | worker | a thread that marks: the mutator that collects, and helpers that exist for nothing else |
 //! | root | where marking begins: locals of frames, globals, objects with a due finalizer |
 //!
 //! # What it costs

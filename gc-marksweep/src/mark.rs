@@ -904,3 +904,85 @@ fn prefetch<T>(pointer: *const T) {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = pointer;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Flags, Heap, Local, Mutator, Shape};
+
+    fn tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, depth: u32) {
+        m.frame(|m, [left, right]| {
+            if depth > 0 {
+                tree(m, left, depth - 1);
+                tree(m, right, depth - 1);
+            }
+            m.alloc_move(into, Flags::NONE, [left, right], []).unwrap();
+        });
+    }
+
+    fn helpers(heap: &Heap) -> usize {
+        let marker = heap.0.marker.lock().unwrap();
+        marker.team.workers.helpers()
+    }
+
+    #[test]
+    fn helpers_are_started_when_there_is_something_to_share() {
+        let heap = Heap::builder().marking_workers(2).build().unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [root]| {
+                tree(m, root, 10);
+                m.collect();
+                assert_eq!(helpers(&heap), 0, "a small heap needs no help");
+                m.set(root, None);
+                for _ in 0..100_000 {
+                    m.alloc_move(root, Flags::NONE, [root], []).unwrap();
+                }
+                m.collect();
+                assert_eq!(helpers(&heap), 0, "with a list nobody could help");
+                m.set(root, None);
+                tree(m, root, 16);
+                for _ in 0..5 {
+                    m.collect();
+                    assert_eq!(helpers(&heap), 1);
+                }
+            });
+        });
+    }
+
+    /// As when two workers have found the same object unmarked: both come to scan it.
+    #[test]
+    fn of_two_workers_one_scans_a_large_or_medium_object() {
+        for (refs, words) in [(3000, 0), (0, 2000), (500, 0), (3, 40)] {
+            let heap = Heap::builder().build().unwrap();
+            heap.attach(|m| {
+                m.frame(|m, [object]| {
+                    let shape = Shape::new(refs, words);
+                    m.alloc(object, shape).unwrap();
+                    for field in 0..refs as usize {
+                        m.store(m.get(object).unwrap(), field, m.get(object));
+                    }
+                    let space = &heap.0.space;
+                    let object = m.get(object).unwrap().object();
+                    let mut two = [(); 2].map(|()| Tracer::new(16, usize::MAX).unwrap());
+                    // SAFETY: the only mutator is in the middle of an operation on a live object, which is as good as stopped.
+                    unsafe {
+                        let table = space.begin_marking(heap.0.supply.used_blocks());
+                        assert!(table.mark_first(object, false));
+                        for tracer in &mut two {
+                            tracer.scan_marked::<Among<'_>>(object, table);
+                        }
+                    }
+                    let [one, two] = two;
+                    assert!(!one.incomplete && two.is_idle(), "{shape:?}");
+                    assert_eq!(one.is_idle(), refs == 0, "{shape:?}");
+                    let large = if shape.size() > LARGE {
+                        shape.size()
+                    } else {
+                        0
+                    };
+                    assert_eq!((one.large_bytes, two.large_bytes), (large, 0), "{shape:?}");
+                });
+            });
+        }
+    }
+}

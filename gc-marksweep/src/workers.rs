@@ -292,6 +292,12 @@ impl<W: Send + 'static> Workers<W> {
         }
     }
 
+    /// The number of helpers that have been started.
+    #[cfg(test)]
+    pub(crate) fn helpers(&self) -> usize {
+        self.threads.lock().unwrap().len()
+    }
+
     /// Ends the helpers and waits until they are gone. Nobody uses the pool any more.
     pub(crate) fn stop(&self) {
         self.pool.close();

@@ -71,9 +71,10 @@ variants! {
     gc_marksweep: harness::adapter::gc_marksweep::GcMarksweep, [];
     gc_marksweep_poison: harness::adapter::gc_marksweep::GcMarksweep, ["poison" = "on"];
     gc_marksweep_stress: harness::adapter::gc_marksweep::GcMarksweep, ["stress" = "on", "poison" = "on"];
-    gc_marksweep_plain: harness::adapter::gc_marksweep::GcMarksweep, ["prefetch-depth" = "0", "generations" = "off"];
+    gc_marksweep_plain: harness::adapter::gc_marksweep::GcMarksweep, ["prefetch-depth" = "0", "generations" = "off", "marking-workers" = "1"];
     gc_marksweep_generations: harness::adapter::gc_marksweep::GcMarksweep, ["generations" = "on", "nursery" = "64K", "poison" = "on"];
     gc_marksweep_generations_stress: harness::adapter::gc_marksweep::GcMarksweep, ["generations" = "on", "stress" = "on", "poison" = "on"];
+    gc_marksweep_workers: harness::adapter::gc_marksweep::GcMarksweep, ["marking-workers" = "4", "poison" = "on"];
     gc_rc: harness::adapter::gc_rc::GcRc, [];
     gc_rc_fair: harness::adapter::gc_rc::GcRc, ["gil" = "fair", "poison" = "on"];
     gc_rc_stress: harness::adapter::gc_rc::GcRc, ["stress" = "on", "poison" = "on"];
@@ -85,7 +86,7 @@ variants! {
 macro_rules! on_every_heap {
     ($($test:ident),+ $(,)?) => {
         $crate::on_heaps!([arena, gc_marksweep, gc_marksweep_poison, gc_marksweep_stress, gc_marksweep_plain,
-                           gc_marksweep_generations, gc_marksweep_generations_stress,
+                           gc_marksweep_generations, gc_marksweep_generations_stress, gc_marksweep_workers,
                            gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_no_cycles]
         [$($test),+]);
     };

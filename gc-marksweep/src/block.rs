@@ -18,8 +18,9 @@
 //! before: marks stick, and what bears one is old (Demers et al., POPL 1990).
 //!
 //! **Invariant.** Mark bytes, live counts and the mark value are written only while the world is stopped, by the
-//! collector. Mutators read them between stops, and the handshake orders the two. The mark bytes of a large object's
-//! pages other than its first are not marks: they hold the state of its cards (see [`crate::remember`]).
+//! collector and the workers that help it, who are done before the world goes on. Mutators read them between stops, and
+//! the handshake orders the two. A large object's mark is its first byte, and the second says which worker scans it; some of the others
+//! hold the state of its cards, and are no marks (see [`crate::remember`]).
 //!
 //! Rejected: a mark bit in the header (touches the object; cannot rotate), an END bit at an object's last granule
 //! (Whippet's way; as many writes for small objects, and a hole search that must step from object to object), clearing
@@ -165,11 +166,7 @@ impl Space {
 
     /// Number of granules of the block that bear the current mark.
     pub(crate) fn count_marked(&self, block: BlockIndex) -> usize {
-        let value = self.mark_value();
-        self.block_marks(block)
-            .iter()
-            .filter(|&&byte| byte == value)
-            .count()
+        count_bytes(self.block_marks(block), self.mark_value())
     }
 
     /// Granules of the block that the last collection found live.
@@ -183,7 +180,7 @@ impl Space {
     /// # Safety
     ///
     /// The world is stopped, and all cards are clean.
-    pub(crate) unsafe fn begin_marking(&self, used: usize) -> MarkTable {
+    pub(crate) unsafe fn begin_marking(&self, used: usize, arm: bool) -> MarkTable {
         for count in &self.live_granules[..used] {
             // SAFETY: only the collector touches live counts.
             unsafe { *count.get() = 0 };
@@ -198,7 +195,7 @@ impl Space {
         self.mark_value.store(value + 1, Ordering::Relaxed);
         // Before the first value there was none.
         let previous = if value == 0 { 1 } else { value };
-        self.table(value + 1, previous)
+        self.table(value + 1, previous, arm)
     }
 
     /// Prepares a minor collection: what is marked stays so.
@@ -206,32 +203,33 @@ impl Space {
     /// # Safety
     ///
     /// The world is stopped.
-    pub(crate) unsafe fn continue_marking(&self) -> MarkTable {
+    pub(crate) unsafe fn continue_marking(&self, arm: bool) -> MarkTable {
         let value = self.mark_value();
-        self.table(value, value)
+        self.table(value, value, arm)
     }
 
-    fn table(&self, value: u8, previous: u8) -> MarkTable {
+    fn table(&self, value: u8, previous: u8, arm: bool) -> MarkTable {
+        let start = self.objects.start().addr().get();
+        let live: *mut u32 = self.live_granules.as_ptr().cast_mut().cast();
         MarkTable {
-            start: self.objects.start().addr().get(),
-            marks: self.marks.start().as_ptr(),
-            live_granules: self.live_granules.as_ptr().cast_mut().cast(),
+            marks: self.marks.start().as_ptr().wrapping_sub(start / GRANULE),
+            live_granules: live.wrapping_sub(start / BLOCK),
             value,
             previous,
+            arm,
         }
     }
 
-    /// The state of a card of a large object: the second mark byte of the card. (The first byte of the first card is the object's
-    /// mark.)
+    /// The state of a card of a large object: the third mark byte of the card. (The first two of the first card are the object's
+    /// mark and its claim.)
     ///
     /// # Safety
     ///
     /// The object is live and large, and has that many cards.
     #[inline(always)]
     pub(crate) unsafe fn card(&self, object: Object, index: usize) -> CardState<'_> {
-        let byte = self.mark_byte(object.address() + index * CARD + GRANULE);
-        // SAFETY: within the large object's pages, so in the side table; bytes other than an object's first are accessed
-        // as cards only.
+        let byte = self.mark_byte(object.address() + index * CARD + 2 * GRANULE);
+        // SAFETY: within the large object's pages, so in the side table; these bytes are accessed as cards only.
         CardState(unsafe { AtomicU8::from_ptr(byte) })
     }
 
@@ -241,18 +239,6 @@ impl Space {
         // SAFETY: a block's mark bytes are consecutive, and are written only while the world is stopped, by the collector.
         unsafe { std::slice::from_raw_parts(first, GRANULES_PER_BLOCK) }
     }
-}
-
-/// What a mark byte says of a live object.
-pub(crate) enum Unmarked {
-    /// It is marked.
-    No,
-    /// It is not.
-    Yes {
-        /// Whether it has been allocated since the last collection, as far as the mark byte can tell: when the values have run
-        /// out, all look young.
-        is_young: bool,
-    },
 }
 
 /// The state of a card of a large object (see [`crate::remember`]): dirty if something in it has been written since the last
@@ -277,75 +263,197 @@ impl CardState<'_> {
     }
 }
 
-/// What the marker needs of the side metadata, as bare pointers that stay in registers.
+/// What the marker needs of the side metadata, as bare pointers that stay in registers, made so that an address shifted right is
+/// an index into each.
+///
+/// While several workers mark, they race: two may find the same object unmarked and mark it both, with the same value. So a mark
+/// byte that another worker may touch is an [`AtomicU8`], read and written Relaxed, with no read-modify-write; that the marking of
+/// an object twice is harmless is argued in [`crate::mark`]. What is *not* harmless twice is [claimed](Self::claim).
 #[derive(Clone, Copy)]
 pub(crate) struct MarkTable {
-    start: usize,
     marks: *mut u8,
     live_granules: *mut u32,
     value: u8,
     /// What the last collection marked with, if it was another value.
     previous: u8,
+    /// Whether stores into the objects it marks are to be remembered (see [`crate::remember`]).
+    pub(crate) arm: bool,
 }
+
+// SAFETY: pointers into the side metadata of one heap; who uses them on another thread argues that the heap is still there and
+// that the accesses do not conflict.
+unsafe impl Send for MarkTable {}
 
 impl MarkTable {
     /// The mark byte of an object's first granule; for prefetching too.
     #[inline(always)]
-    pub(crate) fn byte(&self, object: Object) -> *mut u8 {
-        self.marks
-            .wrapping_add((object.address() - self.start) / GRANULE)
+    pub(crate) fn byte(self, object: Object) -> *mut u8 {
+        self.marks.wrapping_add(object.address() / GRANULE)
     }
 
     /// # Safety
     ///
     /// The world is stopped and `object` is live.
     #[inline(always)]
-    pub(crate) unsafe fn look_at(&self, object: Object) -> Unmarked {
-        // SAFETY: an object lies in the space, so its mark byte in the side table.
-        let byte = unsafe { self.byte(object).read() };
-        if byte == self.value {
-            Unmarked::No
-        } else {
-            Unmarked::Yes {
-                is_young: byte != self.previous,
-            }
-        }
+    unsafe fn atomic<'a>(self, object: Object, granule: usize) -> &'a AtomicU8 {
+        // SAFETY: an object lies in the space, so the mark bytes of its granules in the side table; while somebody else may touch
+        // them, all accesses are atomic.
+        unsafe { AtomicU8::from_ptr(self.byte(object).wrapping_add(granule)) }
     }
 
-    /// Marks a large object.
-    ///
     /// # Safety
     ///
-    /// The world is stopped and `object` is live and large.
-    pub(crate) unsafe fn mark_large(&self, object: Object) {
-        // SAFETY: as in `is_marked`.
-        unsafe { self.byte(object).write(self.value) };
-    }
-
-    /// Marks a small object of `size` bytes and counts it as live in its block.
-    ///
-    /// # Safety
-    ///
-    /// The world is stopped, `object` is live, unmarked, and of that size.
+    /// The world is stopped and `object` is live.
     #[inline(always)]
-    pub(crate) unsafe fn mark(&self, object: Object, size: usize) {
+    pub(crate) unsafe fn is_marked(self, object: Object) -> bool {
+        // SAFETY: passed on.
+        unsafe { self.atomic(object, 0) }.load(Ordering::Relaxed) == self.value
+    }
+
+    /// Whether a small object of two granules or more, which is being marked, had been allocated since the last collection: if it is the caller who marks
+    /// it, the second granule still bears what that has left. When the mark values have run out all look young.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped and `object` is live.
+    #[inline(always)]
+    pub(crate) unsafe fn is_young(self, object: Object) -> bool {
+        // SAFETY: passed on.
+        unsafe { self.atomic(object, 1) }.load(Ordering::Relaxed) != self.previous
+    }
+
+    /// Marks the first granule, which is the mark of the object; says whether it was unmarked. No branch depends on that, so it may be called before
+    /// the byte has arrived. With others at work (not `alone`), several may be told so.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped and `object` is live.
+    #[inline(always)]
+    pub(crate) unsafe fn mark_first(self, object: Object, alone: bool) -> bool {
+        // SAFETY: passed on.
+        let byte = unsafe { self.atomic(object, 0) };
+        let unmarked = byte.load(Ordering::Relaxed) != self.value;
+        if alone {
+            byte.store(self.value, Ordering::Relaxed);
+        } else {
+            // A store to a line that others read would take it away from them, also if it changed nothing.
+            let elsewhere = AtomicU8::new(0);
+            let target = if unmarked { byte } else { &elsewhere };
+            target.store(self.value, Ordering::Relaxed);
+        }
+        unmarked
+    }
+
+    /// Marks the rest of a small object of `granules`, at most [`Self::COMMON`], whose first is marked. If the caller is
+    /// `alone`, counts it as live in its block.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped, `object` is live, and of that size; the caller is the only one that marks, if it says so, and has just marked
+    /// the first granule.
+    #[inline(always)]
+    pub(crate) unsafe fn mark_rest(self, object: Object, granules: usize, alone: bool) {
+        debug_assert!((1..=Self::COMMON).contains(&granules));
         let byte = self.byte(object);
-        let granules = size / GRANULE;
-        // SAFETY: a small object lies in one block, so the bytes of its granules are in the side table, and its block in the table of counts.
-        // Overlapping writes cover 2 to 16 granules without a loop; all of them stay within the object's bytes.
+        // SAFETY: the object's granules lie in one block, so their bytes in the side table; overlapping writes cover 4 to 16 of them without a
+        // loop, and all stay within the object's bytes. Wider writes than a byte only where nobody else marks.
         unsafe {
-            match granules {
-                1 => byte.write(self.value),
-                2..4 => fill::<u16>(byte, granules, self.value as u16 * 0x0101),
-                4..8 => fill::<u32>(byte, granules, self.value as u32 * 0x0101_0101),
-                8..=16 => fill::<u64>(byte, granules, self.value as u64 * 0x0101_0101_0101_0101),
-                _ => byte.write_bytes(self.value, granules),
+            if granules < 4 {
+                let middle = self.atomic(object, granules / 2);
+                middle.store(self.value, Ordering::Relaxed);
+                let last = self.atomic(object, granules - 1);
+                last.store(self.value, Ordering::Relaxed);
+            } else if !alone {
+                for granule in 1..granules {
+                    (self.atomic(object, granule)).store(self.value, Ordering::Relaxed);
+                }
+            } else if granules < 8 {
+                fill(byte, granules, u32::from(self.value) * 0x0101_0101);
+            } else {
+                let pattern = u64::from(self.value) * 0x0101_0101_0101_0101;
+                fill(byte, granules, pattern);
             }
-            *self
-                .live_granules
-                .add((object.address() - self.start) / BLOCK) += granules as u32;
+            if alone {
+                self.count(object, granules);
+            }
         }
     }
+
+    /// The most granules that [`Self::mark_rest`] marks.
+    pub(crate) const COMMON: usize = 16;
+
+    /// As [`Self::mark_rest`] for a small object of more granules than that. Others may be marking, but not this object: the caller has
+    /// [claimed](Self::claim) it.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    pub(crate) unsafe fn mark_rest_claimed(self, object: Object, granules: usize, alone: bool) {
+        debug_assert!(granules > Self::COMMON && granules <= LARGE / GRANULE);
+        // SAFETY: as in `mark_rest`. Others may still touch the first byte, to test it, and the second, to claim it; nobody the rest.
+        unsafe {
+            (self.atomic(object, 1)).store(self.value, Ordering::Relaxed);
+            (self.byte(object).add(2)).write_bytes(self.value, granules - 2);
+            if alone {
+                self.count(object, granules);
+            }
+        }
+    }
+
+    /// Whether the caller is the first in this collection to claim this object, of more than [`Self::COMMON`] granules: the one
+    /// atomic exchange, for objects that are so much work to scan that it does not show. The claim is in the second mark byte, as the
+    /// first tells others that there is nothing to do.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped, `object` is live, has that many granules, and was unmarked when the trace began.
+    pub(crate) unsafe fn claim(self, object: Object) -> bool {
+        // SAFETY: passed on. Relaxed: who claims an object writes only what is read when all workers are done.
+        unsafe { self.atomic(object, 1) }.swap(self.value, Ordering::Relaxed) != self.value
+    }
+
+    /// Counts the live granules of blocks anew, from their mark bytes: after several workers have marked, who counted nothing, as
+    /// two of them may have marked the same object.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped, `first` is the start of a block, at least `blocks` begin there, nobody marks, and nobody else counts these blocks.
+    pub(crate) unsafe fn recount(self, first: usize, blocks: usize) {
+        for start in (first..).step_by(BLOCK).take(blocks) {
+            let marks = self.marks.wrapping_add(start / GRANULE);
+            // SAFETY: the mark bytes of a block are consecutive, and nobody writes them now.
+            let marks = unsafe { std::slice::from_raw_parts(marks, GRANULES_PER_BLOCK) };
+            // SAFETY: the block has a count, which is the caller's to write.
+            unsafe {
+                *(self.live_granules).wrapping_add(start / BLOCK) =
+                    count_bytes(marks, self.value) as u32;
+            }
+        }
+    }
+
+    /// Counts granules as live in the object's block. The caller is the only one that marks.
+    #[inline(always)]
+    unsafe fn count(self, object: Object, granules: usize) {
+        // SAFETY: a small object lies in a block, which has a count.
+        unsafe {
+            *(self.live_granules).wrapping_add(object.address() / BLOCK) += granules as u32;
+        }
+    }
+}
+
+/// How many of a block's mark bytes hold `value`. Summed in bytes, which the compiler turns into vector comparisons and
+/// subtractions, for as long as those cannot overflow.
+fn count_bytes(marks: &[u8], value: u8) -> usize {
+    let count = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|&byte| u8::from(byte == value))
+            .sum::<u8>()
+    };
+    marks
+        .chunks(128)
+        .map(|bytes| usize::from(count(bytes)))
+        .sum()
 }
 
 /// Writes `pattern` at both ends of `count` bytes.

@@ -98,40 +98,49 @@ impl Shared {
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
-        marker.begin(plan.arm);
         world.for_each(|context| context.buffer.retire());
         let mut log_bytes = 0;
-        self.for_each_log(world, |log| {
-            log_bytes += log.footprint();
-            // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection. A minor
-            // collection looks through what is remembered; to a major one it is a field like any other.
-            unsafe {
-                log.drain(&self.space, |object, from, until| {
-                    if plan.extent == Extent::Young {
-                        marker.push_fields(object, from, until);
-                    }
-                });
-            }
-        });
-        // SAFETY: the world is stopped; draining the logs has cleaned all cards.
-        let table = unsafe {
+        // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection: what is in a log, and every root, is live,
+        // and stays so until the trace is over. Draining the logs cleans all cards. A minor collection looks through what
+        // is remembered; to a major one it is an object like any other.
+        unsafe {
             match plan.extent {
-                Extent::Young => self.space.continue_marking(),
-                Extent::Whole => self.space.begin_marking(self.supply.used_blocks()),
+                Extent::Young => {
+                    marker.begin(self.space.continue_marking(plan.arm));
+                    self.for_each_log(world, |log| {
+                        log_bytes += log.footprint();
+                        log.drain(&self.space, |object, from, until| {
+                            marker.push_fields(object, from, until);
+                        });
+                    });
+                }
+                Extent::Whole => {
+                    self.for_each_log(world, |log| {
+                        log_bytes += log.footprint();
+                        log.drain(&self.space, |_, _, _| ());
+                    });
+                    let used = self.supply.used_blocks();
+                    marker.begin(self.space.begin_marking(used, plan.arm));
+                }
             }
-        };
-        self.for_each_root(world, |root| marker.push(root));
+            self.for_each_root(world, |root| marker.push(root));
+        }
         let rooted = self.events.now();
-        // SAFETY: the world is stopped, the table is new, and roots are live.
-        unsafe { marker.trace(table) };
+        // SAFETY: as above.
+        unsafe { marker.trace(&self.space, &self.supply) };
         let is_marked = |object: Object| self.space.is_marked(object);
         let young_only = plan.extent == Extent::Young;
         let traced = self.events.now();
         self.handles.clear_weaks(young_only, traced, is_marked);
-        self.handles
-            .queue_finalizers(young_only, is_marked, |object| marker.push(object));
-        // SAFETY: as above; an object with a finalizer is live until that has been handed out.
-        unsafe { marker.trace(table) };
+        if self.handles.queue_finalizers(young_only, is_marked) {
+            // SAFETY: as above; an object with a finalizer is live until that has been handed out.
+            unsafe {
+                self.handles.for_each_root(|root| marker.push(root));
+                marker.trace(&self.space, &self.supply);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { marker.finish(&self.space, self.supply.used_blocks()) };
         let marked = self.events.now();
 
         let reclaimed = (self.supply).reclaim(&self.space, plan.extent, WORTH_SEARCHING);
@@ -143,7 +152,7 @@ impl Shared {
             rooted,
             marked,
             plan,
-            survived: marker.survived(),
+            survived: (marker.young_share() * reclaimed.live as f64) as usize,
             handed_out,
             reclaimed,
         };
@@ -275,7 +284,7 @@ impl Shared {
 }
 
 /// Turns a panic into an abort: the heap is in no state to go on with.
-struct AbortOnPanic;
+pub(crate) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {

@@ -255,23 +255,22 @@ impl Handles {
         young.prune_at = LEAST;
     }
 
-    /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and calls `f` with
-    /// each such object, which is a root from now on. If `young_only`, looks only at those allocated since the last
-    /// collection. The world is stopped.
+    /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and says whether there were
+    /// any; these objects are roots from now on. If `young_only`, looks only at those allocated since the last collection. The
+    /// world is stopped.
     pub(crate) fn queue_finalizers(
         &self,
         young_only: bool,
         is_marked: impl Fn(Object) -> bool,
-        mut f: impl FnMut(Object),
-    ) {
+    ) -> bool {
         let mut due = lock(&self.due);
+        let before = due.len();
         let mut finalizers = lock(&self.finalizers);
         let Finalizers { young, old } = &mut *finalizers;
         let mut survives = |&object: &Object| {
             let live = is_marked(object);
             if !live {
                 due.push_back(object);
-                f(object);
             }
             live
         };
@@ -280,6 +279,7 @@ impl Handles {
         }
         young.retain(&mut survives);
         old.append(young);
+        due.len() > before
     }
 }
 
@@ -345,7 +345,7 @@ mod tests {
         };
         add(old);
         handles.clear_weaks(false, 1, |_| true);
-        handles.queue_finalizers(false, |_| true, |_| panic!("all are live"));
+        assert!(!handles.queue_finalizers(false, |_| true));
         add(young);
         (handles, weaks)
     }
@@ -366,18 +366,18 @@ mod tests {
         };
         handles.clear_weaks(true, 2, live(objects[4], objects[3..].to_vec()));
         let young = live(objects[4], objects[3..].to_vec());
-        handles.queue_finalizers(true, young, |_| ());
+        assert!(handles.queue_finalizers(true, young));
         assert_eq!(all_due(&handles), [objects[4]]);
         let cleared: Vec<_> = weaks.iter().map(Weak::cleared_at).collect();
         assert_eq!(cleared, [None, None, None, None, Some(2), None]);
 
         // Who survived is old now: the next collection of the young looks at nobody.
         handles.clear_weaks(true, 3, |_| panic!("all are old"));
-        handles.queue_finalizers(true, |_| panic!("all are old"), |_| ());
+        assert!(!handles.queue_finalizers(true, |_| panic!("all are old")));
 
         // One of the whole heap looks at all, in the order of allocation.
         handles.clear_weaks(false, 4, |_| false);
-        handles.queue_finalizers(false, |_| false, |_| ());
+        assert!(handles.queue_finalizers(false, |_| false));
         let expected: Vec<_> = [0, 1, 2, 3, 5].map(|number| objects[number]).into();
         assert_eq!(all_due(&handles), expected);
         let mut cleared = std::iter::from_fn(|| handles.next_cleared());

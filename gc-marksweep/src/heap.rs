@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use crate::block::Space;
 use crate::event::{Clock, Event, EventLog, Listener, Listeners, Recorder};
 use crate::handle::Handles;
-use crate::mark::{MAX_PREFETCH_DEPTH, Marker};
+use crate::mark::{MAX_PREFETCH_DEPTH, MAX_WORKERS, Marker};
 use crate::mutator::{Context, Mutator};
 use crate::policy::{Generations, HeapSize, Policy};
 use crate::remember::Orphans;
 use crate::safepoint::Handshake;
 use crate::supply::{BLOCK_CHARGE, Supply};
+use crate::workers::default_workers;
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
 /// the heap stays usable, and the same allocation may succeed once memory has been released.
@@ -71,6 +72,11 @@ pub enum BuildError {
         /// The capacity asked for, in events.
         events: usize,
     },
+    /// The number of marking workers is zero or above [`Builder::MAX_MARKING_WORKERS`].
+    MarkingWorkers {
+        /// The number asked for.
+        workers: usize,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -111,6 +117,11 @@ impl fmt::Display for BuildError {
                 "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
                 size_of::<Event>()
             ),
+            Self::MarkingWorkers { workers } => write!(
+                f,
+                "a heap cannot have {workers} marking workers: at least 1, at most {}",
+                Builder::MAX_MARKING_WORKERS
+            ),
             Self::AddressSpace { limit, source } => write!(
                 f,
                 "no address space for a heap with a limit of {limit} bytes ({source}): choose a smaller limit"
@@ -143,6 +154,8 @@ pub struct Builder {
     nursery: usize,
     heap_size: HeapSize,
     release_after: Option<Duration>,
+    marking_workers: Option<usize>,
+    mark_stack_limit: usize,
 }
 
 impl Builder {
@@ -150,8 +163,10 @@ impl Builder {
     pub const MINIMUM_NURSERY: usize = 1 << 16;
     /// The smallest limit, in bytes.
     pub const MINIMUM_LIMIT: usize = 8 * BLOCK_CHARGE;
-    /// The deepest prefetch ring, in edges.
+    /// The largest prefetch depth, in objects.
     pub const MAX_PREFETCH_DEPTH: usize = MAX_PREFETCH_DEPTH;
+    /// The most marking workers.
+    pub const MAX_MARKING_WORKERS: usize = MAX_WORKERS;
 
     /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation, side metadata. Default: 64 MiB.
     pub fn limit(mut self, bytes: usize) -> Self {
@@ -216,9 +231,25 @@ impl Builder {
         self
     }
 
-    /// How many edges are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
-    pub fn prefetch_depth(mut self, edges: usize) -> Self {
-        self.prefetch_depth = edges;
+    /// How many objects are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
+    pub fn prefetch_depth(mut self, objects: usize) -> Self {
+        self.prefetch_depth = objects;
+        self
+    }
+
+    /// How many threads mark, from 1 to [`Self::MAX_MARKING_WORKERS`], the one that collects included. The others are started when there is first
+    /// enough to mark for them, sleep between collections, and end with the heap; if the system refuses a thread there are fewer. With 1 there is none, and
+    /// marking is free of atomic operations that would cost something. Default: the cores that the process may use.
+    pub fn marking_workers(mut self, workers: usize) -> Self {
+        self.marking_workers = Some(workers);
+        self
+    }
+
+    /// The most bytes that each marking thread's stack may grow to; it is not counted against [`Self::limit`]. A collection that needs more than that, or
+    /// more than the system gives, succeeds but takes longer: it looks through the marked objects of the whole heap for those it could not remember. A limit below 32 KiB is as
+    /// one of 32 KiB. Default: none; a stack takes 8 bytes for each reference that has been seen and not yet followed.
+    pub fn mark_stack_limit(mut self, bytes: usize) -> Self {
+        self.mark_stack_limit = bytes;
         self
     }
 
@@ -226,8 +257,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the limit or the prefetch depth is out of range, or there is no memory for the buffer of events or no address
-    /// space for the heap.
+    /// If a setting is out of range, or there is no memory for the buffer of events or no address space for the heap.
     pub fn build(self) -> Result<Heap, BuildError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -265,6 +295,11 @@ impl Builder {
         let capacity = self.event_capacity;
         let events = Recorder::new(clock, capacity, self.listeners)
             .ok_or(BuildError::EventCapacity { events: capacity })?;
+        let workers =
+            (self.marking_workers).unwrap_or_else(|| default_workers(Self::MAX_MARKING_WORKERS));
+        if !(1..=Self::MAX_MARKING_WORKERS).contains(&workers) {
+            return Err(BuildError::MarkingWorkers { workers });
+        }
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         let supply = Supply::new(&space, limit, self.release_after);
@@ -282,7 +317,11 @@ impl Builder {
             last_finished: AtomicU64::new(0),
             orphans: Orphans::default(),
             handshake: Handshake::new(self.watchdog, clock),
-            marker: Mutex::new(Marker::new(self.prefetch_depth)),
+            marker: Mutex::new(Marker::new(
+                self.prefetch_depth,
+                workers,
+                self.mark_stack_limit,
+            )),
             handles: Handles::default(),
             events,
             counters: Counters::default(),
@@ -304,6 +343,8 @@ impl Default for Builder {
             nursery: 16 << 20,
             heap_size: HeapSize::default(),
             release_after: Some(Duration::from_secs(4)),
+            marking_workers: None,
+            mark_stack_limit: usize::MAX,
         }
     }
 }

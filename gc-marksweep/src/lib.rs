@@ -48,7 +48,8 @@
 //!    of what is new, or a *major* one, of everything.
 //! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the others to stop, by a flag that each
 //!    polls with one relaxed load. Threads in blocking regions count as stopped.
-//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and a ring of prefetched edges. A mark is a byte in a side table (`block.rs`), written
+//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and rings of prefetched edges and objects; of a large heap by several workers, which share work only when
+//!    one of them has none (`workers.rs`). A mark is a byte in a side table (`block.rs`), written
 //!    for each granule of the object, so that extents are known without touching objects again. Mark values
 //!    rotate; nothing is cleared. A minor collection does not even rotate them: what is marked is old, and not looked at. Which
 //!    old objects have been made to refer to new ones is remembered by the write barrier (`remember.rs`).
@@ -74,6 +75,7 @@
 //! | old, young | marked by the last collection; allocated since |
 //! | write barrier | what a store does beyond writing: remembers an old object that may come to refer to a young one |
 //! | card | 512 bytes of a large object, which are remembered together |
+//! | worker | a thread that marks: the mutator that collects, and helpers that exist for nothing else |
 //! | root | where marking begins: locals of frames, globals, objects with a due finalizer |
 //!
 //! # What it costs
@@ -105,6 +107,7 @@ mod safepoint;
 mod supply;
 mod sweep;
 mod verify;
+mod workers;
 
 pub use event::{Event, EventKind, EventLog, Listener};
 pub use frame::Local;

@@ -77,6 +77,11 @@ impl Ref<'_, '_> {
     fn new(object: Object) -> Self {
         Self(object, PhantomData, PhantomData)
     }
+
+    #[cfg(test)]
+    pub(crate) fn object(self) -> Object {
+        self.0
+    }
 }
 
 thread_local! {

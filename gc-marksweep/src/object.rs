@@ -134,7 +134,14 @@ impl Header {
     /// Bytes of the object, rounded up to a granule.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
-        (HEADER + 8 * (self.refs() + self.words())).next_multiple_of(GRANULE)
+        self.granules() * GRANULE
+    }
+
+    /// The same in granules.
+    #[inline(always)]
+    pub(crate) const fn granules(self) -> usize {
+        // Two fields to a granule, the header counted as one, rounded up.
+        (self.refs() + self.words() + 2) / 2
     }
 
     /// Whether a store into the object has to be remembered.

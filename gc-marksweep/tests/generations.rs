@@ -78,6 +78,49 @@ fn what_only_an_old_large_array_refers_to_survives_a_minor_collection() {
     });
 }
 
+/// Workers that mark together claim large objects in the side table, where the states of their cards are as well.
+#[test]
+fn what_several_workers_have_marked_is_remembered() {
+    let heap = Heap::builder()
+        .generations(Generations::On)
+        .nursery(1 << 20)
+        .marking_workers(3)
+        .poison(true)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [tables, young]| {
+            m.alloc(tables, Shape::new(300, 0)).unwrap();
+            for index in 0..300 {
+                m.alloc(young, Shape::new(1100, 0)).unwrap();
+                m.store(m.get(tables).unwrap(), index, m.get(young));
+                m.frame(|m, [leaves]| {
+                    for field in 0..1100 {
+                        leaf(m, leaves, field as u64);
+                        m.store(m.get(young).unwrap(), field, m.get(leaves));
+                    }
+                });
+            }
+            for round in 0..10 {
+                m.collect();
+                for index in 0..300 {
+                    leaf(m, young, round + index);
+                    let table = m.load(m.get(tables).unwrap(), index as usize);
+                    m.store(table.unwrap(), 0, m.get(young));
+                }
+                m.set(young, None);
+                minor_collections(m, &heap, 2);
+                for index in 0..300 {
+                    let table = m.load(m.get(tables).unwrap(), index as usize);
+                    let target = m.load(table.unwrap(), 0).unwrap();
+                    assert_eq!(m.word(target, 0), round + index);
+                }
+            }
+            m.verify();
+        });
+    });
+}
+
 #[test]
 fn what_a_thread_stored_before_it_detached_is_remembered() {
     let heap = heap(4 << 20);

@@ -24,7 +24,13 @@ impl Adapter for GcMarksweep {
                 name: "prefetch-depth",
                 kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_PREFETCH_DEPTH as u64),
                 default: "16",
-                doc: "references prefetched ahead of the marker; 0 for none",
+                doc: "objects prefetched ahead of the marker; 0 for none",
+            },
+            HeapOption {
+                name: "marking-workers",
+                kind: OptionKind::Count(0, gc_marksweep::Builder::MAX_MARKING_WORKERS as u64),
+                default: "0",
+                doc: "threads that mark, the one that collects included; 0 for one a core",
             },
             HeapOption {
                 name: "generations",
@@ -78,6 +84,9 @@ impl Adapter for GcMarksweep {
         let mut builder = Heap::builder();
         if let Some(bytes) = settings.bytes("nursery") {
             builder = builder.nursery(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        if let workers @ 1.. = settings.count("marking-workers") {
+            builder = builder.marking_workers(workers as usize);
         }
         builder
             .limit(limit(settings))

@@ -50,6 +50,12 @@
 //! previous one have not got in, so that repeated stops cannot starve them. They hold nothing that could delay
 //! this; threads that arrive later do not wait at all, so the wait is bounded.
 //!
+//! # Waiting
+//!
+//! Most stops are minor collections, over within some 20 us, less than it takes to put a thread to sleep and to wake it on another core
+//! (33 us, measured). So both sides look for a while before they sleep, if there is more than one core: a parked mutator at its poll flag, the
+//! collector at who has arrived.
+//!
 //! Rejected: a counter of running mutators under a lock (Whippet's way: two lock operations for every blocking call);
 //! protecting a page and catching the fault (a signal handler in every client); a dedicated collector thread (two
 //! context switches for each pause, which on a virtual machine cost more than marking a small heap).
@@ -190,6 +196,24 @@ pub(crate) struct Handshake<M> {
     /// How long a stop may take before the laggards are named.
     watchdog: Option<Duration>,
     clock: Clock,
+    /// How often to look before going to sleep.
+    looks: u32,
+}
+
+/// A look and the pause after it take half a microsecond or so.
+const LOOKS: u32 = 100;
+
+/// How often it is worth looking whether another thread has done something.
+fn looks() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // A model has no use for time.
+    if cfg!(loom) || cores == 1 { 0 } else { LOOKS }
+}
+
+fn pause() {
+    for _ in 0..16 {
+        std::hint::spin_loop();
+    }
 }
 
 // SAFETY: the pointers in the registry are dereferenced only through a `World`, while their owners are stopped, and for
@@ -212,6 +236,7 @@ impl<M: Member> Handshake<M> {
             resumed: Condvar::new(),
             watchdog,
             clock,
+            looks: looks(),
         }
     }
 
@@ -283,7 +308,7 @@ impl<M: Member> Handshake<M> {
         while state.stopping {
             party.status.store(STOPPED, Ordering::Release);
             self.changed.notify_one();
-            state = self.wait_for_resume(state);
+            state = self.look_for_resume(state, party);
         }
         party.status.store(RUNNING, Ordering::Relaxed);
         self.waited(state, before, from)
@@ -365,8 +390,16 @@ impl<M: Member> Handshake<M> {
             registered.awaited = registered.member != me && !registered.party().stopped();
         }
         let mut deadline = (self.watchdog).and_then(|limit| Instant::now().checked_add(limit));
+        let mut looks = self.looks;
         while state.members.iter().any(|registered| registered.awaited) {
-            state = self.wait_for_change(state, &mut deadline);
+            if looks > 0 {
+                looks -= 1;
+                drop(state);
+                pause();
+                state = self.lock();
+            } else {
+                state = self.wait_for_change(state, &mut deadline);
+            }
             state.look(requested, self.clock);
         }
         let report = Report {
@@ -399,6 +432,28 @@ impl<M: Member> Handshake<M> {
             from,
             until: self.clock.now(),
         })
+    }
+
+    /// Waits for the end of the stop that armed the party; may return before it.
+    fn look_for_resume<'a>(
+        &'a self,
+        state: MutexGuard<'a, State<M>>,
+        party: &Party,
+    ) -> MutexGuard<'a, State<M>> {
+        drop(state);
+        for _ in 0..self.looks {
+            if !party.armed() {
+                break;
+            }
+            pause();
+        }
+        // What the collector wrote is visible through the lock.
+        let state = self.lock();
+        if state.stopping {
+            self.wait_for_resume(state)
+        } else {
+            state
+        }
     }
 
     fn wait_for_resume<'a>(&self, state: MutexGuard<'a, State<M>>) -> MutexGuard<'a, State<M>> {

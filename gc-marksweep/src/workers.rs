@@ -110,7 +110,7 @@ impl<W> Pool<W> {
         self.sight.store(sight, Ordering::Relaxed);
     }
 
-    /// Adds work, and wakes a worker that sleeps if no other is about to find it. Says whether to [start](Self::started) a helper.
+    /// Adds work, and wakes a worker that sleeps if no other is about to find it. Says whether to [start](Workers::start) a helper.
     /// Without memory to note the work down it gives it back.
     pub(crate) fn give(&self, work: W) -> Result<bool, W> {
         let mut state = self.lock();

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
+use crate::peer::{self, Search};
 use crate::plan::{self, Format, Plan, Selection};
 use crate::workload::{self, Input, Size};
 
@@ -19,11 +20,12 @@ within about 90 seconds.";
 
 const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison
-  harness list                                workloads and heaps, with parameters, options and defaults
+  harness list                                workloads, heaps and peers, with parameters, options and defaults
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
   harness run rings --heap gc-rc --heap gc-rc:cycle=none
+  harness run binary-trees --heap gc-marksweep,gc-rc --peer hotspot-serial,boehm
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
 
@@ -45,7 +47,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show workloads and heaps, with their parameters, options and defaults
+    /// Show workloads, heaps and peers, with their parameters, options and defaults
     List,
     /// Run chosen workloads on chosen heaps
     Run(Run),
@@ -65,9 +67,15 @@ struct Run {
     /// Workloads, each NAME[:parameter=value,...] [default: all]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
-    /// A heap, NAME[:option=value,...]; may be repeated [default: all]
+    /// A heap, NAME[:option=value,...]; may be repeated, or several separated by commas [default: all]
     #[arg(long = "heap", value_name = "HEAP")]
     heaps: Vec<String>,
+    /// Another runtime to run beside the heaps; may be repeated, or several separated by commas
+    #[arg(long = "peer", value_name = "PEER", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
+    #[arg(long = "java", value_name = "PATH", requires = "peers")]
+    javas: Vec<PathBuf>,
     /// Mutator threads over which the work is split; several numbers are compared
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Vec<u32>,
@@ -138,15 +146,19 @@ pub(crate) fn parse(
 ) -> Result<Action, Refusal> {
     let catalogue = catalogue(workloads);
     let command = Cli::command().mut_subcommand("run", |run| {
-        run.after_help("Workloads, heaps and their settings: harness list, or harness run --help")
-            .after_long_help(catalogue.clone())
+        run.after_help(
+            "Workloads, heaps, peers and their settings: harness list, or harness run --help",
+        )
+        .after_long_help(catalogue.clone() + &peers(&Search::default(), false))
     });
     let matches = command
         .try_get_matches_from(arguments)
         .map_err(Refusal::Clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let run = match cli.command {
-        Some(Command::List) => return Ok(Action::Print(catalogue)),
+        Some(Command::List) => {
+            return Ok(Action::Print(catalogue + &peers(&Search::default(), true)));
+        }
         Some(Command::Child {
             invocation,
             attended,
@@ -162,11 +174,13 @@ pub(crate) fn parse(
         None => Run::standard(),
     };
 
-    let cells = plan::cells(
+    let (cells, notes) = plan::cells(
         workloads,
         &Selection {
             workloads: run.workloads,
             heaps: run.heaps,
+            peers: run.peers,
+            search: Search { java: run.javas },
             threads: run
                 .threads
                 .iter()
@@ -180,6 +194,7 @@ pub(crate) fn parse(
     .map_err(Refusal::Usage)?;
     Ok(Action::Compare(Box::new(Plan {
         cells,
+        notes,
         size: run.size,
         invocations: run.invocations,
         iterations: run.iterations,
@@ -234,6 +249,34 @@ fn catalogue(workloads: &[workload::Description]) -> String {
         for option in heap.options {
             let values = format!("{} [default: {}]", option.kind, option.default);
             setting(&mut text, option.name, option.doc, values);
+        }
+    }
+    text
+}
+
+/// The peers, and if asked, which of them are here.
+fn peers(search: &Search, look: bool) -> String {
+    let mut text = String::from(
+        "\nPeers, --peer NAME: other runtimes, for the workloads that they have programs for\n",
+    );
+    for description in peer::PEERS {
+        let moving = if description.moving { " (moving)" } else { "" };
+        let _ = writeln!(
+            text,
+            "\n  {:<18}{}{moving}",
+            description.name, description.summary
+        );
+        if look {
+            let found = match peer::find(description, search) {
+                Ok(found) => found
+                    .into_iter()
+                    .map(|one| format!("found: {}", one.version))
+                    .collect(),
+                Err(reason) => vec![format!("not found: {reason}")],
+            };
+            for line in found {
+                let _ = writeln!(text, "    {line}");
+            }
         }
     }
     text
@@ -299,7 +342,7 @@ mod tests {
         ]);
         let threads: Vec<_> = plan.cells.iter().map(|cell| cell.input.threads).collect();
         assert_eq!(threads, [1, 2]);
-        assert_eq!(plan.cells[0].settings.limit_bytes(), 1 << 30);
+        assert_eq!(plan.cells[0].heap_bytes, 1 << 30);
     }
 
     #[test]
@@ -330,6 +373,9 @@ mod tests {
         }
         for name in adapter::HEAPS.iter().map(|heap| heap.name) {
             assert!(text.contains(name), "{name}");
+        }
+        for name in peer::PEERS.iter().map(|peer| peer.name) {
+            assert!(text.contains(&format!("\n  {name} ")), "{name}");
         }
     }
 }

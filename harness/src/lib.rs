@@ -15,6 +15,7 @@
 //! | [`sync`] | locks, conditions and queues that mutators can wait in without a deadlock |
 //! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
 //! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
+//! | [`peer`] | other runtimes, run beside the heaps |
 //! | [`report`], [`environment`] | results as table, JSON and CSV; where they were made |
 //!
 //! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
@@ -105,6 +106,7 @@ pub mod environment;
 pub mod heap;
 pub mod invocation;
 pub mod measure;
+pub mod peer;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -25,6 +25,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
+use crate::peer;
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
 
@@ -88,6 +89,10 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         note("note: built without optimisation; figures mean nothing. Use cargo run --release");
     }
 
+    for text in &plan.notes {
+        note(&format!("note: {text}"));
+    }
+
     let mut sink = Sink {
         file,
         path,
@@ -110,9 +115,17 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
             continue;
         }
         progress.set_message(format!("{cell} ({invocation}/{})", plan.invocations));
-        for mut row in invoke(&cell.invocation(plan, invocation), plan.timeout, &note) {
+        for mut row in invoke(
+            cell,
+            &cell.invocation(plan, invocation),
+            plan.timeout,
+            &note,
+        ) {
             check(&mut row, cell, &mut references);
-            row.environment = Some(results.environment.clone());
+            row.environment = Some(Environment {
+                peer: cell.peer().map(peer::Found::environment),
+                ..results.environment.clone()
+            });
             sink.write(&row);
             if row.status != Status::Ok {
                 note(&format!("{cell}: {}{}", row.status, advice(&row)));
@@ -195,13 +208,25 @@ fn advice(row: &Row) -> String {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Runs one child to its end, or to the end of its time. Always returns at least one row.
-fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Vec<Row> {
+fn invoke(
+    cell: &Cell,
+    invocation: &Invocation,
+    timeout: Duration,
+    note: &dyn Fn(&str),
+) -> Vec<Row> {
     let deadline = Instant::now() + timeout.min(LONGEST);
     let mut rows = Vec::new();
     let failed = |rows: &[Row], status, message: String| {
         Row::without_metrics(invocation, rows.len() as u32, status, message)
     };
-    let mut child = match start(invocation) {
+    let (started, mut reader) = match cell.peer() {
+        None => (start(invocation), Reader::Heap),
+        Some(peer) => {
+            let mut session = peer.session(invocation, cell.workload.operation);
+            (session.command.spawn(), Reader::Peer(session.reader))
+        }
+    };
+    let mut child = match started {
         Ok(child) => Running::new(child),
         Err(error) => {
             rows.push(failed(
@@ -213,7 +238,11 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
         }
     };
 
-    let outcome = child.collect(deadline, &mut rows);
+    let mut unread = None;
+    let outcome = child.collect(deadline, &mut |line| match reader.row(&line) {
+        Some(row) => rows.push(row),
+        None => unread = Some(line),
+    });
     let messages = child.messages();
     for line in messages.lines() {
         note(&format!(
@@ -221,6 +250,9 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
             invocation.workload, invocation.heap
         ));
     }
+    let is_full = rows
+        .last()
+        .is_some_and(|row| row.status == Status::HeapFull);
     let complete = rows.len() as u32 == invocation.iterations + 1
         || rows.last().is_some_and(|row| row.status != Status::Ok);
     match outcome {
@@ -232,8 +264,13 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
                 format!("killed after {limit}"),
             ));
         }
-        Ok(status) if !status.success() || !complete => {
-            let reason = reason(&messages).map_or(String::new(), |line| format!(": {line}"));
+        Ok(status) if !complete || !(status.success() || is_full) => {
+            let reason = match reader {
+                Reader::Heap => reason(&messages),
+                // Theirs come first, before a trace of the stack or a farewell; some say on standard output why they end.
+                Reader::Peer(_) => messages.lines().next().or(unread.as_deref()),
+            };
+            let reason = reason.map_or(String::new(), |line| format!(": {line}"));
             rows.push(failed(
                 &rows,
                 Status::Crashed,
@@ -274,6 +311,22 @@ fn start(invocation: &Invocation) -> io::Result<Child> {
         .spawn()
 }
 
+/// Who understands what a child prints.
+enum Reader {
+    Heap,
+    Peer(peer::Reader),
+}
+
+impl Reader {
+    /// The row of a line; `None` if it is none: a workload's own output, or half a line.
+    fn row(&mut self, line: &str) -> Option<Row> {
+        match self {
+            Self::Heap => serde_json::from_str(line).ok(),
+            Self::Peer(reader) => reader.row(line),
+        }
+    }
+}
+
 /// A child that is read on two threads, so that neither of its pipes can fill up and block it.
 struct Running {
     child: Child,
@@ -308,21 +361,24 @@ impl Running {
         }
     }
 
-    /// Reads rows until the child has ended.
-    fn collect(&mut self, deadline: Instant, rows: &mut Vec<Row>) -> Result<ExitStatus, Overdue> {
+    /// Reads lines until the child has ended.
+    fn collect(
+        &mut self,
+        deadline: Instant,
+        read: &mut dyn FnMut(String),
+    ) -> Result<ExitStatus, Overdue> {
         loop {
             match self
                 .lines
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
-                // A line that is no row is not the harness's: a workload's own output.
-                Ok(line) => rows.extend(serde_json::from_str::<Row>(&line)),
+                Ok(line) => read(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     let overdue = self.kill();
                     // What it had written before that counts.
                     while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                        rows.extend(serde_json::from_str::<Row>(&line));
+                        read(line);
                     }
                     return Err(overdue);
                 }
@@ -523,13 +579,16 @@ mod tests {
         let selection = Selection {
             workloads: vec!["list".to_owned(), "rings".to_owned()],
             heaps: heaps.iter().map(|&heap| heap.to_owned()).collect(),
+            peers: Vec::new(),
+            search: peer::Search::default(),
             threads: vec![1],
             heap_bytes: None,
             size: Size::Tiny,
             seed: 1,
         };
         Plan {
-            cells: plan::cells(&workload::standard(), &selection).unwrap(),
+            cells: plan::cells(&workload::standard(), &selection).unwrap().0,
+            notes: Vec::new(),
             size: Size::Tiny,
             invocations,
             iterations: 1,

@@ -7,7 +7,7 @@ use comfy_table::{Attribute, CellAlignment, Table, presets};
 use crate::invocation::{Metrics, Row, format_bytes};
 use crate::measure::pause::Pauses;
 use crate::measure::ratio::{self, Ratio};
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, Plan, Subject};
 use crate::run::Results;
 
 /// Nothing to show.
@@ -53,9 +53,14 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         let once = |text: String| if first { text } else { String::new() };
         let mut line = vec![once(cell.workload_label.clone())];
         line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
-        line.push(cell.heap_label.clone());
+        line.push(match &cell.subject {
+            Subject::Peer(peer) if peer.description().moving => {
+                format!("{} (moving)", cell.heap_label)
+            }
+            _ => cell.heap_label.clone(),
+        });
         line.push(if cell.limited {
-            format_bytes(cell.settings.limit_bytes())
+            format_bytes(cell.heap_bytes)
         } else {
             NONE.to_owned()
         });

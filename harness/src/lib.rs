@@ -65,7 +65,8 @@
 //!                 Ok(sum)
 //!             })
 //!         })?;
-//!         Ok(Outcome { checksum: sums.into_iter().fold(0, u64::wrapping_add), operations: pairs })
+//!         let checksum = sums.into_iter().fold(0, u64::wrapping_add);
+//!         Ok(Outcome { checksum, operations: pairs, ..Outcome::default() })
 //!     }
 //! }
 //!

@@ -568,6 +568,8 @@ pub(crate) fn end_with_parent() {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::adapter;
     use crate::invocation::{Metrics, SCHEMA};
@@ -614,6 +616,7 @@ mod tests {
             pauses: Pauses::default(),
             peak_heap_bytes: 1,
             peak_resident_bytes: None,
+            observations: BTreeMap::new(),
         };
         Row {
             schema: SCHEMA,

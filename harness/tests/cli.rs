@@ -8,13 +8,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const WORKLOADS: [&str; 7] = [
+const WORKLOADS: [&str; 8] = [
     "gcbench",
     "binary-trees",
     "list",
     "rings",
     "churn",
     "rewire",
+    "sawtooth",
     "countdown",
 ];
 const HEAPS: [&str; 3] = ["gc-rc", "gc-marksweep", "arena"];

@@ -442,6 +442,7 @@ impl Reader {
                 pauses,
                 peak_heap_bytes: observed.peak_heap_bytes,
                 peak_resident_bytes: iteration.resident_bytes,
+                observations: BTreeMap::new(),
             }),
             environment: None,
         }

@@ -26,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
   harness run rings --heap gc-rc --heap gc-rc:cycle=none
   harness run binary-trees --heap gc-marksweep,gc-rc --peer hotspot-serial,boehm
+  harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
 
@@ -51,6 +52,8 @@ enum Command {
     List,
     /// Run chosen workloads on chosen heaps
     Run(Run),
+    /// Find the smallest heap size at which chosen workloads complete on chosen heaps
+    Minheap(Chosen),
     /// Carry out one invocation in this process: how the other commands start their children
     #[command(hide = true)]
     Child {
@@ -62,8 +65,9 @@ enum Command {
     },
 }
 
+/// What to run, and on what.
 #[derive(Debug, Args)]
-struct Run {
+struct Chosen {
     /// Workloads, each NAME[:parameter=value,...] [default: all]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
@@ -79,16 +83,22 @@ struct Run {
     /// Mutator threads over which the work is split; several numbers are compared
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Vec<u32>,
-    /// Limit for each heap in bytes, headers and metadata included: 64M, 1.5G
-    /// [default: about twice what the workload needs]
-    #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
-    heap_size: Option<u64>,
     /// How much work
     #[arg(long, value_enum, default_value_t)]
     size: Size,
     /// Where pseudo-random sequences start
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Limit for each heap in bytes, headers and metadata included: 64M, 1.5G
+    /// [default: about twice what the workload needs]
+    #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
+    heap_size: Option<u64>,
     /// Timed iterations in each process, after one that warms up
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
@@ -121,6 +131,8 @@ pub(crate) enum Action {
     Print(String),
     /// Compare.
     Compare(Box<Plan>),
+    /// Find the smallest heap of each cell.
+    FindMinimum(Box<Plan>),
     /// Be a child.
     Child {
         /// What to carry out.
@@ -171,38 +183,54 @@ pub(crate) fn parse(
                 .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
         }
         Some(Command::Run(run)) => run,
+        Some(Command::Minheap(chosen)) => {
+            return plan(workloads, chosen, None, (1, 1), cli.reporting)
+                .map(|plan| Action::FindMinimum(Box::new(plan)));
+        }
         None => Run::standard(),
     };
-
-    let (cells, notes) = plan::cells(
+    let repetitions = (run.invocations, run.iterations);
+    plan(
         workloads,
-        &Selection {
-            workloads: run.workloads,
-            heaps: run.heaps,
-            peers: run.peers,
-            search: Search { java: run.javas },
-            threads: run
-                .threads
-                .iter()
-                .map(|&threads| threads as usize)
-                .collect(),
-            heap_bytes: run.heap_size,
-            size: run.size,
-            seed: run.seed,
-        },
+        run.chosen,
+        run.heap_size,
+        repetitions,
+        cli.reporting,
     )
-    .map_err(Refusal::Usage)?;
-    Ok(Action::Compare(Box::new(Plan {
+    .map(|plan| Action::Compare(Box::new(plan)))
+}
+
+/// Checks everything, and builds what has to be built.
+fn plan(
+    workloads: &[workload::Description],
+    chosen: Chosen,
+    heap_bytes: Option<u64>,
+    (invocations, iterations): (u32, u32),
+    reporting: Reporting,
+) -> Result<Plan, Refusal> {
+    let threads = chosen.threads.iter();
+    let selection = Selection {
+        workloads: chosen.workloads,
+        heaps: chosen.heaps,
+        peers: chosen.peers,
+        search: Search { java: chosen.javas },
+        threads: threads.map(|&threads| threads as usize).collect(),
+        heap_bytes,
+        size: chosen.size,
+        seed: chosen.seed,
+    };
+    let (cells, notes) = plan::cells(workloads, &selection).map_err(Refusal::Usage)?;
+    Ok(Plan {
         cells,
         notes,
-        size: run.size,
-        invocations: run.invocations,
-        iterations: run.iterations,
-        timeout: cli.reporting.timeout,
-        format: cli.reporting.format,
-        output: cli.reporting.output,
-        quiet: cli.reporting.quiet,
-    })))
+        size: chosen.size,
+        invocations,
+        iterations,
+        timeout: reporting.timeout,
+        format: reporting.format,
+        output: reporting.output,
+        quiet: reporting.quiet,
+    })
 }
 
 impl Run {

@@ -77,7 +77,7 @@ pub enum Error {
 ///
 /// If the result file or standard output cannot be written.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
-    let (path, file) = open_output(plan.output.as_deref()).map_err(Error::NotRun)?;
+    let mut sink = Sink::open(plan)?;
     let environment = Environment::read();
     let progress = progress_bar(plan);
     let note = |text: &str| {
@@ -93,15 +93,6 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         note(&format!("note: {text}"));
     }
 
-    let mut sink = Sink {
-        file,
-        path,
-        unwritten: VecDeque::new(),
-        written: 0,
-        csv: report::csv::Writer::default(),
-        format: plan.format,
-        unprinted: None,
-    };
     let mut results = Results {
         rows: vec![Vec::new(); plan.cells.len()],
         environment,
@@ -122,10 +113,7 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
             &note,
         ) {
             check(&mut row, cell, &mut references);
-            row.environment = Some(Environment {
-                peer: cell.peer().map(peer::Found::environment),
-                ..results.environment.clone()
-            });
+            row.environment = Some(environment_of(cell, &results.environment));
             sink.write(&row);
             if row.status != Status::Ok {
                 note(&format!("{cell}: {}{}", row.status, advice(&row)));
@@ -146,6 +134,14 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         let failure = results.failure(index);
         failure.is_none_or(|row| row.status == Status::Skipped)
     }))
+}
+
+/// Where a row of this cell was made.
+pub(crate) fn environment_of(cell: &Cell, environment: &Environment) -> Environment {
+    Environment {
+        peer: cell.peer().map(peer::Found::environment),
+        ..environment.clone()
+    }
 }
 
 /// Which cell is run when: invocation numbers from 1, and indices of cells.
@@ -208,7 +204,7 @@ fn advice(row: &Row) -> String {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Runs one child to its end, or to the end of its time. Always returns at least one row.
-fn invoke(
+pub(crate) fn invoke(
     cell: &Cell,
     invocation: &Invocation,
     timeout: Duration,
@@ -408,9 +404,9 @@ impl Running {
 }
 
 /// The result file and standard output.
-struct Sink {
+pub(crate) struct Sink {
     file: File,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Lines that are not in the file, or not as a whole, and how much of the first one is.
     unwritten: VecDeque<String>,
     written: usize,
@@ -421,8 +417,22 @@ struct Sink {
 }
 
 impl Sink {
+    /// Opens what the plan asks for.
+    pub(crate) fn open(plan: &Plan) -> Result<Self, Error> {
+        let (path, file) = open_output(plan.output.as_deref()).map_err(Error::NotRun)?;
+        Ok(Self {
+            file,
+            path,
+            unwritten: VecDeque::new(),
+            written: 0,
+            csv: report::csv::Writer::default(),
+            format: plan.format,
+            unprinted: None,
+        })
+    }
+
     /// Appends a row. One that cannot be written now is tried again with the next.
-    fn write(&mut self, row: &Row) {
+    pub(crate) fn write(&mut self, row: &Row) {
         let line = report::json::line(row);
         match self.format {
             Format::Json => self.print(&line),
@@ -453,14 +463,14 @@ impl Sink {
         Ok(())
     }
 
-    fn print(&mut self, text: &str) {
+    pub(crate) fn print(&mut self, text: &str) {
         if self.unprinted.is_none() {
             self.unprinted = print(text).err();
         }
     }
 
     /// A last attempt. Rows that are still not in the file go to standard error, unless they have been printed.
-    fn finish(&mut self) -> Result<(), String> {
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
         let path = self.path.display().to_string();
         let Err(error) = self.append() else {
             return match &self.unprinted {

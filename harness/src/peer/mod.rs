@@ -415,7 +415,8 @@ impl Reader {
     fn measured(&self, iteration: &Measured, observed: Observed) -> Row {
         let pauses = Pauses::of(&observed.events);
         let thread_time = self.invocation.threads as f64 * iteration.wall_ns.max(1) as f64;
-        let removed = iteration.allocated_bytes < LEAST_OBJECT_BYTES * iteration.allocated_objects;
+        let least = LEAST_OBJECT_BYTES * iteration.allocated_objects;
+        let removed = iteration.allocated_bytes < least - least / LAG;
         Row {
             schema: SCHEMA,
             invocation: self.invocation.clone(),
@@ -451,6 +452,8 @@ impl Reader {
 
 /// The least that an object takes, on every runtime here: what was allocated must be at least this for each object that was to be made.
 const LEAST_OBJECT_BYTES: u64 = 16;
+/// Less one part in this many: some runtimes' counts lag behind by what their threads have at hand.
+const LAG: u64 = 16;
 
 /// What a program prints: one line of JSON an iteration. Names end in their units; times are on the clock that the runtime's own record uses.
 #[derive(Debug, Deserialize)]
@@ -571,10 +574,10 @@ mod tests {
 
     #[test]
     fn work_that_a_compiler_removed_is_void() {
-        let line = LINE.replace("\"allocated_bytes\":128", "\"allocated_bytes\":63");
+        let line = LINE.replace("\"allocated_bytes\":128", "\"allocated_bytes\":59");
         let row = reader().row(&line).unwrap();
         assert_eq!(row.status, Status::Void);
-        assert!(row.message.unwrap().contains("63 bytes for 4 objects"));
+        assert!(row.message.unwrap().contains("59 bytes for 4 objects"));
     }
 
     #[test]

@@ -26,9 +26,9 @@ pub struct Invocation {
     pub size: Size,
     /// Every parameter of the workload.
     pub parameters: BTreeMap<String, u64>,
-    /// Name of the heap.
+    /// Name of the heap, or of the [peer](crate::peer).
     pub heap: String,
-    /// Every option of the heap.
+    /// Every option of the heap; of a peer, the program that runs or compiles ours.
     pub options: BTreeMap<String, String>,
     /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the comparison's.
     pub heap_bytes: u64,

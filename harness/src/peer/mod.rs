@@ -5,7 +5,7 @@
 //! language allows, from the same seeded generators, split over threads in the same way. A peer is run like a heap: a fresh process an
 //! invocation, in the same interleaved order, at the same heap size, and its checksum, operations, objects and payload bytes must be ours.
 //!
-//! A [runtime](Runtime) is one file here and its lines in [`PEERS`]. It says whether it is on this machine, builds its programs, starts them, and
+//! A runtime is one file here and its lines in [`PEERS`]. It says whether it is on this machine, builds its programs, starts them, and
 //! turns what it reports about its stops into the [events](crate::measure::event) that everything else is judged by.
 //!
 //! # What is the same and what is not
@@ -118,7 +118,7 @@ pub struct Search {
 pub struct Installation {
     /// Its name and version.
     pub version: String,
-    /// What tells it from others of its kind, if there are several.
+    /// The version alone.
     pub short_version: String,
     /// The program that runs or compiles ours.
     pub program: PathBuf,
@@ -178,8 +178,8 @@ struct Observed {
 pub struct Found {
     description: &'static Description,
     installation: Installation,
-    /// Whether others of its name differ only in the installation.
-    several: bool,
+    /// What tells it from others of its name: the version, or the place if that is the same.
+    distinction: Option<String>,
     /// Where its programs are, once they are built.
     directory: PathBuf,
     /// What that lies in, and is removed with the last peer.
@@ -212,15 +212,11 @@ impl Found {
         BTreeMap::from([("program".to_owned(), program)])
     }
 
-    /// Its name, with the version if another version is compared with it.
+    /// Its name, and what tells it from others of that name if there are any.
     pub fn label(&self) -> String {
-        if self.several {
-            format!(
-                "{}:java={}",
-                self.description.name, self.installation.short_version
-            )
-        } else {
-            self.description.name.to_owned()
+        match &self.distinction {
+            Some(distinction) => format!("{}:{distinction}", self.description.name),
+            None => self.description.name.to_owned(),
         }
     }
 }
@@ -253,11 +249,12 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
             known.push((runtime.name(), runtime.find(search)));
             known.len() - 1
         });
-        for installation in known[at].1.iter().flatten() {
+        let installations = known[at].1.as_deref().unwrap_or_default();
+        for installation in installations {
             found.push(Found {
                 description,
                 installation: installation.clone(),
-                several: known[at].1.as_ref().is_ok_and(|all| all.len() > 1),
+                distinction: distinction(installation, installations),
                 directory: PathBuf::new(),
                 root: None,
             });
@@ -274,6 +271,20 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
         }
     }
     Ok((found, notes))
+}
+
+/// What tells one installation from the others.
+fn distinction(one: &Installation, all: &[Installation]) -> Option<String> {
+    let version = &one.short_version;
+    match all
+        .iter()
+        .filter(|other| other.short_version == *version)
+        .count()
+    {
+        _ if all.len() < 2 => None,
+        1 => Some(version.clone()),
+        _ => Some(one.program.display().to_string()),
+    }
 }
 
 /// Builds the programs of these workloads for these peers, and drops the peers for which it cannot, with a line each. The programs last as
@@ -578,6 +589,24 @@ mod tests {
         let row = reader().row(&line).unwrap();
         assert_eq!(row.status, Status::Void);
         assert!(row.message.unwrap().contains("59 bytes for 4 objects"));
+    }
+
+    #[test]
+    fn installations_of_one_kind_are_told_apart() {
+        let installation = |version: &str, program: &str| Installation {
+            version: format!("VM {version}"),
+            short_version: version.to_owned(),
+            program: program.into(),
+        };
+        let all = [
+            installation("17.0.15", "/a/java"),
+            installation("21.0.2", "/b/java"),
+            installation("21.0.2", "/c/java"),
+        ];
+        let distinctions: Vec<_> = all.iter().map(|one| distinction(one, &all)).collect();
+        let expected = ["17.0.15", "/b/java", "/c/java"].map(|text| Some(text.to_owned()));
+        assert_eq!(distinctions, expected);
+        assert_eq!(distinction(&all[0], &all[..1]), None);
     }
 
     #[test]

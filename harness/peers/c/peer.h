@@ -172,7 +172,10 @@ static void on_threads(const input *in, int threads, part_function part, void *s
     GC_FREE(starts);
 }
 
-/* ---- Pauses. The callback runs with the collector's lock held, for some events with every other thread stopped: it allocates nothing. */
+/*
+ * ---- Pauses. The callback runs with the collector's lock held, for some events with every other thread stopped: it allocates nothing. The
+ * record comes from malloc, where the collector does not look: static memory it would scan in each collection.
+ */
 
 enum { MOST_PAUSES = 1 << 17 };
 
@@ -180,7 +183,7 @@ typedef struct {
     uint64_t requested, stopped, resumed, finished;
 } pause_times;
 
-static pause_times pauses[MOST_PAUSES];
+static pause_times *pauses;
 static pause_times current;
 static size_t pause_count;
 static uint64_t pauses_lost;
@@ -344,6 +347,9 @@ static int execute(int count, char **arguments, parameter *parameters, workload_
         return 2;
     }
 
+    pauses = calloc(MOST_PAUSES, sizeof *pauses);
+    if (!pauses)
+        fail("out of memory");
     GC_set_all_interior_pointers(0);
     GC_set_max_heap_size(common[3].value);
     GC_INIT();

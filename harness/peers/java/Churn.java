@@ -256,6 +256,10 @@ public final class Churn {
                 System.exit(2);
             }
         }
+        if (input.get("threads") < 1 || input.get("threads") > 1024) {
+            System.err.println(name + ": threads must be from 1 to 1024");
+            System.exit(2);
+        }
         long began = System.nanoTime();
         for (long iteration = 0; iteration <= input.get("iterations"); iteration++) {
             String line;

@@ -16,6 +16,7 @@ fn main() {
         "build.rs",
         "src",
         "arena",
+        "peers",
         "../gc-rc/src",
         "../gc-marksweep/src",
     ] {

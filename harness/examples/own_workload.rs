@@ -81,6 +81,7 @@ impl Workload for Stack {
         Ok(Outcome {
             checksum: sums.into_iter().fold(0, u64::wrapping_add),
             operations: pushes,
+            ..Outcome::default()
         })
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
+use crate::peer::{self, Search};
 use crate::plan::{self, Format, Plan, Selection};
 use crate::workload::{self, Input, Size};
 
@@ -19,11 +20,13 @@ within about 90 seconds.";
 
 const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison
-  harness list                                workloads and heaps, with parameters, options and defaults
+  harness list                                workloads, heaps and peers, with parameters, options and defaults
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
   harness run rings --heap gc-rc --heap gc-rc:cycle=none
+  harness run binary-trees --heap gc-marksweep,gc-rc --peer hotspot-serial,boehm
+  harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
 
@@ -45,10 +48,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show workloads and heaps, with their parameters, options and defaults
+    /// Show workloads, heaps and peers, with their parameters, options and defaults
     List,
     /// Run chosen workloads on chosen heaps
     Run(Run),
+    /// Find the smallest heap size at which chosen workloads complete on chosen heaps
+    Minheap(Chosen),
     /// Carry out one invocation in this process: how the other commands start their children
     #[command(hide = true)]
     Child {
@@ -60,27 +65,40 @@ enum Command {
     },
 }
 
+/// What to run, and on what.
 #[derive(Debug, Args)]
-struct Run {
+struct Chosen {
     /// Workloads, each NAME[:parameter=value,...] [default: all]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
-    /// A heap, NAME[:option=value,...]; may be repeated [default: all]
+    /// A heap, NAME[:option=value,...]; may be repeated, or several separated by commas [default: all]
     #[arg(long = "heap", value_name = "HEAP")]
     heaps: Vec<String>,
+    /// Another runtime to run beside the heaps; may be repeated, or several separated by commas
+    #[arg(long = "peer", value_name = "PEER", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
+    #[arg(long = "java", value_name = "PATH", requires = "peers")]
+    javas: Vec<PathBuf>,
     /// Mutator threads over which the work is split; several numbers are compared
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Vec<u32>,
-    /// Limit for each heap in bytes, headers and metadata included: 64M, 1.5G
-    /// [default: about twice what the workload needs]
-    #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
-    heap_size: Option<u64>,
     /// How much work
     #[arg(long, value_enum, default_value_t)]
     size: Size,
     /// Where pseudo-random sequences start
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Limit for each heap in bytes, headers and metadata included: 64M, 1.5G
+    /// [default: about twice what the workload needs]
+    #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
+    heap_size: Option<u64>,
     /// Timed iterations in each process, after one that warms up
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
@@ -113,6 +131,8 @@ pub(crate) enum Action {
     Print(String),
     /// Compare.
     Compare(Box<Plan>),
+    /// Find the smallest heap of each cell.
+    FindMinimum(Box<Plan>),
     /// Be a child.
     Child {
         /// What to carry out.
@@ -138,15 +158,19 @@ pub(crate) fn parse(
 ) -> Result<Action, Refusal> {
     let catalogue = catalogue(workloads);
     let command = Cli::command().mut_subcommand("run", |run| {
-        run.after_help("Workloads, heaps and their settings: harness list, or harness run --help")
-            .after_long_help(catalogue.clone())
+        run.after_help(
+            "Workloads, heaps, peers and their settings: harness list, or harness run --help",
+        )
+        .after_long_help(catalogue.clone() + &peers(&Search::default(), false))
     });
     let matches = command
         .try_get_matches_from(arguments)
         .map_err(Refusal::Clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let run = match cli.command {
-        Some(Command::List) => return Ok(Action::Print(catalogue)),
+        Some(Command::List) => {
+            return Ok(Action::Print(catalogue + &peers(&Search::default(), true)));
+        }
         Some(Command::Child {
             invocation,
             attended,
@@ -159,35 +183,54 @@ pub(crate) fn parse(
                 .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
         }
         Some(Command::Run(run)) => run,
+        Some(Command::Minheap(chosen)) => {
+            return plan(workloads, chosen, None, (1, 1), cli.reporting)
+                .map(|plan| Action::FindMinimum(Box::new(plan)));
+        }
         None => Run::standard(),
     };
-
-    let cells = plan::cells(
+    let repetitions = (run.invocations, run.iterations);
+    plan(
         workloads,
-        &Selection {
-            workloads: run.workloads,
-            heaps: run.heaps,
-            threads: run
-                .threads
-                .iter()
-                .map(|&threads| threads as usize)
-                .collect(),
-            heap_bytes: run.heap_size,
-            size: run.size,
-            seed: run.seed,
-        },
+        run.chosen,
+        run.heap_size,
+        repetitions,
+        cli.reporting,
     )
-    .map_err(Refusal::Usage)?;
-    Ok(Action::Compare(Box::new(Plan {
+    .map(|plan| Action::Compare(Box::new(plan)))
+}
+
+/// Checks everything, and builds what has to be built.
+fn plan(
+    workloads: &[workload::Description],
+    chosen: Chosen,
+    heap_bytes: Option<u64>,
+    (invocations, iterations): (u32, u32),
+    reporting: Reporting,
+) -> Result<Plan, Refusal> {
+    let threads = chosen.threads.iter();
+    let selection = Selection {
+        workloads: chosen.workloads,
+        heaps: chosen.heaps,
+        peers: chosen.peers,
+        search: Search { java: chosen.javas },
+        threads: threads.map(|&threads| threads as usize).collect(),
+        heap_bytes,
+        size: chosen.size,
+        seed: chosen.seed,
+    };
+    let (cells, notes) = plan::cells(workloads, &selection).map_err(Refusal::Usage)?;
+    Ok(Plan {
         cells,
-        size: run.size,
-        invocations: run.invocations,
-        iterations: run.iterations,
-        timeout: cli.reporting.timeout,
-        format: cli.reporting.format,
-        output: cli.reporting.output,
-        quiet: cli.reporting.quiet,
-    })))
+        notes,
+        size: chosen.size,
+        invocations,
+        iterations,
+        timeout: reporting.timeout,
+        format: reporting.format,
+        output: reporting.output,
+        quiet: reporting.quiet,
+    })
 }
 
 impl Run {
@@ -234,6 +277,34 @@ fn catalogue(workloads: &[workload::Description]) -> String {
         for option in heap.options {
             let values = format!("{} [default: {}]", option.kind, option.default);
             setting(&mut text, option.name, option.doc, values);
+        }
+    }
+    text
+}
+
+/// The peers, and if asked, which of them are here.
+fn peers(search: &Search, look: bool) -> String {
+    let mut text = String::from(
+        "\nPeers, --peer NAME: other runtimes, for the workloads that they have programs for\n",
+    );
+    for description in peer::PEERS {
+        let moving = if description.moving { " (moving)" } else { "" };
+        let _ = writeln!(
+            text,
+            "\n  {:<18}{}{moving}",
+            description.name, description.summary
+        );
+        if look {
+            let found = match peer::find(description, search) {
+                Ok(found) => found
+                    .into_iter()
+                    .map(|one| format!("found: {}", one.version))
+                    .collect(),
+                Err(reason) => vec![format!("not found: {reason}")],
+            };
+            for line in found {
+                let _ = writeln!(text, "    {line}");
+            }
         }
     }
     text
@@ -299,7 +370,7 @@ mod tests {
         ]);
         let threads: Vec<_> = plan.cells.iter().map(|cell| cell.input.threads).collect();
         assert_eq!(threads, [1, 2]);
-        assert_eq!(plan.cells[0].settings.limit_bytes(), 1 << 30);
+        assert_eq!(plan.cells[0].heap_bytes, 1 << 30);
     }
 
     #[test]
@@ -330,6 +401,9 @@ mod tests {
         }
         for name in adapter::HEAPS.iter().map(|heap| heap.name) {
             assert!(text.contains(name), "{name}");
+        }
+        for name in peer::PEERS.iter().map(|peer| peer.name) {
+            assert!(text.contains(&format!("\n  {name} ")), "{name}");
         }
     }
 }

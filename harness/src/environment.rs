@@ -1,6 +1,7 @@
 //! Where and with what a result was made.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
@@ -31,6 +32,19 @@ pub struct Environment {
     pub revision: Option<String>,
     /// The command line.
     pub arguments: Vec<String>,
+    /// The runtime, where the row is a [peer's](crate::peer).
+    pub peer: Option<Peer>,
+}
+
+/// A runtime beside ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its name and version.
+    pub version: String,
+    /// The program that runs or compiles ours.
+    pub program: PathBuf,
+    /// Whether its collector moves objects.
+    pub moving: bool,
 }
 
 impl Environment {
@@ -62,6 +76,7 @@ impl Environment {
             optimised: !cfg!(debug_assertions),
             revision: option_env!("HARNESS_REVISION").map(str::to_owned),
             arguments: std::env::args().collect(),
+            peer: None,
         }
     }
 

@@ -26,9 +26,9 @@ pub struct Invocation {
     pub size: Size,
     /// Every parameter of the workload.
     pub parameters: BTreeMap<String, u64>,
-    /// Name of the heap.
+    /// Name of the heap, or of the [peer](crate::peer).
     pub heap: String,
-    /// Every option of the heap.
+    /// Every option of the heap; of a peer, the program that runs or compiles ours.
     pub options: BTreeMap<String, String>,
     /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the comparison's.
     pub heap_bytes: u64,
@@ -129,6 +129,9 @@ pub struct Metrics {
     pub peak_heap_bytes: u64,
     /// The largest resident size of the process so far; `null` where the system does not say.
     pub peak_resident_bytes: Option<u64>,
+    /// What the workload saw on its way, by names that end in their units.
+    #[serde(default)]
+    pub observations: BTreeMap<String, u64>,
 }
 
 impl Metrics {
@@ -249,6 +252,7 @@ fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, Hea
     let Outcome {
         checksum,
         operations,
+        observations,
     } = W::run(heap, input)?;
     let elapsed = stopwatch.elapsed();
     let after = heap.statistics();
@@ -268,6 +272,10 @@ fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, Hea
         pauses,
         peak_heap_bytes: after.peak_occupied_bytes,
         peak_resident_bytes: peak_resident_bytes(),
+        observations: observations
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
     })
 }
 
@@ -330,6 +338,7 @@ mod tests {
             pauses: Pauses::default(),
             peak_heap_bytes: 1,
             peak_resident_bytes: None,
+            observations: BTreeMap::from([("resident_after_bytes".to_owned(), 4096)]),
         };
         let measured = Row {
             metrics: Some(metrics),

@@ -15,6 +15,8 @@
 //! | [`sync`] | locks, conditions and queues that mutators can wait in without a deadlock |
 //! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
 //! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
+//! | [`peer`] | other runtimes, run beside the heaps |
+//! | [`minheap`] | the smallest heap that a workload completes in |
 //! | [`report`], [`environment`] | results as table, JSON and CSV; where they were made |
 //!
 //! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
@@ -64,7 +66,8 @@
 //!                 Ok(sum)
 //!             })
 //!         })?;
-//!         Ok(Outcome { checksum: sums.into_iter().fold(0, u64::wrapping_add), operations: pairs })
+//!         let checksum = sums.into_iter().fold(0, u64::wrapping_add);
+//!         Ok(Outcome { checksum, operations: pairs, ..Outcome::default() })
 //!     }
 //! }
 //!
@@ -105,6 +108,8 @@ pub mod environment;
 pub mod heap;
 pub mod invocation;
 pub mod measure;
+pub mod minheap;
+pub mod peer;
 pub mod plan;
 pub mod report;
 pub mod run;
@@ -183,12 +188,8 @@ impl Harness {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => refuse(NOT_WRITTEN, &run::not_printed(&error)),
             },
-            Action::Compare(plan) => match run::run(&plan) {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
-                Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
-                Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
-            },
+            Action::Compare(plan) => status(run::run(&plan)),
+            Action::FindMinimum(plan) => status(minheap::run(&plan)),
             Action::Child {
                 invocation,
                 attended,
@@ -229,6 +230,15 @@ impl Harness {
 const NOT_RUN: u8 = 2;
 /// Exit status: what was to be written could not be, or not to the end.
 const NOT_WRITTEN: u8 = 3;
+
+fn status(result: Result<bool, run::Error>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
+        Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
+    }
+}
 
 fn refuse(status: u8, message: &str) -> ExitCode {
     run::complain(&format!("error: {message}"));

@@ -1,11 +1,13 @@
 //! What is to be run, checked once: after this, names exist, values are in range and every heap can be made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::invocation::Invocation;
+use crate::peer;
 use crate::workload::{self, Input, Size};
 
 /// A comparison to carry out.
@@ -13,6 +15,8 @@ use crate::workload::{self, Input, Size};
 pub struct Plan {
     /// What to measure, grouped: cells of one group follow each other.
     pub cells: Vec<Cell>,
+    /// What was asked for and will not be measured, a line each.
+    pub notes: Vec<String>,
     /// Size the parameters were taken from.
     pub size: Size,
     /// Processes for each cell.
@@ -41,7 +45,7 @@ pub enum Format {
     Csv,
 }
 
-/// One workload with its parameters on one heap with its options, at one number of threads.
+/// One workload with its parameters on one heap with its options, or on one peer, at one number of threads.
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// Cells of the same group did the same work and are compared with each other.
@@ -52,26 +56,47 @@ pub struct Cell {
     pub input: Input,
     /// The workload as it would be written: with the parameters that the user gave.
     pub workload_label: String,
-    /// The heap.
-    pub heap: &'static adapter::Description,
-    /// Its options and limit.
-    pub settings: Settings,
+    /// What the workload is run on.
+    pub subject: Subject,
+    /// Limit in bytes.
+    pub heap_bytes: u64,
     /// The heap as it would be written: with the options that differ from their defaults.
     pub heap_label: String,
     /// Whether the limit applies to it.
     pub limited: bool,
 }
 
+/// What does the work of a cell.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// One of our heaps, with its options and limit.
+    Heap(&'static adapter::Description, Settings),
+    /// Another runtime.
+    Peer(peer::Found),
+}
+
 impl Cell {
+    /// The peer, if it is one.
+    pub fn peer(&self) -> Option<&peer::Found> {
+        match &self.subject {
+            Subject::Heap(..) => None,
+            Subject::Peer(peer) => Some(peer),
+        }
+    }
+
     /// The description of this cell's `invocation`th process, from 1.
     pub fn invocation(&self, plan: &Plan, invocation: u32) -> Invocation {
+        let (name, options) = match &self.subject {
+            Subject::Heap(heap, settings) => (heap.name, settings.values().clone()),
+            Subject::Peer(peer) => (peer.description().name, peer.options()),
+        };
         Invocation {
             workload: self.workload.name.to_owned(),
             size: plan.size,
             parameters: self.input.parameters().clone(),
-            heap: self.heap.name.to_owned(),
-            options: self.settings.values().clone(),
-            heap_bytes: self.settings.limit_bytes(),
+            heap: name.to_owned(),
+            options,
+            heap_bytes: self.heap_bytes,
             threads: self.input.threads,
             seed: self.input.seed,
             iterations: plan.iterations,
@@ -95,8 +120,12 @@ impl fmt::Display for Cell {
 pub struct Selection {
     /// `NAME[:parameter=value,...]`; none means every workload.
     pub workloads: Vec<String>,
-    /// `NAME[:option=value,...]`; none means every heap.
+    /// `NAME[:option=value,...]`, several separated by commas; none means every heap.
     pub heaps: Vec<String>,
+    /// Names of peers.
+    pub peers: Vec<String>,
+    /// Where they are looked for.
+    pub search: peer::Search,
     /// Numbers of threads.
     pub threads: Vec<usize>,
     /// Limit in bytes; by default each workload's own.
@@ -107,12 +136,16 @@ pub struct Selection {
     pub seed: u64,
 }
 
-/// Every selected workload on every selected heap at every number of threads, checked.
+/// Every selected workload on every selected heap and peer at every number of threads, checked; and a line for each peer that is not there, or has no program
+/// for a workload. Programs of peers are compiled here.
 ///
 /// # Errors
 ///
 /// A sentence that names what is wrong and the way out.
-pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<Vec<Cell>, String> {
+pub fn cells(
+    known: &[workload::Description],
+    selection: &Selection,
+) -> Result<(Vec<Cell>, Vec<String>), String> {
     let every = |names: Vec<&str>, chosen: &[String]| {
         if chosen.is_empty() {
             names.into_iter().map(str::to_owned).collect()
@@ -126,8 +159,9 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
     );
     let heaps = every(
         adapter::HEAPS.iter().map(|heap| heap.name).collect(),
-        &selection.heaps,
+        &separate(&selection.heaps),
     );
+    let (mut peers, mut notes) = peer::choose(&selection.peers, &selection.search)?;
 
     let mut cells = Vec::new();
     let mut group = 0;
@@ -159,9 +193,9 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
                     workload: *workload,
                     input: input.clone(),
                     workload_label: workload_text.clone(),
-                    heap,
+                    heap_bytes: limit,
                     heap_label: label(heap, &settings),
-                    settings,
+                    subject: Subject::Heap(heap, settings),
                     limited,
                 });
             }
@@ -171,7 +205,64 @@ pub fn cells(known: &[workload::Description], selection: &Selection) -> Result<V
     if cells.is_empty() {
         return Err("there is no workload to run".to_owned());
     }
-    Ok(cells)
+    if !peers.is_empty() {
+        let names: BTreeSet<&str> = cells.iter().map(|cell| cell.workload.name).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        // After everything else has been checked: this takes seconds.
+        notes.extend(peer::build(&mut peers, &names)?);
+        let (beside, unknown) = beside(cells, &peers);
+        cells = beside;
+        notes.extend(unknown);
+    }
+    Ok((cells, notes))
+}
+
+/// Adds the peers' cells to each group, and a line for each peer that has no program for some workload.
+fn beside(cells: Vec<Cell>, peers: &[peer::Found]) -> (Vec<Cell>, Vec<String>) {
+    let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for group in cells.chunk_by(|a, b| a.group == b.group) {
+        all.extend_from_slice(group);
+        let first = &group[0];
+        for peer in peers {
+            if peer.knows(first.workload.name) {
+                all.push(Cell {
+                    heap_label: peer.label(),
+                    subject: Subject::Peer(peer.clone()),
+                    limited: true,
+                    ..first.clone()
+                });
+                continue;
+            }
+            let lacks = lacking.entry(first.workload.name).or_default();
+            if !lacks.contains(&peer.description().name) {
+                lacks.push(peer.description().name);
+            }
+        }
+    }
+    let notes = lacking
+        .iter()
+        .map(|(workload, peers)| format!("no program for {workload} on {}", peers.join(", ")))
+        .collect();
+    (all, notes)
+}
+
+/// Takes apart what is separated by commas: a part with a name and no value of an option begins another heap.
+fn separate(heaps: &[String]) -> Vec<String> {
+    let mut separate: Vec<String> = Vec::new();
+    for text in heaps {
+        for (index, part) in text.split(',').enumerate() {
+            let continues = index > 0 && part.contains('=') && !part.contains(':');
+            match separate.last_mut() {
+                Some(heap) if continues => {
+                    heap.push(',');
+                    heap.push_str(part);
+                }
+                _ => separate.push(part.to_owned()),
+            }
+        }
+    }
+    separate
 }
 
 /// The workload called `name`.
@@ -274,6 +365,8 @@ mod tests {
         Selection {
             workloads: owned(workloads),
             heaps: owned(heaps),
+            peers: Vec::new(),
+            search: peer::Search::default(),
             threads: vec![1, 2],
             heap_bytes: None,
             size: Size::Tiny,
@@ -299,7 +392,8 @@ mod tests {
             &known,
             &selection(&["binary-trees:depth=9"], &["arena", "arena"]),
         )
-        .unwrap();
+        .unwrap()
+        .0;
         let groups: Vec<_> = cells
             .iter()
             .map(|cell| (cell.group, cell.input.threads))
@@ -315,8 +409,23 @@ mod tests {
     #[test]
     fn nothing_chosen_is_everything() {
         let known = workload::standard();
-        let cells = cells(&known, &selection(&[], &[])).unwrap();
+        let cells = cells(&known, &selection(&[], &[])).unwrap().0;
         assert_eq!(cells.len(), known.len() * adapter::HEAPS.len() * 2);
+    }
+
+    #[test]
+    fn heaps_may_be_separated_by_commas() {
+        let texts = ["arena,gc-rc:cycle=none,gil=fair,gc-marksweep", "arena"];
+        let heaps = separate(&texts.map(str::to_owned));
+        assert_eq!(
+            heaps,
+            [
+                "arena",
+                "gc-rc:cycle=none,gil=fair",
+                "gc-marksweep",
+                "arena"
+            ]
+        );
     }
 
     #[test]

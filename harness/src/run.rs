@@ -25,6 +25,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
+use crate::peer;
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
 
@@ -76,7 +77,7 @@ pub enum Error {
 ///
 /// If the result file or standard output cannot be written.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
-    let (path, file) = open_output(plan.output.as_deref()).map_err(Error::NotRun)?;
+    let mut sink = Sink::open(plan)?;
     let environment = Environment::read();
     let progress = progress_bar(plan);
     let note = |text: &str| {
@@ -88,15 +89,10 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         note("note: built without optimisation; figures mean nothing. Use cargo run --release");
     }
 
-    let mut sink = Sink {
-        file,
-        path,
-        unwritten: VecDeque::new(),
-        written: 0,
-        csv: report::csv::Writer::default(),
-        format: plan.format,
-        unprinted: None,
-    };
+    for text in &plan.notes {
+        note(&format!("note: {text}"));
+    }
+
     let mut results = Results {
         rows: vec![Vec::new(); plan.cells.len()],
         environment,
@@ -110,9 +106,14 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
             continue;
         }
         progress.set_message(format!("{cell} ({invocation}/{})", plan.invocations));
-        for mut row in invoke(&cell.invocation(plan, invocation), plan.timeout, &note) {
+        for mut row in invoke(
+            cell,
+            &cell.invocation(plan, invocation),
+            plan.timeout,
+            &note,
+        ) {
             check(&mut row, cell, &mut references);
-            row.environment = Some(results.environment.clone());
+            row.environment = Some(environment_of(cell, &results.environment));
             sink.write(&row);
             if row.status != Status::Ok {
                 note(&format!("{cell}: {}{}", row.status, advice(&row)));
@@ -133,6 +134,14 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         let failure = results.failure(index);
         failure.is_none_or(|row| row.status == Status::Skipped)
     }))
+}
+
+/// Where a row of this cell was made.
+pub(crate) fn environment_of(cell: &Cell, environment: &Environment) -> Environment {
+    Environment {
+        peer: cell.peer().map(peer::Found::environment),
+        ..environment.clone()
+    }
 }
 
 /// Which cell is run when: invocation numbers from 1, and indices of cells.
@@ -195,13 +204,25 @@ fn advice(row: &Row) -> String {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Runs one child to its end, or to the end of its time. Always returns at least one row.
-fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Vec<Row> {
+pub(crate) fn invoke(
+    cell: &Cell,
+    invocation: &Invocation,
+    timeout: Duration,
+    note: &dyn Fn(&str),
+) -> Vec<Row> {
     let deadline = Instant::now() + timeout.min(LONGEST);
     let mut rows = Vec::new();
     let failed = |rows: &[Row], status, message: String| {
         Row::without_metrics(invocation, rows.len() as u32, status, message)
     };
-    let mut child = match start(invocation) {
+    let (started, mut reader) = match cell.peer() {
+        None => (start(invocation), Reader::Heap),
+        Some(peer) => {
+            let mut session = peer.session(invocation, cell.workload.operation);
+            (session.command.spawn(), Reader::Peer(session.reader))
+        }
+    };
+    let mut child = match started {
         Ok(child) => Running::new(child),
         Err(error) => {
             rows.push(failed(
@@ -213,7 +234,11 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
         }
     };
 
-    let outcome = child.collect(deadline, &mut rows);
+    let mut unread = None;
+    let outcome = child.collect(deadline, &mut |line| match reader.row(&line) {
+        Some(row) => rows.push(row),
+        None => unread = Some(line),
+    });
     let messages = child.messages();
     for line in messages.lines() {
         note(&format!(
@@ -221,6 +246,9 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
             invocation.workload, invocation.heap
         ));
     }
+    let is_full = rows
+        .last()
+        .is_some_and(|row| row.status == Status::HeapFull);
     let complete = rows.len() as u32 == invocation.iterations + 1
         || rows.last().is_some_and(|row| row.status != Status::Ok);
     match outcome {
@@ -232,8 +260,13 @@ fn invoke(invocation: &Invocation, timeout: Duration, note: &dyn Fn(&str)) -> Ve
                 format!("killed after {limit}"),
             ));
         }
-        Ok(status) if !status.success() || !complete => {
-            let reason = reason(&messages).map_or(String::new(), |line| format!(": {line}"));
+        Ok(status) if !complete || !(status.success() || is_full) => {
+            let reason = match reader {
+                Reader::Heap => reason(&messages),
+                // Theirs come first, before a trace of the stack or a farewell; some say on standard output why they end.
+                Reader::Peer(_) => messages.lines().next().or(unread.as_deref()),
+            };
+            let reason = reason.map_or(String::new(), |line| format!(": {line}"));
             rows.push(failed(
                 &rows,
                 Status::Crashed,
@@ -274,6 +307,22 @@ fn start(invocation: &Invocation) -> io::Result<Child> {
         .spawn()
 }
 
+/// Who understands what a child prints.
+enum Reader {
+    Heap,
+    Peer(peer::Reader),
+}
+
+impl Reader {
+    /// The row of a line; `None` if it is none: a workload's own output, or half a line.
+    fn row(&mut self, line: &str) -> Option<Row> {
+        match self {
+            Self::Heap => serde_json::from_str(line).ok(),
+            Self::Peer(reader) => reader.row(line),
+        }
+    }
+}
+
 /// A child that is read on two threads, so that neither of its pipes can fill up and block it.
 struct Running {
     child: Child,
@@ -308,21 +357,24 @@ impl Running {
         }
     }
 
-    /// Reads rows until the child has ended.
-    fn collect(&mut self, deadline: Instant, rows: &mut Vec<Row>) -> Result<ExitStatus, Overdue> {
+    /// Reads lines until the child has ended.
+    fn collect(
+        &mut self,
+        deadline: Instant,
+        read: &mut dyn FnMut(String),
+    ) -> Result<ExitStatus, Overdue> {
         loop {
             match self
                 .lines
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
-                // A line that is no row is not the harness's: a workload's own output.
-                Ok(line) => rows.extend(serde_json::from_str::<Row>(&line)),
+                Ok(line) => read(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     let overdue = self.kill();
                     // What it had written before that counts.
                     while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                        rows.extend(serde_json::from_str::<Row>(&line));
+                        read(line);
                     }
                     return Err(overdue);
                 }
@@ -352,9 +404,9 @@ impl Running {
 }
 
 /// The result file and standard output.
-struct Sink {
+pub(crate) struct Sink {
     file: File,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Lines that are not in the file, or not as a whole, and how much of the first one is.
     unwritten: VecDeque<String>,
     written: usize,
@@ -365,8 +417,22 @@ struct Sink {
 }
 
 impl Sink {
+    /// Opens what the plan asks for.
+    pub(crate) fn open(plan: &Plan) -> Result<Self, Error> {
+        let (path, file) = open_output(plan.output.as_deref()).map_err(Error::NotRun)?;
+        Ok(Self {
+            file,
+            path,
+            unwritten: VecDeque::new(),
+            written: 0,
+            csv: report::csv::Writer::default(),
+            format: plan.format,
+            unprinted: None,
+        })
+    }
+
     /// Appends a row. One that cannot be written now is tried again with the next.
-    fn write(&mut self, row: &Row) {
+    pub(crate) fn write(&mut self, row: &Row) {
         let line = report::json::line(row);
         match self.format {
             Format::Json => self.print(&line),
@@ -397,14 +463,14 @@ impl Sink {
         Ok(())
     }
 
-    fn print(&mut self, text: &str) {
+    pub(crate) fn print(&mut self, text: &str) {
         if self.unprinted.is_none() {
             self.unprinted = print(text).err();
         }
     }
 
     /// A last attempt. Rows that are still not in the file go to standard error, unless they have been printed.
-    fn finish(&mut self) -> Result<(), String> {
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
         let path = self.path.display().to_string();
         let Err(error) = self.append() else {
             return match &self.unprinted {
@@ -512,6 +578,8 @@ pub(crate) fn end_with_parent() {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::adapter;
     use crate::invocation::{Metrics, SCHEMA};
@@ -523,13 +591,16 @@ mod tests {
         let selection = Selection {
             workloads: vec!["list".to_owned(), "rings".to_owned()],
             heaps: heaps.iter().map(|&heap| heap.to_owned()).collect(),
+            peers: Vec::new(),
+            search: peer::Search::default(),
             threads: vec![1],
             heap_bytes: None,
             size: Size::Tiny,
             seed: 1,
         };
         Plan {
-            cells: plan::cells(&workload::standard(), &selection).unwrap(),
+            cells: plan::cells(&workload::standard(), &selection).unwrap().0,
+            notes: Vec::new(),
             size: Size::Tiny,
             invocations,
             iterations: 1,
@@ -555,6 +626,7 @@ mod tests {
             pauses: Pauses::default(),
             peak_heap_bytes: 1,
             peak_resident_bytes: None,
+            observations: BTreeMap::new(),
         };
         Row {
             schema: SCHEMA,

@@ -8,13 +8,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const WORKLOADS: [&str; 7] = [
+const WORKLOADS: [&str; 8] = [
     "gcbench",
     "binary-trees",
     "list",
     "rings",
     "churn",
     "rewire",
+    "sawtooth",
     "countdown",
 ];
 const HEAPS: [&str; 3] = ["gc-rc", "gc-marksweep", "arena"];
@@ -98,6 +99,8 @@ fn help_teaches() {
         "--timeout",
         "list",
         "run",
+        "minheap",
+        "--peer",
     ] {
         assert!(help.contains(part), "no '{part}' in:\n{help}");
     }
@@ -642,4 +645,106 @@ fn a_workload_of_ones_own_is_compared_like_the_others() {
             .stdout
             .contains("stack")
     );
+}
+
+/// What a workload sees on its way is in its rows, and in the table.
+#[test]
+fn sawtooth_shows_what_survivors_hold_on_to() {
+    let heaps = ["--heap", "gc-rc,gc-marksweep", "--threads", "1,2"];
+    let run = tiny(&[&["sawtooth", "--output", "rows.jsonl"], &heaps[..]].concat()).expect(0);
+    assert!(
+        run.stdout.contains("peak occupied over live "),
+        "{}",
+        run.stdout
+    );
+    let rows = fs::read_to_string(run.directory.path().join("rows.jsonl")).unwrap();
+    for row in rows.lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        let seen = |name: &str| row["observations"][name].as_u64().unwrap();
+        // What lives is occupied; and of what random survivors are strewn over, much.
+        assert!(seen("peak_occupied_over_live_percent") >= 100, "{row}");
+        assert!(seen("fall_occupied_over_live_percent") >= 100, "{row}");
+        if cfg!(target_os = "linux") {
+            assert!(
+                seen("calm_resident_bytes") > 0 && seen("peak_resident_bytes") > 0,
+                "{row}"
+            );
+        }
+    }
+}
+
+/// The smallest heap is found: it completes, and a tenth less does not. Asked again, nothing is run again.
+#[test]
+fn minheap_finds_the_smallest_heap_and_goes_on_where_it_was() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("minima.jsonl");
+    let arguments = [
+        "minheap",
+        "list:nodes=100000",
+        "--size",
+        "tiny",
+        "--heap",
+        "gc-rc,gc-marksweep,arena",
+        "--output",
+        path.to_str().unwrap(),
+    ];
+    let first = harness(&arguments).expect(0);
+    for part in [
+        "gc-rc",
+        "gc-marksweep",
+        "three times",
+        "needs most",
+        "--heap-size",
+    ] {
+        assert!(
+            first.stdout.contains(part),
+            "no '{part}' in:\n{}",
+            first.stdout
+        );
+    }
+    assert!(
+        first.stderr.contains("arena has no limit"),
+        "{}",
+        first.stderr
+    );
+    let rows = fs::read_to_string(&path).unwrap();
+    for heap in ["gc-rc", "gc-marksweep"] {
+        let sizes = |ended: &str| {
+            let rows = rows
+                .lines()
+                .map(|row| serde_json::from_str::<Value>(row).unwrap());
+            let of_heap = rows.filter(|row| row["heap"] == heap && row["status"] == ended);
+            of_heap
+                .map(|row| row["heap_bytes"].as_u64().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let (completed, failed) = (sizes("ok"), sizes("heap-full"));
+        let (least, most) = (
+            completed.iter().min().unwrap(),
+            failed.iter().max().unwrap(),
+        );
+        // 100,000 nodes of at least 24 bytes.
+        assert!(
+            most < least && *least >= 2_400_000,
+            "{heap}: {failed:?} {completed:?}"
+        );
+        assert!(
+            least - most <= least / 10,
+            "{heap}: {failed:?} {completed:?}"
+        );
+    }
+
+    let again = harness(&arguments).expect(0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), rows);
+    assert_eq!(again.stdout, first.stdout);
+
+    let interrupted: String = rows
+        .lines()
+        .take(5)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&path, &interrupted).unwrap();
+    let resumed = harness(&arguments).expect(0);
+    assert_eq!(resumed.stdout, first.stdout);
+    assert!(fs::read_to_string(&path).unwrap().starts_with(&interrupted));
 }

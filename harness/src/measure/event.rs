@@ -55,6 +55,14 @@ pub enum EventKind {
         /// Bytes found live.
         live_bytes: u64,
     },
+    /// Every mutator was stopped, for a collection or for anything else, by a [peer](crate::peer) that does not say more. `from` is the
+    /// request, `until` the moment the mutators were let go.
+    Stop {
+        /// The stop's number, from 1.
+        stop: u64,
+        /// When the last mutator had stopped.
+        stopped: u64,
+    },
     /// A cycle collection by the holder of the global lock.
     CycleCollection {
         /// The oldest generation it collected, from 0.

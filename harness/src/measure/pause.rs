@@ -46,7 +46,8 @@ pub struct Pauses {
     /// Thread time in pauses, in nanoseconds, summed over the threads.
     pub stopped_ns: u64,
     /// Thread time in nanoseconds by kind of event. `stall` is not a pause, nor is `arrived`, the times-to-safepoint of single
-    /// threads; and `collection` is the collector's own span of a stop, in which `stopped` is counted for each thread.
+    /// threads; and `collection` and `stop` are the collector's own span of a stop, in which `stopped` is counted for each
+    /// thread.
     pub event_ns: BTreeMap<String, u64>,
     /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
     pub events_lost: u64,
@@ -75,6 +76,11 @@ impl Pauses {
                     time_to_safepoint_max_ns =
                         time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
                     ("collection", Some(stop), false)
+                }
+                EventKind::Stop { stop, stopped } => {
+                    time_to_safepoint_max_ns =
+                        time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
+                    ("stop", Some(stop), false)
                 }
                 EventKind::Stopped { stop } => ("stopped", Some(stop), true),
                 EventKind::Arrived { .. } => ("arrived", None, false),

@@ -1,7 +1,9 @@
 //! Comma-separated values: the same rows, one column a quantity, for spreadsheets.
 //!
-//! The columns are the same for every row, whatever its workload: parameters, options and times by kind of event are one column each, as
+//! The columns are the same for every row, whatever its workload: parameters, options, observations and times by kind of event are one column each, as
 //! `name=value name=value`. Left out are the distribution of the pauses and the environment, which have no flat form; they are in the result file.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -54,6 +56,7 @@ fn columns(row: &Row) -> Vec<String> {
         pauses: Pauses::default(),
         peak_heap_bytes: 0,
         peak_resident_bytes: None,
+        observations: BTreeMap::new(),
     });
     let value = serde_json::to_value(row).expect("rows are JSON");
     let names = value.as_object().expect("rows are objects").keys();
@@ -79,8 +82,6 @@ fn flat(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::invocation::{Invocation, Status};
     use crate::workload::Size;

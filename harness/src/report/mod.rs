@@ -2,4 +2,5 @@
 
 pub mod csv;
 pub mod json;
+pub(crate) mod minheap;
 pub mod table;

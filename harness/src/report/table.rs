@@ -1,13 +1,13 @@
 //! The table: one line for each pair of workload and heap, the heaps of one comparison under each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{Attribute, CellAlignment, Table, presets};
 
 use crate::invocation::{Metrics, Row, format_bytes};
 use crate::measure::pause::Pauses;
 use crate::measure::ratio::{self, Ratio};
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, Plan, Subject};
 use crate::run::Results;
 
 /// Nothing to show.
@@ -53,9 +53,14 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         let once = |text: String| if first { text } else { String::new() };
         let mut line = vec![once(cell.workload_label.clone())];
         line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
-        line.push(cell.heap_label.clone());
+        line.push(match &cell.subject {
+            Subject::Peer(peer) if peer.description().moving => {
+                format!("{} (moving)", cell.heap_label)
+            }
+            _ => cell.heap_label.clone(),
+        });
         line.push(if cell.limited {
-            format_bytes(cell.settings.limit_bytes())
+            format_bytes(cell.heap_bytes)
         } else {
             NONE.to_owned()
         });
@@ -63,6 +68,10 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         lines.push(line);
         if let Some(row) = results.failure(index) {
             notes.push_str(&format!("{cell}: {}\n", explanation(row)));
+        }
+        let observed = observations(results, index);
+        if !observed.is_empty() && !results.is_void(plan, cell.group) {
+            notes.push_str(&format!("{cell}: {observed}\n"));
         }
     }
     if !notes.is_empty() {
@@ -97,7 +106,8 @@ pub fn render(plan: &Plan, results: &Results) -> String {
     text.push_str(
         "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
          it excludes 1. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses\n\
-         above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor.\n",
+         above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor. Moving: its collector\n\
+         moves objects; peak heap is then what that runtime counts, which leaves out most of its metadata.\n",
     );
     text
 }
@@ -234,6 +244,37 @@ fn baseline(plan: &Plan, group: usize) -> Option<usize> {
     cells
         .find(|&index| plan.cells[index].heap_label == BASELINE)
         .or(first)
+}
+
+/// What the workload saw: the largest of each value, over the iterations that count.
+fn observations(results: &Results, index: usize) -> String {
+    let mut largest: BTreeMap<&str, u64> = BTreeMap::new();
+    let metrics = results
+        .measured(index)
+        .filter_map(|row| row.metrics.as_ref());
+    for (name, &value) in metrics.flat_map(|metrics| &metrics.observations) {
+        let known = largest.entry(name).or_default();
+        *known = value.max(*known);
+    }
+    let shown: Vec<String> = largest
+        .into_iter()
+        .map(|(name, value)| format_observation(name, value))
+        .collect();
+    shown.join(", ")
+}
+
+/// A name that ends in its unit, and its value, in words.
+fn format_observation(name: &str, value: u64) -> String {
+    let (name, value) = if let Some(name) = name.strip_suffix("_bytes") {
+        (name, format_bytes(value))
+    } else if let Some(name) = name.strip_suffix("_percent") {
+        (name, format!("{value} %"))
+    } else if let Some(name) = name.strip_suffix("_ns") {
+        (name, format_time(value as f64))
+    } else {
+        (name, value.to_string())
+    };
+    format!("{} {value}", name.replace('_', " "))
 }
 
 fn explanation(row: &Row) -> String {
@@ -462,6 +503,20 @@ mod tests {
         ];
         assert_eq!(stack_high(&line, 2), narrowest);
         assert_eq!(stack_high(&line[..4], 2), stack(&line[..4], 2));
+    }
+
+    #[test]
+    fn observations_have_their_units() {
+        assert_eq!(
+            format_observation("resident_after_bytes", 3 << 20),
+            "resident after 3 MiB"
+        );
+        assert_eq!(
+            format_observation("occupied_over_live_percent", 132),
+            "occupied over live 132 %"
+        );
+        assert_eq!(format_observation("delay_ns", 1500), "delay 1.50 us");
+        assert_eq!(format_observation("polls", 7), "polls 7");
     }
 
     #[test]

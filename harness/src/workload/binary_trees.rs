@@ -83,6 +83,7 @@ impl Workload for BinaryTrees {
         Ok(Outcome {
             checksum: counts.iter().fold(0, |sum, nodes| mix(sum ^ nodes)),
             operations: counts.iter().sum(),
+            ..Outcome::default()
         })
     }
 }

@@ -82,6 +82,7 @@ impl Workload for Churn {
         Ok(Outcome {
             checksum: sums.into_iter().fold(0, |sum, part| mix(sum ^ part)),
             operations: TURNS * nodes,
+            ..Outcome::default()
         })
     }
 }

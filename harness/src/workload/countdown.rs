@@ -59,6 +59,7 @@ impl Workload for Countdown {
         Ok(Outcome {
             checksum: mix(sums.into_iter().fold(0, u64::wrapping_add)),
             operations: total,
+            ..Outcome::default()
         })
     }
 }

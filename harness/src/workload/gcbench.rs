@@ -92,6 +92,7 @@ impl Workload for GcBench {
         Ok(Outcome {
             checksum: mix(mix(survivors ^ mix(numbers)) ^ edges),
             operations: nodes,
+            ..Outcome::default()
         })
     }
 }

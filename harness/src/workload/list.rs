@@ -92,6 +92,7 @@ impl Workload for List {
         Ok(Outcome {
             checksum: sums.into_iter().fold(0, u64::wrapping_add),
             operations: nodes * rounds,
+            ..Outcome::default()
         })
     }
 }

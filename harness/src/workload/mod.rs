@@ -6,7 +6,7 @@
 //! # What a workload owes the comparison
 //!
 //! * The *same work* on every heap: for the same [`Input`] it allocates the same objects and returns the same
-//!   [`Outcome`]. The harness compares checksum, object count and payload bytes, and calls the pair void if they differ. So
+//!   checksum and operations. The harness compares checksum, object count and payload bytes, and calls the pair void if they differ. So
 //!   nothing may depend on the schedule, on when an object dies, or on [`HeapFull`], which is passed on with `?`.
 //! * The *same total work* for every number of threads, split by [`share`]; where possible with the same checksum.
 //! * *Polls* at loop back-edges and calls ([`Mutator::safepoint`]); between two `&mut` operations it visits at most a few
@@ -37,6 +37,7 @@ pub mod gcbench;
 pub mod list;
 pub mod rewire;
 pub mod rings;
+pub mod sawtooth;
 mod trees;
 
 /// A program over an object graph.
@@ -210,12 +211,15 @@ impl Input {
 }
 
 /// What a workload did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// A digest of the results, equal on every heap.
     pub checksum: u64,
     /// How many operations it did; [`Workload::OPERATION`] says of what.
     pub operations: u64,
+    /// What else it saw on its way, such as how much memory the heap held at a moment that only the workload knows. Names end in their units. Not
+    /// part of the work: heaps need not agree.
+    pub observations: BTreeMap<&'static str, u64>,
 }
 
 /// [`invocation::execute`] for one workload.
@@ -280,6 +284,7 @@ pub fn standard() -> Vec<Description> {
         Description::of::<rings::Rings>(),
         Description::of::<churn::Churn>(),
         Description::of::<rewire::Rewire>(),
+        Description::of::<sawtooth::Sawtooth>(),
         Description::of::<countdown::Countdown>(),
     ]
 }

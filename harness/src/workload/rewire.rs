@@ -79,6 +79,7 @@ impl Workload for Rewire {
         Ok(Outcome {
             checksum: results.into_iter().flatten().fold(0, u64::wrapping_add),
             operations,
+            ..Outcome::default()
         })
     }
 }

@@ -106,6 +106,7 @@ impl Workload for Rings {
         Ok(Outcome {
             checksum: sums.into_iter().fold(0, u64::wrapping_add),
             operations: (held + dropped) * ring,
+            ..Outcome::default()
         })
     }
 }

@@ -1,0 +1,204 @@
+//! C with the collector of Boehm, Demers and Weiser (libgc).
+//!
+//! The best known collector without moving, without cooperation from a compiler, and so the nearest to gc-marksweep in kind. How its heap is held to
+//! a fixed size, and what that leaves out, is written in `harness/peers/c/peer.h`.
+//!
+//! Its programs record each collection themselves, from the collector's own events: requested, stopped, resumed, finished. The thread
+//! that collects stands still until *finished*: the collector prepares its sweep when the others already run. So a pause is from the request
+//! to there, as for every heap: *to the last mutator resumed*.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Installation, Measured, Observed, Observer, Runtime, last_words, run};
+use crate::invocation::Invocation;
+use crate::measure::event::{Event, EventKind, EventLog};
+
+/// A workload and its program: name and text.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    (
+        "gcbench",
+        "gcbench",
+        include_str!("../../peers/c/gcbench.c"),
+    ),
+    (
+        "binary-trees",
+        "binary_trees",
+        include_str!("../../peers/c/binary_trees.c"),
+    ),
+    ("list", "list", include_str!("../../peers/c/list.c")),
+    ("churn", "churn", include_str!("../../peers/c/churn.c")),
+    ("rewire", "rewire", include_str!("../../peers/c/rewire.c")),
+];
+const HEADER: &str = include_str!("../../peers/c/peer.h");
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub(super) struct Boehm;
+
+impl Runtime for Boehm {
+    fn name(&self) -> &'static str {
+        "boehm"
+    }
+
+    fn workloads(&self) -> Vec<&'static str> {
+        PROGRAMS.iter().map(|(workload, _, _)| *workload).collect()
+    }
+
+    fn find(&self, _search: &super::Search) -> Result<Vec<Installation>, String> {
+        let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        // The preprocessor says whether the header is there, and which version it is of.
+        let preprocessed = preprocess(Path::new(&compiler)).map_err(|error| {
+            format!(
+                "the C compiler {} cannot be run ({error}): install gcc or clang, or name one in the environment variable CC",
+                compiler.display()
+            )
+        })?;
+        let Some(version) = preprocessed.as_deref().and_then(version) else {
+            return Err(
+                "the library libgc with its header gc.h is missing: install libgc-dev (Debian), gc-devel (Fedora) or bdw-gc (Homebrew), \
+                 or name its place in CPATH and LIBRARY_PATH"
+                    .to_owned(),
+            );
+        };
+        Ok(vec![Installation {
+            version: format!("Boehm-Demers-Weiser collector {version}"),
+            short_version: version,
+            program: PathBuf::from(compiler),
+        }])
+    }
+
+    fn build(
+        &self,
+        installation: &Installation,
+        workloads: &[&str],
+        directory: &Path,
+    ) -> Result<(), String> {
+        let written = |error: io::Error| error.to_string();
+        fs::write(directory.join("peer.h"), HEADER).map_err(written)?;
+        for (_, name, text) in programs(workloads) {
+            let source = format!("{name}.c");
+            fs::write(directory.join(&source), text).map_err(written)?;
+            let mut compile = Command::new(&installation.program);
+            compile
+                .args(["-O2", "-o", name, &source, "-lgc", "-lpthread"])
+                .current_dir(directory);
+            let output = run(&mut compile).map_err(written)?;
+            if !output.status.success() {
+                return Err(format!("{source}: {}", last_words(&output)));
+            }
+        }
+        Ok(())
+    }
+
+    fn command(
+        &self,
+        _variant: &str,
+        _installation: &Installation,
+        invocation: &Invocation,
+        directory: &Path,
+    ) -> (Command, Box<dyn Observer>) {
+        let name = programs(&[&invocation.workload]).next();
+        let (_, name, _) = name.expect("cells are made of workloads that it knows");
+        let mut command = Command::new(directory.join(name));
+        command.arg(format!("heap-bytes={}", invocation.heap_bytes));
+        (command, Box::new(Recorded))
+    }
+}
+
+fn programs(
+    workloads: &[&str],
+) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    PROGRAMS
+        .iter()
+        .filter(move |(workload, _, _)| workloads.contains(workload))
+}
+
+/// What the preprocessor makes of the collector's version macros; `None` if it fails.
+fn preprocess(compiler: &Path) -> io::Result<Option<String>> {
+    let mut child = Command::new(compiler)
+        .args(["-E", "-P", "-x", "c", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // A compiler that does not read its input says so by its status.
+        let _ = input.write_all(
+            b"#include <gc.h>\nversion GC_VERSION_MAJOR GC_VERSION_MINOR GC_VERSION_MICRO\n",
+        );
+    }
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(output.status.success().then_some(text))
+}
+
+/// The version in the preprocessed text.
+fn version(preprocessed: &str) -> Option<String> {
+    let line = preprocessed
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("version "))?;
+    let parts: Vec<&str> = line.split_whitespace().collect();
+    let numbers = parts
+        .iter()
+        .all(|part| part.chars().all(|c| c.is_ascii_digit()));
+    (numbers && !parts.is_empty()).then(|| parts.join("."))
+}
+
+/// The stops that the program itself has recorded.
+#[derive(Debug)]
+pub(super) struct Recorded;
+
+impl Observer for Recorded {
+    fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
+        let mut events = Vec::new();
+        for (number, &[requested, stopped, resumed, finished]) in (1..).zip(&iteration.pauses) {
+            let mut push = |mutator, from, until, kind| {
+                events.push(Event {
+                    mutator,
+                    from,
+                    until,
+                    kind,
+                });
+            };
+            let stop = EventKind::Stop {
+                stop: number,
+                stopped,
+            };
+            push(0, requested, resumed, stop);
+            // Which thread collected is not recorded, and makes no difference.
+            let stop = EventKind::Stopped { stop: number };
+            push(0, requested, finished, stop);
+            for mutator in 1..threads {
+                push(mutator, stopped, resumed, stop);
+            }
+        }
+        Observed {
+            events: EventLog {
+                events,
+                lost: iteration.pauses_lost,
+            },
+            collections: iteration.pauses.len() as u64 + iteration.pauses_lost,
+            peak_heap_bytes: iteration.heap_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!(
+            version("extern int x;\nversion 8 2 2\n").as_deref(),
+            Some("8.2.2")
+        );
+        assert_eq!(version("version GC_VERSION_MAJOR 2 2"), None);
+        assert_eq!(version("version \n"), None);
+        assert_eq!(version(""), None);
+    }
+}

@@ -1,0 +1,620 @@
+//! Java on HotSpot, with one of its collectors.
+//!
+//! The heap is fixed by `-Xms` and `-Xmx`. Programs are compiled by the virtual machine's own compiler (the module `jdk.compiler`), so that each one
+//! named by `--java` runs what it compiled itself, and no `javac` of another version is needed.
+//!
+//! # Pauses
+//!
+//! They are from the unified log, `-Xlog:safepoint,gc`, whose lines are stamped with the clock that the program reads too (`timenanos` is
+//! `System.nanoTime`): what lies between the ends of an iteration belongs to it. A line is written when the threads have been let go, and says
+//! how long it took to stop them and how long they stood:
+//!
+//! ```text
+//! [13049942031875ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 104200882 ns, Reaching safepoint: 3567 ns, Cleanup: 79779 ns, At safepoint: 19225209 ns, Total: 19308555 ns
+//! [13049942031875ns][safepoint] Total time for which application threads were stopped: 0.0106340 seconds, Stopping threads took: 0.0000514 seconds
+//! [13049941980038ns][gc       ] GC(0) Pause Young (Allocation Failure) 17M->4M(61M) 19.165ms
+//! ```
+//!
+//! The second form is that of versions 11 to 13. Every safepoint is a pause, whether it was for a collection or for something
+//! else that the virtual machine wanted: whatever stops a mutator is one. Handshakes with single threads, and the barriers of a collector that works
+//! concurrently, are not in the log; their cost is in the throughput.
+//!
+//! The log is read after each iteration, as far as its lines are whole. A safepoint of an explicit collection lies between the end of an iteration and
+//! the line that reports it, so that everything before has been written.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Installation, Measured, Observed, Observer, Runtime, Search, last_words, run};
+use crate::invocation::Invocation;
+use crate::measure::event::{Event, EventKind, EventLog};
+use crate::workload::Size;
+
+/// What it is called in messages.
+pub(super) const NAME: &str = "hotspot";
+
+/// A workload and its program: class and text.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    (
+        "gcbench",
+        "GcBench",
+        include_str!("../../peers/java/GcBench.java"),
+    ),
+    (
+        "binary-trees",
+        "BinaryTrees",
+        include_str!("../../peers/java/BinaryTrees.java"),
+    ),
+    (
+        "list",
+        "LinkedLists",
+        include_str!("../../peers/java/LinkedLists.java"),
+    ),
+    (
+        "churn",
+        "Churn",
+        include_str!("../../peers/java/Churn.java"),
+    ),
+    (
+        "rewire",
+        "Rewire",
+        include_str!("../../peers/java/Rewire.java"),
+    ),
+];
+
+/// The first version whose language and log are understood.
+const OLDEST: u32 = 11;
+
+/// The name of the log, in the directory of the programs.
+const LOG: &str = "stops.log";
+
+/// How to get one.
+const HOW: &str = "install a JDK (Debian: openjdk-17-jdk-headless) or name one with --java PATH";
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub(super) struct Hotspot;
+
+impl Runtime for Hotspot {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn workloads(&self) -> Vec<&'static str> {
+        PROGRAMS.iter().map(|(workload, _, _)| *workload).collect()
+    }
+
+    fn find(&self, search: &Search) -> Result<Vec<Installation>, String> {
+        if search.java.is_empty() {
+            return Ok(vec![installation(Path::new("java"))?]);
+        }
+        search
+            .java
+            .iter()
+            .map(|path| {
+                installation(&if path.is_dir() {
+                    path.join("bin/java")
+                } else {
+                    path.clone()
+                })
+            })
+            .collect()
+    }
+
+    fn build(
+        &self,
+        installation: &Installation,
+        workloads: &[&str],
+        directory: &Path,
+    ) -> Result<(), String> {
+        let failed = |error: io::Error| error.to_string();
+        let mut compile = Command::new(&installation.program);
+        compile
+            .args([
+                "-m",
+                "jdk.compiler/com.sun.tools.javac.Main",
+                "-nowarn",
+                "-d",
+                ".",
+            ])
+            .current_dir(directory);
+        for (_, class, text) in programs(workloads) {
+            let source = format!("{class}.java");
+            fs::write(directory.join(&source), text).map_err(failed)?;
+            compile.arg(source);
+        }
+        if workloads.is_empty() {
+            return Ok(());
+        }
+        let output = run(&mut compile).map_err(failed)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let words = last_words(&output);
+        Err(if words.contains("jdk.compiler") {
+            format!("{} has no compiler: {HOW}", installation.program.display())
+        } else {
+            words
+        })
+    }
+
+    fn command(
+        &self,
+        variant: &str,
+        installation: &Installation,
+        invocation: &Invocation,
+        directory: &Path,
+    ) -> (Command, Box<dyn Observer>) {
+        let (_, class, _) = programs(&[&invocation.workload])
+            .next()
+            .expect("cells are made of workloads that it knows");
+        // Invocations follow each other; what the last one wrote is not this one's.
+        let path = directory.join(LOG);
+        let _ = fs::remove_file(&path);
+        let kibibytes = invocation.heap_bytes / 1024;
+        let warmup_seconds = if invocation.size == Size::Tiny { 0 } else { 2 };
+        let mut command = Command::new(&installation.program);
+        command
+            .arg(variant)
+            .arg(format!("-Xms{kibibytes}k"))
+            .arg(format!("-Xmx{kibibytes}k"))
+            // Without its statistics file in the directory for temporary files, whose writing back can stop the virtual machine.
+            .arg("-XX:-UsePerfData")
+            // Names are relative to the working directory: a colon in its path would end an option's value.
+            .arg(format!(
+                "-Xlog:safepoint,gc:file={LOG}:timenanos,tags:filecount=0"
+            ))
+            .args(["-cp", ".", class])
+            .arg(format!("warmup-seconds={warmup_seconds}"));
+        let log = Log {
+            path,
+            ..Log::default()
+        };
+        (command, Box::new(log))
+    }
+}
+
+fn programs(
+    workloads: &[&str],
+) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    PROGRAMS
+        .iter()
+        .filter(move |(workload, _, _)| workloads.contains(workload))
+}
+
+/// Asks the program at `path` what it is.
+fn installation(path: &Path) -> Result<Installation, String> {
+    let name = path.display();
+    let output = run(Command::new(path).args(["-XshowSettings:properties", "-version"]))
+        .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!(
+            "{name} does not work ({}): {HOW}",
+            last_words(&output)
+        ));
+    }
+    let properties =
+        Properties::read(&text).ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
+    if !properties.is_hotspot() {
+        return Err(format!(
+            "{name} is {} and not HotSpot: {HOW}",
+            properties.name
+        ));
+    }
+    if properties.feature().is_none_or(|feature| feature < OLDEST) {
+        return Err(format!(
+            "{name} is version {}, and {OLDEST} is the oldest that will do: {HOW}",
+            properties.version
+        ));
+    }
+    Ok(Installation {
+        version: format!("{} {}", properties.name, properties.build),
+        short_version: properties.version,
+        program: path.to_owned(),
+    })
+}
+
+/// What a virtual machine says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct Properties {
+    /// The virtual machine's name.
+    name: String,
+    /// Its version with the build.
+    build: String,
+    /// The version of the platform, such as `17.0.15`.
+    version: String,
+}
+
+impl Properties {
+    fn read(text: &str) -> Option<Self> {
+        let property = |name: &str| {
+            text.lines().find_map(|line| {
+                let (key, value) = line.split_once('=')?;
+                (key.trim() == name).then(|| value.trim().to_owned())
+            })
+        };
+        Some(Self {
+            name: property("java.vm.name")?,
+            build: property("java.vm.version")?,
+            version: property("java.version")?,
+        })
+    }
+
+    fn is_hotspot(&self) -> bool {
+        // OpenJDK's and Oracle's builds, and those of other vendors, which keep the names; Eclipse OpenJ9 and GraalVM's native images have others.
+        self.name.contains("HotSpot") || self.name.starts_with("OpenJDK ")
+    }
+
+    /// The leading number of the version: 17 of `17.0.15`, 8 of `1.8.0_392`.
+    fn feature(&self) -> Option<u32> {
+        let version = self.version.strip_prefix("1.").unwrap_or(&self.version);
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    }
+}
+
+/// The log of one process, read as it grows.
+#[derive(Debug, Default)]
+struct Log {
+    path: PathBuf,
+    /// How far it has been read.
+    offset: u64,
+    peak_heap_bytes: u64,
+}
+
+impl Log {
+    /// The lines that have been added and are whole.
+    fn lines(&mut self) -> io::Result<String> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let whole = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        bytes.truncate(whole);
+        self.offset += whole as u64;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Observer for Log {
+    fn is_heap_full(&self, line: &str) -> bool {
+        TOO_SMALL.iter().any(|words| line.starts_with(words))
+    }
+
+    fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
+        let mut observed = match self.lines() {
+            Ok(lines) => observed(&lines, iteration, threads),
+            // Without its log, an iteration has no pauses that anybody could know of: not none, but at least one that is lost.
+            Err(_) => Observed {
+                events: EventLog {
+                    events: Vec::new(),
+                    lost: 1,
+                },
+                ..Observed::default()
+            },
+        };
+        self.peak_heap_bytes = self
+            .peak_heap_bytes
+            .max(observed.peak_heap_bytes)
+            .max(iteration.heap_bytes);
+        observed.peak_heap_bytes = self.peak_heap_bytes;
+        observed
+    }
+}
+
+/// What the virtual machine says on standard output, as its last line, if the heap is too small for itself.
+const TOO_SMALL: [&str; 3] = [
+    "Too small maximum heap",
+    "Too small initial heap",
+    "GC triggered before VM initialization completed",
+];
+
+/// What these lines say about an iteration.
+fn observed(lines: &str, iteration: &Measured, threads: u32) -> Observed {
+    let mut observed = Observed::default();
+    let mut collections = BTreeSet::new();
+    let mut number = 0;
+    for line in lines.lines().filter_map(Line::read) {
+        if let Some(heap_bytes) = line.heap_bytes() {
+            observed.peak_heap_bytes = observed.peak_heap_bytes.max(heap_bytes);
+        }
+        if let Some(collection) = line.collection()
+            && line.is_within(iteration)
+        {
+            collections.insert(collection);
+        }
+        let Some(Stop {
+            from,
+            stopped,
+            until,
+        }) = line.stop()
+        else {
+            continue;
+        };
+        if until <= iteration.from_ns || from >= iteration.until_ns {
+            continue;
+        }
+        number += 1;
+        observed.events.events.push(Event {
+            mutator: 0,
+            from,
+            until,
+            kind: EventKind::Stop {
+                stop: number,
+                stopped,
+            },
+        });
+        for mutator in 0..threads {
+            observed.events.events.push(Event {
+                mutator,
+                from: stopped,
+                until,
+                kind: EventKind::Stopped { stop: number },
+            });
+        }
+    }
+    observed.collections = collections.len() as u64;
+    observed
+}
+
+/// A line of the log.
+#[derive(Clone, Copy, Debug)]
+struct Line<'l> {
+    /// When it was written, in nanoseconds.
+    at: u64,
+    tags: &'l str,
+    text: &'l str,
+}
+
+/// One stop of all threads, in nanoseconds.
+#[derive(Debug, PartialEq, Eq)]
+struct Stop {
+    from: u64,
+    stopped: u64,
+    until: u64,
+}
+
+impl<'l> Line<'l> {
+    /// Takes `[13049942031875ns][safepoint] Text` apart.
+    fn read(line: &'l str) -> Option<Self> {
+        let (at, rest) = line.strip_prefix('[')?.split_once("ns][")?;
+        let (tags, text) = rest.split_once(']')?;
+        Some(Self {
+            at: at.parse().ok()?,
+            tags: tags.trim(),
+            text: text.trim(),
+        })
+    }
+
+    fn is_within(&self, iteration: &Measured) -> bool {
+        (iteration.from_ns..iteration.until_ns).contains(&self.at)
+    }
+
+    /// The stop that it reports.
+    fn stop(&self) -> Option<Stop> {
+        if self.tags != "safepoint" {
+            return None;
+        }
+        let (reaching, total) = if self.text.starts_with("Safepoint ") {
+            let part = |name: &str| {
+                let (_, rest) = self.text.split_once(name)?;
+                rest.split_once(" ns")?.0.parse::<u64>().ok()
+            };
+            (part(", Reaching safepoint: ")?, part(", Total: ")?)
+        } else {
+            // Versions 11 to 13: seconds, and the whole first.
+            let part = |name: &str| {
+                let (_, rest) = self.text.split_once(name)?;
+                let seconds: f64 = rest.split_once(" seconds")?.0.parse().ok()?;
+                Some((seconds * 1e9).round() as u64)
+            };
+            let total = part("application threads were stopped: ")?;
+            (part("Stopping threads took: ")?, total)
+        };
+        let from = self.at.checked_sub(total)?;
+        Some(Stop {
+            from,
+            stopped: (from + reaching).min(self.at),
+            until: self.at,
+        })
+    }
+
+    /// The number of the collection that it reports a pause of.
+    fn collection(&self) -> Option<u64> {
+        let (number, rest) = self.gc()?;
+        rest.starts_with("Pause ").then_some(number)
+    }
+
+    /// How much of the heap was used when that collection began.
+    fn heap_bytes(&self) -> Option<u64> {
+        let (_, rest) = self.gc()?;
+        let (before, _) = rest.split_once("->")?;
+        let before = before.rsplit(' ').next()?;
+        let digits = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let shift = match &before[digits.len()..] {
+            "B" => 0,
+            "K" => 10,
+            "M" => 20,
+            "G" => 30,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+    }
+
+    /// Takes `GC(0) Text` apart.
+    fn gc(&self) -> Option<(u64, &'l str)> {
+        if self.tags != "gc" {
+            return None;
+        }
+        let (number, rest) = self.text.strip_prefix("GC(")?.split_once(") ")?;
+        Some((number.parse().ok()?, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::pause::Pauses;
+
+    const LINES: &str = r#"[500ns][gc] Using Serial
+[1500ns][safepoint] Safepoint "ICBufferFull", Time since last: 1000 ns, Reaching safepoint: 100 ns, Cleanup: 50 ns, At safepoint: 50 ns, Total: 200 ns
+[2900ns][gc       ] GC(7) Pause Young (Allocation Failure) 17M->4M(61M) 0.001ms
+[3000ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900 ns, Reaching safepoint: 10 ns, Cleanup: 20 ns, At safepoint: 570 ns, Total: 600 ns
+[9000ns][gc       ] GC(8) Pause Full (System.gc()) 2048K->1M(61M) 0.001ms
+[9100ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900 ns, Reaching safepoint: 10 ns, Cleanup: 20 ns, At safepoint: 570 ns, Total: 600 ns
+"#;
+
+    fn iteration(from_ns: u64, until_ns: u64) -> Measured {
+        Measured {
+            iteration: 1,
+            checksum: String::new(),
+            operations: 1,
+            allocated_objects: 1,
+            allocated_payload_bytes: 8,
+            allocated_bytes: 16,
+            from_ns,
+            until_ns,
+            wall_ns: until_ns - from_ns,
+            cpu_ns: 1,
+            heap_bytes: 1 << 20,
+            resident_bytes: None,
+            pauses: Vec::new(),
+            pauses_lost: 0,
+        }
+    }
+
+    #[test]
+    fn stops_between_the_ends_of_an_iteration_are_its_pauses() {
+        let observed = observed(LINES, &iteration(1600, 8000), 2);
+        assert_eq!(
+            (observed.collections, observed.peak_heap_bytes),
+            (1, 17 << 20)
+        );
+        let pauses = Pauses::of(&observed.events);
+        assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(600)));
+        assert_eq!(pauses.time_to_safepoint_max_ns, Some(10));
+        assert_eq!(pauses.stopped_ns, 2 * 590);
+    }
+
+    #[test]
+    fn stops_that_are_not_collections_count() {
+        let observed = observed(LINES, &iteration(1000, 8000), 1);
+        assert_eq!(observed.collections, 1);
+        assert_eq!(Pauses::of(&observed.events).pause_count, 2);
+    }
+
+    #[test]
+    fn the_log_of_older_versions_is_read() {
+        let line = "[5000000000ns][safepoint] Total time for which application threads were stopped: 0.0106340 seconds, \
+                    Stopping threads took: 0.0000514 seconds";
+        let stop = Line::read(line).unwrap().stop().unwrap();
+        let expected = Stop {
+            from: 4_989_366_000,
+            stopped: 4_989_417_400,
+            until: 5_000_000_000,
+        };
+        assert_eq!(stop, expected);
+    }
+
+    #[test]
+    fn lines_that_are_cut_short_or_strange_are_no_stops() {
+        let line = LINES.lines().nth(3).unwrap();
+        let whole = Line::read(line).and_then(|line| line.stop());
+        assert!(whole.is_some());
+        for length in 0..line.len() - "0 ns".len() {
+            let stop = Line::read(&line[..length]).and_then(|line| line.stop());
+            assert!(stop.is_none() || stop == whole, "{}", &line[..length]);
+        }
+        for strange in [
+            "[5ns][safepoint] Safepoint \"X\", Reaching safepoint: 1 ns, Total: 600 ns",
+            "[5ns][safepoint] Safepoint \"X\", Reaching safepoint: x ns, Total: 4 ns",
+            "[5ns][gc] GC(x) Pause Full 1M->1M(1M) 1ms",
+            "[0.5s][safepoint] Safepoint",
+            "[][]",
+            "",
+        ] {
+            let line = Line::read(strange);
+            assert!(line.and_then(|line| line.stop()).is_none(), "{strange}");
+            assert!(
+                line.and_then(|line| line.collection()).is_none(),
+                "{strange}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_log_is_read_as_it_grows_and_line_by_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log {
+            path: directory.path().join("log"),
+            ..Log::default()
+        };
+        // No log at all: the pauses are not known to be none.
+        assert_eq!(log.observe(&iteration(0, 10_000), 1).events.lost, 1);
+
+        let middle = LINES.find("[3000ns]").unwrap() + 40;
+        fs::write(&log.path, &LINES[..middle]).unwrap();
+        let first = log.observe(&iteration(1000, 2950), 1);
+        assert_eq!(first.events.events.len(), 2);
+        assert_eq!(first.peak_heap_bytes, 17 << 20);
+        fs::write(&log.path, LINES).unwrap();
+        let second = log.observe(&iteration(2950, 8000), 1);
+        assert_eq!(second.events.events.len(), 2);
+        // The highest so far.
+        assert_eq!(second.peak_heap_bytes, 17 << 20);
+    }
+
+    #[test]
+    fn a_heap_too_small_for_the_virtual_machine_is_full() {
+        let log = Log::default();
+        assert!(log.is_heap_full("Too small maximum heap"));
+        assert!(!log.is_heap_full("Error occurred during initialization of VM"));
+    }
+
+    #[test]
+    fn virtual_machines_say_what_they_are() {
+        let text = "Property settings:\n    java.version = 17.0.15\n    java.version.date = 2025-04-15\n    \
+                    java.vm.name = OpenJDK 64-Bit Server VM\n    java.vm.version = 17.0.15+6\n\nopenjdk version \"17.0.15\"\n";
+        let properties = Properties::read(text).unwrap();
+        assert!(properties.is_hotspot());
+        assert_eq!(
+            (properties.feature(), properties.build.as_str()),
+            (Some(17), "17.0.15+6")
+        );
+        let old = Properties {
+            name: "Java HotSpot(TM) 64-Bit Server VM".to_owned(),
+            build: "25.392-b08".to_owned(),
+            version: "1.8.0_392".to_owned(),
+        };
+        assert_eq!((old.is_hotspot(), old.feature()), (true, Some(8)));
+        let other = Properties {
+            name: "Eclipse OpenJ9 VM".to_owned(),
+            build: String::new(),
+            version: "21-ea".to_owned(),
+        };
+        assert_eq!((other.is_hotspot(), other.feature()), (false, Some(21)));
+        assert_eq!(Properties::read("openjdk version \"17\""), None);
+    }
+
+    /// What each program shares with the others must be the same in all: see the programs.
+    #[test]
+    fn the_programs_share_one_text() {
+        let shared = |text: &'static str| {
+            let start = text
+                .find("    // ---- From here to the end")
+                .expect("the mark");
+            let imports = text.find("/**\n * The workload").expect("the workload");
+            (&text[..imports], &text[start..])
+        };
+        for (workload, _, text) in PROGRAMS {
+            assert!(shared(text) == shared(PROGRAMS[0].2), "{workload}");
+        }
+    }
+}

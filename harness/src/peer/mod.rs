@@ -1,0 +1,629 @@
+//! Real runtimes beside ours: programs in other languages that do a workload's work, measured by the same definitions.
+//!
+//! A comparison is only as good as its weaker side, and two heaps of one project prove little about either. So the workloads exist a second time in
+//! `harness/peers/`, written for a Java virtual machine and for C with Boehm's collector: the same objects as far as the
+//! language allows, from the same seeded generators, split over threads in the same way. A peer is run like a heap: a fresh process an
+//! invocation, in the same interleaved order, at the same heap size, and its checksum, operations, objects and payload bytes must be ours.
+//!
+//! A runtime is one file here and its lines in [`PEERS`]. It says whether it is on this machine, builds its programs, starts them, and
+//! turns what it reports about its stops into the [events](crate::measure::event) that everything else is judged by.
+//!
+//! # What is the same and what is not
+//!
+//! * *The work* is compared, as between heaps. Objects and payload bytes are what the program says it made; that it did make
+//!   them, and no compiler removed them, is checked against the bytes that the runtime says it allocated.
+//! * *Pauses* are from the runtime's own record: when the stop began, when the last thread stood, when they ran again. A thread
+//!   is taken to have stopped when the last one did, since runtimes do not record each one's arrival: their share of time in pauses is a lower bound.
+//! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits, card tables and the like; our heaps do.
+//! * *Peak resident* includes the runtime itself: its code, its compiler, its compiler's threads.
+//! * *Warming up*: runtimes that compile while they run repeat iteration 0 until two seconds have passed (not at [`Size::Tiny`], where nothing is
+//!   measured).
+//! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed, which is a difference in kind.
+//!
+//! # Found or not
+//!
+//! A runtime, compiler or library that is not there costs one line, which names it and how to get it, and the rest is run. Programs are compiled once a
+//! run, into a directory that is removed when the run ends. Rejected: a permanent cache (stale programs and
+//! a predictable path, to save a second or two); compiling with the harness (a build would need a JDK); Java's launching from
+//! source (it compiles anew in each process).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::environment;
+use crate::invocation::{Invocation, Metrics, Row, SCHEMA, Status};
+use crate::measure::event::EventLog;
+use crate::measure::pause::Pauses;
+use crate::suggest;
+#[cfg(doc)]
+use crate::workload::Size;
+
+mod boehm;
+mod hotspot;
+
+/// A peer as `harness list` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Its name on the command line and in results.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// Whether its collector moves objects.
+    pub moving: bool,
+    /// Which of the runtime's collectors it is; the runtime knows what it means.
+    variant: &'static str,
+    runtime: &'static dyn Runtime,
+}
+
+/// Every peer, in the order in which they are run and shown.
+pub const PEERS: &[Description] = &[
+    Description {
+        name: "hotspot-serial",
+        summary: "HotSpot's Serial collector: generational, copying and compacting, one thread",
+        moving: true,
+        variant: "-XX:+UseSerialGC",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-parallel",
+        summary: "HotSpot's Parallel collector: generational, copying and compacting, all processors",
+        moving: true,
+        variant: "-XX:+UseParallelGC",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-g1",
+        summary: "HotSpot's G1 collector: generational by regions, copying, marking concurrently",
+        moving: true,
+        variant: "-XX:+UseG1GC",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "boehm",
+        summary: "Boehm's collector in C: conservative mark-sweep, marking on all processors",
+        moving: false,
+        variant: "",
+        runtime: &boehm::Boehm,
+    },
+];
+
+/// The description of the peer called `name`.
+///
+/// # Errors
+///
+/// A sentence that names the peer the user may have meant.
+pub fn describe(name: &str) -> Result<&'static Description, String> {
+    let mut peers = PEERS.iter();
+    peers
+        .find(|peer| peer.name == name)
+        .ok_or_else(|| suggest::unknown("peer", name, PEERS.iter().map(|peer| peer.name)))
+}
+
+/// Where to look for runtimes, beyond `PATH`.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Java virtual machines: the program `java`, or the directory that has it in `bin`. If none is named, the one on `PATH`.
+    pub java: Vec<PathBuf>,
+}
+
+/// A runtime on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// Its name and version.
+    pub version: String,
+    /// The version alone.
+    pub short_version: String,
+    /// The program that runs or compiles ours.
+    pub program: PathBuf,
+}
+
+/// What one kind of runtime knows about itself.
+trait Runtime: fmt::Debug + Sync {
+    /// Its name, which peers that share it have in common.
+    fn name(&self) -> &'static str;
+
+    /// The workloads it has programs for.
+    fn workloads(&self) -> Vec<&'static str>;
+
+    /// Looks for it. The sentence says what is missing and how to get it.
+    fn find(&self, search: &Search) -> Result<Vec<Installation>, String>;
+
+    /// Writes and compiles the programs of these workloads in `directory`, which exists. The sentence says what went wrong.
+    fn build(
+        &self,
+        installation: &Installation,
+        workloads: &[&str],
+        directory: &Path,
+    ) -> Result<(), String>;
+
+    /// How to start an invocation whose program was built in `directory`, and how to learn what it reports about its stops.
+    fn command(
+        &self,
+        variant: &str,
+        installation: &Installation,
+        invocation: &Invocation,
+        directory: &Path,
+    ) -> (Command, Box<dyn Observer>);
+}
+
+/// Follows one process from iteration to iteration.
+trait Observer {
+    /// What happened between the ends of a measured iteration, which the process has just reported, to its mutator threads.
+    fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed;
+
+    /// Whether this line, which no program of ours has written, says that the heap is too small for the runtime itself.
+    fn is_heap_full(&self, _line: &str) -> bool {
+        false
+    }
+}
+
+/// What a runtime reports about an iteration.
+#[derive(Debug, Default)]
+struct Observed {
+    events: EventLog,
+    collections: u64,
+    /// The most it has counted against its heap size so far.
+    peak_heap_bytes: u64,
+}
+
+/// A peer that is on this machine.
+#[derive(Clone, Debug)]
+pub struct Found {
+    description: &'static Description,
+    installation: Installation,
+    /// What tells it from others of its name: the version, or the place if that is the same.
+    distinction: Option<String>,
+    /// Where its programs are, once they are built.
+    directory: PathBuf,
+    /// What that lies in, and is removed with the last peer.
+    root: Option<Arc<TempDir>>,
+}
+
+impl Found {
+    /// What it is.
+    pub fn description(&self) -> &'static Description {
+        self.description
+    }
+
+    /// What rows say about it.
+    pub fn environment(&self) -> environment::Peer {
+        environment::Peer {
+            version: self.installation.version.clone(),
+            program: self.installation.program.clone(),
+            moving: self.description.moving,
+        }
+    }
+
+    /// Whether it has a program for this workload.
+    pub fn knows(&self, workload: &str) -> bool {
+        self.description.runtime.workloads().contains(&workload)
+    }
+
+    /// What tells its rows from those of another installation.
+    pub fn options(&self) -> BTreeMap<String, String> {
+        let program = self.installation.program.display().to_string();
+        BTreeMap::from([("program".to_owned(), program)])
+    }
+
+    /// Its name, and what tells it from others of that name if there are any.
+    pub fn label(&self) -> String {
+        match &self.distinction {
+            Some(distinction) => format!("{}:{distinction}", self.description.name),
+            None => self.description.name.to_owned(),
+        }
+    }
+}
+
+/// Looks for one peer. Costs a few processes.
+///
+/// # Errors
+///
+/// A sentence that says what is missing and how to get it.
+pub fn find(description: &Description, search: &Search) -> Result<Vec<Installation>, String> {
+    description.runtime.find(search)
+}
+
+/// The chosen peers, as far as they are on this machine, in the order of their choice, and a line for each runtime that is not.
+///
+/// # Errors
+///
+/// A sentence, if there is no peer of a name, or a place that was named has no runtime.
+pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<String>), String> {
+    let descriptions = names
+        .iter()
+        .map(|name| describe(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut known: Vec<(&str, Result<Vec<Installation>, String>)> = Vec::new();
+    let mut found = Vec::new();
+    for description in descriptions {
+        let runtime = description.runtime;
+        let at = known.iter().position(|(name, _)| *name == runtime.name());
+        let at = at.unwrap_or_else(|| {
+            known.push((runtime.name(), runtime.find(search)));
+            known.len() - 1
+        });
+        let installations = known[at].1.as_deref().unwrap_or_default();
+        for installation in installations {
+            found.push(Found {
+                description,
+                installation: installation.clone(),
+                distinction: distinction(installation, installations),
+                directory: PathBuf::new(),
+                root: None,
+            });
+        }
+    }
+    let mut notes = Vec::new();
+    for (name, result) in known {
+        if let Err(reason) = result {
+            // What was named and is not there is a slip of the hand; what is merely not installed is a fact.
+            if name == hotspot::NAME && !search.java.is_empty() {
+                return Err(reason);
+            }
+            notes.push(format!("no {name} here: {reason}"));
+        }
+    }
+    Ok((found, notes))
+}
+
+/// What tells one installation from the others.
+fn distinction(one: &Installation, all: &[Installation]) -> Option<String> {
+    let version = &one.short_version;
+    match all
+        .iter()
+        .filter(|other| other.short_version == *version)
+        .count()
+    {
+        _ if all.len() < 2 => None,
+        1 => Some(version.clone()),
+        _ => Some(one.program.display().to_string()),
+    }
+}
+
+/// Builds the programs of these workloads for these peers, and drops the peers for which it cannot, with a line each. The programs last as
+/// long as the peers.
+///
+/// # Errors
+///
+/// A sentence, if there is no room for temporary files.
+pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, String> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = tempfile::Builder::new()
+        .prefix("harness-peers-")
+        .tempdir()
+        .map_err(|error| format!("no directory for the peers' programs: {error}; set TMPDIR"))?;
+    let root = Arc::new(root);
+    let mut notes = Vec::new();
+    let mut built: Vec<(&str, Installation, Option<PathBuf>)> = Vec::new();
+    for peer in found.iter_mut() {
+        let runtime = peer.description.runtime;
+        let same = built.iter().find(|(name, installation, _)| {
+            *name == runtime.name() && *installation == peer.installation
+        });
+        let directory = match same {
+            Some((_, _, directory)) => directory.clone(),
+            None => {
+                let known = runtime.workloads();
+                let wanted: Vec<&str> = workloads
+                    .iter()
+                    .copied()
+                    .filter(|workload| known.contains(workload))
+                    .collect();
+                let directory = root
+                    .path()
+                    .join(format!("{}-{}", runtime.name(), built.len()));
+                let result = std::fs::create_dir(&directory)
+                    .map_err(|error| error.to_string())
+                    .and_then(|()| runtime.build(&peer.installation, &wanted, &directory));
+                let directory = match result {
+                    Ok(()) => Some(directory),
+                    Err(reason) => {
+                        let name = runtime.name();
+                        notes.push(format!(
+                            "no {name} here: its programs cannot be built: {reason}"
+                        ));
+                        None
+                    }
+                };
+                built.push((runtime.name(), peer.installation.clone(), directory.clone()));
+                directory
+            }
+        };
+        if let Some(directory) = directory {
+            peer.directory = directory;
+            peer.root = Some(Arc::clone(&root));
+        }
+    }
+    found.retain(|peer| peer.root.is_some());
+    Ok(notes)
+}
+
+/// A process of a peer, about to be started, and the reader of what it prints.
+pub(crate) struct Session {
+    pub(crate) command: Command,
+    pub(crate) reader: Reader,
+}
+
+impl Found {
+    /// How to carry out an invocation.
+    pub(crate) fn session(&self, invocation: &Invocation, operation: &'static str) -> Session {
+        let (mut command, observer) = self.description.runtime.command(
+            self.description.variant,
+            &self.installation,
+            invocation,
+            &self.directory,
+        );
+        for (name, value) in &invocation.parameters {
+            command.arg(format!("{name}={value}"));
+        }
+        command
+            .arg(format!("threads={}", invocation.threads))
+            .arg(format!("seed={}", invocation.seed))
+            .arg(format!("iterations={}", invocation.iterations))
+            .arg("attended")
+            .current_dir(&self.directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Session {
+            command,
+            reader: Reader {
+                invocation: invocation.clone(),
+                operation,
+                observer,
+            },
+        }
+    }
+}
+
+/// Turns the lines of one process into rows.
+pub(crate) struct Reader {
+    invocation: Invocation,
+    /// What the workload calls one operation.
+    operation: &'static str,
+    observer: Box<dyn Observer>,
+}
+
+impl Reader {
+    /// The row of a line; `None` if the line is not one of ours, or not whole.
+    pub(crate) fn row(&mut self, line: &str) -> Option<Row> {
+        if self.observer.is_heap_full(line) {
+            return Some(Row::without_metrics(
+                &self.invocation,
+                0,
+                Status::HeapFull,
+                line.to_owned(),
+            ));
+        }
+        let iteration = match serde_json::from_str(line).ok()? {
+            Line::HeapFull {
+                iteration,
+                heap_full,
+            } => {
+                return Some(Row::without_metrics(
+                    &self.invocation,
+                    iteration,
+                    Status::HeapFull,
+                    heap_full,
+                ));
+            }
+            Line::Measured(measured) => measured,
+        };
+        let threads = u32::try_from(self.invocation.threads).unwrap_or(u32::MAX);
+        let observed = self.observer.observe(&iteration, threads);
+        Some(self.measured(&iteration, observed))
+    }
+
+    fn measured(&self, iteration: &Measured, observed: Observed) -> Row {
+        let pauses = Pauses::of(&observed.events);
+        let thread_time = self.invocation.threads as f64 * iteration.wall_ns.max(1) as f64;
+        let least = LEAST_OBJECT_BYTES * iteration.allocated_objects;
+        let removed = iteration.allocated_bytes < least - least / LAG;
+        Row {
+            schema: SCHEMA,
+            invocation: self.invocation.clone(),
+            iteration: iteration.iteration,
+            status: if removed { Status::Void } else { Status::Ok },
+            message: removed.then(|| {
+                format!(
+                    "allocated {} bytes for {} objects: its compiler has removed some",
+                    iteration.allocated_bytes, iteration.allocated_objects
+                )
+            }),
+            metrics: Some(Metrics {
+                checksum: iteration.checksum.clone(),
+                operations: iteration.operations,
+                operation: self.operation.to_owned(),
+                allocated_objects: iteration.allocated_objects,
+                allocated_payload_bytes: iteration.allocated_payload_bytes,
+                wall_ns: iteration.wall_ns,
+                cpu_ns: iteration.cpu_ns,
+                wall_ns_per_operation: iteration.wall_ns as f64
+                    / iteration.operations.max(1) as f64,
+                collections: observed.collections,
+                stopped_share: pauses.stopped_ns as f64 / thread_time,
+                pauses,
+                peak_heap_bytes: observed.peak_heap_bytes,
+                peak_resident_bytes: iteration.resident_bytes,
+                observations: BTreeMap::new(),
+            }),
+            environment: None,
+        }
+    }
+}
+
+/// The least that an object takes, on every runtime here: what was allocated must be at least this for each object that was to be made.
+const LEAST_OBJECT_BYTES: u64 = 16;
+/// Less one part in this many: some runtimes' counts lag behind by what their threads have at hand.
+const LAG: u64 = 16;
+
+/// What a program prints: one line of JSON an iteration. Names end in their units; times are on the clock that the runtime's own record uses.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    /// It did not fit, and the process ends.
+    HeapFull { iteration: u32, heap_full: String },
+    /// It was measured.
+    Measured(Measured),
+}
+
+/// A measured iteration, as its program prints it.
+#[derive(Debug, Deserialize)]
+struct Measured {
+    iteration: u32,
+    checksum: String,
+    operations: u64,
+    allocated_objects: u64,
+    allocated_payload_bytes: u64,
+    /// What the runtime says it allocated.
+    allocated_bytes: u64,
+    from_ns: u64,
+    until_ns: u64,
+    wall_ns: u64,
+    cpu_ns: u64,
+    /// Counted against the heap size: now, or at its highest so far.
+    heap_bytes: u64,
+    /// The largest resident size so far.
+    resident_bytes: Option<u64>,
+    /// `[requested, stopped, resumed, finished]`, from runtimes whose programs record their stops themselves.
+    #[serde(default)]
+    pauses: Vec<[u64; 4]>,
+    #[serde(default)]
+    pauses_lost: u64,
+}
+
+/// Runs a command to its end, with nothing on standard input.
+fn run(command: &mut Command) -> io::Result<Output> {
+    command.stdin(Stdio::null()).output()
+}
+
+/// The last line that a failed command wrote, on either stream.
+fn last_words(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (errors, printed) = (text(&output.stderr), text(&output.stdout));
+    let words = if errors.is_empty() { printed } else { errors };
+    words.lines().last().unwrap_or("no reason given").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Size;
+
+    fn invocation() -> Invocation {
+        Invocation {
+            workload: "list".to_owned(),
+            size: Size::Tiny,
+            parameters: BTreeMap::new(),
+            heap: "boehm".to_owned(),
+            options: BTreeMap::new(),
+            heap_bytes: 1 << 20,
+            threads: 2,
+            seed: 42,
+            iterations: 1,
+            invocation: 1,
+        }
+    }
+
+    fn reader() -> Reader {
+        Reader {
+            invocation: invocation(),
+            operation: "node",
+            observer: Box::new(boehm::Recorded),
+        }
+    }
+
+    const LINE: &str = r#"{"iteration":1,"checksum":"00ff","operations":10,"allocated_objects":4,"allocated_payload_bytes":64,
+        "allocated_bytes":128,"from_ns":1000,"until_ns":3000,"wall_ns":2000,"cpu_ns":1900,"heap_bytes":4096,"resident_bytes":null,
+        "pauses_lost":0,"pauses":[[1100,1110,1200,1300],[2000,2005,2050,2060]]}"#;
+
+    #[test]
+    fn a_line_becomes_a_row() {
+        let row = reader().row(LINE).unwrap();
+        assert_eq!((row.status, row.iteration), (Status::Ok, 1));
+        let metrics = row.metrics.unwrap();
+        assert_eq!(metrics.work(), ("00ff", 10, 4, 64));
+        assert_eq!((metrics.wall_ns, metrics.collections), (2000, 2));
+        assert_eq!(metrics.pauses.pause_count, 2);
+        // From the request until the thread that collected goes on.
+        assert_eq!(metrics.pauses.pause_max_ns, Some(200));
+        assert_eq!(metrics.pauses.time_to_safepoint_max_ns, Some(10));
+        assert_eq!(metrics.pauses.stopped_ns, 200 + 90 + 60 + 45);
+        assert!((metrics.stopped_share - 395.0 / 4000.0).abs() < 1e-12);
+        assert_eq!(metrics.wall_ns_per_operation, 200.0);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_is_no_row() {
+        for length in 0..LINE.len() {
+            assert!(reader().row(&LINE[..length]).is_none(), "{length}");
+        }
+        assert!(
+            reader()
+                .row("OpenJDK 64-Bit Server VM warning: x")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_full_heap_is_a_result() {
+        let row = reader()
+            .row(r#"{"iteration":2,"heap_full":"Java heap space"}"#)
+            .unwrap();
+        assert_eq!((row.status, row.iteration), (Status::HeapFull, 2));
+        assert_eq!(row.message.as_deref(), Some("Java heap space"));
+    }
+
+    #[test]
+    fn work_that_a_compiler_removed_is_void() {
+        let line = LINE.replace("\"allocated_bytes\":128", "\"allocated_bytes\":59");
+        let row = reader().row(&line).unwrap();
+        assert_eq!(row.status, Status::Void);
+        assert!(row.message.unwrap().contains("59 bytes for 4 objects"));
+    }
+
+    #[test]
+    fn installations_of_one_kind_are_told_apart() {
+        let installation = |version: &str, program: &str| Installation {
+            version: format!("VM {version}"),
+            short_version: version.to_owned(),
+            program: program.into(),
+        };
+        let all = [
+            installation("17.0.15", "/a/java"),
+            installation("21.0.2", "/b/java"),
+            installation("21.0.2", "/c/java"),
+        ];
+        let distinctions: Vec<_> = all.iter().map(|one| distinction(one, &all)).collect();
+        let expected = ["17.0.15", "/b/java", "/c/java"].map(|text| Some(text.to_owned()));
+        assert_eq!(distinctions, expected);
+        assert_eq!(distinction(&all[0], &all[..1]), None);
+    }
+
+    #[test]
+    fn unknown_peers_are_met_with_the_nearest() {
+        let message = choose(&["hotspot-seral".to_owned()], &Search::default()).unwrap_err();
+        assert!(
+            message.contains("did you mean 'hotspot-serial'"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_virtual_machine_that_was_named_must_be_there() {
+        let search = Search {
+            java: vec!["/no/such/jdk".into()],
+        };
+        let message = choose(&["hotspot-g1".to_owned()], &search).unwrap_err();
+        assert!(message.contains("/no/such/jdk"), "{message}");
+    }
+}

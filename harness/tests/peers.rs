@@ -1,0 +1,309 @@
+//! Other runtimes beside the heaps, as a user asks for them. What is not installed here is skipped, with a line that says so.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const WORKLOADS: [&str; 5] = ["gcbench", "binary-trees", "list", "churn", "rewire"];
+const HOTSPOT: [&str; 3] = ["hotspot-serial", "hotspot-parallel", "hotspot-g1"];
+const PEERS: [&str; 4] = ["hotspot-serial", "hotspot-parallel", "hotspot-g1", "boehm"];
+
+fn harness(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let directory = TempDir::new().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(directory.path())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn rows(output: &Output) -> Vec<Value> {
+    let lines = text(&output.stdout).lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Runs one invocation of each pair at tiny size with these peers beside gc-marksweep; `None` where a runtime is not installed.
+fn beside(peers: &str, arguments: &[&str]) -> Option<(Output, Vec<Value>)> {
+    let common = [
+        "run",
+        "--size",
+        "tiny",
+        "--invocations",
+        "1",
+        "--format",
+        "json",
+    ];
+    let heaps = ["--heap", "gc-marksweep", "--peer", peers];
+    let output = harness(&[&common[..], &heaps, arguments].concat(), &[]);
+    let missing = text(&output.stderr)
+        .lines()
+        .find(|line| line.starts_with("note: no ") && line.contains(" here: "));
+    if let Some(missing) = missing {
+        eprintln!("skipped: {missing}");
+        return None;
+    }
+    let rows = rows(&output);
+    Some((output, rows))
+}
+
+fn same_work(peers: &[&str], threads: &[u64]) {
+    let numbers: Vec<String> = threads.iter().map(u64::to_string).collect();
+    let numbers = numbers.join(",");
+    let arguments = ["--threads", &numbers, "--heap-size", "16M"];
+    // The seed is one that a signed number cannot hold.
+    let seed = ["--seed", "18446744073709551615"];
+    let arguments = [&WORKLOADS, &arguments[..], &seed].concat();
+    let Some((output, rows)) = beside(&peers.join(","), &arguments) else {
+        return;
+    };
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(
+        rows.len(),
+        WORKLOADS.len() * threads.len() * (1 + peers.len()) * 2
+    );
+    for workload in WORKLOADS {
+        for &threads in threads {
+            let group = rows
+                .iter()
+                .filter(|row| row["workload"] == workload && row["threads"] == threads);
+            let works: BTreeSet<String> = group
+                .clone()
+                .map(|row| {
+                    assert_eq!(row["status"], "ok", "{row}");
+                    let names = ["checksum", "operations", "operation", "allocated_objects"];
+                    names.map(|name| row[name].to_string()).join(" ")
+                        + &row["allocated_payload_bytes"].to_string()
+                })
+                .collect();
+            assert_eq!(works.len(), 1, "{workload}, {threads} threads: {works:?}");
+            let heaps: BTreeSet<&str> = group.map(|row| row["heap"].as_str().unwrap()).collect();
+            assert_eq!(heaps.len(), 1 + peers.len(), "{heaps:?}");
+        }
+    }
+    for row in &rows {
+        let is_peer = row["heap"] != "gc-marksweep";
+        let version = &row["environment"]["peer"]["version"];
+        assert_eq!(version.is_string(), is_peer, "{row}");
+        let moving = &row["environment"]["peer"]["moving"];
+        let moves = row["heap"].as_str().unwrap().starts_with("hotspot");
+        assert!(!is_peer || *moving == moves, "{row}");
+    }
+}
+
+#[test]
+fn hotspot_does_the_same_work() {
+    // The program is the same under each collector.
+    same_work(&HOTSPOT, &[2]);
+    same_work(&HOTSPOT[..1], &[1, 3]);
+}
+
+#[test]
+fn boehm_does_the_same_work() {
+    same_work(&["boehm"], &[1, 2, 3]);
+}
+
+/// A heap that is too small for the garbage, and large enough for the rest, is collected, and each collection is a pause.
+#[test]
+fn collections_of_peers_are_pauses() {
+    for peer in PEERS {
+        let arguments = ["binary-trees:depth=14", "--heap-size", "16M"];
+        let Some((_, rows)) = beside(peer, &arguments) else {
+            continue;
+        };
+        let row = rows
+            .iter()
+            .find(|row| row["heap"] == peer && row["iteration"] == 1);
+        let row = row.unwrap();
+        let number = |name: &str| {
+            row[name]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {name} in {row}"))
+        };
+        assert!(
+            number("collections") > 0 && number("pause_count") > 0,
+            "{row}"
+        );
+        assert!(number("pause_max_ns") < number("wall_ns"), "{row}");
+        assert!(
+            number("time_to_safepoint_max_ns") <= number("pause_max_ns"),
+            "{row}"
+        );
+        assert!(number("stopped_ns") > 0 && number("cpu_ns") > 0, "{row}");
+        // Half of the heap, and a mebibyte for the rounding of the log.
+        let peak = number("peak_heap_bytes");
+        assert!((3 << 20..=17 << 20).contains(&peak), "{row}");
+        assert_eq!(row["events_lost"], 0, "{row}");
+    }
+}
+
+#[test]
+fn a_heap_too_small_for_the_work_is_a_result_on_peers_too() {
+    for peer in PEERS {
+        let arguments = ["list:nodes=1000000", "--heap-size", "8M"];
+        let Some((output, rows)) = beside(peer, &arguments) else {
+            continue;
+        };
+        assert_eq!(output.status.code(), Some(1));
+        let row = rows.iter().find(|row| row["heap"] == peer).unwrap();
+        assert_eq!(row["status"], "heap-full", "{row}");
+        assert_eq!(rows.iter().filter(|row| row["heap"] == peer).count(), 1);
+    }
+}
+
+/// Some virtual machines refuse before any program of ours runs.
+#[test]
+fn a_heap_too_small_for_the_runtime_is_the_same_result() {
+    let arguments = ["rewire", "--heap-size", "512K"];
+    if let Some((_, rows)) = beside("hotspot-serial", &arguments) {
+        let row = rows.iter().find(|row| row["heap"] == "hotspot-serial");
+        assert_eq!(row.unwrap()["status"], "heap-full", "{rows:?}");
+    }
+}
+
+#[test]
+fn what_is_not_installed_is_said_and_the_rest_is_run() {
+    let empty = TempDir::new().unwrap();
+    let path = empty.path().to_str().unwrap();
+    let common = [
+        "run",
+        "list",
+        "rings",
+        "--size",
+        "tiny",
+        "--invocations",
+        "1",
+    ];
+    let peers = [
+        "--peer",
+        "boehm,hotspot-serial,hotspot-g1",
+        "--format",
+        "json",
+    ];
+    let environment = [("PATH", path), ("CC", "no-such-compiler")];
+    let output = harness(&[&common[..], &peers].concat(), &environment);
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert_eq!(rows(&output).len(), 2 * 3 * 2);
+    let notes: Vec<&str> = errors
+        .lines()
+        .filter(|line| line.contains(" here: "))
+        .collect();
+    assert_eq!(notes.len(), 2, "one line a runtime: {errors}");
+    assert!(
+        notes[0].contains("no boehm here") && notes[0].contains("no-such-compiler"),
+        "{errors}"
+    );
+    assert!(
+        notes[1].contains("no hotspot here") && notes[1].contains("--java PATH"),
+        "{errors}"
+    );
+
+    let list = harness(&["list"], &environment);
+    assert_eq!(list.status.code(), Some(0));
+    for peer in PEERS {
+        let (_, entry) = text(&list.stdout)
+            .split_once(&format!("\n  {peer} "))
+            .unwrap();
+        assert!(
+            entry.lines().nth(1).unwrap().contains("not found: "),
+            "{entry}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_refused_in_one_line() {
+    for (arguments, parts) in [
+        (
+            &["run", "list", "--peer", "hotspot-seral"][..],
+            &[
+                "unknown peer 'hotspot-seral'",
+                "did you mean 'hotspot-serial'",
+            ][..],
+        ),
+        (
+            &[
+                "run",
+                "list",
+                "--peer",
+                "hotspot-g1",
+                "--java",
+                "/no/such/jdk",
+            ],
+            &["/no/such/jdk", "--java PATH"],
+        ),
+        (&["run", "list", "--java", "/usr"], &["--peer"]),
+    ] {
+        let output = harness(arguments, &[]);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.starts_with("error: "), "{errors}");
+        for part in parts {
+            assert!(errors.contains(part), "no '{part}' in: {errors}");
+        }
+    }
+}
+
+/// Peers must not outlive a harness that had no chance to kill them.
+#[cfg(target_os = "linux")]
+#[test]
+fn peers_end_when_the_harness_is_killed() {
+    use std::fs;
+    use std::process::Stdio;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    for peer in ["boehm", "hotspot-serial"] {
+        if beside(peer, &["rewire", "--heap-size", "8M"]).is_none() {
+            continue;
+        }
+        let directory = TempDir::new().unwrap();
+        let mut parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args([
+                "run",
+                "list:nodes=1000000,rounds=10000",
+                "--heap",
+                "arena:limit=64K",
+            ])
+            .args(["--heap-size", "128M", "--peer", peer, "--invocations", "1"])
+            .current_dir(directory.path())
+            .env("TMPDIR", directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", parent.id());
+        let is_peer = |pid: &str| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.contains("\0attended\0"))
+        };
+        let child = loop {
+            assert!(parent.try_wait().unwrap().is_none(), "{peer} has not run");
+            let pids = fs::read_to_string(&children).unwrap_or_default();
+            match pids.split_whitespace().find(|pid| is_peer(pid)) {
+                Some(pid) => break pid.to_owned(),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while is_peer(&child) {
+            assert!(
+                Instant::now() < deadline,
+                "{peer}, process {child}, goes on"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

@@ -905,7 +905,7 @@ fn prefetch<T>(pointer: *const T) {
     let _ = pointer;
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::{Flags, Heap, Local, Mutator, Shape};

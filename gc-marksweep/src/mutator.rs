@@ -78,7 +78,7 @@ impl Ref<'_, '_> {
         Self(object, PhantomData, PhantomData)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn object(self) -> Object {
         self.0
     }

@@ -293,7 +293,7 @@ impl<W: Send + 'static> Workers<W> {
     }
 
     /// The number of helpers that have been started.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn helpers(&self) -> usize {
         self.threads.lock().unwrap().len()
     }

@@ -27,6 +27,8 @@
 //!
 //! A round's objects are numbered, and split over the threads by number. Whether one survives depends on the seed and its number alone, so that the
 //! checksum, a digest of all survivors, does not depend on the number of threads.
+//!
+//! Minimum heap (small, one thread or two): 73 MiB on gc-rc, whose blocks are for one size each, 48 MiB on gc-marksweep.
 
 use std::collections::BTreeMap;
 
@@ -81,9 +83,9 @@ impl Workload for Sawtooth {
 
     fn heap_bytes(input: &Input) -> u64 {
         let bytes = input.get("bytes");
-        // A round's objects, their table, everything that survived before, and as much again for what cannot be used between survivors.
+        // A heap whose blocks are each for one size holds on to a peak of every size, its own headers included; and all survivors.
         let survivors = bytes / 100 * input.get("survivors") * input.get("rounds");
-        twice(bytes + bytes / 4 + survivors + bytes, input.threads)
+        twice(bytes / 10 * 43 + survivors, input.threads)
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {

@@ -50,9 +50,9 @@ pub enum HeapSize {
     /// Up to the limit: for comparisons at equal memory.
     #[default]
     Fixed,
-    /// Up to this many times what the last major collection found live; more than 1. (2 is Go's default.)
+    /// As much as is live, times this less 1, may be allocated before a collection; more than 1. (2 is Go's default.)
     Multiplier(f64),
-    /// What is live and sqrt(L g / (c s)) more, L being what is live, g and s the rates of allocation and of collection: the sizes
+    /// sqrt(L g / (c s)) may be allocated before a collection, L being what is live, g and s the rates of allocation and of collection: the sizes
     /// for which several heaps with one memory to share spend the least time in all (Kirisame, Shenoy and Panchekha, OOPSLA 2022). The
     /// value is c, in 1/MiB, above 0: the larger, the smaller the heap. MMTk's default is 0.2.
     MemBalancer(f64),
@@ -67,8 +67,8 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// The smallest goal that is set, so that a nearly empty heap does not collect all the time.
-const MINIMUM_GOAL: usize = 4 << 20;
+/// The least that may be allocated between major collections, so that a nearly empty heap does not collect all the time.
+const MINIMUM_HEADROOM: usize = 4 << 20;
 /// By how much minor collections must promise to be cheaper, for each byte freed, to be tried.
 const WORTH_TRYING: f64 = 2.0;
 /// The most major collections between two tries.
@@ -177,7 +177,7 @@ impl Policy {
     ) -> Self {
         let goal = match heap_size {
             HeapSize::Fixed => limit,
-            _ => limit.min(MINIMUM_GOAL),
+            _ => limit.min(MINIMUM_HEADROOM),
         };
         Self {
             generations,
@@ -315,16 +315,15 @@ impl Policy {
     /// The goal after a major collection.
     fn goal(&self, rates: &Rates, measured: &Measured) -> usize {
         let live = measured.live as f64;
-        let wanted = match self.heap_size {
+        let headroom = match self.heap_size {
             HeapSize::Fixed => return self.limit,
-            HeapSize::Multiplier(factor) => live * factor,
-            HeapSize::MemBalancer(factor) => live + rates.extra(live, factor),
+            HeapSize::Multiplier(factor) => live * (factor - 1.0),
+            HeapSize::MemBalancer(factor) => rates.extra(live, factor),
         };
-        // Whatever the formula says, there has to be room for the next object.
-        (wanted as usize)
-            .max(MINIMUM_GOAL)
-            .max(measured.occupied + 2 * BLOCK_CHARGE)
-            .min(self.limit)
+        let headroom = (headroom as usize).max(MINIMUM_HEADROOM);
+        // Holes are part of it. But what comes next may be too large for them.
+        let beyond = headroom.saturating_sub(measured.holes).max(headroom / 4);
+        (measured.occupied + beyond).min(self.limit)
     }
 }
 
@@ -506,24 +505,21 @@ mod tests {
             let found = Measured {
                 live: 100 * MIB,
                 occupied: 110 * MIB,
+                holes: 6 * MIB,
                 ..measured(plan, 10, 32 * MIB, 0)
             };
             policy.finish(found).goal
         };
         assert_eq!(goal(HeapSize::Fixed), 1 << 30);
-        assert_eq!(goal(HeapSize::Multiplier(2.0)), 200 * MIB);
-        // The next object must fit.
-        assert_eq!(
-            goal(HeapSize::Multiplier(1.01)),
-            110 * MIB + 2 * BLOCK_CHARGE
-        );
-        // 8 MiB in 10 ms are allocated and 100 MiB in 10 ms collected: sqrt(100 x 0.8 / (0.2 x 10)) = 6.32 MiB; the
-        // least is what is occupied and two blocks. With a factor a hundred times smaller 63.2 MiB.
-        assert_eq!(
-            goal(HeapSize::MemBalancer(0.2)),
-            110 * MIB + 2 * BLOCK_CHARGE
-        );
-        let extra = goal(HeapSize::MemBalancer(0.002)) - 100 * MIB;
-        assert!((63 * MIB..64 * MIB).contains(&extra), "{extra}");
+        // Of the 110 MiB that are occupied 6 are holes, which are filled first.
+        assert_eq!(goal(HeapSize::Multiplier(2.0)), (110 + 94) * MIB);
+        // A headroom that holes alone could fill still has a quarter beyond them.
+        assert_eq!(goal(HeapSize::Multiplier(1.05)), 110 * MIB + 5 * MIB / 4);
+        assert_eq!(goal(HeapSize::Multiplier(1.01)), 111 * MIB);
+        // 8 MiB in 10 ms are allocated and 100 MiB in 10 ms collected: sqrt(100 x 0.8 / (0.2 x 10)) = 6.32 MiB. With
+        // a factor a hundred times smaller 63.2 MiB.
+        let beyond = |factor| goal(HeapSize::MemBalancer(factor)) - 110 * MIB;
+        assert!((3 * MIB / 2..2 * MIB).contains(&beyond(0.2)));
+        assert!((57 * MIB..58 * MIB).contains(&beyond(0.002)));
     }
 }

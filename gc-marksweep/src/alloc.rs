@@ -7,8 +7,8 @@
 //!
 //! A *medium* object (more than [`MEDIUM`] bytes) that misses the current hole goes to a second, *overflow*, hole that is a whole free
 //! block, so that it neither gives up a hole that would serve small objects for longer nor searches for one its size (Blackburn and McKinley, Immix, PLDI 2008). Only
-//! when no free block is left does it search those with holes; each is searched for this at most once between two collections, and one in vain
-//! is left to small objects.
+//! when no free block is left does it search those with holes. A block that has been searched in vain, for an object of whatever size, is not searched again for any but
+//! the smallest until the next collection.
 //!
 //! # Invariants
 //!
@@ -29,6 +29,9 @@ use crate::supply::Supply;
 
 /// Objects of more than this many bytes, and not large, are *medium*.
 pub(crate) const MEDIUM: usize = 256;
+
+/// Objects of at most this many bytes fit nearly every hole.
+const SMALLEST: usize = 32;
 
 /// A mutator's private source of memory. Filled by its owner; emptied by the collector while the owner is stopped.
 pub(crate) struct Buffer {
@@ -88,7 +91,7 @@ impl Buffer {
                 if let Some(hole) = space.next_hole(block, 0, size) {
                     return self.overflow_to(space, supply, hole.start, hole.length, size);
                 }
-                supply.put_back(block, 0);
+                supply.put_back_narrow(space, block);
             }
             return None;
         }
@@ -101,9 +104,16 @@ impl Buffer {
                 }
                 self.forget();
             }
-            if let Some((block, granule)) = supply.take_recyclable(space) {
+            if let Some((block, granule)) = supply.take_returned(space, size <= SMALLEST) {
                 self.block.set(Some(block));
                 self.granule.set(granule);
+            } else if let Some(block) = supply.take_unsearched(space) {
+                if size > SMALLEST && space.next_hole(block, 0, size).is_none() {
+                    supply.put_back_narrow(space, block);
+                    continue;
+                }
+                self.block.set(Some(block));
+                self.granule.set(0);
             } else {
                 let block = supply.take_free(space)?;
                 self.block.set(Some(block));
@@ -151,7 +161,7 @@ impl Buffer {
             } else {
                 self.granule.get()
             };
-            supply.put_back(block, granule);
+            supply.put_back(space, block, granule);
         }
         self.give_back_overflow(space, supply);
         self.retire();
@@ -165,6 +175,7 @@ impl Buffer {
                 .block_of(cursor)
                 .expect("an overflow hole lies in a block");
             supply.put_back(
+                space,
                 block,
                 (cursor - space.block_start(block).addr().get()) / GRANULE,
             );

@@ -212,16 +212,19 @@ impl Shared {
         world: &World<'_, Context>,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Option<R> {
-        let goal = self.supply.usage().goal;
+        let settings = self.policy.settings();
         self.supply.set_goal(self.supply.limit());
+        // What has been looked through in vain counts as handed out.
+        self.supply.set_allowance(usize::MAX);
         let mut result = attempt();
         if result.is_none() {
             world.for_each(|context| context.buffer.retire());
             self.supply.reclaim(&self.space, Extent::Whole, 1);
             result = attempt();
         }
+        self.supply.set_allowance(settings.allowance);
         // The goal gives way by as much as was needed.
-        (self.supply).set_goal(goal.max(self.supply.usage().occupied));
+        (self.supply).set_goal(settings.goal.max(self.supply.usage().occupied));
         result
     }
 

@@ -303,7 +303,7 @@ impl Builder {
         let space =
             Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
         let supply = Supply::new(&space, limit, self.release_after);
-        let initial = policy.initial();
+        let initial = policy.settings();
         supply.set_goal(initial.goal);
         supply.set_allowance(initial.allowance);
         Ok(Heap(Arc::new(Shared {

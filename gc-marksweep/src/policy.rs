@@ -137,6 +137,7 @@ struct State {
     arm: bool,
     collections: u64,
     goal: usize,
+    settings: Settings,
     nursery: usize,
     available: usize,
     /// Of the last major collection: how long it took, and what was available after it.
@@ -191,6 +192,13 @@ impl Policy {
                 arm: generations == Generations::On,
                 collections: 0,
                 goal,
+                settings: Settings {
+                    allowance: match generations {
+                        Generations::Off => usize::MAX,
+                        _ => nursery,
+                    },
+                    goal,
+                },
                 nursery,
                 available: goal,
                 major: None,
@@ -208,16 +216,9 @@ impl Policy {
             .expect("no code that panics runs under this lock")
     }
 
-    /// The settings of a heap before its first collection.
-    pub(crate) fn initial(&self) -> Settings {
-        let state = self.lock();
-        Settings {
-            allowance: match self.generations {
-                Generations::Off => usize::MAX,
-                _ => self.nursery,
-            },
-            goal: state.goal,
-        }
+    /// What follows from the last collection, or before the first one from the configuration.
+    pub(crate) fn settings(&self) -> Settings {
+        self.lock().settings
     }
 
     /// Whether minor collections are possible.
@@ -258,10 +259,11 @@ impl Policy {
             false => state.arm,
         };
         let allowance = if soon { state.nursery } else { usize::MAX };
-        Settings {
+        state.settings = Settings {
             allowance,
             goal: state.goal,
-        }
+        };
+        state.settings
     }
 
     fn finish_major(&self, state: &mut State, measured: Measured) {
@@ -429,7 +431,7 @@ mod tests {
     #[test]
     fn without_generations_all_collections_are_major_and_arm_nothing() {
         let policy = policy(Generations::Off);
-        assert_eq!(policy.initial().allowance, usize::MAX);
+        assert_eq!(policy.settings().allowance, usize::MAX);
         for _ in 0..3 {
             let plan = step(&policy, (0, 0), (10, 32 * MIB), 0);
             assert_eq!((plan.extent, plan.arm), (Extent::Whole, false));

@@ -137,7 +137,7 @@ pub(crate) struct Supply {
     recyclable: Stock,
     /// Wholly free blocks that are backed by memory; the most recently used one is on top.
     free: Stock,
-    /// How many entries [`Reserve::returned`] has, so that finding none takes no lock.
+    /// How many entries [`Reserve::returned`] and [`Reserve::narrow`] have, so that finding none takes no lock.
     returned: AtomicUsize,
     reserve: Mutex<Reserve>,
     limit: usize,
@@ -155,8 +155,10 @@ pub(crate) struct Supply {
 
 /// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
 struct Reserve {
-    /// Blocks that mutators have not used up, because they detached or found no hole of the size they needed, each with the granule its search goes on at.
+    /// Blocks that mutators have not used up, because they detached or needed another, each with the granule its search goes on at.
     returned: Vec<(BlockIndex, usize)>,
+    /// Blocks in which there was no hole of the size that was needed.
+    narrow: Vec<BlockIndex>,
     /// Blocks from this index on have never been used.
     fresh: BlockIndex,
     /// Wholly free blocks that have been given back to the system.
@@ -224,6 +226,7 @@ impl Supply {
             returned: AtomicUsize::new(0),
             reserve: Mutex::new(Reserve {
                 returned: Vec::new(),
+                narrow: Vec::new(),
                 fresh: 0,
                 released: Vec::with_capacity(blocks),
                 taken: Vec::with_capacity(blocks),
@@ -309,32 +312,36 @@ impl Supply {
         true
     }
 
-    /// A block with holes and the granule from which to search it.
-    pub(crate) fn take_recyclable(&self, space: &Space) -> Option<(BlockIndex, usize)> {
-        if self.returned.load(Ordering::Relaxed) > 0
-            && let Some(returned) = self.take_returned()
-        {
-            return Some(returned);
-        }
-        self.take_unsearched(space).map(|block| (block, 0))
-    }
-
     /// A block with holes that no mutator has had since the last pause.
     pub(crate) fn take_unsearched(&self, space: &Space) -> Option<BlockIndex> {
         if self.recyclable.len() == 0 || !self.allow(0) {
             return None;
         }
         let block = self.recyclable.take()?;
-        self.allow((GRANULES_PER_BLOCK - space.live_granules(block)) * GRANULE);
+        self.allow(left_over(space, block, 0));
         Some(block)
     }
 
-    #[cold]
-    fn take_returned(&self) -> Option<(BlockIndex, usize)> {
+    /// A block that a mutator has put back, and the granule from which to search it. If `narrow`, one in which a search for a larger
+    /// hole was in vain will do.
+    pub(crate) fn take_returned(&self, space: &Space, narrow: bool) -> Option<(BlockIndex, usize)> {
+        if self.returned.load(Ordering::Relaxed) == 0 || !self.allow(0) {
+            return None;
+        }
         let mut reserve = self.reserve();
-        let returned = reserve.returned.pop();
-        (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
+        let mut returned = reserve.returned.pop();
+        if returned.is_none() && narrow {
+            returned = reserve.narrow.pop().map(|block| (block, 0));
+        }
+        self.count_returned(&reserve);
+        let (block, granule) = returned?;
+        self.allow(left_over(space, block, granule));
         returned
+    }
+
+    fn count_returned(&self, reserve: &Reserve) {
+        let count = reserve.returned.len() + reserve.narrow.len();
+        self.returned.store(count, Ordering::Relaxed);
     }
 
     /// A wholly free block, if the goal allows one more.
@@ -369,12 +376,27 @@ impl Supply {
         Some(block)
     }
 
-    pub(crate) fn put_back(&self, block: BlockIndex, granule: usize) {
+    /// Takes back a block whose memory from `granule` on has not been used. It no longer counts as handed out.
+    pub(crate) fn put_back(&self, space: &Space, block: BlockIndex, granule: usize) {
         if granule < GRANULES_PER_BLOCK {
             let mut reserve = self.reserve();
             reserve.returned.push((block, granule));
-            (self.returned).store(reserve.returned.len(), Ordering::Relaxed);
+            self.refund(space, block, granule);
+            self.count_returned(&reserve);
         }
+    }
+
+    /// Takes back a block that has been searched in vain, for an object that is not among the smallest.
+    pub(crate) fn put_back_narrow(&self, space: &Space, block: BlockIndex) {
+        let mut reserve = self.reserve();
+        reserve.narrow.push(block);
+        self.refund(space, block, 0);
+        self.count_returned(&reserve);
+    }
+
+    fn refund(&self, space: &Space, block: BlockIndex, granule: usize) {
+        let bytes = left_over(space, block, granule);
+        (self.allowance).fetch_add(bytes as isize, Ordering::Relaxed);
     }
 
     /// Memory for a large object of `size` bytes; `None` when only a collection can help.
@@ -461,6 +483,7 @@ impl Supply {
         let reserve = &mut *guard;
         reserve.ageing.note_unused(self.free.len());
         reserve.returned.clear();
+        reserve.narrow.clear();
         self.returned.store(0, Ordering::Relaxed);
 
         let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
@@ -547,6 +570,11 @@ impl Supply {
             f(run.object, run.pages * PAGE);
         }
     }
+}
+
+/// At most how many bytes a block has to hand out from a granule on; never more from a later one.
+fn left_over(space: &Space, block: BlockIndex, granule: usize) -> usize {
+    free_bytes(space.live_granules(block) as u32).min((GRANULES_PER_BLOCK - granule) * GRANULE)
 }
 
 /// Bytes of a block that are not live.

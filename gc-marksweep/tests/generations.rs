@@ -389,6 +389,55 @@ fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
     }
 }
 
+/// Objects that fit no hole, when there are many holes: a search in vain must not use up what may still be handed out, nor
+/// the holes.
+#[test]
+fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
+    fn check<const WORDS: usize>(heap_size: HeapSize, generations: Generations) {
+        let heap = Heap::builder()
+            .limit(256 << 20)
+            .nursery(1 << 20)
+            .heap_size(heap_size)
+            .generations(generations)
+            .build()
+            .unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [kept, garbage]| {
+                // One object in four stays, in every block.
+                for number in 0..100_000 {
+                    m.alloc(garbage, Shape::new(0, 3)).unwrap();
+                    if number % 4 == 0 {
+                        m.alloc_move(kept, Flags::NONE, [kept], [0, 0]).unwrap();
+                    }
+                }
+                m.collect();
+                let before = heap.statistics().collections;
+                for _ in 0..1 << 20 >> WORDS.ilog2() {
+                    m.alloc_move(kept, Flags::NONE, [kept], [7; WORDS]).unwrap();
+                }
+                let collections = heap.statistics().collections - before;
+                assert!(
+                    collections < 100,
+                    "{WORDS} words, {heap_size:?}, {generations:?}: {collections}"
+                );
+                m.verify();
+            });
+        });
+    }
+
+    for heap_size in [
+        HeapSize::Fixed,
+        HeapSize::Multiplier(1.1),
+        HeapSize::MemBalancer(5.0),
+    ] {
+        for generations in [Generations::Off, Generations::On] {
+            check::<14>(heap_size, generations);
+            check::<30>(heap_size, generations);
+            check::<254>(heap_size, generations);
+        }
+    }
+}
+
 #[test]
 fn memory_that_is_no_longer_needed_goes_back_to_the_system() {
     let heap = Heap::builder()

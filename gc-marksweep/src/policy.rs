@@ -80,7 +80,7 @@ const STRESS_MAJOR: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) extent: Extent,
-    /// Whether a major collection makes old objects log.
+    /// Whether it makes old objects log.
     pub(crate) arm: bool,
 }
 
@@ -232,7 +232,8 @@ impl Policy {
         let minor = wanted == Extent::Young && state.next == Extent::Young && state.armed;
         Plan {
             extent: if minor { Extent::Young } else { Extent::Whole },
-            arm: state.arm,
+            // What a minor collection makes old has to log, for the next one.
+            arm: minor || state.arm,
         }
     }
 
@@ -449,6 +450,17 @@ mod tests {
         }
         use Extent::{Whole, Young};
         assert_eq!(extents, [Whole, Young, Young, Young, Whole, Young]);
+    }
+
+    /// Also under stress, which does not ask whether minor collections pay.
+    #[test]
+    fn every_minor_collection_arms() {
+        let policy = Policy::new(Generations::Auto, HeapSize::Fixed, MIB, 64 * MIB, true);
+        for round in 0..1000 {
+            let available = if round % 100 < 50 { 32 } else { 26 };
+            let plan = step(&policy, (10, available * MIB), (10, 32 * MIB), 0);
+            assert!(plan.arm || plan.extent == Extent::Whole, "in round {round}");
+        }
     }
 
     #[test]

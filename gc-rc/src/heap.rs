@@ -20,7 +20,7 @@ use crate::event::{EventLog, Recorder};
 use crate::gil::{Gil, GlobalLock, Leave};
 use crate::handle::{GlobalCell, Mailbox, Weak, WeakCell};
 use crate::mutator::FrameHead;
-use crate::object::{Object, Shape};
+use crate::object::{Object, Shape, tag};
 
 /// An allocation did not fit below the heap's limit, even after an exhaustive collection. A value, never an abort:
 /// the heap stays usable, and the same allocation may succeed once memory has been released.
@@ -71,6 +71,9 @@ pub struct Statistics {
     pub metadata_bytes: u64,
     /// Always `None`: counting does not trace, and does not know.
     pub live_bytes: Option<u64>,
+    /// The most memory that a cycle collection took for itself, outside the heap and its limit: at most a few words for each object
+    /// that it examined.
+    pub peak_scratch_bytes: u64,
     /// Cycle collections so far, of any generation.
     pub collections: u64,
 }
@@ -87,6 +90,7 @@ pub(crate) struct Counters {
     tables: AtomicUsize,
     /// Metadata within blocks.
     side: AtomicUsize,
+    scratch: AtomicUsize,
     collections: AtomicU64,
 }
 
@@ -101,6 +105,7 @@ impl Counters {
             committed: AtomicUsize::new(0),
             tables: AtomicUsize::new(0),
             side: AtomicUsize::new(0),
+            scratch: AtomicUsize::new(0),
             collections: AtomicU64::new(0),
         }
     }
@@ -152,6 +157,12 @@ impl Counters {
         self.side.store(side, Relaxed);
     }
 
+    /// A collection took so many bytes of scratch memory.
+    pub(crate) fn scratch(&self, bytes: usize) {
+        self.scratch
+            .store(self.scratch.load(Relaxed).max(bytes), Relaxed);
+    }
+
     pub(crate) fn collected(&self) {
         self.collections
             .store(self.collections.load(Relaxed) + 1, Relaxed);
@@ -186,6 +197,7 @@ impl Counters {
             committed_bytes: self.committed.load(Relaxed) as u64,
             metadata_bytes: (self.side.load(Relaxed) + self.tables.load(Relaxed)) as u64,
             live_bytes: None,
+            peak_scratch_bytes: self.scratch.load(Relaxed) as u64,
             collections: self.collections.load(Relaxed),
         }
     }
@@ -351,13 +363,17 @@ impl Heap {
     }
 
     fn from_builder(builder: &Builder) -> Self {
-        let listed = builder.cycle == Cycle::None;
+        // Cells that are born listed are never listed again.
+        let born = match builder.cycle {
+            Cycle::Generational => tag::BUFFERED,
+            Cycle::None => tag::BUFFERED | tag::IN_YOUNG,
+        };
         Self {
             inner: Arc::new(Inner {
                 counters: Counters::new(builder.limit),
                 protected: Protected {
                     pending: Buffer::default(),
-                    allocator: Allocator::new(builder.stress, builder.poison, listed),
+                    allocator: Allocator::new(builder.stress, builder.poison, born),
                     generational: Generational::new(builder.cycle, builder.thresholds),
                     weak: RefCell::default(),
                     cleared: RefCell::default(),

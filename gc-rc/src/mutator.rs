@@ -245,7 +245,7 @@ impl<'h> Mutator<'h> {
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let object = self.make(alloc::class_of(shape.bytes()), shape)?;
-        // A large object's mapping is zero from the start.
+        // The memory of a large object is zero from the start.
         if shape.bytes() <= alloc::SMALL_BYTES {
             // SAFETY: the cell was made for the shape.
             unsafe { object.zero(shape.refs as usize + shape.words as usize) };

@@ -67,8 +67,12 @@ pub(crate) mod tag {
     pub(crate) const IN_YOUNG: u64 = 1 << 12;
     /// The cycle collector does not look at the object.
     pub(crate) const UNTRACKED: u64 = 1 << 13;
+    /// The cell is listed as a possible root of garbage; set in every cell of a heap that lists none. Survives freeing and reuse.
+    pub(crate) const BUFFERED: u64 = 1 << 14;
+    /// The object is dead, and linked among those that wait to be freed.
+    pub(crate) const DEAD: u64 = 1 << 15;
     /// What belongs to the cell and not to the object in it.
-    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG;
+    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | BUFFERED;
     /// What makes a death more than freeing.
     pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
     /// The whole tag.

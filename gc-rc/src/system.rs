@@ -52,6 +52,37 @@ pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
     let _ = (start, bytes);
 }
 
+/// Gives the memory of a part of a mapping back to the system: it is zero when it is next used. Returns whether that was done.
+///
+/// # Safety
+///
+/// The part lies in a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody reads what is in it.
+pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> bool {
+    if !is_whole_pages(start.as_ptr() as usize | bytes) {
+        return false;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise; a private anonymous mapping is zero after this advice.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0
+    }
+    // Elsewhere the advice promises nothing about the contents: a new mapping in its place does.
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the caller's promise; the range is part of a mapping of ours.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        libc::mmap(start.as_ptr().cast(), bytes, access, flags, -1, 0) != libc::MAP_FAILED
+    }
+}
+
+/// Whether a multiple of 4 KiB is one of the page size, which is larger on some machines.
+fn is_whole_pages(bytes: usize) -> bool {
+    // SAFETY: asks for a constant.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).is_ok_and(|page| page > 0 && bytes.is_multiple_of(page))
+}
+
 /// Returns a mapping to the system.
 ///
 /// # Safety

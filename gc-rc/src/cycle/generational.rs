@@ -32,7 +32,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
-use crate::cycle::{AbortOnUnwind, Candidates, Cycle, MIDDLE, OLD, REACHED, YOUNG, is_unreached};
+use crate::cycle::{AbortOnUnwind, Candidates, Cycle, MIDDLE, OLD, YOUNG, bits, is_reached};
 use crate::event::EventKind;
 use crate::gil::COLLECT;
 use crate::heap::Locked;
@@ -202,8 +202,8 @@ impl Locked<'_> {
                 // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
                 let mut unreached = false;
                 for byte in bytes {
-                    unreached |= is_unreached(byte.get());
-                    byte.set(if byte.get() == REACHED {
+                    unreached |= byte.get() == YOUNG;
+                    byte.set(if is_reached(byte.get()) {
                         survives
                     } else {
                         byte.get()
@@ -213,7 +213,7 @@ impl Locked<'_> {
                     trash.extend(
                         block
                             .cells_in(stretch)
-                            .filter(|&cell| is_unreached(side_byte(cell).get())),
+                            .filter(|&cell| side_byte(cell).get() == YOUNG),
                     );
                 }
             }
@@ -222,15 +222,12 @@ impl Locked<'_> {
             candidates
                 .others
                 .iter()
-                .filter(|&&object| is_unreached(side_byte(object).get())),
+                .filter(|&&object| side_byte(object).get() == YOUNG),
         );
-        trash
-            .iter()
-            .for_each(|&object| side_byte(object).set(YOUNG));
         let survivors = candidates
             .others
             .iter()
-            .filter(|&&object| side_byte(object).get() == REACHED);
+            .filter(|&&object| is_reached(side_byte(object).get()));
         survivors.for_each(|&object| self.survive(object, survives, next));
         if next == 1 {
             for &(block, stretches) in &candidates.blocks {
@@ -349,13 +346,4 @@ impl Locked<'_> {
             self.allocator.list_large(object, 0);
         }
     }
-}
-
-/// The numbers of the bits that are set.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
 }

@@ -9,28 +9,38 @@
 //! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython copies the count of each
 //! object into its list node, subtracts there, and moves nodes between linked lists. Here:
 //!
-//! * In-edges are *counted up* in the object's **side byte** ([`crate::alloc::side_byte`]) and compared with the count
-//!   afterwards: one byte for 16 bytes of heap, so that the side bytes of a million small objects fit a second-level cache, and an
-//!   edge costs no miss in the heap itself.
-//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, eight at a time, and
+//! * The sum is kept in the object's **side byte** ([`crate::alloc::side_byte`]), biased: an edge takes one away, and the object's count
+//!   is added when the subtraction comes to the object itself. One byte for 16 bytes of heap: the side bytes of a million small objects fit
+//!   a second-level cache or nearly, an edge costs no miss in the heap itself, and what was found is known without
+//!   reading a header again.
+//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, and
 //!   no list of objects exists.
 //! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly refer to older
 //!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
 //!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
-//!   into the list that it walks. The stack is scratch memory outside the heap's limit, of at most one word for each object.
+//!   into the list that it walks. The sweep ends early when everything has been reached.
+//! * Neither loop branches on whether a field is null or its target a candidate: in a graph that is a coin toss, and a processor
+//!   that guesses wrong loses more than the whole edge costs.
+//!
+//! # Scratch memory
+//!
+//! A collection keeps, outside the heap's limit, at most one word for each object on the stack of the search, and one word for
+//! each object that it finds unreachable. The most that one took is in the statistics
+//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)).
 //!
 //! # The side byte
 //!
 //! | value | between collections | during one |
 //! |---|---|---|
 //! | 0 | not tracked | the same |
-//! | [`YOUNG`] = 1 | generation 0 | candidate without in-edges so far |
-//! | 2 to [`LAST_DIGIT`] | | candidate; one more than the number of in-edges found, modulo [`RADIX`] |
-//! | [`REACHED`] | | candidate that something outside reaches |
+//! | [`YOUNG`] = 64 | generation 0 | candidate: in balance. After subtraction: nothing outside refers to it |
+//! | 1 to 126 | | candidate: [`YOUNG`] - edges found + count, once that was added |
+//! | [`REACHED`] = 127 | | candidate that something outside reaches |
 //! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
 //!
-//! The quotient of the in-edges is the *carry* in the object's header, so that popular objects cost one header write in [`RADIX`]
-//! edges. Quotients beyond 16 bits (eight million in-edges) go to a table.
+//! A count above [`SMALL_COUNT`] is not added: the object is listed as *popular*, and compared when subtraction is complete. Only the edges to popular
+//! objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved to the *carry* in the object's header, and what exceeds that
+//! (four million edges) to a table.
 //!
 //! A free cell, or one with an untracked object, may still have the value of the object that was there before: it is *stale*, which is found out when a
 //! collection comes by, and put right then. So freeing does not touch side bytes.
@@ -38,12 +48,14 @@
 //! # Invariants
 //!
 //! 1. Between collections the side byte of a tracked object is its generation's value, and every carry is zero.
-//! 2. After subtraction, in-edges found <= count, for every candidate.
-//! 3. After detection a candidate is `REACHED` exactly if something outside the candidates reaches it.
+//! 2. After subtraction 0 <= count - edges found <= count, for every candidate.
+//! 3. After detection the side byte of a candidate is above [`YOUNG`] exactly if something outside the candidates reaches it, and equal to it
+//!    otherwise.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
 pub(crate) mod generational;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::alloc::{Block, side_byte};
@@ -62,39 +74,37 @@ pub enum Cycle {
     None,
 }
 
-/// Side byte: generation 0.
-pub(crate) const YOUNG: u8 = 1;
-/// Side byte: as many in-edges as a byte can say.
-const LAST_DIGIT: u8 = 0x7e;
+/// Side byte: generation 0; during a collection, a candidate in balance.
+pub(crate) const YOUNG: u8 = 64;
 /// Side byte: found reachable.
-pub(crate) const REACHED: u8 = 0x7f;
+pub(crate) const REACHED: u8 = 127;
 /// Side byte: generation 1.
-pub(crate) const MIDDLE: u8 = 0x81;
+pub(crate) const MIDDLE: u8 = 129;
 /// Side byte: generation 2.
-pub(crate) const OLD: u8 = 0x82;
+pub(crate) const OLD: u8 = 130;
 
-/// In-edges that a carry stands for.
-const RADIX: u64 = LAST_DIGIT as u64;
+/// The largest count that a side byte takes up, and the edges that a carry stands for.
+const SMALL_COUNT: u8 = 62;
 
 /// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
 const AHEAD: usize = 1536;
 
-/// Whether a side byte is that of a candidate that was not reached so far.
-#[inline(always)]
-fn is_unreached(byte: u8) -> bool {
-    byte.wrapping_sub(YOUNG) < LAST_DIGIT
-}
-
 /// Whether a side byte is that of a candidate.
 #[inline(always)]
 fn is_candidate(byte: u8) -> bool {
-    byte.wrapping_sub(YOUNG) < REACHED
+    byte as i8 > 0
+}
+
+/// After subtraction: whether a side byte is that of a candidate that was reached.
+#[inline(always)]
+pub(crate) fn is_reached(byte: u8) -> bool {
+    byte as i8 > YOUNG as i8
 }
 
 /// Whether a cell holds an object that the cycle collector tracks.
 #[inline(always)]
 pub(crate) fn is_tracked_object(cell: Object) -> bool {
-    cell.head() & (tag::FREE | tag::UNTRACKED) == 0
+    cell.head() & (tag::FREE | tag::UNTRACKED | tag::DEAD) == 0
 }
 
 /// Aborts the process when it is dropped: a process that goes on after a panic inside a collection would use a heap whose
@@ -120,171 +130,200 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, by falling address.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address, until `done` says
+    /// between two stretches that it is enough.
     #[inline(always)]
-    fn each_in_blocks(&self, mut f: impl FnMut(Object)) {
+    fn each_in_blocks(&self, mut f: impl FnMut(Object, u8, &mut usize), mut open: usize) -> usize {
         for &(block, stretches) in &self.blocks {
             let mut rest = stretches;
-            while rest != 0 {
+            while rest != 0 && open != 0 {
                 let stretch = 63 - rest.leading_zeros();
                 rest &= !(1 << stretch);
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
                 for cell in block.cells_in(stretch).rev() {
                     prefetch(cell.raw().wrapping_sub(AHEAD));
-                    if is_candidate(side_byte(cell).get()) {
-                        f(cell);
+                    let byte = side_byte(cell).get();
+                    if is_candidate(byte) {
+                        f(cell, byte, &mut open);
                     }
                 }
             }
         }
+        open
+    }
+
+    /// How many candidates nothing is known to reach, after subtraction.
+    fn unreached(&self) -> usize {
+        let mut unreached = 0;
+        for &(block, stretches) in &self.blocks {
+            for stretch in bits(stretches) {
+                let bytes = block.side_bytes_in(stretch).iter();
+                // In words that the compiler makes vectors of: at most 64.
+                unreached += bytes.map(|byte| u8::from(byte.get() == YOUNG)).sum::<u8>() as usize;
+            }
+        }
+        let others = self.others.iter();
+        unreached + others.filter(|&&object| side_byte(object).get() == YOUNG).count()
     }
 }
 
-/// Quotients of in-edge counts that left the side byte.
+/// Candidates whose counts no side byte takes up.
 #[derive(Default)]
-struct Carries {
-    /// Objects with a carry in their header, or in the table.
+struct Popular {
     objects: Vec<Object>,
     /// Carries that left the header, too.
     beyond: HashMap<Object, u64>,
 }
 
-impl Carries {
+impl Popular {
     const HEADER_MAXIMUM: u64 = 0xffff;
 
+    /// Makes room in the side byte of `object` for more edges. Returns its new value.
     #[cold]
     #[inline(never)]
-    fn add(&mut self, object: Object) {
-        let carry = object.carry();
-        if carry == 0 && !self.beyond.contains_key(&object) {
-            self.objects.push(object);
+    fn carry(&mut self, object: Object) -> u8 {
+        if !is_tracked_object(object) {
+            clear_stale(object);
+            return 0;
         }
+        let carry = object.carry();
         if carry < Self::HEADER_MAXIMUM {
             object.set_carry(carry + 1);
         } else {
             object.set_carry(0);
             *self.beyond.entry(object).or_default() += Self::HEADER_MAXIMUM + 1;
         }
+        SMALL_COUNT
     }
 
-    /// The in-edges that were found to an object whose side byte is `byte`.
-    #[inline(always)]
-    fn in_edges(&self, object: Object, byte: u8) -> u64 {
-        let mut quotient = object.carry();
-        if !self.beyond.is_empty() {
-            quotient += self.beyond.get(&object).copied().unwrap_or(0);
+    /// Compares the counts with the edges that were found. No carries remain.
+    fn resolve(self) {
+        for object in self.objects {
+            let carry = object.carry() + self.beyond.get(&object).copied().unwrap_or(0);
+            let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
+            object.set_carry(0);
+            let head = object.head();
+            debug_assert!(
+                is_immortal(head) || edges <= head >> 32,
+                "more edges than counts"
+            );
+            let reached = is_immortal(head) || edges < head >> 32;
+            side_byte(object).set(if reached { REACHED } else { YOUNG });
         }
-        quotient * RADIX + u64::from(byte - YOUNG)
-    }
-
-    fn clear(self) {
-        self.objects
-            .into_iter()
-            .for_each(|object| object.set_carry(0));
     }
 }
 
-/// Counts the edges from a candidate to candidates. Returns whether it was one: a stale side byte is cleared.
+/// A cell that is not, or no longer, a tracked object is in no generation.
+fn clear_stale(cell: Object) {
+    cell.remove(tag::IN_YOUNG);
+    side_byte(cell).set(0);
+}
+
+/// Adds the count of a candidate to its side byte, and takes the edges from it away from those of other candidates. Returns whether it was one:
+/// a stale side byte is cleared.
 #[inline(always)]
-fn subtract(object: Object, carries: &mut Carries) -> bool {
-    if !is_tracked_object(object) {
-        object.remove(tag::IN_YOUNG);
-        side_byte(object).set(0);
+fn subtract(object: Object, byte: u8, popular: &mut Popular) -> bool {
+    let head = object.head();
+    if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
+        clear_stale(object);
         return false;
     }
-    for child in object.fields().iter().filter_map(|field| field.get()) {
+    // Candidates leave the young; old objects are not written to.
+    if head & tag::IN_YOUNG != 0 {
+        object.set_head(head & !tag::IN_YOUNG);
+    }
+    if head >> 32 <= u64::from(SMALL_COUNT) {
+        side_byte(object).set(byte + (head >> 32) as u8);
+    } else {
+        popular.objects.push(object);
+    }
+    for child in object.fields().iter().filter_map(Cell::get) {
+        let byte = side_byte(child);
+        let mut value = byte.get();
+        if value == 1 {
+            // Only a candidate has this value, and only one with many references.
+            value = popular.carry(child) + 1;
+        }
+        byte.set(value - u8::from(is_candidate(value)));
+    }
+    true
+}
+
+/// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed. Takes
+/// what was newly reached away from `unreached`.
+#[inline(always)]
+fn scan(object: Object, position: usize, stack: &mut Vec<Object>, unreached: &mut usize) {
+    for child in object.fields().iter().filter_map(Cell::get) {
         let byte = side_byte(child);
         let value = byte.get();
-        if is_unreached(value) {
-            if value == LAST_DIGIT {
-                byte.set(YOUNG);
-                carries.add(child);
-            } else {
-                byte.set(value + 1);
-            }
-        }
-    }
-    true
-}
-
-/// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
-#[inline(always)]
-fn scan(object: Object, position: usize, stack: &mut Vec<Object>) {
-    // Old objects are not written to.
-    if object.has(tag::IN_YOUNG) {
-        object.remove(tag::IN_YOUNG);
-    }
-    for child in object.fields().iter().filter_map(|field| field.get()) {
-        let byte = side_byte(child);
-        if is_unreached(byte.get()) {
-            byte.set(REACHED);
-            if child.address() >= position {
-                child.prefetch();
-                stack.push(child);
-            }
+        let new = value == YOUNG;
+        byte.set(if new { REACHED } else { value });
+        *unreached -= usize::from(new);
+        if new & (child.address() >= position) {
+            child.prefetch();
+            stack.push(child);
         }
     }
 }
 
-/// Whether a candidate is known to be reachable: from another that is, or because it has references that are not edges from candidates.
+/// [`scan`]s a reached object, and all that was pushed.
 #[inline(always)]
-fn is_reached(object: Object, carries: &Carries) -> bool {
-    let byte = side_byte(object);
-    if byte.get() != REACHED {
-        let head = object.head();
-        let in_edges = carries.in_edges(object, byte.get());
-        debug_assert!(
-            is_immortal(head) || in_edges <= head >> 32,
-            "more edges than counts"
-        );
-        if head >> 32 == in_edges && !is_immortal(head) {
-            return false;
-        }
-        byte.set(REACHED);
-    }
-    true
-}
-
-/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
-/// [`scan`] for `position`.
-#[inline(always)]
-fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
-    if is_reached(object, carries) {
-        scan(object, position, stack);
-        while let Some(object) = stack.pop() {
-            scan(object, position, stack);
-        }
+fn visit(object: Object, position: usize, stack: &mut Vec<Object>, unreached: &mut usize) {
+    scan(object, position, stack, unreached);
+    while let Some(object) = stack.pop() {
+        scan(object, position, stack, unreached);
     }
 }
 
 impl Locked<'_> {
-    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are [`REACHED`]. Stale side bytes are
+    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are above. Stale side bytes are
     /// cleared. Returns how many were examined.
     fn detect(self, candidates: &Candidates) -> u64 {
         let mut examined = 0;
-        let mut carries = Carries::default();
-        candidates.each_in_blocks(|object| examined += subtract(object, &mut carries) as u64);
+        let mut popular = Popular::default();
+        let subtract_in_blocks = |object, byte, _: &mut usize| {
+            examined += u64::from(subtract(object, byte, &mut popular));
+        };
+        candidates.each_in_blocks(subtract_in_blocks, usize::MAX);
         for &object in &candidates.others {
-            examined += subtract(object, &mut carries) as u64;
+            let byte = side_byte(object).get();
+            examined += u64::from(subtract(object, byte, &mut popular));
         }
+        let mut scratch = popular.objects.capacity() + candidates.others.capacity();
+        popular.resolve();
+        self.search(candidates, &mut scratch);
+        self.inner.counters.scratch(scratch * size_of::<Object>());
+        examined
+    }
+
+    /// After subtraction, finds what is reachable from the candidates that something outside refers to.
+    fn search(self, candidates: &Candidates, scratch: &mut usize) {
+        let mut unreached = candidates.unreached();
         let mut stack = Vec::new();
         // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
         // only marked, for the sweep to visit in order, and not all pushed.
         let mut rest = Vec::new();
         for &object in &candidates.others {
-            if is_reached(object, &carries) {
-                scan(object, usize::MAX, &mut stack);
+            if is_reached(side_byte(object).get()) {
+                scan(object, usize::MAX, &mut stack, &mut unreached);
             } else {
                 rest.push(object);
             }
         }
-        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
-        for object in rest {
+        let visit_in_blocks = |object: Object, byte, unreached: &mut usize| {
+            debug_assert!(byte >= YOUNG, "more edges than counts");
+            if is_reached(byte) {
+                visit(object, object.address(), &mut stack, unreached);
+            }
+        };
+        let mut unreached = candidates.each_in_blocks(visit_in_blocks, unreached);
+        for &object in &rest {
             // Everything else has been visited: nothing is left to a later visit.
-            visit(object, 0, &carries, &mut stack);
+            if is_reached(side_byte(object).get()) {
+                visit(object, 0, &mut stack, &mut unreached);
+            }
         }
-        carries.clear();
-        examined
+        *scratch += stack.capacity() + rest.capacity();
     }
 
     /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's are.
@@ -313,7 +352,7 @@ impl Locked<'_> {
             (resurrected, dying) = candidates
                 .others
                 .into_iter()
-                .partition(|&object| side_byte(object).get() == REACHED);
+                .partition(|&object| is_reached(side_byte(object).get()));
         }
         if self.allocator.is_guarded() {
             self.free_all::<true>(&dying)
@@ -328,7 +367,7 @@ impl Locked<'_> {
     fn free_all<const GUARDED: bool>(self, dying: &[Object]) {
         for &object in dying {
             for child in object.fields().iter().filter_map(|field| field.get()) {
-                if !is_unreached(side_byte(child).get()) {
+                if side_byte(child).get() != YOUNG {
                     self.release(child);
                 }
             }
@@ -342,4 +381,13 @@ impl Locked<'_> {
             self.drain();
         }
     }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
 }

@@ -57,6 +57,8 @@ const BLOCKS: usize = CHUNK_BYTES / BLOCK_BYTES;
 const FIRST_BLOCK: usize = BLOCKS * SIDE_BYTES / BLOCK_BYTES;
 /// The blocks of a chunk that can hold cells.
 const ALL_BLOCKS: u64 = u64::MAX << FIRST_BLOCK;
+/// Bytes of free addresses that are looked for before the first chunk is mapped.
+const CHUNKS_RANGE: usize = 16 << 30;
 /// What a block in use takes beside its cells: its side bytes, its header, and its places in the lists that can name it (four
 /// words, twice for their growth).
 pub(crate) const BLOCK_METADATA: usize = SIDE_BYTES + size_of::<BlockHeader>() + 64;
@@ -176,9 +178,9 @@ struct ChunkHeader {
 struct Chunk(NonNull<ChunkHeader>);
 
 impl Chunk {
-    /// Maps a chunk; `None` if the system refuses.
-    fn map(bytes: usize) -> Option<Self> {
-        let start = system::map(bytes, CHUNK_BYTES)?;
+    /// Maps a chunk, at the address `hint` if it is free; `None` if the system refuses.
+    fn map(bytes: usize, hint: usize) -> Option<Self> {
+        let start = system::map(bytes, CHUNK_BYTES, hint)?;
         system::prefer_huge_pages(start, bytes);
         let chunk = Self(start.cast());
         chunk.header().bytes.set(bytes);
@@ -303,15 +305,45 @@ impl Block {
     }
 
     /// The carved cells that begin in a stretch.
-    #[inline(always)]
-    pub(crate) fn cells_in(self, stretch: u32) -> impl DoubleEndedIterator<Item = Object> {
-        let step = CELL_BYTES[self.class()] as usize;
-        let start = stretch as usize * STRETCH * GRANULE;
-        let end = (start + STRETCH * GRANULE).min(self.header().end.get() as usize);
-        (start.div_ceil(step)..end.div_ceil(step)).map(move |index| {
+    pub(crate) fn cells_in(self, stretch: u32) -> impl Iterator<Item = Object> {
+        let (step, cells) = self.cells_between(stretch, stretch);
+        cells.step_by(step).map(move |offset| {
             // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
-            unsafe { Object::from_raw(self.at(index * step)) }
+            unsafe { Object::from_raw(self.at(offset)) }
         })
+    }
+
+    /// Bytes of a cell, and the offsets of the carved cells that begin in the stretches from `first` to `last`.
+    #[inline(always)]
+    fn cells_between(self, first: u32, last: u32) -> (usize, std::ops::Range<usize>) {
+        let step = CELL_BYTES[self.class()];
+        let start = first * (STRETCH * GRANULE) as u32;
+        let end = (last + 1) * (STRETCH * GRANULE) as u32;
+        let cells = start.next_multiple_of(step)..end.min(self.header().end.get());
+        (step as usize, cells.start as usize..cells.end as usize)
+    }
+
+    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by falling address.
+    #[inline(always)]
+    pub(crate) fn each_cell_down(self, stretches: u64, mut f: impl FnMut(Object, &Cell<u8>)) {
+        let bytes = self.side_bytes();
+        let mut rest = stretches;
+        while rest != 0 {
+            // A run of stretches at once.
+            let last = 63 - rest.leading_zeros();
+            let length = (rest << (63 - last)).leading_ones();
+            let first = last + 1 - length;
+            rest &= !(u64::MAX >> (64 - length) << first);
+            let (step, cells) = self.cells_between(first, last);
+            let count = (cells.len() + step - 1) / step;
+            let mut offset = cells.start + count * step;
+            for _ in 0..count {
+                offset -= step;
+                // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
+                let cell = unsafe { Object::from_raw(self.at(offset)) };
+                f(cell, &bytes[offset / GRANULE]);
+            }
+        }
     }
 
     /// The stretches of 64 side bytes that can belong to cells carved so far, one bit each.
@@ -372,6 +404,9 @@ pub(crate) struct Allocator {
     blocks: RefCell<Vec<Block>>,
     /// Chunks, but for those of one object.
     chunks: RefCell<Vec<Chunk>>,
+    /// Where the next chunk should lie: above the last one. Systems hand out addresses from the top, but the cycle collector is fastest
+    /// if what is newer lies higher.
+    hint: Cell<usize>,
     /// Unused blocks that may have memory of the system.
     spare: Cell<usize>,
     /// Large objects by generation; the last are the untracked ones ([`UNTRACKED`]).
@@ -390,6 +425,7 @@ impl Allocator {
             carving: [const { Cell::new(None) }; CLASSES],
             blocks: RefCell::default(),
             chunks: RefCell::default(),
+            hint: Cell::new(0),
             spare: Cell::new(0),
             large: Default::default(),
         }
@@ -500,7 +536,11 @@ impl Allocator {
         let (chunk, first) = match found {
             Some(found) => found,
             None => {
-                let chunk = Chunk::map(CHUNK_BYTES)?;
+                if self.hint.get() == 0 {
+                    self.hint.set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
+                }
+                let chunk = Chunk::map(CHUNK_BYTES, self.hint.get())?;
+                self.hint.set(chunk.0.as_ptr() as usize + CHUNK_BYTES);
                 chunk.header().unused.set(ALL_BLOCKS);
                 chunks.push(chunk);
                 (chunk, FIRST_BLOCK)
@@ -535,7 +575,7 @@ impl Allocator {
             self.take_run(blocks, counters)
         } else {
             let front = FIRST_BLOCK * BLOCK_BYTES;
-            Chunk::map(front + blocks * BLOCK_BYTES).map(|chunk| {
+            Chunk::map(front + blocks * BLOCK_BYTES, 0).map(|chunk| {
                 counters.commit(cost);
                 (chunk.block(FIRST_BLOCK), 0)
             })

@@ -245,7 +245,10 @@ impl Block {
     }
 
     fn chunk(self) -> Chunk {
-        let start = self.0.as_ptr().map_addr(|address| address & !(CHUNK_BYTES - 1));
+        let start = self
+            .0
+            .as_ptr()
+            .map_addr(|address| address & !(CHUNK_BYTES - 1));
         // SAFETY: chunks are not at address zero.
         Chunk(unsafe { NonNull::new_unchecked(start.cast()) })
     }
@@ -261,7 +264,13 @@ impl Block {
     /// `offset` is at most the size of the block, or of the run of blocks.
     unsafe fn at(self, offset: usize) -> *mut u8 {
         // SAFETY: the block lies in its chunk; the rest is the caller's promise.
-        unsafe { self.chunk().0.as_ptr().cast::<u8>().add(self.number() * BLOCK_BYTES + offset) }
+        unsafe {
+            self.chunk()
+                .0
+                .as_ptr()
+                .cast::<u8>()
+                .add(self.number() * BLOCK_BYTES + offset)
+        }
     }
 
     pub(crate) fn class(self) -> usize {
@@ -537,7 +546,8 @@ impl Allocator {
             Some(found) => found,
             None => {
                 if self.hint.get() == 0 {
-                    self.hint.set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
+                    self.hint
+                        .set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
                 }
                 let chunk = Chunk::map(CHUNK_BYTES, self.hint.get())?;
                 self.hint.set(chunk.0.as_ptr() as usize + CHUNK_BYTES);
@@ -560,7 +570,9 @@ impl Allocator {
     /// Makes blocks unused (invariant 3).
     fn give_run(&self, block: Block, blocks: usize, counters: &Counters, cost: usize) {
         let header = block.chunk().header();
-        header.unused.set(header.unused.get() | run(block.number(), blocks));
+        header
+            .unused
+            .set(header.unused.get() | run(block.number(), blocks));
         self.spare.set(self.spare.get() + blocks);
         counters.discharge(cost);
     }
@@ -588,7 +600,11 @@ impl Allocator {
             let offset = (dirty.trailing_zeros() as usize - block.number()) * BLOCK_BYTES;
             dirty &= dirty - 1;
             // SAFETY: the block is one of the run, which nobody else uses.
-            unsafe { block.at(offset).write_bytes(0, BLOCK_BYTES.min(bytes - offset)) };
+            unsafe {
+                block
+                    .at(offset)
+                    .write_bytes(0, BLOCK_BYTES.min(bytes - offset))
+            };
         }
         block.header().class.set(LARGE as u8);
         block.header().blocks.set(blocks);
@@ -630,6 +646,11 @@ impl Allocator {
         self.large[generation].borrow().clone()
     }
 
+    /// What a large object takes of the limit.
+    pub(crate) fn cost_of_large(&self, object: Object) -> usize {
+        Block::of(object).header().blocks.get() * BLOCK_BYTES + BLOCK_METADATA
+    }
+
     /// All blocks in use.
     pub(crate) fn blocks(&self) -> std::cell::Ref<'_, Vec<Block>> {
         self.blocks.borrow()
@@ -659,7 +680,7 @@ impl Allocator {
         side_byte(object).set(0);
         let block = Block::of(object);
         let blocks = block.header().blocks.get();
-        let cost = blocks * BLOCK_BYTES + BLOCK_METADATA;
+        let cost = self.cost_of_large(object);
         if blocks <= BLOCKS - FIRST_BLOCK {
             self.give_run(block, blocks, counters, cost);
         } else {
@@ -705,7 +726,10 @@ impl Allocator {
         for &block in blocks.iter() {
             // Cells that a list of the collector names are not as they were born.
             let unlisted = block.young().get() | block.middle().get() == 0;
-            let is_free = |cell: Object| cell.head() & (tag::FREE | tag::BUFFERED) == self.birth & (tag::FREE | tag::BUFFERED);
+            let is_free = |cell: Object| {
+                cell.head() & (tag::FREE | tag::BUFFERED)
+                    == self.birth & (tag::FREE | tag::BUFFERED)
+            };
             let empty = unlisted && block.cells().all(is_free);
             block.header().empty.set(empty);
         }
@@ -752,7 +776,11 @@ impl Allocator {
         self.chunks.borrow_mut().retain(|&chunk| {
             let header = chunk.header();
             let spare = header.unused.get() & header.touched.get();
-            let mut old = if all { spare } else { spare & header.idle.get() };
+            let mut old = if all {
+                spare
+            } else {
+                spare & header.idle.get()
+            };
             header.idle.set(spare);
             while old != 0 {
                 let first = old.trailing_zeros() as usize;
@@ -769,7 +797,9 @@ impl Allocator {
                     }
                 };
                 if discarded {
-                    header.touched.set(header.touched.get() & !run(first, blocks));
+                    header
+                        .touched
+                        .set(header.touched.get() & !run(first, blocks));
                     self.spare.set(self.spare.get() - blocks);
                     counters.decommit(blocks * BLOCK_COST);
                 }

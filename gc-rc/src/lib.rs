@@ -121,10 +121,11 @@ mod primitive;
 mod system;
 mod verify;
 
+pub use count::Free;
 pub use cycle::Cycle;
-pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog};
-pub use gil::Gil;
+pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog, Listener};
+pub use gil::{Gil, LockStatistics, TIME_BUCKETS};
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, Heap, HeapFull, Statistics};
+pub use heap::{BuildError, Builder, CountStatistics, Heap, HeapFull, Statistics};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};

@@ -269,6 +269,18 @@ impl Object {
         self.set_head(self.head() & !CARRY | carry << CARRY_SHIFT);
     }
 
+    /// Payload bytes, as of [`Shape::payload_bytes`].
+    #[inline(always)]
+    pub(crate) fn payload_bytes(self) -> u64 {
+        8 * (self.refs() as u64 + self.words() as u64)
+    }
+
+    /// Shortens a dead object, whose last fields have been released.
+    pub(crate) fn truncate(self, refs: usize) {
+        debug_assert!(refs <= self.refs() && self.has(tag::DEAD));
+        self.header().refs.set(refs as u32);
+    }
+
     /// Writes the header of a new object; the caller writes fields and words before anyone reads them.
     #[inline(always)]
     pub(crate) fn initialise(self, head: u64, refs: u32, words: u32) {

@@ -53,14 +53,19 @@
 //!    otherwise.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
+pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::alloc::{Block, side_byte};
+use crate::event::EventKind;
+use crate::gil::COLLECT;
 use crate::heap::Locked;
 use crate::object::{Object, is_immortal, prefetch, tag};
+use crate::primitive::Ordering;
 
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -70,6 +75,9 @@ pub enum Cycle {
     /// collection is at least a quarter of what survived that. A collection that is due happens at the next safepoint.
     #[default]
     Generational,
+    /// Synchronous trial deletion from a buffer of possible roots (Bacon and Rajan 2001): examines what is reachable from objects
+    /// that lost a reference and kept another, when there are enough of them. A collection that is due happens at the next safepoint.
+    BaconRajan,
     /// Not at all: cyclic garbage stays for as long as the heap does.
     None,
 }
@@ -85,6 +93,9 @@ pub(crate) const OLD: u8 = 130;
 
 /// The largest count that a side byte takes up, and the edges that a carry stands for.
 const SMALL_COUNT: u8 = 62;
+
+/// The oldest generation.
+pub(crate) const OLDEST: usize = 2;
 
 /// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
 const AHEAD: usize = 1536;
@@ -152,8 +163,13 @@ impl Candidates {
             bytes.fold(false, |any, byte| any | (byte.get() == YOUNG))
         };
         let blocks = self.blocks.iter();
-        let mut stretches = blocks.flat_map(|&(block, stretches)| bits(stretches).map(move |stretch| (block, stretch)));
-        stretches.any(in_stretch) || self.others.iter().any(|&object| side_byte(object).get() == YOUNG)
+        let mut stretches = blocks
+            .flat_map(|&(block, stretches)| bits(stretches).map(move |stretch| (block, stretch)));
+        stretches.any(in_stretch)
+            || self
+                .others
+                .iter()
+                .any(|&object| side_byte(object).get() == YOUNG)
     }
 }
 
@@ -186,6 +202,11 @@ impl Popular {
         SMALL_COUNT
     }
 
+    /// Words of scratch memory.
+    fn scratch(&self) -> usize {
+        self.objects.capacity() + 4 * self.beyond.capacity()
+    }
+
     /// Compares the counts with the edges that were found. No carries remain.
     fn resolve(self) {
         for object in self.objects {
@@ -210,17 +231,17 @@ fn clear_stale(cell: Object) {
 }
 
 /// Adds the count of a candidate to its side byte, and takes the edges from it away from those of other candidates. Returns whether it was one:
-/// a stale side byte is cleared.
+/// a stale side byte is cleared. `listed` are the bits of the tag that say that the cell is listed as young.
 #[inline(always)]
-fn subtract(object: Object, byte: u8, popular: &mut Popular) -> bool {
+fn subtract(object: Object, byte: u8, listed: u64, popular: &mut Popular) -> bool {
     let head = object.head();
     if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
         clear_stale(object);
         return false;
     }
     // Candidates leave the young; old objects are not written to.
-    if head & tag::IN_YOUNG != 0 {
-        object.set_head(head & !tag::IN_YOUNG);
+    if head & listed != 0 {
+        object.set_head(head & !listed);
     }
     if head >> 32 <= u64::from(SMALL_COUNT) {
         side_byte(object).set(byte + (head >> 32) as u8);
@@ -298,19 +319,71 @@ impl Search {
 }
 
 impl Locked<'_> {
+    /// Asks for a collection at the next safepoint.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn request_collection(self) {
+        self.inner.mailbox.poll.fetch_or(COLLECT, Ordering::Relaxed);
+    }
+
+    /// Collects what is due, if a collection was requested.
+    pub(crate) fn collect_if_requested(self) {
+        let poll = &self.inner.mailbox.poll;
+        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
+            poll.fetch_and(!COLLECT, Ordering::Relaxed);
+            let due = match self.cycle {
+                Cycle::Generational => self.generational.due(),
+                // Its generation is the youngest, so that nothing is taken for a full collection that is none.
+                Cycle::BaconRajan => self.roots_are_due().then_some(0),
+                Cycle::None => None,
+            };
+            if let Some(generation) = due {
+                self.collect(generation);
+            }
+        }
+    }
+
+    /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does nothing if the heap has no cycle collector.
+    #[inline(never)]
+    pub(crate) fn collect(self, generation: usize) {
+        self.settle();
+        if self.cycle == Cycle::None {
+            return;
+        }
+        let begun = Instant::now();
+        let guard = AbortOnUnwind;
+        self.collecting.set(true);
+        let (examined, unreachable) = match self.cycle {
+            Cycle::BaconRajan => self.collect_possible_roots(),
+            _ => self.collect_generations(generation),
+        };
+        self.collecting.set(false);
+        std::mem::forget(guard);
+        self.inner.counters.collected();
+        self.account_metadata();
+        let kind = EventKind::Collection {
+            generation: generation as u8,
+            examined,
+            unreachable,
+        };
+        self.inner.record(self.me, begun, kind);
+        self.tidy(begun);
+    }
+
     /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are above. Stale side bytes are
     /// cleared. Returns how many were examined.
     fn detect(self, candidates: &Candidates) -> u64 {
         let mut examined = 0;
         let mut popular = Popular::default();
+        let listed = self.generational.listed_bits();
         candidates.each_in_blocks(|object, byte| {
-            examined += u64::from(subtract(object, byte, &mut popular));
+            examined += u64::from(subtract(object, byte, listed, &mut popular));
         });
         for &object in &candidates.others {
             let byte = side_byte(object).get();
-            examined += u64::from(subtract(object, byte, &mut popular));
+            examined += u64::from(subtract(object, byte, listed, &mut popular));
         }
-        let mut scratch = popular.objects.capacity() + candidates.others.capacity();
+        let mut scratch = popular.scratch() + candidates.others.capacity();
         popular.resolve();
         self.search(candidates, &mut scratch);
         self.inner.counters.scratch(scratch * size_of::<Object>());
@@ -399,13 +472,17 @@ impl Locked<'_> {
                 }
             }
         }
+        let mut payload = 0;
         for &object in dying {
             side_byte(object).set(0);
-            self.free::<GUARDED>(object, object.head() & tag::ALL & !tag::IN_YOUNG);
+            payload += object.payload_bytes();
+            let listed = self.generational.listed_bits();
+            self.free::<GUARDED>(object, object.head() & tag::ALL & !listed);
         }
         self.generational.freed(dying.len());
+        self.inner.counters.freed(dying.len() as u64, payload);
         if self.has_pending() {
-            self.drain();
+            self.drain(0);
         }
     }
 }

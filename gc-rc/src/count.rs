@@ -174,7 +174,7 @@ impl Locked<'_> {
             index += 1;
             let head = object.head() & !tag::QUEUED;
             if head >= ONE {
-                object.set_head(head);
+                self.revive(object, head);
             } else {
                 self.cascade::<GUARDED>(object, head, freed);
             }
@@ -189,12 +189,21 @@ impl Locked<'_> {
             index += 1;
             let head = object.head() & !tag::QUEUED;
             if head >= ONE {
-                object.set_head(head);
+                self.revive(object, head);
             } else {
                 self.bury(object, head);
             }
         }
         self.pending.clear();
+    }
+
+    /// Takes an object that has references again, and the head `head`, off the pending list. One was taken away and one remains, if in
+    /// another order than usual: it may be the root of garbage.
+    fn revive(self, object: Object, head: u64) {
+        object.set_head(head);
+        if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+            self.buffer_possible_root(object);
+        }
     }
 
     /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be freed, unless its finalizer keeps it.

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use gc_rc::{
-    BuildError, Cycle, Event, EventKind, Flags, Free, Gil, Heap, Listener, Local, Mutator, Shape, Weak,
+    BuildError, Cycle, Event, EventKind, Flags, Free, Gil, Heap, Listener, Local, Mutator, Shape,
+    Weak,
 };
 
 fn strict(cycle: Cycle) -> Heap {
@@ -46,7 +47,10 @@ fn by_its_count_an_object_is_finalized_while_its_weak_references_yield_it() {
             assert!(m.finalizable(due), "the finalizer is not due");
             assert_eq!(m.upgrade(&weak[0]), m.get(due));
             assert!(m.upgrade(&weak[1]).is_some(), "its fields are gone");
-            assert!(cleared(m).is_empty(), "cleared before the finalizer has run");
+            assert!(
+                cleared(m).is_empty(),
+                "cleared before the finalizer has run"
+            );
             m.set(due, None);
             // Its own weak references first, then what it referred to.
             assert_eq!(cleared(m), weak);
@@ -97,10 +101,16 @@ fn deaths_come_parent_first_and_fields_from_first_to_last() {
             // 1 -> (2 -> (3, 4), 5): each with a weak reference, none with a finalizer.
             m.alloc_init(b, Flags::NONE, [], [3]).unwrap();
             m.alloc_init(c, Flags::NONE, [], [4]).unwrap();
-            let (third, fourth) = (m.downgrade(m.get(b).unwrap()), m.downgrade(m.get(c).unwrap()));
+            let (third, fourth) = (
+                m.downgrade(m.get(b).unwrap()),
+                m.downgrade(m.get(c).unwrap()),
+            );
             m.alloc_move(b, Flags::NONE, [b, c], [2]).unwrap();
             m.alloc_init(c, Flags::NONE, [], [5]).unwrap();
-            let (second, fifth) = (m.downgrade(m.get(b).unwrap()), m.downgrade(m.get(c).unwrap()));
+            let (second, fifth) = (
+                m.downgrade(m.get(b).unwrap()),
+                m.downgrade(m.get(c).unwrap()),
+            );
             m.alloc_move(a, Flags::NONE, [b, c], [1]).unwrap();
             let first = m.downgrade(m.get(a).unwrap());
             m.set(a, None);
@@ -128,7 +138,12 @@ fn deaths_come_parent_first_and_fields_from_first_to_last() {
 fn a_finalizer_is_due_once_also_after_resurrection_into_a_cycle() {
     for cycle in [Cycle::Generational, Cycle::BaconRajan] {
         for free in [Free::Eager, Free::Lazy] {
-            let heap = Heap::builder().cycle(cycle).free(free).poison(true).build().unwrap();
+            let heap = Heap::builder()
+                .cycle(cycle)
+                .free(free)
+                .poison(true)
+                .build()
+                .unwrap();
             heap.attach(|m| {
                 m.frame(|m, [a, due]| {
                     m.alloc(a, Shape::new(1, 1).with(Flags::FINALIZE)).unwrap();
@@ -197,7 +212,12 @@ fn a_weak_reference_knows_when_its_object_died() {
 
 #[test]
 fn lazy_freeing_is_bounded_by_what_is_allocated() {
-    let heap = Heap::builder().free(Free::Lazy).cycle(Cycle::None).poison(true).build().unwrap();
+    let heap = Heap::builder()
+        .free(Free::Lazy)
+        .cycle(Cycle::None)
+        .poison(true)
+        .build()
+        .unwrap();
     heap.attach(|m| {
         m.frame(|m, [list, a]| {
             const NODES: u64 = 10_000;
@@ -293,7 +313,10 @@ fn memory_goes_back_to_the_system() {
                     m.set_word(m.get(large).unwrap(), 49_999, 1);
                     let peak = heap.statistics();
                     assert!(peak.committed_bytes > 9_000_000);
-                    assert!(peak.fragmentation_bytes < peak.occupied_bytes / 5, "{peak:?}");
+                    assert!(
+                        peak.fragmentation_bytes < peak.occupied_bytes / 5,
+                        "{peak:?}"
+                    );
                     assert_eq!(
                         peak.object_bytes + peak.fragmentation_bytes + peak.metadata_bytes,
                         peak.occupied_bytes
@@ -324,9 +347,19 @@ fn large_objects_share_mappings_and_come_zeroed() {
                     let words = 5_000 + 8_000 * ((slot as u32 * 7 + round) % 9);
                     m.alloc(a, Shape::new(1, words)).unwrap();
                     let object = m.get(a).unwrap();
-                    assert!((0..words as usize).step_by(511).all(|index| m.word(object, index) == 0));
-                    (0..words as usize).step_by(511).for_each(|index| m.set_word(object, index, u64::MAX));
-                    m.store(m.get(table).unwrap(), (slot * 5 + round as usize) % 64, Some(object));
+                    assert!(
+                        (0..words as usize)
+                            .step_by(511)
+                            .all(|index| m.word(object, index) == 0)
+                    );
+                    (0..words as usize)
+                        .step_by(511)
+                        .for_each(|index| m.set_word(object, index, u64::MAX));
+                    m.store(
+                        m.get(table).unwrap(),
+                        (slot * 5 + round as usize) % 64,
+                        Some(object),
+                    );
                 }
                 m.verify();
                 m.alloc(a, Shape::new(0, 1 << 20)).unwrap();
@@ -351,7 +384,10 @@ struct Notes(Mutex<Vec<(thread::ThreadId, Event)>>);
 
 impl Listener for Notes {
     fn event(&self, event: &Event) {
-        self.0.lock().unwrap().push((thread::current().id(), *event));
+        self.0
+            .lock()
+            .unwrap()
+            .push((thread::current().id(), *event));
     }
 }
 
@@ -384,7 +420,10 @@ fn listeners_hear_every_event_on_its_thread() {
                 let notes = notes.0.lock().unwrap();
                 let mine: Vec<_> = notes.iter().filter(|note| note.0 == me).collect();
                 assert!(mine.iter().all(|note| note.1.mutator == mine[0].1.mutator));
-                assert!(mine.iter().any(|note| matches!(note.1.kind, EventKind::Collection { generation: 2, .. })));
+                assert!(mine.iter().any(|note| matches!(
+                    note.1.kind,
+                    EventKind::Collection { generation: 2, .. }
+                )));
                 told.fetch_add(mine.len() as u64, Ordering::Relaxed);
             });
         }
@@ -419,7 +458,10 @@ impl Listener for Attaching {
 
 #[test]
 fn a_listener_may_attach_and_a_panic_in_one_goes_no_further() {
-    let (panicking, notes) = (Arc::new(Panicking(AtomicU64::new(0))), Arc::new(Notes::default()));
+    let (panicking, notes) = (
+        Arc::new(Panicking(AtomicU64::new(0))),
+        Arc::new(Notes::default()),
+    );
     let attaching = Arc::new(Attaching::default());
     let heap = Heap::builder()
         .listener(panicking.clone())
@@ -441,7 +483,11 @@ fn a_listener_may_attach_and_a_panic_in_one_goes_no_further() {
             m.verify();
         })
     });
-    assert_eq!(panicking.0.load(Ordering::Relaxed), 1, "called again after a panic");
+    assert_eq!(
+        panicking.0.load(Ordering::Relaxed),
+        1,
+        "called again after a panic"
+    );
     attaching.0.lock().unwrap().take();
 }
 
@@ -454,7 +500,10 @@ fn lock_times_are_kept_when_asked_for() {
     let lock = heap.lock_statistics();
     assert_eq!((lock.takes, lock.contended), (20, 0));
     assert_eq!(lock.holds.iter().sum::<u64>(), 20);
-    assert_eq!(lock.switches, 10, "one for each attachment, which is a mutator of its own");
+    assert_eq!(
+        lock.switches, 10,
+        "one for each attachment, which is a mutator of its own"
+    );
     let plain = Heap::new();
     plain.attach(|_| ());
     assert_eq!(plain.lock_statistics().holds, [0; gc_rc::TIME_BUCKETS]);
@@ -462,7 +511,10 @@ fn lock_times_are_kept_when_asked_for() {
 
 #[test]
 fn configurations_that_make_no_heap_say_so() {
-    let error = Heap::builder().event_capacity(usize::MAX).build().unwrap_err();
+    let error = Heap::builder()
+        .event_capacity(usize::MAX)
+        .build()
+        .unwrap_err();
     assert_eq!(error, BuildError::EventCapacity { events: usize::MAX });
     assert!(error.to_string().contains("smaller event capacity"));
     let error = Heap::builder().possible_roots(0).build().unwrap_err();
@@ -485,7 +537,10 @@ fn count_operations_are_counted_with_the_feature() {
     let counts = heap.statistics().counts;
     if cfg!(feature = "count-statistics") {
         let counts = counts.unwrap();
-        assert_eq!((counts.increments, counts.to_non_zero, counts.to_zero), (1, 1, 1));
+        assert_eq!(
+            (counts.increments, counts.to_non_zero, counts.to_zero),
+            (1, 1, 1)
+        );
     } else {
         assert_eq!(counts, None);
     }

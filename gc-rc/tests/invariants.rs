@@ -223,6 +223,30 @@ fn a_full_collection_frees_exactly_the_unreachable() {
     }
 }
 
+/// The last reference goes before the first one of the cycle comes: the count was zero in between, and no decrement left it above.
+#[test]
+fn a_cycle_closed_after_its_last_reference_went_is_found() {
+    for (name, heap) in heaps() {
+        heap.attach(|m| {
+            m.frame(|m, [a]| {
+                m.alloc(a, Shape::new(1, 0)).unwrap();
+                let object = m.get(a).unwrap();
+                let weak = m.downgrade(object);
+                m.set(a, None);
+                m.store(object, 0, Some(object));
+                m.safepoint();
+                assert!(m.upgrade(&weak).is_some(), "{name}");
+                m.collect();
+                assert!(
+                    m.upgrade(&weak).is_none(),
+                    "{name}: the cycle was not found"
+                );
+                m.verify();
+            })
+        });
+    }
+}
+
 #[test]
 fn finalizers_run_once_and_resurrect_intact() {
     for (name, heap) in heaps() {

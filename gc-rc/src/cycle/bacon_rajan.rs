@@ -36,7 +36,7 @@
 //!
 //! 1. A cell has `BUFFERED` set exactly if the buffer names it; a large object, which is never reused, has the bit alone, and is found through the
 //!    allocator's lists.
-//! 2. Outside of a collection every object that some decrement left at a count above zero since it was last examined has `BUFFERED` set, or is
+//! 2. Outside of a collection every object that lost a reference and has others, since it was last examined, has `BUFFERED` set, is pending, or is
 //!    green. So nothing outside the buffer's reach is cyclic garbage.
 //! 3. Outside of a collection all side bytes are zero.
 

@@ -122,7 +122,7 @@ fn main() {
             heap.attach(|m| m.frame(|m, [long, t]| {
             heap.take_events();
             let begun = Instant::now();
-            let depth = 18;
+            let depth = std::env::var("D").map_or(18, |x| x.parse().unwrap());
             tree(m, t, depth+1); m.set(t, None);
             tree(m, long, depth);
             let mut nodes = (1u64<<(depth+2))-1 + (1u64<<(depth+1))-1;

@@ -144,19 +144,18 @@ impl Locked<'_> {
     /// one all.
     #[inline(never)]
     pub(crate) fn drain(self, bytes: usize) {
-        let mut freed = Freed::default();
-        match (self.free, self.allocator.is_guarded()) {
-            (Free::Eager, false) => self.drain_list::<false>(&mut freed),
-            (Free::Eager, true) => self.drain_list::<true>(&mut freed),
+        let freed = match (self.free, self.allocator.is_guarded()) {
+            (Free::Eager, false) => self.drain_list::<false>(),
+            (Free::Eager, true) => self.drain_list::<true>(),
             (Free::Lazy, guarded) => {
                 self.bury_pending();
                 if guarded {
-                    self.free_dead::<true>(bytes, &mut freed)
+                    self.free_dead::<true>(bytes)
                 } else {
-                    self.free_dead::<false>(bytes, &mut freed)
+                    self.free_dead::<false>(bytes)
                 }
             }
-        }
+        };
         self.generational.freed(freed.tracked);
         self.inner.counters.freed(freed.objects, freed.payload);
         if let Some(begun) = freed.long_since {
@@ -167,7 +166,8 @@ impl Locked<'_> {
         }
     }
 
-    fn drain_list<const GUARDED: bool>(self, freed: &mut Freed) {
+    fn drain_list<const GUARDED: bool>(self) -> Freed {
+        let mut freed = Freed::default();
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
         while let Some(object) = self.pending.get(index) {
@@ -176,10 +176,11 @@ impl Locked<'_> {
             if head >= ONE {
                 self.revive(object, head);
             } else {
-                self.cascade::<GUARDED>(object, head, freed);
+                self.cascade::<GUARDED>(object, head, &mut freed);
             }
         }
         self.pending.clear();
+        freed
     }
 
     /// Links the pending objects that no reference has come back to with those that wait to be freed.
@@ -222,7 +223,8 @@ impl Locked<'_> {
 
     /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes first; one with many fields gives them up
     /// a slice at a time, and waits meanwhile.
-    fn free_dead<const GUARDED: bool>(self, bytes: usize, freed: &mut Freed) {
+    fn free_dead<const GUARDED: bool>(self, bytes: usize) -> Freed {
+        let mut freed = Freed::default();
         let mut left = bytes as isize;
         while left > 0
             && let Some(object) = self.dead.get()
@@ -259,6 +261,7 @@ impl Locked<'_> {
                 self.free::<GUARDED>(object, tag);
             }
         }
+        freed
     }
 
     /// Frees everything that is dead. Cost: what a lazy heap has put off.

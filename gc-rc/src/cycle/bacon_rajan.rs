@@ -27,7 +27,7 @@
 //! # When
 //!
 //! The paper collects when memory runs short or the buffer is full. Here a collection is requested when the buffer reaches a threshold, and happens at the next
-//! safepoint. The threshold moves: a collection that finds fewer objects than a hundredth of the base doubles it, one that finds more halves it, down to
+//! safepoint. The threshold moves: a collection that finds nothing, or fewer objects than a hundredth of the base, doubles it, one that finds more halves it, down to
 //! its base. Without that, a program that keeps touching one large live structure would examine
 //! all of it every few thousand operations. PHP, the most widely used implementation (`gc_adjust_threshold` in `Zend/zend_gc.c`, since 7.3), adds and
 //! subtracts its base instead, with which a walk along a list of ten million nodes still examined all of it 45 times, not 10.
@@ -83,7 +83,7 @@ impl PossibleRoots {
 
     fn adjust(&self, unreachable: usize) {
         let threshold = self.threshold.get();
-        self.threshold.set(if unreachable < self.base / 100 {
+        self.threshold.set(if unreachable < (self.base / 100).max(1) {
             threshold.saturating_mul(2)
         } else {
             (threshold / 2).max(self.base)

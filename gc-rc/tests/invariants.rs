@@ -16,21 +16,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gc_rc::{Builder, Cycle, Flags, Free, Gil, Heap, Local, Mutator, Shape, Weak};
+use gc_rc::{Cycle, Flags, Free, Gil, Heap, Local, Mutator, Shape, Weak};
 
 /// Every combination of collector and way of freeing, with freed cells poisoned.
 fn heaps() -> impl Iterator<Item = (String, Heap)> {
-    let build = |builder: Builder| builder.poison(true).build().unwrap();
-    [Cycle::Generational, Cycle::BaconRajan]
+    let frees = [Free::Eager, Free::Lazy];
+    let all = [Cycle::Generational, Cycle::BaconRajan]
         .into_iter()
-        .flat_map(move |cycle| {
-            [Free::Eager, Free::Lazy].into_iter().map(move |free| {
-                let builder = Heap::builder().cycle(cycle).free(free);
-                // Small thresholds, so that the automatic collections take part.
-                let builder = builder.thresholds([5, 2, 2]).possible_roots(20);
-                (format!("{cycle:?}, {free:?}"), build(builder))
-            })
-        })
+        .flat_map(move |cycle| frees.map(|free| (cycle, free, false)))
+        .chain([(Cycle::Generational, Free::Eager, true)]);
+    all.map(|(cycle, free, prefetch)| {
+        let heap = Heap::builder()
+            .cycle(cycle)
+            .free(free)
+            .prefetch(prefetch)
+            // Small thresholds, so that the automatic collections take part.
+            .thresholds([5, 2, 2])
+            .possible_roots(20)
+            .poison(true)
+            .build();
+        (
+            format!("{cycle:?}, {free:?}, prefetch {prefetch}"),
+            heap.unwrap(),
+        )
+    })
 }
 
 /// xorshift64*.

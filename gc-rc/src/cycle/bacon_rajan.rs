@@ -83,11 +83,12 @@ impl PossibleRoots {
 
     fn adjust(&self, unreachable: usize) {
         let threshold = self.threshold.get();
-        self.threshold.set(if unreachable < (self.base / 100).max(1) {
-            threshold.saturating_mul(2)
-        } else {
-            (threshold / 2).max(self.base)
-        });
+        self.threshold
+            .set(if unreachable < (self.base / 100).max(1) {
+                threshold.saturating_mul(2)
+            } else {
+                (threshold / 2).max(self.base)
+            });
     }
 }
 

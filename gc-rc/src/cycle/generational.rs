@@ -41,6 +41,8 @@ pub(crate) struct Generational {
     thresholds: [usize; 3],
     /// By how many per cent the oldest generation grows until it is due.
     growth: usize,
+    /// Whether subtraction prefetches side bytes.
+    pub(crate) prefetch: bool,
     /// The count of generation 0 that requests a collection.
     trigger: usize,
     counts: [Cell<usize>; 3],
@@ -53,13 +55,14 @@ pub(crate) struct Generational {
 }
 
 impl Generational {
-    pub(crate) fn new(cycle: Cycle, thresholds: [usize; 3], growth: usize) -> Self {
+    pub(crate) fn new(cycle: Cycle, thresholds: [usize; 3], growth: usize, prefetch: bool) -> Self {
         let enabled = cycle == Cycle::Generational;
         let automatic = enabled && thresholds[0] > 0;
         Self {
             enabled,
             thresholds,
             growth,
+            prefetch,
             trigger: if automatic {
                 thresholds[0].saturating_add(1)
             } else {

@@ -155,6 +155,26 @@ impl Candidates {
         }
     }
 
+    /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
+    #[inline(never)]
+    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, u8)) {
+        let mut queue = [None; IN_FLIGHT];
+        let mut next = 0;
+        let mut serve = |object: Object| f(object, side_byte(object).get());
+        self.each_in_blocks(|object, _| {
+            if is_tracked_object(object) {
+                for child in object.fields().iter().filter_map(Cell::get) {
+                    prefetch(side_byte(child).as_ptr());
+                }
+            }
+            if let Some(object) = std::mem::replace(&mut queue[next], Some(object)) {
+                serve(object);
+            }
+            next = (next + 1) % IN_FLIGHT;
+        });
+        queue.into_iter().flatten().for_each(serve);
+    }
+
     /// Whether there are candidates that nothing is known to reach, after subtraction.
     fn any_unreached(&self) -> bool {
         let in_stretch = |(block, stretch): (Block, u32)| {
@@ -376,12 +396,16 @@ impl Locked<'_> {
         let mut examined = 0;
         let mut popular = Popular::default();
         let listed = self.generational.listed_bits();
-        candidates.each_in_blocks(|object, byte| {
+        let mut subtract = |object, byte| {
             examined += u64::from(subtract(object, byte, listed, &mut popular));
-        });
+        };
+        if self.generational.prefetch {
+            candidates.each_in_blocks_prefetched(&mut subtract);
+        } else {
+            candidates.each_in_blocks(&mut subtract);
+        }
         for &object in &candidates.others {
-            let byte = side_byte(object).get();
-            examined += u64::from(subtract(object, byte, listed, &mut popular));
+            subtract(object, side_byte(object).get());
         }
         let mut scratch = popular.scratch() + candidates.others.capacity();
         popular.resolve();

@@ -49,7 +49,7 @@ fn serve(gil: Gil, beside: bool, time: Duration) -> (f64, Duration, LockStatisti
                             m.alloc_move(list, Flags::NONE, [list], [turns])
                                 .expect("no limit");
                             turns += 1;
-                            if turns % 1000 == 0 {
+                            if turns.is_multiple_of(1000) {
                                 m.set(list, None);
                             }
                             m.safepoint();

@@ -344,7 +344,7 @@ impl Block {
             let first = last + 1 - length;
             rest &= !(u64::MAX >> (64 - length) << first);
             let (step, cells) = self.cells_between(first, last);
-            let count = (cells.len() + step - 1) / step;
+            let count = cells.len().div_ceil(step);
             let mut offset = cells.start + count * step;
             for _ in 0..count {
                 offset -= step;

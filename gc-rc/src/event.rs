@@ -59,7 +59,8 @@ pub enum EventKind {
     },
     /// A cycle collection.
     Collection {
-        /// The oldest generation it collected, from 0.
+        /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle), which has none: 2 if it was asked for or made at
+        /// the limit, 0 if it became due.
         generation: u8,
         /// Objects it examined.
         examined: u64,

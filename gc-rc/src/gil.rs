@@ -264,7 +264,9 @@ impl GlobalLock {
         }
         // A request that is still there was made against the holder before.
         poll.fetch_and(!DROP, Ordering::Relaxed);
-        if state.yielding > 0 {
+        let yielding = state.yielding > 0;
+        drop(state);
+        if yielding {
             self.switched.notify_all();
         }
         begun
@@ -302,25 +304,31 @@ impl GlobalLock {
             count_time(&self.counters.holds, taken.elapsed());
         }
         let asked = poll.fetch_and(!DROP, Ordering::Relaxed) & DROP != 0;
-        if state.waiting > 0 {
-            match self.kind {
-                Gil::Cpython => self.released.notify_one(),
-                // Only one of them has the next ticket, and a condition variable cannot be told which.
-                Gil::Fair => self.released.notify_all(),
-            }
+        let (waiting, switches) = (state.waiting > 0, state.switches);
+        // Signals come after the mutex is free: whoever wakes needs it at once, and would sleep again. Nothing is lost, because a thread that
+        // comes in between finds the lock free.
+        drop(state);
+        if !waiting {
+            return;
         }
-        if asked && self.kind == Gil::Cpython && leave == Leave::ForNow {
-            let switches = state.switches;
+        match self.kind {
+            Gil::Cpython => self.released.notify_one(),
+            // Only one of them has the next ticket, and a condition variable cannot be told which.
+            Gil::Fair => self.released.notify_all(),
+        }
+        if !asked || leave == Leave::ForGood {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if self.kind == Gil::Cpython {
             state.yielding += 1;
             while state.switches == switches && state.waiting > 0 {
                 state = wait(&self.switched, state);
             }
             state.yielding -= 1;
-            if state.switches != switches {
-                increment(&self.counters.forced_switches);
-            }
-        } else if asked && state.waiting > 0 && leave == Leave::ForNow {
-            // The fair lock: the first in the queue is sure to be next.
+        }
+        // The fair lock: the first in the queue is next, if it is not there already.
+        if state.switches != switches || self.kind == Gil::Fair {
             increment(&self.counters.forced_switches);
         }
     }

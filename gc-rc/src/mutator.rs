@@ -327,8 +327,8 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Collects all generations now, and makes blocks without objects available to all size classes. Without a cycle collector it does the latter
-    /// only. Cost: proportional to the whole heap.
+    /// Frees all that is dead, collects all generations, or what possible roots reach, and makes blocks without objects available to all
+    /// size classes. Without a cycle collector it leaves the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
         let locked = self.locked();
         locked.free_all_dead();

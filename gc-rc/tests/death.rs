@@ -245,7 +245,7 @@ fn lazy_freeing_is_bounded_by_what_is_allocated() {
                     "what is dead piles up"
                 );
                 last = now;
-                if now.allocated_objects % 1000 == 0 {
+                if now.allocated_objects.is_multiple_of(1000) {
                     m.verify();
                 }
             }

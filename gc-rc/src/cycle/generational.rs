@@ -198,6 +198,9 @@ impl Locked<'_> {
                 state.list_middle(block, stretches);
             }
         }
+        self.inner
+            .counters
+            .scratch(trash.capacity() * size_of::<Object>());
         let unreachable = trash.len() as u64;
         let survivors = (examined - unreachable) as usize;
         match generation {

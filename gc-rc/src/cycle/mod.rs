@@ -5,7 +5,7 @@
 //! reaches is alive. What is left is referred to only by itself.
 //!
 //! [`detect`](Locked::detect) is that computation, shared by whatever decides *which* objects to examine and *when*
-//! (now [`generational`]). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
+//! ([`generational`]; [`bacon_rajan`] shares its second half). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
 //! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython copies the count of each
 //! object into its list node, subtracts there, and moves nodes between linked lists. Here:
 //!
@@ -18,14 +18,16 @@
 //! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly refer to older
 //!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
 //!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
-//!   into the list that it walks. The sweep ends early when everything has been reached.
-//! * Neither loop branches on whether a field is null or its target a candidate: in a graph that is a coin toss, and a processor
-//!   that guesses wrong loses more than the whole edge costs.
+//!   into the list that it walks. If large objects alone reach everything, as tables do, there is no sweep.
+//! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in a graph that is a coin toss, and a processor
+//!   that guesses wrong loses more than the whole edge costs. (Nulls are branched on: a byte that stands in for theirs would be written so
+//!   often that each access would wait for the one before.)
 //!
 //! # Scratch memory
 //!
-//! A collection keeps, outside the heap's limit, at most one word for each object on the stack of the search, and one word for
-//! each object that it finds unreachable. The most that one took is in the statistics
+//! Outside the heap's limit, a collection keeps a word for each object on the stack of the search, for each with a count that
+//! no side byte takes up, for each that it finds unreachable, and for each that possible roots reach: at most a few words for each
+//! candidate, usually far less than one. The most that one took is in the statistics
 //! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)).
 //!
 //! # The side byte
@@ -38,7 +40,7 @@
 //! | [`REACHED`] = 127 | | candidate that something outside reaches |
 //! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
 //!
-//! A count above [`SMALL_COUNT`] is not added: the object is listed as *popular*, and compared when subtraction is complete. Only the edges to popular
+//! Without generations all side bytes are zero between collections. A count above [`SMALL_COUNT`] is not added: the object is listed as *popular*, and compared when subtraction is complete. Only the edges to popular
 //! objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved to the *carry* in the object's header, and what exceeds that
 //! (four million edges) to a table.
 //!
@@ -167,7 +169,7 @@ impl Candidates {
                     prefetch(side_byte(child).as_ptr());
                 }
             }
-            if let Some(object) = std::mem::replace(&mut queue[next], Some(object)) {
+            if let Some(object) = queue[next].replace(object) {
                 serve(object);
             }
             next = (next + 1) % IN_FLIGHT;

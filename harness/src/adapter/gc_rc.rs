@@ -53,6 +53,12 @@ impl Adapter for GcRc {
                 doc: "possible roots that make a collection due (cycle=bacon-rajan)",
             },
             HeapOption {
+                name: "prefetch",
+                kind: SWITCH,
+                default: "off",
+                doc: "prefetch in collections of generations",
+            },
+            HeapOption {
                 name: "gil",
                 kind: OptionKind::Choice(&["cpython", "fair"]),
                 default: "cpython",
@@ -104,6 +110,7 @@ impl Adapter for GcRc {
         };
         Heap::builder()
             .free(free)
+            .prefetch(settings.is_on("prefetch"))
             .oldest_growth(settings.count("oldest-growth") as usize)
             .possible_roots(settings.count("possible-roots") as usize)
             .limit(limit(settings))

@@ -851,3 +851,55 @@ impl Drop for Allocator {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Cycle, Flags, Heap, Local, Mutator};
+
+    fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) {
+        for word in 0..200_000 {
+            m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+        }
+    }
+
+    /// What is unused is kept until it was unused the whole time between two looks, and what is taken again meanwhile is not returned.
+    #[test]
+    fn unused_blocks_go_back_when_they_have_aged() {
+        let heap = Heap::builder()
+            .cycle(Cycle::None)
+            .return_after(Duration::MAX)
+            .poison(true)
+            .build()
+            .unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                // In blocks, because tables outside of them come and go.
+                let committed = || heap.statistics().committed_bytes / super::BLOCK_BYTES as u64;
+                let age = |m: &Mutator<'_>| {
+                    let locked = m.locked();
+                    locked.allocator.age(&locked.inner.counters, false);
+                };
+                fill(m, list);
+                let full = committed();
+                m.set(list, None);
+                m.collect();
+                age(m);
+                assert_eq!(committed(), full, "returned at once");
+                // Used in between: young again.
+                fill(m, list);
+                assert_eq!(committed(), full, "unused blocks were not taken");
+                m.set(list, None);
+                m.collect();
+                age(m);
+                assert_eq!(committed(), full);
+                age(m);
+                assert!(committed() < full / 20, "{} of {full}", committed());
+                // What comes back is zero and carved afresh.
+                fill(m, list);
+                m.verify();
+            })
+        });
+    }
+}

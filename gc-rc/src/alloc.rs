@@ -15,7 +15,7 @@
 //! that the list hands the cells out again in address order: the list does not scramble the heap as one might fear.
 //!
 //! Rejected: side bytes at the front of each block. Those of all blocks then fall into the same sixteenth of a second-level
-//! cache's sets, and a full collection, which touches little else at random, took up to twice as long. A free list for each block, as mimalloc
+//! cache's sets, of all the memory that a full collection touches at random. A free list for each block, as mimalloc
 //! has: it bounds fragmentation better, but every free and every allocation would touch the block's header. Empty
 //! blocks are found by a walk instead ([`Allocator::trim`]), which is not made often.
 //!

@@ -78,6 +78,10 @@ variants! {
     gc_rc: harness::adapter::gc_rc::GcRc, [];
     gc_rc_fair: harness::adapter::gc_rc::GcRc, ["gil" = "fair", "poison" = "on"];
     gc_rc_stress: harness::adapter::gc_rc::GcRc, ["stress" = "on", "poison" = "on"];
+    gc_rc_bacon_rajan: harness::adapter::gc_rc::GcRc, ["cycle" = "bacon-rajan"];
+    gc_rc_bacon_rajan_strict: harness::adapter::gc_rc::GcRc, ["cycle" = "bacon-rajan", "possible-roots" = "1", "free" = "lazy", "poison" = "on"];
+    gc_rc_lazy: harness::adapter::gc_rc::GcRc, ["free" = "lazy", "poison" = "on"];
+    gc_rc_lazy_stress: harness::adapter::gc_rc::GcRc, ["free" = "lazy", "cycle" = "bacon-rajan", "stress" = "on", "poison" = "on"];
     gc_rc_no_cycles: harness::adapter::gc_rc::GcRc, ["cycle" = "none"];
 }
 
@@ -87,7 +91,8 @@ macro_rules! on_every_heap {
     ($($test:ident),+ $(,)?) => {
         $crate::on_heaps!([arena, gc_marksweep, gc_marksweep_poison, gc_marksweep_stress, gc_marksweep_plain,
                            gc_marksweep_generations, gc_marksweep_generations_stress, gc_marksweep_workers,
-                           gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_no_cycles]
+                           gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_bacon_rajan, gc_rc_bacon_rajan_strict,
+                           gc_rc_lazy, gc_rc_lazy_stress, gc_rc_no_cycles]
         [$($test),+]);
     };
 }

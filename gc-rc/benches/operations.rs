@@ -45,6 +45,19 @@ fn operations(c: &mut Criterion) {
             c.bench_function("alloc_init and free", |x| {
                 x.iter(|| m.alloc_init(a, Flags::NONE, [b, b], [1]))
             });
+            c.bench_function("two-field object, allocated and freed", |x| {
+                x.iter(|| m.alloc_init(a, Flags::NONE, [b, b], []))
+            });
+            c.bench_function(
+                "two-field object, allocated and freed: no fields to count",
+                |x| x.iter(|| m.alloc(a, Shape::new(2, 0))),
+            );
+            c.bench_function("one increment, one decrement", |x| {
+                x.iter(|| {
+                    m.set(a, black_box(m.get(b)));
+                    m.set(a, None);
+                });
+            });
             c.bench_function("safepoint", |x| x.iter(|| m.safepoint()));
             c.bench_function("frame of two", |x| {
                 x.iter(|| m.frame(|_, [x, y]| _ = black_box((x, y))))
@@ -88,14 +101,42 @@ fn collections(c: &mut Criterion) {
         .sample_size(10)
         .throughput(Throughput::Elements(u64::from(NODES)));
     for (name, shuffled) in [("older neighbours", false), ("random older objects", true)] {
-        let heap = Heap::new();
-        heap.attach(|m| {
-            m.frame(|m, [table]| {
-                build(m, table, NODES, shuffled);
-                group.bench_function(name, |x| x.iter(|| m.collect()));
+        for prefetch in [false, true] {
+            let heap = Heap::builder()
+                .prefetch(prefetch)
+                .build()
+                .expect("a valid configuration");
+            let name = if prefetch {
+                format!("{name}, prefetch")
+            } else {
+                name.into()
+            };
+            heap.attach(|m| {
+                m.frame(|m, [table]| {
+                    build(m, table, NODES, shuffled);
+                    group.bench_function(name, |x| x.iter(|| m.collect()));
+                });
+            });
+        }
+    }
+    let heap = Heap::builder()
+        .cycle(Cycle::BaconRajan)
+        .build()
+        .expect("a valid configuration");
+    heap.attach(|m| {
+        m.frame(|m, [table, root]| {
+            build(m, table, NODES, false);
+            m.collect();
+            // Everything is reached from one possible root.
+            group.bench_function("Bacon-Rajan, from the table", |x| {
+                x.iter(|| {
+                    m.set(root, m.get(table));
+                    m.set(root, None);
+                    m.collect();
+                })
             });
         });
-    }
+    });
     group.finish();
     c.bench_function("a ring of 1,000 dies in a young collection", |x| {
         let heap = Heap::new();

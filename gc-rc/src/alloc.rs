@@ -1,10 +1,11 @@
-//! Memory for objects: blocks of cells of one size class, and large objects apart.
+//! Memory for objects: blocks of cells of one size class, and large objects in runs of blocks.
 //!
-//! # Blocks
+//! # Chunks and blocks
 //!
-//! A block is 64 KiB, aligned to its size, so that it is found from any cell by masking. Its first 4 KiB hold one **side byte** for
-//! each granule of 16 bytes, which the cycle collector uses ([`crate::cycle`]); the side bytes that would describe these first 4 KiB
-//! themselves describe nothing, and hold the block's header instead. Cells follow.
+//! Memory comes from the system in **chunks** of 4 MiB, aligned to their size, so that the chunk of a cell is found by masking. A chunk is 64
+//! **blocks** of 64 KiB. The first four hold no cells but the chunk's **side table**: one byte for each granule of 16 bytes, which the cycle
+//! collector uses ([`crate::cycle`]). The side bytes that would describe the side table itself describe nothing, and hold the headers of
+//! the blocks instead.
 //!
 //! Free cells of a class form one list through their headers, last in, first out, across blocks: a cell is reused while it
 //! is hot, allocation is a pop and freeing a push, neither of which touches the block. A block is carved into cells a page at a time, so that
@@ -13,56 +14,68 @@
 //! A tree that is built bottom-up and then dropped frees its nodes in (mirrored) reverse of the order in which it was built, so
 //! that the list hands the cells out again in address order: the list does not scramble the heap as one might fear.
 //!
-//! Rejected: a free list for each block, as mimalloc has. It bounds fragmentation better, but every free and every allocation would touch the block's header. Empty
-//! blocks are found by a walk instead ([`Allocator::trim`]), at the limit and in explicit full collections only.
+//! Rejected: side bytes at the front of each block. Those of all blocks then fall into the same sixteenth of a second-level
+//! cache's sets, of all the memory that a full collection touches at random. A free list for each block, as mimalloc
+//! has: it bounds fragmentation better, but every free and every allocation would touch the block's header. Empty
+//! blocks are found by a walk instead ([`Allocator::trim`]), which is not made often.
 //!
 //! # Large objects
 //!
-//! What does not fit half a block has a mapping of its own, which goes back to the system when the object dies. Its header is aligned
-//! like a block's, so that side bytes are found by the same arithmetic. Large objects are listed in one vector
-//! a generation, where they know their index.
+//! What does not fit half a block takes a run of whole blocks, within a chunk if it can, else in a longer chunk of its own.
+//! Large objects are listed in one vector a generation, where they know their index.
+//!
+//! # Giving memory back
+//!
+//! A block that nothing uses is kept for a while: what has just been needed is soon needed again, and memory that comes fresh
+//! from the system costs its first touch. [`Allocator::age`] returns the blocks that were unused the whole time since it was called before,
+//! and chunks without any block.
 //!
 //! # Invariants
 //!
 //! 1. Every cell below a block's `end` has an initialised header; its tag names the block's class and says whether it is free.
 //! 2. Free cells are exactly those on the list of their class.
-//! 3. A block becomes spare only when none of its cells is an object *and* the lists of young and middle blocks do
-//!    not name it.
+//! 3. A block becomes unused only when none of its cells is an object *and* no list of the cycle collector names it or one of its
+//!    cells. The side bytes of an unused block are zero.
+//! 4. A block that is not `touched` is zero throughout.
 
 use std::cell::{Cell, RefCell};
-use std::mem::offset_of;
 use std::ptr::NonNull;
 
 use crate::heap::Counters;
 use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, tag};
 use crate::system;
 
+/// Bytes of a chunk, and its alignment: also that of huge pages.
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of a block.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
-/// What the lists that can name a block take of the limit, for each block: four words, twice for their growth.
-const LISTS_BYTES: usize = 64;
+/// Side bytes of a block.
+const SIDE_BYTES: usize = BLOCK_BYTES / GRANULE;
+/// Blocks of a chunk; its block numbers are bits of a word.
+const BLOCKS: usize = CHUNK_BYTES / BLOCK_BYTES;
+/// The first block with cells: those before are the side table.
+const FIRST_BLOCK: usize = BLOCKS * SIDE_BYTES / BLOCK_BYTES;
+/// The blocks of a chunk that can hold cells.
+const ALL_BLOCKS: u64 = u64::MAX << FIRST_BLOCK;
+/// Bytes of free addresses that are looked for before the first chunk is mapped.
+const CHUNKS_RANGE: usize = 16 << 30;
+/// What a block in use takes beside its cells: its side bytes, its header, and its places in the lists that can name it (four
+/// words, twice for their growth).
+pub(crate) const BLOCK_METADATA: usize = SIDE_BYTES + size_of::<BlockHeader>() + 64;
 /// What a block takes of the limit.
-pub(crate) const BLOCK_COST: usize = BLOCK_BYTES + LISTS_BYTES;
-/// Where a block's cells begin: after its side bytes.
-pub(crate) const FIRST_CELL: usize = BLOCK_BYTES / GRANULE;
-/// Where a large object begins.
-const LARGE_CELL: usize = 64;
+pub(crate) const BLOCK_COST: usize = BLOCK_BYTES + BLOCK_METADATA;
 /// Side bytes that one bit of a block's summary stands for: those of 1 KiB of cells.
 pub(crate) const STRETCH: usize = 64;
 /// Bytes that are carved into cells at a time.
 const CARVE_BYTES: usize = 4 << 10;
-/// Bytes that are asked of the system at a time.
-const CHUNK_BYTES: usize = 4 << 20;
-/// Alignment of chunks: that of huge pages on x86-64.
-const CHUNK_ALIGN: usize = 2 << 20;
 
 /// The list of large objects that are in no generation.
 pub(crate) const UNTRACKED: usize = 3;
 /// The class of large objects.
 pub(crate) const LARGE: usize = 63;
 const CLASSES: usize = 53;
-/// Objects above have a mapping of their own.
-pub(crate) const SMALL_BYTES: usize = 30720;
+/// Objects above take whole blocks.
+pub(crate) const SMALL_BYTES: usize = BLOCK_BYTES / 2;
 
 /// Bytes of a cell, by class: every multiple of 16 up to 512, four steps to the doubling up to 4 KiB, then fractions of a
 /// block.
@@ -80,7 +93,7 @@ const CELL_BYTES: [u32; CLASSES] = {
     }
     let fractions = [12, 10, 8, 7, 6, 5, 4, 3, 2];
     while class < CLASSES {
-        bytes[class] = (BLOCK_BYTES - FIRST_CELL) as u32 / fractions[class - 44] / 16 * 16;
+        bytes[class] = BLOCK_BYTES as u32 / fractions[class - 44] / 16 * 16;
         class += 1;
     }
     bytes
@@ -102,10 +115,11 @@ const CLASS_OF_GRANULES: [u8; SMALL_BYTES / GRANULE + 1] = {
 
 const _: () = {
     assert!(CELL_BYTES[CLASSES - 1] as usize == SMALL_BYTES);
-    assert!(offset_of!(BlockHeader, large_side_byte) == LARGE_CELL / GRANULE);
-    assert!(size_of::<BlockHeader>() <= LARGE_CELL);
-    assert!(LARGE_CELL + HEADER_BYTES < FIRST_CELL);
     assert!(CLASSES <= LARGE && LARGE as u64 <= tag::CLASS);
+    assert!(BLOCKS == u64::BITS as usize && SIDE_BYTES / STRETCH == u64::BITS as usize);
+    // The headers fit where the side bytes of the side table would be.
+    assert!(BLOCKS * size_of::<BlockHeader>() <= FIRST_BLOCK * SIDE_BYTES);
+    assert!(size_of::<ChunkHeader>() <= size_of::<BlockHeader>() && FIRST_BLOCK > 0);
 };
 
 /// The size class for objects of so many bytes, header included.
@@ -118,29 +132,26 @@ pub(crate) const fn class_of(bytes: usize) -> usize {
     }
 }
 
-/// Bytes that an object of `bytes` occupies.
+/// Bytes that an object of `bytes` takes of the limit; of a small one, its cell.
 pub(crate) const fn occupied_by(bytes: usize) -> usize {
     match class_of(bytes) {
-        LARGE => (LARGE_CELL + bytes).next_multiple_of(BLOCK_BYTES),
+        LARGE => bytes.next_multiple_of(BLOCK_BYTES) + BLOCK_METADATA,
         class => CELL_BYTES[class] as usize,
     }
 }
 
-/// The beginning of a block, and of a large object's mapping.
-#[repr(C)]
+/// A block's state.
+#[repr(C, align(64))]
 struct BlockHeader {
     class: Cell<u8>,
     /// Large objects: the list it is in.
     generation: Cell<u8>,
-    _unused: [u8; 2],
-    /// The side byte of a large object, where the general arithmetic finds it.
-    large_side_byte: Cell<u8>,
     /// During a trim: the block has no object.
     empty: Cell<bool>,
     /// Offset at which the cells that were carved so far end.
     end: Cell<u32>,
-    /// Large objects: bytes of the mapping.
-    bytes: Cell<usize>,
+    /// Large objects: blocks of the run.
+    blocks: Cell<usize>,
     /// Large objects: index in the list of their generation.
     index: Cell<usize>,
     /// Stretches of 64 side bytes that may have a young one. Not zero exactly if the block is in the collector's list of young blocks.
@@ -149,7 +160,70 @@ struct BlockHeader {
     middle: Cell<u64>,
 }
 
-/// A block or a large object's mapping, of the heap whose lock the current thread holds.
+/// A chunk's state, in the place of the header of its first block, which has no cells.
+#[repr(C)]
+struct ChunkHeader {
+    /// Blocks that are unused.
+    unused: Cell<u64>,
+    /// Blocks that may have memory of the system.
+    touched: Cell<u64>,
+    /// Blocks that were unused when [`Allocator::age`] was last called, and ever since.
+    idle: Cell<u64>,
+    /// Bytes of the mapping: more than those of a chunk if it was made for one object.
+    bytes: Cell<usize>,
+}
+
+/// A chunk of the heap whose lock the current thread holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Chunk(NonNull<ChunkHeader>);
+
+impl Chunk {
+    /// Maps a chunk, at the address `hint` if it is free; `None` if the system refuses.
+    fn map(bytes: usize, hint: usize) -> Option<Self> {
+        let start = system::map(bytes, CHUNK_BYTES, hint)?;
+        system::prefer_huge_pages(start, bytes);
+        let chunk = Self(start.cast());
+        chunk.header().bytes.set(bytes);
+        Some(chunk)
+    }
+
+    /// # Safety
+    ///
+    /// Nothing points into the chunk any more.
+    unsafe fn unmap(self) {
+        // SAFETY: the mapping was made with these bytes; the rest is the caller's promise.
+        unsafe { system::unmap(self.0.cast(), self.header().bytes.get()) }
+    }
+
+    fn header<'a>(self) -> &'a ChunkHeader {
+        // SAFETY: chunks are mapped as long as they are known; their headers are all cells, for which zeroes are fine.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn block(self, number: usize) -> Block {
+        // SAFETY: the headers of a chunk's blocks lie at its start.
+        Block(unsafe { self.0.cast::<BlockHeader>().add(number) })
+    }
+
+    /// The lowest run of so many unused blocks, as its first block's number.
+    fn unused_run(self, blocks: usize) -> Option<usize> {
+        // Bit n of `starts` stays set while the blocks from n on are unused, for ever longer runs.
+        let (mut starts, mut length) = (self.header().unused.get(), 1);
+        while length < blocks && starts != 0 {
+            let step = length.min(blocks - length);
+            starts &= starts >> step;
+            length += step;
+        }
+        (starts != 0).then_some(starts.trailing_zeros() as usize)
+    }
+}
+
+/// The bits of a run of blocks.
+const fn run(first: usize, blocks: usize) -> u64 {
+    (u64::MAX >> (BLOCKS - blocks)) << first
+}
+
+/// A block, or the first one of a large object, of the heap whose lock the current thread holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Block(NonNull<BlockHeader>);
 
@@ -157,9 +231,12 @@ impl Block {
     /// The block that holds `cell`.
     #[inline(always)]
     fn of(cell: Object) -> Self {
-        let start = cell.raw().map_addr(|address| address & !(BLOCK_BYTES - 1));
-        // SAFETY: a cell lies in the first 64 KiB of an aligned mapping or block, whose start is not address zero.
-        Self(unsafe { NonNull::new_unchecked(start.cast()) })
+        let header = cell.raw().map_addr(|address| {
+            let offset = address & (CHUNK_BYTES - 1);
+            (address - offset) + offset / BLOCK_BYTES * size_of::<BlockHeader>()
+        });
+        // SAFETY: cells begin in one of the blocks of a chunk, whose headers lie at its start; that is not address zero.
+        Self(unsafe { NonNull::new_unchecked(header.cast()) })
     }
 
     fn header<'a>(self) -> &'a BlockHeader {
@@ -167,12 +244,33 @@ impl Block {
         unsafe { self.0.as_ref() }
     }
 
+    fn chunk(self) -> Chunk {
+        let start = self
+            .0
+            .as_ptr()
+            .map_addr(|address| address & !(CHUNK_BYTES - 1));
+        // SAFETY: chunks are not at address zero.
+        Chunk(unsafe { NonNull::new_unchecked(start.cast()) })
+    }
+
+    /// The block's number in its chunk.
+    #[inline(always)]
+    fn number(self) -> usize {
+        (self.0.as_ptr() as usize & (CHUNK_BYTES - 1)) / size_of::<BlockHeader>()
+    }
+
     /// # Safety
     ///
-    /// `offset` is at most the block's size.
+    /// `offset` is at most the size of the block, or of the run of blocks.
     unsafe fn at(self, offset: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.as_ptr().cast::<u8>().add(offset) }
+        // SAFETY: the block lies in its chunk; the rest is the caller's promise.
+        unsafe {
+            self.chunk()
+                .0
+                .as_ptr()
+                .cast::<u8>()
+                .add(self.number() * BLOCK_BYTES + offset)
+        }
     }
 
     pub(crate) fn class(self) -> usize {
@@ -183,7 +281,7 @@ impl Block {
     fn assign(self, class: usize) {
         self.header().class.set(class as u8);
         self.header().empty.set(false);
-        self.header().end.set(FIRST_CELL as u32);
+        self.header().end.set(0);
     }
 
     /// The cells carved so far, whether free or not.
@@ -193,45 +291,76 @@ impl Block {
             CELL_BYTES[self.class()] as usize,
             self.header().end.get() as usize,
         );
-        (FIRST_CELL..end).step_by(step).map(move |offset| {
+        (0..end).step_by(step).map(move |offset| {
             // SAFETY: invariant 1: there is a cell, within the block.
             unsafe { Object::from_raw(self.at(offset)) }
         })
     }
 
-    /// The side bytes of all granules that can hold cells.
+    /// The block's side bytes.
+    #[inline(always)]
     pub(crate) fn side_bytes<'a>(self) -> &'a [Cell<u8>] {
-        let first = FIRST_CELL / GRANULE;
-        // SAFETY: the first 4 KiB of a block are side bytes from index 256 on, cells all, and initialised to zero by the system.
-        unsafe { std::slice::from_raw_parts(self.at(first).cast::<Cell<u8>>(), FIRST_CELL - first) }
+        // SAFETY: the side table begins with the chunk; its bytes are cells all, and initialised to zero by the system.
+        unsafe {
+            let table = self.chunk().0.as_ptr().cast::<Cell<u8>>();
+            std::slice::from_raw_parts(table.add(self.number() * SIDE_BYTES), SIDE_BYTES)
+        }
     }
 
     /// The side bytes of a stretch.
+    #[inline(always)]
     pub(crate) fn side_bytes_in<'a>(self, stretch: u32) -> &'a [Cell<u8>] {
-        let first = FIRST_CELL / GRANULE;
-        let start = stretch as usize * STRETCH - first;
-        &self.side_bytes()[start..start + STRETCH]
+        &self.side_bytes()[stretch as usize * STRETCH..][..STRETCH]
     }
 
     /// The carved cells that begin in a stretch.
-    #[inline(always)]
-    pub(crate) fn cells_in(self, stretch: u32) -> impl DoubleEndedIterator<Item = Object> {
-        let step = CELL_BYTES[self.class()] as usize;
-        let start = stretch as usize * STRETCH * GRANULE;
-        let end = (start + STRETCH * GRANULE).min(self.header().end.get() as usize);
-        let first = (start - FIRST_CELL).div_ceil(step);
-        let last = (end.max(FIRST_CELL) - FIRST_CELL).div_ceil(step);
-        (first..last).map(move |index| {
+    pub(crate) fn cells_in(self, stretch: u32) -> impl Iterator<Item = Object> {
+        let (step, cells) = self.cells_between(stretch, stretch);
+        cells.step_by(step).map(move |offset| {
             // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
-            unsafe { Object::from_raw(self.at(FIRST_CELL + index * step)) }
+            unsafe { Object::from_raw(self.at(offset)) }
         })
+    }
+
+    /// Bytes of a cell, and the offsets of the carved cells that begin in the stretches from `first` to `last`.
+    #[inline(always)]
+    fn cells_between(self, first: u32, last: u32) -> (usize, std::ops::Range<usize>) {
+        let step = CELL_BYTES[self.class()];
+        let start = first * (STRETCH * GRANULE) as u32;
+        let end = (last + 1) * (STRETCH * GRANULE) as u32;
+        let cells = start.next_multiple_of(step)..end.min(self.header().end.get());
+        (step as usize, cells.start as usize..cells.end as usize)
+    }
+
+    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by falling address.
+    #[inline(always)]
+    pub(crate) fn each_cell_down(self, stretches: u64, mut f: impl FnMut(Object, &Cell<u8>)) {
+        let bytes = self.side_bytes();
+        let mut rest = stretches;
+        while rest != 0 {
+            // A run of stretches at once.
+            let last = 63 - rest.leading_zeros();
+            let length = (rest << (63 - last)).leading_ones();
+            let first = last + 1 - length;
+            rest &= !(u64::MAX >> (64 - length) << first);
+            let (step, cells) = self.cells_between(first, last);
+            let count = cells.len().div_ceil(step);
+            let mut offset = cells.start + count * step;
+            for _ in 0..count {
+                offset -= step;
+                // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
+                let cell = unsafe { Object::from_raw(self.at(offset)) };
+                f(cell, &bytes[offset / GRANULE]);
+            }
+        }
     }
 
     /// The stretches of 64 side bytes that can belong to cells carved so far, one bit each.
     pub(crate) fn stretches(self) -> u64 {
-        let granules = (self.header().end.get() as usize).div_ceil(GRANULE);
-        let end = granules.div_ceil(STRETCH);
-        (u64::MAX >> (64 - end)) & (u64::MAX << (FIRST_CELL / GRANULE / STRETCH))
+        match (self.header().end.get() as usize).div_ceil(GRANULE * STRETCH) {
+            0 => 0,
+            end => u64::MAX >> (64 - end),
+        }
     }
 
     /// Which stretches may have young side bytes.
@@ -258,11 +387,10 @@ impl Block {
 #[inline(always)]
 pub(crate) fn side_byte<'a>(cell: Object) -> &'a Cell<u8> {
     let byte = cell.raw().map_addr(|address| {
-        let offset = address & (BLOCK_BYTES - 1);
+        let offset = address & (CHUNK_BYTES - 1);
         (address - offset) + offset / GRANULE
     });
-    // SAFETY: cells begin within the first 64 KiB of a block or of a large object's mapping, whose first 4 KiB hold side bytes
-    // (for a large object, the header's field that is asserted to lie there); all are cells.
+    // SAFETY: cells begin within the first 4 MiB of a chunk, which begins with side bytes for these; all are cells.
     unsafe { &*byte.cast::<Cell<u8>>() }
 }
 
@@ -281,33 +409,33 @@ pub(crate) struct Allocator {
     birth: u64,
     /// The block that is being carved, by class.
     carving: [Cell<Option<Block>>; CLASSES],
+    /// Blocks of cells in use.
     blocks: RefCell<Vec<Block>>,
-    spare: RefCell<Vec<Block>>,
-    chunks: RefCell<Vec<NonNull<u8>>>,
-    /// The part of the last chunk that was not yet made into blocks, as offset; [`CHUNK_BYTES`] if none.
-    chunk_used: Cell<usize>,
+    /// Chunks, but for those of one object.
+    chunks: RefCell<Vec<Chunk>>,
+    /// Where the next chunk should lie: above the last one. Systems hand out addresses from the top, but the cycle collector is fastest
+    /// if what is newer lies higher.
+    hint: Cell<usize>,
+    /// Unused blocks that may have memory of the system.
+    spare: Cell<usize>,
     /// Large objects by generation; the last are the untracked ones ([`UNTRACKED`]).
     large: [RefCell<Vec<Object>>; 4],
 }
 
 impl Allocator {
-    /// `listed` says that cells are born as if every buffer listed them, which keeps them out of the buffers for good.
-    pub(crate) fn new(stress: bool, poison: bool, listed: bool) -> Self {
+    /// Cells are born with the bits `born` in their tags.
+    pub(crate) fn new(stress: bool, poison: bool, born: u64) -> Self {
         Self {
             free: [const { Cell::new(None) }; CLASSES],
             withheld: [const { Cell::new(None) }; CLASSES],
             guarded: stress || poison,
             poison,
-            birth: if listed {
-                tag::FREE | tag::IN_YOUNG
-            } else {
-                tag::FREE
-            },
+            birth: tag::FREE | born,
             carving: [const { Cell::new(None) }; CLASSES],
             blocks: RefCell::default(),
-            spare: RefCell::default(),
             chunks: RefCell::default(),
-            chunk_used: Cell::new(CHUNK_BYTES),
+            hint: Cell::new(0),
+            spare: Cell::new(0),
             large: Default::default(),
         }
     }
@@ -391,46 +519,100 @@ impl Allocator {
         if !counters.charge(BLOCK_COST) {
             return None;
         }
-        if let Some(block) = self.spare.borrow_mut().pop() {
-            return Some(block);
+        let taken = self.take_run(1, counters);
+        if taken.is_none() {
+            counters.discharge(BLOCK_COST);
         }
-        let mut chunks = self.chunks.borrow_mut();
-        if self.chunk_used.get() == CHUNK_BYTES {
-            let Some(chunk) = system::map(CHUNK_BYTES, CHUNK_ALIGN) else {
-                counters.discharge(BLOCK_COST);
-                return None;
-            };
-            system::prefer_huge_pages(chunk, CHUNK_BYTES);
-            chunks.push(chunk);
-            self.chunk_used.set(0);
-        }
-        let used = self.chunk_used.get();
-        self.chunk_used.set(used + BLOCK_BYTES);
-        counters.commit(BLOCK_COST);
-        // SAFETY: `used` is below the chunk's size.
-        chunks
-            .last()
-            .map(|chunk| Block(unsafe { chunk.add(used) }.cast()))
+        taken.map(|(block, _)| block)
     }
 
-    /// Memory for an object of `bytes` that is too large for a block, zeroed but for its head's tag; not yet listed.
+    /// Takes so many unused blocks in a row, at most those of a chunk. Returns the first of them, and the bits of those that may not be
+    /// zero; `None` if the system has no memory.
+    fn take_run(&self, blocks: usize, counters: &Counters) -> Option<(Block, u64)> {
+        let mut chunks = self.chunks.borrow_mut();
+        // A block that has memory is better than one without.
+        let spare = (blocks == 1 && self.spare.get() > 0).then(|| {
+            chunks.iter().find_map(|&chunk| {
+                let header = chunk.header();
+                let spare = header.unused.get() & header.touched.get();
+                (spare != 0).then_some((chunk, spare.trailing_zeros() as usize))
+            })
+        });
+        let found = spare.flatten().or_else(|| {
+            let mut chunks = chunks.iter();
+            chunks.find_map(|&chunk| Some((chunk, chunk.unused_run(blocks)?)))
+        });
+        let (chunk, first) = match found {
+            Some(found) => found,
+            None => {
+                if self.hint.get() == 0 {
+                    self.hint
+                        .set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
+                }
+                let chunk = Chunk::map(CHUNK_BYTES, self.hint.get())?;
+                self.hint.set(chunk.0.as_ptr() as usize + CHUNK_BYTES);
+                chunk.header().unused.set(ALL_BLOCKS);
+                chunks.push(chunk);
+                (chunk, FIRST_BLOCK)
+            }
+        };
+        let (header, run) = (chunk.header(), run(first, blocks));
+        let dirty = header.touched.get() & run;
+        let spare = dirty.count_ones() as usize;
+        self.spare.set(self.spare.get() - spare);
+        counters.commit((blocks - spare) * BLOCK_COST);
+        header.unused.set(header.unused.get() & !run);
+        header.touched.set(header.touched.get() | run);
+        header.idle.set(header.idle.get() & !run);
+        Some((chunk.block(first), dirty))
+    }
+
+    /// Makes blocks unused (invariant 3).
+    fn give_run(&self, block: Block, blocks: usize, counters: &Counters, cost: usize) {
+        let header = block.chunk().header();
+        header
+            .unused
+            .set(header.unused.get() | run(block.number(), blocks));
+        self.spare.set(self.spare.get() + blocks);
+        counters.discharge(cost);
+    }
+
+    /// Memory for an object of `bytes` that is too large for a cell, zeroed but for its head's tag; not yet listed.
     pub(crate) fn obtain_large(&self, bytes: usize, counters: &Counters) -> Option<Object> {
-        let mapped = occupied_by(bytes);
-        if !counters.charge(mapped) {
+        let (blocks, cost) = (bytes.div_ceil(BLOCK_BYTES), occupied_by(bytes));
+        if !counters.charge(cost) {
             return None;
         }
-        let Some(start) = system::map(mapped, system::ALIGNMENT) else {
-            counters.discharge(mapped);
+        let taken = if blocks <= BLOCKS - FIRST_BLOCK {
+            self.take_run(blocks, counters)
+        } else {
+            let front = FIRST_BLOCK * BLOCK_BYTES;
+            Chunk::map(front + blocks * BLOCK_BYTES, 0).map(|chunk| {
+                counters.commit(cost);
+                (chunk.block(FIRST_BLOCK), 0)
+            })
+        };
+        let Some((block, mut dirty)) = taken else {
+            counters.discharge(cost);
             return None;
         };
-        counters.commit(mapped);
-        let block = Block(start.cast());
+        while dirty != 0 {
+            let offset = (dirty.trailing_zeros() as usize - block.number()) * BLOCK_BYTES;
+            dirty &= dirty - 1;
+            // SAFETY: the block is one of the run, which nobody else uses.
+            unsafe {
+                block
+                    .at(offset)
+                    .write_bytes(0, BLOCK_BYTES.min(bytes - offset))
+            };
+        }
         block.header().class.set(LARGE as u8);
-        block.header().bytes.set(mapped);
-        // SAFETY: the mapping has room for the object, and zeroes are a header.
-        let object = unsafe { Object::from_raw(block.at(LARGE_CELL)) };
+        block.header().blocks.set(blocks);
+        // SAFETY: the run has room for the object, and zeroes are a header.
+        let object = unsafe { Object::from_raw(block.at(0)) };
         // Large objects have lists of their own.
-        object.set_head(LARGE as u64 | tag::FREE | tag::IN_YOUNG);
+        let birth = self.birth | tag::IN_YOUNG;
+        object.set_head(LARGE as u64 | birth);
         Some(object)
     }
 
@@ -464,6 +646,11 @@ impl Allocator {
         self.large[generation].borrow().clone()
     }
 
+    /// What a large object takes of the limit.
+    pub(crate) fn cost_of_large(&self, object: Object) -> usize {
+        Block::of(object).header().blocks.get() * BLOCK_BYTES + BLOCK_METADATA
+    }
+
     /// All blocks in use.
     pub(crate) fn blocks(&self) -> std::cell::Ref<'_, Vec<Block>> {
         self.blocks.borrow()
@@ -485,17 +672,23 @@ impl Allocator {
         }
     }
 
-    /// Gives a large object's memory back to the system.
+    /// Frees a large object, whose blocks become unused.
     #[cold]
     #[inline(never)]
     pub(crate) fn free_large(&self, object: Object, counters: &Counters) {
         self.unlist_large(object);
+        side_byte(object).set(0);
         let block = Block::of(object);
-        let bytes = block.header().bytes.get();
-        // SAFETY: the mapping was made with these bytes; the object is dead, and no list names it.
-        unsafe { system::unmap(block.0.cast(), bytes) };
-        counters.discharge(bytes);
-        counters.decommit(bytes);
+        let blocks = block.header().blocks.get();
+        let cost = self.cost_of_large(object);
+        if blocks <= BLOCKS - FIRST_BLOCK {
+            self.give_run(block, blocks, counters, cost);
+        } else {
+            // SAFETY: the object had the chunk for itself; it is dead, and no list names it.
+            unsafe { block.chunk().unmap() };
+            counters.discharge(cost);
+            counters.decommit(cost);
+        }
     }
 
     /// The part of a free cell that is poisoned: all but the header.
@@ -527,16 +720,18 @@ impl Allocator {
         self.poison
     }
 
-    /// Makes blocks without objects spare, for any class to use. Walks every cell.
-    ///
-    /// The caller has made a full collection, so that nothing lists a cell (invariant 3).
+    /// Makes blocks without objects unused, for any class to take. Walks every cell.
     pub(crate) fn trim(&self, counters: &Counters) {
         let mut blocks = self.blocks.borrow_mut();
-        for block in blocks.iter() {
-            block
-                .header()
-                .empty
-                .set(block.cells().all(|cell| cell.has(tag::FREE)));
+        for &block in blocks.iter() {
+            // Cells that a list of the collector names are not as they were born.
+            let unlisted = block.young().get() | block.middle().get() == 0;
+            let is_free = |cell: Object| {
+                cell.head() & (tag::FREE | tag::BUFFERED)
+                    == self.birth & (tag::FREE | tag::BUFFERED)
+            };
+            let empty = unlisted && block.cells().all(is_free);
+            block.header().empty.set(empty);
         }
         if !blocks.iter().any(|block| block.header().empty.get()) {
             return;
@@ -562,15 +757,59 @@ impl Allocator {
             transfer(list, &reversed);
             transfer(&reversed, list);
         }
-        let mut spare = self.spare.borrow_mut();
         blocks.retain(|&block| {
             let empty = block.header().empty.get();
             if empty {
                 block.side_bytes().iter().for_each(|byte| byte.set(0));
-                spare.push(block);
-                counters.discharge(BLOCK_COST);
+                self.give_run(block, 1, counters, BLOCK_COST);
             }
             !empty
+        });
+    }
+
+    /// Returns to the system the memory of blocks that have been unused since the last call but one, and chunks without any;
+    /// at once, if `all` is set.
+    pub(crate) fn age(&self, counters: &Counters, all: bool) {
+        if self.spare.get() == 0 && self.chunks.borrow().len() <= 1 {
+            return;
+        }
+        self.chunks.borrow_mut().retain(|&chunk| {
+            let header = chunk.header();
+            let spare = header.unused.get() & header.touched.get();
+            let mut old = if all {
+                spare
+            } else {
+                spare & header.idle.get()
+            };
+            header.idle.set(spare);
+            while old != 0 {
+                let first = old.trailing_zeros() as usize;
+                let blocks = (!(old >> first)).trailing_zeros() as usize;
+                old &= !run(first, blocks);
+                let block = chunk.block(first);
+                // SAFETY: the blocks are unused, and whoever takes them next expects zeroes; so it is with their side bytes.
+                let discarded = unsafe {
+                    let cells = NonNull::new_unchecked(block.at(0));
+                    let side = NonNull::new_unchecked(block.side_bytes().as_ptr() as *mut u8);
+                    system::discard(cells, blocks * BLOCK_BYTES) && {
+                        system::discard(side, blocks * SIDE_BYTES);
+                        true
+                    }
+                };
+                if discarded {
+                    header
+                        .touched
+                        .set(header.touched.get() & !run(first, blocks));
+                    self.spare.set(self.spare.get() - blocks);
+                    counters.decommit(blocks * BLOCK_COST);
+                }
+            }
+            let keep = header.unused.get() != ALL_BLOCKS || header.touched.get() != 0;
+            if !keep {
+                // SAFETY: none of its blocks is used.
+                unsafe { chunk.unmap() };
+            }
+            keep
         });
     }
 
@@ -585,33 +824,82 @@ impl Allocator {
         CLASSES
     }
 
-    /// Bytes of side metadata in blocks and mappings, and in the lists of them.
+    /// Bytes of metadata of blocks and large objects in use.
     pub(crate) fn metadata(&self) -> usize {
-        let large = self
-            .large
-            .iter()
-            .map(|list| list.borrow().len())
-            .sum::<usize>();
-        self.blocks.borrow().len() * (FIRST_CELL + LISTS_BYTES) + large * LARGE_CELL
+        let large = self.large.iter().map(|list| list.borrow().len());
+        (self.blocks.borrow().len() + large.sum::<usize>()) * BLOCK_METADATA
+    }
+
+    /// Bytes of the blocks of cells in use.
+    pub(crate) fn bytes_of_cells(&self) -> usize {
+        self.blocks.borrow().len() * BLOCK_BYTES
     }
 }
 
 impl Drop for Allocator {
     fn drop(&mut self) {
-        for &object in self
-            .large
-            .iter()
-            .flat_map(|list| list.take())
-            .collect::<Vec<_>>()
-            .iter()
-        {
+        for object in self.large.iter().flat_map(RefCell::take) {
             let block = Block::of(object);
-            // SAFETY: the heap is going away: nothing refers to its objects any more.
-            unsafe { system::unmap(block.0.cast(), block.header().bytes.get()) };
+            if block.header().blocks.get() > BLOCKS - FIRST_BLOCK {
+                // SAFETY: the heap is going away: nothing refers to its objects any more.
+                unsafe { block.chunk().unmap() };
+            }
         }
         for chunk in self.chunks.take() {
-            // SAFETY: as above, for its blocks.
-            unsafe { system::unmap(chunk, CHUNK_BYTES) };
+            // SAFETY: as above.
+            unsafe { chunk.unmap() };
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Cycle, Flags, Heap, Local, Mutator};
+
+    fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) {
+        for word in 0..200_000 {
+            m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+        }
+    }
+
+    /// What is unused is kept until it was unused the whole time between two looks, and what is taken again meanwhile is not returned.
+    #[test]
+    fn unused_blocks_go_back_when_they_have_aged() {
+        let heap = Heap::builder()
+            .cycle(Cycle::None)
+            .return_after(Duration::MAX)
+            .poison(true)
+            .build()
+            .unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                // In blocks, because tables outside of them come and go.
+                let committed = || heap.statistics().committed_bytes / super::BLOCK_BYTES as u64;
+                let age = |m: &Mutator<'_>| {
+                    let locked = m.locked();
+                    locked.allocator.age(&locked.inner.counters, false);
+                };
+                fill(m, list);
+                let full = committed();
+                m.set(list, None);
+                m.collect();
+                age(m);
+                assert_eq!(committed(), full, "returned at once");
+                // Used in between: young again.
+                fill(m, list);
+                assert_eq!(committed(), full, "unused blocks were not taken");
+                m.set(list, None);
+                m.collect();
+                age(m);
+                assert_eq!(committed(), full);
+                age(m);
+                assert!(committed() < full / 20, "{} of {full}", committed());
+                // What comes back is zero and carved afresh.
+                fill(m, list);
+                m.verify();
+            })
+        });
     }
 }

@@ -35,6 +35,14 @@ impl Buffer {
         unsafe { (&*self.0.get()).get(index).copied() }
     }
 
+    /// Empties the list, and keeps memory for at most `room` cells.
+    pub(crate) fn clear_to(&self, room: usize) {
+        // SAFETY: the type's invariant.
+        let vector = unsafe { &mut *self.0.get() };
+        vector.clear();
+        vector.shrink_to(room);
+    }
+
     /// Empties the list. Memory is kept, unless it is out of proportion to what it was last used for.
     pub(crate) fn clear(&self) {
         // SAFETY: the type's invariant.

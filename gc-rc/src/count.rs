@@ -13,29 +13,55 @@
 //! Rejected: giving up references one at a time, with a cursor in the dead object. A cell could then be freed only after most of what died of
 //! it, and the list of free cells would no longer hand a tree's cells out in address order (`alloc.rs`).
 //!
+//! # Lazy freeing
+//!
+//! With [`Free::Lazy`] the chain outlives the drain: pending objects only join it, marked `DEAD`, and allocations take from it as much
+//! as they need (Weizenbaum's, of 1963, was the first counting scheme and lazy). Finalizers and weak references are seen to when an object joins the
+//! chain. To the cycle collector a dead object is none, and what it refers to is alive.
+//!
 //! # Invariants
 //!
 //! 1. An object is on the pending list exactly once if `QUEUED` is set in its tag, and not at all otherwise. Its header and
 //!    fields are intact, whatever its count.
 //! 2. Outside of a drain, an object with count zero is on the pending list. Nobody frees an object that is.
-//! 3. The list belongs to the lock: it is empty when the lock is dropped and when a collection begins.
+//!    An object with `DEAD` set is on the chain of the dead exactly once, and no reference to it remains.
+//! 3. The pending list belongs to the lock: it is empty when the lock is dropped and when a collection begins.
 //!
 //! CPython frees at once, from inside the assignment, and bounds its recursion with the *trashcan*; Deutsch and Bobrow (1976) defer
 //! counts of stack references and need a scan of the stack to free. Here locals own counts, only unrooted
 //! reads are deferred, and the borrow checker says when they end.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::alloc::LARGE;
 use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
-use crate::heap::Locked;
-use crate::object::{ONE, Object, is_immortal, is_saturated, link, linked, tag};
+use crate::heap::{CountOperation::*, Locked};
+use crate::object::{HEADER_BYTES, ONE, Object, is_immortal, is_saturated, link, linked, tag};
+
+/// What happens when a count falls to zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Free {
+    /// The object is freed at the next `&mut` operation, with all that dies of it: as in CPython. The cost is that of what dies.
+    #[default]
+    Eager,
+    /// The object waits, and what it refers to stays as it is meanwhile. Each allocation of *n* bytes frees dead objects of about 2*n*
+    /// bytes, so that no operation takes longer than in proportion to what it allocates (Boehm, "The space cost of lazy reference counting",
+    /// POPL 2004, on why that is enough). What remains when a program stops allocating is freed by
+    /// [`Mutator::collect`](crate::Mutator::collect), and at the limit. Deaths of what dead objects refer to are late by as
+    /// much, and come in another order.
+    Lazy,
+}
+
+/// Fields that a dead object of a lazy heap gives up in one go.
+const SLICE: usize = 64;
 
 /// What a drain did.
 #[derive(Default)]
 struct Freed {
     objects: u64,
+    payload: u64,
     /// Those among them that the cycle collector tracked.
     tracked: usize,
     /// When there were enough of them for an event.
@@ -44,8 +70,9 @@ struct Freed {
 
 impl Freed {
     #[inline(always)]
-    fn count(&mut self, tag: u64) {
+    fn count(&mut self, object: Object, tag: u64) {
         self.objects += 1;
+        self.payload += object.payload_bytes();
         self.tracked += (tag & tag::UNTRACKED == 0) as usize;
         if self.objects == DRAIN_EVENT_MINIMUM {
             self.long_since = Some(Instant::now());
@@ -59,6 +86,7 @@ impl Locked<'_> {
     pub(crate) fn retain(self, object: Object) {
         let head = object.head();
         if !is_saturated(head) {
+            self.inner.counters.counts.count(Increment);
             object.set_head(head + ONE);
         }
     }
@@ -69,9 +97,19 @@ impl Locked<'_> {
         let head = object.head();
         // One signed comparison: an immortal head is negative.
         if head as i64 >= 2 * ONE as i64 {
-            object.set_head(head - ONE);
+            self.decrement(object, head);
         } else {
             self.release_last(object);
+        }
+    }
+
+    /// Takes one of several references to `object` away, whose head is `head`.
+    #[inline(always)]
+    fn decrement(self, object: Object, head: u64) {
+        self.inner.counters.counts.count(ToNonZero);
+        object.set_head(head - ONE);
+        if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+            self.buffer_possible_root(object);
         }
     }
 
@@ -83,6 +121,7 @@ impl Locked<'_> {
             return;
         }
         debug_assert_eq!(head >> 32, 1, "a release without a reference");
+        self.inner.counters.counts.count(ToZero);
         object.set_head((head - ONE) | tag::QUEUED);
         if head & tag::QUEUED == 0 {
             self.pending.push(object);
@@ -95,17 +134,39 @@ impl Locked<'_> {
         self.pending.len() != 0
     }
 
-    /// Lets the pending objects die that no reference has come back to.
+    /// Whether anything is left to free: what [`Locked::drain`] has to do, or what a lazy heap has put off.
+    #[inline(always)]
+    pub(crate) fn has_dead(self) -> bool {
+        self.pending.len() | self.dead.get().map_or(0, Object::address) != 0
+    }
+
+    /// Lets the pending objects die that no reference has come back to. A lazy heap frees about `bytes` of what is dead, an eager
+    /// one all.
     #[inline(never)]
-    pub(crate) fn drain(self) {
-        if self.allocator.is_guarded() {
-            self.drain_list::<true>()
-        } else {
-            self.drain_list::<false>()
+    pub(crate) fn drain(self, bytes: usize) {
+        let freed = match (self.free, self.allocator.is_guarded()) {
+            (Free::Eager, false) => self.drain_list::<false>(),
+            (Free::Eager, true) => self.drain_list::<true>(),
+            (Free::Lazy, guarded) => {
+                self.bury_pending();
+                if guarded {
+                    self.free_dead::<true>(bytes)
+                } else {
+                    self.free_dead::<false>(bytes)
+                }
+            }
+        };
+        self.generational.freed(freed.tracked);
+        self.inner.counters.freed(freed.objects, freed.payload);
+        if let Some(begun) = freed.long_since {
+            let objects = freed.objects;
+            let kind = EventKind::Drain { objects };
+            self.inner.record(self.me, begun, kind);
+            self.tidy(begun);
         }
     }
 
-    fn drain_list<const GUARDED: bool>(self) {
+    fn drain_list<const GUARDED: bool>(self) -> Freed {
         let mut freed = Freed::default();
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
@@ -113,21 +174,101 @@ impl Locked<'_> {
             index += 1;
             let head = object.head() & !tag::QUEUED;
             if head >= ONE {
-                object.set_head(head);
+                self.revive(object, head);
             } else {
                 self.cascade::<GUARDED>(object, head, &mut freed);
             }
         }
         self.pending.clear();
-        self.generational.freed(freed.tracked);
-        if let Some(begun) = freed.long_since {
-            self.inner.recorder.record(
-                self.me,
-                begun,
-                EventKind::Drain {
-                    objects: freed.objects,
-                },
-            );
+        freed
+    }
+
+    /// Links the pending objects that no reference has come back to with those that wait to be freed.
+    fn bury_pending(self) {
+        let mut index = 0;
+        while let Some(object) = self.pending.get(index) {
+            index += 1;
+            let head = object.head() & !tag::QUEUED;
+            if head >= ONE {
+                self.revive(object, head);
+            } else {
+                self.bury(object, head);
+            }
+        }
+        self.pending.clear();
+    }
+
+    /// Takes an object that has references again, and the head `head`, off the pending list. One was taken away and one remains, if in
+    /// another order than usual: it may be the root of garbage.
+    fn revive(self, object: Object, head: u64) {
+        object.set_head(head);
+        if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+            self.buffer_possible_root(object);
+        }
+    }
+
+    /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be freed, unless its finalizer keeps it.
+    #[inline(always)]
+    fn bury(self, object: Object, tag: u64) {
+        if tag & tag::RITES == 0 || self.last_rites(object, tag) {
+            let tag = if tag & tag::RITES == 0 {
+                tag
+            } else {
+                object.head() & tag::ALL
+            };
+            object.set_head(linked(self.dead.get(), tag | tag::DEAD));
+            self.dead.set(Some(object));
+        }
+    }
+
+    /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes first; one with many fields gives them up
+    /// a slice at a time, and waits meanwhile.
+    fn free_dead<const GUARDED: bool>(self, bytes: usize) -> Freed {
+        let mut freed = Freed::default();
+        let mut left = bytes as isize;
+        while left > 0
+            && let Some(object) = self.dead.get()
+        {
+            let head = object.head();
+            let fields = object.fields();
+            let kept = fields.len().saturating_sub(SLICE);
+            if kept == 0 {
+                // SAFETY: objects that wait to be freed have linked heads, and nothing of the chain is freed but here.
+                self.dead.set(unsafe { link(head) });
+            }
+            for child in fields[kept..].iter().rev().filter_map(Cell::get) {
+                let head = child.head();
+                if head as i64 >= 2 * ONE as i64 {
+                    self.decrement(child, head);
+                } else if !is_immortal(head) {
+                    debug_assert_eq!(head >> 32, 1, "a release without a reference");
+                    self.inner.counters.counts.count(ToZero);
+                    if head & tag::QUEUED != 0 {
+                        child.set_head(head - ONE);
+                    } else {
+                        self.bury(child, head & tag::ALL);
+                    }
+                }
+            }
+            left -= (8 * (fields.len() - kept)) as isize;
+            if kept > 0 {
+                object.truncate(kept);
+                freed.payload += 8 * SLICE as u64;
+            } else {
+                left -= HEADER_BYTES as isize + 8 * object.words() as isize;
+                let tag = head & tag::ALL & !tag::DEAD;
+                freed.count(object, tag);
+                self.free::<GUARDED>(object, tag);
+            }
+        }
+        freed
+    }
+
+    /// Frees everything that is dead. Cost: what a lazy heap has put off.
+    pub(crate) fn free_all_dead(self) {
+        self.settle();
+        if self.has_dead() {
+            self.drain(isize::MAX as usize);
         }
     }
 
@@ -142,9 +283,10 @@ impl Locked<'_> {
                 for child in object.fields().iter().rev().filter_map(|field| field.get()) {
                     let head = child.head();
                     if head as i64 >= 2 * ONE as i64 {
-                        child.set_head(head - ONE);
+                        self.decrement(child, head);
                     } else if !is_immortal(head) {
                         debug_assert_eq!(head >> 32, 1, "a release without a reference");
+                        self.inner.counters.counts.count(ToZero);
                         if head & tag::QUEUED != 0 {
                             // The pending list has it, and will look at its count.
                             child.set_head(head - ONE);
@@ -154,7 +296,7 @@ impl Locked<'_> {
                         }
                     }
                 }
-                freed.count(tag);
+                freed.count(object, tag);
                 self.free::<GUARDED>(object, tag);
             }
             let Some(next) = dead else { return };
@@ -211,7 +353,7 @@ impl Locked<'_> {
             self.release_globals();
         }
         if self.has_pending() {
-            self.drain();
+            self.drain(0);
         }
     }
 }

@@ -6,8 +6,20 @@
 //! cycle collection always, and for a cascade of deaths once it has freed [`DRAIN_EVENT_MINIMUM`] objects.
 //! That makes a bias, known and small: the many cascades below the minimum have no event, and an event's `from` is late by the time of the
 //! first [`DRAIN_EVENT_MINIMUM`] objects (well below a microsecond).
+//!
+//! Where the time of a counting heap goes: waiting for the lock, freeing and collecting are events. Counting is not, because a clock takes
+//! longer than a count: how often it happens is in the statistics of a build with the feature `count-statistics`, what it costs in the benches.
+//!
+//! # Listeners
+//!
+//! A [`Listener`] is client code, which never runs inside an operation, nor with the lock. What happens while a thread has the
+//! lock waits until the thread gives it up: at the next safepoint, blocking region, or end of its attachment. With no listener, recording
+//! costs one test of a length more.
 
-use std::sync::Mutex;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 /// Cascades that free fewer objects are not reported.
@@ -47,7 +59,8 @@ pub enum EventKind {
     },
     /// A cycle collection.
     Collection {
-        /// The oldest generation it collected, from 0.
+        /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle), which has none: 2 if it was asked for or made at
+        /// the limit, 0 if it became due.
         generation: u8,
         /// Objects it examined.
         examined: u64,
@@ -56,63 +69,160 @@ pub enum EventKind {
     },
 }
 
-/// The buffer of a heap.
+/// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
+pub trait Listener: Send + Sync {
+    /// Called for each event, also for those that do not fit the buffer, on the thread that it happened to, after that thread has given
+    /// the global lock up: at its next safepoint or blocking region, or when it detaches. Several threads may call at once.
+    ///
+    /// No lock of the heap is held. The thread counts as inside [`Mutator::blocking`](crate::Mutator::blocking): the listener may wait for
+    /// others, and may attach to a heap, also to this one; of events that happen to it meanwhile no listener is told.
+    ///
+    /// A listener that panics is not called again. The panic is reported as any other and goes no further.
+    fn event(&self, event: &Event);
+}
+
+/// The listeners of a heap to be.
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Vec<Arc<dyn Listener>>);
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: Arc<dyn Listener>) {
+        self.0.push(listener);
+    }
+}
+
+impl fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} listeners", self.0.len())
+    }
+}
+
+/// A listener, and whether it has panicked.
+struct Listening {
+    listener: Arc<dyn Listener>,
+    failed: AtomicBool,
+}
+
+thread_local! {
+    /// Whether this thread is telling listeners.
+    static TELLING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The buffer and the listeners of a heap.
 pub(crate) struct Recorder {
     origin: Instant,
     capacity: usize,
     log: Mutex<EventLog>,
+    listeners: Box<[Listening]>,
+    /// Events that the listeners have not been told of.
+    untold: Mutex<Vec<Event>>,
+}
+
+/// Locks `mutex`, under which nothing panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A log with room for `capacity` events; `None` if there is no memory for it.
+fn empty(capacity: usize) -> Option<EventLog> {
+    let mut events = Vec::new();
+    events.try_reserve_exact(capacity).ok()?;
+    Some(EventLog { events, lost: 0 })
 }
 
 impl Recorder {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self {
+    /// `None` if there is no memory for a buffer of that capacity.
+    pub(crate) fn new(capacity: usize, listeners: &Listeners) -> Option<Self> {
+        let listening = |listener: &Arc<dyn Listener>| Listening {
+            listener: listener.clone(),
+            failed: AtomicBool::new(false),
+        };
+        Some(Self {
             origin: Instant::now(),
             capacity,
-            log: Mutex::new(EventLog {
-                events: Vec::with_capacity(capacity),
-                lost: 0,
-            }),
-        }
+            log: Mutex::new(empty(capacity)?),
+            listeners: listeners.0.iter().map(listening).collect(),
+            untold: Mutex::default(),
+        })
     }
 
     pub(crate) fn origin(&self) -> Instant {
         self.origin
     }
 
-    /// Records what began at `from` and ends now.
-    pub(crate) fn record(&self, mutator: u32, from: Instant, kind: EventKind) {
-        let since = |at: Instant| at.saturating_duration_since(self.origin).as_nanos() as u64;
+    /// Nanoseconds from the origin to `at`.
+    pub(crate) fn since(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.origin).as_nanos() as u64
+    }
+
+    /// Records what began at `from` and ends now. Returns whether there are listeners to be told.
+    pub(crate) fn record(&self, mutator: u32, from: Instant, kind: EventKind) -> bool {
         let event = Event {
             mutator,
-            from: since(from),
-            until: since(Instant::now()),
+            from: self.since(from),
+            until: self.since(Instant::now()),
             kind,
         };
-        let mut log = self
-            .log
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut log = lock(&self.log);
         if log.events.len() < self.capacity {
             log.events.push(event);
         } else {
             log.lost += 1;
         }
+        drop(log);
+        let listened = !self.listeners.is_empty();
+        if listened {
+            lock(&self.untold).push(event);
+        }
+        listened
+    }
+
+    /// Tells the listeners what has happened to `mutator`, which is the current thread's, and does not have the lock.
+    #[inline]
+    pub(crate) fn tell(&self, mutator: u32) {
+        if !self.listeners.is_empty() {
+            self.tell_listeners(mutator);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_listeners(&self, mutator: u32) {
+        let is_mine = |event: &mut Event| event.mutator == mutator;
+        let mine: Vec<_> = lock(&self.untold).extract_if(.., is_mine).collect();
+        if TELLING.replace(true) {
+            // A listener attached: it need not hear of itself, or there would be no end.
+            return;
+        }
+        for event in &mine {
+            for listening in &self.listeners {
+                if listening.failed.load(Ordering::Relaxed) {
+                    continue;
+                }
+                // What a panic may have left half done is the listener's alone, which is not called again.
+                let call = AssertUnwindSafe(|| listening.listener.event(event));
+                if let Err(payload) = catch_unwind(call) {
+                    listening.failed.store(true, Ordering::Relaxed);
+                    // Its destructor is client code too, and could panic once more.
+                    std::mem::forget(payload);
+                }
+            }
+        }
+        TELLING.set(false);
     }
 
     /// Takes what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait for an exchange of
-    /// pointers at most.
+    /// pointers at most, unless there is no memory for a second one: then it is copied.
     pub(crate) fn take(&self) -> EventLog {
-        let mut fresh = EventLog {
-            events: Vec::with_capacity(self.capacity),
-            lost: 0,
-        };
-        std::mem::swap(
-            &mut *self
-                .log
-                .lock()
-                .unwrap_or_else(|poisoned| poisoned.into_inner()),
-            &mut fresh,
-        );
-        fresh
+        if let Some(fresh) = empty(self.capacity) {
+            return std::mem::replace(&mut *lock(&self.log), fresh);
+        }
+        let mut log = lock(&self.log);
+        EventLog {
+            events: log.events.drain(..).collect(),
+            lost: std::mem::take(&mut log.lost),
+        }
     }
 }

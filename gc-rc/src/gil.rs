@@ -34,6 +34,7 @@
 //! Between a `take` and the following `drop` of one thread no other thread's `take` returns; the `drop` happens before
 //! the next `take` returns. All `unsafe` code of the crate rests on that.
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::primitive::{AtomicU32, Condvar, Mutex, Ordering, lock, wait, wait_for};
@@ -44,6 +45,8 @@ pub(crate) const DROP: u32 = 1;
 pub(crate) const COLLECT: u32 = 2;
 /// Poll bit: globals were dropped and await their release.
 pub(crate) const RELEASE: u32 = 4;
+/// Poll bit: the holder has events that listeners await.
+pub(crate) const TELL: u32 = 8;
 
 /// How threads share the global lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -53,6 +56,69 @@ pub enum Gil {
     Cpython,
     /// First come, first served; a thread that returns from a blocking region asks at once.
     Fair,
+}
+
+/// Buckets of a histogram of times: bucket *i* counts those from 2^*i* up to 2^(*i* + 1) nanoseconds, the first also shorter ones, the
+/// last (from 9 minutes on) also longer ones.
+pub const TIME_BUCKETS: usize = 40;
+
+/// What happened at the global lock, in one reading. Reading waits for nothing; counters of a moment at which the lock changes hands need not
+/// agree with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockStatistics {
+    /// Times the lock was taken.
+    pub takes: u64,
+    /// Those among them that had to wait.
+    pub contended: u64,
+    /// Times a waiter's switch interval ran out.
+    pub time_outs: u64,
+    /// Times a waiter asked the holder to drop the lock: at most once a tenure.
+    pub drop_requests: u64,
+    /// Times the holder gave the lock up at a safepoint or a blocking region because it was asked to, and another mutator took it.
+    pub forced_switches: u64,
+    /// Times the lock went to another mutator than the one before.
+    pub switches: u64,
+    /// How long those who had to wait waited, by [bucket](TIME_BUCKETS).
+    pub waits: [u64; TIME_BUCKETS],
+    /// How long the lock was held, by [bucket](TIME_BUCKETS): empty unless [`Builder::lock_hold_times`](crate::Builder::lock_hold_times) is on.
+    pub holds: [u64; TIME_BUCKETS],
+}
+
+/// The counters behind [`LockStatistics`], written under the lock's mutex only.
+struct LockCounters {
+    takes: AtomicU64,
+    contended: AtomicU64,
+    time_outs: AtomicU64,
+    drop_requests: AtomicU64,
+    forced_switches: AtomicU64,
+    switches: AtomicU64,
+    waits: [AtomicU64; TIME_BUCKETS],
+    holds: [AtomicU64; TIME_BUCKETS],
+}
+
+impl LockCounters {
+    fn new() -> Self {
+        Self {
+            takes: AtomicU64::new(0),
+            contended: AtomicU64::new(0),
+            time_outs: AtomicU64::new(0),
+            drop_requests: AtomicU64::new(0),
+            forced_switches: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
+            waits: [const { AtomicU64::new(0) }; TIME_BUCKETS],
+            holds: [const { AtomicU64::new(0) }; TIME_BUCKETS],
+        }
+    }
+}
+
+fn increment(counter: &AtomicU64) {
+    let before = counter.load(std::sync::atomic::Ordering::Relaxed);
+    counter.store(before + 1, std::sync::atomic::Ordering::Relaxed);
+}
+
+fn count_time(histogram: &[AtomicU64; TIME_BUCKETS], time: Duration) {
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+    increment(&histogram[(nanoseconds.ilog2() as usize).min(TIME_BUCKETS - 1)]);
 }
 
 /// Why the lock is dropped.
@@ -85,6 +151,8 @@ struct State {
     serving: u64,
     /// The last tenure that the watchdog reported.
     reported: u64,
+    /// When the lock was taken, if hold times are wanted.
+    taken: Option<Instant>,
 }
 
 /// The lock itself. It protects nothing by its type: see the module's invariant.
@@ -92,6 +160,8 @@ pub(crate) struct GlobalLock {
     kind: Gil,
     interval: Duration,
     watchdog: Option<Duration>,
+    hold_times: bool,
+    counters: LockCounters,
     state: Mutex<State>,
     /// Signalled when the lock is dropped and somebody waits.
     released: Condvar,
@@ -100,7 +170,12 @@ pub(crate) struct GlobalLock {
 }
 
 impl GlobalLock {
-    pub(crate) fn new(kind: Gil, interval: Duration, watchdog: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        kind: Gil,
+        interval: Duration,
+        watchdog: Option<Duration>,
+        hold_times: bool,
+    ) -> Self {
         Self {
             kind,
             interval,
@@ -115,7 +190,10 @@ impl GlobalLock {
                 next_ticket: 0,
                 serving: 0,
                 reported: 0,
+                taken: None,
             }),
+            hold_times,
+            counters: LockCounters::new(),
             released: Condvar::new(),
             switched: Condvar::new(),
         }
@@ -143,15 +221,18 @@ impl GlobalLock {
             begun = Some(arrival);
             state.waiting += 1;
             if fair && returning && state.locked {
-                poll.fetch_or(DROP, Ordering::Relaxed);
+                self.request(poll);
             }
             let mut tenure = (state.tenures, arrival);
             while state.locked || (fair && state.serving != ticket) {
                 let switches = state.switches;
                 let timed_out;
                 (state, timed_out) = wait_for(&self.released, &self.state, state, self.interval);
-                if timed_out && state.locked && state.switches == switches {
-                    poll.fetch_or(DROP, Ordering::Relaxed);
+                if timed_out {
+                    increment(&self.counters.time_outs);
+                    if state.locked && state.switches == switches {
+                        self.request(poll);
+                    }
                 }
                 if let (Some(patience), true) = (self.watchdog, state.locked) {
                     if tenure.0 != state.tenures {
@@ -166,6 +247,12 @@ impl GlobalLock {
                 }
             }
             state.waiting -= 1;
+            increment(&self.counters.contended);
+            count_time(&self.counters.waits, arrival.elapsed());
+        }
+        increment(&self.counters.takes);
+        if self.hold_times {
+            state.taken = Some(Instant::now());
         }
         state.locked = true;
         state.tenures += 1;
@@ -173,13 +260,39 @@ impl GlobalLock {
         if state.last_holder != me {
             state.last_holder = me;
             state.switches += 1;
+            increment(&self.counters.switches);
         }
         // A request that is still there was made against the holder before.
         poll.fetch_and(!DROP, Ordering::Relaxed);
-        if state.yielding > 0 {
+        let yielding = state.yielding > 0;
+        drop(state);
+        if yielding {
             self.switched.notify_all();
         }
         begun
+    }
+
+    /// Asks the holder to drop the lock. The mutex is held.
+    fn request(&self, poll: &AtomicU32) {
+        if poll.fetch_or(DROP, Ordering::Relaxed) & DROP == 0 {
+            increment(&self.counters.drop_requests);
+        }
+    }
+
+    /// What happened so far. Waits for nothing.
+    pub(crate) fn statistics(&self) -> LockStatistics {
+        let read = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        let counters = &self.counters;
+        LockStatistics {
+            takes: read(&counters.takes),
+            contended: read(&counters.contended),
+            time_outs: read(&counters.time_outs),
+            drop_requests: read(&counters.drop_requests),
+            forced_switches: read(&counters.forced_switches),
+            switches: read(&counters.switches),
+            waits: counters.waits.each_ref().map(read),
+            holds: counters.holds.each_ref().map(read),
+        }
     }
 
     /// Drops the lock, which mutator `me` holds.
@@ -187,21 +300,36 @@ impl GlobalLock {
         let mut state = lock(&self.state);
         debug_assert!(state.locked && state.last_holder == me);
         state.locked = false;
-        let asked = poll.fetch_and(!DROP, Ordering::Relaxed) & DROP != 0;
-        if state.waiting > 0 {
-            match self.kind {
-                Gil::Cpython => self.released.notify_one(),
-                // Only one of them has the next ticket, and a condition variable cannot be told which.
-                Gil::Fair => self.released.notify_all(),
-            }
+        if let Some(taken) = state.taken.take() {
+            count_time(&self.counters.holds, taken.elapsed());
         }
-        if asked && self.kind == Gil::Cpython && leave == Leave::ForNow {
-            let switches = state.switches;
+        let asked = poll.fetch_and(!DROP, Ordering::Relaxed) & DROP != 0;
+        let (waiting, switches) = (state.waiting > 0, state.switches);
+        // Signals come after the mutex is free: whoever wakes needs it at once, and would sleep again. Nothing is lost, because a thread that
+        // comes in between finds the lock free.
+        drop(state);
+        if !waiting {
+            return;
+        }
+        match self.kind {
+            Gil::Cpython => self.released.notify_one(),
+            // Only one of them has the next ticket, and a condition variable cannot be told which.
+            Gil::Fair => self.released.notify_all(),
+        }
+        if !asked || leave == Leave::ForGood {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if self.kind == Gil::Cpython {
             state.yielding += 1;
             while state.switches == switches && state.waiting > 0 {
                 state = wait(&self.switched, state);
             }
             state.yielding -= 1;
+        }
+        // The fair lock: the first in the queue is next, if it is not there already.
+        if state.switches != switches || self.kind == Gil::Fair {
+            increment(&self.counters.forced_switches);
         }
     }
 }
@@ -216,7 +344,7 @@ mod tests {
     fn the_watchdog_reports_a_tenure_once() {
         let patience = Duration::from_millis(5);
         for kind in [Gil::Cpython, Gil::Fair] {
-            let lock = GlobalLock::new(kind, Duration::from_millis(1), Some(patience));
+            let lock = GlobalLock::new(kind, Duration::from_millis(1), Some(patience), true);
             let poll = AtomicU32::new(0);
             let reports = AtomicUsize::new(0);
             let report = |holder, waited| {
@@ -266,7 +394,7 @@ mod loom_models {
     impl Shared {
         fn new(kind: Gil, interval: Duration) -> Arc<Self> {
             Arc::new(Self {
-                lock: GlobalLock::new(kind, interval, None),
+                lock: GlobalLock::new(kind, interval, None, false),
                 poll: AtomicU32::new(0),
                 inside: loom::cell::UnsafeCell::new(0),
             })

@@ -198,11 +198,14 @@ impl fmt::Debug for Global {
 pub(crate) struct WeakCell {
     heap: u64,
     object: AtomicPtr<u8>,
+    /// Nanoseconds from the heap's origin until the object died, plus one; 0 before. Written before the object is cleared.
+    died: AtomicU64,
 }
 
 impl WeakCell {
     pub(crate) fn clear(&self) {
-        self.object.store(ptr::null_mut(), Ordering::Relaxed);
+        // Release: see `Weak::cleared_at`.
+        self.object.store(ptr::null_mut(), Ordering::Release);
     }
 
     /// The object, if the cell is not empty.
@@ -230,6 +233,7 @@ impl Weak {
             Arc::new(WeakCell {
                 heap: locked.inner.mailbox.id,
                 object: AtomicPtr::new(object.raw()),
+                died: AtomicU64::new(0),
             })
         });
         Self(cell.clone())
@@ -241,6 +245,21 @@ impl Weak {
             wrong_heap("weak reference", self.0.heap, locked);
         }
         self.0.object(locked).filter(|object| object.count() > 0)
+    }
+}
+
+impl Weak {
+    /// When the object died: the time, in nanoseconds since the heap's [`origin`](crate::Heap::origin), at which this reference was cleared. `None` as
+    /// long as it is not, and if the heap went before the object did. Reads two atomics; any thread may ask at any time.
+    ///
+    /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time when it drops the last reference to an
+    /// object, and the difference is how long the object was garbage that nobody had noticed.
+    pub fn cleared_at(&self) -> Option<u64> {
+        // Acquire: pairs with the release store that cleared it.
+        if !self.0.object.load(Ordering::Acquire).is_null() {
+            return None;
+        }
+        self.0.died.load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
@@ -301,10 +320,13 @@ impl Locked<'_> {
         let Some(cell) = self.weak.borrow_mut().remove(&object) else {
             return;
         };
-        cell.clear();
         if Arc::strong_count(&cell) == 1 {
+            // Nobody has the cell, and nobody can get it.
             return;
         }
+        let now = self.inner.recorder.since(std::time::Instant::now());
+        cell.died.store(now + 1, Ordering::Relaxed);
+        cell.clear();
         let mut cleared = self.cleared.borrow_mut();
         if cleared.len() == cleared.capacity() {
             // A client that never asks should not pay for ever: what only the queue still has is of no interest.

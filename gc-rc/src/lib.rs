@@ -1,7 +1,8 @@
 //! A reference-counting heap with a cycle collector behind a global lock, after CPython.
 //!
 //! Objects have reference fields and 64-bit words, any number of each. Every reference counts; an object whose count
-//! falls to zero dies, with all that only it kept alive. Cycles, which counts never reclaim, are found by a generational collector.
+//! falls to zero dies, with all that only it kept alive. Cycles, which counts never reclaim, are found by a cycle collector,
+//! one of two.
 //! Counts are plain numbers, because one thread at a time runs: the one that holds the *global lock*.
 //! This is how CPython manages memory; the crate models version 3.13, with the rules and defaults that it has.
 //!
@@ -53,16 +54,18 @@
 //! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
 //! | `object.rs` | the 16-byte header; [`Shape`] |
 //! | `count.rs` | retain and release, the pending list, the cascade of deaths |
-//! | `alloc.rs`, `system.rs` | blocks of cells by size class, large objects; mappings of the system, complaints |
+//! | `alloc.rs`, `system.rs` | chunks, blocks of cells by size class, large objects, memory given back; mappings of the system, complaints |
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
-//! | `cycle/generational.rs` | when to look, and at which objects |
+//! | `cycle/generational.rs` | when to look, and at which objects: CPython's generations |
+//! | `cycle/bacon_rajan.rs` | the same: what possible roots reach |
 //! | `gil.rs` | the global lock: taking, dropping, forced switches |
 //! | `handle.rs` | [`Global`], [`Weak`], the mailbox of deferred releases |
-//! | `event.rs` | time-stamped events, for measuring programs |
+//! | `event.rs` | time-stamped events, for measuring programs; listeners |
 //! | `verify.rs` | a recount of every reference |
 //! | `buffer.rs`, `primitive.rs` | a list that is pushed to through `&`; the shim between the standard library and loom |
 //!
-//! `examples/` has a first program, one with several threads, and an interpreter whose closures make cycles.
+//! `examples/` has a first program, one with several threads, an interpreter whose closures make cycles, and the convoy that short requests
+//! fall into beside a thread that computes.
 //!
 //! # Glossary
 //!
@@ -74,9 +77,12 @@
 //! * **Pending**: an object whose count fell to zero and that the next drain looks at again. **Drain**, **cascade**: freeing the
 //!   pending objects, and what dies of that.
 //! * **Immortal**: an object whose count got so high that it is not trusted any more.
-//! * **Tracked**: in a generation, and so seen by the cycle collector.
-//! * **Block**, **cell**, **size class**, **granule**: 64 KiB of equal cells; room for one object; the cells of one
-//!   size; 16 bytes.
+//! * **Dead**: in a heap that frees lazily, an object without references whose memory waits to be freed.
+//! * **Tracked**: seen by the cycle collector: not acyclic by its shape or its client's promise.
+//! * **Candidate**: an object under examination by a collection. **Possible root**: an object that lost a reference and kept
+//!   others.
+//! * **Chunk**, **block**, **cell**, **size class**, **granule**: 4 MiB from the system; 64 KiB of equal cells; room for one object; the cells of
+//!   one size; 16 bytes.
 //! * **Side byte**: a byte for each granule, apart from the objects, in which the collector counts.
 //!
 //! # Invariants
@@ -89,8 +95,10 @@
 //!    pending list (`count.rs`), and collections are `&mut` operations.
 //! 3. *Counts.* When nothing is pending, the count of an object is the number of fields, locals and globals that refer to it, plus
 //!    one if it waits for its finalizer (`verify.rs` recounts that); or it is immortal.
-//! 4. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
-//! 5. *No recursion*: neither in deaths nor in collections. The depth of the native stack never depends on the heap's contents.
+//! 4. *Memory.* Occupied bytes are those of objects, of fragmentation and of metadata, and of nothing else; what collections use beside the
+//!    heap is reported apart ([`Statistics`]).
+//! 5. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
+//! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never depends on the heap's contents.
 //!
 //! # What is not CPython
 //!
@@ -101,6 +109,17 @@
 //! * What several dying objects refer to may die, and its finalizer be due, earlier among them (`count.rs`).
 //! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not.
 //! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
+//!
+//! # Settings
+//!
+//! Every default is CPython 3.13's. What departs from it has a name: [`Cycle::BaconRajan`] and [`Cycle::None`], [`Gil::Fair`], [`Free::Lazy`],
+//! [`Builder::oldest_growth`], [`Builder::prefetch`]. [`Builder::CPYTHON_3_12`] are the thresholds of versions before.
+//!
+//! # Where the time goes
+//!
+//! Waits for the lock, cascades of deaths and collections are [events](EventKind), for [`Heap::take_events`] and [`Listener`]s;
+//! [`Heap::lock_statistics`] counts what happens at the lock. Counting itself takes less time than a clock: the cargo feature `count-statistics` makes [`Statistics::counts`] say how often it happens,
+//! and costs nothing when it is off.
 //!
 //! # Threads
 //!
@@ -121,10 +140,11 @@ mod primitive;
 mod system;
 mod verify;
 
+pub use count::Free;
 pub use cycle::Cycle;
-pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog};
-pub use gil::Gil;
+pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog, Listener};
+pub use gil::{Gil, LockStatistics, TIME_BUCKETS};
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, Heap, HeapFull, Statistics};
+pub use heap::{BuildError, Builder, CountStatistics, Heap, HeapFull, Statistics};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};

@@ -29,12 +29,15 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
 
 use crate::alloc::{self, LARGE};
-use crate::cycle::generational::OLDEST;
-use crate::gil::{COLLECT, DROP, Leave};
+use crate::cycle::OLDEST;
+use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Inner, Locked, requested};
 use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
 use crate::primitive::Ordering;
+
+/// Bytes that a lazy heap frees for each byte that is allocated: more than one, so that what is dead does not pile up.
+const LAZY_RATE: usize = 2;
 
 thread_local! {
     /// Whether this thread is attached to a heap and not inside `blocking`. Constant and without a destructor, so that it
@@ -245,7 +248,7 @@ impl<'h> Mutator<'h> {
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let object = self.make(alloc::class_of(shape.bytes()), shape)?;
-        // A large object's mapping is zero from the start.
+        // The memory of a large object is zero from the start.
         if shape.bytes() <= alloc::SMALL_BYTES {
             // SAFETY: the cell was made for the shape.
             unsafe { object.zero(shape.refs as usize + shape.words as usize) };
@@ -315,20 +318,23 @@ impl<'h> Mutator<'h> {
         if poll.load(Ordering::Relaxed) & COLLECT != 0 {
             locked.collect_if_requested();
         }
-        if poll.load(Ordering::Relaxed) & DROP != 0 {
+        if poll.load(Ordering::Relaxed) & (DROP | TELL) != 0 {
+            // Listeners may attach.
+            ATTACHED.set(false);
             self.inner.drop_lock(self.id, Leave::ForNow);
             self.inner.take_lock(self.id, false);
+            ATTACHED.set(true);
         }
     }
 
-    /// Collects all generations now, and makes blocks without objects available to all size classes. Without a cycle collector it does the latter
-    /// only. Cost: proportional to the whole heap.
+    /// Frees all that is dead, collects all generations, or what possible roots reach, and makes blocks without objects available to all
+    /// size classes. Without a cycle collector it leaves the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
         let locked = self.locked();
+        locked.free_all_dead();
         locked.collect(OLDEST);
-        locked.settle();
-        locked.allocator.trim(&self.inner.counters);
-        locked.account_metadata();
+        locked.free_all_dead();
+        locked.trim();
     }
 
     /// Checks the heap's invariants: recounts every reference, and walks every block, list and table.
@@ -596,8 +602,9 @@ impl<'h> Mutator<'h> {
     fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         let locked = self.locked();
         // Often one object has just died, whose cell is the one to take.
-        if locked.has_pending() {
-            locked.drain();
+        if locked.has_dead() {
+            locked
+                .drain(LAZY_RATE * (crate::object::HEADER_BYTES + shape.payload_bytes() as usize));
         }
         let cell = if class == LARGE {
             None
@@ -638,6 +645,12 @@ impl Locked<'_> {
         if let Some(cell) = self.try_obtain(class, shape) {
             return Ok(cell);
         }
+        if self.has_dead() {
+            self.free_all_dead();
+            if let Some(cell) = self.try_obtain(class, shape) {
+                return Ok(cell);
+            }
+        }
         let counters = &self.inner.counters;
         let full = HeapFull {
             requested: requested(shape),
@@ -647,8 +660,8 @@ impl Locked<'_> {
             return Err(full);
         }
         self.collect(OLDEST);
-        self.allocator.trim(counters);
-        self.account_metadata();
+        self.free_all_dead();
+        self.trim();
         self.try_obtain(class, shape).ok_or(full)
     }
 

@@ -67,8 +67,12 @@ pub(crate) mod tag {
     pub(crate) const IN_YOUNG: u64 = 1 << 12;
     /// The cycle collector does not look at the object.
     pub(crate) const UNTRACKED: u64 = 1 << 13;
+    /// The cell is listed as a possible root of garbage; set in every cell of a heap that lists none. Survives freeing and reuse.
+    pub(crate) const BUFFERED: u64 = 1 << 14;
+    /// The object is dead, and linked among those that wait to be freed.
+    pub(crate) const DEAD: u64 = 1 << 15;
     /// What belongs to the cell and not to the object in it.
-    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG;
+    pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | BUFFERED;
     /// What makes a death more than freeing.
     pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
     /// The whole tag.
@@ -265,6 +269,18 @@ impl Object {
         self.set_head(self.head() & !CARRY | carry << CARRY_SHIFT);
     }
 
+    /// Payload bytes, as of [`Shape::payload_bytes`].
+    #[inline(always)]
+    pub(crate) fn payload_bytes(self) -> u64 {
+        8 * (self.refs() as u64 + self.words() as u64)
+    }
+
+    /// Shortens a dead object, whose last fields have been released.
+    pub(crate) fn truncate(self, refs: usize) {
+        debug_assert!(refs <= self.refs() && self.has(tag::DEAD));
+        self.header().refs.set(refs as u32);
+    }
+
     /// Writes the header of a new object; the caller writes fields and words before anyone reads them.
     #[inline(always)]
     pub(crate) fn initialise(self, head: u64, refs: u32, words: u32) {
@@ -342,11 +358,24 @@ impl Object {
     ///
     /// # Safety
     ///
-    /// The cell has room for `units` of them.
+    /// The cell has room for `units` of them, and is a whole number of granules.
     #[inline(always)]
     pub(crate) unsafe fn zero(self, units: usize) {
-        // SAFETY: the caller's promise; null is the representation of `None`.
-        unsafe { self.raw().add(HEADER_BYTES).write_bytes(0, 8 * units) }
+        // SAFETY: the caller's promise: what is rounded up to granules fits, too. Null is the representation of `None`.
+        unsafe {
+            let first = self.raw().add(HEADER_BYTES);
+            // A store or two for small objects: a call of `memset` takes as long as all the rest of an allocation.
+            if units <= 4 {
+                if units > 0 {
+                    first.write_bytes(0, GRANULE);
+                }
+                if units > 2 {
+                    first.add(GRANULE).write_bytes(0, GRANULE);
+                }
+            } else {
+                first.write_bytes(0, 8 * units);
+            }
+        }
     }
 
     /// Asks the cache for the object's header.

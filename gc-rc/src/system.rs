@@ -6,17 +6,44 @@ use std::ptr::{self, NonNull};
 /// Alignment of every mapping: that of a block.
 pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
 
-/// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]); `None` if the system refuses. Nothing is
-/// backed by memory until it is touched.
-pub(crate) fn map(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+/// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]), at the address `hint` if that is aligned
+/// and nothing else is there; `None` if the system refuses. Nothing is backed by memory until it is touched.
+pub(crate) fn map(bytes: usize, align: usize, hint: usize) -> Option<NonNull<u8>> {
     debug_assert!(bytes.is_multiple_of(ALIGNMENT) && align.is_power_of_two() && align >= ALIGNMENT);
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    if hint != 0 && hint.is_multiple_of(align) {
+        let start = map_anywhere(bytes, access, hint)?;
+        if (start.as_ptr() as usize).is_multiple_of(align) {
+            return Some(start);
+        }
+        // SAFETY: the mapping was just made, and nobody knows of it.
+        unsafe { unmap(start, bytes) };
+    }
     let reserved = bytes.checked_add(align)?;
-    // SAFETY: a new private mapping at an address of the system's choice affects no other memory.
+    let start = map_anywhere(reserved, access, 0)?;
+    // An aligned part is kept, what is left over on either side goes back.
+    let lead = start.as_ptr().align_offset(align);
+    // SAFETY: `lead < align`, and `lead + bytes <= reserved`: all addresses lie in the mapping, which nobody else knows of. Both ends are multiples
+    // of the page size, because the mapping's start is and `ALIGNMENT` is a multiple of every supported page size.
+    unsafe {
+        let kept = start.add(lead);
+        if lead > 0 {
+            unmap(start, lead);
+        }
+        if reserved > lead + bytes {
+            unmap(kept.add(bytes), reserved - lead - bytes);
+        }
+        Some(kept)
+    }
+}
+
+fn map_anywhere(bytes: usize, access: libc::c_int, hint: usize) -> Option<NonNull<u8>> {
+    // SAFETY: a new private mapping at an address of the system's choice (the hint is no order) affects no other memory.
     let start = unsafe {
         libc::mmap(
-            ptr::null_mut(),
-            reserved,
-            libc::PROT_READ | libc::PROT_WRITE,
+            ptr::without_provenance_mut(hint),
+            bytes,
+            access,
             libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE,
             -1,
             0,
@@ -25,19 +52,19 @@ pub(crate) fn map(bytes: usize, align: usize) -> Option<NonNull<u8>> {
     if start == libc::MAP_FAILED {
         return None;
     }
-    // An aligned part is kept, what is left over on either side goes back.
-    let lead = start.align_offset(align);
-    // SAFETY: `lead < align`, and `lead + bytes <= reserved`: all addresses lie in the mapping, which nobody else knows of. Both ends are multiples
-    // of the page size, because the mapping's start is and `ALIGNMENT` is a multiple of every supported page size.
-    unsafe {
-        let kept = start.byte_add(lead);
-        if lead > 0 {
-            libc::munmap(start, lead);
+    NonNull::new(start.cast())
+}
+
+/// An address, aligned to `align`, from which on nothing is mapped for `bytes`; 0 if there is none. Nothing is reserved: the address is
+/// good for hints.
+pub(crate) fn free_address(bytes: usize, align: usize) -> usize {
+    match map_anywhere(bytes + align, libc::PROT_NONE, 0) {
+        Some(start) => {
+            // SAFETY: the mapping was just made, and nobody knows of it.
+            unsafe { unmap(start, bytes + align) };
+            (start.as_ptr() as usize).next_multiple_of(align)
         }
-        if reserved > lead + bytes {
-            libc::munmap(kept.byte_add(bytes), reserved - lead - bytes);
-        }
-        NonNull::new(kept.cast())
+        None => 0,
     }
 }
 
@@ -52,11 +79,42 @@ pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
     let _ = (start, bytes);
 }
 
+/// Gives the memory of a part of a mapping back to the system: it is zero when it is next used. Returns whether that was done.
+///
+/// # Safety
+///
+/// The part lies in a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody reads what is in it.
+pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> bool {
+    if !is_whole_pages(start.as_ptr() as usize | bytes) {
+        return false;
+    }
+    #[cfg(target_os = "linux")]
+    // SAFETY: the caller's promise; a private anonymous mapping is zero after this advice.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) == 0
+    }
+    // Elsewhere the advice promises nothing about the contents: a new mapping in its place does.
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the caller's promise; the range is part of a mapping of ours.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        libc::mmap(start.as_ptr().cast(), bytes, access, flags, -1, 0) != libc::MAP_FAILED
+    }
+}
+
+/// Whether a multiple of 4 KiB is one of the page size, which is larger on some machines.
+fn is_whole_pages(bytes: usize) -> bool {
+    // SAFETY: asks for a constant.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).is_ok_and(|page| page > 0 && bytes.is_multiple_of(page))
+}
+
 /// Returns a mapping to the system.
 ///
 /// # Safety
 ///
-/// `start` and `bytes` are those of one call of [`map`], and nothing points into the mapping any more.
+/// The range is a mapping made here, or whole pages of one, and nothing points into it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
     // SAFETY: the caller's promise.
     let result = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };

@@ -6,11 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, occupied_by, side_byte};
-use crate::cycle::{MIDDLE, OLD, YOUNG, is_tracked_object};
+use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, side_byte};
+use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
 use crate::mutator::FrameHead;
-use crate::object::{Object, is_immortal, is_tracked, tag};
+use crate::object::{Object, is_immortal, is_tracked, link, tag};
 
 impl Locked<'_> {
     /// # Panics
@@ -25,14 +25,16 @@ impl Locked<'_> {
             !self.collecting.get(),
             "gc-rc: verify: a collection is going on"
         );
-        let (objects, free) = self.survey();
+        let (objects, free, dead) = self.survey();
         self.verify_free_lists(&free);
-        self.verify_counts(&objects);
+        self.verify_dead(&dead);
+        self.verify_counts(&objects, &dead);
         self.verify_generations(&objects, &free);
+        self.verify_possible_roots(&objects, &free, &dead);
         self.verify_tables(&objects);
         let large: usize = (0..=UNTRACKED)
             .flat_map(|generation| self.allocator.large(generation))
-            .map(|object| occupied_by(object.shape().bytes()))
+            .map(|object| self.allocator.cost_of_large(object))
             .sum();
         let blocks = self.allocator.blocks().len() * BLOCK_COST;
         let counted = self.inner.counters.occupied_by_objects();
@@ -42,9 +44,9 @@ impl Locked<'_> {
         );
     }
 
-    /// All objects, with a zero for each, and all free cells.
-    fn survey(self) -> (HashMap<Object, u64>, HashSet<Object>) {
-        let (mut objects, mut free) = (HashMap::new(), HashSet::new());
+    /// All objects, with a zero for each, all free cells, and all that are dead and wait to be freed.
+    fn survey(self) -> (HashMap<Object, u64>, HashSet<Object>, HashSet<Object>) {
+        let (mut objects, mut free, mut dead) = (HashMap::new(), HashSet::new(), HashSet::new());
         for block in self.allocator.blocks().iter() {
             for cell in block.cells() {
                 assert!(
@@ -55,6 +57,8 @@ impl Locked<'_> {
                 );
                 if cell.has(tag::FREE) {
                     free.insert(cell);
+                } else if cell.has(tag::DEAD) {
+                    dead.insert(cell);
                 } else {
                     objects.insert(cell, 0);
                 }
@@ -67,8 +71,17 @@ impl Locked<'_> {
                     "gc-rc: verify: {object:?} is listed as a large object and is none: {:#x}",
                     object.head()
                 );
+                if object.has(tag::DEAD) {
+                    dead.insert(object);
+                    continue;
+                }
                 assert!(
-                    side_byte(object).get() == [YOUNG, MIDDLE, OLD, 0][generation],
+                    side_byte(object).get()
+                        == if self.generational.is_enabled() {
+                            [YOUNG, MIDDLE, OLD, 0][generation]
+                        } else {
+                            0
+                        },
                     "gc-rc: verify: the large object {object:?} is listed in generation {generation}, but its side byte is {:#x}",
                     side_byte(object).get()
                 );
@@ -90,7 +103,69 @@ impl Locked<'_> {
                 "gc-rc: verify: {object:?} does not fit its cell"
             );
         }
-        (objects, free)
+        (objects, free, dead)
+    }
+
+    /// The dead are linked, each once.
+    fn verify_dead(self, dead: &HashSet<Object>) {
+        let mut linked = 0;
+        let mut next = self.dead.get();
+        while let Some(object) = next {
+            assert!(
+                dead.contains(&object) && linked < dead.len(),
+                "gc-rc: verify: {object:?} waits to be freed and is not dead, or does so twice"
+            );
+            linked += 1;
+            // SAFETY: dead objects have linked heads.
+            next = unsafe { link(object.head()) };
+        }
+        assert!(
+            linked == dead.len(),
+            "gc-rc: verify: {} objects are dead, but {linked} wait to be freed",
+            dead.len()
+        );
+    }
+
+    /// The buffer of possible roots names every cell that says so, once; without the buffer every cell says so.
+    fn verify_possible_roots(
+        self,
+        objects: &HashMap<Object, u64>,
+        free: &HashSet<Object>,
+        dead: &HashSet<Object>,
+    ) {
+        let all = || {
+            objects
+                .keys()
+                .chain(free)
+                .chain(dead)
+                .filter(|cell| cell.class() != LARGE)
+        };
+        if self.cycle != Cycle::BaconRajan {
+            for cell in all() {
+                assert!(
+                    cell.has(tag::BUFFERED),
+                    "gc-rc: verify: {cell:?} could become a possible root, but nothing looks at them"
+                );
+            }
+            return;
+        }
+        let mut listed = HashSet::new();
+        for cell in self.possible_roots.cells() {
+            assert!(
+                cell.has(tag::BUFFERED) && listed.insert(cell),
+                "gc-rc: verify: {cell:?} is buffered as a possible root twice, or does not say so"
+            );
+        }
+        for cell in all() {
+            assert!(
+                cell.has(tag::BUFFERED) == listed.contains(cell),
+                "gc-rc: verify: {cell:?} says it is buffered as a possible root, and is not"
+            );
+            assert!(
+                side_byte(*cell).get() == 0,
+                "gc-rc: verify: the side byte of {cell:?} is left from a collection"
+            );
+        }
     }
 
     fn verify_free_lists(self, free: &HashSet<Object>) {
@@ -123,7 +198,7 @@ impl Locked<'_> {
     }
 
     /// Every count is the number of references: from fields, locals, globals and the queue of finalizers.
-    fn verify_counts(self, objects: &HashMap<Object, u64>) {
+    fn verify_counts(self, objects: &HashMap<Object, u64>, dead: &HashSet<Object>) {
         let mut found = objects.clone();
         let mut count = |object: Object, from: &dyn Fn() -> String| match found.get_mut(&object) {
             Some(references) => *references += 1,
@@ -132,7 +207,7 @@ impl Locked<'_> {
                 from()
             ),
         };
-        for &object in objects.keys() {
+        for &object in objects.keys().chain(dead) {
             for (index, field) in object.fields().iter().enumerate() {
                 if let Some(child) = field.get() {
                     count(child, &|| format!("field {index} of {object:?}"));

@@ -29,23 +29,20 @@
 //! CPython also untracks tuples and dictionaries that turn out to hold nothing tracked; there are no such types here.
 
 use std::cell::{Cell, RefCell};
-use std::time::Instant;
 
 use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
-use crate::cycle::{AbortOnUnwind, Candidates, Cycle, MIDDLE, OLD, REACHED, YOUNG, is_unreached};
-use crate::event::EventKind;
-use crate::gil::COLLECT;
+use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
 use crate::object::{Object, tag};
-use crate::primitive::Ordering;
-
-/// The oldest generation.
-pub(crate) const OLDEST: usize = 2;
 
 /// The generations' state.
 pub(crate) struct Generational {
     enabled: bool,
     thresholds: [usize; 3],
+    /// By how many per cent the oldest generation grows until it is due.
+    growth: usize,
+    /// Whether subtraction prefetches side bytes.
+    pub(crate) prefetch: bool,
     /// The count of generation 0 that requests a collection.
     trigger: usize,
     counts: [Cell<usize>; 3],
@@ -58,12 +55,14 @@ pub(crate) struct Generational {
 }
 
 impl Generational {
-    pub(crate) fn new(cycle: Cycle, thresholds: [usize; 3]) -> Self {
+    pub(crate) fn new(cycle: Cycle, thresholds: [usize; 3], growth: usize, prefetch: bool) -> Self {
         let enabled = cycle == Cycle::Generational;
         let automatic = enabled && thresholds[0] > 0;
         Self {
             enabled,
             thresholds,
+            growth,
+            prefetch,
             trigger: if automatic {
                 thresholds[0].saturating_add(1)
             } else {
@@ -77,9 +76,15 @@ impl Generational {
         }
     }
 
-    /// Whether there is a cycle collector at all.
+    /// Whether there are generations.
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// The bits of the tag that say that a cell is listed as young. Without generations cells are born with them, and keep them.
+    #[inline(always)]
+    pub(crate) fn listed_bits(&self) -> u64 {
+        if self.enabled { tag::IN_YOUNG } else { 0 }
     }
 
     /// A tracked object is made in `cell`, whose head was `old`. Returns whether a collection is now due.
@@ -121,11 +126,12 @@ impl Generational {
     }
 
     /// The generation to collect, by CPython's rule.
-    fn due(&self) -> Option<usize> {
+    pub(crate) fn due(&self) -> Option<usize> {
         (0..=OLDEST).rev().find(|&generation| {
             self.counts[generation].get() > self.thresholds[generation]
                 && (generation < OLDEST
-                    || self.long_lived_pending.get() >= self.long_lived_total.get() / 4)
+                    || self.long_lived_pending.get()
+                        >= self.long_lived_total.get().saturating_mul(self.growth) / 100)
         })
     }
 
@@ -139,58 +145,16 @@ impl Generational {
 }
 
 impl Locked<'_> {
-    /// Asks for a collection at the next safepoint.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn request_collection(self) {
-        self.inner.mailbox.poll.fetch_or(COLLECT, Ordering::Relaxed);
-    }
-
-    /// Collects what is due, if a collection was requested.
-    pub(crate) fn collect_if_requested(self) {
-        let poll = &self.inner.mailbox.poll;
-        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
-            poll.fetch_and(!COLLECT, Ordering::Relaxed);
-            if let Some(generation) = self.generational.due() {
-                self.collect(generation);
-            }
-        }
-    }
-
-    /// Collects a generation and all younger ones. Does nothing if the heap has no cycle collector.
-    #[inline(never)]
-    pub(crate) fn collect(self, generation: usize) {
-        self.settle();
+    /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects were examined, and how many of them
+    /// unreachable.
+    pub(crate) fn collect_generations(self, generation: usize) -> (u64, u64) {
         let state = &self.generational;
-        if !state.is_enabled() {
-            return;
-        }
-        let begun = Instant::now();
-        let guard = AbortOnUnwind;
-        self.collecting.set(true);
         for younger in 0..=generation {
             state.counts[younger].set(0);
         }
         if generation < OLDEST {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
         }
-        let (examined, unreachable) = self.collect_generations(generation);
-        self.collecting.set(false);
-        std::mem::forget(guard);
-        self.inner.counters.collected();
-        self.account_metadata();
-        let kind = EventKind::Collection {
-            generation: generation as u8,
-            examined,
-            unreachable,
-        };
-        self.inner.recorder.record(self.me, begun, kind);
-    }
-
-    /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects were examined, and how many of them
-    /// unreachable.
-    fn collect_generations(self, generation: usize) -> (u64, u64) {
-        let state = &self.generational;
         let candidates = self.select(generation);
         let examined = self.detect(&candidates);
         let next = (generation + 1).min(OLDEST);
@@ -202,8 +166,8 @@ impl Locked<'_> {
                 // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
                 let mut unreached = false;
                 for byte in bytes {
-                    unreached |= is_unreached(byte.get());
-                    byte.set(if byte.get() == REACHED {
+                    unreached |= byte.get() == YOUNG;
+                    byte.set(if is_reached(byte.get()) {
                         survives
                     } else {
                         byte.get()
@@ -213,7 +177,7 @@ impl Locked<'_> {
                     trash.extend(
                         block
                             .cells_in(stretch)
-                            .filter(|&cell| is_unreached(side_byte(cell).get())),
+                            .filter(|&cell| side_byte(cell).get() == YOUNG),
                     );
                 }
             }
@@ -222,21 +186,21 @@ impl Locked<'_> {
             candidates
                 .others
                 .iter()
-                .filter(|&&object| is_unreached(side_byte(object).get())),
+                .filter(|&&object| side_byte(object).get() == YOUNG),
         );
-        trash
-            .iter()
-            .for_each(|&object| side_byte(object).set(YOUNG));
         let survivors = candidates
             .others
             .iter()
-            .filter(|&&object| side_byte(object).get() == REACHED);
+            .filter(|&&object| is_reached(side_byte(object).get()));
         survivors.for_each(|&object| self.survive(object, survives, next));
         if next == 1 {
             for &(block, stretches) in &candidates.blocks {
                 state.list_middle(block, stretches);
             }
         }
+        self.inner
+            .counters
+            .scratch(trash.capacity() * size_of::<Object>());
         let unreachable = trash.len() as u64;
         let survivors = (examined - unreachable) as usize;
         match generation {
@@ -345,17 +309,10 @@ impl Locked<'_> {
         if object.has(tag::UNTRACKED) {
             self.allocator.list_large(object, UNTRACKED);
         } else {
-            side_byte(object).set(YOUNG);
+            if self.generational.is_enabled() {
+                side_byte(object).set(YOUNG);
+            }
             self.allocator.list_large(object, 0);
         }
     }
-}
-
-/// The numbers of the bits that are set.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
 }

@@ -5,32 +5,44 @@
 //! reaches is alive. What is left is referred to only by itself.
 //!
 //! [`detect`](Locked::detect) is that computation, shared by whatever decides *which* objects to examine and *when*
-//! (now [`generational`]). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
+//! ([`generational`]; [`bacon_rajan`] shares its second half). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
 //! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython copies the count of each
 //! object into its list node, subtracts there, and moves nodes between linked lists. Here:
 //!
-//! * In-edges are *counted up* in the object's **side byte** ([`crate::alloc::side_byte`]) and compared with the count
-//!   afterwards: one byte for 16 bytes of heap, so that the side bytes of a million small objects fit a second-level cache, and an
-//!   edge costs no miss in the heap itself.
-//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, eight at a time, and
+//! * The sum is kept in the object's **side byte** ([`crate::alloc::side_byte`]), biased: an edge takes one away, and the object's count
+//!   is added when the subtraction comes to the object itself. One byte for 16 bytes of heap: the side bytes of a million small objects fit
+//!   a second-level cache or nearly, an edge costs no miss in the heap itself, and what was found is known without
+//!   reading a header again.
+//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, and
 //!   no list of objects exists.
 //! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly refer to older
 //!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
 //!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
-//!   into the list that it walks. The stack is scratch memory outside the heap's limit, of at most one word for each object.
+//!   into the list that it walks. If large objects alone reach everything, as tables do, there is no sweep.
+//! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in a graph that is a coin toss, and a processor
+//!   that guesses wrong loses more than the whole edge costs. (Nulls are branched on: a byte that stands in for theirs would be written so
+//!   often that each access would wait for the one before.)
+//!
+//! # Scratch memory
+//!
+//! Outside the heap's limit, a collection keeps a word for each object on the stack of the search, for each with a count that
+//! no side byte takes up, for each that it finds unreachable, and for each that possible roots reach: at most a few words for each
+//! candidate, usually far less than one. The most that one took is in the statistics
+//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)).
 //!
 //! # The side byte
 //!
 //! | value | between collections | during one |
 //! |---|---|---|
 //! | 0 | not tracked | the same |
-//! | [`YOUNG`] = 1 | generation 0 | candidate without in-edges so far |
-//! | 2 to [`LAST_DIGIT`] | | candidate; one more than the number of in-edges found, modulo [`RADIX`] |
-//! | [`REACHED`] | | candidate that something outside reaches |
+//! | [`YOUNG`] = 64 | generation 0 | candidate: in balance. After subtraction: nothing outside refers to it |
+//! | 1 to 126 | | candidate: [`YOUNG`] - edges found + count, once that was added |
+//! | [`REACHED`] = 127 | | candidate that something outside reaches |
 //! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
 //!
-//! The quotient of the in-edges is the *carry* in the object's header, so that popular objects cost one header write in [`RADIX`]
-//! edges. Quotients beyond 16 bits (eight million in-edges) go to a table.
+//! Without generations all side bytes are zero between collections. A count above [`SMALL_COUNT`] is not added: the object is listed as *popular*, and compared when subtraction is complete. Only the edges to popular
+//! objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved to the *carry* in the object's header, and what exceeds that
+//! (four million edges) to a table.
 //!
 //! A free cell, or one with an untracked object, may still have the value of the object that was there before: it is *stale*, which is found out when a
 //! collection comes by, and put right then. So freeing does not touch side bytes.
@@ -38,17 +50,24 @@
 //! # Invariants
 //!
 //! 1. Between collections the side byte of a tracked object is its generation's value, and every carry is zero.
-//! 2. After subtraction, in-edges found <= count, for every candidate.
-//! 3. After detection a candidate is `REACHED` exactly if something outside the candidates reaches it.
+//! 2. After subtraction 0 <= count - edges found <= count, for every candidate.
+//! 3. After detection the side byte of a candidate is above [`YOUNG`] exactly if something outside the candidates reaches it, and equal to it
+//!    otherwise.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
+pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::time::Instant;
 
 use crate::alloc::{Block, side_byte};
+use crate::event::EventKind;
+use crate::gil::COLLECT;
 use crate::heap::Locked;
 use crate::object::{Object, is_immortal, prefetch, tag};
+use crate::primitive::Ordering;
 
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,43 +77,47 @@ pub enum Cycle {
     /// collection is at least a quarter of what survived that. A collection that is due happens at the next safepoint.
     #[default]
     Generational,
+    /// Synchronous trial deletion from a buffer of possible roots (Bacon and Rajan 2001): examines what is reachable from objects
+    /// that lost a reference and kept another, when there are enough of them. A collection that is due happens at the next safepoint.
+    BaconRajan,
     /// Not at all: cyclic garbage stays for as long as the heap does.
     None,
 }
 
-/// Side byte: generation 0.
-pub(crate) const YOUNG: u8 = 1;
-/// Side byte: as many in-edges as a byte can say.
-const LAST_DIGIT: u8 = 0x7e;
+/// Side byte: generation 0; during a collection, a candidate in balance.
+pub(crate) const YOUNG: u8 = 64;
 /// Side byte: found reachable.
-pub(crate) const REACHED: u8 = 0x7f;
+pub(crate) const REACHED: u8 = 127;
 /// Side byte: generation 1.
-pub(crate) const MIDDLE: u8 = 0x81;
+pub(crate) const MIDDLE: u8 = 129;
 /// Side byte: generation 2.
-pub(crate) const OLD: u8 = 0x82;
+pub(crate) const OLD: u8 = 130;
 
-/// In-edges that a carry stands for.
-const RADIX: u64 = LAST_DIGIT as u64;
+/// The largest count that a side byte takes up, and the edges that a carry stands for.
+const SMALL_COUNT: u8 = 62;
+
+/// The oldest generation.
+pub(crate) const OLDEST: usize = 2;
 
 /// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
 const AHEAD: usize = 1536;
 
-/// Whether a side byte is that of a candidate that was not reached so far.
-#[inline(always)]
-fn is_unreached(byte: u8) -> bool {
-    byte.wrapping_sub(YOUNG) < LAST_DIGIT
-}
-
 /// Whether a side byte is that of a candidate.
 #[inline(always)]
 fn is_candidate(byte: u8) -> bool {
-    byte.wrapping_sub(YOUNG) < REACHED
+    byte as i8 > 0
+}
+
+/// After subtraction: whether a side byte is that of a candidate that was reached.
+#[inline(always)]
+pub(crate) fn is_reached(byte: u8) -> bool {
+    byte as i8 > YOUNG as i8
 }
 
 /// Whether a cell holds an object that the cycle collector tracks.
 #[inline(always)]
 pub(crate) fn is_tracked_object(cell: Object) -> bool {
-    cell.head() & (tag::FREE | tag::UNTRACKED) == 0
+    cell.head() & (tag::FREE | tag::UNTRACKED | tag::DEAD) == 0
 }
 
 /// Aborts the process when it is dropped: a process that goes on after a panic inside a collection would use a heap whose
@@ -120,171 +143,313 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, by falling address.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address.
     #[inline(always)]
-    fn each_in_blocks(&self, mut f: impl FnMut(Object)) {
+    fn each_in_blocks(&self, mut f: impl FnMut(Object, u8)) {
         for &(block, stretches) in &self.blocks {
-            let mut rest = stretches;
-            while rest != 0 {
-                let stretch = 63 - rest.leading_zeros();
-                rest &= !(1 << stretch);
+            block.each_cell_down(stretches, |cell, byte| {
+                prefetch(cell.raw().wrapping_sub(AHEAD));
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
-                for cell in block.cells_in(stretch).rev() {
-                    prefetch(cell.raw().wrapping_sub(AHEAD));
-                    if is_candidate(side_byte(cell).get()) {
-                        f(cell);
-                    }
+                if is_candidate(byte.get()) {
+                    f(cell, byte.get());
+                }
+            });
+        }
+    }
+
+    /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
+    #[inline(never)]
+    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, u8)) {
+        let mut queue = [None; IN_FLIGHT];
+        let mut next = 0;
+        let mut serve = |object: Object| f(object, side_byte(object).get());
+        self.each_in_blocks(|object, _| {
+            if is_tracked_object(object) {
+                for child in object.fields().iter().filter_map(Cell::get) {
+                    prefetch(side_byte(child).as_ptr());
                 }
             }
-        }
+            if let Some(object) = queue[next].replace(object) {
+                serve(object);
+            }
+            next = (next + 1) % IN_FLIGHT;
+        });
+        queue.into_iter().flatten().for_each(serve);
+    }
+
+    /// Whether there are candidates that nothing is known to reach, after subtraction.
+    fn any_unreached(&self) -> bool {
+        let in_stretch = |(block, stretch): (Block, u32)| {
+            // All of them: in words that the compiler makes vectors of.
+            let bytes = block.side_bytes_in(stretch).iter();
+            bytes.fold(false, |any, byte| any | (byte.get() == YOUNG))
+        };
+        let blocks = self.blocks.iter();
+        let mut stretches = blocks
+            .flat_map(|&(block, stretches)| bits(stretches).map(move |stretch| (block, stretch)));
+        stretches.any(in_stretch)
+            || self
+                .others
+                .iter()
+                .any(|&object| side_byte(object).get() == YOUNG)
     }
 }
 
-/// Quotients of in-edge counts that left the side byte.
+/// Candidates whose counts no side byte takes up.
 #[derive(Default)]
-struct Carries {
-    /// Objects with a carry in their header, or in the table.
+struct Popular {
     objects: Vec<Object>,
     /// Carries that left the header, too.
     beyond: HashMap<Object, u64>,
 }
 
-impl Carries {
+impl Popular {
     const HEADER_MAXIMUM: u64 = 0xffff;
 
+    /// Makes room in the side byte of `object` for more edges. Returns its new value.
     #[cold]
     #[inline(never)]
-    fn add(&mut self, object: Object) {
-        let carry = object.carry();
-        if carry == 0 && !self.beyond.contains_key(&object) {
-            self.objects.push(object);
+    fn carry(&mut self, object: Object) -> u8 {
+        if !is_tracked_object(object) {
+            clear_stale(object);
+            return 0;
         }
+        let carry = object.carry();
         if carry < Self::HEADER_MAXIMUM {
             object.set_carry(carry + 1);
         } else {
             object.set_carry(0);
             *self.beyond.entry(object).or_default() += Self::HEADER_MAXIMUM + 1;
         }
+        SMALL_COUNT
     }
 
-    /// The in-edges that were found to an object whose side byte is `byte`.
-    #[inline(always)]
-    fn in_edges(&self, object: Object, byte: u8) -> u64 {
-        let mut quotient = object.carry();
-        if !self.beyond.is_empty() {
-            quotient += self.beyond.get(&object).copied().unwrap_or(0);
+    /// Words of scratch memory.
+    fn scratch(&self) -> usize {
+        self.objects.capacity() + 4 * self.beyond.capacity()
+    }
+
+    /// Compares the counts with the edges that were found. No carries remain.
+    fn resolve(self) {
+        for object in self.objects {
+            let carry = object.carry() + self.beyond.get(&object).copied().unwrap_or(0);
+            let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
+            object.set_carry(0);
+            let head = object.head();
+            debug_assert!(
+                is_immortal(head) || edges <= head >> 32,
+                "more edges than counts"
+            );
+            let reached = is_immortal(head) || edges < head >> 32;
+            side_byte(object).set(if reached { REACHED } else { YOUNG });
         }
-        quotient * RADIX + u64::from(byte - YOUNG)
-    }
-
-    fn clear(self) {
-        self.objects
-            .into_iter()
-            .for_each(|object| object.set_carry(0));
     }
 }
 
-/// Counts the edges from a candidate to candidates. Returns whether it was one: a stale side byte is cleared.
+/// A cell that is not, or no longer, a tracked object is in no generation.
+fn clear_stale(cell: Object) {
+    cell.remove(tag::IN_YOUNG);
+    side_byte(cell).set(0);
+}
+
+/// Adds the count of a candidate to its side byte, and takes the edges from it away from those of other candidates. Returns whether it was one:
+/// a stale side byte is cleared. `listed` are the bits of the tag that say that the cell is listed as young.
 #[inline(always)]
-fn subtract(object: Object, carries: &mut Carries) -> bool {
-    if !is_tracked_object(object) {
-        object.remove(tag::IN_YOUNG);
-        side_byte(object).set(0);
+fn subtract(object: Object, byte: u8, listed: u64, popular: &mut Popular) -> bool {
+    let head = object.head();
+    if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
+        clear_stale(object);
         return false;
     }
-    for child in object.fields().iter().filter_map(|field| field.get()) {
+    // Candidates leave the young; old objects are not written to.
+    if head & listed != 0 {
+        object.set_head(head & !listed);
+    }
+    if head >> 32 <= u64::from(SMALL_COUNT) {
+        side_byte(object).set(byte + (head >> 32) as u8);
+    } else {
+        popular.objects.push(object);
+    }
+    for child in object.fields().iter().filter_map(Cell::get) {
         let byte = side_byte(child);
-        let value = byte.get();
-        if is_unreached(value) {
-            if value == LAST_DIGIT {
-                byte.set(YOUNG);
-                carries.add(child);
-            } else {
-                byte.set(value + 1);
-            }
+        let mut value = byte.get();
+        if value == 1 {
+            // Only a candidate has this value, and only one with many references.
+            value = popular.carry(child) + 1;
         }
+        byte.set(value - u8::from(is_candidate(value)));
     }
     true
 }
 
-/// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
-#[inline(always)]
-fn scan(object: Object, position: usize, stack: &mut Vec<Object>) {
-    // Old objects are not written to.
-    if object.has(tag::IN_YOUNG) {
-        object.remove(tag::IN_YOUNG);
-    }
-    for child in object.fields().iter().filter_map(|field| field.get()) {
-        let byte = side_byte(child);
-        if is_unreached(byte.get()) {
-            byte.set(REACHED);
-            if child.address() >= position {
-                child.prefetch();
-                stack.push(child);
+/// How many objects the search has asked the cache for before it looks at the first of them.
+const IN_FLIGHT: usize = 16;
+
+/// The search for what is reachable.
+///
+/// Objects that the sweep has passed already are taken from the stack through a short queue, and asked for when they enter it: else the
+/// search would wait for one miss after another (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
+struct Search {
+    stack: Vec<Object>,
+    queue: [Option<Object>; IN_FLIGHT],
+    next: usize,
+}
+
+impl Search {
+    /// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
+    #[inline(always)]
+    fn scan(&mut self, object: Object, position: usize) {
+        for child in object.fields().iter().filter_map(Cell::get) {
+            let byte = side_byte(child);
+            let value = byte.get();
+            let new = value == YOUNG;
+            byte.set(if new { REACHED } else { value });
+            if new & (child.address() >= position) {
+                self.stack.push(child);
             }
         }
     }
-}
 
-/// Whether a candidate is known to be reachable: from another that is, or because it has references that are not edges from candidates.
-#[inline(always)]
-fn is_reached(object: Object, carries: &Carries) -> bool {
-    let byte = side_byte(object);
-    if byte.get() != REACHED {
-        let head = object.head();
-        let in_edges = carries.in_edges(object, byte.get());
-        debug_assert!(
-            is_immortal(head) || in_edges <= head >> 32,
-            "more edges than counts"
-        );
-        if head >> 32 == in_edges && !is_immortal(head) {
-            return false;
+    /// [`scan`](Self::scan)s a reached object, and what was pushed, but for the objects in the queue.
+    #[inline(always)]
+    fn visit(&mut self, object: Object, position: usize) {
+        self.scan(object, position);
+        if !self.stack.is_empty() {
+            self.empty_stack(position);
         }
-        byte.set(REACHED);
     }
-    true
-}
 
-/// Visits a candidate: if it is reachable, marks what it refers to, and what that refers to as far as no later visit will. See
-/// [`scan`] for `position`.
-#[inline(always)]
-fn visit(object: Object, position: usize, carries: &Carries, stack: &mut Vec<Object>) {
-    if is_reached(object, carries) {
-        scan(object, position, stack);
-        while let Some(object) = stack.pop() {
-            scan(object, position, stack);
+    /// Scans what was pushed, but for the objects in the queue.
+    #[inline(never)]
+    fn empty_stack(&mut self, position: usize) {
+        while let Some(object) = self.stack.pop() {
+            object.prefetch();
+            let queued = self.queue[self.next].replace(object);
+            self.next = (self.next + 1) % IN_FLIGHT;
+            if let Some(object) = queued {
+                self.scan(object, position);
+            }
+        }
+    }
+
+    /// Scans what is left, and all that it leads to.
+    fn finish(&mut self) {
+        while let Some(object) = self.queue.iter_mut().find_map(Option::take) {
+            self.visit(object, 0);
         }
     }
 }
 
 impl Locked<'_> {
-    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are [`REACHED`]. Stale side bytes are
+    /// Asks for a collection at the next safepoint.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn request_collection(self) {
+        self.inner.mailbox.poll.fetch_or(COLLECT, Ordering::Relaxed);
+    }
+
+    /// Collects what is due, if a collection was requested.
+    pub(crate) fn collect_if_requested(self) {
+        let poll = &self.inner.mailbox.poll;
+        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
+            poll.fetch_and(!COLLECT, Ordering::Relaxed);
+            let due = match self.cycle {
+                Cycle::Generational => self.generational.due(),
+                // Its generation is the youngest, so that nothing is taken for a full collection that is none.
+                Cycle::BaconRajan => self.roots_are_due().then_some(0),
+                Cycle::None => None,
+            };
+            if let Some(generation) = due {
+                self.collect(generation);
+            }
+        }
+    }
+
+    /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does nothing if the heap has no cycle collector.
+    #[inline(never)]
+    pub(crate) fn collect(self, generation: usize) {
+        self.settle();
+        if self.cycle == Cycle::None {
+            return;
+        }
+        let begun = Instant::now();
+        let guard = AbortOnUnwind;
+        self.collecting.set(true);
+        let (examined, unreachable) = match self.cycle {
+            Cycle::BaconRajan => self.collect_possible_roots(),
+            _ => self.collect_generations(generation),
+        };
+        self.collecting.set(false);
+        std::mem::forget(guard);
+        self.inner.counters.collected();
+        self.account_metadata();
+        let kind = EventKind::Collection {
+            generation: generation as u8,
+            examined,
+            unreachable,
+        };
+        self.inner.record(self.me, begun, kind);
+        self.tidy(begun);
+    }
+
+    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are above. Stale side bytes are
     /// cleared. Returns how many were examined.
     fn detect(self, candidates: &Candidates) -> u64 {
         let mut examined = 0;
-        let mut carries = Carries::default();
-        candidates.each_in_blocks(|object| examined += subtract(object, &mut carries) as u64);
-        for &object in &candidates.others {
-            examined += subtract(object, &mut carries) as u64;
+        let mut popular = Popular::default();
+        let listed = self.generational.listed_bits();
+        let mut subtract = |object, byte| {
+            examined += u64::from(subtract(object, byte, listed, &mut popular));
+        };
+        if self.generational.prefetch {
+            candidates.each_in_blocks_prefetched(&mut subtract);
+        } else {
+            candidates.each_in_blocks(&mut subtract);
         }
-        let mut stack = Vec::new();
+        for &object in &candidates.others {
+            subtract(object, side_byte(object).get());
+        }
+        let mut scratch = popular.scratch() + candidates.others.capacity();
+        popular.resolve();
+        self.search(candidates, &mut scratch);
+        self.inner.counters.scratch(scratch * size_of::<Object>());
+        examined
+    }
+
+    /// After subtraction, finds what is reachable from the candidates that something outside refers to.
+    fn search(self, candidates: &Candidates, scratch: &mut usize) {
+        let mut search = Search {
+            stack: Vec::new(),
+            queue: [None; IN_FLIGHT],
+            next: 0,
+        };
         // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
         // only marked, for the sweep to visit in order, and not all pushed.
         let mut rest = Vec::new();
         for &object in &candidates.others {
-            if is_reached(object, &carries) {
-                scan(object, usize::MAX, &mut stack);
+            if is_reached(side_byte(object).get()) {
+                search.scan(object, usize::MAX);
             } else {
                 rest.push(object);
             }
         }
-        candidates.each_in_blocks(|object| visit(object, object.address(), &carries, &mut stack));
-        for object in rest {
-            // Everything else has been visited: nothing is left to a later visit.
-            visit(object, 0, &carries, &mut stack);
+        // If that was so, the search is over.
+        if candidates.any_unreached() {
+            candidates.each_in_blocks(|object, byte| {
+                debug_assert!(byte >= YOUNG, "more edges than counts");
+                if is_reached(byte) {
+                    search.visit(object, object.address());
+                }
+            });
         }
-        carries.clear();
-        examined
+        for &object in &rest {
+            // Everything else has been visited: nothing is left to a later visit.
+            if is_reached(side_byte(object).get()) {
+                search.visit(object, 0);
+            }
+        }
+        search.finish();
+        *scratch += search.stack.capacity() + rest.capacity();
     }
 
     /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's are.
@@ -313,7 +478,7 @@ impl Locked<'_> {
             (resurrected, dying) = candidates
                 .others
                 .into_iter()
-                .partition(|&object| side_byte(object).get() == REACHED);
+                .partition(|&object| is_reached(side_byte(object).get()));
         }
         if self.allocator.is_guarded() {
             self.free_all::<true>(&dying)
@@ -328,18 +493,31 @@ impl Locked<'_> {
     fn free_all<const GUARDED: bool>(self, dying: &[Object]) {
         for &object in dying {
             for child in object.fields().iter().filter_map(|field| field.get()) {
-                if !is_unreached(side_byte(child).get()) {
+                if side_byte(child).get() != YOUNG {
                     self.release(child);
                 }
             }
         }
+        let mut payload = 0;
         for &object in dying {
             side_byte(object).set(0);
-            self.free::<GUARDED>(object, object.head() & tag::ALL & !tag::IN_YOUNG);
+            payload += object.payload_bytes();
+            let listed = self.generational.listed_bits();
+            self.free::<GUARDED>(object, object.head() & tag::ALL & !listed);
         }
         self.generational.freed(dying.len());
+        self.inner.counters.freed(dying.len() as u64, payload);
         if self.has_pending() {
-            self.drain();
+            self.drain(0);
         }
     }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
 }

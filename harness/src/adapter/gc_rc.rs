@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gc_rc::{Cycle, EventKind as Kind, Gil, Heap};
+use gc_rc::{Cycle, EventKind as Kind, Free, Gil, Heap};
 
 use super::forward::forward;
 use super::{
@@ -24,15 +24,39 @@ impl Adapter for GcRc {
         options: &[
             HeapOption {
                 name: "cycle",
-                kind: OptionKind::Choice(&["generational", "none"]),
+                kind: OptionKind::Choice(&["generational", "bacon-rajan", "none"]),
                 default: "generational",
-                doc: "how garbage cycles are found: as CPython 3.13 does, or not at all",
+                doc: "how garbage cycles are found: as CPython 3.13 does, from possible roots, or not at all",
+            },
+            HeapOption {
+                name: "free",
+                kind: OptionKind::Choice(&["eager", "lazy"]),
+                default: "eager",
+                doc: "when the dead are freed: at once, or as much at a time as is allocated",
             },
             HeapOption {
                 name: "threshold",
                 kind: OptionKind::Count(1, 1_000_000_000),
                 default: "2000",
                 doc: "allocations beyond frees that make the youngest generation due",
+            },
+            HeapOption {
+                name: "oldest-growth",
+                kind: OptionKind::Count(0, 1_000_000),
+                default: "25",
+                doc: "growth in % after which the oldest generation is due",
+            },
+            HeapOption {
+                name: "possible-roots",
+                kind: OptionKind::Count(1, 1_000_000_000),
+                default: "10000",
+                doc: "possible roots that make a collection due (cycle=bacon-rajan)",
+            },
+            HeapOption {
+                name: "prefetch",
+                kind: SWITCH,
+                default: "off",
+                doc: "prefetch in collections of generations",
             },
             HeapOption {
                 name: "gil",
@@ -77,9 +101,18 @@ impl Adapter for GcRc {
         };
         let cycle = match settings.text("cycle") {
             "none" => Cycle::None,
+            "bacon-rajan" => Cycle::BaconRajan,
             _ => Cycle::Generational,
         };
+        let free = match settings.text("free") {
+            "lazy" => Free::Lazy,
+            _ => Free::Eager,
+        };
         Heap::builder()
+            .free(free)
+            .prefetch(settings.is_on("prefetch"))
+            .oldest_growth(settings.count("oldest-growth") as usize)
+            .possible_roots(settings.count("possible-roots") as usize)
             .limit(limit(settings))
             .gil(gil)
             .switch_interval(

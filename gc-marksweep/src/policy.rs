@@ -80,7 +80,8 @@ const STRESS_MAJOR: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) extent: Extent,
-    /// Whether it makes old objects log.
+    /// Whether it makes the objects that it marks log. A minor collection always does: whatever is to follow, what it marks is old
+    /// from now on, among objects that log.
     pub(crate) arm: bool,
 }
 
@@ -232,7 +233,6 @@ impl Policy {
         let minor = wanted == Extent::Young && state.next == Extent::Young && state.armed;
         Plan {
             extent: if minor { Extent::Young } else { Extent::Whole },
-            // What a minor collection makes old has to log, for the next one.
             arm: minor || state.arm,
         }
     }

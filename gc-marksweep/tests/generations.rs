@@ -289,6 +289,40 @@ fn replace<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, entries: usize, operat
     });
 }
 
+/// Under stress minor collections go on although they have lost: what they mark must be remembered when it is written, like all that is
+/// old.
+#[test]
+fn what_a_minor_collection_that_has_lost_made_old_is_remembered() {
+    const LIVE: usize = 1000;
+    let heap = Heap::builder()
+        .limit(4 << 20)
+        .stress(true)
+        .poison(true)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [table, old, young]| {
+            m.alloc(table, Shape::new(LIVE as u32, 0)).unwrap();
+            for index in 0..LIVE {
+                m.alloc(old, Shape::new(2, 0)).unwrap();
+                m.store(m.get(table).unwrap(), index, m.get(old));
+            }
+            for round in 0..3000 {
+                m.alloc(old, Shape::new(2, 0)).unwrap();
+                leaf(m, young, round);
+                m.store(m.get(old).unwrap(), 0, m.get(young));
+                m.set(young, None);
+                for _ in 0..2 {
+                    leaf(m, young, 0);
+                }
+                let target = m.load(m.get(old).unwrap(), 0).unwrap();
+                assert_eq!(m.word(target, 0), round);
+            }
+        });
+    });
+    assert!(heap.statistics().minor_collections > 1000);
+}
+
 #[test]
 fn auto_gives_minor_collections_up_and_takes_them_up_again() {
     const ENTRIES: usize = 100_000;

@@ -140,7 +140,7 @@ impl Shared {
             }
         }
         // SAFETY: as above.
-        unsafe { marker.finish(&self.space, self.supply.used_blocks()) };
+        unsafe { marker.finish(&self.space, &self.supply, plan.extent) };
         let marked = self.events.now();
 
         let reclaimed = (self.supply).reclaim(&self.space, plan.extent, WORTH_SEARCHING);

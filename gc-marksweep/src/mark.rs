@@ -35,7 +35,8 @@
 //! it, with the same value, and both scan it. That is harmless: the fields are the same for both (the world is stopped), each edge that the second
 //! pushes leads to an object that the first has pushed as well, and whoever comes later finds it marked. All it costs is the second scan, so
 //! it is allowed for objects of up to [`MarkTable::COMMON`] granules; larger ones are claimed with an atomic exchange. Live granules are
-//! not counted meanwhile (some would be counted twice) but afterwards, from the mark bytes, by all workers together.
+//! not counted meanwhile (some would be counted twice) but afterwards, from the mark bytes: by all workers together, or in the few blocks that a
+//! minor collection has marked in, by the leader.
 //!
 //! # When memory is short
 //!
@@ -53,6 +54,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::block::{BlockIndex, GRANULES_PER_BLOCK, LARGE, MarkTable, Space};
 use crate::object::{GRANULE, Header, Object};
+use crate::policy::Extent;
 use crate::supply::Supply;
 use crate::workers::Workers;
 
@@ -273,17 +275,26 @@ impl Marker {
         }
     }
 
-    /// Counts what has been marked, if that is still to be done, in the first `used` blocks of the space.
+    /// Counts what has been marked, if that is still to be done.
     ///
     /// # Safety
     ///
-    /// As for [`Self::trace`], which is over.
-    pub(crate) unsafe fn finish(&mut self, space: &Space, used: usize) {
+    /// As for [`Self::trace`], which is over; `extent` is the collection's.
+    pub(crate) unsafe fn finish(&mut self, space: &Space, supply: &Supply, extent: Extent) {
         let table = self.table();
         self.table = None;
         if !self.shared {
             return;
         }
+        if extent == Extent::Young {
+            // All that is young lies in these blocks; to count the others would take time in proportion to the heap.
+            supply.for_each_handed_out(|block| {
+                // SAFETY: passed on; a block is handed out once, and nobody else counts.
+                unsafe { table.recount(space.block_start(block).addr().get(), 1) };
+            });
+            return;
+        }
+        let used = supply.used_blocks();
         let task = |from: usize| Work {
             table,
             task: Task::Count {
@@ -970,7 +981,8 @@ fn prefetch<T>(pointer: *const T) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::{Flags, Heap, Local, Mutator, Shape};
+    use crate::heap::Shared;
+    use crate::{Flags, Generations, Heap, Local, Mutator, Shape};
 
     fn tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, depth: u32) {
         m.frame(|m, [left, right]| {
@@ -1006,6 +1018,35 @@ mod tests {
                 for _ in 0..5 {
                     m.collect();
                     assert_eq!(helpers(&heap), 1);
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn what_helpers_have_marked_in_minor_collections_is_counted() {
+        let heap = Heap::builder()
+            .marking_workers(2)
+            .generations(Generations::On)
+            .nursery(2 << 20)
+            .build()
+            .unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [old, young]| {
+                tree(m, old, 14);
+                m.collect();
+                for _ in 0..5 {
+                    // Blocks with holes, free ones and fresh ones.
+                    tree(m, young, 15);
+                    tree(m, young, 16);
+                }
+                assert_eq!(helpers(&heap), 1);
+                let statistics = heap.statistics();
+                assert!(statistics.minor_collections > 5);
+                // Nothing has been marked since the last collection.
+                let Shared { space, supply, .. } = &*heap.0;
+                for block in 0..supply.used_blocks() as u32 {
+                    assert_eq!(space.live_granules(block), space.count_marked(block));
                 }
             });
         });

@@ -473,6 +473,13 @@ impl Supply {
         self.reserve().fresh as usize
     }
 
+    /// Calls `f` with each block that has been handed out since the last pause. The world is stopped.
+    pub(crate) fn for_each_handed_out(&self, mut f: impl FnMut(BlockIndex)) {
+        self.recyclable.for_each_taken(&mut f);
+        self.free.for_each_taken(&mut f);
+        self.reserve().taken.iter().copied().for_each(f);
+    }
+
     /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and
     /// are not searched. After a minor collection only the blocks that have been handed out since the last one are looked at:
     /// nothing has died, been born or been found elsewhere.

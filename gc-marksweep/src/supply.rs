@@ -47,8 +47,12 @@ struct Stock {
 
 impl Stock {
     fn new(capacity: usize) -> Self {
+        // Zeroed by the system, so that an enormous limit of which little is used costs little.
+        let entries = Box::into_raw(vec![0_u32; capacity].into_boxed_slice());
+        // SAFETY: an atomic has the layout of what is in it.
+        let entries = unsafe { Box::from_raw(entries as *mut [AtomicU32]) };
         Self {
-            entries: (0..capacity).map(|_| AtomicU32::new(0)).collect(),
+            entries,
             ends: AtomicU64::new(0),
             filled: AtomicUsize::new(0),
         }
@@ -166,7 +170,10 @@ struct Reserve {
     /// Blocks that were fresh or released and have been handed out since the last pause.
     taken: Vec<BlockIndex>,
     large: LargeSpace,
-    blocks: Vec<Block>,
+    /// Of each block: its live granules when it was last put into a list, and whether the system backs it. Two vectors, because
+    /// numbers and truth values that are all zero come from the system without being touched.
+    block_live: Vec<u32>,
+    block_backed: Vec<bool>,
     /// Live granules of all blocks.
     live: usize,
     /// Bytes of the holes in recyclable blocks.
@@ -174,15 +181,6 @@ struct Reserve {
     /// Room for [`Supply::reclaim`], so that it allocates nothing inside a pause.
     scratch: Vec<BlockIndex>,
     ageing: Ageing,
-}
-
-/// What the supply knows of a block.
-#[derive(Clone, Copy, Default)]
-struct Block {
-    /// Its live granules when it was last put into a list.
-    live: u32,
-    /// Whether the system backs it.
-    backed: bool,
 }
 
 /// What reclaiming found.
@@ -231,7 +229,8 @@ impl Supply {
                 released: Vec::with_capacity(blocks),
                 taken: Vec::with_capacity(blocks),
                 large: LargeSpace::new(space.large_length() / PAGE),
-                blocks: vec![Block::default(); blocks],
+                block_live: vec![0; blocks],
+                block_backed: vec![false; blocks],
                 live: 0,
                 holes: 0,
                 scratch: Vec::with_capacity(blocks),
@@ -369,7 +368,7 @@ impl Supply {
                 block
             })
         })?;
-        reserve.blocks[block as usize].backed = true;
+        reserve.block_backed[block as usize] = true;
         reserve.taken.push(block);
         self.backed.fetch_add(BLOCK_CHARGE, Ordering::Relaxed);
         self.trim(space, &mut reserve);
@@ -456,7 +455,7 @@ impl Supply {
         };
         // SAFETY: a free block holds no object, and this one is in no list any more.
         unsafe { space.release_block(block) };
-        reserve.blocks[block as usize].backed = false;
+        reserve.block_backed[block as usize] = false;
         reserve.released.push(block);
         self.backed.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
         true
@@ -507,16 +506,14 @@ impl Supply {
                 // Backwards, because the lists are used from their ends: the lowest addresses first.
                 scratch.extend((0..reserve.fresh).rev());
                 charged = large_charge(large_pages);
-                for block in &mut reserve.blocks[..reserve.fresh as usize] {
-                    block.live = 0;
-                }
+                reserve.block_live[..reserve.fresh as usize].fill(0);
                 reserve.live = 0;
                 reserve.holes = 0;
             }
             Extent::Young => {
                 // In the order in which they were taken, so that the last, whose lines are in the cache, is the next again.
                 self.recyclable.for_each_taken(|block| {
-                    reserve.holes -= free_bytes(reserve.blocks[block as usize].live);
+                    reserve.holes -= free_bytes(reserve.block_live[block as usize]);
                     scratch.push(block);
                 });
                 self.free.for_each_taken(|block| scratch.push(block));
@@ -530,17 +527,16 @@ impl Supply {
         }
         reserve.taken.clear();
         for &index in scratch.iter() {
-            let block = &mut reserve.blocks[index as usize];
             let live = space.live_granules(index) as u32;
-            reserve.live += (live - block.live) as usize;
-            block.live = live;
+            let before = std::mem::replace(&mut reserve.block_live[index as usize], live);
+            reserve.live += (live - before) as usize;
             if live > 0 {
                 charged += BLOCK_CHARGE;
                 if GRANULES_PER_BLOCK - live as usize >= minimum {
                     self.recyclable.push(index);
                     reserve.holes += free_bytes(live);
                 }
-            } else if block.backed {
+            } else if reserve.block_backed[index as usize] {
                 self.free.push(index);
             }
         }

@@ -43,6 +43,24 @@ fn impossible_configurations_are_refused_in_words() {
     }
 }
 
+/// A limit is no promise to use that much: the tables of a heap of a terabyte take what its blocks in use need.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_enormous_limit_takes_no_memory_before_it_is_used() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kibibytes.parse::<usize>().unwrap() << 10
+    };
+    let before = resident();
+    let heap = Heap::builder().limit(1 << 40).build().unwrap();
+    heap.attach(|m| m.collect());
+    // Other tests use some meanwhile.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 200 * MIB, "{} MiB", grown / MIB);
+}
+
 /// The values run out every 255 collections; one that comes round again must not find marks of its former life.
 #[test]
 fn mark_values_come_round_again() {

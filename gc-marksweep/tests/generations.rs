@@ -472,6 +472,47 @@ fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
     }
 }
 
+/// Blocks whose holes are all too small use up no nursery: neither is the heap full, nor is there a collection for each object.
+#[test]
+fn holes_that_are_too_small_are_not_handed_out() {
+    const NODES: usize = 120_000;
+    for words in [20, 60, 200] {
+        let heap = heap(8 << 20);
+        heap.attach(|m| {
+            m.frame(|m, [table, node, list]| {
+                m.alloc(table, Shape::new(NODES as u32, 0)).unwrap();
+                for index in 0..NODES {
+                    m.alloc(node, Shape::new(0, 3)).unwrap();
+                    m.store(m.get(table).unwrap(), index, m.get(node));
+                }
+                // Every other one dies: nearly 2 MiB in holes of 32 bytes.
+                for index in (0..NODES).step_by(2) {
+                    m.store(m.get(table).unwrap(), index, None);
+                }
+                m.collect();
+                let before = heap.statistics();
+                // As long as there are free blocks, and then until the heap is full.
+                let (mut bytes, mut collections) = (0, 0);
+                let shape = Shape::new(1, words);
+                while m.alloc(node, shape).is_ok() {
+                    m.store(m.get(node).unwrap(), 0, m.get(list));
+                    m.set(list, m.get(node));
+                    bytes += shape.size() as u64;
+                    if bytes < 1 << 20 {
+                        collections = heap.statistics().collections;
+                    }
+                }
+                let free = before.limit_bytes - before.occupied_bytes;
+                assert!(bytes > free * 3 / 4, "{bytes} of {free}: {words} words");
+                // One for every 64 KiB is what the nursery asks for.
+                let collections = collections - before.collections;
+                assert!(collections < 40, "{collections}: {words} words");
+                m.verify();
+            });
+        });
+    }
+}
+
 #[test]
 fn memory_that_is_no_longer_needed_goes_back_to_the_system() {
     let heap = Heap::builder()

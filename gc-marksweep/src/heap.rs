@@ -206,7 +206,8 @@ impl Builder {
         self
     }
 
-    /// Whether collections fill free memory with a pattern that no live object bears, so that a use after free is seen. Default: no.
+    /// Whether collections fill free memory with a pattern that no live object bears, so that a use after free is seen; not that of large
+    /// objects (more than 8 KiB). Blocks given back to the system are filled too, and so take memory again. Default: no.
     pub fn poison(mut self, poison: bool) -> Self {
         self.poison = poison;
         self

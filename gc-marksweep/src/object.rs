@@ -14,7 +14,7 @@
 //! to check the index: one test more, and no table to look into (see [`crate::remember`]).
 //!
 //! **Invariant.** From its allocation until the end of the pause that finds it unreachable, an object's header does
-//! not change but for its [`Barrier`] bits, its first `refs` words each hold null or the address of an object that is
+//! not change but for its write-barrier bits ([`Header::LOG_OBJECT`], [`Header::LOG_CARD`]), its first `refs` words each hold null or the address of an object that is
 //! at least as alive, and it starts on a granule. Everything that dereferences an [`Object`] argues from this.
 //!
 //! Fields are atomics because mutators race: a reference is published with Release and read with Acquire, so that who

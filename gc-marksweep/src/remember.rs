@@ -109,6 +109,14 @@ impl Log {
         bytes
     }
 
+    /// The objects that are remembered as a whole.
+    pub(crate) fn objects(&self) -> Vec<Object> {
+        let objects = self.objects.take();
+        let copy = objects.clone();
+        self.objects.set(objects);
+        copy
+    }
+
     /// Empties the log; calls `f` with each object in it and the range of its fields that is to be looked through. What
     /// it held will be remembered again when it is next written.
     ///

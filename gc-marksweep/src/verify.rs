@@ -1,6 +1,6 @@
 //! Checks: a second opinion on what is live, and a pattern in what is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ptr::NonNull;
 
 use crate::block::{BLOCK, LARGE};
@@ -50,7 +50,7 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     shared.handles.prune_globals();
     let before = walk(shared, &world);
     if shared.policy.is_armed() {
-        check_barrier(shared, &before);
+        check_barrier(shared, &world, &before);
     }
     // First what is young, then everything: the second must not find anything that the first has lost.
     let collect = |wanted| {
@@ -129,14 +129,16 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
     reached
 }
 
-/// Checks the first invariant of [`crate::remember`]: no old object that a store would make log, nor a clean card of
-/// one, refers to a young object.
-fn check_barrier(shared: &Shared, reachable: &Reachable) {
+/// Checks the first invariant of [`crate::remember`]: an old object that refers to a young one is in a log, or the
+/// field's card is dirty.
+fn check_barrier(shared: &Shared, world: &World<'_, Context>, reachable: &Reachable) {
+    let mut logged = HashSet::new();
+    shared.for_each_log(world, |log| logged.extend(log.objects()));
     for &address in reachable.keys() {
         let object = Object::from_raw(address as *mut _).expect("an object's address is not null");
         // SAFETY: the walk has found it to be an object.
         let header = unsafe { object.header() };
-        if !shared.space.is_marked(object) || !header.is_logging() {
+        if !shared.space.is_marked(object) || logged.contains(&object) {
             continue;
         }
         for field in 0..header.refs() {

@@ -58,8 +58,8 @@
 //!
 //! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `event.rs` says what happened
 //! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `verify.rs` checks it
-//! all by a second walk. Unsafe code is in `object`, `block`, `alloc`, `mark`, `frame`, `mutator`, `os` and in the
-//! handshake; each block argues from the invariant that its module opens with.
+//! all by a second walk. Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`), what touches it (`alloc`, `supply`,
+//! `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`); each block argues from the invariant that its module opens with.
 //!
 //! # Glossary
 //!

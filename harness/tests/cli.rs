@@ -308,7 +308,7 @@ fn unknown_names_are_met_with_the_nearest() {
     tiny(&["rings", "--heap", "gc-rc:cycle=nun"]).expect_refusal(&[
         "cycle",
         "'nun'",
-        "generational | none",
+        "generational | bacon-rajan | none",
     ]);
     tiny(&["rings:held=many"]).expect_refusal(&["held", "'many'", "whole number"]);
     harness(&["runn"]).expect_refusal(&["runn", "run"]);

@@ -394,8 +394,13 @@ impl Supply {
     }
 
     fn refund(&self, space: &Space, block: BlockIndex, granule: usize) {
-        let bytes = left_over(space, block, granule);
-        (self.allowance).fetch_add(bytes as isize, Ordering::Relaxed);
+        let bytes = left_over(space, block, granule) as isize;
+        // What was taken before the allowance was last set does not raise it.
+        let allowed = self.allowed.load(Ordering::Relaxed);
+        let refund = |left: isize| Some(left.saturating_add(bytes).min(allowed));
+        let relaxed = Ordering::Relaxed;
+        // The closure always has an answer.
+        let _ = self.allowance.fetch_update(relaxed, relaxed, refund);
     }
 
     /// Memory for a large object of `size` bytes; `None` when only a collection can help.
@@ -649,6 +654,20 @@ mod tests {
         let supply = Supply::new(&space, limit, None);
         assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
         assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
+    }
+
+    /// As when it was taken in a pause, before the allowance was set anew.
+    #[test]
+    fn a_block_put_back_late_raises_no_allowance() {
+        let space = Space::new(1 << 20).unwrap();
+        let supply = Supply::new(&space, 1 << 20, None);
+        for allowance in [1 << 16, usize::MAX] {
+            let block = supply.take_free(&space).unwrap();
+            supply.set_allowance(allowance);
+            supply.put_back(&space, block, 0);
+            assert_eq!(supply.handed_out(), 0);
+            assert!(supply.take_free(&space).is_some());
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@
 //! An object's life, and where to read about it:
 //!
 //! 1. **Allocation** (`alloc.rs`): a mutator owns a *hole*, a
-//!    run of free 16-byte granules in a 32 KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from the
+//!    run of free 8-byte granules in a 32 KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from the
 //!    supply (`supply.rs`), without a lock. Objects above 8 KiB get pages of their own (`large.rs`).
 //! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out, or nothing is left. It is a *minor* one,
 //!    of what is new, or a *major* one, of everything.
@@ -67,7 +67,7 @@
 //! |---|---|
 //! | mutator | a thread attached to the heap |
 //! | safepoint | a place where a mutator lets itself be stopped |
-//! | granule | 16 bytes, the unit of allocation |
+//! | granule | 8 bytes, the unit of allocation |
 //! | block | 32 KiB, the unit in which mutators take memory |
 //! | hole | a run of free granules in a block |
 //! | mark byte | the side byte of a granule; live if it holds the current mark value |
@@ -80,7 +80,7 @@
 //!
 //! # What it costs
 //!
-//! A header is 8 bytes; sizes are rounded up to 16. Side metadata is a sixteenth of the heap, plus 4 bytes a block. The [limit](Builder::limit) counts all of
+//! A header is 8 bytes, and so is a field; nothing is rounded up. Side metadata is an eighth of the heap, plus 32 bytes a block. The [limit](Builder::limit) counts all of
 //! it, whole blocks where anything in them is live included. A major collection costs a few nanoseconds for each *live* object,
 //! all threads stopped, a minor one for each *new* live object and each remembered field; dead ones cost nothing but
 //! the search for holes between the live. A store costs a test of the object's header, which it loads anyhow; the first one into an old

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!         0        4        8                8 + 8*refs          8 + 8*(refs + words)
-//!         +--------+--------+----------------+-------------------+ - - - +
-//!         | refs,  | words  | refs reference | words payload     | to the|
-//!         | flags  |        | fields         | words             | granule
-//!         +--------+--------+----------------+-------------------+ - - - +
+//!         +--------+--------+----------------+-------------------+
+//!         | refs,  | words  | refs reference | words payload     |
+//!         | flags  |        | fields         | words             |
+//!         +--------+--------+----------------+-------------------+
 //! ```
 //!
 //! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see [`crate::block`]), so
@@ -25,8 +25,8 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// The unit of allocation in bytes: objects start at, and are rounded up to, multiples of it.
-pub(crate) const GRANULE: usize = 16;
+/// The unit of allocation in bytes: one header or field, so that nothing is rounded up.
+pub(crate) const GRANULE: usize = 8;
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 8;
 
@@ -61,9 +61,9 @@ impl Shape {
         Self { flags, ..self }
     }
 
-    /// Bytes such an object takes in the heap: header, fields and words, rounded up to 16.
+    /// Bytes such an object takes in the heap: header, fields and words.
     pub const fn size(self) -> usize {
-        (HEADER + 8 * (self.refs as usize + self.words as usize)).next_multiple_of(GRANULE)
+        HEADER + GRANULE * (self.refs as usize + self.words as usize)
     }
 }
 
@@ -131,7 +131,7 @@ impl Header {
         (self.0 >> 32) as usize
     }
 
-    /// Bytes of the object, rounded up to a granule.
+    /// Bytes of the object.
     #[inline(always)]
     pub(crate) const fn size(self) -> usize {
         self.granules() * GRANULE
@@ -140,8 +140,8 @@ impl Header {
     /// The same in granules.
     #[inline(always)]
     pub(crate) const fn granules(self) -> usize {
-        // Two fields to a granule, the header counted as one, rounded up.
-        (self.refs() + self.words() + 2) / 2
+        // One for each field, and one for the header.
+        self.refs() + self.words() + 1
     }
 
     /// Whether a store into the object has to be remembered.
@@ -343,11 +343,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_header_and_fields_rounded_to_a_granule() {
-        assert_eq!(Shape::new(0, 0).size(), 16);
+    fn sizes_are_header_and_fields() {
+        assert_eq!(Shape::new(0, 0).size(), 8);
         assert_eq!(Shape::new(0, 1).size(), 16);
-        assert_eq!(Shape::new(2, 0).size(), 32);
+        assert_eq!(Shape::new(2, 0).size(), 24);
         assert_eq!(Shape::new(2, 1).size(), 32);
-        assert_eq!(Shape::new(2, 2).size(), 48);
+        assert_eq!(Shape::new(2, 2).size(), 40);
     }
 }

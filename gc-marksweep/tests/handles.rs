@@ -194,7 +194,7 @@ fn memory_goes_after_the_object_has_been_handed_out() {
             }
             m.set(a, None);
             m.collect();
-            assert_eq!(live(), 1000 * 32);
+            assert_eq!(live(), 1000 * 24);
             assert_eq!(due(m).len(), 1000);
             m.collect();
             assert_eq!(live(), 0);

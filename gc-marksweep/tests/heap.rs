@@ -291,7 +291,7 @@ fn events_tell_a_collections_times_in_order() {
                     && rooted <= marked
                     && marked <= event.until
             );
-            assert_eq!(live_bytes, 1000 * 32);
+            assert_eq!(live_bytes, 1000 * 24);
             // Whoever collected also stood still.
             let own = |e: &&gc_marksweep::Event| {
                 e.kind == (EventKind::Stopped { stop }) && e.mutator == event.mutator

@@ -9,10 +9,10 @@
 //!   stack --(prefetch mark byte)--> edges --(test and mark; prefetch header)--> objects --(scan)--> stack
 //! ```
 //!
-//! The first holds [`EDGES`] edges, the second as many objects as the heap's *prefetch depth*. Only objects that were unmarked get into the second, so
+//! The first holds [`EDGES`](stack::EDGES) edges, the second as many objects as the heap's *prefetch depth*. Only objects that were unmarked get into the second, so
 //! memory is asked for nothing that is not used, and the test that decides it is no branch: in a graph it could not be predicted, and the
 //! processor would wait for the byte before it asked for the next. Edges go through the first ring in groups of
-//! [`GROUP`], so that the loop has no other branch either.
+//! [`GROUP`](stack::GROUP), so that the loop has no other branch either.
 //!
 //! When the stack holds less than a group, edges are followed one at a time, as they come: a list, which offers one edge at a time, does not pay
 //! for rings that cannot help it. With a prefetch depth of 0, always.
@@ -26,7 +26,7 @@
 //!
 //! # Several workers
 //!
-//! A trace begins on one thread, and pays for no other: its marks are plain stores, its counts plain additions. Only when it has marked [`WORTHWHILE`]
+//! A trace begins on one thread, and pays for no other: its marks are plain stores, its counts plain additions. Only when it has marked [`WORTHWHILE`](tracer::WORTHWHILE)
 //! objects does it share, with [helpers](crate::workers). Each worker has a stack and rings of its own, and gives something away only when
 //! somebody has nothing: half of what remains of a large array, or edges from the *bottom* of its stack, which lead to the largest subgraphs, at most
 //! [`CHUNK`], and never more than half of what it has.
@@ -49,34 +49,21 @@
 //! marked: an object is put on its way to be scanned when it is marked, by whoever marked it, and each of its edges is pushed, or
 //! the trace is noted as [incomplete](Tracer::incomplete).
 
+mod stack;
+mod tracer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::block::{BlockIndex, GRANULES_PER_BLOCK, LARGE, MarkTable, Space};
-use crate::object::{GRANULE, Header, Object};
+use crate::block::{BlockIndex, GRANULES_PER_BLOCK, MarkTable, Space};
+use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
 use crate::supply::Supply;
 use crate::workers::Workers;
 
-/// Arrays with more references than this are scanned in pieces of this many. No small object is.
-const SPLIT: usize = 1024;
-
-/// Edges that wait for the mark bytes of their targets.
-const EDGES: usize = 16;
-
-/// Edges that are taken from the stack together.
-const GROUP: usize = 8;
-
-/// The largest prefetch depth: the most objects that wait for their headers.
-pub(crate) const MAX_PREFETCH_DEPTH: usize = 64;
-
-/// The places of the ring of objects, a power of two: the depth, and what a group adds before it is scanned down to it.
-const OBJECTS: usize = 128;
-const _: () = assert!(OBJECTS >= MAX_PREFETCH_DEPTH + GROUP + EDGES && EDGES.is_multiple_of(GROUP));
-
-/// How many edges a trace follows before it shares: at 5 to 25 ns each, some two to ten times as long as it takes to wake a
-/// thread on another core (33 us, measured).
-const WORTHWHILE: u64 = 16 * 1024;
+pub(crate) use stack::MAX_PREFETCH_DEPTH;
+use stack::MIN_STACK;
+use tracer::{Alone, Census, Fields, SPLIT, Sharing, Trace, Tracer};
 
 /// The most edges given away together.
 const CHUNK: usize = 512;
@@ -86,25 +73,11 @@ const CHUNK: usize = 512;
 const SHALLOW: usize = 8;
 const PATIENCE: u32 = 512;
 
-/// Entries of the list of fields to look ahead.
-const FIELDS_AHEAD: usize = 8;
-
 /// Blocks that a worker counts at a time.
 const BLOCKS_COUNTED: usize = 256;
 
 /// The most workers, that of the collecting mutator included. More have not been tried.
 pub(crate) const MAX_WORKERS: usize = 64;
-
-/// The least that [`Marker::new`] takes for the limit of a stack, in edges: any small object's fields fit into an empty stack, and a piece of an array onto a stack of less
-/// than a group.
-const MIN_STACK: usize = 2 * SPLIT;
-
-/// The fields `from .. until` of an object, to be scanned piece by piece.
-struct Fields {
-    object: Object,
-    from: usize,
-    until: usize,
-}
 
 /// What workers give to one another.
 struct Work {
@@ -367,48 +340,6 @@ impl Drop for Marker {
     }
 }
 
-/// What a worker does between two groups of edges: on its own, or among others.
-trait Sharing {
-    /// Whether nobody else marks.
-    const ALONE: bool;
-
-    /// Called before `edges` are followed. `true` interrupts the trace.
-    fn poll(&mut self, tracer: &mut Tracer, edges: usize) -> bool;
-}
-
-/// Nobody else marks, for a certain number of edges.
-struct Alone {
-    left: u64,
-}
-
-impl Alone {
-    fn at_first() -> Self {
-        Self { left: WORTHWHILE }
-    }
-
-    fn for_ever() -> Self {
-        Self { left: u64::MAX }
-    }
-}
-
-impl Sharing for Alone {
-    const ALONE: bool = true;
-
-    #[inline(always)]
-    fn poll(&mut self, _tracer: &mut Tracer, edges: usize) -> bool {
-        match self.left.checked_sub(edges as u64) {
-            Some(left) => {
-                self.left = left;
-                false
-            }
-            None => {
-                self.left = 0;
-                true
-            }
-        }
-    }
-}
-
 /// Others mark too, and may be in want of work.
 struct Among<'a> {
     team: &'a Arc<Team>,
@@ -488,47 +419,8 @@ impl Team {
     }
 }
 
-/// How a trace ended.
-#[derive(PartialEq, Eq)]
-enum Trace {
-    /// With nothing left to do.
-    Complete,
-    /// Because [`Sharing::poll`] wanted it.
-    Interrupted,
-}
-
-/// One worker's part of a trace. Kept between collections for the memory of its stack.
-struct Tracer {
-    stack: Stack,
-    fields: Vec<Fields>,
-    depth: usize,
-    census: Census,
-    /// Whether an object has been marked whose edges found no room.
-    incomplete: bool,
-}
-
+/// What a tracer does as one of several.
 impl Tracer {
-    /// `None` if there is no memory for it.
-    fn new(depth: usize, stack_limit: usize) -> Option<Self> {
-        let mut fields = Vec::new();
-        fields.try_reserve(16).ok()?;
-        Some(Self {
-            stack: Stack::new(stack_limit)?,
-            fields,
-            depth,
-            census: Census::default(),
-            incomplete: false,
-        })
-    }
-
-    fn is_idle(&self) -> bool {
-        self.stack.length == 0 && self.fields.is_empty()
-    }
-
-    fn footprint(&self) -> usize {
-        size_of_val(&*self.stack.edges) + self.fields.capacity() * size_of::<Fields>()
-    }
-
     /// Does a piece of work, and all that comes of it.
     ///
     /// # Safety
@@ -578,244 +470,6 @@ impl Tracer {
             Task::Count { .. } => unreachable!("counting is not tracing"),
         }
     }
-
-    fn push_fields(&mut self, fields: Fields) -> Result<(), Fields> {
-        if self.fields.try_reserve(1).is_err() {
-            return Err(fields);
-        }
-        self.fields.push(fields);
-        Ok(())
-    }
-
-    /// Marks everything reachable from what is on the stack and in the list of fields, or until it is interrupted; what is then still to be done is there.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Marker::trace`]; if `sharing` says so, nobody else marks.
-    #[inline(never)]
-    unsafe fn trace<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) -> Trace {
-        loop {
-            // SAFETY: passed on; edges of live objects lead to live objects.
-            unsafe {
-                if self.stack.length >= GROUP && self.depth > 0 {
-                    self.trace_prefetching(table, sharing);
-                }
-                if sharing.poll(self, 1) {
-                    return Trace::Interrupted;
-                }
-                match self.stack.pop() {
-                    Some(object) => self.visit::<S>(object, table),
-                    None if self.scan_some_fields() => {}
-                    None => return Trace::Complete,
-                }
-            }
-        }
-    }
-
-    /// Marks through the rings, until they are empty and the stack holds less than a group, or it is interrupted.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::trace`]; there is an edge on the stack.
-    #[inline(always)]
-    unsafe fn trace_prefetching<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) {
-        // SAFETY: passed on; edges of live objects lead to live objects.
-        unsafe {
-            let Some(filler) = self.stack.pop() else {
-                return;
-            };
-            // An edge to an object that is marked is dropped when it leaves the ring, so such edges fill places that are empty.
-            self.visit::<S>(filler, table);
-            let mut rings = Rings::new(filler);
-            // Edges that have gone in since the stack ran low, all of them fillers in the end.
-            let mut low = 0;
-            while self.stack.length >= GROUP || low < EDGES {
-                if sharing.poll(self, GROUP) {
-                    break;
-                }
-                // Looked at again, as the poll may have given edges away.
-                if self.stack.length >= GROUP {
-                    low = 0;
-                    self.stack.length -= GROUP;
-                    let group = self.stack.edges.as_ptr().add(self.stack.length);
-                    for index in (0..GROUP).rev() {
-                        let edge = (*group.add(index)).unwrap_unchecked();
-                        rings.turn::<S>(edge, filler, table);
-                    }
-                } else if !self.fields.is_empty() {
-                    self.scan_some_fields();
-                    continue;
-                } else {
-                    low += GROUP;
-                    for _ in 0..GROUP {
-                        let edge = self.stack.pop().unwrap_or(filler);
-                        rings.turn::<S>(edge, filler, table);
-                    }
-                }
-                let keep = if low == 0 { self.depth } else { 0 };
-                while let Some(object) = rings.next_object(keep) {
-                    self.scan_marked::<S>(object, table);
-                }
-            }
-            while let Some(object) = rings.next_object(0) {
-                self.scan_marked::<S>(object, table);
-            }
-            // Only after an interruption are there others than fillers, which are marked.
-            for edge in rings.edges {
-                if !table.is_marked(edge) {
-                    self.stack.push(edge);
-                }
-            }
-        }
-    }
-
-    /// Marks the object and pushes its edges, unless it is marked.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::trace`]; `object` is live.
-    #[inline(always)]
-    unsafe fn visit<S: Sharing>(&mut self, object: Object, table: MarkTable) {
-        // SAFETY: passed on.
-        unsafe {
-            if !table.is_marked(object) {
-                table.mark_first(object, S::ALONE);
-                self.scan_marked::<S>(object, table);
-            }
-        }
-    }
-
-    /// Marks the rest of an object whose first granule is marked, and pushes its edges.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::trace`]; `object` is live, and the caller has marked its first granule.
-    #[inline(always)]
-    unsafe fn scan_marked<S: Sharing>(&mut self, object: Object, table: MarkTable) {
-        // SAFETY: passed on; the header says how many fields there are.
-        unsafe {
-            let header = object.header();
-            let granules = header.granules();
-            if granules > MarkTable::COMMON {
-                return self.scan_large_or_medium::<S>(object, table);
-            }
-            let refs = header.refs();
-            if table.arm || granules == 1 {
-                object.set_logging(header, Header::LOG_OBJECT, table.arm && refs > 0);
-            } else {
-                object.set_logging(header, Header::LOG_OBJECT, false);
-                self.census.note(granules, table.is_young(object));
-            }
-            table.mark_rest(object, granules, S::ALONE);
-            self.scan(object, 0, refs);
-        }
-    }
-
-    /// The same for an object of more than [`MarkTable::COMMON`] granules.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::scan_marked`].
-    #[cold]
-    #[inline(never)]
-    unsafe fn scan_large_or_medium<S: Sharing>(&mut self, object: Object, table: MarkTable) {
-        // SAFETY: passed on.
-        unsafe {
-            if !S::ALONE && !table.claim(object) {
-                return;
-            }
-            let header = object.header();
-            let size = header.size();
-            let refs = header.refs();
-            let logging = if size > LARGE {
-                Header::LOG_CARD
-            } else {
-                table.mark_rest_claimed(object, size / GRANULE, S::ALONE);
-                Header::LOG_OBJECT
-            };
-            object.set_logging(header, logging, table.arm && refs > 0);
-            if refs <= SPLIT {
-                self.scan(object, 0, refs);
-            } else {
-                let fields = Fields {
-                    object,
-                    from: 0,
-                    until: refs,
-                };
-                self.incomplete |= self.push_fields(fields).is_err();
-            }
-        }
-    }
-
-    /// Pushes the edges of the fields `from .. until`, or notes that there was no room.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::trace`]; the object is live and has `until` reference fields.
-    #[inline(always)]
-    unsafe fn scan(&mut self, object: Object, from: usize, until: usize) {
-        if !self.stack.reserve(until - from) {
-            self.incomplete = true;
-            return;
-        }
-        let edges = self.stack.edges.as_mut_ptr();
-        let mut length = self.stack.length;
-        for index in from..until {
-            // SAFETY: passed on; there is room for every edge. A null is overwritten by the next edge.
-            unsafe {
-                let target = Object::from_raw(object.field(index).load(Ordering::Relaxed));
-                edges.add(length).write(target);
-                length += usize::from(target.is_some());
-            }
-        }
-        self.stack.length = length;
-    }
-
-    /// Scans a piece of a large array, if there is one.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::trace`]; the stack holds less than a group.
-    #[cold]
-    unsafe fn scan_some_fields(&mut self) -> bool {
-        let Some(fields) = self.fields.last_mut() else {
-            return false;
-        };
-        let (object, from) = (fields.object, fields.from);
-        let until = (from + SPLIT).min(fields.until);
-        fields.from = until;
-        if until == fields.until {
-            self.fields.pop();
-        }
-        // SAFETY: passed on.
-        unsafe { self.scan(object, from, until) };
-        // Remembered objects come without having gone through a ring.
-        if let Some(ahead) = self.fields.len().checked_sub(FIELDS_AHEAD) {
-            let Fields { object, from, .. } = self.fields[ahead];
-            prefetch(object.as_raw().wrapping_add(1 + from));
-        }
-        true
-    }
-}
-
-/// How much of what is marked is young, in granules.
-#[derive(Clone, Copy, Default)]
-struct Census {
-    granules: usize,
-    young: usize,
-}
-
-impl Census {
-    #[inline(always)]
-    fn note(&mut self, granules: usize, is_young: bool) {
-        self.granules += granules;
-        self.young += if is_young { granules } else { 0 };
-    }
-
-    fn add(&mut self, other: Self) {
-        self.granules += other.granules;
-        self.young += other.young;
-    }
 }
 
 /// The sum of several workers' counts.
@@ -837,145 +491,6 @@ impl AtomicCensus {
             young: self.young.swap(0, Ordering::Relaxed),
         }
     }
-}
-
-/// The rings that edges go through on their way from the stack to being scanned.
-struct Rings {
-    edges: [Object; EDGES],
-    next_edge: usize,
-    objects: [Object; OBJECTS],
-    head: usize,
-    tail: usize,
-}
-
-impl Rings {
-    #[inline(always)]
-    fn new(filler: Object) -> Self {
-        Self {
-            edges: [filler; EDGES],
-            next_edge: 0,
-            objects: [filler; OBJECTS],
-            head: 0,
-            tail: 0,
-        }
-    }
-
-    /// Puts an edge into the ring of edges. The one that has been there for longest is tested, and if its object is unmarked, it is marked and
-    /// put into the ring of objects.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Tracer::trace`]; `filler` is marked.
-    #[inline(always)]
-    unsafe fn turn<S: Sharing>(&mut self, edge: Object, filler: Object, table: MarkTable) {
-        prefetch(table.byte(edge));
-        let oldest = std::mem::replace(&mut self.edges[self.next_edge % EDGES], edge);
-        self.next_edge = self.next_edge.wrapping_add(1);
-        // SAFETY: passed on.
-        let unmarked = unsafe { table.mark_first(oldest, S::ALONE) };
-        self.objects[self.tail % OBJECTS] = oldest;
-        self.tail = self.tail.wrapping_add(usize::from(unmarked));
-        prefetch(if unmarked { oldest } else { filler }.as_raw());
-    }
-
-    /// The object that has waited for longest, if there are more than `keep`.
-    #[inline(always)]
-    fn next_object(&mut self, keep: usize) -> Option<Object> {
-        (self.tail.wrapping_sub(self.head) > keep).then(|| {
-            let object = self.objects[self.head % OBJECTS];
-            self.head = self.head.wrapping_add(1);
-            object
-        })
-    }
-}
-
-/// A mark stack: a vector that is always full, with a length of its own, so that a push is a store without a check.
-struct Stack {
-    edges: Vec<Option<Object>>,
-    length: usize,
-    limit: usize,
-}
-
-/// Room on every stack that [`Stack::reserve`] does not give away, for edges that come back from a ring.
-const SPARE: usize = EDGES;
-
-impl Stack {
-    /// `None` if there is no memory for it.
-    fn new(limit: usize) -> Option<Self> {
-        let mut stack = Self {
-            edges: Vec::new(),
-            length: 0,
-            limit,
-        };
-        stack.resize(MIN_STACK).then_some(stack)
-    }
-
-    /// Makes room for `more` edges, at most [`SPLIT`]; `false` if there is none.
-    #[inline(always)]
-    fn reserve(&mut self, more: usize) -> bool {
-        self.edges.len() - self.length >= more + SPARE || self.grow()
-    }
-
-    /// Doubles the room, which is then enough for any one scan.
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) -> bool {
-        2 * self.edges.len() <= self.limit && self.resize(2 * self.edges.len())
-    }
-
-    fn resize(&mut self, length: usize) -> bool {
-        let more = length - self.edges.len();
-        let reserved = self.edges.try_reserve_exact(more).is_ok();
-        if reserved {
-            self.edges.resize(length, None);
-        }
-        reserved
-    }
-
-    /// Adds an edge, for which there is room.
-    #[inline(always)]
-    fn push(&mut self, object: Object) {
-        self.edges[self.length] = Some(object);
-        self.length += 1;
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Option<Object> {
-        if self.length == 0 {
-            return None;
-        }
-        self.length -= 1;
-        // SAFETY: the length never exceeds the vector's.
-        unsafe { *self.edges.get_unchecked(self.length) }
-    }
-
-    /// Removes `count` edges, at most half of what there is, from the bottom; those at the top take their places. `None` if there is no memory to put
-    /// them in.
-    fn take_from_bottom(&mut self, count: usize) -> Option<Vec<Object>> {
-        let mut taken = Vec::new();
-        taken.try_reserve_exact(count).ok()?;
-        taken.extend(self.edges[..count].iter().flatten());
-        self.length -= count;
-        self.edges.copy_within(self.length..self.length + count, 0);
-        Some(taken)
-    }
-}
-
-#[inline(always)]
-fn prefetch<T>(pointer: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which faults on no address; SSE is part of x86-64.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(pointer.cast());
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: a hint, which faults on no address.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) pointer, options(nostack, preserves_flags, readonly));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = pointer;
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,0 +1,350 @@
+//! One worker's part of a trace: the loop that follows edges, alone or among others.
+//!
+//! **Invariant.** An object that this worker has marked is in its ring of objects, or its edges have been pushed or given away, or the trace is
+//! noted as [incomplete](Tracer::incomplete). See [`super`] for why an edge goes through rings, and what several workers may do at once.
+
+use std::sync::atomic::Ordering;
+
+use crate::block::{LARGE, MarkTable};
+use crate::object::{GRANULE, Header, Object};
+
+use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
+
+/// Arrays with more references than this are scanned in pieces of this many. No small object is.
+pub(super) const SPLIT: usize = 1024;
+
+/// How many edges a trace follows before it shares: at 5 to 25 ns each, some two to ten times as long as it takes to wake a
+/// thread on another core (33 us, measured).
+pub(super) const WORTHWHILE: u64 = 16 * 1024;
+
+/// Entries of the list of fields to look ahead.
+const FIELDS_AHEAD: usize = 8;
+
+/// The fields `from .. until` of an object, to be scanned piece by piece.
+pub(super) struct Fields {
+    pub(super) object: Object,
+    pub(super) from: usize,
+    pub(super) until: usize,
+}
+
+/// How a trace ended.
+#[derive(PartialEq, Eq)]
+pub(super) enum Trace {
+    /// With nothing left to do.
+    Complete,
+    /// Because [`Sharing::poll`] wanted it.
+    Interrupted,
+}
+
+/// One worker's part of a trace. Kept between collections for the memory of its stack.
+pub(super) struct Tracer {
+    pub(super) stack: Stack,
+    pub(super) fields: Vec<Fields>,
+    depth: usize,
+    pub(super) census: Census,
+    /// Whether an object has been marked whose edges found no room.
+    pub(super) incomplete: bool,
+}
+
+impl Tracer {
+    /// `None` if there is no memory for it.
+    pub(super) fn new(depth: usize, stack_limit: usize) -> Option<Self> {
+        let mut fields = Vec::new();
+        fields.try_reserve(16).ok()?;
+        Some(Self {
+            stack: Stack::new(stack_limit)?,
+            fields,
+            depth,
+            census: Census::default(),
+            incomplete: false,
+        })
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.stack.length == 0 && self.fields.is_empty()
+    }
+
+    pub(super) fn footprint(&self) -> usize {
+        size_of_val(&*self.stack.edges) + self.fields.capacity() * size_of::<Fields>()
+    }
+
+    pub(super) fn push_fields(&mut self, fields: Fields) -> Result<(), Fields> {
+        if self.fields.try_reserve(1).is_err() {
+            return Err(fields);
+        }
+        self.fields.push(fields);
+        Ok(())
+    }
+
+    /// Marks everything reachable from what is on the stack and in the list of fields, or until it is interrupted; what is then still to be done is there.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Marker::trace`](super::Marker::trace); if `sharing` says so, nobody else marks.
+    #[inline(never)]
+    pub(super) unsafe fn trace<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) -> Trace {
+        loop {
+            // SAFETY: passed on; edges of live objects lead to live objects.
+            unsafe {
+                if self.stack.length >= GROUP && self.depth > 0 {
+                    self.trace_prefetching(table, sharing);
+                }
+                if sharing.poll(self, 1) {
+                    return Trace::Interrupted;
+                }
+                match self.stack.pop() {
+                    Some(object) => self.visit::<S>(object, table),
+                    None if self.scan_some_fields() => {}
+                    None => return Trace::Complete,
+                }
+            }
+        }
+    }
+
+    /// Marks through the rings, until they are empty and the stack holds less than a group, or it is interrupted.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::trace`]; there is an edge on the stack.
+    #[inline(always)]
+    unsafe fn trace_prefetching<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) {
+        // SAFETY: passed on; edges of live objects lead to live objects.
+        unsafe {
+            let Some(filler) = self.stack.pop() else {
+                return;
+            };
+            // An edge to an object that is marked is dropped when it leaves the ring, so such edges fill places that are empty.
+            self.visit::<S>(filler, table);
+            let mut rings = Rings::new(filler);
+            // Edges that have gone in since the stack ran low, all of them fillers in the end.
+            let mut low = 0;
+            while self.stack.length >= GROUP || low < EDGES {
+                if sharing.poll(self, GROUP) {
+                    break;
+                }
+                // Looked at again, as the poll may have given edges away.
+                if self.stack.length >= GROUP {
+                    low = 0;
+                    self.stack.length -= GROUP;
+                    let group = self.stack.edges.as_ptr().add(self.stack.length);
+                    for index in (0..GROUP).rev() {
+                        let edge = (*group.add(index)).unwrap_unchecked();
+                        rings.turn::<S>(edge, filler, table);
+                    }
+                } else if !self.fields.is_empty() {
+                    self.scan_some_fields();
+                    continue;
+                } else {
+                    low += GROUP;
+                    for _ in 0..GROUP {
+                        let edge = self.stack.pop().unwrap_or(filler);
+                        rings.turn::<S>(edge, filler, table);
+                    }
+                }
+                let keep = if low == 0 { self.depth } else { 0 };
+                while let Some(object) = rings.next_object(keep) {
+                    self.scan_marked::<S>(object, table);
+                }
+            }
+            while let Some(object) = rings.next_object(0) {
+                self.scan_marked::<S>(object, table);
+            }
+            // Only after an interruption are there others than fillers, which are marked.
+            for edge in rings.edges {
+                if !table.is_marked(edge) {
+                    self.stack.push(edge);
+                }
+            }
+        }
+    }
+
+    /// Marks the object and pushes its edges, unless it is marked.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::trace`]; `object` is live.
+    #[inline(always)]
+    unsafe fn visit<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+        // SAFETY: passed on.
+        unsafe {
+            if !table.is_marked(object) {
+                table.mark_first(object, S::ALONE);
+                self.scan_marked::<S>(object, table);
+            }
+        }
+    }
+
+    /// Marks the rest of an object whose first granule is marked, and pushes its edges.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::trace`]; `object` is live, and the caller has marked its first granule.
+    #[inline(always)]
+    pub(super) unsafe fn scan_marked<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+        // SAFETY: passed on; the header says how many fields there are.
+        unsafe {
+            let header = object.header();
+            let granules = header.granules();
+            if granules > MarkTable::COMMON {
+                return self.scan_large_or_medium::<S>(object, table);
+            }
+            let refs = header.refs();
+            if table.arm || granules == 1 {
+                object.set_logging(header, Header::LOG_OBJECT, table.arm && refs > 0);
+            } else {
+                object.set_logging(header, Header::LOG_OBJECT, false);
+                self.census.note(granules, table.is_young(object));
+            }
+            table.mark_rest(object, granules, S::ALONE);
+            self.scan(object, 0, refs);
+        }
+    }
+
+    /// The same for an object of more than [`MarkTable::COMMON`] granules.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::scan_marked`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn scan_large_or_medium<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+        // SAFETY: passed on.
+        unsafe {
+            if !S::ALONE && !table.claim(object) {
+                return;
+            }
+            let header = object.header();
+            let size = header.size();
+            let refs = header.refs();
+            let logging = if size > LARGE {
+                Header::LOG_CARD
+            } else {
+                table.mark_rest_claimed(object, size / GRANULE, S::ALONE);
+                Header::LOG_OBJECT
+            };
+            object.set_logging(header, logging, table.arm && refs > 0);
+            if refs <= SPLIT {
+                self.scan(object, 0, refs);
+            } else {
+                let fields = Fields {
+                    object,
+                    from: 0,
+                    until: refs,
+                };
+                self.incomplete |= self.push_fields(fields).is_err();
+            }
+        }
+    }
+
+    /// Pushes the edges of the fields `from .. until`, or notes that there was no room.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::trace`]; the object is live and has `until` reference fields.
+    #[inline(always)]
+    pub(super) unsafe fn scan(&mut self, object: Object, from: usize, until: usize) {
+        if !self.stack.reserve(until - from) {
+            self.incomplete = true;
+            return;
+        }
+        let edges = self.stack.edges.as_mut_ptr();
+        let mut length = self.stack.length;
+        for index in from..until {
+            // SAFETY: passed on; there is room for every edge. A null is overwritten by the next edge.
+            unsafe {
+                let target = Object::from_raw(object.field(index).load(Ordering::Relaxed));
+                edges.add(length).write(target);
+                length += usize::from(target.is_some());
+            }
+        }
+        self.stack.length = length;
+    }
+
+    /// Scans a piece of a large array, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::trace`]; the stack holds less than a group.
+    #[cold]
+    unsafe fn scan_some_fields(&mut self) -> bool {
+        let Some(fields) = self.fields.last_mut() else {
+            return false;
+        };
+        let (object, from) = (fields.object, fields.from);
+        let until = (from + SPLIT).min(fields.until);
+        fields.from = until;
+        if until == fields.until {
+            self.fields.pop();
+        }
+        // SAFETY: passed on.
+        unsafe { self.scan(object, from, until) };
+        // Remembered objects come without having gone through a ring.
+        if let Some(ahead) = self.fields.len().checked_sub(FIELDS_AHEAD) {
+            let Fields { object, from, .. } = self.fields[ahead];
+            prefetch(object.as_raw().wrapping_add(1 + from));
+        }
+        true
+    }
+}
+
+/// What a worker does between two groups of edges: on its own, or among others.
+pub(super) trait Sharing {
+    /// Whether nobody else marks.
+    const ALONE: bool;
+
+    /// Called before `edges` are followed. `true` interrupts the trace.
+    fn poll(&mut self, tracer: &mut Tracer, edges: usize) -> bool;
+}
+
+/// Nobody else marks, for a certain number of edges.
+pub(super) struct Alone {
+    left: u64,
+}
+
+impl Alone {
+    pub(super) fn at_first() -> Self {
+        Self { left: WORTHWHILE }
+    }
+
+    pub(super) fn for_ever() -> Self {
+        Self { left: u64::MAX }
+    }
+}
+
+impl Sharing for Alone {
+    const ALONE: bool = true;
+
+    #[inline(always)]
+    fn poll(&mut self, _tracer: &mut Tracer, edges: usize) -> bool {
+        match self.left.checked_sub(edges as u64) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => {
+                self.left = 0;
+                true
+            }
+        }
+    }
+}
+
+/// How much of what is marked is young, in granules.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Census {
+    pub(super) granules: usize,
+    pub(super) young: usize,
+}
+
+impl Census {
+    #[inline(always)]
+    fn note(&mut self, granules: usize, is_young: bool) {
+        self.granules += granules;
+        self.young += if is_young { granules } else { 0 };
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.granules += other.granules;
+        self.young += other.young;
+    }
+}

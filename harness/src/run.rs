@@ -1114,8 +1114,8 @@ pub(crate) fn end_with_parent() {
 mod tests {
     use super::*;
     use crate::invocation::Metrics;
-    use crate::plan::{self, Selection};
-    use crate::workload::{self, Size};
+    use crate::plan::Selection;
+    use crate::workload::Size;
 
     fn plan(heaps: &[&str], invocations: u32) -> Plan {
         let selection = Selection {

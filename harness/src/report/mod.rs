@@ -3,4 +3,5 @@
 pub mod csv;
 pub mod json;
 pub(crate) mod minheap;
+mod plot;
 pub mod table;

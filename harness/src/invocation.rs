@@ -12,9 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
 use crate::heap::{Heap, HeapFull};
-use crate::measure::pause::Pauses;
+pub use crate::measure::distribution::Distribution;
+pub use crate::measure::pause::{Part, Pauses};
 use crate::measure::space::peak_resident_bytes;
+pub use crate::measure::space::{Sample, Space};
 use crate::measure::throughput::Stopwatch;
+pub use crate::measure::utilisation::Utilisation;
 use crate::workload::{Input, Outcome, Size, Workload};
 
 /// What a child process is asked to do. Everything is resolved: no default is left to the child.
@@ -43,7 +46,17 @@ pub struct Invocation {
 }
 
 /// The version of the rows' format, raised whenever a reader of the old one would misread the new one.
-pub const SCHEMA: u32 = 1;
+///
+/// 1: times, pauses, peaks. 2: everything that has a file of its own under [`crate::measure`]; rows of version 1 still read, what they lack is
+/// empty.
+pub const SCHEMA: u32 = 2;
+
+/// The most [`CollectionRecord`]s in a row; later collections are counted in [`Metrics::collections_unlogged`].
+pub const MAX_COLLECTIONS_LOGGED: usize = 4096;
+/// The most [`SpanRecord`]s in a row, the longest; others are counted in [`Metrics::spans_left_out`].
+pub const MAX_SPANS: usize = 4096;
+/// The most [`Sample`]s in a row's time line.
+pub const MAX_SAMPLES: usize = 256;
 
 /// One line of a result file: one iteration, or the reason why there is none.
 ///
@@ -66,6 +79,16 @@ pub struct Row {
     pub metrics: Option<Metrics>,
     /// Where it ran; filled in by the parent.
     pub environment: Option<Environment>,
+    /// The least heap at which every heap of the comparison completes, if it was looked for: multiples are of it. Filled in by the parent.
+    #[serde(default)]
+    pub minimum_heap_bytes: Option<u64>,
+    /// Whether this is the second series of the same heap, run to learn how much two equal things differ here (A/A). Filled in by the
+    /// parent.
+    #[serde(default)]
+    pub twin: bool,
+    /// What disturbed the iteration, in words (see [`crate::measure::hiccup`]): it is kept, and shown as noisy.
+    #[serde(default)]
+    pub noisy: Vec<String>,
 }
 
 /// How an iteration ended.
@@ -100,7 +123,9 @@ impl fmt::Display for Status {
 }
 
 /// What was measured in one iteration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// What a heap or a system does not say, and what does not apply, is `None` or empty. Instants (`at_ns`) count from the start of the iteration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The digest of the results, in hexadecimal.
     pub checksum: String,
@@ -132,6 +157,106 @@ pub struct Metrics {
     /// What the workload saw on its way, by names that end in their units.
     #[serde(default)]
     pub observations: BTreeMap<String, u64>,
+    /// Processor time of the collector: of its worker threads, and of mutators in its slow paths (see [`crate::measure::cpu`]).
+    #[serde(default)]
+    pub collector_cpu_ns: Option<u64>,
+    /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of stops; `lock-wait`, `drain`,
+    /// `cycle-collection` on a counting heap.
+    #[serde(default)]
+    pub pause_parts: BTreeMap<String, Part>,
+    /// How long stops waited for single threads (see [`crate::measure::safepoint`]).
+    #[serde(default)]
+    pub time_to_safepoint: Distribution,
+    /// Allocation stalls by cause: `sweep`, `collection`, `lock` (see [`crate::measure::stall`]).
+    #[serde(default)]
+    pub stalls: BTreeMap<String, Distribution>,
+    /// Minimum mutator utilisation, by ascending window (see [`crate::measure::utilisation`]).
+    #[serde(default)]
+    pub utilisation: Vec<Utilisation>,
+    /// Latencies of requests: `simple`, `open-loop`, `metered-<window>ms` (see [`crate::measure::latency`]). Empty where a workload has no
+    /// requests.
+    #[serde(default)]
+    pub latency: BTreeMap<String, Distribution>,
+    /// From unreachable to reusable (see [`crate::measure::reclamation`]). Empty where a workload plants no deaths.
+    #[serde(default)]
+    pub reclamation_delay: Distribution,
+    /// The integral of occupied less reachable bytes over the iteration (see [`crate::measure::floating`]).
+    #[serde(default)]
+    pub floating_byte_seconds: Option<f64>,
+    /// Space over time (see [`crate::measure::space`]).
+    #[serde(default)]
+    pub space: Space,
+    /// Space at successive moments, at most [`MAX_SAMPLES`] of them.
+    #[serde(default)]
+    pub timeline: Vec<Sample>,
+    /// By how much a sleeper that touches no heap woke too late (see [`crate::measure::hiccup`]).
+    #[serde(default)]
+    pub hiccup: Distribution,
+    /// How often a thread of the process was taken off its processor while it could have gone on.
+    #[serde(default)]
+    pub involuntary_switches: Option<u64>,
+    /// Time for which a hypervisor gave this machine's processors to others, summed over processors.
+    #[serde(default)]
+    pub steal_ns: Option<u64>,
+    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`].
+    #[serde(default)]
+    pub collections_log: Vec<CollectionRecord>,
+    /// Collections that found no room in the log.
+    #[serde(default)]
+    pub collections_unlogged: u64,
+    /// What stopped which mutator when, in order; at most [`MAX_SPANS`].
+    #[serde(default)]
+    pub spans: Vec<SpanRecord>,
+    /// Spans that found no room, all of them shorter than those that did.
+    #[serde(default)]
+    pub spans_left_out: u64,
+}
+
+/// One collection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectionRecord {
+    /// When it was requested.
+    pub at_ns: u64,
+    /// How long the pause that it made was: from the request until the last mutator ran again.
+    pub pause_ns: u64,
+    /// `full`, `young`, or `cycle` (of a counting heap).
+    pub kind: String,
+    /// Why it was made, in words without digits, commas and underscores, such as `Allocation Failure`.
+    pub cause: String,
+    /// Occupied bytes when it began.
+    pub before_bytes: Option<u64>,
+    /// Occupied bytes when it had ended.
+    pub after_bytes: Option<u64>,
+    /// Bytes it found live.
+    pub live_bytes: Option<u64>,
+    /// Committed bytes when it had ended.
+    pub committed_bytes: Option<u64>,
+    /// The limit of the heap.
+    pub limit_bytes: Option<u64>,
+    /// From the request until the last mutator had stopped; 0 where nothing had to.
+    pub time_to_safepoint_ns: u64,
+    /// Its phases, in nanoseconds by name: those of [`Metrics::pause_parts`].
+    pub phases: BTreeMap<String, u64>,
+    /// The oldest generation it collected, from 0, on a heap that numbers them.
+    pub generation: Option<u8>,
+    /// Objects it looked at.
+    pub examined_objects: Option<u64>,
+    /// Objects it found unreachable.
+    pub unreachable_objects: Option<u64>,
+}
+
+/// A time in which a mutator did not run its own work, or in which a collector worked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanRecord {
+    /// The mutator, by number.
+    pub mutator: u32,
+    /// When it began.
+    pub at_ns: u64,
+    /// How long it was.
+    pub length_ns: u64,
+    /// What it was: a key of [`Pauses::event_ns`].
+    pub kind: String,
 }
 
 impl Metrics {
@@ -162,7 +287,50 @@ impl Row {
             message: Some(message),
             metrics: None,
             environment: None,
+            minimum_heap_bytes: None,
+            twin: false,
+            noisy: Vec::new(),
         }
+    }
+
+    /// A row with figures.
+    pub fn measured(invocation: &Invocation, iteration: u32, metrics: Metrics) -> Self {
+        Self {
+            status: Status::Ok,
+            message: None,
+            metrics: Some(metrics),
+            ..Self::without_metrics(invocation, iteration, Status::Ok, String::new())
+        }
+    }
+
+    /// Reads a line of a result file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence without the file's name and the line's number: what is wrong with the line, and, if it was written by a newer version,
+    /// which one is needed.
+    pub fn read(line: &str) -> Result<Self, String> {
+        /// What has to be known before the rest can be judged.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let Version { schema } =
+            serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
+        if schema > SCHEMA {
+            return Err(format!(
+                "was written by a newer version of this program: format {schema}, and this one reads up to {SCHEMA}"
+            ));
+        }
+        let row: Self =
+            serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
+        // The figures' fields stand beside the others, so one that is missing or wrong makes all of them absent.
+        if row.metrics.is_none() && row.status == Status::Ok {
+            let reason = serde_json::from_str::<Metrics>(line)
+                .map_or_else(|error| error.to_string(), |_| "figures missing".to_owned());
+            return Err(format!("is no row of results: {reason}"));
+        }
+        Ok(row)
     }
 }
 
@@ -206,15 +374,7 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
             let row = match iterate::<W, A::Heap>(&heap, self.input) {
-                Ok(metrics) => Row {
-                    schema: SCHEMA,
-                    invocation: self.invocation.clone(),
-                    iteration,
-                    status: Status::Ok,
-                    message: None,
-                    metrics: Some(metrics),
-                    environment: None,
-                },
+                Ok(metrics) => Row::measured(self.invocation, iteration, metrics),
                 Err(full) => {
                     let (status, message) = if A::capabilities(self.settings).limited {
                         (Status::HeapFull, full.to_string())
@@ -276,6 +436,7 @@ fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, Hea
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+        ..Metrics::default()
     })
 }
 
@@ -310,9 +471,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn rows_survive_being_written_and_read() {
-        let invocation = Invocation {
+    fn invocation() -> Invocation {
+        Invocation {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::from([("nodes".to_owned(), 5)]),
@@ -323,7 +483,11 @@ mod tests {
             seed: 42,
             iterations: 1,
             invocation: 3,
-        };
+        }
+    }
+
+    #[test]
+    fn rows_survive_being_written_and_read() {
         let metrics = Metrics {
             checksum: "00ff".to_owned(),
             operations: 5,
@@ -333,23 +497,96 @@ mod tests {
             wall_ns: 1000,
             cpu_ns: 900,
             wall_ns_per_operation: 200.0,
-            collections: 0,
-            stopped_share: 0.0,
-            pauses: Pauses::default(),
+            collections: 1,
             peak_heap_bytes: 1,
-            peak_resident_bytes: None,
             observations: BTreeMap::from([("resident_after_bytes".to_owned(), 4096)]),
+            collector_cpu_ns: Some(12),
+            pause_parts: BTreeMap::from([(
+                "mark".to_owned(),
+                Part {
+                    count: 1,
+                    total_ns: 7,
+                    max_ns: 7,
+                },
+            )]),
+            time_to_safepoint: Distribution::of([3, 5]),
+            stalls: BTreeMap::from([("lock".to_owned(), Distribution::of([9]))]),
+            utilisation: vec![Utilisation {
+                window_ns: 1000,
+                process: 0.5,
+                worst_thread: 0.25,
+            }],
+            latency: BTreeMap::from([("metered-100ms".to_owned(), Distribution::of([8]))]),
+            reclamation_delay: Distribution::of([1_000_000]),
+            floating_byte_seconds: Some(1.5),
+            space: Space {
+                mean_live_bytes: Some(3),
+                ..Space::default()
+            },
+            timeline: vec![Sample {
+                at_ns: 1,
+                occupied_bytes: 2,
+                committed_bytes: 3,
+                live_bytes: None,
+                resident_bytes: Some(4),
+            }],
+            hiccup: Distribution::of([50_000]),
+            involuntary_switches: Some(2),
+            steal_ns: Some(0),
+            collections_log: vec![CollectionRecord {
+                at_ns: 10,
+                kind: "full".to_owned(),
+                phases: BTreeMap::from([("mark".to_owned(), 7)]),
+                ..CollectionRecord::default()
+            }],
+            spans: vec![SpanRecord {
+                mutator: 1,
+                at_ns: 10,
+                length_ns: 9,
+                kind: "stopped".to_owned(),
+            }],
+            ..Metrics::default()
         };
         let measured = Row {
-            metrics: Some(metrics),
-            status: Status::Ok,
-            message: None,
-            ..Row::without_metrics(&invocation, 1, Status::Ok, String::new())
+            twin: true,
+            minimum_heap_bytes: Some(1 << 19),
+            noisy: vec!["steal".to_owned()],
+            ..Row::measured(&invocation(), 1, metrics)
         };
-        let failed = Row::without_metrics(&invocation, 0, Status::HeapFull, "heap full".to_owned());
+        let failed =
+            Row::without_metrics(&invocation(), 0, Status::HeapFull, "heap full".to_owned());
         for row in [measured, failed] {
             let text = serde_json::to_string(&row).unwrap();
-            assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), row, "{text}");
+            assert_eq!(Row::read(&text).unwrap(), row, "{text}");
         }
+    }
+
+    /// As the first version wrote it.
+    const FIRST_VERSION: &str = r#"{"schema":1,"workload":"list","size":"tiny","parameters":{"nodes":5},"heap":"gc-rc","options":{},"heap_bytes":1048576,"threads":1,"seed":42,"iterations":1,"invocation":1,"iteration":1,"status":"ok","message":null,"checksum":"00ff","operations":5,"operation":"node","allocated_objects":5,"allocated_payload_bytes":80,"wall_ns":1000,"cpu_ns":900,"wall_ns_per_operation":200.0,"collections":0,"stopped_share":0.0,"pause_count":0,"pause_p50_ns":null,"pause_p90_ns":null,"pause_p99_ns":null,"pause_p999_ns":null,"pause_max_ns":null,"time_to_safepoint_max_ns":null,"stopped_ns":0,"event_ns":{},"events_lost":0,"pause_histogram_ns":[],"peak_heap_bytes":1,"peak_resident_bytes":null,"observations":{},"environment":null}"#;
+
+    #[test]
+    fn rows_of_the_first_version_still_read() {
+        let row = Row::read(FIRST_VERSION).unwrap();
+        let metrics = row.metrics.unwrap();
+        assert_eq!((row.schema, metrics.wall_ns), (1, 1000));
+        assert!(metrics.latency.is_empty() && metrics.hiccup.is_empty());
+        assert_eq!((row.twin, row.minimum_heap_bytes), (false, None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let newer = FIRST_VERSION.replacen("\"schema\":1", "\"schema\":99", 1);
+        assert!(Row::read(&newer).unwrap_err().contains("newer version"));
+        let broken = FIRST_VERSION.replacen("\"wall_ns\":1000", "\"wall_ns\":\"x\"", 1);
+        assert!(
+            Row::read(&broken).unwrap_err().contains("expected u64"),
+            "{:?}",
+            Row::read(&broken)
+        );
+        assert!(
+            Row::read("{\"schema\":1")
+                .unwrap_err()
+                .contains("is no row of results")
+        );
     }
 }

@@ -578,12 +578,10 @@ pub(crate) fn end_with_parent() {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::adapter;
-    use crate::invocation::{Metrics, SCHEMA};
-    use crate::measure::pause::Pauses;
+    use crate::invocation::Metrics;
     use crate::plan::{self, Selection};
     use crate::workload::{self, Size};
 
@@ -621,22 +619,10 @@ mod tests {
             wall_ns: 1000,
             cpu_ns: 1000,
             wall_ns_per_operation: 1000.0,
-            collections: 0,
-            stopped_share: 0.0,
-            pauses: Pauses::default(),
             peak_heap_bytes: 1,
-            peak_resident_bytes: None,
-            observations: BTreeMap::new(),
+            ..Metrics::default()
         };
-        Row {
-            schema: SCHEMA,
-            invocation: plan.cells[cell].invocation(plan, 1),
-            iteration: 1,
-            status: Status::Ok,
-            message: None,
-            metrics: Some(metrics),
-            environment: None,
-        }
+        Row::measured(&plan.cells[cell].invocation(plan, 1), 1, metrics)
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Heaps only report ([`event`]); judging is done here, so that all are judged alike.
 
+pub mod distribution;
 pub mod event;
 pub mod pause;
 pub mod ratio;
 pub mod space;
 pub mod throughput;
+pub mod utilisation;

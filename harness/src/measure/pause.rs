@@ -18,13 +18,21 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::distribution::Distribution;
 use super::event::{Event, EventKind, EventLog};
 
-/// A percentile needs this many samples above it to be given.
-const SAMPLES_ABOVE: f64 = 10.0;
+/// One part of pauses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// How many pauses had it.
+    pub count: u64,
+    /// How long it took in all of them, in nanoseconds.
+    pub total_ns: u64,
+    /// How long it took in the pause in which it took longest, in nanoseconds.
+    pub max_ns: u64,
+}
 
 /// The pauses of one iteration, as a row of results holds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -130,50 +138,50 @@ impl Pauses {
             }
         }
 
-        let mut histogram = histogram();
-        lengths
-            .iter()
-            .for_each(|&length| histogram.saturating_record(length));
+        let distribution = Distribution::of(lengths);
         Self {
             stopped_ns,
             event_ns,
             events_lost: log.lost,
             time_to_safepoint_max_ns,
-            pause_max_ns: lengths.iter().copied().max(),
-            ..Self::of_histogram(&histogram)
+            ..Self::of_distribution(distribution)
         }
     }
 
     /// What a distribution amounts to.
-    fn of_histogram(histogram: &Histogram<u64>) -> Self {
+    fn of_distribution(distribution: Distribution) -> Self {
         Self {
-            pause_count: histogram.len(),
-            pause_p50_ns: percentile(histogram, 0.5),
-            pause_p90_ns: percentile(histogram, 0.9),
-            pause_p99_ns: percentile(histogram, 0.99),
-            pause_p999_ns: percentile(histogram, 0.999),
-            pause_histogram_ns: histogram
-                .iter_recorded()
-                .map(|step| (step.value_iterated_to(), step.count_at_value()))
-                .collect(),
+            pause_count: distribution.count,
+            pause_p50_ns: distribution.percentile(0.5),
+            pause_p90_ns: distribution.percentile(0.9),
+            pause_p99_ns: distribution.percentile(0.99),
+            pause_p999_ns: distribution.percentile(0.999),
+            pause_max_ns: (!distribution.is_empty()).then_some(distribution.max_ns),
+            pause_histogram_ns: distribution.histogram_ns,
             ..Self::default()
+        }
+    }
+
+    /// The lengths of the pauses.
+    pub fn distribution(&self) -> Distribution {
+        Distribution {
+            count: self.pause_count,
+            max_ns: self.pause_max_ns.unwrap_or(0),
+            histogram_ns: self.pause_histogram_ns.clone(),
         }
     }
 
     /// Several iterations' pauses taken together. Times are summed, distributions merged.
     pub fn merge<'p>(parts: impl Iterator<Item = &'p Self>) -> Self {
-        let mut histogram = histogram();
+        let mut distributions = Vec::new();
         let mut sums = Self::default();
         for part in parts {
-            for &(value, count) in &part.pause_histogram_ns {
-                histogram.saturating_record_n(value, count);
-            }
+            distributions.push(part.distribution());
             sums.stopped_ns += part.stopped_ns;
             sums.events_lost += part.events_lost;
             sums.time_to_safepoint_max_ns = sums
                 .time_to_safepoint_max_ns
                 .max(part.time_to_safepoint_max_ns);
-            sums.pause_max_ns = sums.pause_max_ns.max(part.pause_max_ns);
             for (kind, time) in &part.event_ns {
                 *sums.event_ns.entry(kind.clone()).or_default() += time;
             }
@@ -183,23 +191,9 @@ impl Pauses {
             events_lost: sums.events_lost,
             time_to_safepoint_max_ns: sums.time_to_safepoint_max_ns,
             event_ns: sums.event_ns,
-            pause_max_ns: sums.pause_max_ns,
-            ..Self::of_histogram(&histogram)
+            ..Self::of_distribution(Distribution::merge(&distributions))
         }
     }
-}
-
-/// Three digits, from 1 ns to an hour; what is longer is recorded as an hour.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds are allowed")
-}
-
-/// The value at `quantile`, if at least [`SAMPLES_ABOVE`] samples lie above that quantile.
-fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
-    let above = histogram.len() as f64 * (1.0 - quantile);
-    // Tolerates the rounding of 1 - 0.99.
-    (above + 1e-6 >= SAMPLES_ABOVE)
-        .then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
 }
 
 /// What the events of one stop say about its pause.

@@ -8,6 +8,64 @@
 
 use std::fs;
 
+use serde::{Deserialize, Serialize};
+
+/// Space over one iteration: means over time, and the largest values seen. `None` where nothing was sampled, or the heap or the system does not say.
+///
+/// The causes add up to the mean of what is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Space {
+    /// How many samples these figures are made of.
+    pub samples: u64,
+    /// Objects that can be reached, in bytes.
+    pub mean_live_bytes: Option<u64>,
+    /// What counts against the limit.
+    pub mean_occupied_bytes: Option<u64>,
+    /// What the system backs for the heap.
+    pub mean_committed_bytes: Option<u64>,
+    /// What is resident of the whole process.
+    pub mean_resident_bytes: Option<u64>,
+    /// Side metadata.
+    pub mean_metadata_bytes: Option<u64>,
+    /// The largest sample of [`Self::mean_live_bytes`]'s quantity.
+    pub peak_live_bytes: Option<u64>,
+    /// The largest occupied size.
+    pub peak_occupied_bytes: Option<u64>,
+    /// The largest committed size.
+    pub peak_committed_bytes: Option<u64>,
+    /// The largest resident size.
+    pub peak_resident_bytes: Option<u64>,
+    /// The most side metadata.
+    pub peak_metadata_bytes: Option<u64>,
+    /// Cause of committed space: objects that can be reached; the same as [`Self::mean_live_bytes`].
+    pub live_bytes: Option<u64>,
+    /// Cause: objects that cannot be reached and are not reclaimed.
+    pub floating_bytes: Option<u64>,
+    /// Cause: holes, rounding, and what is left over in blocks and pages.
+    pub fragmentation_bytes: Option<u64>,
+    /// Cause: side metadata.
+    pub metadata_bytes: Option<u64>,
+    /// Cause: free memory that was not given back to the system.
+    pub unreturned_bytes: Option<u64>,
+}
+
+/// Space at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sample {
+    /// When, from the start of the iteration, in nanoseconds.
+    pub at_ns: u64,
+    /// What counts against the limit.
+    pub occupied_bytes: u64,
+    /// What the system backs for the heap.
+    pub committed_bytes: u64,
+    /// Objects that can be reached, as far as the heap knows.
+    pub live_bytes: Option<u64>,
+    /// What is resident of the whole process.
+    pub resident_bytes: Option<u64>,
+}
+
 /// The largest resident size of this process so far, in bytes; `None` where the system does not say.
 ///
 /// On Linux it is `VmHWM` of `/proc/self/status`: `getrusage` would also count the parent's size at the moment this process was

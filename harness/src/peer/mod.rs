@@ -38,7 +38,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::environment;
-use crate::invocation::{Invocation, Metrics, Row, SCHEMA, Status};
+use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::event::EventLog;
 use crate::measure::pause::Pauses;
 use crate::suggest;
@@ -429,9 +429,6 @@ impl Reader {
         let least = LEAST_OBJECT_BYTES * iteration.allocated_objects;
         let removed = iteration.allocated_bytes < least - least / LAG;
         Row {
-            schema: SCHEMA,
-            invocation: self.invocation.clone(),
-            iteration: iteration.iteration,
             status: if removed { Status::Void } else { Status::Ok },
             message: removed.then(|| {
                 format!(
@@ -454,9 +451,14 @@ impl Reader {
                 pauses,
                 peak_heap_bytes: observed.peak_heap_bytes,
                 peak_resident_bytes: iteration.resident_bytes,
-                observations: BTreeMap::new(),
+                ..Metrics::default()
             }),
-            environment: None,
+            ..Row::without_metrics(
+                &self.invocation,
+                iteration.iteration,
+                Status::Ok,
+                String::new(),
+            )
         }
     }
 }

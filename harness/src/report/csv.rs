@@ -1,14 +1,11 @@
 //! Comma-separated values: the same rows, one column a quantity, for spreadsheets.
 //!
 //! The columns are the same for every row, whatever its workload: parameters, options, observations and times by kind of event are one column each, as
-//! `name=value name=value`. Left out are the distribution of the pauses and the environment, which have no flat form; they are in the result file.
-
-use std::collections::BTreeMap;
+//! `name=value name=value`. Left out is what has no flat form, such as distributions and logs; it is in the result file.
 
 use serde_json::Value;
 
-use crate::invocation::{Metrics, Row};
-use crate::measure::pause::Pauses;
+use crate::invocation::Row;
 
 /// Writes the header before the first row.
 #[derive(Debug, Default)]
@@ -17,7 +14,22 @@ pub struct Writer {
 }
 
 /// What has no flat form.
-const LEFT_OUT: [&str; 2] = ["pause_histogram_ns", "environment"];
+const LEFT_OUT: [&str; 14] = [
+    "pause_histogram_ns",
+    "pause_parts",
+    "time_to_safepoint",
+    "stalls",
+    "utilisation",
+    "latency",
+    "reclamation_delay",
+    "space",
+    "timeline",
+    "hiccup",
+    "collections_log",
+    "spans",
+    "noisy",
+    "environment",
+];
 
 impl Writer {
     /// The row as a line, with its line feed; the first time, with the header before it.
@@ -42,22 +54,7 @@ impl Writer {
 /// The names of a measured row's quantities, in the order of their declaration.
 fn columns(row: &Row) -> Vec<String> {
     let mut row = row.clone();
-    row.metrics.get_or_insert_with(|| Metrics {
-        checksum: String::new(),
-        operations: 0,
-        operation: String::new(),
-        allocated_objects: 0,
-        allocated_payload_bytes: 0,
-        wall_ns: 0,
-        cpu_ns: 0,
-        wall_ns_per_operation: 0.0,
-        collections: 0,
-        stopped_share: 0.0,
-        pauses: Pauses::default(),
-        peak_heap_bytes: 0,
-        peak_resident_bytes: None,
-        observations: BTreeMap::new(),
-    });
+    row.metrics.get_or_insert_default();
     let value = serde_json::to_value(row).expect("rows are JSON");
     let names = value.as_object().expect("rows are objects").keys();
     names
@@ -82,6 +79,8 @@ fn flat(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::invocation::{Invocation, Status};
     use crate::workload::Size;

@@ -25,8 +25,8 @@ const TEXT: f64 = 16.0;
 /// Width of a character on average, relative to its height.
 const ADVANCE: f64 = 0.56;
 
-/// How many series can be told apart by colour, dash and marker.
-pub(crate) const STYLES: usize = 6;
+/// How many colours, dashes and markers there are. Styles beyond them repeat the colours with other dashes and markers.
+const STYLES: usize = 6;
 
 /// The dashes of the series: how long strokes and gaps are. Applied to curves; the first is solid.
 const DASHES: [&str; STYLES] = ["", "7 3", "2 3", "10 3 2 3", "4 2", "12 4"];
@@ -113,7 +113,7 @@ impl Point {
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// Colour, dash and marker; any number, taken modulo [`STYLES`].
+    /// Colour, dash and marker; any number, of which the first 36 look different.
     pub(crate) style: usize,
     pub(crate) form: Form,
     pub(crate) points: Vec<Point>,
@@ -278,7 +278,7 @@ fn legend<'n>(entries: impl Iterator<Item = (&'n str, usize, Form)>) -> Markup {
                             line.companion x1="1" x2="33" y1="7" y2="7" {}
                         } @else {
                             @if form != Form::Dots {
-                                line.curve x1="1" x2="33" y1="7" y2="7" stroke-dasharray=(DASHES[style % STYLES]) {}
+                                line.curve x1="1" x2="33" y1="7" y2="7" stroke-dasharray=(DASHES[shape(style)]) {}
                             }
                             (marker(style, 17.0, 7.0, 4.5, ""))
                         }
@@ -324,7 +324,7 @@ fn across(y: &Mapped, rule: &Rule) -> Markup {
 
 /// What is drawn of one series.
 fn body(series: &Series, points: &[Point], x: &Mapped, y: &Mapped) -> Markup {
-    let dash = DASHES[series.style % STYLES];
+    let dash = DASHES[shape(series.style)];
     let place = |point: &Point| (x.place(point.x), y.place(point.y));
     let describe = |point: &Point| {
         format!(
@@ -390,7 +390,7 @@ fn marker(style: usize, x: f64, y: f64, radius: f64, tooltip: &str) -> Markup {
             .map(|(dx, dy)| format!("{},{}", at(x + dx * radius), at(y + dy * radius)));
         corners.collect::<Vec<_>>().join(" ")
     };
-    let shape: &[(f64, f64)] = match style % STYLES {
+    let corners: &[(f64, f64)] = match shape(style) {
         0 => &[],
         1 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
         2 => &[(0.0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
@@ -406,12 +406,17 @@ fn marker(style: usize, x: f64, y: f64, radius: f64, tooltip: &str) -> Markup {
         ],
     };
     html! {
-        @if shape.is_empty() {
+        @if corners.is_empty() {
             circle.mark cx=(at(x)) cy=(at(y)) r=(at(radius)) { @if !tooltip.is_empty() { title { (tooltip) } } }
         } @else {
-            polygon.mark points=(polygon(shape)) { @if !tooltip.is_empty() { title { (tooltip) } } }
+            polygon.mark points=(polygon(corners)) { @if !tooltip.is_empty() { title { (tooltip) } } }
         }
     }
+}
+
+/// Which dash and marker a style has.
+fn shape(style: usize) -> usize {
+    (style + style / STYLES) % STYLES
 }
 
 fn class(style: usize) -> String {

@@ -1,0 +1,338 @@
+//! The report as one page: the conclusion and a table on top, then plots, then where the figures were made.
+//!
+//! The page is one file that needs nothing else: no network, no font, no script. A policy in its head forbids all three, so that a label from a
+//! result file could not fetch or run anything even if it were not escaped; and it is, by `maud`, which escapes whatever is put into a page.
+//! Colours are variables, light and dark by the reader's own setting; drawings scale with the page, and tables scroll inside their boxes.
+//!
+//! It is made of [`Results`] alone, so the page of a file from last year, or of several machines' files, is the same function as the one at the end
+//! of a run.
+
+use std::fs;
+use std::path::Path;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::figure::{self, Figure, Missing, Styles};
+use super::quantity::{format_rate, format_share, format_spread, format_time};
+use crate::environment::Environment;
+use crate::invocation::{Distribution, Metrics, format_bytes};
+use crate::measure::ratio::{self, Ratio};
+use crate::measure::throughput::median;
+use crate::results::{CellResults, Group, Results};
+
+const STYLE: &str = include_str!("html.css");
+
+/// Writes the page.
+///
+/// # Errors
+///
+/// One line: the file cannot be written.
+pub fn write(results: &Results, path: &Path) -> Result<(), String> {
+    fs::write(path, render(results)).map_err(|error| {
+        format!(
+            "cannot write {}: {error}; choose another file with --html FILE",
+            path.display()
+        )
+    })
+}
+
+/// The whole page.
+pub fn render(results: &Results) -> String {
+    let styles = Styles::new(results);
+    let works = results.works();
+    let several_threads = figure::several(works.iter().map(|work| work[0].cells[0].threads()));
+    let names: Vec<String> = works
+        .iter()
+        .map(|work| figure::work_name(work[0].cells[0], several_threads))
+        .collect();
+    let environments = results.environments();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                meta name="color-scheme" content="light dark";
+                title { "What each heap costs" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { "What each heap costs" }
+                        @for environment in &environments {
+                            p.quiet { (environment.summary()) }
+                        }
+                        nav aria-label="Contents" {
+                            ul {
+                                li { a href="#table" { "Table" } }
+                                li { a href="#glance" { "At a glance" } }
+                                @for (index, name) in names.iter().enumerate() {
+                                    li { a href=(format!("#work-{index}")) { (name) } }
+                                }
+                                li { a href="#environment" { "Environment" } }
+                            }
+                        }
+                    }
+                    (conclusion(results))
+                    section #table {
+                        h2 { "Table" }
+                        (table(results, several_threads))
+                    }
+                    section #glance {
+                        h2 { "At a glance" }
+                        (figures(at_a_glance(results, &styles)))
+                    }
+                    @for (index, (work, name)) in works.iter().zip(&names).enumerate() {
+                        section id=(format!("work-{index}")) {
+                            h2 { (name) }
+                            (figures(figure::of_work(work, &styles)))
+                        }
+                    }
+                    section #environment {
+                        h2 { "Environment" }
+                        @for environment in &environments { (facts(environment)) }
+                        @if environments.is_empty() { p { "The rows do not say where they were made." } }
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// What follows, what to know about the file, and what has no figures.
+fn conclusion(results: &Results) -> Markup {
+    let failures: Vec<(String, String)> = results
+        .cells
+        .iter()
+        .filter_map(|cell| {
+            let row = cell.failure()?;
+            let name = format!("{} on {}", cell.workload_label(), cell.heap_label());
+            let message = row.message.as_deref().unwrap_or_default();
+            Some((name, format!("{}: {message}", row.status)))
+        })
+        .collect();
+    html! {
+        div.conclusion {
+            @for note in &results.notes { p.warn { "Note: " (note) } }
+            @for (name, reason) in &failures {
+                p.warn { (name) ": " (reason) }
+            }
+        }
+    }
+}
+
+/// Drawings side by side, and a line for those that are not there.
+fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
+    html! {
+        div.figures {
+            @for figure in &figures {
+                figure {
+                    h3 { (figure.title) }
+                    (figure.drawing)
+                    figcaption {
+                        p { (figure.see) }
+                        p { (figure.n) "." }
+                        @for command in figure.commands.iter().take(COMMANDS) {
+                            p { "Made by " code { (command) } }
+                        }
+                        @if figure.commands.len() > COMMANDS {
+                            p { "and " (figure.commands.len() - COMMANDS) " other commands, listed at the end." }
+                        }
+                    }
+                }
+            }
+        }
+        @if !missing.is_empty() {
+            p.left-out {
+                "Not drawn: "
+                @for (index, absent) in missing.iter().enumerate() {
+                    @if index > 0 { "; " }
+                    (absent.title) " (" (absent.reason) ")"
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// How many command lines stand under a figure.
+const COMMANDS: usize = 2;
+
+/// The figures over all workloads.
+fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>) {
+    let mut drawn = Vec::new();
+    let mut missing = Vec::new();
+    for figure in [
+        figure::times_at_a_glance(results, styles),
+        figure::memory_at_a_glance(results, styles),
+        figure::pauses_against_live(results, styles),
+    ] {
+        match figure {
+            Ok(figure) => drawn.push(figure),
+            Err(absent) => missing.push(absent),
+        }
+    }
+    (drawn, missing)
+}
+
+/// The same table as on the terminal.
+fn table(results: &Results, several_threads: bool) -> Markup {
+    let groups = results.groups();
+    let baseline = groups
+        .first()
+        .map_or("", |group| group.baseline().heap_label());
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Table of results" {
+            table {
+                thead {
+                    tr {
+                        th.text scope="col" { "workload" }
+                        @if several_threads { th scope="col" { "threads" } }
+                        th.text scope="col" { "heap" }
+                        @for title in ["limit", "time (min-max)", "throughput"] { th scope="col" { (title) } }
+                        th scope="col" { "time / " (baseline) " [95 %]" }
+                        @for title in ["pauses", "p50", "p99", "max", "in pauses", "peak heap", "resident"] {
+                            th scope="col" { (title) }
+                        }
+                    }
+                }
+                @for group in &groups {
+                    @let cells: Vec<&CellResults> = group.cells.iter().chain(&group.twins).copied().collect();
+                    tbody.group {
+                        @for (index, cell) in cells.iter().enumerate() {
+                            tr {
+                                @if index == 0 {
+                                    th scope="rowgroup" rowspan=(cells.len()) { (cell.workload_label()) }
+                                    @if several_threads { td rowspan=(cells.len()) { (cell.threads()) } }
+                                }
+                                td.text {
+                                    (cell.heap_label())
+                                    @if cell.is_moving() { " (moving)" }
+                                    @if cell.is_twin() { " (again)" }
+                                }
+                                td { @if cell.is_limited() { (format_bytes(cell.heap_bytes())) } @else { "-" } }
+                                (measured(group, cell))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.quiet {
+            "Time: median over processes, in parentheses the fastest and the slowest. Ratio: with its 95 % interval; heaps differ only if it excludes 1; \
+             a heap marked \u{201c}again\u{201d} is the same one in a second series, whose ratio shows how much two equal things differ here. Pauses: everything that \
+             stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses above it is not shown. In pauses: stopped thread \
+             time / (threads \u{d7} time). The arena never frees: the floor. Moving: its collector moves objects; peak heap is then what that runtime \
+             counts, which leaves out most of its metadata."
+        }
+    }
+}
+
+/// The cells of a line of the table from the time on.
+fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
+    const COLUMNS: usize = 10;
+    let metrics: Vec<&Metrics> = cell.measured().collect();
+    let times: Vec<f64> = cell.times().into_iter().flatten().collect();
+    let reason = if group.is_void() {
+        Some("void: the heaps did different work".to_owned())
+    } else if metrics.is_empty() {
+        let row = cell.failure();
+        let text = row.map(|row| {
+            let message = row.message.as_deref().unwrap_or_default();
+            format!("{}: {message}", row.status)
+        });
+        Some(text.unwrap_or_else(|| "not measured".to_owned()))
+    } else {
+        None
+    };
+    let Some(time) = ratio::time(&cell.times()).filter(|_| reason.is_none()) else {
+        return html! { td.reason colspan=(COLUMNS) { (reason.unwrap_or_default()) } };
+    };
+    let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    let operations = metrics[0].operations as f64;
+    let parts: Vec<Distribution> = metrics
+        .iter()
+        .map(|metrics| metrics.pauses.distribution())
+        .collect();
+    let pauses = Distribution::merge(&parts);
+    let shown = |nanoseconds: Option<u64>| {
+        nanoseconds.map_or("-".to_owned(), |value| format_time(value as f64))
+    };
+    let middle = |value: &dyn Fn(&Metrics) -> Option<f64>| {
+        let values: Vec<f64> = metrics.iter().filter_map(|metrics| value(metrics)).collect();
+        median(&values)
+    };
+    let bytes = |value: Option<f64>| value.map_or("-".to_owned(), |bytes| format_bytes(bytes as u64));
+    let ratio = if cell.is_twin() {
+        group.same_over_same()
+    } else {
+        group.ratio(cell)
+    };
+    let count = (pauses.count as f64 / metrics.len() as f64).round();
+    html! {
+        td { (format_spread(time, fastest, slowest)) }
+        td { (format_rate(operations / (time / 1e9), &metrics[0].operation)) }
+        td { (shown_ratio(ratio)) }
+        td { (count) }
+        td { (shown(pauses.percentile(0.5))) }
+        td { (shown(pauses.percentile(0.99))) }
+        td { (shown((pauses.count > 0).then_some(pauses.max_ns))) }
+        td { (middle(&|metrics| Some(metrics.stopped_share)).map_or("-".to_owned(), format_share)) }
+        td { (bytes(middle(&|metrics| Some(metrics.peak_heap_bytes as f64)))) }
+        td { (bytes(middle(&|metrics| metrics.peak_resident_bytes.map(|bytes| bytes as f64)))) }
+    }
+}
+
+fn shown_ratio(ratio: Option<Ratio>) -> String {
+    match ratio {
+        None => "-".to_owned(),
+        Some(Ratio {
+            value,
+            interval: None,
+        }) => format!("{value:.2}"),
+        Some(Ratio {
+            value,
+            interval: Some((low, high)),
+        }) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+    }
+}
+
+/// Everything that an environment says.
+fn facts(environment: &Environment) -> Markup {
+    let value = serde_json::to_value(environment).expect("environments are JSON");
+    let entries: Vec<(String, String)> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| {
+            let text = match value {
+                serde_json::Value::Null => return None,
+                serde_json::Value::String(text) if text.is_empty() => return None,
+                serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Array(_) => figure::command(&environment.arguments),
+                serde_json::Value::Bool(true) => "yes".to_owned(),
+                serde_json::Value::Bool(false) => "no".to_owned(),
+                serde_json::Value::Number(number) if name.ends_with("_bytes") => {
+                    number.as_u64().map_or(number.to_string(), format_bytes)
+                }
+                serde_json::Value::Number(number) => number.to_string(),
+                // The peer differs from row to row; its version is beside its figures.
+                serde_json::Value::Object(_) => return None,
+            };
+            let name = name.trim_end_matches("_bytes").replace('_', " ");
+            Some((name, text))
+        })
+        .collect();
+    html! {
+        dl {
+            @for (name, text) in &entries {
+                dt { (name) }
+                dd { (text) }
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
 use crate::peer::{self, Search};
-use crate::plan::{self, Format, Plan, Selection};
+use crate::plan::{self, Format, Plan, Selection, Twins};
 use crate::workload::{self, Input, Size};
 
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
@@ -102,9 +102,15 @@ struct Run {
     /// Timed iterations in each process, after one that warms up
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
-    /// Processes for each pair of workload and heap
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    invocations: u32,
+    /// Processes for each pair of workload and heap [default: 3; with --budget: as many as fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    invocations: Option<u32>,
+    /// As many processes as fit into this time, at least two for each pair that is run; what is left out is said
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    budget: Option<Duration>,
+    /// In which comparisons one heap is run twice: how much the two series differ is the smallest effect that can be claimed
+    #[arg(long = "aa", value_name = "WHERE", value_enum, default_value_t)]
+    twins: Twins,
 }
 
 #[derive(Debug, Args)]
@@ -116,12 +122,18 @@ struct Reporting {
     /// Where to append the results, one JSON row a line [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
+    /// Go on with an interrupted run: what is in this result file is not run again
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "output")]
+    resume: Option<PathBuf>,
     /// How long one process may take before it is killed and reported
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout, global = true)]
     timeout: Duration,
     /// Print no progress and no notes on standard error
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Show each iteration on standard error when its process has ended
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 /// What to do.
@@ -184,28 +196,57 @@ pub(crate) fn parse(
         }
         Some(Command::Run(run)) => run,
         Some(Command::Minheap(chosen)) => {
-            return plan(workloads, chosen, None, (1, 1), cli.reporting)
+            return plan(workloads, chosen, None, Repetition::once(), cli.reporting)
                 .map(|plan| Action::FindMinimum(Box::new(plan)));
         }
         None => Run::standard(),
     };
-    let repetitions = (run.invocations, run.iterations);
+    let repetition = Repetition {
+        invocations: run.invocations,
+        iterations: run.iterations,
+        budget: run.budget,
+        twins: run.twins,
+    };
     plan(
         workloads,
         run.chosen,
         run.heap_size,
-        repetitions,
+        repetition,
         cli.reporting,
     )
     .map(|plan| Action::Compare(Box::new(plan)))
 }
+
+/// How often things are run.
+struct Repetition {
+    invocations: Option<u32>,
+    iterations: u32,
+    budget: Option<Duration>,
+    twins: Twins,
+}
+
+impl Repetition {
+    const fn once() -> Self {
+        Self {
+            invocations: Some(1),
+            iterations: 1,
+            budget: None,
+            twins: Twins::None,
+        }
+    }
+}
+
+/// Processes for each pair, where nothing else is asked for.
+const INVOCATIONS: u32 = 3;
+/// The most processes that a budget is spent on for each pair: beyond that intervals hardly become narrower.
+const MOST_INVOCATIONS: u32 = 100;
 
 /// Checks everything, and builds what has to be built.
 fn plan(
     workloads: &[workload::Description],
     chosen: Chosen,
     heap_bytes: Option<u64>,
-    (invocations, iterations): (u32, u32),
+    repetition: Repetition,
     reporting: Reporting,
 ) -> Result<Plan, Refusal> {
     let threads = chosen.threads.iter();
@@ -220,16 +261,23 @@ fn plan(
         seed: chosen.seed,
     };
     let (cells, notes) = plan::cells(workloads, &selection).map_err(Refusal::Usage)?;
+    let most = match repetition.budget {
+        Some(_) => MOST_INVOCATIONS,
+        None => INVOCATIONS,
+    };
     Ok(Plan {
-        cells,
+        cells: plan::with_twins(cells, repetition.twins),
         notes,
         size: chosen.size,
-        invocations,
-        iterations,
+        invocations: repetition.invocations.unwrap_or(most),
+        iterations: repetition.iterations,
         timeout: reporting.timeout,
         format: reporting.format,
         output: reporting.output,
+        resume: reporting.resume,
+        budget: repetition.budget,
         quiet: reporting.quiet,
+        verbose: reporting.verbose,
     })
 }
 
@@ -238,7 +286,12 @@ impl Run {
     fn standard() -> Self {
         let command = Self::augment_args(clap::Command::new("run"));
         let matches = command.get_matches_from(["run"]);
-        Self::from_arg_matches(&matches).expect("every argument has a default")
+        let run = Self::from_arg_matches(&matches);
+        Self {
+            // What fits into a minute and a half.
+            twins: Twins::Some,
+            ..run.expect("every argument has a default")
+        }
     }
 }
 

@@ -106,12 +106,14 @@ pub mod adapter;
 mod cli;
 pub mod environment;
 pub mod heap;
+mod interrupt;
 pub mod invocation;
 pub mod measure;
 pub mod minheap;
 pub mod peer;
 pub mod plan;
 pub mod report;
+pub mod results;
 pub mod run;
 mod suggest;
 pub mod sync;
@@ -237,6 +239,11 @@ fn status(result: Result<bool, run::Error>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
         Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
+        Err(run::Error::Interrupted { signal, message }) => {
+            run::complain(&message);
+            // What a shell says of a process that a signal has ended.
+            ExitCode::from(128 + signal as u8)
+        }
     }
 }
 

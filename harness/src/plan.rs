@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapter::{self, Adapter, Settings};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, format_bytes};
 use crate::peer;
+use crate::results;
 use crate::workload::{self, Input, Size};
 
 /// A comparison to carry out.
@@ -29,8 +30,26 @@ pub struct Plan {
     pub format: Format,
     /// Where rows are appended; by default a new file in `results/`.
     pub output: Option<PathBuf>,
+    /// The result file of an interrupted run that is to be gone on with.
+    pub resume: Option<PathBuf>,
+    /// As many processes as fit into this time, at least two for each cell that is run at all.
+    pub budget: Option<Duration>,
     /// Whether to keep progress and notes to oneself.
     pub quiet: bool,
+    /// Whether to show each row as its process ends.
+    pub verbose: bool,
+}
+
+/// Which groups' baselines are run a second time, in the same interleaving, to learn how much two equal things differ here (A/A).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Twins {
+    /// In every comparison
+    #[default]
+    All,
+    /// In every fourth comparison, the first included; their widest interval stands for the others too
+    Some,
+    /// In none: no difference can then be claimed
+    None,
 }
 
 /// What is printed on standard output. The result file holds JSON rows in any case.
@@ -64,6 +83,10 @@ pub struct Cell {
     pub heap_label: String,
     /// Whether the limit applies to it.
     pub limited: bool,
+    /// Whether it is the second series of a heap.
+    pub twin: bool,
+    /// The least heap at which every heap of its group completes, if it was looked for.
+    pub minimum_heap_bytes: Option<u64>,
 }
 
 /// What does the work of a cell.
@@ -105,14 +128,83 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The same cell within other heap bytes.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the heap cannot be made within them.
+    pub(crate) fn within(&self, heap_bytes: u64) -> Result<Self, String> {
+        let mut cell = Self {
+            heap_bytes,
+            ..self.clone()
+        };
+        if let Subject::Heap(heap, settings) = &self.subject {
+            let mut resized = Settings::of(heap, heap_bytes);
+            for (name, value) in settings.values() {
+                resized.set(heap, name, value)?;
+            }
+            adapter::visit(heap.name, Check(&resized)).expect("the heap is known")?;
+            cell.subject = Subject::Heap(heap, resized);
+        }
+        Ok(cell)
+    }
+
+    /// The workload, with what tells it from the same workload elsewhere in the plan.
+    pub(crate) fn work_in_words(&self) -> String {
+        let mut text = self.workload_label.clone();
+        if self.input.threads > 1 {
+            text.push_str(&format!(", {} threads", self.input.threads));
+        }
+        if let Some(minimum) = self.minimum_heap_bytes {
+            let multiple = self.heap_bytes as f64 / minimum as f64;
+            text.push_str(&format!(" at {multiple:.2}x"));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}", self.workload_label, self.heap_label)?;
+        if self.twin {
+            write!(f, " (again)")?;
+        }
         if self.input.threads > 1 {
             write!(f, ", {} threads", self.input.threads)?;
         }
+        if self.minimum_heap_bytes.is_some() {
+            write!(f, ", {}", format_bytes(self.heap_bytes))?;
+        }
         Ok(())
     }
+}
+
+/// Adds to the groups that have something to compare a second series of the heap that the others are compared with.
+pub(crate) fn with_twins(cells: Vec<Cell>, twins: Twins) -> Vec<Cell> {
+    let mut all = Vec::new();
+    let comparisons = cells.chunk_by(|a, b| a.group == b.group);
+    let mut number = 0;
+    for group in comparisons {
+        all.extend_from_slice(group);
+        if group.len() < 2 {
+            continue;
+        }
+        let runs_twin = match twins {
+            Twins::All => true,
+            Twins::Some => number % 4 == 0,
+            Twins::None => false,
+        };
+        number += 1;
+        if runs_twin {
+            let baseline = group.iter().find(|cell| cell.heap_label == results::BASELINE);
+            all.push(Cell {
+                twin: true,
+                ..baseline.unwrap_or(&group[0]).clone()
+            });
+        }
+    }
+    all
 }
 
 /// What to combine into cells, as written.
@@ -197,6 +289,8 @@ pub fn cells(
                     heap_label: label(heap, &settings),
                     subject: Subject::Heap(heap, settings),
                     limited,
+                    twin: false,
+                    minimum_heap_bytes: None,
                 });
             }
             group += 1;

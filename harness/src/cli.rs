@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
 use crate::peer::{self, Search};
+use crate::report::command::Report;
 use crate::plan::{self, Format, Plan, Selection, Twins};
 use crate::workload::{self, Input, Size};
 
@@ -29,6 +31,8 @@ const EXAMPLES: &str = "Examples:
   harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
+  harness report churn.jsonl                  a page with plots: churn.html
+  harness report churn.jsonl --format trace > churn.trace.json
 
 Exit status:
   0  every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
@@ -54,6 +58,8 @@ enum Command {
     Run(Run),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
     Minheap(Chosen),
+    /// Make a page with plots, or another form, of result files
+    Report(Report),
     /// Carry out one invocation in this process: how the other commands start their children
     #[command(hide = true)]
     Child {
@@ -145,6 +151,15 @@ pub(crate) enum Action {
     Compare(Box<Plan>),
     /// Find the smallest heap of each cell.
     FindMinimum(Box<Plan>),
+    /// Report what was measured.
+    Report {
+        /// What, and how.
+        report: Report,
+        /// A form other than a page.
+        format: Option<Format>,
+        /// Whether to keep notes to oneself.
+        quiet: bool,
+    },
     /// Be a child.
     Child {
         /// What to carry out.
@@ -193,6 +208,24 @@ pub(crate) fn parse(
                     attended,
                 })
                 .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
+        }
+        Some(Command::Report(report)) => {
+            let given = |option: &str| {
+                let source = matches.subcommand_matches("report")?.value_source(option);
+                (source == Some(ValueSource::CommandLine)).then_some(())
+            };
+            for option in ["output", "resume"] {
+                if given(option).is_some() {
+                    return Err(Refusal::Usage(format!(
+                        "a report runs nothing and has no --{option}: name the page with --html FILE; other forms go to standard output"
+                    )));
+                }
+            }
+            return Ok(Action::Report {
+                report,
+                format: given("format").map(|()| cli.reporting.format),
+                quiet: cli.reporting.quiet,
+            });
         }
         Some(Command::Run(run)) => run,
         Some(Command::Minheap(chosen)) => {

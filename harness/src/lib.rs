@@ -192,6 +192,11 @@ impl Harness {
             },
             Action::Compare(plan) => status(run::run(&plan)),
             Action::FindMinimum(plan) => status(minheap::run(&plan)),
+            Action::Report {
+                report,
+                format,
+                quiet,
+            } => status(report::command::run(&report, format, quiet)),
             Action::Child {
                 invocation,
                 attended,

@@ -245,10 +245,21 @@ impl Session {
         let mut results = Results::of_rows(std::mem::take(&mut self.rows));
         results.trials = trials;
         results.notes.append(&mut self.notes);
-        if plan.format == Format::Table {
-            self.sink.print(&report::summary(&results));
-            let path = format!("\nResults: {}\n", self.sink.path.display());
-            self.sink.print(&path);
+        match plan.format {
+            Format::Table => {
+                self.sink.print(&report::summary(&results));
+                let path = format!("\nResults: {}\n", self.sink.path.display());
+                self.sink.print(&path);
+            }
+            // They were printed as they came.
+            Format::Json | Format::Csv => {}
+            other => match report::render(&results, other) {
+                Ok(text) => self.sink.print(&text),
+                Err(reason) => complain(&format!(
+                    "{reason}; the results are in {}",
+                    self.sink.path.display()
+                )),
+            },
         }
         self.sink.finish().map_err(Error::NotWritten)?;
         if self.interrupted {
@@ -923,7 +934,7 @@ impl Sink {
                 let line = self.csv.line(row);
                 self.print(&line);
             }
-            Format::Table => {}
+            _ => {}
         }
         self.unwritten.push_back(line);
         let _ = self.append();

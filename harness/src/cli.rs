@@ -424,10 +424,12 @@ mod tests {
             (plan.invocations, plan.iterations, plan.size),
             (3, 1, Size::Small)
         );
+        let (twins, cells): (Vec<_>, Vec<_>) = plan.cells.iter().partition(|cell| cell.twin);
         assert_eq!(
-            plan.cells.len(),
+            cells.len(),
             workload::standard().len() * adapter::HEAPS.len()
         );
+        assert_eq!(twins.len(), workload::standard().len().div_ceil(4));
         assert_eq!(plan.timeout, Duration::from_secs(60));
     }
 

@@ -112,14 +112,14 @@ impl Environment {
                 .or_else(|| {
                     file("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|text| text == "0")
                 }),
-            address_randomisation: file("/proc/sys/kernel/randomize_va_space").map(|text| {
-                match text.as_str() {
+            address_randomisation: file("/proc/sys/kernel/randomize_va_space").map(
+                |text| match text.as_str() {
                     "0" => "off".to_owned(),
                     "1" => "partial".to_owned(),
                     "2" => "full".to_owned(),
                     _ => text,
-                }
-            }),
+                },
+            ),
             rustc: env!("HARNESS_RUSTC").to_owned(),
             rustc_flags: option_env!("HARNESS_RUSTC_FLAGS")
                 .unwrap_or_default()
@@ -321,7 +321,10 @@ mod tests {
         there.memory_bytes = there.memory_bytes.map(|bytes| bytes + 4096);
         let differences = here.differences(&there);
         assert_eq!(differences.len(), 1, "{differences:?}");
-        assert_eq!((&*differences[0].0, &*differences[0].2), ("governor", "powersave"));
+        assert_eq!(
+            (&*differences[0].0, &*differences[0].2),
+            ("governor", "powersave")
+        );
         assert_eq!(here.machine(), there.machine());
     }
 

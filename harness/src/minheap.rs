@@ -64,7 +64,7 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     }
     session.sink.finish().map_err(Error::NotWritten)?;
     if session.is_interrupted() {
-        return Err(session.interruption(plan));
+        return Err(session.interruption());
     }
     Ok(minima
         .iter()

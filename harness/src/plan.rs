@@ -205,7 +205,9 @@ pub(crate) fn with_twins(cells: Vec<Cell>, twins: Twins) -> Vec<Cell> {
         };
         number += 1;
         if runs_twin {
-            let baseline = group.iter().find(|cell| cell.heap_label == results::BASELINE);
+            let baseline = group
+                .iter()
+                .find(|cell| cell.heap_label == results::BASELINE);
             all.push(Cell {
                 twin: true,
                 ..baseline.unwrap_or(&group[0]).clone()
@@ -459,6 +461,27 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 #[cfg(test)]
+impl Plan {
+    /// A quiet one of tests, without twins.
+    pub(crate) fn of(selection: &Selection) -> Self {
+        Self {
+            cells: cells(&workload::standard(), selection).unwrap().0,
+            notes: Vec::new(),
+            size: selection.size,
+            invocations: 1,
+            iterations: 1,
+            timeout: Duration::from_secs(1),
+            format: Format::Table,
+            output: None,
+            resume: None,
+            budget: None,
+            quiet: true,
+            verbose: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -528,6 +551,48 @@ mod tests {
                 "arena"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_compared_has_a_twin_of_its_baseline() {
+        let known = workload::standard();
+        let selected = selection(&["list", "rings"], &["arena", "gc-rc"]);
+        let twins = |which| {
+            let cells = cells(&known, &selected).unwrap().0;
+            let cells = with_twins(cells, which);
+            let twins = cells.iter().filter(|cell| cell.twin);
+            twins.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let all = [
+            "list on gc-rc (again)",
+            "list on gc-rc (again), 2 threads",
+            "rings on gc-rc (again)",
+            "rings on gc-rc (again), 2 threads",
+        ];
+        assert_eq!(twins(Twins::All), all);
+        assert_eq!(twins(Twins::Some), all[..1]);
+        assert!(twins(Twins::None).is_empty());
+        let alone = cells(&known, &selection(&["list"], &["gc-rc"])).unwrap().0;
+        assert_eq!(with_twins(alone, Twins::All).len(), 2);
+    }
+
+    #[test]
+    fn cells_can_be_resized() {
+        let known = workload::standard();
+        let cell = &cells(&known, &selection(&["list"], &["gc-rc:cycle=none"]))
+            .unwrap()
+            .0[0];
+        let resized = cell.within(100 << 20).unwrap();
+        assert_eq!(resized.heap_bytes, 100 << 20);
+        assert_eq!(resized.heap_label, "gc-rc:cycle=none");
+        let Subject::Heap(_, settings) = &resized.subject else {
+            panic!()
+        };
+        assert_eq!(settings.limit_bytes(), 100 << 20);
+        let tiny = cells(&known, &selection(&["list"], &["gc-marksweep"]))
+            .unwrap()
+            .0;
+        assert!(tiny[0].within(4096).unwrap_err().contains("too small"));
     }
 
     #[test]

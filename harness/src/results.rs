@@ -20,11 +20,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
-use crate::invocation::{Metrics, Row, SCHEMA, Status};
+use crate::invocation::{Metrics, Row, Status};
 use crate::measure::ratio::{self, Ratio};
 use crate::peer;
 use crate::workload;
@@ -100,7 +100,8 @@ impl Results {
         let mut left_out = 0;
         let mut cells = Vec::new();
         for key in &order {
-            let (complete, interrupted) = complete_attempts(by_cell.remove(key).unwrap_or_default());
+            let (complete, interrupted) =
+                complete_attempts(by_cell.remove(key).unwrap_or_default());
             left_out += interrupted;
             if let Some(first) = complete.first() {
                 cells.push(CellResults {
@@ -533,7 +534,9 @@ fn is_limited(row: &Row) -> bool {
 pub fn read_rows(path: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
     let shown = path.display();
     let bytes = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no file {shown}; results are usually in results/"),
+        io::ErrorKind::NotFound => {
+            format!("there is no file {shown}; results are usually in results/")
+        }
         _ => format!("cannot read {shown}: {error}; choose another file"),
     })?;
     let text = String::from_utf8_lossy(&bytes);
@@ -543,30 +546,20 @@ pub fn read_rows(path: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
 fn parse_rows(name: &str, text: &str) -> Result<(Vec<Row>, Vec<String>), String> {
     let mut rows = Vec::new();
     let mut notes = Vec::new();
-    let mut lines = text.split_inclusive('\n').enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
+    for (index, line) in text.split_inclusive('\n').enumerate() {
         let number = index + 1;
-        let is_last = lines.peek().is_none();
-        let line = line.trim_end_matches(['\n', '\r']);
-        if line.trim().is_empty() {
-            continue;
-        }
-        match parse_row(line) {
+        let is_whole = line.ends_with('\n');
+        let line = line.trim();
+        match Row::read(line) {
+            _ if line.is_empty() => {}
             Ok(row) => rows.push(row),
-            Err(Unread::Newer(version)) => {
+            // The end of the file, and no JSON: what a killed process leaves.
+            Err(_) if !is_whole && serde_json::from_str::<IgnoredAny>(line).is_err() => notes.push(
+                format!("{name}, line {number}: the last row was cut short, and is left out"),
+            ),
+            Err(reason) => {
                 return Err(format!(
-                    "{name}, line {number}: a row of version {version}, and this program reads versions up to {SCHEMA}; \
-                     use the program that wrote it, or a newer one"
-                ));
-            }
-            Err(Unread::Malformed(_)) if is_last && !text.ends_with('\n') => {
-                notes.push(format!(
-                    "{name}, line {number}: the last row was cut short, and is left out"
-                ));
-            }
-            Err(Unread::Malformed(reason)) => {
-                return Err(format!(
-                    "{name}, line {number}: not a row of results ({reason}); remove the line, or choose another file"
+                    "{name}: line {number} {reason}; choose another file, or remove the line"
                 ));
             }
         }
@@ -574,25 +567,210 @@ fn parse_rows(name: &str, text: &str) -> Result<(Vec<Row>, Vec<String>), String>
     Ok((rows, notes))
 }
 
-enum Unread {
-    Newer(u64),
-    Malformed(String),
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::invocation::{Invocation, SCHEMA};
+    use crate::report;
+    use crate::workload::Size;
 
-fn parse_row(line: &str) -> Result<Row, Unread> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema: u64,
+    /// One made iteration.
+    pub(crate) fn row(heap: &str, invocation: u32, iteration: u32, wall_ns: u64) -> Row {
+        let asked = Invocation {
+            workload: "list".to_owned(),
+            size: Size::Tiny,
+            parameters: BTreeMap::from([("nodes".to_owned(), 77)]),
+            heap: heap.to_owned(),
+            options: BTreeMap::new(),
+            heap_bytes: 8 << 20,
+            threads: 1,
+            seed: 42,
+            iterations: 1,
+            invocation,
+        };
+        let metrics = Metrics {
+            checksum: "00ff".to_owned(),
+            operations: 10,
+            operation: "node".to_owned(),
+            wall_ns,
+            ..Metrics::default()
+        };
+        Row::measured(&asked, iteration, metrics)
     }
-    let malformed = |error: serde_json::Error| {
-        // Its own line number is always 1.
-        let reason = error.to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
-        Unread::Malformed(format!("{reason}, column {}", error.column()))
-    };
-    let Version { schema } = serde_json::from_str(line).map_err(malformed)?;
-    if schema > u64::from(SCHEMA) {
-        return Err(Unread::Newer(schema));
+
+    /// Whole processes of a heap that took these times, each after an iteration that warms up.
+    pub(crate) fn processes(heap: &str, times: &[u64]) -> Vec<Row> {
+        (1..)
+            .zip(times)
+            .flat_map(|(number, &time)| {
+                [row(heap, number, 0, time * 2), row(heap, number, 1, time)]
+            })
+            .collect()
     }
-    serde_json::from_str(line).map_err(malformed)
+
+    fn with(rows: Vec<Row>, change: impl Fn(&mut Row)) -> Vec<Row> {
+        let mut rows = rows;
+        rows.iter_mut().for_each(change);
+        rows
+    }
+
+    #[test]
+    fn cells_and_groups_are_in_the_order_of_their_rows() {
+        let twin = with(processes("gc-rc", &[11, 9]), |row| row.twin = true);
+        let larger = with(processes("arena", &[5]), |row| {
+            row.invocation.heap_bytes *= 2
+        });
+        let rows = [
+            processes("arena", &[5, 5]),
+            processes("gc-rc", &[10, 10]),
+            twin,
+            larger,
+        ];
+        let results = Results::of_rows(rows.concat());
+        let labels: Vec<_> = (results.cells.iter())
+            .map(|cell| (cell.heap_label(), cell.is_twin(), cell.heap_bytes() >> 20))
+            .collect();
+        assert_eq!(
+            labels,
+            [
+                ("arena", false, 8),
+                ("gc-rc", false, 8),
+                ("gc-rc", true, 8),
+                ("arena", false, 16)
+            ]
+        );
+        let groups = results.groups();
+        assert_eq!(groups.len(), 2);
+        assert_eq!((groups[0].cells.len(), groups[0].twins.len()), (2, 1));
+        assert_eq!(groups[0].baseline().heap_label(), "gc-rc");
+        assert_eq!(groups[0].ratio(groups[0].cells[0]).unwrap().value, 0.5);
+        assert_eq!(groups[0].same_over_same().unwrap().value, 1.0);
+        assert_eq!(groups[1].baseline().heap_label(), "arena");
+        assert_eq!(groups[1].same_over_same(), None);
+        let works = results.works();
+        assert_eq!((works.len(), works[0].len()), (1, 2));
+        assert_eq!(results.cells[0].workload_label(), "list:nodes=77");
+        assert_eq!(results.cells[1].times(), [[10.0], [10.0]]);
+    }
+
+    #[test]
+    fn interrupted_processes_are_left_out_and_said() {
+        let mut rows = processes("gc-rc", &[10]);
+        rows.push(row("gc-rc", 2, 0, 20));
+        // Begun again after the interruption.
+        rows.extend([row("gc-rc", 2, 0, 20), row("gc-rc", 2, 1, 12)]);
+        let results = Results::of_rows(rows);
+        assert_eq!(results.cells[0].times(), [[10.0], [12.0]]);
+        assert_eq!(
+            results.notes,
+            ["1 row of an interrupted process is left out"]
+        );
+    }
+
+    #[test]
+    fn rows_of_two_processes_may_alternate() {
+        let one = processes("gc-rc", &[10, 12]);
+        let rows = [0, 2, 1, 3].map(|at| one[at].clone());
+        let results = Results::of_rows(rows.to_vec());
+        assert_eq!(results.cells[0].times(), [[10.0], [12.0]]);
+        assert!(results.notes.is_empty());
+    }
+
+    #[test]
+    fn runs_appended_to_one_file_count_twice() {
+        let rows = [processes("gc-rc", &[10]), processes("gc-rc", &[12])].concat();
+        assert_eq!(Results::of_rows(rows).cells[0].times(), [[10.0], [12.0]]);
+    }
+
+    #[test]
+    fn searches_for_minima_are_no_measurements() {
+        let trials = with(processes("gc-rc", &[10]), |row| {
+            row.invocation.invocation = 0
+        });
+        let results = Results::of_rows([trials, processes("gc-rc", &[12])].concat());
+        assert_eq!((results.trials.len(), results.cells.len()), (2, 1));
+        assert_eq!(results.cells[0].times(), [[12.0]]);
+    }
+
+    #[test]
+    fn other_work_is_void_even_where_nobody_has_compared_it() {
+        let other = with(processes("arena", &[5]), |row| {
+            row.metrics.as_mut().unwrap().checksum = "0bad".to_owned();
+        });
+        let results = Results::of_rows([processes("gc-rc", &[10]), other].concat());
+        let groups = results.groups();
+        assert!(groups[0].is_void());
+        assert_eq!(groups[0].ratio(groups[0].cells[1]), None);
+    }
+
+    #[test]
+    fn machines_are_kept_apart() {
+        let here = Environment::default();
+        let there = Environment {
+            cores: 64,
+            ..here.clone()
+        };
+        let on = |rows: Vec<Row>, place: &Environment| {
+            with(rows, |row| row.environment = Some(place.clone()))
+        };
+        let rows = [
+            on(processes("gc-rc", &[10]), &here),
+            on(processes("arena", &[5]), &there),
+        ];
+        let results = Results::of_rows(rows.concat());
+        assert_eq!(
+            (results.groups().len(), results.environments().len()),
+            (2, 2)
+        );
+        assert!(results.cells[0].is_same_work(&results.cells[1]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_in_one_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows.jsonl");
+        let read = |text: String| {
+            fs::write(&path, text).unwrap();
+            Results::of_file(&path)
+        };
+        let good: String = processes("gc-rc", &[10, 12])
+            .iter()
+            .map(report::json::line)
+            .collect();
+
+        let error = Results::of_file(&directory.path().join("none")).unwrap_err();
+        assert!(
+            error.starts_with("there is no file ") && error.ends_with("results/"),
+            "{error}"
+        );
+        let error = Results::of_file(directory.path()).unwrap_err();
+        assert!(error.starts_with("cannot read "), "{error}");
+        let error = read(String::new()).unwrap_err();
+        assert!(error.contains("has no rows"), "{error}");
+
+        let error = read(format!("{good}no row\n")).unwrap_err();
+        assert!(error.contains("rows.jsonl: line 5 is no row"), "{error}");
+        assert!(error.contains("choose another file"), "{error}");
+        let newer = good.replacen(&format!("\"schema\":{SCHEMA}"), "\"schema\":999", 1);
+        let error = read(newer).unwrap_err();
+        assert!(
+            error.contains("line 1") && error.contains("newer version"),
+            "{error}"
+        );
+        for error in [error] {
+            assert_eq!(error.lines().count(), 1);
+        }
+
+        // Cut anywhere in its last row.
+        let last = good.trim_end().rfind('\n').unwrap() + 1;
+        for length in (last + 1)..(good.len() - 1) {
+            let results = read(good[..length].to_owned()).unwrap();
+            assert!(results.notes[0].contains("line 4: the last row was cut short"));
+            assert_eq!(results.cells[0].times(), [[10.0]]);
+        }
+        // Whole, but for its line feed.
+        let results = read(good.trim_end().to_owned()).unwrap();
+        assert_eq!(results.cells[0].times(), [[10.0], [12.0]]);
+        assert!(results.notes.is_empty());
+    }
 }

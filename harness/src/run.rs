@@ -100,7 +100,9 @@ impl Session {
         if let Some(path) = &plan.resume {
             let (read, remarks) = results::read_rows(path).map_err(Error::NotRun)?;
             same_build(path, &read, &environment).map_err(Error::NotRun)?;
-            (trials, rows) = read.into_iter().partition(|row| row.invocation.invocation == 0);
+            (trials, rows) = read
+                .into_iter()
+                .partition(|row| row.invocation.invocation == 0);
             notes = remarks;
         }
         let sink = Sink::open(plan)?;
@@ -119,7 +121,9 @@ impl Session {
             environment,
         };
         if !session.environment.optimised {
-            session.note("note: built without optimisation; figures mean nothing. Use cargo run --release");
+            session.note(
+                "note: built without optimisation; figures mean nothing. Use cargo run --release",
+            );
         }
         for text in notes.iter().chain(&plan.notes) {
             session.note(&format!("note: {text}"));
@@ -161,9 +165,12 @@ impl Session {
     pub(crate) fn measure(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut done = Done::of(plan, &self.rows).map_err(|row| {
             let path = self.sink.path.display();
-            let begun = row.environment.as_ref().map_or(String::new(), |environment| {
-                format!(" ({})", command_line(&environment.arguments))
-            });
+            let begun = row
+                .environment
+                .as_ref()
+                .map_or(String::new(), |environment| {
+                    format!(" ({})", command_line(&environment.arguments))
+                });
             Error::NotRun(format!(
                 "{path} has rows of {} on {} within {}, which this command does not run; \
                  give the arguments that it was begun with{begun}, or begin anew without --resume",
@@ -176,18 +183,18 @@ impl Session {
         for (group, row) in done.measured(plan, &self.rows) {
             references.entry(group).or_insert_with(|| row.clone());
         }
-        self.show_progress(plan, &done);
+        self.show_progress(plan);
 
         let groups: Vec<Vec<usize>> = (0..plan.cells.len())
             .collect::<Vec<_>>()
             .chunk_by(|&a, &b| plan.cells[a].group == plan.cells[b].group)
             .map(<[usize]>::to_vec)
             .collect();
-        let mut budget = Budget::new(plan.budget, self.began, groups.len());
+        let mut budget = Budget::new(plan.budget, groups.len());
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
             for (number, group) in groups.iter().enumerate() {
-                if !budget.allows(invocation, number) {
+                if !budget.allows(self.began.elapsed(), invocation, number) {
                     continue;
                 }
                 anything = true;
@@ -198,8 +205,7 @@ impl Session {
                         self.advance(plan);
                         continue;
                     }
-                    self.progress
-                        .set_message(format!("{cell} ({invocation})"));
+                    self.progress.set_message(format!("{cell} ({invocation})"));
                     self.expect(plan, &done, invocation);
                     let asked = cell.invocation(plan, invocation);
                     let started = Instant::now();
@@ -263,7 +269,7 @@ impl Session {
         }
         self.sink.finish().map_err(Error::NotWritten)?;
         if self.interrupted {
-            return Err(self.interruption(plan));
+            return Err(self.interruption());
         }
         let planned = plan.cells.len();
         Ok(results.cells.iter().all(|cell| {
@@ -273,25 +279,25 @@ impl Session {
     }
 
     /// That the user has interrupted the run, and how to go on.
-    pub(crate) fn interruption(&self, plan: &Plan) -> Error {
+    pub(crate) fn interruption(&self) -> Error {
         let path = &self.sink.path;
         Error::Interrupted {
             signal: interrupt::signal().unwrap_or(interrupt::SIGINT),
             message: format!(
                 "interrupted; what was measured is kept. Go on with:\n  {}",
-                resume_command(&self.environment.arguments, path, plan.resume.is_some())
+                resume_command(&self.environment.arguments, path)
             ),
         }
     }
 
-    fn show_progress(&mut self, plan: &Plan, done: &Done) {
+    fn show_progress(&mut self, plan: &Plan) {
         let total = match plan.budget {
             Some(budget) => budget.as_millis() as u64,
             None => plan.cells.len() as u64 * u64::from(plan.invocations),
         };
-        let _ = done;
         if self.quiet || !io::stderr().is_terminal() {
-            self.progress = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+            self.progress =
+                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
             return;
         }
         let template = match plan.budget {
@@ -370,7 +376,10 @@ impl Done {
         for row in rows {
             let cell = Self::cell(plan, row).ok_or(row)?;
             let attempt = open.entry((cell, row.invocation.invocation)).or_default();
-            if attempt.last().is_some_and(|last| last.iteration >= row.iteration) {
+            if attempt
+                .last()
+                .is_some_and(|last| last.iteration >= row.iteration)
+            {
                 attempt.clear();
             }
             attempt.push(row.clone());
@@ -400,7 +409,8 @@ impl Done {
 
     fn record(&mut self, cell: usize, attempt: &[Row], took: Duration) {
         let cell = &mut self.cells[cell];
-        cell.invocations.extend(attempt.last().map(|row| row.invocation.invocation));
+        cell.invocations
+            .extend(attempt.last().map(|row| row.invocation.invocation));
         cell.is_final |= attempt.iter().any(|row| is_final(row.status));
         cell.took.push(took);
     }
@@ -428,7 +438,12 @@ impl Done {
             let total: Duration = times.iter().sum();
             (!times.is_empty()).then(|| total / times.len() as u32)
         };
-        let all: Vec<Duration> = self.cells.iter().flat_map(|cell| &cell.took).copied().collect();
+        let all: Vec<Duration> = self
+            .cells
+            .iter()
+            .flat_map(|cell| &cell.took)
+            .copied()
+            .collect();
         let usual = mean(&all)?;
         Some(
             (0..plan.cells.len())
@@ -450,7 +465,6 @@ impl Done {
 #[derive(Debug)]
 struct Budget {
     limit: Option<Duration>,
-    began: Instant,
     /// For each group, how long its rounds took.
     took: Vec<Vec<Duration>>,
     dropped: usize,
@@ -460,26 +474,28 @@ struct Budget {
 const AT_LEAST: u32 = 2;
 
 impl Budget {
-    fn new(limit: Option<Duration>, began: Instant, groups: usize) -> Self {
+    fn new(limit: Option<Duration>, groups: usize) -> Self {
         Self {
             limit,
-            began,
             took: vec![Vec::new(); groups],
             dropped: 0,
         }
     }
 
-    /// Whether the group is run in this round.
-    fn allows(&mut self, round: u32, group: usize) -> bool {
+    /// Whether the group is run in this round, when so much time has passed since the beginning.
+    fn allows(&mut self, elapsed: Duration, round: u32, group: usize) -> bool {
         let Some(limit) = self.limit else { return true };
         if group + self.dropped >= self.took.len() {
             return false;
         }
-        let elapsed = self.began.elapsed();
         if round == 1 {
             // Each round that was run once must be run once more.
             let once: Duration = self.took.iter().flatten().sum();
-            let usual = if group > 0 { once / group as u32 } else { Duration::ZERO };
+            let usual = if group > 0 {
+                once / group as u32
+            } else {
+                Duration::ZERO
+            };
             if group > 0 && elapsed + once * (AT_LEAST - 1) + usual * AT_LEAST > limit {
                 self.dropped = self.took.len() - group;
                 return false;
@@ -543,12 +559,27 @@ fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Result<(), Strin
             )
         };
         if there.machine() != here.machine() {
-            return Err(told("on another machine", &there.machine(), &here.machine()));
+            return Err(told(
+                "on another machine",
+                &there.machine(),
+                &here.machine(),
+            ));
         }
         let build = |environment: &Environment| {
-            let revision = environment.revision.as_deref().unwrap_or("revision unknown");
-            let Environment { rustc, rustc_flags, profile, .. } = environment;
-            [revision, rustc, profile, rustc_flags].join(", ").trim_end_matches([',', ' ']).to_owned()
+            let revision = environment
+                .revision
+                .as_deref()
+                .unwrap_or("revision unknown");
+            let Environment {
+                rustc,
+                rustc_flags,
+                profile,
+                ..
+            } = environment;
+            [revision, rustc, profile, rustc_flags]
+                .join(", ")
+                .trim_end_matches([',', ' '])
+                .to_owned()
         };
         if build(there) != build(here) {
             return Err(told("with another build", &build(there), &build(here)));
@@ -558,8 +589,7 @@ fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Result<(), Strin
 }
 
 /// The command that goes on with a run that writes to `path`.
-fn resume_command(arguments: &[String], path: &Path, resumed: bool) -> String {
-    let _ = resumed;
+fn resume_command(arguments: &[String], path: &Path) -> String {
     let mut command = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -601,9 +631,12 @@ fn in_words(cell: &Cell, row: &Row) -> String {
     let Some(metrics) = &row.metrics else {
         return format!("{cell}, {place}: {}", row.status);
     };
-    let longest = metrics.pauses.pause_max_ns.map_or(String::new(), |longest| {
-        format!(", the longest {}", format_time(longest as f64))
-    });
+    let longest = metrics
+        .pauses
+        .pause_max_ns
+        .map_or(String::new(), |longest| {
+            format!(", the longest {}", format_time(longest as f64))
+        });
     let noisy = if row.noisy.is_empty() {
         String::new()
     } else {
@@ -1031,7 +1064,10 @@ fn end_last_line(path: &Path, file: &mut File) -> io::Result<()> {
         return Ok(());
     }
     let bytes = fs::read(path)?;
-    let kept = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let kept = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
     let last = &bytes[kept..];
     if last.is_empty() {
         Ok(())
@@ -1078,9 +1114,7 @@ pub(crate) fn end_with_parent() {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
-    use crate::adapter;
     use crate::invocation::Metrics;
     use crate::plan::{self, Selection};
     use crate::workload::{self, Size};
@@ -1097,15 +1131,8 @@ mod tests {
             seed: 1,
         };
         Plan {
-            cells: plan::cells(&workload::standard(), &selection).unwrap().0,
-            notes: Vec::new(),
-            size: Size::Tiny,
             invocations,
-            iterations: 1,
-            timeout: Duration::from_secs(1),
-            format: Format::Table,
-            output: None,
-            quiet: true,
+            ..Plan::of(&selection)
         }
     }
 
@@ -1126,12 +1153,105 @@ mod tests {
     }
 
     #[test]
-    fn rounds_are_outermost_and_alternate() {
-        let names: Vec<&str> = adapter::HEAPS.iter().map(|heap| heap.name).collect();
-        let plan = plan(&names, 2);
-        let forward = [0, 1, 2, 3, 4, 5].map(|index| (1, index));
-        let backward = [2, 1, 0, 5, 4, 3].map(|index| (2, index));
-        assert_eq!(schedule(&plan), [forward, backward].concat());
+    fn every_other_round_is_reversed() {
+        assert_eq!(in_order(&[3, 4, 5], 1), [3, 4, 5]);
+        assert_eq!(in_order(&[3, 4, 5], 2), [5, 4, 3]);
+    }
+
+    #[test]
+    fn what_is_done_is_not_run_again_and_rows_of_another_plan_are_given_back() {
+        let plan = plan(&["gc-rc", "arena"], 2);
+        let of = |invocation: u32, iteration: u32, status: Status| Row {
+            invocation: plan.cells[1].invocation(&plan, invocation),
+            status,
+            iteration,
+            ..row(&plan, 1, "a")
+        };
+        let rows = [
+            of(1, 0, Status::Ok),
+            of(1, 1, Status::Ok),
+            // Interrupted.
+            of(2, 0, Status::Ok),
+        ];
+        let done = Done::of(&plan, &rows).unwrap();
+        assert!(done.is_done(1, 1) && !done.is_done(1, 2) && !done.is_done(0, 1));
+        // Whoever runs out of memory once does so each time.
+        let done = Done::of(&plan, &[of(1, 0, Status::HeapFull)]).unwrap();
+        assert!(done.is_done(1, 2));
+
+        let other = [
+            Row {
+                twin: true,
+                ..of(1, 0, Status::Ok)
+            },
+            of(3, 0, Status::Ok),
+        ];
+        for row in other {
+            assert!(Done::of(&plan, &[row]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_budget_runs_two_of_each_or_leaves_the_group_out() {
+        let seconds = Duration::from_secs;
+        let mut budget = Budget::new(Some(seconds(20)), 5);
+        let mut ran = Vec::new();
+        for group in 0..5 {
+            if budget.allows(seconds(3 * ran.len() as u64), 1, group) {
+                ran.push(group);
+                budget.spent(group, seconds(3));
+            }
+        }
+        // With a third group two rounds are 18 seconds; with a fourth they would be 24.
+        assert_eq!(ran, [0, 1, 2]);
+        assert!(budget.allows(seconds(9), 2, 0) && budget.allows(seconds(15), 2, 2));
+        assert!(!budget.allows(seconds(9), 2, 3));
+        assert!(budget.allows(seconds(17), 3, 0) && !budget.allows(seconds(18), 3, 0));
+
+        let mut budget = Budget::new(Some(seconds(20)), 1);
+        assert!(
+            budget.allows(seconds(30), 1, 0),
+            "something is run in any case"
+        );
+        budget.spent(0, seconds(30));
+        assert!(budget.allows(seconds(60), 2, 0), "and a second time");
+        assert!(!budget.allows(seconds(90), 3, 0));
+        assert!(Budget::new(None, 1).allows(seconds(1000), 1000, 0));
+    }
+
+    #[test]
+    fn the_command_that_goes_on_is_the_one_that_was_given() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let path = Path::new("results/a b.jsonl");
+        let command = resume_command(
+            &words("harness run list --output x.jsonl --threads 2"),
+            path,
+        );
+        assert_eq!(
+            command,
+            "harness run list --threads 2 --resume 'results/a b.jsonl'"
+        );
+        let again = resume_command(&words("harness --resume=x.jsonl"), Path::new("x.jsonl"));
+        assert_eq!(again, "harness --resume x.jsonl");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn half_a_row_is_removed_before_others_are_appended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rows.jsonl");
+        let after = |before: &str| {
+            fs::write(&path, before).unwrap();
+            open_output(Some(&path)).unwrap();
+            fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(after(""), "");
+        assert_eq!(after("a\n"), "a\n");
+        assert_eq!(after("a\n{\"schema\":2,\"work"), "a\n");
+        assert_eq!(after("a note"), "a note\n");
+        let whole = report::json::line(&row(&plan(&["arena"], 1), 0, "a"));
+        assert_eq!(after(whole.trim_end()), whole);
     }
 
     #[test]
@@ -1156,12 +1276,10 @@ mod tests {
                 .contains("other work than gc-rc")
         );
 
-        let results = Results {
-            rows: rows.into_iter().map(|row| vec![row]).collect(),
-            environment: Environment::read(),
-        };
-        assert!(results.is_void(&plan, 0) && !results.is_void(&plan, 1));
-        let table = report::table::render(&plan, &results);
+        let results = Results::of_rows(rows);
+        let groups = results.groups();
+        assert!(groups[0].is_void() && !groups[1].is_void());
+        let table = report::table::render(&results);
         let void_lines = table
             .lines()
             .filter(|line| line.trim_end().ends_with("void"))

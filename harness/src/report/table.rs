@@ -22,8 +22,8 @@ pub fn render(results: &Results) -> String {
     let Some(first) = groups.first() else {
         return "Nothing was measured.\n".to_owned();
     };
-    let several_threads = (groups.iter())
-        .any(|group| group.cells[0].threads() != first.cells[0].threads());
+    let several_threads =
+        (groups.iter()).any(|group| group.cells[0].threads() != first.cells[0].threads());
     let baseline = first.baseline().heap_label();
 
     let mut header = vec!["workload".to_owned()];

@@ -10,8 +10,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
 use crate::peer::{self, Search};
-use crate::report::command::Report;
 use crate::plan::{self, Format, Plan, Selection, Twins};
+use crate::report::command::Report;
 use crate::workload::{self, Input, Size};
 
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \

@@ -57,8 +57,22 @@ fn sample() -> &'static Path {
         let _ = fs::remove_file(&path);
         for bytes in ["3M", "6M", "12M"] {
             let arguments = [
-                "run", "binary-trees", "churn", "--size", "tiny", "--threads", "1,2", "--invocations", "2", "--iterations", "2",
-                "--heap-size", bytes, "--quiet", "--output", path.to_str().unwrap(),
+                "run",
+                "binary-trees",
+                "churn",
+                "--size",
+                "tiny",
+                "--threads",
+                "1,2",
+                "--invocations",
+                "2",
+                "--iterations",
+                "2",
+                "--heap-size",
+                bytes,
+                "--quiet",
+                "--output",
+                path.to_str().unwrap(),
             ];
             let output = harness(&arguments);
             assert!(
@@ -86,7 +100,10 @@ fn report(arguments: &[&str]) -> Output {
 /// A program that need not be there: `None` says so on standard error, or fails where it must be there.
 fn tool(name: &str, variable: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     let required = std::env::var("HARNESS_TEST_TOOLS").is_ok_and(|value| value == "require");
-    assert!(found.is_some() || !required, "no {name}: install it, or name it with {variable}");
+    assert!(
+        found.is_some() || !required,
+        "no {name}: install it, or name it with {variable}"
+    );
     if found.is_none() {
         eprintln!("not tested: there is no {name}; install it, or name it with {variable}");
     }
@@ -117,9 +134,18 @@ fn the_page_is_written_beside_the_results() {
     succeeded(output);
     let page = directory.path().join("some.html");
     assert_eq!(message, format!("Report: {}\n", page.display()));
-    assert!(fs::read_to_string(&page).unwrap().starts_with("<!DOCTYPE html>"));
+    assert!(
+        fs::read_to_string(&page)
+            .unwrap()
+            .starts_with("<!DOCTYPE html>")
+    );
     // And on standard output, the same.
-    let printed = succeeded(harness(&["report", results.to_str().unwrap(), "--html", "-"]));
+    let printed = succeeded(harness(&[
+        "report",
+        results.to_str().unwrap(),
+        "--html",
+        "-",
+    ]));
     assert_eq!(printed, fs::read_to_string(&page).unwrap());
 }
 
@@ -130,45 +156,92 @@ fn results_are_never_replaced() {
     fs::copy(sample(), &results).unwrap();
     let before = fs::read(&results).unwrap();
     let path = results.to_str().unwrap();
-    refused(harness(&["report", path]), &["would replace the results", "--html FILE"]);
+    refused(
+        harness(&["report", path]),
+        &["would replace the results", "--html FILE"],
+    );
     assert_eq!(fs::read(&results).unwrap(), before);
 }
 
 #[test]
 fn mistakes_are_one_line() {
-    refused(harness(&["report", "/nowhere/x.jsonl"]), &["/nowhere/x.jsonl"]);
-    refused(report(&["--workload", "binary-tree"]), &["did you mean 'binary-trees'"]);
+    refused(
+        harness(&["report", "/nowhere/x.jsonl"]),
+        &["/nowhere/x.jsonl"],
+    );
+    refused(
+        report(&["--workload", "binary-tree"]),
+        &["did you mean 'binary-trees'"],
+    );
     refused(report(&["--heap", "gcrc"]), &["did you mean 'gc-rc'"]);
     refused(report(&["--threads", "7"]), &["no row is of that choice"]);
-    refused(report(&["--format", "unified-log"]), &["of one heap", "--heap-size"]);
+    refused(
+        report(&["--format", "unified-log"]),
+        &["of one heap", "--heap-size"],
+    );
     refused(report(&["--output", "x"]), &["--html FILE"]);
     refused(
-        report(&["--format", "unified-log", "--workload", "churn", "--heap", "arena", "--threads", "1", "--heap-size", "6M"]),
+        report(&[
+            "--format",
+            "unified-log",
+            "--workload",
+            "churn",
+            "--heap",
+            "arena",
+            "--threads",
+            "1",
+            "--heap-size",
+            "6M",
+        ]),
         &["no collection of churn on arena"],
     );
     let directory = TempDir::new().unwrap();
     let empty = directory.path().join("empty.jsonl");
     fs::write(&empty, "").unwrap();
-    refused(harness(&["report", empty.to_str().unwrap()]), &["nothing to report", "empty.jsonl"]);
-    let output = report(&["--html", directory.path().join("none/x.html").to_str().unwrap()]);
+    refused(
+        harness(&["report", empty.to_str().unwrap()]),
+        &["nothing to report", "empty.jsonl"],
+    );
+    let output = report(&[
+        "--html",
+        directory.path().join("none/x.html").to_str().unwrap(),
+    ]);
     assert_eq!(output.status.code(), Some(3));
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("--html FILE") && message.lines().count() == 1, "{message}");
+    assert!(
+        message.contains("--html FILE") && message.lines().count() == 1,
+        "{message}"
+    );
 }
 
 #[test]
 fn rows_can_be_chosen() {
     let printed = succeeded(report(&[
-        "--format", "json", "--workload", "churn", "--heap", "gc-rc,arena", "--threads", "2", "--heap-size", "6M",
+        "--format",
+        "json",
+        "--workload",
+        "churn",
+        "--heap",
+        "gc-rc,arena",
+        "--threads",
+        "2",
+        "--heap-size",
+        "6M",
     ]));
-    let chosen: Vec<Row> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let chosen: Vec<Row> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     // Two heaps, two processes, each a warm-up and two timed iterations.
     assert_eq!(chosen.iter().filter(|row| !row.twin).count(), 2 * 2 * 3);
     let expected: Vec<Row> = rows()
         .into_iter()
         .filter(|row| {
             let invocation = &row.invocation;
-            invocation.workload == "churn" && invocation.heap != "gc-marksweep" && invocation.threads == 2 && invocation.heap_bytes == 6 << 20
+            invocation.workload == "churn"
+                && invocation.heap != "gc-marksweep"
+                && invocation.threads == 2
+                && invocation.heap_bytes == 6 << 20
         })
         .collect();
     for row in &chosen {
@@ -187,7 +260,11 @@ fn values_separated_by_commas_have_every_row() {
     assert!(lines.len() > 1);
     assert_eq!(lines.len() - 1, rows().len());
     for column in ["workload", "wall_ns", "peak_heap_bytes", "pause_max_ns"] {
-        assert!(lines[0].split(',').any(|name| name == column), "{column} in {}", lines[0]);
+        assert!(
+            lines[0].split(',').any(|name| name == column),
+            "{column} in {}",
+            lines[0]
+        );
     }
     assert!(columns > 30);
 }
@@ -195,7 +272,10 @@ fn values_separated_by_commas_have_every_row() {
 #[test]
 fn markdown_is_a_table() {
     let printed = succeeded(report(&["--format", "markdown"]));
-    let table: Vec<&str> = printed.lines().take_while(|line| line.starts_with('|')).collect();
+    let table: Vec<&str> = printed
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
     let columns = table[0].matches(" |").count();
     assert!(table[0].contains("time / gc-rc [95 %]"), "{}", table[0]);
     for line in &table {
@@ -203,7 +283,10 @@ fn markdown_is_a_table() {
     }
     let groups = 2 * 2 * 3;
     assert!(table.len() >= 2 + 3 * groups, "{printed}");
-    assert!(printed.contains("\n    harness run binary-trees churn --size tiny"), "{printed}");
+    assert!(
+        printed.contains("\n    harness run binary-trees churn --size tiny"),
+        "{printed}"
+    );
 }
 
 // ---- distributions
@@ -223,11 +306,17 @@ fn expected_tags() -> BTreeMap<String, Expected> {
     for row in rows().iter().filter(|row| row.iteration > 0) {
         let invocation = &row.invocation;
         let metrics = row.metrics.as_ref().unwrap();
-        let threads = if invocation.threads == 1 { "1-thread" } else { "2-threads" };
+        let threads = if invocation.threads == 1 {
+            "1-thread"
+        } else {
+            "2-threads"
+        };
         let twin = if row.twin { "/twin" } else { "" };
         let prefix = format!(
             "{}/{threads}/{}/{}MiB{twin}",
-            invocation.workload, invocation.heap, invocation.heap_bytes >> 20
+            invocation.workload,
+            invocation.heap,
+            invocation.heap_bytes >> 20
         );
         let mut add = |name: String, distribution: Distribution| {
             if distribution.count > 0 {
@@ -237,14 +326,20 @@ fn expected_tags() -> BTreeMap<String, Expected> {
             }
         };
         add("pauses".to_owned(), metrics.pauses.distribution());
-        add("time-to-safepoint".to_owned(), metrics.time_to_safepoint.clone());
+        add(
+            "time-to-safepoint".to_owned(),
+            metrics.time_to_safepoint.clone(),
+        );
         for (cause, stalls) in &metrics.stalls {
             add(format!("stall-{cause}"), stalls.clone());
         }
         for (kind, latencies) in &metrics.latency {
             add(format!("latency-{kind}"), latencies.clone());
         }
-        add("reclamation-delay".to_owned(), metrics.reclamation_delay.clone());
+        add(
+            "reclamation-delay".to_owned(),
+            metrics.reclamation_delay.clone(),
+        );
         add("hiccup".to_owned(), metrics.hiccup.clone());
     }
     expected
@@ -252,7 +347,9 @@ fn expected_tags() -> BTreeMap<String, Expected> {
 
 /// The least value that a share of the samples does not exceed, from the rows' own histogram.
 fn percentile(distribution: &Distribution, percentile: f64) -> u64 {
-    let rank = (distribution.count as f64 * percentile / 100.0).ceil().max(1.0) as u64;
+    let rank = (distribution.count as f64 * percentile / 100.0)
+        .ceil()
+        .max(1.0) as u64;
     let mut seen = 0;
     for &(value, count) in &distribution.histogram_ns {
         seen += count;
@@ -265,8 +362,16 @@ fn percentile(distribution: &Distribution, percentile: f64) -> u64 {
 
 #[test]
 fn interval_logs_are_read_by_another_implementation() {
-    let python = first_that_runs("HARNESS_TEST_PYTHON", &["python3", "python"], &["-c", "import hdrh.log"]);
-    let Some(python) = tool("python3 with the package hdrhistogram", "HARNESS_TEST_PYTHON", python) else {
+    let python = first_that_runs(
+        "HARNESS_TEST_PYTHON",
+        &["python3", "python"],
+        &["-c", "import hdrh.log"],
+    );
+    let Some(python) = tool(
+        "python3 with the package hdrhistogram",
+        "HARNESS_TEST_PYTHON",
+        python,
+    ) else {
         return;
     };
     let directory = TempDir::new().unwrap();
@@ -280,9 +385,18 @@ fn interval_logs_are_read_by_another_implementation() {
         .unwrap();
     let read: BTreeMap<String, Value> = serde_json::from_str(&succeeded(output)).unwrap();
     let expected = expected_tags();
-    assert!(expected.keys().any(|tag| tag.ends_with("/gc-marksweep/6MiB/pauses")), "{:?}", expected.keys());
+    assert!(
+        expected
+            .keys()
+            .any(|tag| tag.ends_with("/gc-marksweep/6MiB/pauses")),
+        "{:?}",
+        expected.keys()
+    );
     let names = |keys: Vec<&String>| keys.into_iter().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(names(read.keys().collect()), names(expected.keys().collect()));
+    assert_eq!(
+        names(read.keys().collect()),
+        names(expected.keys().collect())
+    );
     for (tag, Expected { intervals, parts }) in &expected {
         let whole = Distribution::merge(parts);
         let read = &read[tag];
@@ -298,8 +412,14 @@ fn interval_logs_are_read_by_another_implementation() {
 #[test]
 fn interval_logs_follow_their_format() {
     let log = succeeded(report(&["--format", "hlog"]));
-    assert!(log.starts_with("#[Histogram log format version 1.3]\n"), "{log}");
-    let interval = Regex::new(r"^Tag=([^,\s]+),(\d+\.\d{3}),(\d+\.\d{3}),(\d+(?:\.\d+)?),HISTFAA[A-Za-z0-9+/=]+$").unwrap();
+    assert!(
+        log.starts_with("#[Histogram log format version 1.3]\n"),
+        "{log}"
+    );
+    let interval = Regex::new(
+        r"^Tag=([^,\s]+),(\d+\.\d{3}),(\d+\.\d{3}),(\d+(?:\.\d+)?),HISTFAA[A-Za-z0-9+/=]+$",
+    )
+    .unwrap();
     let mut last = 0.0;
     let mut intervals = 0;
     for line in log.lines().filter(|line| !line.starts_with('#')) {
@@ -340,7 +460,12 @@ fn parse_unified(log: &str) -> Vec<Collection> {
     .unwrap();
     let mut lines = log.lines();
     let first = lines.next().unwrap();
-    assert!(Regex::new(r"^\[\d+\.\d{3}s\]\[info\]\[gc\] Using [A-Za-z]+$").unwrap().is_match(first), "{first}");
+    assert!(
+        Regex::new(r"^\[\d+\.\d{3}s\]\[info\]\[gc\] Using [A-Za-z]+$")
+            .unwrap()
+            .is_match(first),
+        "{first}"
+    );
     let mut collections = Vec::new();
     let mut started: Option<String> = None;
     let mut uptime = 0.0;
@@ -362,7 +487,10 @@ fn parse_unified(log: &str) -> Vec<Collection> {
         assert_eq!(parts["number"], collections.len().to_string(), "{line}");
         match (&parts["level"], &parts["tags"]) {
             ("info", "gc,start") => {
-                assert!(started.replace(kind.to_owned()).is_none() && tail.is_none(), "{line}");
+                assert!(
+                    started.replace(kind.to_owned()).is_none() && tail.is_none(),
+                    "{line}"
+                );
             }
             ("info", "gc,phases") => {
                 assert_eq!(kind, "Marking Phase");
@@ -372,8 +500,13 @@ fn parse_unified(log: &str) -> Vec<Collection> {
             ("info", "gc") => {
                 assert_eq!(started.take().as_deref(), Some(kind), "{line}");
                 let named = type_form.captures(kind).unwrap_or_else(|| panic!("{line}"));
-                assert!(harness::report::unified_log::CAUSES.contains(&&named[2]), "{line}");
-                let sizes = pause_form.captures(tail.unwrap()).unwrap_or_else(|| panic!("{line}"));
+                assert!(
+                    harness::report::unified_log::CAUSES.contains(&&named[2]),
+                    "{line}"
+                );
+                let sizes = pause_form
+                    .captures(tail.unwrap())
+                    .unwrap_or_else(|| panic!("{line}"));
                 collections.push(Collection {
                     kind: named[1].to_owned(),
                     cause: named[2].to_owned(),
@@ -393,7 +526,16 @@ fn unified_logs_are_read_by_their_readers_rules() {
     let mut read = 0;
     for heap in ["gc-marksweep", "gc-rc"] {
         let log = succeeded(report(&[
-            "--format", "unified-log", "--workload", "churn", "--heap", heap, "--threads", "2", "--heap-size", "6M",
+            "--format",
+            "unified-log",
+            "--workload",
+            "churn",
+            "--heap",
+            heap,
+            "--threads",
+            "2",
+            "--heap-size",
+            "6M",
         ]));
         let collections = parse_unified(&log);
         let rows = rows();
@@ -401,7 +543,12 @@ fn unified_logs_are_read_by_their_readers_rules() {
             .iter()
             .filter(|row| {
                 let invocation = &row.invocation;
-                !row.twin && row.iteration > 0 && invocation.workload == "churn" && invocation.heap == heap && invocation.threads == 2 && invocation.heap_bytes == 6 << 20
+                !row.twin
+                    && row.iteration > 0
+                    && invocation.workload == "churn"
+                    && invocation.heap == heap
+                    && invocation.threads == 2
+                    && invocation.heap_bytes == 6 << 20
             })
             .filter_map(|row| row.metrics.as_ref())
             .flat_map(|metrics| &metrics.collections_log)
@@ -410,8 +557,14 @@ fn unified_logs_are_read_by_their_readers_rules() {
         assert_eq!(collections.len(), logged.len());
         for (collection, record) in collections.iter().zip(logged) {
             assert!((collection.milliseconds - record.pause_ns as f64 / 1e6).abs() < 1e-3);
-            assert_eq!(collection.kibibytes[0], record.before_bytes.unwrap().div_ceil(1024));
-            assert_eq!(collection.kibibytes[1], record.after_bytes.unwrap().div_ceil(1024));
+            assert_eq!(
+                collection.kibibytes[0],
+                record.before_bytes.unwrap().div_ceil(1024)
+            );
+            assert_eq!(
+                collection.kibibytes[1],
+                record.after_bytes.unwrap().div_ceil(1024)
+            );
             assert_ne!(collection.cause, "Unknown Cause", "{record:?}");
         }
         read += collections.len();
@@ -448,7 +601,13 @@ fn traces_load_with_nested_slices() {
             }
             "C" => {
                 counters += 1;
-                assert!(event["args"].as_object().unwrap().values().all(Value::is_number));
+                assert!(
+                    event["args"]
+                        .as_object()
+                        .unwrap()
+                        .values()
+                        .all(Value::is_number)
+                );
                 assert!(event["ts"].is_number());
             }
             other => panic!("{other}"),
@@ -456,12 +615,18 @@ fn traces_load_with_nested_slices() {
     }
     assert!(!slices.is_empty() && counters > 0);
     for (track, mut spans) in slices {
-        assert!(named.contains(&track) && processes.contains(&track.0), "{track:?}");
+        assert!(
+            named.contains(&track) && processes.contains(&track.0),
+            "{track:?}"
+        );
         spans.sort_by_key(|&(from, until)| (from, std::cmp::Reverse(until)));
         let mut open: Vec<u64> = Vec::new();
         for (from, until) in spans {
             open.retain(|&end| end > from);
-            assert!(open.last().is_none_or(|&end| until <= end), "{track:?}: {from} to {until} in {open:?}");
+            assert!(
+                open.last().is_none_or(|&end| until <= end),
+                "{track:?}: {from} to {until} in {open:?}"
+            );
             open.push(until);
         }
     }
@@ -473,32 +638,65 @@ fn traces_load_with_nested_slices() {
 fn the_page_needs_nothing_else() {
     let page = succeeded(report(&["--html", "-"]));
     assert!(page.contains("default-src 'none'"), "no policy");
-    for forbidden in ["<script", "src=", "@import", "url(", "<link", "href=\"http", "<iframe", "<object"] {
+    for forbidden in [
+        "<script",
+        "src=",
+        "@import",
+        "url(",
+        "<link",
+        "href=\"http",
+        "<iframe",
+        "<object",
+    ] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
-    for link in Regex::new("href=\"([^\"]*)\"").unwrap().captures_iter(&page) {
-        let target = link[1].strip_prefix('#').unwrap_or_else(|| panic!("{}", &link[1]));
+    for link in Regex::new("href=\"([^\"]*)\"")
+        .unwrap()
+        .captures_iter(&page)
+    {
+        let target = link[1]
+            .strip_prefix('#')
+            .unwrap_or_else(|| panic!("{}", &link[1]));
         assert!(page.contains(&format!("id=\"{target}\"")), "{target}");
     }
-    assert!(!page.contains("NaN") && !page.contains(">inf"), "a number is none");
+    assert!(
+        !page.contains("NaN") && !page.contains(">inf"),
+        "a number is none"
+    );
 }
 
 #[test]
 fn every_figure_is_drawn_or_said_to_be_missing() {
     let page = succeeded(report(&["--html", "-"]));
     for title in [
-        "Time relative to", "Memory relative to", "Collections against live heap", "Time against heap size", "Lower-bound overhead", "Pauses by percentile",
-        "Minimum mutator utilisation", "Memory over time", "Latency against space",
+        "Time relative to",
+        "Memory relative to",
+        "Collections against live heap",
+        "Time against heap size",
+        "Lower-bound overhead",
+        "Pauses by percentile",
+        "Minimum mutator utilisation",
+        "Memory over time",
+        "Latency against space",
     ] {
-        assert!(page.contains(&format!("<h3>{title}")), "{title} is not drawn");
+        assert!(
+            page.contains(&format!("<h3>{title}")),
+            "{title} is not drawn"
+        );
     }
     // These workloads have no requests.
     assert!(page.contains("Request latency by percentile (the workload has no requests)"));
     let figures: Vec<&str> = page.split("<figure>").skip(1).collect();
     for figure in &figures {
-        assert!(figure.contains("class=\"mark\"") || figure.contains("class=\"curve\""), "{figure}");
+        assert!(
+            figure.contains("class=\"mark\"") || figure.contains("class=\"curve\""),
+            "{figure}"
+        );
         assert!(figure.contains("n = "), "{figure}");
-        assert!(figure.contains("Made by <code>harness run binary-trees churn"), "{figure}");
+        assert!(
+            figure.contains("<code>harness run binary-trees churn --size tiny"),
+            "{figure}"
+        );
     }
     assert!(figures.len() > 20);
 }
@@ -509,7 +707,10 @@ fn labels_are_text_and_nothing_else() {
     let evil = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;,|\n[0.1s][info]";
     let path = directory.path().join("evil.jsonl");
     let mut text = String::new();
-    for row in rows().into_iter().filter(|row| row.invocation.heap == "gc-marksweep" && row.invocation.threads == 2) {
+    for row in rows()
+        .into_iter()
+        .filter(|row| row.invocation.heap == "gc-marksweep" && row.invocation.threads == 2)
+    {
         let mut row = row;
         row.invocation.workload = evil.to_owned();
         row.invocation.heap = evil.to_owned();
@@ -528,14 +729,27 @@ fn labels_are_text_and_nothing_else() {
     let page = succeeded(harness(&["report", path, "--html", "-"]));
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script") && !page.contains("<img"));
     let markdown = succeeded(harness(&["report", path, "--format", "markdown"]));
-    let table: String = markdown.lines().take_while(|line| line.starts_with('|')).collect();
-    assert!(!table.contains("<script") && !table.contains("<img"), "{table}");
+    let table: String = markdown
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(
+        !table.contains("<script") && !table.contains("<img"),
+        "{table}"
+    );
     let trace = succeeded(harness(&["report", path, "--format", "trace"]));
     serde_json::from_str::<Value>(&trace).unwrap();
     let log = succeeded(harness(&["report", path, "--format", "hlog"]));
     let tag = Regex::new(r"^(#.*|Tag=[^,\s]+,[^,\s]+,[^,\s]+,[^,\s]+,[^,\s]+)$").unwrap();
     assert!(log.lines().all(|line| tag.is_match(line)), "{log}");
-    let unified = succeeded(harness(&["report", path, "--format", "unified-log", "--heap-size", "6M"]));
+    let unified = succeeded(harness(&[
+        "report",
+        path,
+        "--format",
+        "unified-log",
+        "--heap-size",
+        "6M",
+    ]));
     assert!(!parse_unified(&unified).is_empty());
 }
 
@@ -550,7 +764,9 @@ fn change(metrics: &mut Metrics, text: &str) {
     for span in &mut metrics.spans {
         span.kind = text.to_owned();
     }
-    metrics.stalls.insert(text.to_owned(), Distribution::of([1, 2, 3]));
+    metrics
+        .stalls
+        .insert(text.to_owned(), Distribution::of([1, 2, 3]));
 }
 
 // ---- the page in a browser
@@ -587,7 +803,14 @@ impl Proxy {
 }
 
 /// Lays a page out in a browser and returns what [`measure_page.js`] found. `width` is that of the view, which may be less than a browser's window can be.
-fn lay_out(chromium: &Path, page: &str, width: u32, dark: bool, proxy: &Proxy, directory: &Path) -> Value {
+fn lay_out(
+    chromium: &Path,
+    page: &str,
+    width: u32,
+    dark: bool,
+    proxy: &Proxy,
+    directory: &Path,
+) -> Value {
     let script = include_str!("measure_page.js");
     // The page itself forbids scripts, and has none; the copy that is measured has one.
     let policy = Regex::new("<meta http-equiv=\"Content-Security-Policy\"[^>]*>").unwrap();
@@ -606,7 +829,13 @@ fn lay_out(chromium: &Path, page: &str, width: u32, dark: bool, proxy: &Proxy, d
     let json = dom
         .split_once("<pre id=\"measured\">")
         .and_then(|(_, rest)| rest.split_once("</pre>"))
-        .unwrap_or_else(|| panic!("{}\n{}", String::from_utf8_lossy(&output.stderr), &dom[..dom.len().min(500)]))
+        .unwrap_or_else(|| {
+            panic!(
+                "{}\n{}",
+                String::from_utf8_lossy(&output.stderr),
+                &dom[..dom.len().min(500)]
+            )
+        })
         .0;
     serde_json::from_str(json).unwrap()
 }
@@ -624,9 +853,15 @@ fn browser_arguments(dark: bool, proxy: &Proxy, directory: &Path) -> Vec<String>
         "--hide-scrollbars",
     ];
     let mut arguments = arguments.map(str::to_owned).to_vec();
-    arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
+    arguments.push(format!(
+        "--user-data-dir={}",
+        directory.join("profile").display()
+    ));
     arguments.push(format!("--proxy-server=http://127.0.0.1:{}", proxy.port));
-    arguments.push(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
+    arguments.push(format!(
+        "--blink-settings=preferredColorScheme={}",
+        if dark { 0 } else { 1 }
+    ));
     arguments
 }
 
@@ -649,15 +884,26 @@ fn the_page_is_laid_out_well_wide_and_narrow_light_and_dark() {
         // Tables scroll inside their box; the page never does sideways.
         assert_eq!(measured["contentWidth"], width, "{context}");
         let background = measured["background"].as_str().unwrap();
-        assert_eq!(background == "rgb(255, 255, 255)", !dark, "{context}: {background}");
+        assert_eq!(
+            background == "rgb(255, 255, 255)",
+            !dark,
+            "{context}: {background}"
+        );
         let figures = measured["figures"].as_array().unwrap();
         assert_eq!(figures.len(), page.matches("<figure>").count(), "{context}");
         for figure in figures {
             let context = format!("{context}: {}", figure["title"]);
             assert!(figure["marks"].as_u64().unwrap() > 0, "{context}: empty");
-            assert!(figure["textSize"].as_f64().unwrap() >= 12.0, "{context}: text is {} high", figure["textSize"]);
+            assert!(
+                figure["textSize"].as_f64().unwrap() >= 12.0,
+                "{context}: text is {} high",
+                figure["textSize"]
+            );
             let [left, top, right, bottom] = edges(&figure["box"]);
-            assert!(right - left > 250.0 && left >= 0.0 && right <= f64::from(width), "{context}");
+            assert!(
+                right - left > 250.0 && left >= 0.0 && right <= f64::from(width),
+                "{context}"
+            );
             let texts: Vec<(&str, [f64; 4])> = figure["texts"]
                 .as_array()
                 .unwrap()
@@ -665,18 +911,27 @@ fn the_page_is_laid_out_well_wide_and_narrow_light_and_dark() {
                 .map(|text| (text["text"].as_str().unwrap(), edges(&text["box"])))
                 .collect();
             for (text, [l, t, r, b]) in &texts {
-                assert!(*l >= left - 1.0 && *r <= right + 1.0 && *t >= top - 1.0 && *b <= bottom + 1.0, "{context}: '{text}' leaves its drawing");
+                assert!(
+                    *l >= left - 1.0 && *r <= right + 1.0 && *t >= top - 1.0 && *b <= bottom + 1.0,
+                    "{context}: '{text}' leaves its drawing"
+                );
             }
             for (index, (one, a)) in texts.iter().enumerate() {
                 for (other, b) in &texts[index + 1..] {
                     // Boxes are as high as the font's line; letters are not.
                     let across = a[2].min(b[2]) - a[0].max(b[0]);
                     let down = a[3].min(b[3]) - a[1].max(b[1]);
-                    assert!(across <= 1.0 || down <= 4.0, "{context}: '{one}' and '{other}' overlap");
+                    assert!(
+                        across <= 1.0 || down <= 4.0,
+                        "{context}: '{one}' and '{other}' overlap"
+                    );
                 }
             }
         }
     }
     let requests: Vec<String> = proxy.requests.try_iter().collect();
-    assert!(requests.is_empty(), "the page asked the network for {requests:?}");
+    assert!(
+        requests.is_empty(),
+        "the page asked the network for {requests:?}"
+    );
 }

@@ -53,7 +53,11 @@ pub(crate) fn run(report: &Report, format: Option<Format>, quiet: bool) -> Resul
     let mut results = Results::of_rows(rows);
     results.notes.splice(0..0, notes);
     if results.cells.is_empty() {
-        let files: Vec<String> = report.files.iter().map(|file| file.display().to_string()).collect();
+        let files: Vec<String> = report
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
         return Err(Error::NotRun(format!(
             "there is nothing to report in {}: no process that measures had ended",
             files.join(", ")
@@ -109,7 +113,9 @@ fn choose(report: &Report, rows: Vec<Row>) -> Result<Vec<Row>, String> {
         }
         Ok(())
     };
-    known("workload", &report.workloads, |row| &row.invocation.workload)?;
+    known("workload", &report.workloads, |row| {
+        &row.invocation.workload
+    })?;
     known("heap", &report.heaps, |row| &row.invocation.heap)?;
     let had_any = !rows.is_empty();
     let chosen: Vec<Row> = rows
@@ -123,7 +129,10 @@ fn choose(report: &Report, rows: Vec<Row>) -> Result<Vec<Row>, String> {
         })
         .collect();
     if had_any && chosen.is_empty() {
-        return Err("no row is of that choice; leave out --workload, --heap, --threads or --heap-size".to_owned());
+        return Err(
+            "no row is of that choice; leave out --workload, --heap, --threads or --heap-size"
+                .to_owned(),
+        );
     }
     Ok(chosen)
 }
@@ -142,9 +151,10 @@ pub(crate) fn only_cell(results: &Results) -> Result<&CellResults, String> {
     match (cells.next(), cells.next()) {
         (Some(cell), None) => Ok(cell),
         (first, second) => {
-            let shown = first.into_iter().chain(second).map(|cell| {
-                format!("{} on {}", cell.workload_label(), cell.heap_label())
-            });
+            let shown = first
+                .into_iter()
+                .chain(second)
+                .map(|cell| format!("{} on {}", cell.workload_label(), cell.heap_label()));
             Err(format!(
                 "a unified log is of one heap, and there is more here ({}, ...): choose with --workload, --heap, --threads and --heap-size of harness report",
                 shown.collect::<Vec<_>>().join(", ")

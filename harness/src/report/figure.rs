@@ -172,9 +172,8 @@ fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
 /// Arguments as one would type them into a shell; of the program, its name alone.
 pub(crate) fn command(arguments: &[String]) -> String {
     let quoted = |argument: &str| {
-        let is_plain = |character: char| {
-            character.is_alphanumeric() || "-_=:,./+@%".contains(character)
-        };
+        let is_plain =
+            |character: char| character.is_alphanumeric() || "-_=:,./+@%".contains(character);
         if !argument.is_empty() && argument.chars().all(is_plain) {
             argument.to_owned()
         } else {
@@ -204,7 +203,11 @@ impl Sizes {
 
     fn axis(&self) -> Axis {
         if self.multiples {
-            Axis::new("heap size / minimum heap", Unit::Multiple, Scale::Logarithmic)
+            Axis::new(
+                "heap size / minimum heap",
+                Unit::Multiple,
+                Scale::Logarithmic,
+            )
         } else {
             Axis::new("heap size", Unit::Bytes, Scale::Logarithmic)
         }
@@ -351,7 +354,10 @@ fn percentiles(name: &str, style: usize, distribution: &Distribution) -> [Series
     let quantile = |step: i32| 1.0 - 10.0_f64.powf(-f64::from(step) / f64::from(STEPS));
     let points = (0..8 * STEPS).map_while(|step| {
         let quantile = quantile(step);
-        Some(Point::new(quantile, distribution.percentile(quantile)? as f64))
+        Some(Point::new(
+            quantile,
+            distribution.percentile(quantile)? as f64,
+        ))
     });
     let longest = (distribution.count > 0).then(|| {
         Point::new(
@@ -412,7 +418,8 @@ fn grouped(count: u64) -> String {
     groups.join(",")
 }
 
-const LAST_MARKER: &str = "A curve ends where fewer than 10 samples lie above it; the marker beyond it is the longest.";
+const LAST_MARKER: &str =
+    "A curve ends where fewer than 10 samples lie above it; the marker beyond it is the longest.";
 
 fn pauses(group: &Group<'_>, styles: &Styles) -> Drawn {
     const TITLE: &str = "Pauses by percentile";
@@ -443,7 +450,13 @@ fn latencies(group: &Group<'_>, styles: &Styles) -> Drawn {
         styles,
         "open-loop latency",
         "the workload has no requests",
-        |metrics| metrics.latency.get("open-loop").cloned().unwrap_or_default(),
+        |metrics| {
+            metrics
+                .latency
+                .get("open-loop")
+                .cloned()
+                .unwrap_or_default()
+        },
     )?;
     Ok(Figure {
         title: format!("{TITLE}, at {}", size(group)),
@@ -622,7 +635,10 @@ fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Drawn {
         }
     }
     let (axis, what) = if has_requests {
-        ("p99 open-loop latency", "The 99th percentile of request latency")
+        (
+            "p99 open-loop latency",
+            "The 99th percentile of request latency",
+        )
     } else {
         ("longest pause", "The longest pause of an iteration")
     };

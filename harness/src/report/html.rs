@@ -115,12 +115,12 @@ fn conclusion(results: &Results) -> Markup {
         })
         .collect();
     html! {
-        div.conclusion {
+        @if !(results.notes.is_empty() && failures.is_empty()) { div.conclusion {
             @for note in &results.notes { p.warn { "Note: " (note) } }
             @for (name, reason) in &failures {
                 p.warn { (name) ": " (reason) }
             }
-        }
+        } }
     }
 }
 
@@ -135,11 +135,11 @@ fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
                     figcaption {
                         p { (figure.see) }
                         p { (figure.n) "." }
-                        @for command in figure.commands.iter().take(COMMANDS) {
-                            p { "Made by " code { (command) } }
-                        }
-                        @if figure.commands.len() > COMMANDS {
-                            p { "and " (figure.commands.len() - COMMANDS) " other commands, listed at the end." }
+                        @if !figure.commands.is_empty() {
+                            details {
+                                summary { "Made by" @if let [_, _, ..] = figure.commands[..] { " " (figure.commands.len()) " commands" } }
+                                @for command in &figure.commands { code { (command) } }
+                            }
                         }
                     }
                 }
@@ -157,9 +157,6 @@ fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
         }
     }
 }
-
-/// How many command lines stand under a figure.
-const COMMANDS: usize = 2;
 
 /// The figures over all workloads.
 fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>) {
@@ -180,7 +177,8 @@ fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>
 
 /// The same table as on the terminal.
 fn table(results: &Results, several_threads: bool) -> Markup {
-    let groups = results.groups();
+    // Sizes of one work under each other.
+    let groups: Vec<Group<'_>> = results.works().into_iter().flatten().collect();
     let baseline = groups
         .first()
         .map_or("", |group| group.baseline().heap_label());
@@ -263,10 +261,14 @@ fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
         nanoseconds.map_or("-".to_owned(), |value| format_time(value as f64))
     };
     let middle = |value: &dyn Fn(&Metrics) -> Option<f64>| {
-        let values: Vec<f64> = metrics.iter().filter_map(|metrics| value(metrics)).collect();
+        let values: Vec<f64> = metrics
+            .iter()
+            .filter_map(|metrics| value(metrics))
+            .collect();
         median(&values)
     };
-    let bytes = |value: Option<f64>| value.map_or("-".to_owned(), |bytes| format_bytes(bytes as u64));
+    let bytes =
+        |value: Option<f64>| value.map_or("-".to_owned(), |bytes| format_bytes(bytes as u64));
     let ratio = if cell.is_twin() {
         group.same_over_same()
     } else {

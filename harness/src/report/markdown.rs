@@ -14,7 +14,8 @@ use crate::results::{CellResults, Group, Results};
 
 /// The whole text.
 pub fn render(results: &Results) -> String {
-    let groups = results.groups();
+    // Sizes of one work under each other.
+    let groups: Vec<Group<'_>> = results.works().into_iter().flatten().collect();
     let cells = || groups.iter().flat_map(|group| &group.cells);
     let several_threads = figure::several(cells().map(|cell| cell.threads()));
     let baseline = groups
@@ -26,9 +27,7 @@ pub fn render(results: &Results) -> String {
     let text_columns = header.len() + 1;
     header.extend(["heap".to_owned(), "limit".to_owned(), "time".to_owned()]);
     header.push(format!("time / {} [95 %]", escape(baseline)));
-    header.extend(
-        ["longest pause", "p99 pause", "in pauses", "peak heap"].map(str::to_owned),
-    );
+    header.extend(["longest pause", "p99 pause", "in pauses", "peak heap"].map(str::to_owned));
 
     let mut text = String::new();
     let _ = writeln!(text, "| {} |", header.join(" | "));
@@ -66,7 +65,10 @@ pub fn render(results: &Results) -> String {
     }
     let mut commands: Vec<String> = Vec::new();
     for row in cells().flat_map(|cell| &cell.rows) {
-        let arguments = row.environment.iter().map(|environment| &environment.arguments);
+        let arguments = row
+            .environment
+            .iter()
+            .map(|environment| &environment.arguments);
         for command in arguments.map(|arguments| figure::command(arguments)) {
             if !commands.contains(&command) {
                 commands.push(command);

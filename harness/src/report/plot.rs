@@ -17,13 +17,16 @@ const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
 /// Room for labels left, right, above and below the data.
 const LEFT: f64 = 74.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 32.0;
 const BOTTOM: f64 = 56.0;
 /// The largest text, in units of the drawing: labels are placed so that they do not touch at this size.
 const TEXT: f64 = 16.0;
 /// Width of a character on average, relative to its height.
 const ADVANCE: f64 = 0.56;
+
+/// How far apart intervals of several series at the same place are.
+const BESIDE: f64 = 4.0;
 
 /// How many colours, dashes and markers there are. Styles beyond them repeat the colours with other dashes and markers.
 const STYLES: usize = 6;
@@ -157,15 +160,20 @@ impl Plot {
         );
         let y = Mapped::new(
             &self.y,
-            heights
-                .chain(rules)
-                .filter(|&value| self.y.shows(value)),
+            heights.chain(rules).filter(|&value| self.y.shows(value)),
             (HEIGHT - BOTTOM, TOP),
         );
         let series = self.series.iter().map(|series| {
             let points: Vec<Point> = series.points.iter().filter(drawable).copied().collect();
             (series, points)
         });
+        // Intervals at the same place stand beside each other.
+        let lines = self
+            .series
+            .iter()
+            .filter(|series| series.form == Form::Line)
+            .count();
+        let aside = |index: usize| BESIDE * (index as f64 - (lines.max(1) - 1) as f64 / 2.0);
         Some(html! {
             (legend(self.series.iter().map(|series| (series.name.as_str(), series.style, series.form))))
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(name) {
@@ -173,8 +181,9 @@ impl Plot {
                 @for rule in self.rules.iter().filter(|rule| self.y.shows(rule.y)) {
                     (across(&y, rule))
                 }
-                @for (series, points) in series {
-                    g class=(class(series.style)) { (body(series, &points, &x, &y)) }
+                @for (index, (series, points)) in series.enumerate() {
+                    @let aside = if series.form == Form::Line { aside(index) } else { 0.0 };
+                    g class=(class(series.style)) { (body(series, &points, aside, &x, &y)) }
                 }
             }
         })
@@ -204,7 +213,7 @@ pub(crate) fn forest(
         .map(|branch| branch.name.chars().count())
         .max()?;
     // Long names are cut; the whole is in the tooltip.
-    let most = 22;
+    let most = 24;
     let left = (longest.min(most) as f64 * TEXT * ADVANCE + 14.0).max(60.0);
     let axis = Axis::new(title, Unit::Multiple, Scale::Logarithmic);
     let values = branches
@@ -322,10 +331,10 @@ fn across(y: &Mapped, rule: &Rule) -> Markup {
     }
 }
 
-/// What is drawn of one series.
-fn body(series: &Series, points: &[Point], x: &Mapped, y: &Mapped) -> Markup {
+/// What is drawn of one series, `aside` of its place.
+fn body(series: &Series, points: &[Point], aside: f64, x: &Mapped, y: &Mapped) -> Markup {
     let dash = DASHES[shape(series.style)];
-    let place = |point: &Point| (x.place(point.x), y.place(point.y));
+    let place = |point: &Point| (x.place(point.x) + aside, y.place(point.y));
     let describe = |point: &Point| {
         format!(
             "{}: {} at {}",
@@ -582,7 +591,12 @@ impl<'a> Mapped<'a> {
     /// Sets of round numbers within the range, the densest first, none with fewer than one.
     fn candidates(&self) -> Vec<Vec<f64>> {
         let (low, high) = self.range;
-        let within = |value: &f64| *value >= low - 1e-9 * high.abs() && *value <= high * (1.0 + 1e-9);
+        // Rounding must not lose a number at the very end.
+        let tolerance = match self.axis.scale {
+            Scale::Logarithmic => 1e-9 * low,
+            _ => 1e-9 * (high - low),
+        };
+        let within = |value: &f64| (low - tolerance..=high + tolerance).contains(value);
         let sets: Vec<Vec<f64>> = match self.axis.scale {
             Scale::Linear | Scale::Fitted => {
                 let scale = if self.axis.unit == Unit::Bytes {
@@ -612,7 +626,9 @@ impl<'a> Mapped<'a> {
                     (first..=last)
                         .filter(|power| power.rem_euclid(every) == 0)
                         .flat_map(|power| {
-                            within_decade.iter().map(move |digit| digit * base.powi(power))
+                            within_decade
+                                .iter()
+                                .map(move |digit| digit * base.powi(power))
                         })
                         .filter(within)
                         .collect()
@@ -728,7 +744,14 @@ mod tests {
         let axis = Axis::new("", Unit::Time, Scale::Logarithmic);
         assert_eq!(
             labels(&axis, &[800.0, 2e8], UP),
-            ["1 \u{b5}s", "10 \u{b5}s", "100 \u{b5}s", "1 ms", "10 ms", "100 ms"]
+            [
+                "1 \u{b5}s",
+                "10 \u{b5}s",
+                "100 \u{b5}s",
+                "1 ms",
+                "10 ms",
+                "100 ms"
+            ]
         );
         let axis = Axis::new("", Unit::Multiple, Scale::Fitted);
         assert_eq!(
@@ -738,12 +761,14 @@ mod tests {
         let axis = Axis::new("", Unit::Bytes, Scale::Linear);
         assert_eq!(
             labels(&axis, &[0.0, 60.0 * 1024.0 * 1024.0], UP),
-            ["0", "10 MiB", "20 MiB", "30 MiB", "40 MiB", "50 MiB", "60 MiB"]
+            [
+                "0", "10 MiB", "20 MiB", "30 MiB", "40 MiB", "50 MiB", "60 MiB"
+            ]
         );
         let axis = Axis::new("", Unit::Time, Scale::Nines);
         assert_eq!(
-            labels(&axis, &[0.0, 0.9993], ACROSS),
-            ["p0", "p50", "p90", "p99", "p99.9", "p99.99"]
+            labels(&axis, &[0.0, 0.9985], ACROSS),
+            ["p0", "p50", "p90", "p99", "p99.9"]
         );
     }
 
@@ -760,7 +785,8 @@ mod tests {
                     for places in [ACROSS, UP] {
                         let mapped = Mapped::new(&axis, [low, low * span].into_iter(), places);
                         let ticks = mapped.ticks();
-                        let context = format!("{unit:?} {scale:?} {low} x {span} {places:?}: {ticks:?}");
+                        let context =
+                            format!("{unit:?} {scale:?} {low} x {span} {places:?}: {ticks:?}");
                         assert!(!ticks.is_empty(), "{context}");
                         for pair in ticks.windows(2) {
                             let room = if places == ACROSS {
@@ -797,9 +823,16 @@ mod tests {
             .draw("\"p\"")
             .unwrap()
             .into_string();
-        assert_eq!(drawn.matches("<circle").count(), 2, "one in the legend: {drawn}");
+        assert_eq!(
+            drawn.matches("<circle").count(),
+            2,
+            "one in the legend: {drawn}"
+        );
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
-        assert!(drawn.contains("&lt;b&gt;") && !drawn.contains("<b>"), "{drawn}");
+        assert!(
+            drawn.contains("&lt;b&gt;") && !drawn.contains("<b>"),
+            "{drawn}"
+        );
         assert!(drawn.contains("aria-label=\"&quot;p&quot;\""), "{drawn}");
     }
 
@@ -810,12 +843,20 @@ mod tests {
             name: name.to_owned(),
             values: vec![(0, 1.5, Some((1.2, 1.9))), (1, 0.5, None)],
         };
-        let drawn = forest("f", "t", &[("a", 0), ("b", 1)], &[branch("one"), branch("two")])
-            .unwrap()
-            .into_string();
+        let drawn = forest(
+            "f",
+            "t",
+            &[("a", 0), ("b", 1)],
+            &[branch("one"), branch("two")],
+        )
+        .unwrap()
+        .into_string();
         assert_eq!(drawn.matches("class=\"name\"").count(), 2);
         assert_eq!(drawn.matches("class=\"interval\"").count(), 2);
-        assert!(drawn.contains("1.5\u{d7} [1.2\u{d7}, 1.9\u{d7}]"), "{drawn}");
+        assert!(
+            drawn.contains("1.5\u{d7} [1.2\u{d7}, 1.9\u{d7}]"),
+            "{drawn}"
+        );
     }
 
     #[test]

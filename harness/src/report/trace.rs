@@ -62,7 +62,11 @@ fn title(cell: &CellResults) -> String {
         1 => String::new(),
         threads => format!(", {threads} threads"),
     };
-    let twin = if cell.is_twin() { ", second series" } else { "" };
+    let twin = if cell.is_twin() {
+        ", second series"
+    } else {
+        ""
+    };
     format!(
         "{} on {}{threads}, {}{twin}",
         cell.workload_label(),
@@ -233,7 +237,10 @@ mod tests {
     #[test]
     fn slices_that_overlap_get_lanes_of_their_own() {
         let spans = |slices: &[Slice]| -> Vec<(u64, u64)> {
-            slices.iter().map(|slice| (slice.from, slice.until)).collect()
+            slices
+                .iter()
+                .map(|slice| (slice.from, slice.until))
+                .collect()
         };
         let lanes = lanes(vec![
             slice(0, 10),
@@ -258,7 +265,9 @@ mod tests {
         let collection = CollectionRecord {
             at_ns: 100,
             pause_ns: 90,
-            phases: phases.map(|(name, length)| (name.to_owned(), length)).into(),
+            phases: phases
+                .map(|(name, length)| (name.to_owned(), length))
+                .into(),
             ..CollectionRecord::default()
         };
         let slices = slices(&collection);
@@ -268,7 +277,11 @@ mod tests {
             .collect();
         assert_eq!(
             spans[1..],
-            [("roots", 100, 130), ("mark", 130, 180), ("resume", 180, 190)]
+            [
+                ("roots", 100, 130),
+                ("mark", 130, 180),
+                ("resume", 180, 190)
+            ]
         );
         assert_eq!(lanes(slices).len(), 1);
     }

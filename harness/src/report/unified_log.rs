@@ -145,6 +145,12 @@ fn cause(cause: &str) -> &'static str {
 fn words(phase: &str) -> String {
     phase
         .chars()
-        .map(|character| if character.is_ascii_alphabetic() { character } else { ' ' })
+        .map(|character| {
+            if character.is_ascii_alphabetic() {
+                character
+            } else {
+                ' '
+            }
+        })
         .collect()
 }

@@ -151,6 +151,14 @@ impl Environment {
         )
     }
 
+    /// What was built, and how.
+    pub fn build(&self) -> String {
+        let revision = self.revision.as_deref().unwrap_or("revision unknown");
+        let parts = [revision, &self.rustc, &self.profile, &self.rustc_flags];
+        let known: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        known.join(", ")
+    }
+
     /// Whether a row of `other` could have been made in the same run: everything but the command line and the peer is the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.differences(other).is_empty()

@@ -17,16 +17,16 @@
 //!
 //! Heaps without a limit have no minimum and are left out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
-use crate::results;
+use crate::results::{self, Results};
 use crate::run::{Error, Session};
 
 /// Sizes are multiples of this.
-const GRAIN: u64 = 64 << 10;
+pub(crate) const GRAIN: u64 = 64 << 10;
 /// How often a crash is tried again.
 const RETRIES: usize = 2;
 /// The largest size tried where the machine does not say how much memory it has.
@@ -56,9 +56,10 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     };
     let mut session = Session::begin(plan)?;
     let earlier = std::mem::take(&mut session.trials);
-    let Searched { minima, .. } = find(plan, &mut session, earlier, None);
-    if plan.format == Format::Table && !minima.is_empty() {
-        session.sink.print(&report::minheap::render(&minima));
+    let Searched { minima, trials } = find(plan, &mut session, earlier, true);
+    if plan.format == Format::Table {
+        let results = Results::of_rows(trials);
+        session.sink.print(&report::minheap::render(&results));
         let path = format!("\nResults: {}\n", session.sink.path.display());
         session.sink.print(&path);
     }
@@ -79,12 +80,13 @@ pub(crate) struct Searched<'p> {
     pub(crate) trials: Vec<Row>,
 }
 
-/// Finds the minimum of each cell of the plan that has a limit, as far as the user lets it. Attempts of `earlier` are not made again.
+/// Finds the minimum of each cell of the plan that has a limit, as far as the user lets it. Attempts of `earlier` are not made again. Notes tell
+/// of each attempt, or else of each minimum.
 pub(crate) fn find<'p>(
     plan: &'p Plan,
     session: &mut Session,
     earlier: Vec<Row>,
-    mut progress: Option<&mut dyn FnMut(&Cell)>,
+    of_each_attempt: bool,
 ) -> Searched<'p> {
     let largest = session.environment.memory_bytes.unwrap_or(UNKNOWN_MEMORY);
     let mut known = Known::of(&earlier);
@@ -92,20 +94,13 @@ pub(crate) fn find<'p>(
     let mut minima: Vec<(&Cell, Minimum)> = Vec::new();
     for cell in &plan.cells {
         if !cell.limited {
-            if progress.is_none() {
+            if of_each_attempt {
                 session.note(&format!("note: {cell} has no limit, and so no minimum"));
             }
             continue;
         }
-        if let Some(progress) = &mut progress {
-            progress(cell);
-        }
         let minimum = search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
-            let invocation = Invocation {
-                heap_bytes: bytes,
-                iterations: 1,
-                ..cell.invocation(plan, 0)
-            };
+            let invocation = attempt_at(plan, cell, bytes);
             let verdict = known.verdict(&invocation, || {
                 let rows = session.attempt(cell, &invocation, plan.timeout, |_| ())?;
                 trials.extend(rows.iter().cloned());
@@ -115,16 +110,45 @@ pub(crate) fn find<'p>(
                 session.interrupt();
                 return None;
             };
-            session.note(&format!("{cell}: {}: {verdict}", format_bytes(bytes)));
+            if of_each_attempt {
+                session.note(&format!("{cell}: {}: {verdict}", format_bytes(bytes)));
+            }
             Some(verdict == Status::Ok)
         });
         match minimum {
-            Some(minimum) => minima.push((cell, minimum)),
+            Some(minimum) => {
+                if !of_each_attempt {
+                    let words = minimum.completed.map_or("none".to_owned(), format_bytes);
+                    session.note(&format!("minimum heap of {cell}: {words}"));
+                }
+                minima.push((cell, minimum));
+            }
             // The user wants to stop.
             None => break,
         }
     }
     Searched { minima, trials }
+}
+
+/// The minimum of a cell, as far as it follows from these attempts alone.
+pub(crate) fn known(plan: &Plan, cell: &Cell, trials: &[Row]) -> Option<Minimum> {
+    let mut known = Known::of(trials);
+    // Sizes up to which the attempts went; the search itself stops where nothing is known.
+    let tried = trials.iter().map(|row| row.invocation.heap_bytes);
+    let largest = tried.max().unwrap_or(0);
+    search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
+        let verdict = known.verdict(&attempt_at(plan, cell, bytes), || None)?;
+        Some(verdict == Status::Ok)
+    })
+}
+
+/// What an attempt at a size is asked to do.
+fn attempt_at(plan: &Plan, cell: &Cell, heap_bytes: u64) -> Invocation {
+    Invocation {
+        heap_bytes,
+        iterations: 1,
+        ..cell.invocation(plan, 0)
+    }
 }
 
 /// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says. `None` as soon as it is not told.
@@ -235,22 +259,9 @@ fn is_accident(status: Status) -> bool {
     matches!(status, Status::Crashed | Status::Void)
 }
 
-/// The cells of one group: they did the same work.
-pub(crate) fn groups<'m, 'p>(
-    minima: &'m [(&'p Cell, Minimum)],
-) -> impl Iterator<Item = &'m [(&'p Cell, Minimum)]> {
-    minima.chunk_by(|(a, _), (b, _)| a.group == b.group)
-}
-
-/// Whether the cells are run with different numbers of threads.
-pub(crate) fn several_threads(minima: &[(&Cell, Minimum)]) -> bool {
-    let threads: BTreeSet<usize> = minima.iter().map(|(cell, _)| cell.input.threads).collect();
-    threads.len() > 1
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::workload::Size;

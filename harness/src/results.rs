@@ -62,6 +62,21 @@ pub struct Group<'r> {
     pub twins: Vec<&'r CellResults>,
 }
 
+/// The smallest heap of one work on one heap, as a search has found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// As [`CellResults::workload_label`].
+    pub workload_label: String,
+    /// Mutator threads.
+    pub threads: usize,
+    /// As [`CellResults::heap_label`].
+    pub heap_label: String,
+    /// The smallest size that completed, in bytes; `None` if none did.
+    pub completed: Option<u64>,
+    /// The largest size that did not complete, in bytes; 0 if every one did.
+    pub failed: u64,
+}
+
 impl Results {
     /// Reads a result file and groups its rows.
     ///
@@ -172,6 +187,45 @@ impl Results {
                 groups
             })
             .collect()
+    }
+
+    /// What the [trials](Self::trials) have found: for each work and heap the least size that completed.
+    pub fn minima(&self) -> Vec<Found> {
+        let programs = programs(self.trials.iter());
+        let mut found: Vec<(CellKey, Found)> = Vec::new();
+        for attempt in self
+            .trials
+            .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
+        {
+            let (first, last) = (&attempt[0], &attempt[attempt.len() - 1]);
+            if !is_complete(attempt) {
+                continue;
+            }
+            let key = CellKey {
+                heap_bytes: 0,
+                ..CellKey::of(first)
+            };
+            let at = found.iter().position(|(known, _)| *known == key);
+            let at = at.unwrap_or_else(|| {
+                let fresh = Found {
+                    workload_label: workload_label(first),
+                    threads: first.invocation.threads,
+                    heap_label: heap_label(first, &programs),
+                    completed: None,
+                    failed: 0,
+                };
+                found.push((key, fresh));
+                found.len() - 1
+            });
+            let bytes = first.invocation.heap_bytes;
+            let minimum = &mut found[at].1;
+            if last.status == Status::Ok {
+                minimum.completed = Some(minimum.completed.map_or(bytes, |known| known.min(bytes)));
+            } else {
+                minimum.failed = minimum.failed.max(bytes);
+            }
+        }
+        found.into_iter().map(|(_, minimum)| minimum).collect()
     }
 
     /// Where the rows were made: each machine, revision and build once, in order of first appearance. What differs only in the command line, or in

@@ -105,7 +105,8 @@ impl Session {
                 .partition(|row| row.invocation.invocation == 0);
             notes = remarks;
         }
-        let sink = Sink::open(plan)?;
+        let chosen = plan.resume.as_deref().or(plan.output.as_deref());
+        let sink = Sink::open(chosen, plan.format)?;
         interrupt::install();
         let session = Self {
             sink,
@@ -185,11 +186,7 @@ impl Session {
         }
         self.show_progress(plan);
 
-        let groups: Vec<Vec<usize>> = (0..plan.cells.len())
-            .collect::<Vec<_>>()
-            .chunk_by(|&a, &b| plan.cells[a].group == plan.cells[b].group)
-            .map(<[usize]>::to_vec)
-            .collect();
+        let groups = groups(plan);
         let mut budget = Budget::new(plan.budget, groups.len());
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
@@ -234,6 +231,11 @@ impl Session {
             self.notes.push(note);
         }
         Ok(())
+    }
+
+    /// What has been measured so far, or before.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Takes note that the user has interrupted an attempt.
@@ -540,6 +542,30 @@ impl Budget {
     }
 }
 
+/// The indices of the cells of each group.
+fn groups(plan: &Plan) -> Vec<Vec<usize>> {
+    (0..plan.cells.len())
+        .collect::<Vec<_>>()
+        .chunk_by(|&a, &b| plan.cells[a].group == plan.cells[b].group)
+        .map(<[usize]>::to_vec)
+        .collect()
+}
+
+/// Every process of the plan in the order in which one machine runs them: the number of the invocation, and the index of the cell.
+pub(crate) fn in_rounds(plan: &Plan) -> Vec<(u32, usize)> {
+    let groups = groups(plan);
+    (1..=plan.invocations)
+        .flat_map(|invocation| {
+            let in_round = groups
+                .iter()
+                .flat_map(move |group| in_order(group, invocation));
+            in_round
+                .map(move |cell| (invocation, cell))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 /// The order of a group's cells in a round: reversed in every other one.
 fn in_order(group: &[usize], invocation: u32) -> Vec<usize> {
     let mut order = group.to_vec();
@@ -565,24 +591,8 @@ fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Result<(), Strin
                 &here.machine(),
             ));
         }
-        let build = |environment: &Environment| {
-            let revision = environment
-                .revision
-                .as_deref()
-                .unwrap_or("revision unknown");
-            let Environment {
-                rustc,
-                rustc_flags,
-                profile,
-                ..
-            } = environment;
-            [revision, rustc, profile, rustc_flags]
-                .join(", ")
-                .trim_end_matches([',', ' '])
-                .to_owned()
-        };
-        if build(there) != build(here) {
-            return Err(told("with another build", &build(there), &build(here)));
+        if there.build() != here.build() {
+            return Err(told("with another build", &there.build(), &here.build()));
         }
     }
     Ok(())
@@ -943,9 +953,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Opens what the plan asks for.
-    pub(crate) fn open(plan: &Plan) -> Result<Self, Error> {
-        let chosen = plan.resume.as_deref().or(plan.output.as_deref());
+    /// Opens a file for appending; a new one in `results/` if none is chosen.
+    pub(crate) fn open(chosen: Option<&Path>, format: Format) -> Result<Self, Error> {
         let (path, file) = open_output(chosen).map_err(Error::NotRun)?;
         Ok(Self {
             file,
@@ -953,7 +962,7 @@ impl Sink {
             unwritten: VecDeque::new(),
             written: 0,
             csv: report::csv::Writer::default(),
-            format: plan.format,
+            format,
             unprinted: None,
         })
     }

@@ -1,13 +1,14 @@
 //! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is measured here.
 
 pub(crate) mod command;
+pub mod conclusion;
 pub mod csv;
 mod figure;
 pub mod hlog;
 pub mod html;
 pub mod json;
 pub mod markdown;
-pub(crate) mod minheap;
+pub mod minheap;
 mod plot;
 pub(crate) mod quantity;
 pub mod table;
@@ -19,7 +20,16 @@ use crate::results::Results;
 
 /// What a comparison ends with on a terminal: the minima if they were looked for, the table, and what follows from it.
 pub fn summary(results: &Results) -> String {
-    table::render(results)
+    let mut text = minheap::render(results);
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&table::render(results));
+    let conclusion = conclusion::render(results);
+    if !conclusion.is_empty() {
+        text.push_str(&format!("\n{conclusion}"));
+    }
+    text
 }
 
 /// The results in any form that is text.

@@ -634,7 +634,10 @@ impl<'a> Mapped<'a> {
                         .collect()
                 };
                 if self.axis.unit == Unit::Bytes {
-                    (1..12).map(|every| powers(2.0, every, &[1.0])).collect()
+                    let mut sets: Vec<_> =
+                        (1..12).map(|every| powers(2.0, every, &[1.0])).collect();
+                    sets.push(powers(2.0, 1, &[1.0, 1.25, 1.5, 1.75]));
+                    sets
                 } else {
                     let digits: [&[f64]; 4] = [
                         &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0],

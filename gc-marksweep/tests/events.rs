@@ -38,6 +38,7 @@ fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
                 let stop = stops.entry(stop).or_default();
                 stop.stopped.insert(event.mutator, event)
             }
+            EventKind::Stall => continue,
         };
         assert_eq!(before, None, "once a stop: {event:?}");
     }

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
+use std::ops::Range;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +16,17 @@ use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
 use crate::heap::{Heap, HeapFull};
 pub use crate::measure::distribution::Distribution;
+use crate::measure::event::EventLog;
+use crate::measure::hiccup::{self, Interference};
 pub use crate::measure::pause::{Part, Pauses};
+use crate::measure::sampler::Sampler;
 use crate::measure::space::peak_resident_bytes;
 pub use crate::measure::space::{Sample, Space};
 use crate::measure::throughput::Stopwatch;
 pub use crate::measure::utilisation::Utilisation;
+use crate::measure::{
+    cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
+};
 use crate::workload::{Input, Outcome, Size, Workload};
 
 /// What a child process is asked to do. Everything is resolved: no default is left to the child.
@@ -260,6 +269,29 @@ pub struct SpanRecord {
 }
 
 impl Metrics {
+    /// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end, in the time of the events, on `threads` threads; the
+    /// rest is empty.
+    pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Self {
+        let pauses = Pauses::of(log);
+        let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
+        let (collections_log, collections_unlogged) = record::collections(log, &iteration);
+        let (spans, spans_left_out) = record::spans(log, &iteration);
+        Self {
+            stopped_share: pauses.stopped_ns as f64 / (threads as f64 * wall_ns as f64),
+            pauses,
+            collector_cpu_ns: cpu::collector_ns(log),
+            pause_parts: pause::parts(log),
+            time_to_safepoint: safepoint::arrivals(log),
+            stalls: stall::of(log),
+            utilisation: utilisation::of(log, iteration, threads),
+            collections_log,
+            collections_unlogged,
+            spans,
+            spans_left_out,
+            ..Self::default()
+        }
+    }
+
     /// What two heaps must agree on to have done the same work.
     pub fn work(&self) -> (&str, u64, u64, u64) {
         (
@@ -374,7 +406,10 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
             let row = match iterate::<W, A::Heap>(&heap, self.input) {
-                Ok(metrics) => Row::measured(self.invocation, iteration, metrics),
+                Ok((metrics, noisy)) => Row {
+                    noisy,
+                    ..Row::measured(self.invocation, iteration, metrics)
+                },
                 Err(full) => {
                     let (status, message) = if A::capabilities(self.settings).limited {
                         (Status::HeapFull, full.to_string())
@@ -404,40 +439,76 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
     }
 }
 
-/// Runs the workload once and measures it.
-fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, HeapFull> {
+/// Runs the workload once and measures it; also says what disturbed it.
+fn iterate<W: Workload, H: Heap>(
+    heap: &H,
+    input: &Input,
+) -> Result<(Metrics, Vec<String>), HeapFull> {
     heap.take_events();
     let before = heap.statistics();
+    let sampler = Sampler::start(heap);
+    let interference = Interference::read();
+    let start = heap.origin().elapsed();
     let stopwatch = Stopwatch::start();
+    let outcome = W::run(heap, input);
+    let elapsed = stopwatch.elapsed();
+    let interference = Interference::read().since(interference);
+    let sampled = sampler.stop();
     let Outcome {
         checksum,
         operations,
         observations,
-    } = W::run(heap, input)?;
-    let elapsed = stopwatch.elapsed();
+        requests,
+        deaths,
+    } = outcome?;
+
     let after = heap.statistics();
-    let pauses = Pauses::of(&heap.take_events());
-    Ok(Metrics {
+    let log = heap.take_events();
+    let start = start.as_nanos() as u64;
+    let readings = &sampled.readings;
+    let reachable = floating::reachable(readings, &log);
+    let reachable = reachable.as_deref();
+    let delays = reclamation::of(&deaths, &log);
+    let mut observations: BTreeMap<String, u64> = observations
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    if !deaths.is_empty() {
+        observations.insert("deaths_not_found_count".to_owned(), delays.pending);
+        let identified = delays.identified.percentile(0.5);
+        observations.extend(identified.map(|ns| ("identified_p50_ns".to_owned(), ns)));
+    }
+    let mut metrics = Metrics {
         checksum: format!("{checksum:016x}"),
         operations,
         operation: W::OPERATION.to_owned(),
         allocated_objects: after.allocated_objects - before.allocated_objects,
         allocated_payload_bytes: after.allocated_payload_bytes - before.allocated_payload_bytes,
         wall_ns: elapsed.wall_ns,
-        cpu_ns: elapsed.cpu_ns,
+        // The sampler is no part of what is measured.
+        cpu_ns: elapsed.cpu_ns.saturating_sub(sampled.cpu_ns),
         wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
         collections: after.collections - before.collections,
-        stopped_share: pauses.stopped_ns as f64
-            / (input.threads as f64 * elapsed.wall_ns.max(1) as f64),
-        pauses,
         peak_heap_bytes: after.peak_occupied_bytes,
         peak_resident_bytes: peak_resident_bytes(),
-        observations: observations
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        ..Metrics::default()
-    })
+        observations,
+        latency: latency::of(&requests),
+        reclamation_delay: delays.reusable,
+        floating_byte_seconds: reachable
+            .map(|reachable| floating::byte_seconds(readings, reachable)),
+        space: Space::of(readings, reachable),
+        timeline: space::timeline(readings, reachable, start, MAX_SAMPLES),
+        hiccup: Distribution::of(sampled.oversleeps),
+        involuntary_switches: interference.involuntary_switches,
+        steal_ns: interference.steal_ns,
+        ..Metrics::of_events(&log, start..start + elapsed.wall_ns, input.threads)
+    };
+    for record in &mut metrics.collections_log {
+        record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
+    }
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
+    Ok((metrics, noisy))
 }
 
 /// Bytes in a unit that leaves three digits or fewer, such as `64 MiB`.

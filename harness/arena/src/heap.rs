@@ -339,6 +339,11 @@ impl Weak {
         Self(Handle { identity, object })
     }
 
+    /// Always `None`: nothing is ever found dead.
+    pub fn cleared_at(&self) -> Option<u64> {
+        None
+    }
+
     /// As [`Global::object`].
     #[track_caller]
     pub(crate) fn object(&self, identity: u64) -> Object {

@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::heap::Mutator;
 use crate::heap::{Heap, HeapFull};
 use crate::invocation::{self, Invocation, Row};
+use crate::measure::latency::Request;
+use crate::measure::reclamation::Death;
 use crate::suggest;
 
 pub mod binary_trees;
@@ -217,6 +219,10 @@ pub struct Outcome {
     pub checksum: u64,
     /// How many operations it did; [`Workload::OPERATION`] says of what.
     pub operations: u64,
+    /// The requests it served, if it serves requests.
+    pub requests: Vec<Request>,
+    /// The deaths it planted, if it plants any.
+    pub deaths: Vec<Death>,
     /// What else it saw on its way, such as how much memory the heap held at a moment that only the workload knows. Names end in their units. Not
     /// part of the work: heaps need not agree.
     pub observations: BTreeMap<&'static str, u64>,

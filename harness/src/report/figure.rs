@@ -15,7 +15,8 @@ use super::plot::{
     Axis, Branch, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
 };
 use super::trace::typical;
-use crate::invocation::{Distribution, Metrics, format_bytes};
+use crate::invocation::{Distribution, Metrics, Row, Sample, Status, Utilisation, format_bytes};
+use crate::measure::lbo::{self, Cost, Resource};
 use crate::measure::ratio;
 use crate::measure::throughput::median;
 use crate::results::{CellResults, Group, Results};
@@ -82,7 +83,8 @@ pub(crate) fn of_work(work: &[Group<'_>], styles: &Styles) -> (Vec<Figure>, Vec<
     let at = nearest_to_twice(work);
     let all = [
         time_against_heap(work, styles),
-        overhead_against_heap(work, styles),
+        overhead_against_heap(work, styles, Resource::Wall),
+        overhead_against_heap(work, styles, Resource::Cpu),
         pauses(at, styles),
         latencies(at, styles),
         utilisation(at, styles),
@@ -225,9 +227,14 @@ impl Sizes {
 
 /// A heap's time with its interval, in nanoseconds; `None` without figures.
 fn time(cell: &CellResults) -> Option<(f64, Option<(f64, f64)>)> {
-    // A time is its ratio to one nanosecond, measured twice.
-    let time = ratio::ratio(&cell.times(), &[vec![1.0], vec![1.0]])?;
-    Some((time.value, time.interval))
+    interval_of(&cell.times())
+}
+
+/// The value that stands for these iterations of several processes, with its interval.
+fn interval_of(values: &[Vec<f64>]) -> Option<(f64, Option<(f64, f64)>)> {
+    // A value is its ratio to one, measured twice.
+    let ratio = ratio::ratio(values, &[vec![1.0], vec![1.0]])?;
+    Some((ratio.value, ratio.interval))
 }
 
 /// For each heap of a work, one series over its heap sizes; heaps without a limit do not depend on the size and are rules.
@@ -338,13 +345,98 @@ fn time_against_heap(work: &[Group<'_>], styles: &Styles) -> Drawn {
     })
 }
 
-fn overhead_against_heap(work: &[Group<'_>], _styles: &Styles) -> Drawn {
-    const TITLE: &str = "Lower-bound overhead against heap size";
-    let _ = work;
-    Err(Missing {
-        title: TITLE,
-        reason: "one heap size",
+/// What the heaps of a work cost, each over the least that the work can cost as far as all of them, at all their sizes, tell.
+fn overheads<'g>(
+    groups: &'g [&Group<'_>],
+    resource: Resource,
+) -> impl Fn(&CellResults) -> Option<(f64, Option<(f64, f64)>)> + use<'g> {
+    let cells = groups
+        .iter()
+        .filter(|group| !group.is_void())
+        .flat_map(|group| &group.cells);
+    let ideal = lbo::ideal(cells.filter_map(|cell| Cost::mean(cell.measured(), resource)));
+    move |cell| {
+        let spent = |row: &Row| {
+            let metrics = row.metrics.as_ref()?;
+            Some(Cost::of(metrics, resource).total)
+        };
+        let costs: Vec<Vec<f64>> = cell
+            .attempts()
+            .map(|attempt| {
+                let timed = attempt.iter();
+                timed
+                    .filter(|row| row.status == Status::Ok && row.iteration > 0)
+                    .filter_map(spent)
+                    .collect()
+            })
+            .collect();
+        let cost = interval_of(&costs)?;
+        let ideal = ideal?;
+        let interval = cost.1.map(|(low, high)| (low / ideal, high / ideal));
+        Some((cost.0 / ideal, interval))
+    }
+}
+
+const OVERHEAD_WALL: &str = "Lower-bound overhead, wall time";
+const OVERHEAD_CPU: &str = "Lower-bound overhead, CPU time";
+/// What the least is.
+const IDEAL: &str = "The least that the work can cost is taken to be the cheapest run of any heap here, less what is certain to be collection in it; the true \
+                     overhead is at least what is shown.";
+
+fn overhead_title(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Wall => OVERHEAD_WALL,
+        Resource::Cpu => OVERHEAD_CPU,
+    }
+}
+
+fn overhead_against_heap(work: &[Group<'_>], styles: &Styles, resource: Resource) -> Drawn {
+    let title = overhead_title(resource);
+    let missing = |reason| Missing { title, reason };
+    if !is_sweep(work) {
+        return Err(missing("one heap size: it is among those at a glance"));
+    }
+    let groups: Vec<&Group<'_>> = work.iter().collect();
+    let overhead = overheads(&groups, resource);
+    let (series, rules) = over_sizes(work, styles, |_, cell| overhead(cell), Unit::Multiple);
+    let y_scale = scale(heights(&series, &rules));
+    let plot = Plot {
+        x: Sizes::of(work).axis(),
+        y: Axis::new("cost / the least it can be", Unit::Multiple, y_scale),
+        series,
+        rules,
+    };
+    let cells = work.iter().flat_map(|group| group.cells.iter().copied());
+    Ok(Figure {
+        title: title.to_owned(),
+        drawing: plot.draw(title).ok_or(missing("nothing was measured"))?,
+        see: format!(
+            "Lower is better; 1\u{d7} would be memory management for nothing. {IDEAL} Bars are 95 % intervals."
+        ),
+        n: repetitions(cells.clone()),
+        commands: commands(cells),
     })
+}
+
+/// The lower-bound overhead of every heap in every workload.
+pub(crate) fn overhead_at_a_glance(
+    results: &Results,
+    styles: &Styles,
+    resource: Resource,
+) -> Drawn {
+    let value = |group: &Group<'_>, cell: &CellResults| {
+        if group.is_void() {
+            return None;
+        }
+        overheads(&[group], resource)(cell)
+    };
+    let axis = match resource {
+        Resource::Wall => "wall time / the least it can be",
+        Resource::Cpu => "CPU time / the least it can be",
+    };
+    let see = |_: &str| format!("To the left is better. {IDEAL} With 95 % intervals.");
+    let title = overhead_title(resource);
+    at_a_glance(results, styles, title, |_| axis.to_owned(), value, see)
 }
 
 /// A curve over the nines up to where samples are too few, and the longest as a marker of its own.
@@ -473,7 +565,7 @@ fn utilisation(group: &Group<'_>, styles: &Styles) -> Drawn {
     const TITLE: &str = "Minimum mutator utilisation";
     let mut series = Vec::new();
     for cell in &group.cells {
-        let curve = |value: &dyn Fn(&crate::invocation::Utilisation) -> f64| {
+        let curve = |value: &dyn Fn(&Utilisation) -> f64| {
             let mut least: std::collections::BTreeMap<u64, (usize, f64)> = Default::default();
             let iterations = cell
                 .measured()
@@ -542,7 +634,7 @@ fn timeline(group: &Group<'_>, styles: &Styles) -> Drawn {
         let Some(metrics) = typical(cell).filter(|metrics| metrics.timeline.len() > 1) else {
             continue;
         };
-        let curve = |value: &dyn Fn(&crate::invocation::Sample) -> u64| {
+        let curve = |value: &dyn Fn(&Sample) -> u64| {
             let samples = metrics.timeline.iter();
             samples
                 .map(|sample| Point::new(sample.at_ns as f64, value(sample) as f64))
@@ -687,7 +779,8 @@ pub(crate) fn times_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
              not touch the line."
         )
     };
-    at_a_glance(results, styles, TITLE, "wall time / ", value, see)
+    let axis = |baseline: &str| format!("wall time / {baseline}");
+    at_a_glance(results, styles, TITLE, axis, value, see)
 }
 
 /// Every workload's memory relative to the baseline.
@@ -713,14 +806,15 @@ pub(crate) fn memory_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
              collector that is given room uses it. Heaps without a limit are left out."
         )
     };
-    at_a_glance(results, styles, TITLE, "peak heap / ", value, see)
+    let axis = |baseline: &str| format!("peak heap / {baseline}");
+    at_a_glance(results, styles, TITLE, axis, value, see)
 }
 
 fn at_a_glance(
     results: &Results,
     styles: &Styles,
     title: &'static str,
-    axis: &str,
+    axis: impl Fn(&str) -> String,
     value: impl Fn(&Group<'_>, &CellResults) -> Option<(f64, Option<(f64, f64)>)>,
     see: impl Fn(&str) -> String,
 ) -> Drawn {
@@ -759,7 +853,7 @@ fn at_a_glance(
         _ => "the first heap",
     };
     let legend = styles.legend(used.iter().copied());
-    let drawing = forest(title, &format!("{axis}{baseline}"), &legend, &branches).ok_or(missing)?;
+    let drawing = forest(title, &axis(baseline), &legend, &branches).ok_or(missing)?;
     Ok(Figure {
         title: title.to_owned(),
         drawing,

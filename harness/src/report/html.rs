@@ -12,10 +12,12 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::conclusion;
 use super::figure::{self, Figure, Missing, Styles};
 use super::quantity::{format_rate, format_share, format_spread, format_time};
 use crate::environment::Environment;
 use crate::invocation::{Distribution, Metrics, format_bytes};
+use crate::measure::lbo::Resource;
 use crate::measure::ratio::{self, Ratio};
 use crate::measure::throughput::median;
 use crate::results::{CellResults, Group, Results};
@@ -114,14 +116,43 @@ fn conclusion(results: &Results) -> Markup {
             Some((name, format!("{}: {message}", row.status)))
         })
         .collect();
-    html! {
-        @if !(results.notes.is_empty() && failures.is_empty()) { div.conclusion {
-            @for note in &results.notes { p.warn { "Note: " (note) } }
-            @for (name, reason) in &failures {
-                p.warn { (name) ": " (reason) }
-            }
-        } }
+    let sentences = conclusion::sentences(results);
+    let disturbed = disturbed(results);
+    if sentences.is_empty()
+        && results.notes.is_empty()
+        && failures.is_empty()
+        && disturbed.is_none()
+    {
+        return html! {};
     }
+    html! {
+        section.conclusion #conclusion aria-label="Conclusion" {
+            @for sentence in &sentences { p { (sentence.trim()) } }
+            @for note in &results.notes { p.warn { "Note: " (note) "." } }
+            @for (name, reason) in &failures { p.warn { (name) ": " (reason) } }
+            @if let Some(disturbed) = disturbed { p.warn { (disturbed) } }
+        }
+    }
+}
+
+/// How many of the iterations that count were marked as noisy, and why.
+fn disturbed(results: &Results) -> Option<String> {
+    let rows = || results.cells.iter().flat_map(CellResults::measured_rows);
+    let noisy = rows().filter(|row| !row.noisy.is_empty()).count();
+    let mut reasons: Vec<&str> = rows()
+        .flat_map(|row| &row.noisy)
+        // What was seen stands before its figures, which differ from row to row.
+        .map(|mark| mark.split([':', '(']).next().unwrap_or(mark).trim())
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    (noisy > 0).then(|| {
+        format!(
+            "{noisy} of {} timed iterations were disturbed and are kept: {}.",
+            rows().count(),
+            reasons.join("; ")
+        )
+    })
 }
 
 /// Drawings side by side, and a line for those that are not there.
@@ -165,6 +196,8 @@ fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>
     for figure in [
         figure::times_at_a_glance(results, styles),
         figure::memory_at_a_glance(results, styles),
+        figure::overhead_at_a_glance(results, styles, Resource::Wall),
+        figure::overhead_at_a_glance(results, styles, Resource::Cpu),
         figure::pauses_against_live(results, styles),
     ] {
         match figure {
@@ -334,6 +367,51 @@ fn facts(environment: &Environment) -> Markup {
             @for (name, text) in &entries {
                 dt { (name) }
                 dd { (text) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STYLE;
+
+    /// Relative luminance and contrast, as the Web Content Accessibility Guidelines 2.2 define them.
+    fn contrast(one: &str, other: &str) -> f64 {
+        let luminance = |colour: &str| {
+            let channel = |index: usize| {
+                let value = u8::from_str_radix(&colour[2 * index..2 * index + 2], 16).unwrap();
+                let value = f64::from(value) / 255.0;
+                if value <= 0.040_45 {
+                    value / 12.92
+                } else {
+                    ((value + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn colours_can_be_told_from_the_page_light_and_dark() {
+        let schemes: Vec<&str> = STYLE.split(":root {").skip(1).collect();
+        assert_eq!(schemes.len(), 2);
+        for scheme in schemes {
+            let colour = |name: &str| {
+                let (_, rest) = scheme.split_once(&format!("--{name}: #")).unwrap();
+                &rest[..6]
+            };
+            for text in ["ink", "quiet", "accent", "warn"] {
+                for surface in ["page", "panel"] {
+                    let contrast = contrast(colour(text), colour(surface));
+                    assert!(contrast >= 4.5, "{text} on {surface}: {contrast}");
+                }
+            }
+            for series in ["s0", "s1", "s2", "s3", "s4", "s5"] {
+                let contrast = contrast(colour(series), colour("page"));
+                assert!(contrast >= 3.0, "{series}: {contrast}");
             }
         }
     }

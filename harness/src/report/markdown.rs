@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::conclusion;
 use super::figure;
 use super::quantity::{format_share, format_time};
 use crate::invocation::{Distribution, Metrics, format_bytes};
@@ -57,6 +58,9 @@ pub fn render(results: &Results) -> String {
         "\nTime: median over processes; ratio with its 95 % interval, and heaps differ only if it excludes 1. Pauses: everything that stopped a thread; \
          a percentile with fewer than 10 pauses above it is not shown.\n",
     );
+    for sentence in conclusion::sentences(results) {
+        let _ = writeln!(text, "\n{}", escape(&sentence));
+    }
     for note in &results.notes {
         let _ = writeln!(text, "\nNote: {}", escape(note));
     }

@@ -52,8 +52,6 @@ pub(crate) enum Unit {
 pub(crate) enum Scale {
     /// In proportion, from zero.
     Linear,
-    /// In proportion, over the values that there are.
-    Fitted,
     /// By the logarithm.
     Logarithmic,
     /// Of a quantile `q`: by the logarithm of `1 / (1 - q)`, so that each nine takes the same room.
@@ -478,7 +476,7 @@ impl Axis {
     fn shows(&self, value: f64) -> bool {
         value.is_finite()
             && match self.scale {
-                Scale::Linear | Scale::Fitted => true,
+                Scale::Linear => true,
                 Scale::Logarithmic => value > 0.0,
                 Scale::Nines => (0.0..1.0).contains(&value),
             }
@@ -487,7 +485,7 @@ impl Axis {
     /// What is proportional to the place.
     fn transform(&self, value: f64) -> f64 {
         match self.scale {
-            Scale::Linear | Scale::Fitted => value,
+            Scale::Linear => value,
             Scale::Logarithmic => value.log10(),
             Scale::Nines => -(1.0 - value).log10(),
         }
@@ -515,14 +513,6 @@ impl<'a> Mapped<'a> {
                 } else {
                     (0.0_f64.min(low), high * 1.04)
                 }
-            }
-            Scale::Fitted => {
-                let margin = if high > low {
-                    0.05 * (high - low)
-                } else {
-                    (0.1 * high.abs()).max(0.1)
-                };
-                (low - margin, high + margin)
             }
             Scale::Logarithmic => {
                 let (low, high) = if high / low < 1.2 {
@@ -598,7 +588,7 @@ impl<'a> Mapped<'a> {
         };
         let within = |value: &f64| (low - tolerance..=high + tolerance).contains(value);
         let sets: Vec<Vec<f64>> = match self.axis.scale {
-            Scale::Linear | Scale::Fitted => {
+            Scale::Linear => {
                 let scale = if self.axis.unit == Unit::Bytes {
                     byte_unit(high).0
                 } else {
@@ -756,10 +746,10 @@ mod tests {
                 "100 ms"
             ]
         );
-        let axis = Axis::new("", Unit::Multiple, Scale::Fitted);
+        let axis = Axis::new("", Unit::Multiple, Scale::Logarithmic);
         assert_eq!(
             labels(&axis, &[1.25, 6.0], ACROSS),
-            ["2\u{d7}", "3\u{d7}", "4\u{d7}", "5\u{d7}", "6\u{d7}"]
+            ["1.2\u{d7}", "1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
         );
         let axis = Axis::new("", Unit::Bytes, Scale::Linear);
         assert_eq!(
@@ -779,7 +769,7 @@ mod tests {
     #[test]
     fn labels_never_touch() {
         for unit in [Unit::Time, Unit::Bytes, Unit::Multiple] {
-            for scale in [Scale::Linear, Scale::Fitted, Scale::Logarithmic] {
+            for scale in [Scale::Linear, Scale::Logarithmic] {
                 let axis = Axis::new("", unit, scale);
                 for (low, span) in [1e-1, 1.0, 37.0, 4e3, 8.7e8]
                     .into_iter()
@@ -809,7 +799,7 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_left_out() {
         let plot = |points: Vec<Point>| Plot {
-            x: Axis::new("x", Unit::Multiple, Scale::Fitted),
+            x: Axis::new("x", Unit::Multiple, Scale::Linear),
             y: Axis::new("y", Unit::Time, Scale::Logarithmic),
             series: vec![Series {
                 name: "<b>".to_owned(),

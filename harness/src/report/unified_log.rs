@@ -26,16 +26,7 @@ use crate::invocation::CollectionRecord;
 use crate::results::CellResults;
 
 /// Every cause that is written; the first stands for any that is not among them.
-pub const CAUSES: [&str; 8] = [
-    "Unknown Cause",
-    "Allocation Failure",
-    "Allocation Threshold",
-    "Allocation Stall",
-    "System.gc()",
-    "Ergonomics",
-    "Heap Full",
-    "Proactive",
-];
+pub const CAUSES: [&str; 3] = ["Unknown Cause", "Allocation Failure", "System.gc()"];
 
 /// A log, and what is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +81,8 @@ fn write(
     let kibibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.div_ceil(1024));
     let before = kibibytes(collection.before_bytes)?;
     let after = kibibytes(collection.after_bytes)?;
-    let total = kibibytes(collection.limit_bytes.or(collection.committed_bytes))?;
+    // As there: how much the heap is now, not how much it may be.
+    let total = kibibytes(collection.committed_bytes.or(collection.limit_bytes))?;
     let name = format!("{} ({})", kind(collection), cause(&collection.cause));
     let from = start_ns + collection.at_ns;
     let until = from + collection.pause_ns;

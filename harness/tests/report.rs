@@ -55,11 +55,11 @@ fn sample() -> &'static Path {
     SAMPLE.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report-sample.jsonl");
         let _ = fs::remove_file(&path);
-        for bytes in ["3M", "6M", "12M"] {
+        for bytes in ["3M", "4M", "6M"] {
             let arguments = [
                 "run",
-                "binary-trees",
-                "churn",
+                "binary-trees:depth=11",
+                "churn:nodes=8000",
                 "--size",
                 "tiny",
                 "--threads",
@@ -191,9 +191,9 @@ fn mistakes_are_one_line() {
             "--threads",
             "1",
             "--heap-size",
-            "6M",
+            "3M",
         ]),
-        &["no collection of churn on arena"],
+        &["no collection of churn:nodes=8000 on arena"],
     );
     let directory = TempDir::new().unwrap();
     let empty = directory.path().join("empty.jsonl");
@@ -226,7 +226,7 @@ fn rows_can_be_chosen() {
         "--threads",
         "2",
         "--heap-size",
-        "6M",
+        "3M",
     ]));
     let chosen: Vec<Row> = printed
         .lines()
@@ -241,7 +241,7 @@ fn rows_can_be_chosen() {
             invocation.workload == "churn"
                 && invocation.heap != "gc-marksweep"
                 && invocation.threads == 2
-                && invocation.heap_bytes == 6 << 20
+                && invocation.heap_bytes == 3 << 20
         })
         .collect();
     for row in &chosen {
@@ -284,7 +284,7 @@ fn markdown_is_a_table() {
     let groups = 2 * 2 * 3;
     assert!(table.len() >= 2 + 3 * groups, "{printed}");
     assert!(
-        printed.contains("\n    harness run binary-trees churn --size tiny"),
+        printed.contains("\n    harness run binary-trees:depth=11 churn:nodes=8000 --size tiny"),
         "{printed}"
     );
 }
@@ -312,9 +312,12 @@ fn expected_tags() -> BTreeMap<String, Expected> {
             "2-threads"
         };
         let twin = if row.twin { "/twin" } else { "" };
+        let workload = match invocation.workload.as_str() {
+            "churn" => "churn:nodes=8000",
+            _ => "binary-trees:depth=11",
+        };
         let prefix = format!(
-            "{}/{threads}/{}/{}MiB{twin}",
-            invocation.workload,
+            "{workload}/{threads}/{}/{}MiB{twin}",
             invocation.heap,
             invocation.heap_bytes >> 20
         );
@@ -388,7 +391,7 @@ fn interval_logs_are_read_by_another_implementation() {
     assert!(
         expected
             .keys()
-            .any(|tag| tag.ends_with("/gc-marksweep/6MiB/pauses")),
+            .any(|tag| tag.ends_with("/gc-marksweep/3MiB/pauses")),
         "{:?}",
         expected.keys()
     );
@@ -523,53 +526,56 @@ fn parse_unified(log: &str) -> Vec<Collection> {
 
 #[test]
 fn unified_logs_are_read_by_their_readers_rules() {
-    let mut read = 0;
-    for heap in ["gc-marksweep", "gc-rc"] {
-        let log = succeeded(report(&[
-            "--format",
-            "unified-log",
-            "--workload",
-            "churn",
-            "--heap",
-            heap,
-            "--threads",
-            "2",
-            "--heap-size",
-            "6M",
-        ]));
-        let collections = parse_unified(&log);
-        let rows = rows();
-        let logged: Vec<_> = rows
-            .iter()
-            .filter(|row| {
-                let invocation = &row.invocation;
-                !row.twin
-                    && row.iteration > 0
-                    && invocation.workload == "churn"
-                    && invocation.heap == heap
-                    && invocation.threads == 2
-                    && invocation.heap_bytes == 6 << 20
-            })
-            .filter_map(|row| row.metrics.as_ref())
-            .flat_map(|metrics| &metrics.collections_log)
-            .filter(|record| record.before_bytes.is_some() && record.after_bytes.is_some())
-            .collect();
-        assert_eq!(collections.len(), logged.len());
-        for (collection, record) in collections.iter().zip(logged) {
-            assert!((collection.milliseconds - record.pause_ns as f64 / 1e6).abs() < 1e-3);
-            assert_eq!(
-                collection.kibibytes[0],
-                record.before_bytes.unwrap().div_ceil(1024)
-            );
-            assert_eq!(
-                collection.kibibytes[1],
-                record.after_bytes.unwrap().div_ceil(1024)
-            );
-            assert_ne!(collection.cause, "Unknown Cause", "{record:?}");
-        }
-        read += collections.len();
+    let only = [
+        "--format",
+        "unified-log",
+        "--workload",
+        "churn",
+        "--threads",
+        "2",
+        "--heap-size",
+        "3M",
+    ];
+    let log = succeeded(report(&[&only[..], &["--heap", "gc-marksweep"]].concat()));
+    let collections = parse_unified(&log);
+    let rows = rows();
+    let logged: Vec<_> = rows
+        .iter()
+        .filter(|row| {
+            let invocation = &row.invocation;
+            !row.twin
+                && row.iteration > 0
+                && invocation.workload == "churn"
+                && invocation.heap == "gc-marksweep"
+                && invocation.threads == 2
+                && invocation.heap_bytes == 3 << 20
+        })
+        .filter_map(|row| row.metrics.as_ref())
+        .flat_map(|metrics| &metrics.collections_log)
+        .collect();
+    assert!(!logged.is_empty());
+    assert_eq!(collections.len(), logged.len());
+    for (collection, record) in collections.iter().zip(logged) {
+        let kind = if record.kind == "young" {
+            "Pause Young"
+        } else {
+            "Pause Full"
+        };
+        assert_eq!(
+            (collection.kind.as_str(), &collection.cause),
+            (kind, &record.cause)
+        );
+        assert!((collection.milliseconds - record.pause_ns as f64 / 1e6).abs() < 1e-3);
+        let sizes = [
+            record.before_bytes,
+            record.after_bytes,
+            record.committed_bytes,
+        ];
+        assert_eq!(
+            collection.kibibytes,
+            sizes.map(|bytes| bytes.unwrap().div_ceil(1024))
+        );
     }
-    assert!(read > 0);
 }
 
 // ---- the trace
@@ -695,7 +701,7 @@ fn every_figure_is_drawn_or_said_to_be_missing() {
         );
         assert!(figure.contains("n = "), "{figure}");
         assert!(
-            figure.contains("<code>harness run binary-trees churn --size tiny"),
+            figure.contains("<code>harness run binary-trees:depth=11 churn:nodes=8000 --size tiny"),
             "{figure}"
         );
     }
@@ -749,7 +755,7 @@ fn labels_are_text_and_nothing_else() {
         "--format",
         "unified-log",
         "--heap-size",
-        "6M",
+        "3M",
     ]));
     assert!(!parse_unified(&unified).is_empty());
 }

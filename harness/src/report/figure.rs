@@ -753,8 +753,8 @@ fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Drawn {
         title: TITLE.to_owned(),
         drawing,
         see: format!(
-            "Down and to the left is better: little waiting in little memory. {what} against {}; a point a heap size, medians over iterations, bars \
-             from the least to the most.",
+            "Down and to the left is better: little waiting in little memory. {what} against {}; a point a heap size at which anything was stopped, medians over iterations, \
+             bars from the least to the most.",
             if sampled {
                 "the mean of what was occupied"
             } else {
@@ -841,8 +841,17 @@ fn at_a_glance(
         if !baselines.contains(&baseline.heap_label()) {
             baselines.push(baseline.heap_label());
         }
-        let name = work_name(group.cells[0], several_threads);
-        branches.push(Branch { name, values });
+        let cell = group.cells[0];
+        let detail = match (several_threads, cell.threads()) {
+            (false, _) => String::new(),
+            (true, 1) => "1 thread".to_owned(),
+            (true, threads) => format!("{threads} threads"),
+        };
+        branches.push(Branch {
+            name: cell.workload_label().to_owned(),
+            detail,
+            values,
+        });
     }
     let missing = Missing {
         title,

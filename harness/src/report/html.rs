@@ -14,12 +14,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::conclusion;
 use super::figure::{self, Figure, Missing, Styles};
-use super::quantity::{format_rate, format_share, format_spread, format_time};
+use super::table;
 use crate::environment::Environment;
-use crate::invocation::{Distribution, Metrics, format_bytes};
+use crate::invocation::format_bytes;
 use crate::measure::lbo::Resource;
-use crate::measure::ratio::{self, Ratio};
-use crate::measure::throughput::median;
+use crate::measure::ratio::Ratio;
 use crate::results::{CellResults, Group, Results};
 
 const STYLE: &str = include_str!("html.css");
@@ -80,7 +79,7 @@ pub fn render(results: &Results) -> String {
                     (conclusion(results))
                     section #table {
                         h2 { "Table" }
-                        (table(results, several_threads))
+                        (results_table(results, several_threads))
                     }
                     section #glance {
                         h2 { "At a glance" }
@@ -139,10 +138,17 @@ fn conclusion(results: &Results) -> Markup {
 fn disturbed(results: &Results) -> Option<String> {
     let rows = || results.cells.iter().flat_map(CellResults::measured_rows);
     let noisy = rows().filter(|row| !row.noisy.is_empty()).count();
-    let mut reasons: Vec<&str> = rows()
+    // Figures differ from row to row: what happened is the same.
+    let without_figures = |mark: &String| {
+        let words = mark.split(' ').map(|word| match word.parse::<f64>() {
+            Ok(_) => "n",
+            Err(_) => word,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let mut reasons: Vec<String> = rows()
         .flat_map(|row| &row.noisy)
-        // What was seen stands before its figures, which differ from row to row.
-        .map(|mark| mark.split([':', '(']).next().unwrap_or(mark).trim())
+        .map(without_figures)
         .collect();
     reasons.sort_unstable();
     reasons.dedup();
@@ -209,7 +215,7 @@ fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>
 }
 
 /// The same table as on the terminal.
-fn table(results: &Results, several_threads: bool) -> Markup {
+fn results_table(results: &Results, several_threads: bool) -> Markup {
     // Sizes of one work under each other.
     let groups: Vec<Group<'_>> = results.works().into_iter().flatten().collect();
     let baseline = groups
@@ -262,77 +268,35 @@ fn table(results: &Results, several_threads: bool) -> Markup {
     }
 }
 
-/// The cells of a line of the table from the time on.
+/// The cells of a line of the table from the time on: what the terminal's table says, or the reason why there is nothing to say.
 fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
     const COLUMNS: usize = 10;
-    let metrics: Vec<&Metrics> = cell.measured().collect();
-    let times: Vec<f64> = cell.times().into_iter().flatten().collect();
-    let reason = if group.is_void() {
-        Some("void: the heaps did different work".to_owned())
-    } else if metrics.is_empty() {
-        let row = cell.failure();
-        let text = row.map(|row| {
-            let message = row.message.as_deref().unwrap_or_default();
-            format!("{}: {message}", row.status)
-        });
-        Some(text.unwrap_or_else(|| "not measured".to_owned()))
-    } else {
-        None
-    };
-    let Some(time) = ratio::time(&cell.times()).filter(|_| reason.is_none()) else {
-        return html! { td.reason colspan=(COLUMNS) { (reason.unwrap_or_default()) } };
-    };
-    let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
-    let slowest = times.iter().copied().fold(0.0, f64::max);
-    let operations = metrics[0].operations as f64;
-    let parts: Vec<Distribution> = metrics
-        .iter()
-        .map(|metrics| metrics.pauses.distribution())
-        .collect();
-    let pauses = Distribution::merge(&parts);
-    let shown = |nanoseconds: Option<u64>| {
-        nanoseconds.map_or("-".to_owned(), |value| format_time(value as f64))
-    };
-    let middle = |value: &dyn Fn(&Metrics) -> Option<f64>| {
-        let values: Vec<f64> = metrics
-            .iter()
-            .filter_map(|metrics| value(metrics))
-            .collect();
-        median(&values)
-    };
-    let bytes =
-        |value: Option<f64>| value.map_or("-".to_owned(), |bytes| format_bytes(bytes as u64));
-    let ratio = if cell.is_twin() {
-        group.same_over_same()
-    } else {
-        group.ratio(cell)
-    };
-    let count = (pauses.count as f64 / metrics.len() as f64).round();
+    let mut figures = table::figures(group, cell);
+    if figures.len() < COLUMNS {
+        let reason = match cell.failure() {
+            Some(row) if !group.is_void() => {
+                let message = row.message.as_deref().unwrap_or_default();
+                format!("{}: {message}", row.status)
+            }
+            _ => figures.concat(),
+        };
+        return html! { td.reason colspan=(COLUMNS) { (reason) } };
+    }
+    if let Some(ratio) = group.same_over_same().filter(|_| cell.is_twin()) {
+        figures[RATIO] = shown_ratio(ratio);
+    }
     html! {
-        td { (format_spread(time, fastest, slowest)) }
-        td { (format_rate(operations / (time / 1e9), &metrics[0].operation)) }
-        td { (shown_ratio(ratio)) }
-        td { (count) }
-        td { (shown(pauses.percentile(0.5))) }
-        td { (shown(pauses.percentile(0.99))) }
-        td { (shown((pauses.count > 0).then_some(pauses.max_ns))) }
-        td { (middle(&|metrics| Some(metrics.stopped_share)).map_or("-".to_owned(), format_share)) }
-        td { (bytes(middle(&|metrics| Some(metrics.peak_heap_bytes as f64)))) }
-        td { (bytes(middle(&|metrics| metrics.peak_resident_bytes.map(|bytes| bytes as f64)))) }
+        @for figure in &figures { td { (figure) } }
     }
 }
 
-fn shown_ratio(ratio: Option<Ratio>) -> String {
-    match ratio {
-        None => "-".to_owned(),
-        Some(Ratio {
-            value,
-            interval: None,
-        }) => format!("{value:.2}"),
-        Some(Ratio {
-            value,
-            interval: Some((low, high)),
-        }) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+/// Which of the table's figures is the ratio of the times.
+pub(crate) const RATIO: usize = 2;
+
+pub(crate) fn shown_ratio(ratio: Ratio) -> String {
+    match ratio.interval {
+        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
+        None => format!("{:.2}", ratio.value),
     }
 }
 

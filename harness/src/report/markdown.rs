@@ -7,10 +7,9 @@ use std::fmt::Write as _;
 
 use super::conclusion;
 use super::figure;
-use super::quantity::{format_share, format_time};
-use crate::invocation::{Distribution, Metrics, format_bytes};
-use crate::measure::ratio;
-use crate::measure::throughput::median;
+use super::html::shown_ratio;
+use super::table;
+use crate::invocation::format_bytes;
 use crate::results::{CellResults, Group, Results};
 
 /// The whole text.
@@ -26,7 +25,11 @@ pub fn render(results: &Results) -> String {
     let mut header = vec!["workload".to_owned()];
     header.extend(several_threads.then(|| "threads".to_owned()));
     let text_columns = header.len() + 1;
-    header.extend(["heap".to_owned(), "limit".to_owned(), "time".to_owned()]);
+    header.extend([
+        "heap".to_owned(),
+        "limit".to_owned(),
+        "time (min-max)".to_owned(),
+    ]);
     header.push(format!("time / {} [95 %]", escape(baseline)));
     header.extend(["longest pause", "p99 pause", "in pauses", "peak heap"].map(str::to_owned));
 
@@ -92,49 +95,28 @@ fn heap(cell: &CellResults) -> String {
     format!("{}{moving}{twin}", escape(cell.heap_label()))
 }
 
-/// The columns from the time on, or the reason why there are none.
+/// The columns from the time on, of those that the terminal's table has, or the reason why there are none.
 fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
-    let reason = |text: &str| vec![escape(text)];
-    if group.is_void() {
-        return reason("void: the heaps did different work");
-    }
-    let Some(time) = ratio::time(&cell.times()) else {
-        return match cell.failure() {
-            Some(row) => {
+    let figures = table::figures(group, cell);
+    let [time, _, ratio, _, _, p99, longest, share, heap, _] = &figures[..] else {
+        let reason = match cell.failure() {
+            Some(row) if !group.is_void() => {
                 let message = row.message.as_deref().unwrap_or_default();
-                reason(&format!("{}: {message}", row.status))
+                format!("{}: {message}", row.status)
             }
-            None => reason("not measured"),
+            _ => figures.concat(),
         };
+        return vec![escape(&reason)];
     };
-    let metrics: Vec<&Metrics> = cell.measured().collect();
-    let parts: Vec<Distribution> = metrics
-        .iter()
-        .map(|metrics| metrics.pauses.distribution())
-        .collect();
-    let pauses = Distribution::merge(&parts);
-    let shown = |nanoseconds: Option<u64>| {
-        nanoseconds.map_or("-".to_owned(), |value| format_time(value as f64))
-    };
-    let middle = |value: &dyn Fn(&Metrics) -> f64| {
-        let values: Vec<f64> = metrics.iter().map(|metrics| value(metrics)).collect();
-        median(&values).unwrap_or_default()
-    };
-    let ratio = if cell.is_twin() {
-        group.same_over_same()
-    } else {
-        group.ratio(cell)
-    };
+    let same_over_same = group.same_over_same().filter(|_| cell.is_twin());
+    let ratio = same_over_same.map_or(ratio.clone(), shown_ratio);
     vec![
-        format_time(time),
-        ratio.map_or("-".to_owned(), |ratio| match ratio.interval {
-            Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", ratio.value),
-            None => format!("{:.2}", ratio.value),
-        }),
-        shown((pauses.count > 0).then_some(pauses.max_ns)),
-        shown(pauses.percentile(0.99)),
-        format_share(middle(&|metrics| metrics.stopped_share)),
-        format_bytes(middle(&|metrics| metrics.peak_heap_bytes as f64) as u64),
+        time.clone(),
+        ratio,
+        longest.clone(),
+        p99.clone(),
+        share.clone(),
+        heap.clone(),
     ]
 }
 

@@ -176,12 +176,12 @@ impl Plot {
             (legend(self.series.iter().map(|series| (series.name.as_str(), series.style, series.form))))
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(name) {
                 (frame(&x, &y, &self.x.title, &self.y.title))
-                @for rule in self.rules.iter().filter(|rule| self.y.shows(rule.y)) {
-                    (across(&y, rule))
-                }
                 @for (index, (series, points)) in series.enumerate() {
                     @let aside = if series.form == Form::Line { aside(index) } else { 0.0 };
                     g class=(class(series.style)) { (body(series, &points, aside, &x, &y)) }
+                }
+                @for rule in self.rules.iter().filter(|rule| self.y.shows(rule.y)) {
+                    (across(&y, rule))
                 }
             }
         })
@@ -192,6 +192,8 @@ impl Plot {
 #[derive(Clone, Debug)]
 pub(crate) struct Branch {
     pub(crate) name: String,
+    /// What stands under the name, such as the number of threads; may be empty.
+    pub(crate) detail: String,
     /// Style, value, interval.
     pub(crate) values: Vec<(usize, f64, Option<(f64, f64)>)>,
 }
@@ -224,7 +226,10 @@ pub(crate) fn forest(
         .chain([1.0])
         .filter(|&value| axis.shows(value));
     let x = Mapped::new(&axis, values, (left, WIDTH - RIGHT));
-    let height_of = |branch: &Branch| branch.values.len().max(1) as f64 * LINE + SPACE;
+    let height_of = |branch: &Branch| {
+        let lines = if branch.detail.is_empty() { 1 } else { 2 };
+        LINE * branch.values.len().max(lines) as f64 + SPACE
+    };
     let total: f64 = branches.iter().map(height_of).sum();
     let bottom = TOP + total;
     let mut above = TOP;
@@ -248,12 +253,18 @@ pub(crate) fn forest(
             text.title x=(at(f64::midpoint(left, WIDTH - RIGHT))) y=(at(bottom + 44.0)) text-anchor="middle" { (title) }
             line.rule x1=(at(one)) x2=(at(one)) y1=(at(TOP - 6.0)) y2=(at(bottom)) {}
             @for (top, branch) in &rows {
-                text.name x=(at(left - 8.0)) y=(at(top + (height_of(branch) - SPACE) / 2.0 + 5.0)) text-anchor="end" {
+                @let middle = top + (height_of(branch) - SPACE) / 2.0 + 5.0;
+                @let name = if branch.detail.is_empty() { middle } else { middle - LINE / 2.0 };
+                text.name x=(at(left - 8.0)) y=(at(name)) text-anchor="end" {
                     (shorten(&branch.name, most))
                     title { (branch.name) }
                 }
+                @if !branch.detail.is_empty() {
+                    text.tick x=(at(left - 8.0)) y=(at(middle + LINE / 2.0)) text-anchor="end" { (branch.detail) }
+                }
+                @let first = top + (height_of(branch) - SPACE - branch.values.len() as f64 * LINE) / 2.0;
                 @for (index, &(style, value, interval)) in branch.values.iter().enumerate() {
-                    @let y = top + (index as f64 + 0.5) * LINE;
+                    @let y = first + (index as f64 + 0.5) * LINE;
                     g class=(class(style)) {
                         @if let Some((low, high)) = interval {
                             line.interval x1=(at(x.place(low))) x2=(at(x.place(high))) y1=(at(y)) y2=(at(y)) {}
@@ -494,7 +505,7 @@ impl Axis {
     fn label(&self, value: f64) -> String {
         match self.scale {
             Scale::Nines => format_percentile(value),
-            _ => format_value(value, self.unit, 2),
+            _ => format_value(value, self.unit, 3),
         }
     }
 }
@@ -626,7 +637,10 @@ impl<'a> Mapped<'a> {
                 if self.axis.unit == Unit::Bytes {
                     let mut sets: Vec<_> =
                         (1..12).map(|every| powers(2.0, every, &[1.0])).collect();
-                    sets.push(powers(2.0, 1, &[1.0, 1.25, 1.5, 1.75]));
+                    if high / low < 4.0 {
+                        sets.insert(0, powers(2.0, 1, &[1.0, 1.25, 1.5, 1.75]));
+                        sets.insert(1, powers(2.0, 1, &[1.0, 1.5]));
+                    }
                     sets
                 } else {
                     let digits: [&[f64]; 4] = [
@@ -834,6 +848,7 @@ mod tests {
         assert!(forest("f", "t", &[], &[]).is_none());
         let branch = |name: &str| Branch {
             name: name.to_owned(),
+            detail: "2 threads".to_owned(),
             values: vec![(0, 1.5, Some((1.2, 1.9))), (1, 0.5, None)],
         };
         let drawn = forest(

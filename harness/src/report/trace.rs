@@ -17,6 +17,8 @@ use crate::results::{CellResults, Results};
 
 /// Spans of the collector's own, which the track of collections shows with their phases.
 const COLLECTORS_OWN: [&str; 2] = ["collection", "stop"];
+/// The phases of a collection in the order in which they happen; `resume` ends the pause.
+pub(super) const PHASES: [&str; 5] = ["time-to-safepoint", "roots", "mark", "finish", "resume"];
 /// The thread that the track of collections belongs to; mutators count from 1.
 const COLLECTOR: u64 = 0;
 /// Numbers of a mutator's further tracks lie this far apart.
@@ -155,8 +157,6 @@ fn slice(span: &SpanRecord) -> Slice {
 
 /// A collection and, inside it, its phases one after another.
 fn slices(collection: &CollectionRecord) -> Vec<Slice> {
-    /// In the order in which they happen; `resume` ends the pause.
-    const ORDER: [&str; 5] = ["time-to-safepoint", "roots", "mark", "finish", "resume"];
     let until = collection.at_ns.saturating_add(collection.pause_ns);
     let mut arguments = serde_json::Map::new();
     arguments.insert("cause".to_owned(), collection.cause.clone().into());
@@ -180,7 +180,7 @@ fn slices(collection: &CollectionRecord) -> Vec<Slice> {
         arguments: arguments.into(),
     }];
     let mut from = collection.at_ns;
-    for phase in ORDER {
+    for phase in PHASES {
         if let Some(&length) = collection.phases.get(phase) {
             let end = from.saturating_add(length).min(until);
             slices.push(Slice {

@@ -22,6 +22,7 @@
 
 use std::fmt::Write as _;
 
+use super::trace::PHASES;
 use crate::invocation::CollectionRecord;
 use crate::results::CellResults;
 
@@ -93,7 +94,9 @@ fn write(
     };
     let started = format!("GC({number}) {name}");
     line(text, from, "info", "gc,start", &started);
-    for (phase, &length) in &collection.phases {
+    let mut phases: Vec<(&String, &u64)> = collection.phases.iter().collect();
+    phases.sort_by_key(|(phase, _)| PHASES.iter().position(|known| known == phase));
+    for (phase, &length) in phases {
         let (level, phase) = if phase == "mark" {
             ("info", "Marking Phase")
         } else {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
@@ -14,6 +15,7 @@ use crate::invocation::{Invocation, format_bytes};
 use crate::merge::Merge;
 use crate::peer::{self, Search};
 use crate::plan::{self, Format, Plan, Selection, Twins};
+use crate::report::command::Report;
 use crate::scatter::{self, Task};
 use crate::sweep::{self, Sweep};
 use crate::workload::{self, Input, Size};
@@ -36,6 +38,8 @@ const EXAMPLES: &str = "Examples:
   harness run --budget 30s                    as many processes as fit into half a minute
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
+  harness report churn.jsonl                  a page with plots: churn.html
+  harness report churn.jsonl --format trace > churn.trace.json
   harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
   harness sweep binary-trees --heap gc-rc,gc-marksweep
   harness compare before.jsonl after.jsonl    what a change of the code did
@@ -74,6 +78,8 @@ enum Command {
     Sweep(SweepArguments),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
     Minheap(Chosen),
+    /// Make a page with plots, or another form, of result files
+    Report(Report),
     /// Show what differs between two result files: a change of the code, another machine
     Compare {
         /// The result file to compare with
@@ -223,7 +229,8 @@ struct Reporting {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t, global = true)]
     format: Format,
-    /// Where to append the results, one JSON row a line [default: a new file in results/]
+    /// Where to append the results, one JSON row a line; the page with plots is written beside it, as .html
+    /// [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
     /// Go on with an interrupted run: what is in this result file is not run again
@@ -251,6 +258,15 @@ pub(crate) enum Action {
     FindMinimum(Box<Plan>),
     /// Compare over heap sizes.
     Sweep(Box<Sweep>),
+    /// Report what was measured.
+    Report {
+        /// What, and how.
+        report: Report,
+        /// A form other than a page.
+        format: Option<Format>,
+        /// Whether to keep notes to oneself.
+        quiet: bool,
+    },
     /// Compare two files.
     CompareFiles(PathBuf, PathBuf),
     /// Carry out one process of a plan, in a process of its own.
@@ -330,6 +346,24 @@ pub(crate) fn parse(
                 ..empty(reporting)
             };
             Action::Invoke(Box::new(plan), Box::new(task))
+        }
+        Some(Command::Report(report)) => {
+            let given = |option: &str| {
+                let source = matches.subcommand_matches("report")?.value_source(option);
+                (source == Some(ValueSource::CommandLine)).then_some(())
+            };
+            for option in ["output", "resume"] {
+                if given(option).is_some() {
+                    return Err(Refusal::Usage(format!(
+                        "a report runs nothing and has no --{option}: name the page with --html FILE; other forms go to standard output"
+                    )));
+                }
+            }
+            Action::Report {
+                report,
+                format: given("format").map(|()| reporting.format),
+                quiet: reporting.quiet,
+            }
         }
         Some(Command::Compare { first, second }) => Action::CompareFiles(first, second),
         Some(Command::Merge {

@@ -18,7 +18,7 @@
 //! | [`peer`] | other runtimes, run beside the heaps |
 //! | [`minheap`], [`sweep`] | the smallest heap that a workload completes in; a comparison at multiples of it |
 //! | [`results`] | rows grouped into what is compared: what every report is made of |
-//! | [`report`], [`environment`] | results as table, JSON and CSV, and what follows from them; where they were made |
+//! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |
 //! | [`compare`], [`merge`], [`scatter`] | two result files beside each other; many joined; a plan for many machines |
 //! | [`doctor`] | how far results from this machine can be trusted |
 //!
@@ -199,6 +199,11 @@ impl Harness {
             Action::FindMinimum(plan) => status(minheap::run(&plan)),
             Action::Sweep(sweep) => status(sweep::run(&sweep)),
             Action::Invoke(plan, task) => status(scatter::run(&plan, &task)),
+            Action::Report {
+                report,
+                format,
+                quiet,
+            } => status(report::command::run(&report, format, quiet)),
             Action::Merge(merge) => status(merge::run(&merge)),
             Action::Diagnose { quiet } => status(doctor::run(&self.workloads, quiet)),
             Action::CompareFiles(first, second) => match compare::run(&first, &second) {

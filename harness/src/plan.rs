@@ -62,6 +62,14 @@ pub enum Format {
     Json,
     /// The rows, flattened, as they come.
     Csv,
+    /// A table for a README or a pull request.
+    Markdown,
+    /// Every distribution, as an HdrHistogram interval log.
+    Hlog,
+    /// The collections of one heap, as a HotSpot JVM logs them (GCViewer).
+    UnifiedLog,
+    /// What stopped which thread when, as trace events (Perfetto).
+    Trace,
 }
 
 /// One workload with its parameters on one heap with its options, or on one peer, at one number of threads.

@@ -57,8 +57,18 @@ pub fn reach(results: &Results, group: &Group<'_>) -> Option<f64> {
     })
 }
 
-/// The whole conclusion; empty if nothing was compared.
+/// The whole conclusion, filled for a terminal; empty if nothing was compared.
 pub fn render(results: &Results) -> String {
+    let sentences = sentences(results);
+    if sentences.is_empty() {
+        return String::new();
+    }
+    let lines = sentences.iter().map(|sentence| fill(sentence) + "\n");
+    "Conclusion\n".to_owned() + &lines.collect::<String>()
+}
+
+/// The conclusion as paragraphs; those that belong to the one before are indented.
+pub fn sentences(results: &Results) -> Vec<String> {
     let works = results.works();
     let facts: Vec<Vec<Fact<'_>>> = works
         .iter()
@@ -72,13 +82,10 @@ pub fn render(results: &Results) -> String {
     let all = || facts.iter().flatten();
     let heaps = opponents(&facts);
     if heaps.is_empty() {
-        return String::new();
+        return Vec::new();
     }
-    let mut text = String::from("Conclusion\n");
-    let mut say = |line: String| {
-        text.push_str(&fill(&line));
-        text.push('\n');
-    };
+    let mut text = Vec::new();
+    let mut say = |line: String| text.push(line);
 
     same_over_same(&facts).into_iter().for_each(&mut say);
     let is_sweep = facts.iter().any(|facts| facts.len() > 1);

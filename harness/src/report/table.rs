@@ -350,7 +350,7 @@ fn explanation(row: &Row) -> String {
 }
 
 /// The columns from the time on; where there are no figures, the reason.
-fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
+pub(crate) fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
     if group.is_void() {
         return vec!["void".to_owned()];
     }

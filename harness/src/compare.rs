@@ -61,45 +61,19 @@ fn render(
             let _ = writeln!(text, "{name}: {note}");
         }
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "workload",
-        "threads",
-        "heap",
-        "limit",
-        "A",
-        "B",
-        "B / A [95 %]",
-        "",
-        "longest pause A",
-        "B",
-        "peak heap A",
-        "B",
-    ]);
-    let mut last = None;
-    for (a, b) in &pairs {
-        let work = (a.workload_label(), a.threads());
-        let is_new = last.replace(work) != Some(work);
-        let once = |text: String| if is_new { text } else { String::new() };
-        let mut line = vec![
-            once(a.workload_label().to_owned()),
-            once(a.threads().to_string()),
-            a.heap_label().to_owned(),
-            if a.is_limited() {
-                format_bytes(a.heap_bytes())
-            } else {
-                "-".to_owned()
-            },
-        ];
-        line.extend(figures(a, b, reach));
-        table.add_row(line);
-    }
-    for index in 3..12 {
-        if let Some(column) = table.column_mut(index).filter(|_| index != 7) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let lines = lines(&pairs, reach);
+    let wide = arrange(&lines, TITLES.len());
+    let fits = |table: &Table| {
+        let needed = table.lines().map(|line| line.chars().count()).max();
+        table
+            .width()
+            .is_none_or(|width| needed <= Some(usize::from(width)))
+    };
+    let table = if fits(&wide) {
+        wide
+    } else {
+        arrange(&lines, TITLES.len() - DETAILS)
+    };
     let _ = writeln!(text, "{}\n", table.trim_fmt());
     text.push_str(&means(&pairs));
     text.push_str(&missing(before, after, first));
@@ -112,6 +86,63 @@ fn render(
         None => "No heap was run twice in either file (--aa none): how much two equal things differ is not known, and no effect is claimed.\n".to_owned(),
     });
     Ok(text)
+}
+
+const TITLES: [&str; 12] = [
+    "workload",
+    "threads",
+    "heap",
+    "limit",
+    "A",
+    "B",
+    "B / A [95 %]",
+    "",
+    "longest pause A",
+    "B",
+    "peak heap A",
+    "B",
+];
+/// The columns that a narrow terminal has no room for.
+const DETAILS: usize = 4;
+
+/// One line a pair, all columns.
+fn lines(pairs: &[(&CellResults, &CellResults)], reach: Option<f64>) -> Vec<Vec<String>> {
+    let mut last = None;
+    pairs
+        .iter()
+        .map(|(a, b)| {
+            let work = (a.workload_label(), a.threads());
+            let is_new = last.replace(work) != Some(work);
+            let once = |text: String| if is_new { text } else { String::new() };
+            let limit = if a.is_limited() {
+                format_bytes(a.heap_bytes())
+            } else {
+                "-".to_owned()
+            };
+            let mut line = vec![
+                once(a.workload_label().to_owned()),
+                once(a.threads().to_string()),
+                a.heap_label().to_owned(),
+                limit,
+            ];
+            line.extend(figures(a, b, reach));
+            line
+        })
+        .collect()
+}
+
+/// The table of the first columns.
+fn arrange(lines: &[Vec<String>], columns: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(&TITLES[..columns]);
+    table.add_rows(lines.iter().map(|line| &line[..columns]));
+    for (index, title) in TITLES.iter().enumerate().take(columns).skip(3) {
+        if let Some(column) = table.column_mut(index).filter(|_| !title.is_empty()) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
 }
 
 /// The cell of `results` that was asked to do the same. Sizes that are multiples of a searched minimum are matched by the multiple: a change of the

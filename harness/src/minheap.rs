@@ -99,6 +99,7 @@ pub(crate) fn find<'p>(
             }
             continue;
         }
+        session.show_search(cell);
         let minimum = search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
             if cell.within(bytes).is_err() {
                 // No heap of this kind is so small.
@@ -131,6 +132,7 @@ pub(crate) fn find<'p>(
             None => break,
         }
     }
+    session.hide_search();
     Searched { minima, trials }
 }
 

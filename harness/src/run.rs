@@ -132,7 +132,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Tells the user something, unless he wants to hear nothing.
+    /// Says something on standard error, beside the progress, unless notes are not wanted.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             self.progress.suspend(|| complain(text));
@@ -202,7 +202,10 @@ impl Session {
                         self.advance(plan);
                         continue;
                     }
-                    self.progress.set_message(format!("{cell} ({invocation})"));
+                    self.progress.set_message(match plan.budget {
+                        Some(_) => format!("{cell} ({invocation})"),
+                        None => format!("{cell} ({invocation}/{})", plan.invocations),
+                    });
                     self.expect(plan, &done, invocation);
                     let asked = cell.invocation(plan, invocation);
                     let started = Instant::now();
@@ -305,6 +308,26 @@ impl Session {
                 resume_command(&self.environment.arguments, path)
             ),
         }
+    }
+
+    /// Shows what is searched for now: nobody knows how many attempts it takes.
+    pub(crate) fn show_search(&mut self, cell: &Cell) {
+        if self.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        if self.progress.is_hidden() {
+            let style = ProgressStyle::with_template("{spinner:.cyan} {elapsed}  {wide_msg}");
+            self.progress =
+                ProgressBar::new_spinner().with_style(style.expect("the template is right"));
+            self.progress.enable_steady_tick(Duration::from_millis(250));
+        }
+        self.progress
+            .set_message(format!("the smallest heap of {cell}"));
+    }
+
+    /// The search is over.
+    pub(crate) fn hide_search(&mut self) {
+        self.progress.finish_and_clear();
     }
 
     fn show_progress(&mut self, plan: &Plan) {

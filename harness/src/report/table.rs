@@ -97,10 +97,10 @@ pub fn render(results: &Results) -> String {
     text.push_str(&format!("\n{}\n\n", table.trim_fmt()));
     text.push_str(&notes);
     text.push_str(
-        "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
-         it excludes 1. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses\n\
-         above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor. Moving: its collector\n\
-         moves objects; peak heap is then what that runtime counts, which leaves out most of its metadata.\n",
+        "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; what it proves is in the\n\
+         conclusion. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses above it\n\
+         is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor. Moving: its collector moves\n\
+         objects; peak heap is then what that runtime counts, which leaves out most of its metadata.\n",
     );
     text
 }

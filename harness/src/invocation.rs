@@ -61,9 +61,9 @@ pub struct Invocation {
 pub const SCHEMA: u32 = 2;
 
 /// The most [`CollectionRecord`]s in a row; later collections are counted in [`Metrics::collections_unlogged`].
-pub const MAX_COLLECTIONS_LOGGED: usize = 1024;
+pub const MAX_COLLECTIONS_LOGGED: usize = 512;
 /// The most [`SpanRecord`]s in a row, the longest; others are counted in [`Metrics::spans_left_out`].
-pub const MAX_SPANS: usize = 1024;
+pub const MAX_SPANS: usize = 512;
 /// The most [`Sample`]s in a row's time line.
 pub const MAX_SAMPLES: usize = 256;
 

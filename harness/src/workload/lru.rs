@@ -16,6 +16,10 @@
 //!
 //! An entry is four references and a word. Evicted entries are taken out of both structures, so no garbage is cyclic. The
 //! checksum is a digest of the values that were hit; it depends on the number of threads, and on no schedule.
+//!
+//! Nominal (small, one thread): 34 MiB allocated, 83 % of the lookups being hits; minimum heap 13.9 MiB on gc-rc, 15.4 MiB on gc-marksweep,
+//! so a turnover of 2.3. At 2x on two cores of an EPYC: 0.14 GB/s and 3 % of the time in pauses on gc-rc, 0.20 GB/s and 3 % on
+//! gc-marksweep. The full size has a million entries and a turnover as small.
 
 use super::zipf::Zipf;
 use super::{Input, Outcome, Parameter, Workload, generator, mix, on_threads, share, twice};
@@ -67,7 +71,7 @@ impl Workload for Lru {
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
-        twice(260 * input.get("entries"), input.threads)
+        twice(300 * input.get("entries"), input.threads)
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {

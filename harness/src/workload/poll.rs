@@ -16,6 +16,9 @@
 //!
 //! An object is a reference and three words. The allocations are split over the threads; the checksum is a digest of all words replaced, and of the
 //! computation, and depends on no schedule.
+//!
+//! Nominal (small, one allocating thread): 305 MiB allocated; minimum heap 0.4 MiB on both collectors. The default is ten times that, for some hundred collections. On two
+//! cores of an EPYC: 0.5 GB/s and 40 % of the time in pauses, nearly all of it waits for the lock, on gc-rc; 0.6 GB/s and 19 % on gc-marksweep.
 
 use std::sync::mpsc;
 use std::thread;

@@ -21,6 +21,9 @@
 //! requests is fixed: the capacity decides when they arrive, not how many. Every 256th result that is replaced is watched, for the reclamation
 //! delay. A thread that waits sleeps until shortly before the next arrival and then spins; with more threads than cores the
 //! spinning is in others' way.
+//!
+//! Nominal (small, one thread): 378 MiB allocated; minimum heap 5.9 MiB on gc-rc, 6.9 MiB on gc-marksweep, which just below that spends all its time
+//! collecting; so a turnover of 55 to 65. At 2x on two cores of an EPYC: 9 % of the time in pauses on gc-rc, 10 % on gc-marksweep.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

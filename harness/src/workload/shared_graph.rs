@@ -14,6 +14,9 @@
 //!
 //! A node is four references and a word. Walks are 4096 steps, each with a starting point and a generator of its own, so that the checksum does not depend on the number
 //! of threads. Building the graph is part of the time.
+//!
+//! Nominal (small, one thread): 5 MiB allocated, all of which stays; minimum heap 7.4 MiB on gc-rc, 5.8 MiB on gc-marksweep. At 2x on two cores of an EPYC: less
+//! than 1 % of the time in pauses on gc-rc, none on gc-marksweep.
 
 use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};

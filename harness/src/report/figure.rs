@@ -309,10 +309,14 @@ fn scale(values: impl Iterator<Item = f64>) -> Scale {
     }
 }
 
+/// Everything that is drawn, intervals included.
 fn heights<'s>(series: &'s [Series], rules: &'s [Rule]) -> impl Iterator<Item = f64> + 's {
     let points = series.iter().flat_map(|one| &one.points);
     points
-        .map(|point| point.y)
+        .flat_map(|point| {
+            let (low, high) = point.interval.unwrap_or((point.y, point.y));
+            [point.y, low, high]
+        })
         .chain(rules.iter().map(|rule| rule.y))
 }
 
@@ -775,8 +779,8 @@ pub(crate) fn times_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
     };
     let see = |baseline: &str| {
         format!(
-            "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap size, with its 95 % interval: heaps differ only where it does \
-             not touch the line."
+            "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap size, with its 95 % interval: a heap differs where it does not \
+             touch the line, and by more than the conclusion says that two equal things differ."
         )
     };
     let axis = |baseline: &str| format!("wall time / {baseline}");

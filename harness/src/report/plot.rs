@@ -643,13 +643,14 @@ impl<'a> Mapped<'a> {
                     }
                     sets
                 } else {
-                    let digits: [&[f64]; 4] = [
-                        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0],
+                    let digits: [&[f64]; 5] = [
+                        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+                        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
                         &[1.0, 2.0, 3.0, 5.0],
                         &[1.0, 2.0, 5.0],
                         &[1.0, 3.0],
                     ];
-                    let dense = if high / low < 20.0 { 0 } else { 1 };
+                    let dense = if high / low < 20.0 { 0 } else { 2 };
                     let mut sets: Vec<_> = digits[dense..]
                         .iter()
                         .map(|digits| powers(10.0, 1, digits))
@@ -763,7 +764,7 @@ mod tests {
         let axis = Axis::new("", Unit::Multiple, Scale::Logarithmic);
         assert_eq!(
             labels(&axis, &[1.25, 6.0], ACROSS),
-            ["1.2\u{d7}", "1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
+            ["1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
         );
         let axis = Axis::new("", Unit::Bytes, Scale::Linear);
         assert_eq!(

@@ -46,7 +46,8 @@ pub(crate) struct Cycle {
     survived: usize,
     handed_out: usize,
     reclaimed: Reclaimed,
-    occupied_before: usize,
+    /// Bytes of objects when it began, dead ones included.
+    object_bytes: u64,
     cpu_ns: u64,
 }
 
@@ -80,7 +81,7 @@ impl Shared {
         if result.is_none() && cycle.plan.extent == Extent::Young {
             let minor = cycle;
             cycle = self.cycle(&world, self.policy.plan(Extent::Whole));
-            cycle.occupied_before = minor.occupied_before;
+            cycle.object_bytes = minor.object_bytes;
             cycle.cpu_ns += minor.cpu_ns;
             result = attempt();
         }
@@ -103,7 +104,7 @@ impl Shared {
         let guard = AbortOnPanic;
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
-        let occupied_before = self.supply.usage().occupied;
+        let object_bytes = self.counters.object_bytes();
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
         let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
@@ -163,7 +164,7 @@ impl Shared {
             survived: (marker.young_share() * reclaimed.live as f64) as usize,
             handed_out,
             reclaimed,
-            occupied_before,
+            object_bytes,
             cpu_ns: 0,
         };
         self.conclude(&cycle, marker.footprint() + log_bytes);
@@ -278,8 +279,8 @@ impl Shared {
             minor: cycle.plan.extent == Extent::Young,
             explicit,
             live_bytes: cycle.live_bytes(),
-            occupied_before: cycle.occupied_before as u64,
-            occupied_after: cycle.reclaimed.occupied as u64,
+            // What mutators have allocated since they last said so is not in the former.
+            object_bytes: cycle.object_bytes.max(cycle.live_bytes()),
             committed_bytes: self.supply.usage().backed as u64
                 + self.counters.collector_bytes.load(Ordering::Relaxed),
             cpu_ns: cycle.cpu_ns,

@@ -86,11 +86,9 @@ pub enum EventKind {
         /// Bytes found live, headers and rounding included; of a minor collection: with all that had been found live
         /// before.
         live_bytes: u64,
-        /// Bytes counted against the limit when all mutators had stopped.
-        occupied_before: u64,
-        /// Bytes counted against the limit when what is free had been found.
-        occupied_after: u64,
-        /// Bytes backed by the system then.
+        /// Bytes of objects when all mutators had stopped, dead ones included: [`Statistics::object_bytes`](crate::Statistics).
+        object_bytes: u64,
+        /// Bytes backed by the system when what is free had been found.
         committed_bytes: u64,
         /// Processor time that it took while all mutators were stopped, in nanoseconds: that of the collecting thread and of the helpers, which are
         /// counted up to the last work that they finished.

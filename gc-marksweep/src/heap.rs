@@ -391,6 +391,15 @@ impl Counters {
         8 * (objects + self.payload_words.load(Ordering::Relaxed))
     }
 
+    /// Bytes of objects that are live or not found dead yet: see [`Statistics::object_bytes`].
+    pub(crate) fn object_bytes(&self) -> u64 {
+        let (live, allocated_before) = match *self.found() {
+            Some((found, allocated)) => (found.live_bytes, allocated),
+            None => (0, 0),
+        };
+        live + self.allocated_bytes() - allocated_before
+    }
+
     pub(crate) fn found(&self) -> MutexGuard<'_, Option<(Found, u64)>> {
         self.found
             .lock()
@@ -474,10 +483,7 @@ impl Heap {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let usage = self.0.supply.usage();
         let (occupied, backed) = (usage.occupied as u64, usage.backed as u64);
-        let last = *counters.found();
-        let (found, allocated_before) = last.unzip();
-        let live_bytes = found.map(|found| found.live_bytes);
-        let allocated = counters.allocated_bytes() - allocated_before.unwrap_or(0);
+        let found = counters.found().map(|(found, _)| found);
         let collector_bytes = load(&counters.collector_bytes);
         Statistics {
             limit_bytes: self.0.supply.limit() as u64,
@@ -491,8 +497,8 @@ impl Heap {
             collector_bytes,
             committed_bytes: backed.max(occupied) + collector_bytes,
             last_collection: found,
-            live_bytes,
-            object_bytes: live_bytes.unwrap_or(0) + allocated,
+            live_bytes: found.map(|found| found.live_bytes),
+            object_bytes: counters.object_bytes(),
             collections: load(&counters.collections),
             minor_collections: load(&counters.minor_collections),
         }

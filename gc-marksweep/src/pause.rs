@@ -229,8 +229,7 @@ mod tests {
             minor: false,
             explicit: false,
             live_bytes: 0,
-            occupied_before: 0,
-            occupied_after: 0,
+            object_bytes: 0,
             committed_bytes: 0,
             cpu_ns: 0,
         };

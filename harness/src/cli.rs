@@ -72,16 +72,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show workloads, heaps and peers, with their parameters, options and defaults
-    List,
     /// Run chosen workloads on chosen heaps
     Run(Run),
+    /// Measure over heap sizes: multiples of the smallest heap in which every compared heap completes
+    Sweep(SweepArguments),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
     Minheap(Chosen),
     /// Make a page with plots, or another form, of result files
     Report(Report),
-    /// Measure over heap sizes: multiples of the smallest heap in which every compared heap completes
-    Sweep(SweepArguments),
     /// Show what differs between two result files: a change of the code, another machine
     Compare {
         /// The result file to compare with
@@ -91,6 +89,10 @@ enum Command {
         #[arg(value_name = "B.jsonl")]
         second: PathBuf,
     },
+    /// Show workloads, heaps and peers, with their parameters, options and defaults
+    List,
+    /// Say how far results from this machine can be trusted
+    Doctor,
     /// Print the processes of a run or a sweep as independent command lines, for many machines
     Plan(PlanArguments),
     /// Carry out one process of a plan
@@ -111,8 +113,6 @@ enum Command {
         #[arg(long)]
         mixed_builds: bool,
     },
-    /// Say how far results from this machine can be trusted
-    Doctor,
     /// Print a script that completes this command's arguments in a shell
     Completions {
         /// The shell
@@ -229,7 +229,8 @@ struct Reporting {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t, global = true)]
     format: Format,
-    /// Where to append the results, one JSON row a line [default: a new file in results/]
+    /// Where to append the results, one JSON row a line; the page with plots is written beside it, as .html
+    /// [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
     /// Go on with an interrupted run: what is in this result file is not run again
@@ -423,23 +424,24 @@ fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> Strin
 /// The manual page of the whole, or of one command, in roff.
 fn manual(mut command: clap::Command, of: Option<&str>) -> Result<String, String> {
     command.build();
+    let mut title = command.get_name().to_owned();
     let page = match of {
         None => command,
         Some(name) => {
-            let mut known = command
-                .get_subcommands()
-                .filter(|command| !command.is_hide_set());
-            let found = known.find(|command| command.get_name() == name).cloned();
+            let shown = || {
+                let commands = command.get_subcommands();
+                commands.filter(|command| !command.is_hide_set() && command.get_name() != "help")
+            };
+            let found = shown().find(|command| command.get_name() == name).cloned();
+            title.push_str(&format!("-{name}"));
             found.ok_or_else(|| {
-                let names = command
-                    .get_subcommands()
-                    .filter(|command| !command.is_hide_set());
-                crate::suggest::unknown("command", name, names.map(clap::Command::get_name))
+                crate::suggest::unknown("command", name, shown().map(clap::Command::get_name))
             })?
         }
     };
     let mut roff = Vec::new();
-    clap_mangen::Man::new(page)
+    clap_mangen::Man::new(page.version(env!("CARGO_PKG_VERSION")))
+        .title(title)
         .render(&mut roff)
         .map_err(|error| format!("the manual page cannot be made: {error}"))?;
     Ok(String::from_utf8_lossy(&roff).into_owned())

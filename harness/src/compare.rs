@@ -196,7 +196,7 @@ fn means(pairs: &[(&CellResults, &CellResults)]) -> String {
     }
     let mut text = String::new();
     for heap in heaps {
-        let times: Vec<(Vec<Vec<f64>>, Vec<Vec<f64>>)> = pairs
+        let times: Vec<_> = pairs
             .iter()
             .filter(|(a, b)| a.heap_label() == heap && has_same_work(a, b))
             .map(|(a, b)| (b.times(), a.times()))

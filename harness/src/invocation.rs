@@ -61,9 +61,9 @@ pub struct Invocation {
 pub const SCHEMA: u32 = 2;
 
 /// The most [`CollectionRecord`]s in a row; later collections are counted in [`Metrics::collections_unlogged`].
-pub const MAX_COLLECTIONS_LOGGED: usize = 4096;
+pub const MAX_COLLECTIONS_LOGGED: usize = 1024;
 /// The most [`SpanRecord`]s in a row, the longest; others are counted in [`Metrics::spans_left_out`].
-pub const MAX_SPANS: usize = 4096;
+pub const MAX_SPANS: usize = 1024;
 /// The most [`Sample`]s in a row's time line.
 pub const MAX_SAMPLES: usize = 256;
 
@@ -207,7 +207,8 @@ pub struct Metrics {
     /// Time for which a hypervisor gave this machine's processors to others, summed over processors.
     #[serde(default)]
     pub steal_ns: Option<u64>,
-    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`].
+    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`]. This, the time line and the spans are empty in an iteration that
+    /// warms up.
     #[serde(default)]
     pub collections_log: Vec<CollectionRecord>,
     /// Collections that found no room in the log.
@@ -221,7 +222,7 @@ pub struct Metrics {
     pub spans_left_out: u64,
 }
 
-/// One collection.
+/// One collection. What a heap does not say is left out of the row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CollectionRecord {
@@ -231,27 +232,34 @@ pub struct CollectionRecord {
     pub pause_ns: u64,
     /// `full`, `young`, or `cycle` (of a counting heap).
     pub kind: String,
-    /// Why it was made, in words without digits, commas and underscores, such as `Allocation Failure`.
+    /// Why it was made, by the names that HotSpot has: `Allocation Failure`, or `System.gc()` if the program asked for it.
     pub cause: String,
-    /// Occupied bytes when it began.
+    /// Bytes of objects when it began, those that it was to find dead included.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub before_bytes: Option<u64>,
-    /// Occupied bytes when it had ended.
+    /// Bytes of the objects that it found live.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub after_bytes: Option<u64>,
-    /// Bytes it found live.
-    pub live_bytes: Option<u64>,
     /// Committed bytes when it had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub committed_bytes: Option<u64>,
     /// The limit of the heap.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// From the request until the last mutator had stopped; 0 where nothing had to.
-    pub time_to_safepoint_ns: u64,
-    /// Its phases, in nanoseconds by name: those of [`Metrics::pause_parts`].
+    /// From the request until the last mutator had stopped; `None` where nothing had to be stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_safepoint_ns: Option<u64>,
+    /// The parts of its pause in nanoseconds, by the names of [`Metrics::pause_parts`]; empty if it is one part.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, u64>,
     /// The oldest generation it collected, from 0, on a heap that numbers them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u8>,
     /// Objects it looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub examined_objects: Option<u64>,
     /// Objects it found unreachable.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable_objects: Option<u64>,
 }
 
@@ -290,6 +298,15 @@ impl Metrics {
             spans_left_out,
             ..Self::default()
         }
+    }
+
+    /// Drops what only logs and traces are made of, and nobody makes of an iteration that warms up.
+    fn forget_details(&mut self) {
+        self.timeline = Vec::new();
+        self.collections_log = Vec::new();
+        self.collections_unlogged = 0;
+        self.spans = Vec::new();
+        self.spans_left_out = 0;
     }
 
     /// What two heaps must agree on to have done the same work.
@@ -406,10 +423,15 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
             let row = match iterate::<W, A::Heap>(&heap, self.input) {
-                Ok((metrics, noisy)) => Row {
-                    noisy,
-                    ..Row::measured(self.invocation, iteration, metrics)
-                },
+                Ok((mut metrics, noisy)) => {
+                    if iteration == 0 {
+                        metrics.forget_details();
+                    }
+                    Row {
+                        noisy,
+                        ..Row::measured(self.invocation, iteration, metrics)
+                    }
+                }
                 Err(full) => {
                     let (status, message) = if A::capabilities(self.settings).limited {
                         (Status::HeapFull, full.to_string())

@@ -100,6 +100,10 @@ pub(crate) fn find<'p>(
             continue;
         }
         let minimum = search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
+            if cell.within(bytes).is_err() {
+                // No heap of this kind is so small.
+                return Some(false);
+            }
             let invocation = attempt_at(plan, cell, bytes);
             let verdict = known.verdict(&invocation, || {
                 let rows = session.attempt(cell, &invocation, plan.timeout, |_| ())?;
@@ -137,6 +141,9 @@ pub(crate) fn known(plan: &Plan, cell: &Cell, trials: &[Row]) -> Option<Minimum>
     let tried = trials.iter().map(|row| row.invocation.heap_bytes);
     let largest = tried.max().unwrap_or(0);
     search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
+        if cell.within(bytes).is_err() {
+            return Some(false);
+        }
         let verdict = known.verdict(&attempt_at(plan, cell, bytes), || None)?;
         Some(verdict == Status::Ok)
     })

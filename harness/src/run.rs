@@ -248,7 +248,7 @@ impl Session {
         self.interrupted
     }
 
-    /// The reports, and whether every cell has figures that count. `before` is printed before the table.
+    /// The reports, and whether every cell has figures that count. `trials` are the attempts of a search that the plan rests on.
     pub(crate) fn end(mut self, plan: &Plan, trials: Vec<Row>) -> Result<bool, Error> {
         let mut results = Results::of_rows(std::mem::take(&mut self.rows));
         results.trials = trials;
@@ -258,6 +258,8 @@ impl Session {
                 self.sink.print(&report::summary(&results));
                 let path = format!("\nResults: {}\n", self.sink.path.display());
                 self.sink.print(&path);
+                let page = self.page(&results);
+                self.sink.print(&page);
             }
             // They were printed as they came.
             Format::Json | Format::Csv => {}
@@ -278,6 +280,19 @@ impl Session {
             let failure = cell.failure();
             failure.is_none_or(|row| row.status == Status::Skipped)
         }) && planned > 0)
+    }
+
+    /// Writes the page with plots beside the result file, and says where it is; or why there is none. Nothing if nothing was measured, or the results
+    /// go to something that is no file.
+    fn page(&self, results: &Results) -> String {
+        let path = self.sink.path.with_extension("html");
+        if results.cells.is_empty() || !self.sink.path.is_file() || path == self.sink.path {
+            return String::new();
+        }
+        match report::html::write(results, &path) {
+            Ok(()) => format!("Report:  {}\n", path.display()),
+            Err(reason) => format!("No report: {reason}\n"),
+        }
     }
 
     /// That the user has interrupted the run, and how to go on.
@@ -1125,8 +1140,8 @@ pub(crate) fn end_with_parent() {
 mod tests {
     use super::*;
     use crate::invocation::Metrics;
-    use crate::plan::{self, Selection};
-    use crate::workload::{self, Size};
+    use crate::plan::Selection;
+    use crate::workload::Size;
 
     fn plan(heaps: &[&str], invocations: u32) -> Plan {
         let selection = Selection {

@@ -13,6 +13,7 @@
 //! comparison close together. Checksums are compared when the files are merged.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,10 @@ fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
 ///
 /// If the file cannot be read or written, or the user interrupts.
 pub fn run(plan: &Plan, task: &Task) -> Result<bool, Error> {
+    if let Some(parent) = plan.output.as_deref().and_then(Path::parent) {
+        // What cannot be made is met again, and named, when the file is opened.
+        let _ = fs::create_dir_all(parent);
+    }
     let existing = plan.output.clone().filter(|path| path.is_file());
     let plan = &Plan {
         resume: existing,

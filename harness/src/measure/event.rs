@@ -94,10 +94,8 @@ pub struct Details {
     pub explicit: bool,
     /// Processor time that it took, of all threads that took part, in nanoseconds.
     pub cpu_ns: Option<u64>,
-    /// Occupied bytes when it began.
+    /// Bytes of objects when it began, those that it was to find dead included.
     pub before_bytes: Option<u64>,
-    /// Occupied bytes when it had ended.
-    pub after_bytes: Option<u64>,
     /// Committed bytes when it had ended.
     pub committed_bytes: Option<u64>,
 }

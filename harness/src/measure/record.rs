@@ -4,7 +4,6 @@
 //! said. Sums and distributions are those of all, in the other modules.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::event::{Event, EventKind, EventLog};
@@ -42,10 +41,9 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
             }
             .to_owned(),
             before_bytes: details.before_bytes,
-            after_bytes: details.after_bytes,
-            live_bytes: Some(live_bytes),
+            after_bytes: Some(live_bytes),
             committed_bytes: details.committed_bytes,
-            time_to_safepoint_ns: stop.time_to_safepoint().unwrap_or(0),
+            time_to_safepoint_ns: stop.time_to_safepoint(),
             phases: stop
                 .phases()
                 .map(|(name, length)| (name.to_owned(), length))
@@ -68,7 +66,6 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
             pause_ns: length,
             kind: "cycle".to_owned(),
             cause: ALLOCATION_FAILURE.to_owned(),
-            phases: BTreeMap::from([("cycle-collection".to_owned(), length)]),
             generation: Some(generation),
             examined_objects: Some(examined),
             unreachable_objects: Some(unreachable),
@@ -126,7 +123,6 @@ mod tests {
             details: Details {
                 minor: true,
                 before_bytes: Some(200),
-                after_bytes: Some(100),
                 ..Details::default()
             },
         };
@@ -162,8 +158,12 @@ mod tests {
         );
         assert_eq!(young.phases.values().sum::<u64>(), young.pause_ns);
         assert_eq!(
-            (young.time_to_safepoint_ns, young.before_bytes),
-            (10, Some(200))
+            (
+                young.time_to_safepoint_ns,
+                young.before_bytes,
+                young.after_bytes
+            ),
+            (Some(10), Some(200), Some(77))
         );
 
         let (spans, _) = spans(&log, &(1_000..2_000));

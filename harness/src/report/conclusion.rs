@@ -94,13 +94,14 @@ pub fn sentences(results: &Results) -> Vec<String> {
             .filter(|fact| fact.baseline() == *baseline)
             .filter_map(|fact| Some((fact, fact.ratio(heap)?)))
             .collect();
-        let names = Names::of(&compared);
-        say(at_equal_memory(heap, baseline, &compared, &names));
-        if is_sweep {
-            for facts in facts.iter().filter(|facts| facts.len() > 1) {
-                if facts[0].baseline() == *baseline {
-                    over_sizes(heap, facts).into_iter().for_each(&mut say);
-                }
+        if !is_sweep {
+            say(at_equal_memory(heap, baseline, &compared));
+            continue;
+        }
+        say(over_multiples(heap, baseline, &compared));
+        for facts in &facts {
+            if facts[0].baseline() == *baseline {
+                over_sizes(heap, facts).into_iter().for_each(&mut say);
             }
         }
     }
@@ -144,6 +145,14 @@ impl<'r> Fact<'r> {
 
     fn first(&self) -> &CellResults {
         self.group.cells[0]
+    }
+
+    /// The heap size: as a multiple of the minimum if that is known.
+    fn size_in_words(&self) -> String {
+        match self.first().multiple() {
+            Some(multiple) => times(multiple),
+            None => format_bytes(self.first().heap_bytes()),
+        }
     }
 }
 
@@ -228,7 +237,7 @@ fn same_over_same(facts: &[Vec<Fact<'_>>]) -> Option<String> {
         None => "one process each tells nothing: no difference is claimed".to_owned(),
         Some(widest) if compared.len() == all().count() => {
             format!(
-                "smaller effects than these intervals, {} at most, are not claimed",
+                "effects within these intervals (at most {}) are not claimed",
                 percent(widest)
             )
         }
@@ -244,12 +253,8 @@ fn same_over_same(facts: &[Vec<Fact<'_>>]) -> Option<String> {
 }
 
 /// At equal memory: where a heap is faster than the baseline, where slower, and what cannot be told.
-fn at_equal_memory(
-    heap: &str,
-    baseline: &str,
-    compared: &[(&Fact<'_>, Ratio)],
-    names: &Names,
-) -> String {
+fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
+    let names = Names::of(compared);
     let with = |wanted: Verdict| {
         compared
             .iter()
@@ -298,28 +303,66 @@ fn at_equal_memory(
     if unknown > 0 {
         parts.push(format!("too little measured to tell: {unknown}"));
     }
-    let times: Vec<_> = compared
-        .iter()
-        .filter_map(|(fact, _)| {
-            let cells = &fact.ratios;
-            let (cell, _) = cells.iter().find(|(cell, _)| cell.heap_label() == heap)?;
-            Some((cell.times(), fact.group.baseline().times()))
-        })
-        .collect();
-    let pairs: Vec<(&ratio::Times, &ratio::Times)> =
-        times.iter().map(|(of, to)| (&of[..], &to[..])).collect();
-    let mean = ratio::geometric_mean(&pairs)
-        .filter(|_| pairs.len() > 1)
+    let mean = mean_of_times(heap, compared)
+        .filter(|_| compared.len() > 1)
         .map_or(String::new(), |mean| {
             format!(
                 " Geometric mean of the times over {}: {} of {baseline}'s.",
-                pairs.len(),
+                compared.len(),
                 with_interval(mean)
             )
         });
     format!(
         "{heap} against {baseline}, at equal memory: {}.{mean}",
         parts.join("; ")
+    )
+}
+
+/// The geometric mean of a heap's ratios.
+fn mean_of_times(heap: &str, compared: &[(&Fact<'_>, Ratio)]) -> Option<Ratio> {
+    let times: Vec<_> = compared
+        .iter()
+        .filter_map(|(fact, _)| {
+            let mut cells = fact.ratios.iter();
+            let (cell, _) = cells.find(|(cell, _)| cell.heap_label() == heap)?;
+            Some((cell.times(), fact.group.baseline().times()))
+        })
+        .collect();
+    let pairs: Vec<(&ratio::Times, &ratio::Times)> =
+        times.iter().map(|(of, to)| (&of[..], &to[..])).collect();
+    ratio::geometric_mean(&pairs)
+}
+
+/// Over a sweep: at equal memory, for each multiple, what all workloads together say.
+fn over_multiples(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
+    // Sizes are rounded up to a grain, so that the multiples of a small heap are not quite the same in all workloads.
+    let key = |fact: &Fact<'_>| {
+        let size = fact
+            .first()
+            .multiple()
+            .unwrap_or(fact.first().heap_bytes() as f64);
+        (size * 10.0).round() as u64
+    };
+    let mut keys: Vec<u64> = compared.iter().map(|(fact, _)| key(fact)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let means: Vec<String> = keys
+        .iter()
+        .filter_map(|&wanted| {
+            let of_size: Vec<_> = (compared.iter().copied())
+                .filter(|(fact, _)| key(fact) == wanted)
+                .collect();
+            let mean = mean_of_times(heap, &of_size)?;
+            Some(format!(
+                "{} at {}",
+                with_interval(mean),
+                of_size[0].0.size_in_words()
+            ))
+        })
+        .collect();
+    format!(
+        "{heap} against {baseline}, at equal memory, time as a share of {baseline}'s (geometric mean over workloads): {}.",
+        means.join(", ")
     )
 }
 
@@ -351,6 +394,45 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
         }
     };
     let mut said = Vec::new();
+    // Neighbouring sizes of one verdict are said together.
+    let stretches: Vec<String> = points
+        .chunk_by(|a, b| a.2 == b.2)
+        .map(|stretch| {
+            let (least, most) = (stretch[0].0, stretch[stretch.len() - 1].0);
+            let place = if stretch.len() == 1 {
+                format!("at {}", size(least))
+            } else {
+                format!("from {} to {}", size(least), size(most))
+            };
+            let factors = |slower: bool| {
+                let values = stretch.iter().map(|(_, ratio, _)| {
+                    if slower {
+                        ratio.value
+                    } else {
+                        1.0 / ratio.value
+                    }
+                });
+                let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+                    (low.min(value), high.max(value))
+                });
+                let (low, high) = (digits(low), digits(high));
+                if low == high {
+                    format!("{low}x")
+                } else {
+                    format!("{low}x to {high}x")
+                }
+            };
+            match stretch[0].2 {
+                Verdict::Faster => format!("faster {place} ({})", factors(false)),
+                Verdict::Slower => format!("slower {place} ({})", factors(true)),
+                Verdict::NotSignificant => format!("not significant {place}"),
+                Verdict::Unknown => format!("too little measured to tell {place}"),
+            }
+        })
+        .collect();
+    if !stretches.is_empty() {
+        said.push(format!("  {name}: {}.", stretches.join(", ")));
+    }
     if points.len() > 1 {
         let (least, most) = (points[0].0, points[points.len() - 1].0);
         let crossings = crossings(&points);
@@ -381,7 +463,7 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
             )
         });
     }
-    said.extend(at_equal_time(heap, facts).map(|words| format!("  {name}: {words}.")));
+    said.extend(at_equal_time(heap, facts).map(|words| format!("    {words}.")));
     said
 }
 
@@ -492,10 +574,22 @@ fn as_factor(ratio: Ratio) -> String {
     format!("{}x{interval}", digits(ratio.value))
 }
 
-/// A factor as what it adds.
+/// A factor, with as many digits as it deserves.
+fn digits(value: f64) -> String {
+    let decimals = if value < 1.995 {
+        2
+    } else {
+        usize::from(value < 99.95)
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A factor as what it adds, if that is the clearer.
 pub(crate) fn percent(factor: f64) -> String {
     let percent = (factor - 1.0) * 100.0;
-    if percent < 9.95 {
+    if factor >= 2.0 {
+        format!("a factor of {factor:.1}")
+    } else if percent < 9.95 {
         format!("{percent:.1} %")
     } else {
         format!("{percent:.0} %")
@@ -695,9 +789,13 @@ mod tests {
             text.contains("for equal time (1.00 us) gc-marksweep needs 28.0 MiB, gc-rc 10 MiB"),
             "{text}"
         );
-        assert!(text.contains("list:nodes=77 at 4x 2.0x ["), "{text}");
+        assert!(
+            text.contains("list:nodes=77: slower from 1x to 2x (2.0x to 4.0x), faster from 4x to 6x (2.0x to 2.5x)."),
+            "{text}"
+        );
+        assert!(text.contains("0.50 [0.50-0.50] at 4x"), "{text}");
         let text = conclusion([sweep(1.0, 500), sweep(2.0, 400)].concat());
-        assert!(text.contains("do not cross from 1x to 2x"), "{text}");
+        assert!(text.contains("they do not cross from 1x to 2x"), "{text}");
         assert!(
             text.contains("both need 10 MiB, the least that was tried"),
             "{text}"

@@ -905,7 +905,7 @@ pub(crate) fn pauses_against_live(results: &Results, styles: &Styles) -> Drawn {
             .measured()
             .flat_map(|metrics| &metrics.collections_log)
             .filter_map(|collection| {
-                let live = collection.live_bytes.or(collection.after_bytes)?;
+                let live = collection.after_bytes?;
                 Some(Point::new(live as f64, collection.pause_ns as f64))
             })
             .collect();

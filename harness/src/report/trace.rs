@@ -163,7 +163,6 @@ fn slices(collection: &CollectionRecord) -> Vec<Slice> {
     let numbers = [
         ("before bytes", collection.before_bytes),
         ("after bytes", collection.after_bytes),
-        ("live bytes", collection.live_bytes),
         ("examined objects", collection.examined_objects),
         ("unreachable objects", collection.unreachable_objects),
         ("generation", collection.generation.map(u64::from)),

@@ -113,7 +113,7 @@ fn write(
     let stopped = format!(
         "Total time for which application threads were stopped: {:.7} seconds, Stopping threads took: {:.7} seconds",
         collection.pause_ns as f64 / 1e9,
-        collection.time_to_safepoint_ns as f64 / 1e9
+        collection.time_to_safepoint_ns.unwrap_or(0) as f64 / 1e9
     );
     line(text, until, "info", "safepoint", &stopped);
     Some(())

@@ -37,10 +37,16 @@ pub mod churn;
 pub mod countdown;
 pub mod gcbench;
 pub mod list;
+pub mod lru;
+pub mod poll;
+pub mod quads;
+pub mod requests;
 pub mod rewire;
 pub mod rings;
 pub mod sawtooth;
+pub mod shared_graph;
 mod trees;
+mod zipf;
 
 /// A program over an object graph.
 pub trait Workload: 'static {
@@ -286,11 +292,16 @@ pub fn standard() -> Vec<Description> {
     vec![
         Description::of::<gcbench::GcBench>(),
         Description::of::<binary_trees::BinaryTrees>(),
+        Description::of::<quads::Quads>(),
         Description::of::<list::List>(),
         Description::of::<rings::Rings>(),
         Description::of::<churn::Churn>(),
+        Description::of::<lru::Lru>(),
         Description::of::<rewire::Rewire>(),
+        Description::of::<shared_graph::SharedGraph>(),
         Description::of::<sawtooth::Sawtooth>(),
+        Description::of::<requests::Requests>(),
+        Description::of::<poll::Poll>(),
         Description::of::<countdown::Countdown>(),
     ]
 }

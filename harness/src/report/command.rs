@@ -97,7 +97,9 @@ fn write(report: &Report, results: &Results, path: &Path) -> Result<(), Error> {
             path.display()
         )));
     }
-    html::write(results, path).map_err(Error::NotWritten)
+    html::write(results, path).map_err(|reason| {
+        Error::NotWritten(format!("{reason}; name another file with --html FILE"))
+    })
 }
 
 /// The rows that are meant.

@@ -19,8 +19,9 @@ use harness::adapter::{self, Adapter, HEAPS, Settings, Visitor};
 use harness::heap::Heap;
 use harness::workload::{
     self, Description, Input, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
-    countdown::Countdown, gcbench::GcBench, list::List, rewire::Rewire, rings::Rings,
-    sawtooth::Sawtooth,
+    countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
+    requests::Requests, rewire::Rewire, rings::Rings, sawtooth::Sawtooth,
+    shared_graph::SharedGraph,
 };
 
 /// Takes a workload to the heap that is visited.
@@ -102,11 +103,16 @@ macro_rules! workloads {
 workloads!(
     GcBench,
     BinaryTrees,
+    Quads,
     List,
     Rings,
     Churn,
+    Lru,
     Rewire,
+    SharedGraph,
     Sawtooth,
+    Requests,
+    Poll,
     Countdown,
 );
 

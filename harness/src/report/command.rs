@@ -97,7 +97,9 @@ fn write(report: &Report, results: &Results, path: &Path) -> Result<(), Error> {
             path.display()
         )));
     }
-    html::write(results, path).map_err(Error::NotWritten)
+    html::write(results, path).map_err(|reason| {
+        Error::NotWritten(format!("{reason}; name another file with --html FILE"))
+    })
 }
 
 /// The rows that are meant.
@@ -151,10 +153,15 @@ pub(crate) fn only_cell(results: &Results) -> Result<&CellResults, String> {
     match (cells.next(), cells.next()) {
         (Some(cell), None) => Ok(cell),
         (first, second) => {
-            let shown = first
-                .into_iter()
-                .chain(second)
-                .map(|cell| format!("{} on {}", cell.workload_label(), cell.heap_label()));
+            // Labels come from files, and may hold line feeds.
+            let words = |label: &str| label.split_whitespace().collect::<Vec<_>>().join(" ");
+            let shown = first.into_iter().chain(second).map(|cell| {
+                words(&format!(
+                    "{} on {}",
+                    cell.workload_label(),
+                    cell.heap_label()
+                ))
+            });
             Err(format!(
                 "a unified log is of one heap, and there is more here ({}, ...): choose with --workload, --heap, --threads and --heap-size of harness report",
                 shown.collect::<Vec<_>>().join(", ")

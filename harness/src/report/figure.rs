@@ -12,7 +12,7 @@
 use maud::Markup;
 
 use super::plot::{
-    Axis, Branch, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
+    Axis, Branch, Estimate, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
 };
 use super::trace::typical;
 use crate::invocation::{Distribution, Metrics, Row, Sample, Status, Utilisation, format_bytes};
@@ -226,12 +226,12 @@ impl Sizes {
 }
 
 /// A heap's time with its interval, in nanoseconds; `None` without figures.
-fn time(cell: &CellResults) -> Option<(f64, Option<(f64, f64)>)> {
+fn time(cell: &CellResults) -> Option<Estimate> {
     interval_of(&cell.times())
 }
 
 /// The value that stands for these iterations of several processes, with its interval.
-fn interval_of(values: &[Vec<f64>]) -> Option<(f64, Option<(f64, f64)>)> {
+fn interval_of(values: &[Vec<f64>]) -> Option<Estimate> {
     // A value is its ratio to one, measured twice.
     let ratio = ratio::ratio(values, &[vec![1.0], vec![1.0]])?;
     Some((ratio.value, ratio.interval))
@@ -241,7 +241,7 @@ fn interval_of(values: &[Vec<f64>]) -> Option<(f64, Option<(f64, f64)>)> {
 fn over_sizes(
     work: &[Group<'_>],
     styles: &Styles,
-    value: impl Fn(&Group<'_>, &CellResults) -> Option<(f64, Option<(f64, f64)>)>,
+    value: impl Fn(&Group<'_>, &CellResults) -> Option<Estimate>,
     unit: Unit,
 ) -> (Vec<Series>, Vec<Rule>) {
     let sizes = Sizes::of(work);
@@ -309,10 +309,14 @@ fn scale(values: impl Iterator<Item = f64>) -> Scale {
     }
 }
 
+/// Everything that is drawn, intervals included.
 fn heights<'s>(series: &'s [Series], rules: &'s [Rule]) -> impl Iterator<Item = f64> + 's {
     let points = series.iter().flat_map(|one| &one.points);
     points
-        .map(|point| point.y)
+        .flat_map(|point| {
+            let (low, high) = point.interval.unwrap_or((point.y, point.y));
+            [point.y, low, high]
+        })
         .chain(rules.iter().map(|rule| rule.y))
 }
 
@@ -349,7 +353,7 @@ fn time_against_heap(work: &[Group<'_>], styles: &Styles) -> Drawn {
 fn overheads<'g>(
     groups: &'g [&Group<'_>],
     resource: Resource,
-) -> impl Fn(&CellResults) -> Option<(f64, Option<(f64, f64)>)> + use<'g> {
+) -> impl Fn(&CellResults) -> Option<Estimate> + use<'g> {
     let cells = groups
         .iter()
         .filter(|group| !group.is_void())
@@ -775,8 +779,8 @@ pub(crate) fn times_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
     };
     let see = |baseline: &str| {
         format!(
-            "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap size, with its 95 % interval: heaps differ only where it does \
-             not touch the line."
+            "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap size, with its 95 % interval: a heap differs where it does not \
+             touch the line, and by more than the conclusion says that two equal things differ."
         )
     };
     let axis = |baseline: &str| format!("wall time / {baseline}");
@@ -815,7 +819,7 @@ fn at_a_glance(
     styles: &Styles,
     title: &'static str,
     axis: impl Fn(&str) -> String,
-    value: impl Fn(&Group<'_>, &CellResults) -> Option<(f64, Option<(f64, f64)>)>,
+    value: impl Fn(&Group<'_>, &CellResults) -> Option<Estimate>,
     see: impl Fn(&str) -> String,
 ) -> Drawn {
     let works = results.works();
@@ -829,9 +833,9 @@ fn at_a_glance(
             .cells
             .iter()
             .filter_map(|cell| {
-                let (value, interval) = value(group, cell)?;
+                let estimate = value(group, cell)?;
                 used.push(*cell);
-                Some((styles.of(cell), value, interval))
+                Some((styles.of(cell), estimate))
             })
             .collect();
         if values.is_empty() {

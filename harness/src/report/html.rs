@@ -27,14 +27,10 @@ const STYLE: &str = include_str!("html.css");
 ///
 /// # Errors
 ///
-/// One line: the file cannot be written.
+/// What is wrong, without the way out: the file cannot be written.
 pub fn write(results: &Results, path: &Path) -> Result<(), String> {
-    fs::write(path, render(results)).map_err(|error| {
-        format!(
-            "cannot write {}: {error}; choose another file with --html FILE",
-            path.display()
-        )
-    })
+    fs::write(path, render(results))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// The whole page.

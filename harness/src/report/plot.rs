@@ -92,6 +92,9 @@ pub(crate) enum Form {
     Dots,
 }
 
+/// A value, and the interval in which it lies.
+pub(crate) type Estimate = (f64, Option<(f64, f64)>);
+
 /// A point, and the interval in which its `y` lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Point {
@@ -194,8 +197,8 @@ pub(crate) struct Branch {
     pub(crate) name: String,
     /// What stands under the name, such as the number of threads; may be empty.
     pub(crate) detail: String,
-    /// Style, value, interval.
-    pub(crate) values: Vec<(usize, f64, Option<(f64, f64)>)>,
+    /// By style.
+    pub(crate) values: Vec<(usize, Estimate)>,
 }
 
 /// Ratios under each other, one line a name, around a line at 1 (a *forest plot*); the axis is logarithmic, so that a half and a double are
@@ -219,7 +222,7 @@ pub(crate) fn forest(
     let values = branches
         .iter()
         .flat_map(|branch| &branch.values)
-        .flat_map(|&(_, value, interval)| {
+        .flat_map(|&(_, (value, interval))| {
             let (low, high) = interval.unwrap_or((value, value));
             [value, low, high]
         })
@@ -263,7 +266,7 @@ pub(crate) fn forest(
                     text.tick x=(at(left - 8.0)) y=(at(middle + LINE / 2.0)) text-anchor="end" { (branch.detail) }
                 }
                 @let first = top + (height_of(branch) - SPACE - branch.values.len() as f64 * LINE) / 2.0;
-                @for (index, &(style, value, interval)) in branch.values.iter().enumerate() {
+                @for (index, &(style, (value, interval))) in branch.values.iter().enumerate() {
                     @let y = first + (index as f64 + 0.5) * LINE;
                     g class=(class(style)) {
                         @if let Some((low, high)) = interval {
@@ -643,13 +646,14 @@ impl<'a> Mapped<'a> {
                     }
                     sets
                 } else {
-                    let digits: [&[f64]; 4] = [
-                        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0],
+                    let digits: [&[f64]; 5] = [
+                        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+                        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
                         &[1.0, 2.0, 3.0, 5.0],
                         &[1.0, 2.0, 5.0],
                         &[1.0, 3.0],
                     ];
-                    let dense = if high / low < 20.0 { 0 } else { 1 };
+                    let dense = if high / low < 20.0 { 0 } else { 2 };
                     let mut sets: Vec<_> = digits[dense..]
                         .iter()
                         .map(|digits| powers(10.0, 1, digits))
@@ -763,7 +767,7 @@ mod tests {
         let axis = Axis::new("", Unit::Multiple, Scale::Logarithmic);
         assert_eq!(
             labels(&axis, &[1.25, 6.0], ACROSS),
-            ["1.2\u{d7}", "1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
+            ["1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
         );
         let axis = Axis::new("", Unit::Bytes, Scale::Linear);
         assert_eq!(
@@ -849,7 +853,7 @@ mod tests {
         let branch = |name: &str| Branch {
             name: name.to_owned(),
             detail: "2 threads".to_owned(),
-            values: vec![(0, 1.5, Some((1.2, 1.9))), (1, 0.5, None)],
+            values: vec![(0, (1.5, Some((1.2, 1.9)))), (1, (0.5, None))],
         };
         let drawn = forest(
             "f",

@@ -23,8 +23,8 @@ use crate::workload::{self, Input, Size};
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
 mark-sweep heap (gc-marksweep) and on an arena that never frees, and shows what each costs in time, pauses and memory.
 
-Without a command it runs the standard comparison: every workload on every heap at equal heap size, three processes for each pair, \
-within about 90 seconds.";
+Without a command it runs the standard comparison: every workload on every heap at equal heap size, within about 90 seconds: three \
+processes for each pair, or two where the time is short.";
 
 const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison
@@ -479,6 +479,8 @@ impl Amount {
 
 /// Processes for each pair, where nothing else is asked for.
 const INVOCATIONS: u32 = 3;
+/// The time that the standard comparison takes at most, if two processes for each pair fit into it.
+const STANDARD_BUDGET: Duration = Duration::from_secs(82);
 /// The most processes that a budget is spent on for each pair: beyond that intervals hardly become narrower.
 const MOST_INVOCATIONS: u32 = 100;
 
@@ -524,7 +526,9 @@ impl Run {
         let matches = command.get_matches_from(["run"]);
         let run = Self::from_arg_matches(&matches);
         let mut run = run.expect("every argument has a default");
-        // What fits into a minute and a half.
+        // Together with the report, what fits into a minute and a half.
+        run.amount.invocations = Some(INVOCATIONS);
+        run.amount.budget = Some(STANDARD_BUDGET);
         run.amount.twins = Twins::Some;
         run
     }

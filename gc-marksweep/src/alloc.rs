@@ -22,6 +22,7 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use crate::block::{BLOCK, BlockIndex, GRANULES_PER_BLOCK, LARGE, Space};
 use crate::object::GRANULE;
@@ -42,6 +43,9 @@ pub(crate) struct Buffer {
     granule: Cell<usize>,
     overflow_cursor: Cell<*mut u8>,
     overflow_end: Cell<*mut u8>,
+    /// When the last [`Self::refill`] began to look through one block after another; `None` if the first that it took would do, as nearly always: then no clock
+    /// is read.
+    searching: Cell<Option<Instant>>,
 }
 
 impl Buffer {
@@ -53,7 +57,13 @@ impl Buffer {
             granule: Cell::new(0),
             overflow_cursor: Cell::new(std::ptr::null_mut()),
             overflow_end: Cell::new(std::ptr::null_mut()),
+            searching: Cell::new(None),
         }
+    }
+
+    /// When the last refill began to look through several blocks, if it had to; asked once.
+    pub(crate) fn take_searching(&self) -> Option<Instant> {
+        self.searching.take()
     }
 
     /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive multiple of a granule.
@@ -77,6 +87,7 @@ impl Buffer {
         size: usize,
     ) -> Option<NonNull<u8>> {
         debug_assert!(size <= LARGE);
+        self.searching.set(None);
         if let Some(memory) = self.bump(size) {
             return Some(memory);
         }
@@ -87,6 +98,7 @@ impl Buffer {
             if let Some(block) = supply.take_free(space) {
                 return self.overflow_to(space, supply, space.block_start(block), BLOCK, size);
             }
+            self.begin_search();
             while let Some(block) = supply.take_unsearched(space) {
                 if let Some(hole) = space.next_hole(block, 0, size) {
                     return self.overflow_to(space, supply, hole.start, hole.length, size);
@@ -95,7 +107,12 @@ impl Buffer {
             }
             return None;
         }
+        let mut blocks = 0_usize;
         loop {
+            if blocks == 2 {
+                self.begin_search();
+            }
+            blocks += 1;
             if let Some(block) = self.block.get() {
                 if let Some(hole) = space.next_hole(block, self.granule.get(), size) {
                     self.granule.set(hole.end);
@@ -137,6 +154,11 @@ impl Buffer {
         self.overflow_cursor.set(start.as_ptr());
         self.overflow_end.set(start.as_ptr().wrapping_add(length));
         bump(&self.overflow_cursor, &self.overflow_end, size)
+    }
+
+    #[cold]
+    fn begin_search(&self) {
+        self.searching.set(Some(Instant::now()));
     }
 
     fn forget(&self) {

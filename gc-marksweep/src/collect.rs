@@ -19,6 +19,7 @@ use crate::event::{Event, EventKind};
 use crate::heap::{Found, Shared};
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
+use crate::os::thread_cpu_ns;
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::{Arrival, Report, Wait, World};
@@ -45,6 +46,9 @@ pub(crate) struct Cycle {
     survived: usize,
     handed_out: usize,
     reclaimed: Reclaimed,
+    /// Bytes of objects when it began, dead ones included.
+    object_bytes: u64,
+    cpu_ns: u64,
 }
 
 impl Cycle {
@@ -75,7 +79,10 @@ impl Shared {
         let mut cycle = self.cycle(&world, self.policy.plan(wanted));
         let mut result = attempt();
         if result.is_none() && cycle.plan.extent == Extent::Young {
+            let minor = cycle;
             cycle = self.cycle(&world, self.policy.plan(Extent::Whole));
+            cycle.object_bytes = minor.object_bytes;
+            cycle.cpu_ns += minor.cpu_ns;
             result = attempt();
         }
         if result.is_none() {
@@ -88,7 +95,7 @@ impl Shared {
         self.count(&cycle);
         let report = world.resume();
         self.record_wait(me, stop.waited);
-        self.record_collection(me, report, &cycle);
+        self.record_collection(me, report, &cycle, wanted == Extent::Whole);
         Collection::Done(result)
     }
 
@@ -97,7 +104,9 @@ impl Shared {
         let guard = AbortOnPanic;
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
+        let object_bytes = self.counters.object_bytes();
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
+        let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
         let mut log_bytes = 0;
         // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection: what is in a log, and every root, is live,
@@ -147,7 +156,7 @@ impl Shared {
         if self.poison {
             self.poison_free_memory();
         }
-        let cycle = Cycle {
+        let mut cycle = Cycle {
             began,
             rooted,
             marked,
@@ -155,8 +164,11 @@ impl Shared {
             survived: (marker.young_share() * reclaimed.live as f64) as usize,
             handed_out,
             reclaimed,
+            object_bytes,
+            cpu_ns: 0,
         };
         self.conclude(&cycle, marker.footprint() + log_bytes);
+        cycle.cpu_ns = thread_cpu_ns() + marker.helpers_cpu_ns() - cpu_before;
         std::mem::forget(guard);
         cycle
     }
@@ -185,12 +197,13 @@ impl Shared {
         let counters = &self.counters;
         (counters.collector_bytes).store(collector_bytes as u64, Ordering::Relaxed);
         let metadata = self.supply.usage().metadata;
-        *counters.found() = Some(Found {
+        let found = Found {
             occupied_bytes: reclaimed.occupied as u64,
             live_bytes: reclaimed.live as u64,
             metadata_bytes: metadata as u64,
             fragmentation_bytes: (reclaimed.occupied - reclaimed.live - metadata) as u64,
-        });
+        };
+        *counters.found() = Some((found, counters.allocated_bytes()));
     }
 
     /// Calls `f` with the log of every mutator, and with that of those that have detached.
@@ -244,7 +257,13 @@ impl Shared {
     }
 
     /// Records a collection of the caller's and its stop, which has just ended.
-    pub(crate) fn record_collection(&self, me: &Context, report: Report, cycle: &Cycle) {
+    pub(crate) fn record_collection(
+        &self,
+        me: &Context,
+        report: Report,
+        cycle: &Cycle,
+        explicit: bool,
+    ) {
         let finished = self.events.now();
         let Report {
             stop, requested, ..
@@ -258,14 +277,21 @@ impl Shared {
             rooted: cycle.rooted,
             marked: cycle.marked,
             minor: cycle.plan.extent == Extent::Young,
+            explicit,
             live_bytes: cycle.live_bytes(),
+            // What mutators have allocated since they last said so is not in the former.
+            object_bytes: cycle.object_bytes.max(cycle.live_bytes()),
+            committed_bytes: self.supply.usage().backed as u64
+                + self.counters.collector_bytes.load(Ordering::Relaxed),
+            cpu_ns: cycle.cpu_ns,
         };
         self.record(me.number, requested, finished, kind);
         let kind = EventKind::Stopped { stop };
         self.record(me.number, requested, finished, kind);
     }
 
-    fn record(&self, mutator: u32, from: u64, until: u64, kind: EventKind) {
+    /// Records an event of a running mutator, which holds no lock.
+    pub(crate) fn record(&self, mutator: u32, from: u64, until: u64, kind: EventKind) {
         self.events.record(Event {
             mutator,
             from,

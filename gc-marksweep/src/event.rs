@@ -27,7 +27,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What happened between two readings.
 #[derive(Clone, Debug, Default)]
@@ -81,11 +81,26 @@ pub enum EventKind {
         marked: u64,
         /// Whether it looked only at what had been allocated since the last one.
         minor: bool,
+        /// Whether the program asked for it, and not an allocation.
+        explicit: bool,
         /// Bytes found live, headers and rounding included; of a minor collection: with all that had been found live
         /// before.
         live_bytes: u64,
+        /// Bytes of objects when all mutators had stopped, dead ones included: [`Statistics::object_bytes`](crate::Statistics).
+        object_bytes: u64,
+        /// Bytes backed by the system when what is free had been found.
+        committed_bytes: u64,
+        /// Processor time that it took while all mutators were stopped, in nanoseconds: that of the collecting thread and of the helpers, which are
+        /// counted up to the last work that they finished.
+        cpu_ns: u64,
     },
+    /// An allocation looked through several blocks for a hole that is large enough, and that took at least [`STALL_EVENT_MINIMUM`]. A collection, should it have
+    /// been in vain, is not part of it.
+    Stall,
 }
+
+/// Shorter searches for memory are not reported.
+pub const STALL_EVENT_MINIMUM: Duration = Duration::from_micros(10);
 
 /// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
 pub trait Listener: Send + Sync {

@@ -378,14 +378,29 @@ pub(crate) struct Counters {
     pub(crate) payload_words: AtomicU64,
     pub(crate) collections: AtomicU64,
     pub(crate) minor_collections: AtomicU64,
-    /// What the last collection found. Locked for a copy only.
-    pub(crate) found: Mutex<Option<Found>>,
+    /// What the last collection found, and [`Self::allocated_bytes`] at that time. Locked for a copy only.
+    pub(crate) found: Mutex<Option<(Found, u64)>>,
     /// The memory of the collector itself: mark stack and logs.
     pub(crate) collector_bytes: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn found(&self) -> MutexGuard<'_, Option<Found>> {
+    /// Bytes of all objects allocated so far, without what is lost in rounding up. Lags as [`Statistics::allocated_objects`] does.
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        let objects = self.objects.load(Ordering::Relaxed);
+        8 * (objects + self.payload_words.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of objects that are live or not found dead yet: see [`Statistics::object_bytes`].
+    pub(crate) fn object_bytes(&self) -> u64 {
+        let (live, allocated_before) = match *self.found() {
+            Some((found, allocated)) => (found.live_bytes, allocated),
+            None => (0, 0),
+        };
+        live + self.allocated_bytes() - allocated_before
+    }
+
+    pub(crate) fn found(&self) -> MutexGuard<'_, Option<(Found, u64)>> {
         self.found
             .lock()
             .expect("no code that panics runs under this lock")
@@ -420,6 +435,9 @@ pub struct Statistics {
     pub last_collection: Option<Found>,
     /// Bytes the last collection found live: [`Found::live_bytes`].
     pub live_bytes: Option<u64>,
+    /// Bytes of objects that are live or not found dead yet: what the last collection found live, and what has been allocated since, which
+    /// lags as the allocated objects do and leaves out what is lost in rounding up.
+    pub object_bytes: u64,
     /// Collections so far.
     pub collections: u64,
     /// How many of them were minor ones.
@@ -465,7 +483,7 @@ impl Heap {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let usage = self.0.supply.usage();
         let (occupied, backed) = (usage.occupied as u64, usage.backed as u64);
-        let found = *counters.found();
+        let found = counters.found().map(|(found, _)| found);
         let collector_bytes = load(&counters.collector_bytes);
         Statistics {
             limit_bytes: self.0.supply.limit() as u64,
@@ -480,6 +498,7 @@ impl Heap {
             committed_bytes: backed.max(occupied) + collector_bytes,
             last_collection: found,
             live_bytes: found.map(|found| found.live_bytes),
+            object_bytes: counters.object_bytes(),
             collections: load(&counters.collections),
             minor_collections: load(&counters.minor_collections),
         }

@@ -129,7 +129,7 @@ mod sweep;
 mod verify;
 mod workers;
 
-pub use event::{Event, EventKind, EventLog, Listener};
+pub use event::{Event, EventKind, EventLog, Listener, STALL_EVENT_MINIMUM};
 pub use frame::Local;
 pub use handle::{Global, Weak};
 pub use heap::{BuildError, Builder, Found, Heap, HeapFull, Statistics};

@@ -140,6 +140,11 @@ impl Marker {
         }
     }
 
+    /// Processor time of the helpers so far: see [`Workers::cpu_ns`].
+    pub(crate) fn helpers_cpu_ns(&self) -> u64 {
+        self.team.workers.cpu_ns()
+    }
+
     /// Begins a collection's marking.
     pub(crate) fn begin(&mut self, table: MarkTable) {
         debug_assert!(self.tracer.is_idle());

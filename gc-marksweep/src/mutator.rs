@@ -22,6 +22,7 @@ use std::sync::atomic::Ordering;
 use crate::alloc::Buffer;
 use crate::block::LARGE;
 use crate::collect::Collection;
+use crate::event::{EventKind, STALL_EVENT_MINIMUM};
 use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Shared};
@@ -319,12 +320,12 @@ impl<'h> Mutator<'h> {
 
     fn find_memory(&self, size: usize) -> Option<Memory> {
         loop {
-            if let Some(memory) = self.try_memory(size) {
+            if let Some(memory) = self.search_memory(size) {
                 return Some(memory);
             }
             // Only memory that was not there after this many collections calls for another.
             let completed = self.shared().handshake.completed();
-            if let Some(memory) = self.try_memory(size) {
+            if let Some(memory) = self.search_memory(size) {
                 return Some(memory);
             }
             let attempt = || self.try_memory(size);
@@ -334,6 +335,20 @@ impl<'h> Mutator<'h> {
                 return memory;
             }
         }
+    }
+
+    /// [`Self::try_memory`] while no stop is in progress; a long one is an event.
+    fn search_memory(&self, size: usize) -> Option<Memory> {
+        let memory = self.try_memory(size);
+        if let Some(begun) = self.context.buffer.take_searching() {
+            let length = begun.elapsed();
+            if length >= STALL_EVENT_MINIMUM {
+                let until = self.shared().events.now();
+                let from = until.saturating_sub(length.as_nanos() as u64);
+                (self.shared()).record(self.context.number, from, until, EventKind::Stall);
+            }
+        }
+        memory
     }
 
     /// `size` bytes, if they can be had without a collection.

@@ -148,6 +148,17 @@ impl Drop for Reservation {
     }
 }
 
+/// Processor time of the calling thread so far, in nanoseconds. A system call: for slow paths only.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is there to be written to. POSIX systems have this clock; without it the time stays 0.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// Writes a line to standard error, if that can be written.
 ///
 /// Past the lock of [`io::stderr`]: a mutator may hold that while it stands at a safepoint, and a collector that waited for

@@ -161,6 +161,8 @@ impl Listener for PauseStatistics {
                 (self.longest_time_to_safepoint_ns)
                     .fetch_max(stopped.saturating_sub(event.from), Ordering::Relaxed);
             }
+            // No pause: the mutator worked at finding memory.
+            EventKind::Stall => {}
         }
     }
 }
@@ -225,7 +227,11 @@ mod tests {
             rooted: 30,
             marked: 40,
             minor: false,
+            explicit: false,
             live_bytes: 0,
+            object_bytes: 0,
+            committed_bytes: 0,
+            cpu_ns: 0,
         };
         statistics.event(&event(0, 20, 50, kind));
         let pauses = statistics.read();

@@ -70,7 +70,7 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     shared.count(&cycle);
     let report = world.resume();
     shared.record_wait(me, waited);
-    shared.record_collection(me, report, &cycle);
+    shared.record_collection(me, report, &cycle, true);
 }
 
 /// The address and size in bytes of every object that can be reached.

@@ -26,6 +26,7 @@
 
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use crate::collect::AbortOnPanic;
@@ -242,6 +243,8 @@ fn wait<'a, W>(condition: &Condvar, state: MutexGuard<'a, State<W>>) -> MutexGua
 pub(crate) struct Workers<W> {
     pool: Pool<W>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// Processor time of the helpers, up to the last work that each has finished. Not part of what the models look at.
+    cpu_ns: AtomicU64,
 }
 
 impl<W: Send + 'static> Workers<W> {
@@ -250,7 +253,14 @@ impl<W: Send + 'static> Workers<W> {
         Self {
             pool: Pool::new(helpers),
             threads: std::sync::Mutex::new(Vec::new()),
+            cpu_ns: AtomicU64::new(0),
         }
+    }
+
+    /// Processor time of the helpers so far, in nanoseconds: exact when [`Pool::finish`] has returned `None`, but for what they spent looking for
+    /// more work since, which counts when they have found some.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        self.cpu_ns.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(crate) fn pool(&self) -> &Pool<W> {
@@ -275,9 +285,14 @@ impl<W: Send + 'static> Workers<W> {
             let run = move || {
                 let guard = AbortOnPanic;
                 let mut done = false;
+                let mut counted = 0;
                 while let Some(next) = this.pool.take(done) {
                     work(next);
                     done = true;
+                    // Before the work counts as done. A system call for each piece of work, which is hundreds of edges at least.
+                    let now = crate::os::thread_cpu_ns();
+                    (this.cpu_ns).fetch_add(now - counted, std::sync::atomic::Ordering::Relaxed);
+                    counted = now;
                 }
                 std::mem::forget(guard);
             };

@@ -8,7 +8,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use gc_marksweep::{
-    BuildError, Event, EventKind, EventLog, Flags, Heap, Listener, PauseStatistics,
+    BuildError, Event, EventKind, EventLog, Flags, Generations, Heap, Listener, PauseStatistics,
+    STALL_EVENT_MINIMUM, Shape,
 };
 
 /// The events of one stop.
@@ -38,6 +39,7 @@ fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
                 let stop = stops.entry(stop).or_default();
                 stop.stopped.insert(event.mutator, event)
             }
+            EventKind::Stall => continue,
         };
         assert_eq!(before, None, "once a stop: {event:?}");
     }
@@ -628,4 +630,129 @@ fn statistics_agree_with_the_log() {
     assert_eq!(told, laggards);
     let longest = told.values().max().copied().unwrap_or(0);
     assert!(read.longest_time_to_safepoint >= Duration::from_nanos(longest) || longest == 1);
+}
+
+/// The collections of a log.
+fn collections(log: &EventLog) -> Vec<EventKind> {
+    let kinds = log.events.iter().map(|event| event.kind);
+    kinds
+        .filter(|kind| matches!(kind, EventKind::Collection { .. }))
+        .collect()
+}
+
+#[test]
+fn a_collection_says_who_wanted_it_and_what_it_found() {
+    const GARBAGE: u64 = 1000;
+    let heap = Heap::builder().limit(4 << 20).build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [object]| {
+            for _ in 0..GARBAGE {
+                m.alloc(object, Shape::new(0, 3)).unwrap();
+            }
+            m.collect();
+        });
+    });
+    let [
+        EventKind::Collection {
+            explicit,
+            object_bytes,
+            live_bytes,
+            committed_bytes,
+            cpu_ns,
+            ..
+        },
+    ] = collections(&heap.take_events())[..]
+    else {
+        panic!("one collection");
+    };
+    assert!(explicit);
+    assert_eq!(live_bytes, 32);
+    // What the mutator had allocated from its current hole it may not have said yet.
+    assert!(
+        (32..=32 * GARBAGE).contains(&object_bytes),
+        "{object_bytes}"
+    );
+    assert!(committed_bytes > 0 && cpu_ns > 0);
+    assert_eq!(heap.statistics().live_bytes, Some(32));
+
+    heap.attach(|m| {
+        m.frame(|m, [object]| {
+            while heap.statistics().collections < 3 {
+                m.alloc(object, Shape::new(0, 3)).unwrap();
+            }
+        });
+    });
+    for collection in collections(&heap.take_events()) {
+        let EventKind::Collection {
+            explicit,
+            object_bytes,
+            live_bytes,
+            ..
+        } = collection
+        else {
+            unreachable!()
+        };
+        assert!(!explicit, "an allocation wanted it");
+        assert!(object_bytes > 1 << 20 && live_bytes == 32, "{collection:?}");
+    }
+}
+
+/// With helpers, the processor time of a collection is that of all of them.
+#[test]
+fn helpers_time_is_counted() {
+    const NODES: usize = 300_000;
+    let heap = Heap::builder().marking_workers(4).build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [table, node]| {
+            m.alloc(table, Shape::new(NODES as u32, 0)).unwrap();
+            for index in 0..NODES {
+                m.alloc(node, Shape::new(1, 0)).unwrap();
+                m.store(m.get(table).unwrap(), index, m.get(node));
+            }
+            m.collect();
+            m.collect();
+        });
+    });
+    let log = heap.take_events();
+    let spans = log.events.iter().filter_map(|event| match event.kind {
+        EventKind::Collection { cpu_ns, .. } => Some((cpu_ns, event.until - event.from)),
+        _ => None,
+    });
+    for (cpu_ns, length) in spans {
+        // It cannot be more than all four, all the time, and what helpers spent looking for work since the last one.
+        assert!(0 < cpu_ns && cpu_ns <= 8 * length, "{cpu_ns} of {length}");
+    }
+}
+
+/// Blocks in which every other granule pair lives, so that none has a hole for a larger object: the search through them is told.
+#[test]
+fn a_long_search_for_memory_is_told() {
+    const OBJECTS: usize = 400_000;
+    let heap = Heap::builder()
+        .limit(64 << 20)
+        .generations(Generations::Off)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [table, object]| {
+            m.alloc(table, Shape::new(OBJECTS as u32, 0)).unwrap();
+            for index in 0..OBJECTS {
+                m.alloc(object, Shape::new(0, 3)).unwrap();
+                if index % 2 == 0 {
+                    m.store(m.get(table).unwrap(), index, m.get(object));
+                }
+            }
+            m.collect();
+            heap.take_events();
+            m.alloc(object, Shape::new(0, 20)).unwrap();
+        });
+    });
+    let log = heap.take_events();
+    let stalls: Vec<_> = log
+        .events
+        .iter()
+        .filter(|event| event.kind == EventKind::Stall)
+        .collect();
+    assert_eq!(stalls.len(), 1, "{log:?}");
+    assert!(stalls[0].until - stalls[0].from >= STALL_EVENT_MINIMUM.as_nanos() as u64);
 }

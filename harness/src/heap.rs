@@ -142,6 +142,11 @@ pub struct Statistics {
     pub live_bytes: Option<u64>,
     /// Collections so far: whole-heap traces or cycle collections of any generation.
     pub collections: u64,
+    /// Bytes of all objects that have not been reclaimed, headers included, whether they can be reached or not; `None` where the heap does not
+    /// know. It may lag as the allocated bytes do, and leave out rounding.
+    pub object_bytes: Option<u64>,
+    /// How many objects these are; `None` where the heap does not know, as one that only traces does not.
+    pub objects: Option<u64>,
 }
 
 /// A heap: a handle to shared state, cheap to clone. The memory goes away with the last handle and the last attached
@@ -170,6 +175,12 @@ pub trait Heap: Clone + Send + Sync + 'static {
 
     /// Removes and returns what happened since the last call; never waits for a mutator.
     fn take_events(&self) -> EventLog;
+
+    /// When the object of a weak reference was found dead, in nanoseconds since its heap's origin; `None` as long as it was not. On a counting heap that is when it
+    /// was freed, on a tracing one when the marking that did not reach it was complete. Never waits; any thread may ask.
+    ///
+    /// So a weak reference is a sentinel for the delay of reclamation: see [`Sentinels`](crate::measure::reclamation::Sentinels).
+    fn cleared_at(weak: &Self::Weak) -> Option<u64>;
 }
 
 /// A thread attached to a heap. See the [module documentation](self) for the rule that divides `&self` from

@@ -6,15 +6,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
+use std::ops::Range;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
 use crate::heap::{Heap, HeapFull};
-use crate::measure::pause::Pauses;
+pub use crate::measure::distribution::Distribution;
+use crate::measure::event::EventLog;
+use crate::measure::hiccup::{self, Interference};
+pub use crate::measure::pause::{Part, Pauses};
+use crate::measure::sampler::Sampler;
 use crate::measure::space::peak_resident_bytes;
+pub use crate::measure::space::{Sample, Space};
 use crate::measure::throughput::Stopwatch;
+pub use crate::measure::utilisation::Utilisation;
+use crate::measure::{
+    cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
+};
 use crate::workload::{Input, Outcome, Size, Workload};
 
 /// What a child process is asked to do. Everything is resolved: no default is left to the child.
@@ -43,7 +55,17 @@ pub struct Invocation {
 }
 
 /// The version of the rows' format, raised whenever a reader of the old one would misread the new one.
-pub const SCHEMA: u32 = 1;
+///
+/// 1: times, pauses, peaks. 2: everything that has a file of its own under [`crate::measure`]; rows of version 1 still read, what they lack is
+/// empty.
+pub const SCHEMA: u32 = 2;
+
+/// The most [`CollectionRecord`]s in a row; later collections are counted in [`Metrics::collections_unlogged`].
+pub const MAX_COLLECTIONS_LOGGED: usize = 512;
+/// The most [`SpanRecord`]s in a row, the longest; others are counted in [`Metrics::spans_left_out`].
+pub const MAX_SPANS: usize = 512;
+/// The most [`Sample`]s in a row's time line.
+pub const MAX_SAMPLES: usize = 256;
 
 /// One line of a result file: one iteration, or the reason why there is none.
 ///
@@ -66,6 +88,16 @@ pub struct Row {
     pub metrics: Option<Metrics>,
     /// Where it ran; filled in by the parent.
     pub environment: Option<Environment>,
+    /// The least heap at which every heap of the comparison completes, if it was looked for: multiples are of it. Filled in by the parent.
+    #[serde(default)]
+    pub minimum_heap_bytes: Option<u64>,
+    /// Whether this is the second series of the same heap, run to learn how much two equal things differ here (A/A). Filled in by the
+    /// parent.
+    #[serde(default)]
+    pub twin: bool,
+    /// What disturbed the iteration, in words (see [`crate::measure::hiccup`]): it is kept, and shown as noisy.
+    #[serde(default)]
+    pub noisy: Vec<String>,
 }
 
 /// How an iteration ended.
@@ -100,7 +132,9 @@ impl fmt::Display for Status {
 }
 
 /// What was measured in one iteration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// What a heap or a system does not say, and what does not apply, is `None` or empty. Instants (`at_ns`) count from the start of the iteration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The digest of the results, in hexadecimal.
     pub checksum: String,
@@ -132,9 +166,149 @@ pub struct Metrics {
     /// What the workload saw on its way, by names that end in their units.
     #[serde(default)]
     pub observations: BTreeMap<String, u64>,
+    /// Processor time of the collector: of its worker threads, and of mutators in its slow paths (see [`crate::measure::cpu`]).
+    #[serde(default)]
+    pub collector_cpu_ns: Option<u64>,
+    /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of stops; `lock-wait`, `drain`,
+    /// `cycle-collection` on a counting heap.
+    #[serde(default)]
+    pub pause_parts: BTreeMap<String, Part>,
+    /// How long stops waited for single threads (see [`crate::measure::safepoint`]).
+    #[serde(default)]
+    pub time_to_safepoint: Distribution,
+    /// Allocation stalls by cause: `sweep`, `collection`, `lock` (see [`crate::measure::stall`]).
+    #[serde(default)]
+    pub stalls: BTreeMap<String, Distribution>,
+    /// Minimum mutator utilisation, by ascending window (see [`crate::measure::utilisation`]).
+    #[serde(default)]
+    pub utilisation: Vec<Utilisation>,
+    /// Latencies of requests: `simple`, `open-loop`, `metered-<window>ms` (see [`crate::measure::latency`]). Empty where a workload has no
+    /// requests.
+    #[serde(default)]
+    pub latency: BTreeMap<String, Distribution>,
+    /// From unreachable to reusable (see [`crate::measure::reclamation`]). Empty where a workload plants no deaths.
+    #[serde(default)]
+    pub reclamation_delay: Distribution,
+    /// The integral of occupied less reachable bytes over the iteration (see [`crate::measure::floating`]).
+    #[serde(default)]
+    pub floating_byte_seconds: Option<f64>,
+    /// Space over time (see [`crate::measure::space`]).
+    #[serde(default)]
+    pub space: Space,
+    /// Space at successive moments, at most [`MAX_SAMPLES`] of them.
+    #[serde(default)]
+    pub timeline: Vec<Sample>,
+    /// By how much a sleeper that touches no heap woke too late (see [`crate::measure::hiccup`]).
+    #[serde(default)]
+    pub hiccup: Distribution,
+    /// How often a thread of the process was taken off its processor while it could have gone on.
+    #[serde(default)]
+    pub involuntary_switches: Option<u64>,
+    /// Time for which a hypervisor gave this machine's processors to others, summed over processors.
+    #[serde(default)]
+    pub steal_ns: Option<u64>,
+    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`]. This, the time line and the spans are empty in an iteration that
+    /// warms up.
+    #[serde(default)]
+    pub collections_log: Vec<CollectionRecord>,
+    /// Collections that found no room in the log.
+    #[serde(default)]
+    pub collections_unlogged: u64,
+    /// What stopped which mutator when, in order; at most [`MAX_SPANS`].
+    #[serde(default)]
+    pub spans: Vec<SpanRecord>,
+    /// Spans that found no room, all of them shorter than those that did.
+    #[serde(default)]
+    pub spans_left_out: u64,
+}
+
+/// One collection. What a heap does not say is left out of the row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectionRecord {
+    /// When it was requested.
+    pub at_ns: u64,
+    /// How long the pause that it made was: from the request until the last mutator ran again.
+    pub pause_ns: u64,
+    /// `full`, `young`, or `cycle` (of a counting heap).
+    pub kind: String,
+    /// Why it was made, by the names that HotSpot has: `Allocation Failure`, or `System.gc()` if the program asked for it.
+    pub cause: String,
+    /// Bytes of objects when it began, those that it was to find dead included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_bytes: Option<u64>,
+    /// Bytes of the objects that it found live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_bytes: Option<u64>,
+    /// Committed bytes when it had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub committed_bytes: Option<u64>,
+    /// The limit of the heap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// From the request until the last mutator had stopped; `None` where nothing had to be stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_safepoint_ns: Option<u64>,
+    /// The parts of its pause in nanoseconds, by the names of [`Metrics::pause_parts`]; empty if it is one part.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, u64>,
+    /// The oldest generation it collected, from 0, on a heap that numbers them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u8>,
+    /// Objects it looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examined_objects: Option<u64>,
+    /// Objects it found unreachable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_objects: Option<u64>,
+}
+
+/// A time in which a mutator did not run its own work, or in which a collector worked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanRecord {
+    /// The mutator, by number.
+    pub mutator: u32,
+    /// When it began.
+    pub at_ns: u64,
+    /// How long it was.
+    pub length_ns: u64,
+    /// What it was: a key of [`Pauses::event_ns`].
+    pub kind: String,
 }
 
 impl Metrics {
+    /// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end, in the time of the events, on `threads` threads; the
+    /// rest is empty.
+    pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Self {
+        let pauses = Pauses::of(log);
+        let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
+        let (collections_log, collections_unlogged) = record::collections(log, &iteration);
+        let (spans, spans_left_out) = record::spans(log, &iteration);
+        Self {
+            stopped_share: pauses.stopped_ns as f64 / (threads as f64 * wall_ns as f64),
+            pauses,
+            collector_cpu_ns: cpu::collector_ns(log),
+            pause_parts: pause::parts(log),
+            time_to_safepoint: safepoint::arrivals(log),
+            stalls: stall::of(log),
+            utilisation: utilisation::of(log, iteration, threads),
+            collections_log,
+            collections_unlogged,
+            spans,
+            spans_left_out,
+            ..Self::default()
+        }
+    }
+
+    /// Drops what only logs and traces are made of, and nobody makes of an iteration that warms up.
+    fn forget_details(&mut self) {
+        self.timeline = Vec::new();
+        self.collections_log = Vec::new();
+        self.collections_unlogged = 0;
+        self.spans = Vec::new();
+        self.spans_left_out = 0;
+    }
+
     /// What two heaps must agree on to have done the same work.
     pub fn work(&self) -> (&str, u64, u64, u64) {
         (
@@ -162,7 +336,50 @@ impl Row {
             message: Some(message),
             metrics: None,
             environment: None,
+            minimum_heap_bytes: None,
+            twin: false,
+            noisy: Vec::new(),
         }
+    }
+
+    /// A row with figures.
+    pub fn measured(invocation: &Invocation, iteration: u32, metrics: Metrics) -> Self {
+        Self {
+            status: Status::Ok,
+            message: None,
+            metrics: Some(metrics),
+            ..Self::without_metrics(invocation, iteration, Status::Ok, String::new())
+        }
+    }
+
+    /// Reads a line of a result file.
+    ///
+    /// # Errors
+    ///
+    /// A sentence without the file's name and the line's number: what is wrong with the line, and, if it was written by a newer version,
+    /// which one is needed.
+    pub fn read(line: &str) -> Result<Self, String> {
+        /// What has to be known before the rest can be judged.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let Version { schema } =
+            serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
+        if schema > SCHEMA {
+            return Err(format!(
+                "was written by a newer version of this program: format {schema}, and this one reads up to {SCHEMA}"
+            ));
+        }
+        let row: Self =
+            serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
+        // The figures' fields stand beside the others, so one that is missing or wrong makes all of them absent.
+        if row.metrics.is_none() && row.status == Status::Ok {
+            let reason = serde_json::from_str::<Metrics>(line)
+                .map_or_else(|error| error.to_string(), |_| "figures missing".to_owned());
+            return Err(format!("is no row of results: {reason}"));
+        }
+        Ok(row)
     }
 }
 
@@ -206,15 +423,15 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
             let row = match iterate::<W, A::Heap>(&heap, self.input) {
-                Ok(metrics) => Row {
-                    schema: SCHEMA,
-                    invocation: self.invocation.clone(),
-                    iteration,
-                    status: Status::Ok,
-                    message: None,
-                    metrics: Some(metrics),
-                    environment: None,
-                },
+                Ok((mut metrics, noisy)) => {
+                    if iteration == 0 {
+                        metrics.forget_details();
+                    }
+                    Row {
+                        noisy,
+                        ..Row::measured(self.invocation, iteration, metrics)
+                    }
+                }
                 Err(full) => {
                     let (status, message) = if A::capabilities(self.settings).limited {
                         (Status::HeapFull, full.to_string())
@@ -244,39 +461,76 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
     }
 }
 
-/// Runs the workload once and measures it.
-fn iterate<W: Workload, H: Heap>(heap: &H, input: &Input) -> Result<Metrics, HeapFull> {
+/// Runs the workload once and measures it; also says what disturbed it.
+fn iterate<W: Workload, H: Heap>(
+    heap: &H,
+    input: &Input,
+) -> Result<(Metrics, Vec<String>), HeapFull> {
     heap.take_events();
     let before = heap.statistics();
+    let sampler = Sampler::start(heap);
+    let interference = Interference::read();
+    let start = heap.origin().elapsed();
     let stopwatch = Stopwatch::start();
+    let outcome = W::run(heap, input);
+    let elapsed = stopwatch.elapsed();
+    let interference = Interference::read().since(interference);
+    let sampled = sampler.stop();
     let Outcome {
         checksum,
         operations,
         observations,
-    } = W::run(heap, input)?;
-    let elapsed = stopwatch.elapsed();
+        requests,
+        deaths,
+    } = outcome?;
+
     let after = heap.statistics();
-    let pauses = Pauses::of(&heap.take_events());
-    Ok(Metrics {
+    let log = heap.take_events();
+    let start = start.as_nanos() as u64;
+    let readings = &sampled.readings;
+    let reachable = floating::reachable(readings, &log);
+    let reachable = reachable.as_deref();
+    let delays = reclamation::of(&deaths, &log);
+    let mut observations: BTreeMap<String, u64> = observations
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    if !deaths.is_empty() {
+        observations.insert("deaths_not_found_count".to_owned(), delays.pending);
+        let identified = delays.identified.percentile(0.5);
+        observations.extend(identified.map(|ns| ("identified_p50_ns".to_owned(), ns)));
+    }
+    let mut metrics = Metrics {
         checksum: format!("{checksum:016x}"),
         operations,
         operation: W::OPERATION.to_owned(),
         allocated_objects: after.allocated_objects - before.allocated_objects,
         allocated_payload_bytes: after.allocated_payload_bytes - before.allocated_payload_bytes,
         wall_ns: elapsed.wall_ns,
-        cpu_ns: elapsed.cpu_ns,
+        // The sampler is no part of what is measured.
+        cpu_ns: elapsed.cpu_ns.saturating_sub(sampled.cpu_ns),
         wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
         collections: after.collections - before.collections,
-        stopped_share: pauses.stopped_ns as f64
-            / (input.threads as f64 * elapsed.wall_ns.max(1) as f64),
-        pauses,
         peak_heap_bytes: after.peak_occupied_bytes,
         peak_resident_bytes: peak_resident_bytes(),
-        observations: observations
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    })
+        observations,
+        latency: latency::of(&requests),
+        reclamation_delay: delays.reusable,
+        floating_byte_seconds: reachable
+            .map(|reachable| floating::byte_seconds(readings, reachable)),
+        space: Space::of(readings, reachable),
+        timeline: space::timeline(readings, reachable, start, MAX_SAMPLES),
+        hiccup: Distribution::of(sampled.oversleeps),
+        involuntary_switches: interference.involuntary_switches,
+        steal_ns: interference.steal_ns,
+        ..Metrics::of_events(&log, start..start + elapsed.wall_ns, input.threads)
+    };
+    for record in &mut metrics.collections_log {
+        record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
+    }
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
+    Ok((metrics, noisy))
 }
 
 /// Bytes in a unit that leaves three digits or fewer, such as `64 MiB`.
@@ -310,9 +564,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn rows_survive_being_written_and_read() {
-        let invocation = Invocation {
+    fn invocation() -> Invocation {
+        Invocation {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::from([("nodes".to_owned(), 5)]),
@@ -323,7 +576,11 @@ mod tests {
             seed: 42,
             iterations: 1,
             invocation: 3,
-        };
+        }
+    }
+
+    #[test]
+    fn rows_survive_being_written_and_read() {
         let metrics = Metrics {
             checksum: "00ff".to_owned(),
             operations: 5,
@@ -333,23 +590,96 @@ mod tests {
             wall_ns: 1000,
             cpu_ns: 900,
             wall_ns_per_operation: 200.0,
-            collections: 0,
-            stopped_share: 0.0,
-            pauses: Pauses::default(),
+            collections: 1,
             peak_heap_bytes: 1,
-            peak_resident_bytes: None,
             observations: BTreeMap::from([("resident_after_bytes".to_owned(), 4096)]),
+            collector_cpu_ns: Some(12),
+            pause_parts: BTreeMap::from([(
+                "mark".to_owned(),
+                Part {
+                    count: 1,
+                    total_ns: 7,
+                    max_ns: 7,
+                },
+            )]),
+            time_to_safepoint: Distribution::of([3, 5]),
+            stalls: BTreeMap::from([("lock".to_owned(), Distribution::of([9]))]),
+            utilisation: vec![Utilisation {
+                window_ns: 1000,
+                process: 0.5,
+                worst_thread: 0.25,
+            }],
+            latency: BTreeMap::from([("metered-100ms".to_owned(), Distribution::of([8]))]),
+            reclamation_delay: Distribution::of([1_000_000]),
+            floating_byte_seconds: Some(1.5),
+            space: Space {
+                mean_live_bytes: Some(3),
+                ..Space::default()
+            },
+            timeline: vec![Sample {
+                at_ns: 1,
+                occupied_bytes: 2,
+                committed_bytes: 3,
+                live_bytes: None,
+                resident_bytes: Some(4),
+            }],
+            hiccup: Distribution::of([50_000]),
+            involuntary_switches: Some(2),
+            steal_ns: Some(0),
+            collections_log: vec![CollectionRecord {
+                at_ns: 10,
+                kind: "full".to_owned(),
+                phases: BTreeMap::from([("mark".to_owned(), 7)]),
+                ..CollectionRecord::default()
+            }],
+            spans: vec![SpanRecord {
+                mutator: 1,
+                at_ns: 10,
+                length_ns: 9,
+                kind: "stopped".to_owned(),
+            }],
+            ..Metrics::default()
         };
         let measured = Row {
-            metrics: Some(metrics),
-            status: Status::Ok,
-            message: None,
-            ..Row::without_metrics(&invocation, 1, Status::Ok, String::new())
+            twin: true,
+            minimum_heap_bytes: Some(1 << 19),
+            noisy: vec!["steal".to_owned()],
+            ..Row::measured(&invocation(), 1, metrics)
         };
-        let failed = Row::without_metrics(&invocation, 0, Status::HeapFull, "heap full".to_owned());
+        let failed =
+            Row::without_metrics(&invocation(), 0, Status::HeapFull, "heap full".to_owned());
         for row in [measured, failed] {
             let text = serde_json::to_string(&row).unwrap();
-            assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), row, "{text}");
+            assert_eq!(Row::read(&text).unwrap(), row, "{text}");
         }
+    }
+
+    /// As the first version wrote it.
+    const FIRST_VERSION: &str = r#"{"schema":1,"workload":"list","size":"tiny","parameters":{"nodes":5},"heap":"gc-rc","options":{},"heap_bytes":1048576,"threads":1,"seed":42,"iterations":1,"invocation":1,"iteration":1,"status":"ok","message":null,"checksum":"00ff","operations":5,"operation":"node","allocated_objects":5,"allocated_payload_bytes":80,"wall_ns":1000,"cpu_ns":900,"wall_ns_per_operation":200.0,"collections":0,"stopped_share":0.0,"pause_count":0,"pause_p50_ns":null,"pause_p90_ns":null,"pause_p99_ns":null,"pause_p999_ns":null,"pause_max_ns":null,"time_to_safepoint_max_ns":null,"stopped_ns":0,"event_ns":{},"events_lost":0,"pause_histogram_ns":[],"peak_heap_bytes":1,"peak_resident_bytes":null,"observations":{},"environment":null}"#;
+
+    #[test]
+    fn rows_of_the_first_version_still_read() {
+        let row = Row::read(FIRST_VERSION).unwrap();
+        let metrics = row.metrics.unwrap();
+        assert_eq!((row.schema, metrics.wall_ns), (1, 1000));
+        assert!(metrics.latency.is_empty() && metrics.hiccup.is_empty());
+        assert_eq!((row.twin, row.minimum_heap_bytes), (false, None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let newer = FIRST_VERSION.replacen("\"schema\":1", "\"schema\":99", 1);
+        assert!(Row::read(&newer).unwrap_err().contains("newer version"));
+        let broken = FIRST_VERSION.replacen("\"wall_ns\":1000", "\"wall_ns\":\"x\"", 1);
+        assert!(
+            Row::read(&broken).unwrap_err().contains("expected u64"),
+            "{:?}",
+            Row::read(&broken)
+        );
+        assert!(
+            Row::read("{\"schema\":1")
+                .unwrap_err()
+                .contains("is no row of results")
+        );
     }
 }

@@ -56,7 +56,7 @@ pub struct Statistics {
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes of address space held; pages that were never touched are included.
+    /// Bytes that the system backs: all that were ever in use at a time. The address space that is reserved beyond is not.
     pub committed_bytes: u64,
     /// Always 0: objects carry all there is to know.
     pub metadata_bytes: u64,
@@ -208,7 +208,8 @@ impl Heap {
             allocated_payload_bytes: shared.payload.load(Ordering::Relaxed),
             occupied_bytes: shared.occupied.load(Ordering::Relaxed),
             peak_occupied_bytes: shared.peak.load(Ordering::Relaxed),
-            committed_bytes: shared.committed.load(Ordering::Relaxed),
+            committed_bytes: (shared.committed.load(Ordering::Relaxed))
+                .min(shared.peak.load(Ordering::Relaxed)),
             ..Statistics::default()
         }
     }
@@ -337,6 +338,11 @@ impl Global {
 impl Weak {
     pub(crate) fn new(identity: u64, object: Object) -> Self {
         Self(Handle { identity, object })
+    }
+
+    /// Always `None`: nothing is ever found dead.
+    pub fn cleared_at(&self) -> Option<u64> {
+        None
     }
 
     /// As [`Global::object`].

@@ -6,9 +6,10 @@
 //! `unconditional_recursion` says so.
 
 /// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of the crate `$heap`;
-/// `$events` is a function that removes and translates its events.
+/// `$events` is a function that removes and translates its events, `$objects` one that says of its statistics how many bytes all objects have that
+/// were not reclaimed, and how many they are.
 macro_rules! forward {
-    ($heap:ident, $events:path) => {
+    ($heap:ident, $events:path, $objects:path) => {
         impl $crate::heap::Heap for $heap::Heap {
             type Mutator<'h> = $heap::Mutator<'h>;
             type Global = $heap::Global;
@@ -21,6 +22,7 @@ macro_rules! forward {
 
             fn statistics(&self) -> $crate::heap::Statistics {
                 let statistics = $heap::Heap::statistics(self);
+                let (object_bytes, objects) = $objects(&statistics);
                 $crate::heap::Statistics {
                     limit_bytes: statistics.limit_bytes,
                     allocated_objects: statistics.allocated_objects,
@@ -31,6 +33,8 @@ macro_rules! forward {
                     metadata_bytes: statistics.metadata_bytes,
                     live_bytes: statistics.live_bytes,
                     collections: statistics.collections,
+                    object_bytes,
+                    objects,
                 }
             }
 
@@ -40,6 +44,11 @@ macro_rules! forward {
 
             fn take_events(&self) -> $crate::measure::event::EventLog {
                 $events(self)
+            }
+
+            #[inline(always)]
+            fn cleared_at(weak: &$heap::Weak) -> Option<u64> {
+                $heap::Weak::cleared_at(weak)
             }
         }
 

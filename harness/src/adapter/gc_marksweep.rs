@@ -7,7 +7,7 @@ use super::{
     Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
     WATCHDOG, limit,
 };
-use crate::measure::event::{Event, EventKind, EventLog};
+use crate::measure::event::{Details, Event, EventKind, EventLog};
 
 /// The adapter of [`gc_marksweep::Heap`].
 #[derive(Clone, Copy, Debug)]
@@ -125,15 +125,27 @@ fn events(heap: &Heap) -> EventLog {
                 stopped,
                 rooted,
                 marked,
-                minor: _,
+                minor,
+                explicit,
                 live_bytes,
+                object_bytes,
+                committed_bytes,
+                cpu_ns,
             } => EventKind::Collection {
                 stop,
                 stopped,
                 rooted,
                 marked,
                 live_bytes,
+                details: Details {
+                    minor,
+                    explicit,
+                    cpu_ns: Some(cpu_ns),
+                    before_bytes: Some(object_bytes),
+                    committed_bytes: Some(committed_bytes),
+                },
             },
+            Kind::Stall => EventKind::Stall,
         },
     };
     EventLog {
@@ -142,4 +154,9 @@ fn events(heap: &Heap) -> EventLog {
     }
 }
 
-forward!(gc_marksweep, events);
+/// What the last collection found live, and what has been allocated since.
+fn objects(statistics: &gc_marksweep::Statistics) -> (Option<u64>, Option<u64>) {
+    (Some(statistics.object_bytes), None)
+}
+
+forward!(gc_marksweep, events, objects);

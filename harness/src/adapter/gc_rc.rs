@@ -157,4 +157,12 @@ fn events(heap: &Heap) -> EventLog {
     }
 }
 
-forward!(gc_rc, events);
+/// Known exactly: a dead object is gone.
+fn objects(statistics: &gc_rc::Statistics) -> (Option<u64>, Option<u64>) {
+    let objects = statistics
+        .allocated_objects
+        .saturating_sub(statistics.freed_objects);
+    (Some(statistics.object_bytes), Some(objects))
+}
+
+forward!(gc_rc, events, objects);

@@ -52,8 +52,10 @@ pub enum EventKind {
         rooted: u64,
         /// When marking was complete.
         marked: u64,
-        /// Bytes found live.
+        /// Bytes found live; of a minor collection: with all that had been found live before.
         live_bytes: u64,
+        /// What else the heap says.
+        details: Details,
     },
     /// Every mutator was stopped, for a collection or for anything else, by a [peer](crate::peer) that does not say more. `from` is the
     /// request, `until` the moment the mutators were let go.
@@ -79,6 +81,37 @@ pub enum EventKind {
         /// Objects freed.
         objects: u64,
     },
-    /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a collection.
+    /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a collection. Short ones are not reported.
     Stall,
+}
+
+/// What not every heap says of a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Whether it looked only at what had been allocated since the last one.
+    pub minor: bool,
+    /// Whether the program asked for it by name.
+    pub explicit: bool,
+    /// Processor time that it took, of all threads that took part, in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// Bytes of objects when it began, those that it was to find dead included.
+    pub before_bytes: Option<u64>,
+    /// Committed bytes when it had ended.
+    pub committed_bytes: Option<u64>,
+}
+
+impl EventKind {
+    /// What it is called in results, and whether it is a time in which its mutator was stopped.
+    pub fn describe(self) -> (&'static str, bool) {
+        match self {
+            Self::Stopped { .. } => ("stopped", true),
+            Self::Arrived { .. } => ("arrived", false),
+            Self::Collection { .. } => ("collection", false),
+            Self::Stop { .. } => ("stop", false),
+            Self::CycleCollection { .. } => ("cycle-collection", true),
+            Self::LockWait => ("lock-wait", true),
+            Self::Drain { .. } => ("drain", true),
+            Self::Stall => ("stall", false),
+        }
+    }
 }

@@ -2,8 +2,20 @@
 //!
 //! Heaps only report ([`event`]); judging is done here, so that all are judged alike.
 
+pub mod cpu;
+pub mod distribution;
 pub mod event;
+pub mod floating;
+pub mod hiccup;
+pub mod latency;
+pub mod lbo;
 pub mod pause;
 pub mod ratio;
+pub mod reclamation;
+pub mod record;
+pub mod safepoint;
+pub mod sampler;
 pub mod space;
+pub mod stall;
 pub mod throughput;
+pub mod utilisation;

@@ -18,13 +18,21 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::distribution::Distribution;
 use super::event::{Event, EventKind, EventLog};
 
-/// A percentile needs this many samples above it to be given.
-const SAMPLES_ABOVE: f64 = 10.0;
+/// One part of pauses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// How many pauses had it.
+    pub count: u64,
+    /// How long it took in all of them, in nanoseconds.
+    pub total_ns: u64,
+    /// How long it took in the pause in which it took longest, in nanoseconds.
+    pub max_ns: u64,
+}
 
 /// The pauses of one iteration, as a row of results holds them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,122 +66,63 @@ pub struct Pauses {
 impl Pauses {
     /// What the events of one iteration amount to.
     pub fn of(log: &EventLog) -> Self {
-        let mut stops: BTreeMap<u64, Stop> = BTreeMap::new();
-        let mut stopped: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
         let mut event_ns: BTreeMap<String, u64> = BTreeMap::new();
-        let mut time_to_safepoint_max_ns = None;
-
-        for &Event {
-            mutator,
-            from,
-            until,
-            kind,
-        } in &log.events
-        {
-            // The stop that the event belongs to, and whether it stopped the thread.
-            let (name, stop, stops_thread) = match kind {
-                EventKind::Collection { stop, stopped, .. } => {
-                    time_to_safepoint_max_ns =
-                        time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
-                    ("collection", Some(stop), false)
-                }
-                EventKind::Stop { stop, stopped } => {
-                    time_to_safepoint_max_ns =
-                        time_to_safepoint_max_ns.max(Some(stopped.saturating_sub(from)));
-                    ("stop", Some(stop), false)
-                }
-                EventKind::Stopped { stop } => ("stopped", Some(stop), true),
-                EventKind::Arrived { .. } => ("arrived", None, false),
-                EventKind::CycleCollection { .. } => ("cycle-collection", None, true),
-                EventKind::Drain { .. } => ("drain", None, true),
-                EventKind::LockWait => ("lock-wait", None, true),
-                EventKind::Stall => ("stall", None, false),
-            };
-            *event_ns.entry(name.to_owned()).or_default() += until.saturating_sub(from);
-            if let Some(stop) = stop {
-                let stop = stops.entry(stop).or_insert(Stop {
-                    request: None,
-                    arrival: from,
-                    resumed: until,
-                });
-                if !stops_thread {
-                    stop.request = Some(from);
-                }
-                stop.arrival = from.min(stop.arrival);
-                stop.resumed = until.max(stop.resumed);
-            }
-            if stops_thread {
-                let shared = stop.is_some();
-                stopped.entry(mutator).or_default().push(Span {
-                    from,
-                    until,
-                    shared,
-                });
-            }
+        for event in &log.events {
+            let (name, _) = event.kind.describe();
+            *event_ns.entry(name.to_owned()).or_default() += event.until.saturating_sub(event.from);
         }
-
-        let mut lengths: Vec<u64> = stops
-            .values()
-            .map(|stop| {
-                stop.resumed
-                    .saturating_sub(stop.request.unwrap_or(stop.arrival))
-            })
-            .collect();
+        let stops = stops(log);
+        let mut lengths: Vec<u64> = stops.values().map(Stop::length).collect();
         let mut stopped_ns = 0;
-        for spans in stopped.values_mut() {
-            for span in outermost(spans) {
-                let length = span.until.saturating_sub(span.from);
-                stopped_ns += length;
-                if !span.shared {
-                    lengths.push(length);
-                }
+        for span in spans(log).into_values().flatten() {
+            stopped_ns += span.length();
+            if !span.is_shared() {
+                lengths.push(span.length());
             }
         }
-
-        let mut histogram = histogram();
-        lengths
-            .iter()
-            .for_each(|&length| histogram.saturating_record(length));
         Self {
             stopped_ns,
             event_ns,
             events_lost: log.lost,
-            time_to_safepoint_max_ns,
-            pause_max_ns: lengths.iter().copied().max(),
-            ..Self::of_histogram(&histogram)
+            time_to_safepoint_max_ns: stops.values().filter_map(Stop::time_to_safepoint).max(),
+            ..Self::of_distribution(Distribution::of(lengths))
         }
     }
 
     /// What a distribution amounts to.
-    fn of_histogram(histogram: &Histogram<u64>) -> Self {
+    fn of_distribution(distribution: Distribution) -> Self {
         Self {
-            pause_count: histogram.len(),
-            pause_p50_ns: percentile(histogram, 0.5),
-            pause_p90_ns: percentile(histogram, 0.9),
-            pause_p99_ns: percentile(histogram, 0.99),
-            pause_p999_ns: percentile(histogram, 0.999),
-            pause_histogram_ns: histogram
-                .iter_recorded()
-                .map(|step| (step.value_iterated_to(), step.count_at_value()))
-                .collect(),
+            pause_count: distribution.count,
+            pause_p50_ns: distribution.percentile(0.5),
+            pause_p90_ns: distribution.percentile(0.9),
+            pause_p99_ns: distribution.percentile(0.99),
+            pause_p999_ns: distribution.percentile(0.999),
+            pause_max_ns: (!distribution.is_empty()).then_some(distribution.max_ns),
+            pause_histogram_ns: distribution.histogram_ns,
             ..Self::default()
+        }
+    }
+
+    /// The lengths of the pauses.
+    pub fn distribution(&self) -> Distribution {
+        Distribution {
+            count: self.pause_count,
+            max_ns: self.pause_max_ns.unwrap_or(0),
+            histogram_ns: self.pause_histogram_ns.clone(),
         }
     }
 
     /// Several iterations' pauses taken together. Times are summed, distributions merged.
     pub fn merge<'p>(parts: impl Iterator<Item = &'p Self>) -> Self {
-        let mut histogram = histogram();
+        let mut distributions = Vec::new();
         let mut sums = Self::default();
         for part in parts {
-            for &(value, count) in &part.pause_histogram_ns {
-                histogram.saturating_record_n(value, count);
-            }
+            distributions.push(part.distribution());
             sums.stopped_ns += part.stopped_ns;
             sums.events_lost += part.events_lost;
             sums.time_to_safepoint_max_ns = sums
                 .time_to_safepoint_max_ns
                 .max(part.time_to_safepoint_max_ns);
-            sums.pause_max_ns = sums.pause_max_ns.max(part.pause_max_ns);
             for (kind, time) in &part.event_ns {
                 *sums.event_ns.entry(kind.clone()).or_default() += time;
             }
@@ -183,59 +132,182 @@ impl Pauses {
             events_lost: sums.events_lost,
             time_to_safepoint_max_ns: sums.time_to_safepoint_max_ns,
             event_ns: sums.event_ns,
-            pause_max_ns: sums.pause_max_ns,
-            ..Self::of_histogram(&histogram)
+            ..Self::of_distribution(Distribution::merge(&distributions))
         }
     }
 }
 
-/// Three digits, from 1 ns to an hour; what is longer is recorded as an hour.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("these bounds are allowed")
+/// What the pauses of one iteration consist of, by the names of the parts: those of stops are consecutive and add up to the pauses.
+///
+/// | part | from | to |
+/// |---|---|---|
+/// | `time-to-safepoint` | the request | the last mutator has stopped |
+/// | `roots` | then | the roots have been scanned |
+/// | `mark` | then | marking is complete, weak references and finalizers included |
+/// | `finish` | then | the mutators are let go |
+/// | `resume` | then | the last of them runs |
+///
+/// A [peer](crate::peer) that does not tell the middle three apart has one part for them, `stop`. Where a minor collection was followed by a major one in the
+/// same stop, `roots` covers the minor one too. On a counting heap each pause is one part: `lock-wait`, `drain` or `cycle-collection`.
+pub fn parts(log: &EventLog) -> BTreeMap<String, Part> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut add = |name: &str, length: u64| {
+        let part = parts.entry(name.to_owned()).or_default();
+        part.count += 1;
+        part.total_ns += length;
+        part.max_ns = part.max_ns.max(length);
+    };
+    for stop in stops(log).values() {
+        stop.phases().for_each(|(name, length)| add(name, length));
+    }
+    let spans = spans(log).into_values().flatten();
+    for span in spans.filter(|span| !span.is_shared()) {
+        add(span.kind.describe().0, span.length());
+    }
+    parts
 }
 
-/// The value at `quantile`, if at least [`SAMPLES_ABOVE`] samples lie above that quantile.
-fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
-    let above = histogram.len() as f64 * (1.0 - quantile);
-    // Tolerates the rounding of 1 - 0.99.
-    (above + 1e-6 >= SAMPLES_ABOVE)
-        .then(|| histogram.value_at_quantile(quantile).min(histogram.max()))
+/// The stops by number.
+pub(super) fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
+    let mut stops: BTreeMap<u64, Stop> = BTreeMap::new();
+    for event in &log.events {
+        let number = match event.kind {
+            EventKind::Collection { stop, .. }
+            | EventKind::Stop { stop, .. }
+            | EventKind::Stopped { stop } => stop,
+            _ => continue,
+        };
+        let stop = stops.entry(number).or_insert(Stop {
+            collection: None,
+            arrival: event.from,
+            resumed: event.until,
+        });
+        if !matches!(event.kind, EventKind::Stopped { .. }) {
+            stop.collection = Some(*event);
+        }
+        stop.arrival = event.from.min(stop.arrival);
+        stop.resumed = event.until.max(stop.resumed);
+    }
+    stops
 }
 
 /// What the events of one stop say about its pause.
-struct Stop {
-    /// When it was requested, once its collection has been seen. Arrivals are no substitute: a thread that came to ask for a collection
-    /// itself, and found that another had been quicker, may have arrived before the request.
-    request: Option<u64>,
+pub(super) struct Stop {
+    /// The [`EventKind::Collection`] or [`EventKind::Stop`], once it has been seen.
+    pub(super) collection: Option<Event>,
     /// When the first thread arrived: where the pause begins if the collection's event was lost.
     arrival: u64,
     /// When the last thread went on.
     resumed: u64,
 }
 
-/// A time during which a thread did not run its own work.
-#[derive(Clone, Copy)]
-struct Span {
-    from: u64,
-    until: u64,
-    /// Part of a stop, whose pause is recorded once for all threads.
-    shared: bool,
+impl Stop {
+    /// When it was requested. Arrivals are no substitute where that is known: a thread that came to ask for a collection
+    /// itself, and found that another had been quicker, may have arrived before the request.
+    fn request(&self) -> u64 {
+        self.collection.map_or(self.arrival, |event| event.from)
+    }
+
+    /// How long the pause was.
+    pub(super) fn length(&self) -> u64 {
+        self.resumed.saturating_sub(self.request())
+    }
+
+    /// How long it took until the last mutator had stopped, if that is known.
+    pub(super) fn time_to_safepoint(&self) -> Option<u64> {
+        match self.collection?.kind {
+            EventKind::Collection { stopped, .. } | EventKind::Stop { stopped, .. } => {
+                Some(stopped.saturating_sub(self.request()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its parts, as far as they are known.
+    pub(super) fn phases(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut ends = Vec::new();
+        if let Some(Event { until, kind, .. }) = self.collection {
+            match kind {
+                EventKind::Collection {
+                    stopped,
+                    rooted,
+                    marked,
+                    ..
+                } => ends.extend([
+                    ("time-to-safepoint", stopped),
+                    ("roots", rooted),
+                    ("mark", marked),
+                    ("finish", until),
+                ]),
+                EventKind::Stop { stopped, .. } => {
+                    ends.extend([("time-to-safepoint", stopped), ("stop", until)]);
+                }
+                _ => {}
+            }
+            ends.push(("resume", self.resumed));
+        }
+        let mut last = self.request();
+        ends.into_iter().map(move |(name, end)| {
+            let length = end.saturating_sub(last);
+            last = end.max(last);
+            (name, length)
+        })
+    }
 }
 
-/// Those spans of one thread that lie in no other; spans of a thread nest or are disjoint.
-fn outermost(spans: &mut [Span]) -> impl Iterator<Item = Span> {
-    spans.sort_unstable_by_key(|span| (span.from, Reverse(span.until)));
-    let mut covered = None;
-    spans.iter().copied().filter(move |span| {
-        let outer = covered.is_none_or(|covered| span.until > covered);
-        covered = covered.max(Some(span.until));
-        outer
-    })
+/// A time during which a thread did not run its own work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: u64,
+    pub(super) until: u64,
+    pub(super) kind: EventKind,
+}
+
+impl Span {
+    pub(super) fn length(&self) -> u64 {
+        self.until.saturating_sub(self.from)
+    }
+
+    /// Part of a stop, whose pause is recorded once for all threads.
+    fn is_shared(&self) -> bool {
+        matches!(self.kind, EventKind::Stopped { .. })
+    }
+}
+
+/// The times in which each mutator was stopped, in order; those that lie in another of the same mutator are left out.
+pub(super) fn spans(log: &EventLog) -> BTreeMap<u32, Vec<Span>> {
+    let mut spans: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+    for &Event {
+        mutator,
+        from,
+        until,
+        kind,
+    } in &log.events
+    {
+        if kind.describe().1 {
+            spans
+                .entry(mutator)
+                .or_default()
+                .push(Span { from, until, kind });
+        }
+    }
+    for spans in spans.values_mut() {
+        // Spans of a thread nest or are disjoint.
+        spans.sort_unstable_by_key(|span| (span.from, Reverse(span.until)));
+        let mut covered = None;
+        spans.retain(|span| {
+            let outer = covered.is_none_or(|covered| span.until > covered);
+            covered = covered.max(Some(span.until));
+            outer
+        });
+    }
+    spans
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::event::Details;
 
     fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
         Event {
@@ -253,6 +325,7 @@ mod tests {
             rooted: stopped,
             marked: until,
             live_bytes: 0,
+            details: Details::default(),
         };
         event(0, from, until, kind)
     }
@@ -332,6 +405,72 @@ mod tests {
         assert_eq!(pauses.event_ns["drain"], 15);
         assert_eq!(pauses.event_ns["stall"], 10);
         assert_eq!(pauses.time_to_safepoint_max_ns, None);
+    }
+
+    #[test]
+    fn the_parts_of_a_stop_add_up_to_its_pause() {
+        let kind = EventKind::Collection {
+            stop: 1,
+            stopped: 130,
+            rooted: 137,
+            marked: 180,
+            live_bytes: 0,
+            details: Details::default(),
+        };
+        let log = EventLog {
+            events: vec![
+                event(0, 100, 200, kind),
+                event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+                event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+                collection(2, 500, 510, 550),
+                event(0, 300, 304, EventKind::LockWait),
+                // One whose collection was lost has a pause and no parts.
+                event(1, 700, 800, EventKind::Stopped { stop: 3 }),
+            ],
+            lost: 1,
+        };
+        let part = |count, total_ns, max_ns| Part {
+            count,
+            total_ns,
+            max_ns,
+        };
+        let expected = [
+            ("finish", part(2, 20, 20)),
+            ("lock-wait", part(1, 4, 4)),
+            ("mark", part(2, 43 + 40, 43)),
+            ("resume", part(2, 30, 30)),
+            ("roots", part(2, 7, 7)),
+            ("time-to-safepoint", part(2, 40, 30)),
+        ];
+        assert_eq!(
+            parts(&log),
+            expected.map(|(name, part)| (name.to_owned(), part)).into()
+        );
+        assert_eq!(
+            Pauses::of(&log).pause_histogram_ns,
+            [(4, 1), (50, 1), (100, 1), (130, 1)]
+        );
+    }
+
+    #[test]
+    fn a_stop_that_says_no_more_is_one_part() {
+        let kind = EventKind::Stop {
+            stop: 1,
+            stopped: 110,
+        };
+        let log = EventLog {
+            events: vec![event(0, 100, 200, kind)],
+            lost: 0,
+        };
+        let parts = parts(&log);
+        let lengths: Vec<_> = parts
+            .iter()
+            .map(|(name, part)| (name.as_str(), part.total_ns))
+            .collect();
+        assert_eq!(
+            lengths,
+            [("resume", 0), ("stop", 90), ("time-to-safepoint", 10)]
+        );
     }
 
     #[test]

@@ -38,9 +38,8 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::environment;
-use crate::invocation::{Invocation, Metrics, Row, SCHEMA, Status};
+use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::event::EventLog;
-use crate::measure::pause::Pauses;
 use crate::suggest;
 #[cfg(doc)]
 use crate::workload::Size;
@@ -424,14 +423,9 @@ impl Reader {
     }
 
     fn measured(&self, iteration: &Measured, observed: Observed) -> Row {
-        let pauses = Pauses::of(&observed.events);
-        let thread_time = self.invocation.threads as f64 * iteration.wall_ns.max(1) as f64;
         let least = LEAST_OBJECT_BYTES * iteration.allocated_objects;
         let removed = iteration.allocated_bytes < least - least / LAG;
         Row {
-            schema: SCHEMA,
-            invocation: self.invocation.clone(),
-            iteration: iteration.iteration,
             status: if removed { Status::Void } else { Status::Ok },
             message: removed.then(|| {
                 format!(
@@ -450,13 +444,20 @@ impl Reader {
                 wall_ns_per_operation: iteration.wall_ns as f64
                     / iteration.operations.max(1) as f64,
                 collections: observed.collections,
-                stopped_share: pauses.stopped_ns as f64 / thread_time,
-                pauses,
                 peak_heap_bytes: observed.peak_heap_bytes,
                 peak_resident_bytes: iteration.resident_bytes,
-                observations: BTreeMap::new(),
+                ..Metrics::of_events(
+                    &observed.events,
+                    iteration.from_ns..iteration.until_ns,
+                    self.invocation.threads,
+                )
             }),
-            environment: None,
+            ..Row::without_metrics(
+                &self.invocation,
+                iteration.iteration,
+                Status::Ok,
+                String::new(),
+            )
         }
     }
 }

@@ -28,6 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::heap::Mutator;
 use crate::heap::{Heap, HeapFull};
 use crate::invocation::{self, Invocation, Row};
+use crate::measure::latency::Request;
+use crate::measure::reclamation::Death;
 use crate::suggest;
 
 pub mod binary_trees;
@@ -35,10 +37,16 @@ pub mod churn;
 pub mod countdown;
 pub mod gcbench;
 pub mod list;
+pub mod lru;
+pub mod poll;
+pub mod quads;
+pub mod requests;
 pub mod rewire;
 pub mod rings;
 pub mod sawtooth;
+pub mod shared_graph;
 mod trees;
+mod zipf;
 
 /// A program over an object graph.
 pub trait Workload: 'static {
@@ -217,6 +225,10 @@ pub struct Outcome {
     pub checksum: u64,
     /// How many operations it did; [`Workload::OPERATION`] says of what.
     pub operations: u64,
+    /// The requests it served, if it serves requests.
+    pub requests: Vec<Request>,
+    /// The deaths it planted, if it plants any.
+    pub deaths: Vec<Death>,
     /// What else it saw on its way, such as how much memory the heap held at a moment that only the workload knows. Names end in their units. Not
     /// part of the work: heaps need not agree.
     pub observations: BTreeMap<&'static str, u64>,
@@ -280,11 +292,16 @@ pub fn standard() -> Vec<Description> {
     vec![
         Description::of::<gcbench::GcBench>(),
         Description::of::<binary_trees::BinaryTrees>(),
+        Description::of::<quads::Quads>(),
         Description::of::<list::List>(),
         Description::of::<rings::Rings>(),
         Description::of::<churn::Churn>(),
+        Description::of::<lru::Lru>(),
         Description::of::<rewire::Rewire>(),
+        Description::of::<shared_graph::SharedGraph>(),
         Description::of::<sawtooth::Sawtooth>(),
+        Description::of::<requests::Requests>(),
+        Description::of::<poll::Poll>(),
         Description::of::<countdown::Countdown>(),
     ]
 }

@@ -144,6 +144,7 @@ impl Workload for Sawtooth {
             checksum: mix(sums.into_iter().fold(0, u64::wrapping_add)),
             operations,
             observations: observed.after_calm(),
+            ..Outcome::default()
         })
     }
 }

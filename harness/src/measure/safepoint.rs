@@ -1,0 +1,67 @@
+//! Time-to-safepoint.
+//!
+//! Definition: *request -> last mutator stopped; arrival per thread.*
+//!
+//! The time-to-safepoint of a *stop* is one of the [parts of its pause](super::pause). Here are the arrivals of single *threads*: how long a stop
+//! waited for each thread that was running when it was requested. A thread that stood still already (in a blocking region, or at an
+//! earlier stop), and the one that asked, kept nobody waiting and has none. It is no pause: the thread ran meanwhile.
+
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use super::event::{EventKind, EventLog};
+
+/// The arrivals of all threads.
+pub fn arrivals(log: &EventLog) -> Distribution {
+    Distribution::of(all(log).map(|(_, length)| length))
+}
+
+/// The arrivals by mutator.
+pub fn by_mutator(log: &EventLog) -> BTreeMap<u32, Distribution> {
+    let mut lengths: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    for (mutator, length) in all(log) {
+        lengths.entry(mutator).or_default().push(length);
+    }
+    lengths
+        .into_iter()
+        .map(|(mutator, lengths)| (mutator, Distribution::of(lengths)))
+        .collect()
+}
+
+fn all(log: &EventLog) -> impl Iterator<Item = (u32, u64)> {
+    log.events.iter().filter_map(|event| {
+        matches!(event.kind, EventKind::Arrived { .. })
+            .then(|| (event.mutator, event.until.saturating_sub(event.from)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::event::Event;
+
+    #[test]
+    fn arrivals_are_told_apart_by_mutator() {
+        let event = |mutator, from, until, kind| Event {
+            mutator,
+            from,
+            until,
+            kind,
+        };
+        let log = EventLog {
+            events: vec![
+                event(1, 100, 107, EventKind::Arrived { stop: 1 }),
+                event(2, 100, 300, EventKind::Arrived { stop: 1 }),
+                event(1, 100, 900, EventKind::Stopped { stop: 1 }),
+                event(1, 1000, 1003, EventKind::Arrived { stop: 2 }),
+            ],
+            lost: 0,
+        };
+        let all = arrivals(&log);
+        assert_eq!((all.count, all.max_ns), (3, 200));
+        assert_eq!(all.histogram_ns, [(3, 1), (7, 1), (200, 1)]);
+        let by_mutator = by_mutator(&log);
+        assert_eq!(by_mutator.keys().copied().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((by_mutator[&1].count, by_mutator[&1].max_ns), (2, 7));
+    }
+}

@@ -1,0 +1,143 @@
+//! Allocation stalls.
+//!
+//! Definition: *time in the allocation slow path beyond a refill, by cause (sweep, collection, lock).*
+//!
+//! | cause | on a stop-the-world heap | on a counting heap behind a lock |
+//! |---|---|---|
+//! | `sweep` | the search for a block with free memory took long, a wait for another thread at the supply included | - |
+//! | `collection` | the thread that found no memory collected; from its request until it went on | a collection in the thread's way |
+//! | `lock` | - | a wait for the global lock, without which nothing can be allocated |
+//! | `drain` | - | objects freed in one go, which an allocation does first |
+//!
+//! "Long" is what the heap reports; a refill that stays below is what allocation costs. A collection that was asked for by name is no stall.
+//! Other threads that a collection stopped were not necessarily allocating: their time is in the [pauses](super::pause).
+
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use super::event::{EventKind, EventLog};
+use super::pause;
+
+/// Stalls by cause.
+pub fn of(log: &EventLog) -> BTreeMap<String, Distribution> {
+    let mut lengths: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let stopped: BTreeMap<(u32, u64), u64> = log
+        .events
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Stopped { stop } => Some(((event.mutator, stop), event.until)),
+            _ => None,
+        })
+        .collect();
+    for event in &log.events {
+        let (cause, until) = match event.kind {
+            EventKind::Collection { stop, details, .. } if !details.explicit => {
+                let resumed = stopped.get(&(event.mutator, stop));
+                ("collection", resumed.copied().unwrap_or(event.until))
+            }
+            EventKind::Stall => ("sweep", event.until),
+            _ => continue,
+        };
+        lengths
+            .entry(cause)
+            .or_default()
+            .push(until.saturating_sub(event.from));
+    }
+    // What lies within another of these does not count twice.
+    for span in pause::spans(log).into_values().flatten() {
+        let cause = match span.kind {
+            EventKind::LockWait => "lock",
+            EventKind::CycleCollection { .. } => "collection",
+            EventKind::Drain { .. } => "drain",
+            _ => continue,
+        };
+        lengths
+            .entry(cause)
+            .or_default()
+            .push(span.until.saturating_sub(span.from));
+    }
+    lengths
+        .into_iter()
+        .map(|(cause, lengths)| (cause.to_owned(), Distribution::of(lengths)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::event::{Details, Event};
+
+    fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
+        Event {
+            mutator,
+            from,
+            until,
+            kind,
+        }
+    }
+
+    fn collection(stop: u64, from: u64, until: u64, explicit: bool) -> Event {
+        let details = Details {
+            explicit,
+            ..Details::default()
+        };
+        let kind = EventKind::Collection {
+            stop,
+            stopped: from,
+            rooted: from,
+            marked: until,
+            live_bytes: 0,
+            details,
+        };
+        event(0, from, until, kind)
+    }
+
+    fn summary(events: Vec<Event>) -> Vec<(String, u64, u64)> {
+        let stalls = of(&EventLog { events, lost: 0 });
+        let summary = stalls.into_iter();
+        summary
+            .map(|(cause, lengths)| (cause, lengths.count, lengths.max_ns))
+            .collect()
+    }
+
+    #[test]
+    fn causes_are_told_apart() {
+        let stalls = summary(vec![
+            collection(1, 100, 200, false),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+            // Stopped, but not by its own allocation.
+            event(1, 110, 230, EventKind::Stopped { stop: 1 }),
+            event(1, 300, 312, EventKind::Stall),
+        ]);
+        let expected = [("collection", 1, 105), ("sweep", 1, 12)];
+        assert_eq!(
+            stalls,
+            expected.map(|(cause, n, max)| (cause.to_owned(), n, max))
+        );
+    }
+
+    #[test]
+    fn a_collection_asked_for_is_none() {
+        assert!(summary(vec![collection(1, 100, 200, true)]).is_empty());
+    }
+
+    #[test]
+    fn on_a_counting_heap() {
+        let cycles = EventKind::CycleCollection {
+            generation: 0,
+            examined: 1,
+            unreachable: 0,
+        };
+        let stalls = summary(vec![
+            event(0, 0, 10, EventKind::LockWait),
+            event(0, 20, 60, cycles),
+            event(0, 30, 35, EventKind::Drain { objects: 9 }),
+            event(0, 70, 77, EventKind::Drain { objects: 9 }),
+        ]);
+        let expected = [("collection", 1, 40), ("drain", 1, 7), ("lock", 1, 10)];
+        assert_eq!(
+            stalls,
+            expected.map(|(cause, n, max)| (cause.to_owned(), n, max))
+        );
+    }
+}

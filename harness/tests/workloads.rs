@@ -1,0 +1,180 @@
+//! Every workload does the same work on every heap, however it is split and whatever it is told that is not part of the work.
+
+use std::collections::BTreeMap;
+
+use harness::adapter::{self, Adapter, Settings, Visitor};
+use harness::heap::Heap;
+use harness::workload::{
+    Description, Input, Outcome, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
+    countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
+    requests::Requests, rewire::Rewire, rings::Rings, sawtooth::Sawtooth,
+    shared_graph::SharedGraph, standard,
+};
+
+/// What heaps must agree on, and what only some workloads have.
+struct Done {
+    work: (u64, u64, u64, u64),
+    outcome: Outcome,
+    collections: u64,
+}
+
+/// Runs a workload on the heap it is called with.
+struct Run<'i, W> {
+    input: &'i Input,
+    limit_bytes: u64,
+    workload: std::marker::PhantomData<W>,
+}
+
+impl<W: Workload> Visitor for Run<'_, W> {
+    type Output = Done;
+
+    fn visit<A: Adapter>(self) -> Done {
+        let heap = A::build(&Settings::new::<A>(self.limit_bytes)).unwrap();
+        let outcome = W::run(&heap, self.input).unwrap();
+        let statistics = heap.statistics();
+        Done {
+            work: (
+                outcome.checksum,
+                outcome.operations,
+                statistics.allocated_objects,
+                statistics.allocated_payload_bytes,
+            ),
+            outcome,
+            collections: statistics.collections,
+        }
+    }
+}
+
+fn run<W: Workload>(heap: &str, threads: usize, parameters: &[(&str, &str)]) -> Done {
+    let workload = Description::of::<W>();
+    let mut input = Input::new(&workload, Size::Tiny);
+    input.threads = threads;
+    for (name, value) in parameters {
+        input.set(&workload, name, value).unwrap();
+    }
+    let visitor = Run::<W> {
+        input: &input,
+        limit_bytes: workload.heap_bytes(&input),
+        workload: std::marker::PhantomData,
+    };
+    adapter::visit(heap, visitor).expect("a heap of the list")
+}
+
+/// The work on every heap, which must be the same; at the heap size that the workload asks for.
+fn same_on_every_heap<W: Workload>(threads: usize, parameters: &[(&str, &str)]) -> Done {
+    let mut first: Option<Done> = None;
+    for heap in adapter::HEAPS {
+        let done = run::<W>(heap.name, threads, parameters);
+        let expected = first.as_ref().map_or(done.work, |first| first.work);
+        let context = format!(
+            "{} on {}, {threads} threads, {parameters:?}",
+            W::NAME,
+            heap.name
+        );
+        assert_eq!(done.work, expected, "{context}");
+        assert!(done.work.1 > 0, "{context}");
+        first.get_or_insert(done);
+    }
+    first.expect("there are heaps")
+}
+
+/// Expands to a test for each workload, and one that none is missing.
+macro_rules! workloads {
+    ($($test:ident: $workload:ty, $independent:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                let alone = same_on_every_heap::<$workload>(1, &[]);
+                let pair = same_on_every_heap::<$workload>(2, &[]);
+                assert_eq!(alone.work.1, pair.work.1, "operations");
+                // Where each thread has a generator of its own, what it sees depends on how many there are.
+                assert_eq!(alone.work.0 == pair.work.0, $independent, "checksums of one thread and two");
+            }
+        )+
+
+        #[test]
+        fn every_workload_is_tested() {
+            let tested = [$(<$workload>::NAME),+];
+            for workload in standard() {
+                assert!(tested.contains(&workload.name), "{}", workload.name);
+            }
+        }
+    };
+}
+
+workloads! {
+    gcbench: GcBench, true;
+    binary_trees: BinaryTrees, true;
+    quads: Quads, true;
+    list: List, true;
+    rings: Rings, true;
+    churn: Churn, false;
+    lru: Lru, false;
+    rewire: Rewire, true;
+    shared_graph: SharedGraph, true;
+    sawtooth: Sawtooth, true;
+    requests: Requests, true;
+    poll: Poll, true;
+    countdown: Countdown, true;
+}
+
+#[test]
+fn locals_are_no_part_of_the_work() {
+    let rooted = same_on_every_heap::<SharedGraph>(2, &[("rooted", "1")]);
+    let unrooted = same_on_every_heap::<SharedGraph>(2, &[("rooted", "0")]);
+    assert_eq!(rooted.work, unrooted.work);
+    let rooted = same_on_every_heap::<Lru>(1, &[("rooted", "1")]);
+    let unrooted = same_on_every_heap::<Lru>(1, &[("rooted", "0")]);
+    assert_eq!(rooted.work, unrooted.work);
+}
+
+#[test]
+fn the_load_decides_when_requests_come_and_not_which() {
+    let loads = ["50", "70", "90"].map(|load| same_on_every_heap::<Requests>(2, &[("load", load)]));
+    assert!(loads.iter().all(|done| done.work == loads[0].work));
+    let rate = same_on_every_heap::<Requests>(1, &[("rate", "200000")]);
+    assert_eq!(rate.work.0, loads[0].work.0);
+}
+
+#[test]
+fn requests_are_timed() {
+    for heap in ["gc-rc", "gc-marksweep", "arena"] {
+        let parameters = [("requests", "2000"), ("sessions", "1")];
+        let Done { outcome, .. } = run::<Requests>(heap, 2, &parameters);
+        assert_eq!(outcome.requests.len(), 2000);
+        for request in &outcome.requests {
+            assert!(request.intended <= request.start && request.start <= request.end);
+        }
+        // Of 2,400 requests each 256th is watched; the first find nothing to replace.
+        assert!(
+            (6..=10).contains(&outcome.deaths.len()),
+            "{:?}",
+            outcome.deaths
+        );
+        let found = outcome
+            .deaths
+            .iter()
+            .filter(|death| death.identified.is_some());
+        match heap {
+            "gc-rc" => assert_eq!(found.count(), outcome.deaths.len()),
+            "arena" => assert_eq!(found.count(), 0),
+            _ => {}
+        }
+    }
+}
+
+/// A stop waits for the thread that computes, and for none that waits in a blocking region.
+#[test]
+fn polls_are_waited_for() {
+    let done = run::<Poll>("gc-marksweep", 2, &[("allocations", "200000")]);
+    assert!(done.collections > 0);
+}
+
+#[test]
+fn names_are_unique() {
+    let mut names = BTreeMap::new();
+    for workload in standard() {
+        assert_eq!(names.insert(workload.name, ()), None, "{}", workload.name);
+        assert!(!workload.summary.ends_with('.'), "{}", workload.name);
+    }
+}

@@ -765,9 +765,10 @@ mod tests {
             ]
         );
         let axis = Axis::new("", Unit::Multiple, Scale::Logarithmic);
+        let multiples = ["1.2", "1.5", "2", "2.5", "3", "4", "5", "6"];
         assert_eq!(
             labels(&axis, &[1.25, 6.0], ACROSS),
-            ["1.5\u{d7}", "2\u{d7}", "3\u{d7}", "5\u{d7}"]
+            multiples.map(|multiple| format!("{multiple}\u{d7}"))
         );
         let axis = Axis::new("", Unit::Bytes, Scale::Linear);
         assert_eq!(

@@ -57,6 +57,7 @@
 
 pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
+pub(crate) mod optimistic;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -143,38 +144,36 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address, until it returns false. Returns whether
+    /// it never did.
     #[inline(always)]
-    fn each_in_blocks(&self, mut f: impl FnMut(Object, u8)) {
-        for &(block, stretches) in &self.blocks {
-            block.each_cell_down(stretches, |cell, byte| {
+    fn each_in_blocks(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
+        self.blocks.iter().all(|&(block, stretches)| {
+            block.each_cell_down(stretches, |cell, side| {
                 prefetch(cell.raw().wrapping_sub(AHEAD));
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
-                if is_candidate(byte.get()) {
-                    f(cell, byte.get());
-                }
-            });
-        }
+                !is_candidate(side.get()) || f(cell, side)
+            })
+        })
     }
 
     /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
     #[inline(never)]
-    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, u8)) {
+    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
         let mut queue = [None; IN_FLIGHT];
         let mut next = 0;
-        let mut serve = |object: Object| f(object, side_byte(object).get());
-        self.each_in_blocks(|object, _| {
+        let mut serve = |object: Object| f(object, side_byte(object));
+        let finished = self.each_in_blocks(|object, _| {
             if is_tracked_object(object) {
                 for child in object.fields().iter().filter_map(Cell::get) {
                     prefetch(side_byte(child).as_ptr());
                 }
             }
-            if let Some(object) = queue[next].replace(object) {
-                serve(object);
-            }
+            let due = queue[next].replace(object);
             next = (next + 1) % IN_FLIGHT;
+            due.is_none_or(&mut serve)
         });
-        queue.into_iter().flatten().for_each(serve);
+        finished && queue.into_iter().flatten().all(serve)
     }
 
     /// Whether there are candidates that nothing is known to reach, after subtraction.
@@ -398,8 +397,9 @@ impl Locked<'_> {
         let mut examined = 0;
         let mut popular = Popular::default();
         let listed = self.generational.listed_bits();
-        let mut subtract = |object, byte| {
-            examined += u64::from(subtract(object, byte, listed, &mut popular));
+        let mut subtract = |object, side: &Cell<u8>| {
+            examined += u64::from(subtract(object, side.get(), listed, &mut popular));
+            true
         };
         if self.generational.prefetch {
             candidates.each_in_blocks_prefetched(&mut subtract);
@@ -407,7 +407,7 @@ impl Locked<'_> {
             candidates.each_in_blocks(&mut subtract);
         }
         for &object in &candidates.others {
-            subtract(object, side_byte(object).get());
+            subtract(object, side_byte(object));
         }
         let mut scratch = popular.scratch() + candidates.others.capacity();
         popular.resolve();
@@ -435,11 +435,12 @@ impl Locked<'_> {
         }
         // If that was so, the search is over.
         if candidates.any_unreached() {
-            candidates.each_in_blocks(|object, byte| {
-                debug_assert!(byte >= YOUNG, "more edges than counts");
-                if is_reached(byte) {
+            candidates.each_in_blocks(|object, side| {
+                debug_assert!(side.get() >= YOUNG, "more edges than counts");
+                if is_reached(side.get()) {
                     search.visit(object, object.address());
                 }
+                true
             });
         }
         for &object in &rest {

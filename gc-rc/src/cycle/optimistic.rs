@@ -109,9 +109,9 @@ impl Candidates {
     pub(crate) fn all_are_reached(&self, listed: u64, prefetch: bool) -> Option<u64> {
         let mut examined = 0;
         // Large objects first: tables reach what would have to be presumed roots.
-        let large = self.others.iter();
-        let large = large.map(|&object| visit(object, side_byte(object), listed));
-        let mut success = large.fold(Some(0), |sum, visited| Some(sum? + u64::from(visited?)));
+        let mut success = self.others.iter().try_fold(0, |sum, &object| {
+            Some(sum + u64::from(visit(object, side_byte(object), listed)?))
+        });
         if let Some(large) = success {
             let visit = |object, side: &Cell<u8>| {
                 let visited = visit(object, side, listed);

@@ -230,7 +230,8 @@ impl Locked<'_> {
         let state = &self.generational;
         let confidence = &state.confidence[generation];
         if confidence.is_enough() {
-            let examined = candidates.all_are_reached(state.listed_bits(), state.prefetch);
+            let rising = confidence.rising.get();
+            let examined = candidates.all_are_reached(rising, state.listed_bits(), state.prefetch);
             confidence.tried(examined.is_some());
             if let Some(examined) = examined {
                 return examined;

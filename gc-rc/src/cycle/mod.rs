@@ -144,26 +144,41 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address, until it returns false. Returns whether
-    /// it never did.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling or by rising address, until it returns
+    /// false. Returns whether it never did.
     #[inline(always)]
-    fn each_in_blocks(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
-        self.blocks.iter().all(|&(block, stretches)| {
-            block.each_cell_down(stretches, |cell, side| {
-                prefetch(cell.raw().wrapping_sub(AHEAD));
+    fn each_in_blocks<const RISING: bool>(
+        &self,
+        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
+    ) -> bool {
+        let mut in_block = |&(block, stretches): &(Block, u64)| {
+            block.each_cell::<RISING>(stretches, |cell, side| {
+                prefetch(if RISING {
+                    cell.raw().wrapping_add(AHEAD)
+                } else {
+                    cell.raw().wrapping_sub(AHEAD)
+                });
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
                 !is_candidate(side.get()) || f(cell, side)
             })
-        })
+        };
+        if RISING {
+            self.blocks.iter().rev().all(&mut in_block)
+        } else {
+            self.blocks.iter().all(&mut in_block)
+        }
     }
 
     /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
     #[inline(never)]
-    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
+    fn each_in_blocks_prefetched<const RISING: bool>(
+        &self,
+        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
+    ) -> bool {
         let mut queue = [None; IN_FLIGHT];
         let mut next = 0;
         let mut serve = |object: Object| f(object, side_byte(object));
-        let finished = self.each_in_blocks(|object, _| {
+        let finished = self.each_in_blocks::<RISING>(|object, _| {
             if is_tracked_object(object) {
                 for child in object.fields().iter().filter_map(Cell::get) {
                     prefetch(side_byte(child).as_ptr());
@@ -402,9 +417,9 @@ impl Locked<'_> {
             true
         };
         if self.generational.prefetch {
-            candidates.each_in_blocks_prefetched(&mut subtract);
+            candidates.each_in_blocks_prefetched::<false>(&mut subtract);
         } else {
-            candidates.each_in_blocks(&mut subtract);
+            candidates.each_in_blocks::<false>(&mut subtract);
         }
         for &object in &candidates.others {
             subtract(object, side_byte(object));
@@ -435,7 +450,7 @@ impl Locked<'_> {
         }
         // If that was so, the search is over.
         if candidates.any_unreached() {
-            candidates.each_in_blocks(|object, side| {
+            candidates.each_in_blocks::<false>(|object, side| {
                 debug_assert!(side.get() >= YOUNG, "more edges than counts");
                 if is_reached(side.get()) {
                     search.visit(object, object.address());

@@ -14,8 +14,9 @@
 //! its last reference before the pass ends, so that garbage is never overlooked.
 //!
 //! The visits go from high addresses to low ones, because objects mostly refer to older ones, which mostly lie lower: then nothing alive is presumed to
-//! be a root that is none. A live structure that refers the other way (a queue that grows at its end) makes the pass give up like garbage does. Then
-//! the time was wasted; after each such failure the pass is left out for a while, the longer the more failures there were in a row ([`Confidence`]).
+//! be a root that is none. A live structure that refers the other way (a queue that grows at its end, or what is made in cells that were freed in
+//! the order of their addresses) makes the pass give up like garbage does, and is shown to be alive by visits in the other direction. So each failure turns the direction. What time it took was wasted;
+//! after a failure the pass is left out for a while, the longer the more failures there were in a row ([`Confidence`]).
 //!
 //! What is gained: one visit instead of two for each object, no stack, and no edge is counted that leads to what is known to be reached already.
 //!
@@ -42,6 +43,8 @@ pub(crate) struct Confidence {
     left_out: Cell<u8>,
     /// For how many it was left out after the last failure; zero after a success.
     penalty: Cell<u8>,
+    /// Whether to go from low addresses to high ones.
+    pub(crate) rising: Cell<bool>,
 }
 
 impl Confidence {
@@ -63,6 +66,7 @@ impl Confidence {
         };
         self.penalty.set(penalty);
         self.left_out.set(penalty);
+        self.rising.set(self.rising.get() == succeeded);
     }
 }
 
@@ -106,7 +110,7 @@ fn take(side: &Cell<u8>) -> bool {
 impl Candidates {
     /// Whether all candidates are reachable, as far as one pass can tell, and how many there are: then their side bytes are above [`YOUNG`], and stale
     /// ones are cleared. Otherwise side bytes are as before.
-    pub(crate) fn all_are_reached(&self, listed: u64, prefetch: bool) -> Option<u64> {
+    pub(crate) fn all_are_reached(&self, rising: bool, listed: u64, prefetch: bool) -> Option<u64> {
         let mut examined = 0;
         // Large objects first: tables reach what would have to be presumed roots.
         let mut success = self.others.iter().try_fold(0, |sum, &object| {
@@ -118,10 +122,11 @@ impl Candidates {
                 examined += u64::from(visited == Some(true));
                 visited.is_some()
             };
-            let finished = if prefetch {
-                self.each_in_blocks_prefetched(visit)
-            } else {
-                self.each_in_blocks(visit)
+            let finished = match (rising, prefetch) {
+                (false, false) => self.each_in_blocks::<false>(visit),
+                (true, false) => self.each_in_blocks::<true>(visit),
+                (false, true) => self.each_in_blocks_prefetched::<false>(visit),
+                (true, true) => self.each_in_blocks_prefetched::<true>(visit),
             };
             success = finished.then_some(large);
         }
@@ -172,7 +177,10 @@ mod tests {
         }
         assert_eq!(gaps, [0, 1, 3, 7, 15, 31, 31, 31]);
         while !confidence.is_enough() {}
+        assert!(!confidence.rising.get());
         confidence.tried(true);
-        assert!(confidence.is_enough());
+        assert!(confidence.is_enough() && !confidence.rising.get());
+        confidence.tried(false);
+        assert!(!confidence.is_enough() && confidence.rising.get());
     }
 }

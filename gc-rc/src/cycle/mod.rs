@@ -19,6 +19,7 @@
 //!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
 //!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
 //!   into the list that it walks. If large objects alone reach everything, as tables do, there is no sweep.
+//! * Most collections find nothing. That there is nothing to find takes one pass to show, and is tried first where it is likely to succeed ([`optimistic`]).
 //! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in a graph that is a coin toss, and a processor
 //!   that guesses wrong loses more than the whole edge costs. (Nulls are branched on: a byte that stands in for theirs would be written so
 //!   often that each access would wait for the one before.)

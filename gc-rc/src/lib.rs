@@ -141,8 +141,9 @@
 //! collections. [`Builder::oldest_growth`] is the setting that lowers it. Nim is ahead on `binary-trees`. `churn` leaves a large graph under suspicion, again and again, which is the
 //! worst that Bacon and Rajan's collector can be given.
 //!
-//! An examination takes 3.2 (list) to 4.1 ns (tree) in a young collection of 2,000 objects, 4 to 5 in a full one of 1,000,000, at best; CPython's 39 to 55. Where the collector must take its two passes
-//! (something is garbage, or references lead up and down in memory) about twice as much: `cargo bench -p gc-rc --bench operations -- "full collection"`.
+//! An examination takes 3.2 (list) to 4.1 ns (tree) in a young collection of 2,000 objects, and in a full one of 1,000,000 4 ns (list, tree) to 9 (a table of them, each with two references), at
+//! best; CPython's takes 39 to 55. Where the collector must take its two passes (something is garbage, or references lead up and down in memory) an examination takes about twice as
+//! long: `cargo bench -p gc-rc --bench operations -- "full collection"`.
 //!
 //! The longest pause while a heap grows, beside a CPython: `cargo run --release -p gc-rc --example growth -- 1000000 5000000 10000000 python3.13`. The convoy, and what `fair` makes of
 //! it: `cargo run --release -p gc-rc --example convoy`. The lock alone: `cargo bench -p gc-rc --bench lock`.

@@ -4,8 +4,10 @@
 //! proportion (the 25 % rule), but every full collection examines everything, so that the longest pause grows with the heap. Bacon and Rajan's
 //! collector examines what possible roots reach, which is at its worst here: the front of each list loses a reference and keeps others whenever the list grows, so that
 //! all of the heap is under suspicion, and found alive. That its threshold doubles then is what bounds the total.
-//! `cargo run --release -p gc-rc --example growth [-- OBJECTS...]`
+//! `cargo run --release -p gc-rc --example growth [-- OBJECTS... [PYTHON]]`; with a Python interpreter the same program (`growth.py`) runs on that
+//! beside.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gc_rc::{Cycle, EventKind, Flags, Heap, HeapFull, Shape};
@@ -31,18 +33,55 @@ fn grow(heap: &Heap, objects: usize) -> Result<Duration, HeapFull> {
     })
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<usize> = std::env::args()
-        .skip(1)
-        .map(|argument| argument.parse())
-        .collect::<Result<_, _>>()?;
-    let sizes = if arguments.is_empty() {
-        vec![1_000_000, 5_000_000, 10_000_000]
-    } else {
-        arguments
-    };
+/// Prints a line of the table.
+fn report(objects: usize, who: &str, collections: usize, times: [Duration; 3]) {
+    let [longest, collecting, altogether] = times.map(|time| time.as_secs_f64() * 1000.0);
     println!(
-        "{:>10}  {:<13} {:>12} {:>14} {:>12} {:>12}",
+        "{objects:>10}  {who:<14} {collections:>11} {longest:>11.2} ms {collecting:>9.1} ms {altogether:>9.1} ms"
+    );
+}
+
+/// Runs the program on a Python interpreter.
+fn on_python(program: &str, objects: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let output = Command::new(program)
+        .args(["-c", include_str!("growth.py"), &objects.to_string()])
+        .output()
+        .map_err(|error| {
+            format!("{program} is neither a number nor a Python interpreter: {error}")
+        })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [version, _, collections, times @ ..] = &words[..] else {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{program} has failed: {errors}").into());
+    };
+    let mut nanoseconds = times
+        .iter()
+        .map(|time| time.parse().map(Duration::from_nanos));
+    let mut next = || nanoseconds.next().unwrap_or(Ok(Duration::ZERO));
+    let times = [next()?, next()?, next()?];
+    report(
+        objects,
+        &format!("CPython {version}"),
+        collections.parse()?,
+        times,
+    );
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (numbers, pythons): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| argument.parse::<usize>().is_ok());
+    let mut sizes = Vec::new();
+    for number in &numbers {
+        sizes.push(number.parse()?);
+    }
+    if sizes.is_empty() {
+        sizes = vec![1_000_000, 5_000_000, 10_000_000];
+    }
+    println!(
+        "{:>10}  {:<14} {:>11} {:>14} {:>12} {:>12}",
         "objects", "cycle", "collections", "longest pause", "collecting", "altogether"
     );
     for objects in sizes {
@@ -61,15 +100,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 is_one.then(|| Duration::from_nanos(event.until - event.from))
             });
             let pauses: Vec<_> = pauses.collect();
-            let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-            println!(
-                "{objects:>10}  {:<13} {:>12} {:>11.2} ms {:>9.1} ms {:>9.1} ms",
-                format!("{cycle:?}"),
-                pauses.len(),
-                milliseconds(pauses.iter().max().copied().unwrap_or_default()),
-                milliseconds(pauses.iter().sum()),
-                milliseconds(time)
-            );
+            let longest = pauses.iter().max().copied().unwrap_or_default();
+            let times = [longest, pauses.iter().sum(), time];
+            report(objects, &format!("{cycle:?}"), pauses.len(), times);
+        }
+        for python in &pythons {
+            on_python(python, objects)?;
         }
     }
     Ok(())

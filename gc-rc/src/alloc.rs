@@ -332,27 +332,49 @@ impl Block {
         (step as usize, cells.start as usize..cells.end as usize)
     }
 
-    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by falling address.
+    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by falling or by rising address, until it returns false.
+    /// Returns whether it never did.
     #[inline(always)]
-    pub(crate) fn each_cell_down(self, stretches: u64, mut f: impl FnMut(Object, &Cell<u8>)) {
+    pub(crate) fn each_cell<const RISING: bool>(
+        self,
+        stretches: u64,
+        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
+    ) -> bool {
         let bytes = self.side_bytes();
         let mut rest = stretches;
         while rest != 0 {
             // A run of stretches at once.
-            let last = 63 - rest.leading_zeros();
-            let length = (rest << (63 - last)).leading_ones();
-            let first = last + 1 - length;
+            let (first, length) = if RISING {
+                let first = rest.trailing_zeros();
+                (first, (rest >> first).trailing_ones())
+            } else {
+                let last = 63 - rest.leading_zeros();
+                let length = (rest << (63 - last)).leading_ones();
+                (last + 1 - length, length)
+            };
             rest &= !(u64::MAX >> (64 - length) << first);
-            let (step, cells) = self.cells_between(first, last);
-            let count = cells.len().div_ceil(step);
-            let mut offset = cells.start + count * step;
-            for _ in 0..count {
-                offset -= step;
+            let (step, cells) = self.cells_between(first, first + length - 1);
+            let end = cells.start + cells.len().div_ceil(step) * step;
+            let mut offset = if RISING { cells.start } else { end };
+            while if RISING {
+                offset < end
+            } else {
+                offset > cells.start
+            } {
+                if !RISING {
+                    offset -= step;
+                }
                 // SAFETY: invariant 1: the cell begins below `end`, so that it was carved.
                 let cell = unsafe { Object::from_raw(self.at(offset)) };
-                f(cell, &bytes[offset / GRANULE]);
+                if !f(cell, &bytes[offset / GRANULE % SIDE_BYTES]) {
+                    return false;
+                }
+                if RISING {
+                    offset += step;
+                }
             }
         }
+        true
     }
 
     /// The stretches of 64 side bytes that can belong to cells carved so far, one bit each.

@@ -149,6 +149,9 @@ struct Chosen {
     /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
     #[arg(long = "java", value_name = "PATH", requires = "peers")]
     javas: Vec<PathBuf>,
+    /// A Python interpreter for the peer cpython: the program or its installation's directory; may be repeated [default: python3 on PATH]
+    #[arg(long = "python", value_name = "PATH", requires = "peers")]
+    pythons: Vec<PathBuf>,
     /// Mutator threads over which the work is split; several numbers are compared
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Vec<u32>,
@@ -497,7 +500,10 @@ fn plan(
         workloads: chosen.workloads,
         heaps: chosen.heaps,
         peers: chosen.peers,
-        search: Search { java: chosen.javas },
+        search: Search {
+            java: chosen.javas,
+            python: chosen.pythons,
+        },
         threads: threads.map(|&threads| threads as usize).collect(),
         heap_bytes,
         size: chosen.size,

@@ -141,11 +141,16 @@ pub fn cell(known: &[workload::Description], task: &Task) -> Result<Cell, String
 /// The peer that the plan named, built. A program that lies elsewhere on this machine is another installation, and is not taken for it.
 fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
     let program = invocation.options.get("program").map(PathBuf::from);
-    let search = Search {
-        java: (program.iter())
-            .filter(|_| invocation.heap.starts_with("hotspot"))
+    let of = |kind: &str| {
+        let program = program.iter();
+        program
+            .filter(|_| invocation.heap.starts_with(kind))
             .cloned()
-            .collect(),
+            .collect()
+    };
+    let search = Search {
+        java: of("hotspot"),
+        python: of("cpython"),
     };
     let (mut found, mut notes) = peer::choose(std::slice::from_ref(&invocation.heap), &search)?;
     found.retain(|peer| peer.options() == invocation.options);

@@ -112,6 +112,42 @@ fn boehm_does_the_same_work() {
     same_work(&["boehm"], &[1, 2, 3]);
 }
 
+#[test]
+fn cpython_does_the_same_work() {
+    same_work(&["cpython"], &[1, 3]);
+    let Some((output, rows)) = beside("cpython", &["rings", "--threads", "2"]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let checksums: BTreeSet<String> = rows.iter().map(|row| row["checksum"].to_string()).collect();
+    assert_eq!((rows.len(), checksums.len()), (4, 1));
+}
+
+/// CPython's heap has no limit, so that it collects by its own rule.
+#[test]
+fn collections_of_cpython_are_pauses() {
+    let Some((_, rows)) = beside("cpython", &["binary-trees:depth=12"]) else {
+        return;
+    };
+    let mut rows = rows.iter();
+    let row = rows.find(|row| row["heap"] == "cpython" && row["iteration"] == 1);
+    let row = row.unwrap();
+    let number = |name: &str| {
+        row[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no {name} in {row}"))
+    };
+    assert!(
+        number("collections") > 0 && number("collections") == number("pause_count"),
+        "{row}"
+    );
+    assert!(number("pause_max_ns") < number("wall_ns"), "{row}");
+    assert!(
+        number("peak_heap_bytes") > 0 && number("peak_heap_bytes") < number("peak_resident_bytes"),
+        "{row}"
+    );
+}
+
 /// A heap that is too small for the garbage, and large enough for the rest, is collected, and each collection is a pause.
 #[test]
 fn collections_of_peers_are_pauses() {
@@ -263,7 +299,7 @@ fn peers_end_when_the_harness_is_killed() {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    for peer in ["boehm", "hotspot-serial"] {
+    for peer in ["boehm", "hotspot-serial", "cpython"] {
         if beside(peer, &["rewire", "--heap-size", "8M"]).is_none() {
             continue;
         }

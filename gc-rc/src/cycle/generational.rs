@@ -31,6 +31,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
+use crate::cycle::optimistic::Confidence;
 use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
 use crate::object::{Object, tag};
@@ -46,6 +47,8 @@ pub(crate) struct Generational {
     /// The count of generation 0 that requests a collection.
     trigger: usize,
     counts: [Cell<usize>; 3],
+    /// In the pass that finds no garbage.
+    confidence: [Confidence; 3],
     young_blocks: RefCell<Vec<Block>>,
     middle_blocks: RefCell<Vec<Block>>,
     /// Objects that survived the last full collection.
@@ -69,6 +72,7 @@ impl Generational {
                 usize::MAX
             },
             counts: Default::default(),
+            confidence: Default::default(),
             young_blocks: RefCell::default(),
             middle_blocks: RefCell::default(),
             long_lived_total: Cell::new(0),
@@ -156,7 +160,7 @@ impl Locked<'_> {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
         }
         let candidates = self.select(generation);
-        let examined = self.detect(&candidates);
+        let examined = self.detect_optimistically(generation, &candidates);
         let next = (generation + 1).min(OLDEST);
         let survives = if next == 1 { MIDDLE } else { OLD };
         let mut trash = Vec::new();
@@ -219,6 +223,21 @@ impl Locked<'_> {
             }
         }
         (examined, unreachable)
+    }
+
+    /// As [`detect`](Self::detect), in one pass if all candidates are reachable and that is likely.
+    fn detect_optimistically(self, generation: usize, candidates: &Candidates) -> u64 {
+        let state = &self.generational;
+        let confidence = &state.confidence[generation];
+        if confidence.is_enough() {
+            let rising = confidence.rising.get();
+            let examined = candidates.all_are_reached(rising, state.listed_bits(), state.prefetch);
+            confidence.tried(examined.is_some());
+            if let Some(examined) = examined {
+                return examined;
+            }
+        }
+        self.detect(candidates)
     }
 
     /// Moves one object to the generation it survives to.

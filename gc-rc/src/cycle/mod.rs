@@ -19,6 +19,7 @@
 //!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
 //!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
 //!   into the list that it walks. If large objects alone reach everything, as tables do, there is no sweep.
+//! * Most collections find nothing. That there is nothing to find takes one pass to show, and is tried first where it is likely to succeed ([`optimistic`]).
 //! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in a graph that is a coin toss, and a processor
 //!   that guesses wrong loses more than the whole edge costs. (Nulls are branched on: a byte that stands in for theirs would be written so
 //!   often that each access would wait for the one before.)
@@ -57,6 +58,7 @@
 
 pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
+pub(crate) mod optimistic;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -143,38 +145,51 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling address.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling or by rising address, until it returns
+    /// false. Returns whether it never did.
     #[inline(always)]
-    fn each_in_blocks(&self, mut f: impl FnMut(Object, u8)) {
-        for &(block, stretches) in &self.blocks {
-            block.each_cell_down(stretches, |cell, byte| {
-                prefetch(cell.raw().wrapping_sub(AHEAD));
+    fn each_in_blocks<const RISING: bool>(
+        &self,
+        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
+    ) -> bool {
+        let mut in_block = |&(block, stretches): &(Block, u64)| {
+            block.each_cell::<RISING>(stretches, |cell, side| {
+                prefetch(if RISING {
+                    cell.raw().wrapping_add(AHEAD)
+                } else {
+                    cell.raw().wrapping_sub(AHEAD)
+                });
                 // One byte at a time: the side bytes ahead have just been written, one at a time.
-                if is_candidate(byte.get()) {
-                    f(cell, byte.get());
-                }
-            });
+                !is_candidate(side.get()) || f(cell, side)
+            })
+        };
+        if RISING {
+            self.blocks.iter().rev().all(&mut in_block)
+        } else {
+            self.blocks.iter().all(&mut in_block)
         }
     }
 
     /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
     #[inline(never)]
-    fn each_in_blocks_prefetched(&self, mut f: impl FnMut(Object, u8)) {
+    fn each_in_blocks_prefetched<const RISING: bool>(
+        &self,
+        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
+    ) -> bool {
         let mut queue = [None; IN_FLIGHT];
         let mut next = 0;
-        let mut serve = |object: Object| f(object, side_byte(object).get());
-        self.each_in_blocks(|object, _| {
+        let mut serve = |object: Object| f(object, side_byte(object));
+        let finished = self.each_in_blocks::<RISING>(|object, _| {
             if is_tracked_object(object) {
                 for child in object.fields().iter().filter_map(Cell::get) {
                     prefetch(side_byte(child).as_ptr());
                 }
             }
-            if let Some(object) = queue[next].replace(object) {
-                serve(object);
-            }
+            let due = queue[next].replace(object);
             next = (next + 1) % IN_FLIGHT;
+            due.is_none_or(&mut serve)
         });
-        queue.into_iter().flatten().for_each(serve);
+        finished && queue.into_iter().flatten().all(serve)
     }
 
     /// Whether there are candidates that nothing is known to reach, after subtraction.
@@ -398,16 +413,17 @@ impl Locked<'_> {
         let mut examined = 0;
         let mut popular = Popular::default();
         let listed = self.generational.listed_bits();
-        let mut subtract = |object, byte| {
-            examined += u64::from(subtract(object, byte, listed, &mut popular));
+        let mut subtract = |object, side: &Cell<u8>| {
+            examined += u64::from(subtract(object, side.get(), listed, &mut popular));
+            true
         };
         if self.generational.prefetch {
-            candidates.each_in_blocks_prefetched(&mut subtract);
+            candidates.each_in_blocks_prefetched::<false>(&mut subtract);
         } else {
-            candidates.each_in_blocks(&mut subtract);
+            candidates.each_in_blocks::<false>(&mut subtract);
         }
         for &object in &candidates.others {
-            subtract(object, side_byte(object).get());
+            subtract(object, side_byte(object));
         }
         let mut scratch = popular.scratch() + candidates.others.capacity();
         popular.resolve();
@@ -435,11 +451,12 @@ impl Locked<'_> {
         }
         // If that was so, the search is over.
         if candidates.any_unreached() {
-            candidates.each_in_blocks(|object, byte| {
-                debug_assert!(byte >= YOUNG, "more edges than counts");
-                if is_reached(byte) {
+            candidates.each_in_blocks::<false>(|object, side| {
+                debug_assert!(side.get() >= YOUNG, "more edges than counts");
+                if is_reached(side.get()) {
                     search.visit(object, object.address());
                 }
+                true
             });
         }
         for &object in &rest {

@@ -1,7 +1,7 @@
 //! Real runtimes beside ours: programs in other languages that do a workload's work, measured by the same definitions.
 //!
 //! A comparison is only as good as its weaker side, and two heaps of one project prove little about either. So the workloads exist a second time in
-//! `harness/peers/`, written for a Java virtual machine and for C with Boehm's collector: the same objects as far as the
+//! `harness/peers/`, written for a Java virtual machine, for C with Boehm's collector, and for CPython: the same objects as far as the
 //! language allows, from the same seeded generators, split over threads in the same way. A peer is run like a heap: a fresh process an
 //! invocation, in the same interleaved order, at the same heap size, and its checksum, operations, objects and payload bytes must be ours.
 //!
@@ -18,6 +18,7 @@
 //! * *Peak resident* includes the runtime itself: its code, its compiler, its compiler's threads.
 //! * *Warming up*: runtimes that compile while they run repeat iteration 0 until two seconds have passed (not at [`Size::Tiny`], where nothing is
 //!   measured).
+//! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by stands for its peak.
 //! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed, which is a difference in kind.
 //!
 //! # Found or not
@@ -45,6 +46,7 @@ use crate::suggest;
 use crate::workload::Size;
 
 mod boehm;
+mod cpython;
 mod hotspot;
 
 /// A peer as `harness list` shows it.
@@ -91,6 +93,13 @@ pub const PEERS: &[Description] = &[
         variant: "",
         runtime: &boehm::Boehm,
     },
+    Description {
+        name: "cpython",
+        summary: "CPython: reference counting with generations for cycles, interpreted; its heap has no limit",
+        moving: false,
+        variant: "",
+        runtime: &cpython::Cpython,
+    },
 ];
 
 /// The description of the peer called `name`.
@@ -110,6 +119,8 @@ pub fn describe(name: &str) -> Result<&'static Description, String> {
 pub struct Search {
     /// Java virtual machines: the program `java`, or the directory that has it in `bin`. If none is named, the one on `PATH`.
     pub java: Vec<PathBuf>,
+    /// Python interpreters: the program, or the directory that has `bin/python3`. If none is named, the `python3` on `PATH`.
+    pub python: Vec<PathBuf>,
 }
 
 /// A runtime on this machine.
@@ -263,7 +274,12 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
     for (name, result) in known {
         if let Err(reason) = result {
             // What was named and is not there is a slip of the hand; what is merely not installed is a fact.
-            if name == hotspot::NAME && !search.java.is_empty() {
+            let named = match name {
+                hotspot::NAME => &search.java,
+                cpython::NAME => &search.python,
+                _ => &Vec::new(),
+            };
+            if !named.is_empty() {
                 return Err(reason);
             }
             notes.push(format!("no {name} here: {reason}"));
@@ -623,8 +639,22 @@ mod tests {
     fn a_virtual_machine_that_was_named_must_be_there() {
         let search = Search {
             java: vec!["/no/such/jdk".into()],
+            ..Search::default()
         };
         let message = choose(&["hotspot-g1".to_owned()], &search).unwrap_err();
         assert!(message.contains("/no/such/jdk"), "{message}");
+    }
+
+    #[test]
+    fn an_interpreter_that_was_named_must_be_there() {
+        let search = Search {
+            python: vec!["/no/such/python".into()],
+            ..Search::default()
+        };
+        let message = choose(&["cpython".to_owned()], &search).unwrap_err();
+        assert!(
+            message.contains("/no/such/python") && message.contains("--python PATH"),
+            "{message}"
+        );
     }
 }

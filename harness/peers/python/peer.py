@@ -1,0 +1,193 @@
+"""What the programs of this directory share: arguments, threads, the generator, clocks, and the record of the collector's pauses.
+
+CPython 3.7 or later. How it is measured:
+
+- CPython's heap has no limit: it grows as it is asked to. So there is no heap size to set and no full heap; what a run took at most is what the
+  process grew by from before its first iteration (getrusage).
+- The cycle collector is on with its own thresholds, as it is by default. gc.callbacks tells when each collection begins and ends; two calls
+  of a few hundred nanoseconds for each of them are part of what is measured. Cascades of decrements and waits for the global lock stop
+  threads, too, but CPython says nothing about them: the pauses here are a lower bound.
+- Nodes are objects of classes with __slots__, which is CPython's plainest object with fields: 16 bytes of header, 8 for each slot, and 16 of the
+  collector's. Numbers above 256 are objects of their own; the objects and bytes that are reported are the workload's, without them.
+- No compiler removes objects, so what was allocated is the objects that the workload made, by the least that one takes.
+"""
+
+import array
+import gc
+import json
+import os
+import resource
+import struct
+import sys
+import threading
+import time
+
+WORD = 0xFFFFFFFFFFFFFFFF
+LEAST_OBJECT_BYTES = 16
+MOST_PAUSES = 1 << 17
+
+
+def mix(value):
+    """The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & WORD
+    return value ^ (value >> 31)
+
+
+def generator(seed, stream):
+    """Draws of xoshiro256++ (Blackman, Vigna, TOMS 2021), its state filled by SplitMix64: the sequence numbered `stream` of a seed."""
+    state = (mix(seed) + stream * 0x9E3779B97F4A7C15) & WORD
+    fill = []
+    for _ in range(4):
+        state = (state + 0x9E3779B97F4A7C15) & WORD
+        fill.append(mix(state))
+    s0, s1, s2, s3 = fill
+    while True:
+        total = (s0 + s3) & WORD
+        yield (((total << 23) | (total >> 41)) + s0) & WORD
+        shifted = (s1 << 17) & WORD
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        s2 ^= shifted
+        s3 = ((s3 << 45) | (s3 >> 19)) & WORD
+
+
+def share(total, threads, thread):
+    """The boundaries of a thread's part of `total` items: its first, and the one after its last."""
+    return total * thread // threads, total * (thread + 1) // threads
+
+
+def on_threads(threads, part):
+    """Runs `part(number)` on new threads, numbered from 0, and returns their results in that order once all have ended."""
+    results = [None] * threads
+    failures = []
+
+    def run(number):
+        try:
+            results[number] = part(number)
+        except BaseException as failure:
+            failures.append(failure)
+
+    running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return results
+
+
+class Outcome:
+    """What was done. Objects and payload bytes are the workload's own count: 8 bytes for each field and word."""
+
+    def __init__(self, checksum, operations, objects, payload_bytes):
+        self.checksum = checksum
+        self.operations = operations
+        self.objects = objects
+        self.payload_bytes = payload_bytes
+
+
+class Pauses:
+    """When each collection began and ended, in arrays of numbers, which the collector does not look at."""
+
+    def __init__(self):
+        self.begun = 0
+        self.times = array.array("Q")
+        self.lost = 0
+
+    def __call__(self, phase, info):
+        now = time.monotonic_ns()
+        if phase == "start":
+            self.begun = now
+        elif len(self.times) < 2 * MOST_PAUSES:
+            self.times.append(self.begun)
+            self.times.append(now)
+        else:
+            self.lost += 1
+
+    def clear(self):
+        self.times = array.array("Q")
+        self.lost = 0
+
+
+def peak_resident_bytes():
+    """The largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def end_with_parent():
+    """Ends this process when standard input does: its other end is held by the harness, which may be killed."""
+
+    def wait():
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def fail(message):
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+def execute(parameters, workload):
+    """Reads NAME=NUMBER arguments, runs the workload once to warm up and then as often as `iterations` says, and prints one line of
+    JSON each time. `parameters` holds the workload's, with their defaults."""
+    values = dict(parameters, threads=1, seed=42, iterations=3)
+    for argument in sys.argv[1:]:
+        name, equals, number = argument.partition("=")
+        if argument == "attended":
+            end_with_parent()
+        elif name in values and equals and number.isdecimal():
+            values[name] = int(number)
+        else:
+            fail("cannot take '%s'; NAME=NUMBER, with these names and defaults: %s" % (argument, values))
+    if not 1 <= values["threads"] <= 1024:
+        fail("threads must be from 1 to 1024")
+    pauses = Pauses()
+    before = peak_resident_bytes()
+    for iteration in range(values["iterations"] + 1):
+        # One iteration's garbage is not charged to the next.
+        gc.collect()
+        pauses.clear()
+        gc.callbacks.append(pauses)
+        cpu = time.process_time_ns()
+        start = time.monotonic_ns()
+        try:
+            outcome = workload(values)
+        except MemoryError:
+            print(json.dumps({"iteration": iteration, "heap_full": "the system has no more memory"}), flush=True)
+            return
+        end = time.monotonic_ns()
+        cpu = time.process_time_ns() - cpu
+        gc.callbacks.remove(pauses)
+        peak = peak_resident_bytes()
+        times = iter(pauses.times)
+        line = {
+            "iteration": iteration,
+            "checksum": "%016x" % outcome.checksum,
+            "operations": outcome.operations,
+            "allocated_objects": outcome.objects,
+            "allocated_payload_bytes": outcome.payload_bytes,
+            "allocated_bytes": LEAST_OBJECT_BYTES * outcome.objects + outcome.payload_bytes,
+            "from_ns": start,
+            "until_ns": end,
+            "wall_ns": end - start,
+            "cpu_ns": cpu,
+            "heap_bytes": peak - before,
+            "resident_bytes": peak,
+            "pauses_lost": pauses.lost,
+            # A thread collects while the others wait for the lock: requested, stopped, resumed, finished.
+            "pauses": [[begun, begun, ended, ended] for begun, ended in zip(times, times)],
+        }
+        print(json.dumps(line), flush=True)
+
+
+def bits_of(numbers):
+    """The representations of an array of floating-point numbers."""
+    return struct.iter_unpack("Q", numbers)

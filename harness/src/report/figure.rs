@@ -648,7 +648,7 @@ fn timeline(group: &Group<'_>, styles: &Styles) -> Drawn {
         series.push(Series {
             name: format!("{name}, committed"),
             style,
-            form: Form::Companion,
+            form: Form::CompanionSteps,
             points: curve(&|sample| sample.committed_bytes),
         });
         series.push(Series {

@@ -58,6 +58,7 @@ pub fn render(results: &Results) -> String {
                 main {
                     header {
                         h1 { "What each heap costs" }
+                        p.quiet { (table::about(results)) }
                         @for environment in &environments {
                             p.quiet { (environment.summary()) }
                         }

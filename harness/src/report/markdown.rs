@@ -57,6 +57,7 @@ pub fn render(results: &Results) -> String {
             let _ = writeln!(text, "| {} |", line.join(" | "));
         }
     }
+    let _ = writeln!(text, "\n{}", escape(&table::about(results)));
     text.push_str(
         "\nTime: median over processes; ratio with its 95 % interval, and heaps differ only if it excludes 1. Pauses: everything that stopped a thread; \
          a percentile with fewer than 10 pauses above it is not shown.\n",

@@ -86,8 +86,10 @@ pub(crate) enum Form {
     Curve,
     /// Each value lasts until the next one.
     Steps,
-    /// Thin steps, for what accompanies another series of the same style.
+    /// Joined by a thin line, for what accompanies another series of the same style.
     Companion,
+    /// Thin steps, likewise.
+    CompanionSteps,
     /// Markers alone.
     Dots,
 }
@@ -295,7 +297,7 @@ fn legend<'n>(entries: impl Iterator<Item = (&'n str, usize, Form)>) -> Markup {
             @for (name, style, form) in entries {
                 li {
                     svg viewBox="0 0 34 14" aria-hidden="true" class=(class(style)) {
-                        @if form == Form::Companion {
+                        @if matches!(form, Form::Companion | Form::CompanionSteps) {
                             line.companion x1="1" x2="33" y1="7" y2="7" {}
                         } @else {
                             @if form != Form::Dots {
@@ -380,7 +382,8 @@ fn body(series: &Series, points: &[Point], aside: f64, x: &Mapped, y: &Mapped) -
                 }
             }
             Form::Steps => path.curve d=(stepped) stroke-dasharray=(dash) {}
-            Form::Companion => path.companion d=(stepped) {}
+            Form::Companion => path.companion d=(joined) {}
+            Form::CompanionSteps => path.companion d=(stepped) {}
             Form::Dots => {
                 @for point in points {
                     @let (across, up) = place(point);

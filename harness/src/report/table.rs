@@ -106,7 +106,7 @@ pub fn render(results: &Results) -> String {
 }
 
 /// What was done, in one line.
-fn about(results: &Results) -> String {
+pub(crate) fn about(results: &Results) -> String {
     let cells = || results.cells.iter();
     let sizes: BTreeSet<_> = cells().map(|cell| cell.invocation().size).collect();
     let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();

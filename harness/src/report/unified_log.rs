@@ -62,7 +62,7 @@ pub fn render(cell: &CellResults) -> Log {
 /// The heap's name as HotSpot would write one: letters alone.
 fn collector(cell: &CellResults) -> String {
     let name = &cell.invocation().heap;
-    let words = name.split(|character: char| !character.is_alphanumeric());
+    let words = name.split(|character: char| !character.is_ascii_alphabetic());
     words
         .map(|word| {
             let mut characters = word.chars();

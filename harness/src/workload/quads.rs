@@ -136,7 +136,12 @@ fn build<M: Mutator>(
     m.safepoint();
     m.frame(|m, children: [_; CHILDREN]| {
         for (number, child) in children.into_iter().enumerate() {
-            build(m, child, depth - 1, 5 * label + number as u64)?;
+            build(
+                m,
+                child,
+                depth - 1,
+                label.wrapping_mul(5).wrapping_add(number as u64),
+            )?;
         }
         m.alloc_move(into, Flags::NONE, children, [label])
     })

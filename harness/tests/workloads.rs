@@ -110,7 +110,7 @@ workloads! {
     list: List, true;
     rings: Rings, true;
     churn: Churn, false;
-    lru: Lru, false;
+    lru: Lru, true;
     rewire: Rewire, true;
     shared_graph: SharedGraph, true;
     sawtooth: Sawtooth, true;

@@ -11,6 +11,18 @@ fn main() {
     if let Some(revision) = output("git", &["describe", "--always", "--dirty", "--abbrev=12"]) {
         println!("cargo::rustc-env=HARNESS_REVISION={revision}");
     }
+    // Separated by 0x1f, which no flag contains.
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    println!(
+        "cargo::rustc-env=HARNESS_RUSTC_FLAGS={}",
+        flags.replace('\x1f', " ")
+    );
+    let setting = |name: &str| env::var(name).unwrap_or_default();
+    println!(
+        "cargo::rustc-env=HARNESS_PROFILE={}, opt-level {}",
+        setting("PROFILE"),
+        setting("OPT_LEVEL")
+    );
     // Whatever may change the revision or its `-dirty`.
     for path in [
         "build.rs",

@@ -1,44 +1,68 @@
-//! The command line: read and checked once, into a [`Plan`].
+//! The command line: read and checked once, into an [`Action`].
+//!
+//! Help, shell completions and the manual page come from this one definition. Whatever is wrong is said here, in one line, before anything runs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
 use crate::invocation::{Invocation, format_bytes};
+use crate::merge::Merge;
 use crate::peer::{self, Search};
-use crate::plan::{self, Format, Plan, Selection};
+use crate::plan::{self, Format, Plan, Selection, Twins};
+use crate::report::command::Report;
+use crate::scatter::{self, Task};
+use crate::sweep::{self, Sweep};
 use crate::workload::{self, Input, Size};
 
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
 mark-sweep heap (gc-marksweep) and on an arena that never frees, and shows what each costs in time, pauses and memory.
 
-Without a command it runs the standard comparison: every workload on every heap at equal heap size, three processes for each pair, \
-within about 90 seconds.";
+Without a command it runs the standard comparison: every workload on every heap at equal heap size, within about 90 seconds: three \
+processes for each pair, or two where the time is short.";
 
 const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison
+  harness doctor                              how far results from this machine can be trusted
   harness list                                workloads, heaps and peers, with parameters, options and defaults
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
   harness run rings --heap gc-rc --heap gc-rc:cycle=none
   harness run binary-trees --heap gc-marksweep,gc-rc --peer hotspot-serial,boehm
-  harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
+  harness run --budget 30s                    as many processes as fit into half a minute
   harness run --size full --invocations 10 --iterations 5 --timeout 10m
   harness run churn --format csv --output churn.jsonl > churn.csv
+  harness report churn.jsonl                  a page with plots: churn.html
+  harness report churn.jsonl --format trace > churn.trace.json
+  harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
+  harness sweep binary-trees --heap gc-rc,gc-marksweep
+  harness compare before.jsonl after.jsonl    what a change of the code did
+  harness plan run rings --invocations 20 | parallel
+  harness merge results/plan/*.jsonl
 
 Exit status:
-  0  every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
-  1  some pair has no figures (heap full, timeout, crash), or its heaps did not do the same work; the others were measured
-  2  the command line is wrong, or the result file cannot be opened; nothing was run
-  3  standard output or the result file could not be written to the end; rows that are missing in the file
-     are printed on standard error";
+  0    every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
+  1    some pair has no figures (heap full, timeout, crash), or its heaps did not do the same work; the others were measured
+  2    the command line is wrong, or a result file cannot be opened, read or gone on with; nothing was run
+  3    standard output or the result file could not be written to the end; rows that are missing in the file
+       are printed on standard error
+  130  interrupted by Ctrl-C (143: by a termination signal); what was measured is kept, and the way to go on is printed";
+
+/// Headings and what the user types stand out, where colours are wanted: clap leaves them out for pipes and `NO_COLOR`.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
 
 #[derive(Debug, Parser)]
-#[command(name = "harness", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "harness", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100, styles = STYLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -48,12 +72,57 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show workloads, heaps and peers, with their parameters, options and defaults
-    List,
     /// Run chosen workloads on chosen heaps
     Run(Run),
+    /// Measure over heap sizes: multiples of the smallest heap in which every compared heap completes
+    Sweep(SweepArguments),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
     Minheap(Chosen),
+    /// Make a page with plots, or another form, of result files
+    Report(Report),
+    /// Show what differs between two result files: a change of the code, another machine
+    Compare {
+        /// The result file to compare with
+        #[arg(value_name = "A.jsonl")]
+        first: PathBuf,
+        /// The result file whose times are divided by those of the first
+        #[arg(value_name = "B.jsonl")]
+        second: PathBuf,
+    },
+    /// Show workloads, heaps and peers, with their parameters, options and defaults
+    List,
+    /// Say how far results from this machine can be trusted
+    Doctor,
+    /// Print the processes of a run or a sweep as independent command lines, for many machines
+    Plan(PlanArguments),
+    /// Carry out one process of a plan
+    Invoke {
+        /// What the plan says
+        #[arg(value_name = "JSON")]
+        task: String,
+    },
+    /// Join result files into one
+    Merge {
+        /// The result files
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Take rows of different machines: those of one kind are pooled, others kept apart
+        #[arg(long)]
+        mixed_machines: bool,
+        /// Take rows of different builds of this program
+        #[arg(long)]
+        mixed_builds: bool,
+    },
+    /// Print a script that completes this command's arguments in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Of this command [default: the whole]
+        command: Option<String>,
+    },
     /// Carry out one invocation in this process: how the other commands start their children
     #[command(hide = true)]
     Child {
@@ -99,12 +168,59 @@ struct Run {
     /// [default: about twice what the workload needs]
     #[arg(long, value_name = "BYTES", value_parser = plan::parse_bytes)]
     heap_size: Option<u64>,
+    #[command(flatten)]
+    amount: Amount,
+}
+
+/// How much is measured.
+#[derive(Debug, Args)]
+struct Amount {
     /// Timed iterations in each process, after one that warms up
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     iterations: u32,
-    /// Processes for each pair of workload and heap
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    invocations: u32,
+    /// Processes for each pair of workload and heap [default: 3; with --budget: as many as fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    invocations: Option<u32>,
+    /// As many processes as fit into this time, at least two for each pair that is run; what is left out is said
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    budget: Option<Duration>,
+    /// In which comparisons one heap is run twice: how much the two series differ is the smallest effect that can be claimed
+    #[arg(long = "aa", value_name = "WHERE", value_enum, default_value_t)]
+    twins: Twins,
+}
+
+#[derive(Debug, Args)]
+struct SweepArguments {
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    amount: Amount,
+    /// Heap sizes, as multiples of the minimum
+    #[arg(long, value_name = "X,...", value_delimiter = ',', default_value = sweep::MULTIPLES, value_parser = sweep::parse_multiple)]
+    multiples: Vec<f64>,
+    /// A result file of harness minheap: what it has found is not searched again
+    #[arg(long, value_name = "FILE")]
+    minima: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct PlanArguments {
+    #[command(subcommand)]
+    planned: Planned,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// Where the processes write their rows, each to a file of its own [default: results/plan]
+    #[arg(long, value_name = "DIRECTORY", global = true)]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Planned {
+    /// Chosen workloads on chosen heaps
+    Run(Run),
+    /// The same over heap sizes; the minima must be known (--minima)
+    Sweep(SweepArguments),
 }
 
 #[derive(Debug, Args)]
@@ -113,15 +229,22 @@ struct Reporting {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t, global = true)]
     format: Format,
-    /// Where to append the results, one JSON row a line [default: a new file in results/]
+    /// Where to append the results, one JSON row a line; the page with plots is written beside it, as .html
+    /// [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
+    /// Go on with an interrupted run: what is in this result file is not run again
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "output")]
+    resume: Option<PathBuf>,
     /// How long one process may take before it is killed and reported
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout, global = true)]
     timeout: Duration,
     /// Print no progress and no notes on standard error
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Show each iteration on standard error when its process has ended
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
 }
 
 /// What to do.
@@ -133,6 +256,28 @@ pub(crate) enum Action {
     Compare(Box<Plan>),
     /// Find the smallest heap of each cell.
     FindMinimum(Box<Plan>),
+    /// Compare over heap sizes.
+    Sweep(Box<Sweep>),
+    /// Report what was measured.
+    Report {
+        /// What, and how.
+        report: Report,
+        /// A form other than a page.
+        format: Option<Format>,
+        /// Whether to keep notes to oneself.
+        quiet: bool,
+    },
+    /// Compare two files.
+    CompareFiles(PathBuf, PathBuf),
+    /// Carry out one process of a plan, in a process of its own.
+    Invoke(Box<Plan>, Box<Task>),
+    /// Join files.
+    Merge(Merge),
+    /// Judge the machine.
+    Diagnose {
+        /// Whether to keep notes to oneself.
+        quiet: bool,
+    },
     /// Be a child.
     Child {
         /// What to carry out.
@@ -156,56 +301,195 @@ pub(crate) fn parse(
     workloads: &[workload::Description],
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
 ) -> Result<Action, Refusal> {
-    let catalogue = catalogue(workloads);
-    let command = Cli::command().mut_subcommand("run", |run| {
-        run.after_help(
-            "Workloads, heaps, peers and their settings: harness list, or harness run --help",
-        )
-        .after_long_help(catalogue.clone() + &peers(&Search::default(), false))
+    let command = definition(workloads);
+    let mut arguments = arguments.into_iter().peekable();
+    // What lines of a plan begin with: the program as it was called.
+    let program = arguments.peek().map_or_else(String::new, |program| {
+        program.to_string_lossy().into_owned()
     });
     let matches = command
+        .clone()
         .try_get_matches_from(arguments)
         .map_err(Refusal::Clap)?;
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
-    let run = match cli.command {
+    let reporting = cli.reporting;
+    Ok(match cli.command {
+        None => Action::Compare(Box::new(Run::standard().plan(workloads, reporting)?)),
+        Some(Command::Run(run)) => Action::Compare(Box::new(run.plan(workloads, reporting)?)),
+        Some(Command::Minheap(chosen)) => {
+            let plan = plan(workloads, chosen, None, &Amount::one(), reporting)?;
+            Action::FindMinimum(Box::new(plan))
+        }
+        Some(Command::Sweep(arguments)) => {
+            Action::Sweep(Box::new(arguments.sweep(workloads, reporting)?))
+        }
+        Some(Command::Plan(arguments)) => {
+            let plan = match arguments.planned {
+                Planned::Run(run) => run.plan(workloads, reporting)?,
+                Planned::Sweep(arguments) => {
+                    let sweep = arguments.sweep(workloads, reporting)?;
+                    sweep::planned(&sweep).map_err(Refusal::Usage)?.0
+                }
+            };
+            let directory = arguments.directory.unwrap_or_else(scatter::directory);
+            let lines = scatter::lines(&plan, &program, &directory, arguments.json);
+            Action::Print(lines)
+        }
+        Some(Command::Invoke { task }) => {
+            let task: Task = serde_json::from_str(&task)
+                .map_err(|error| Refusal::Usage(format!("not a line of harness plan: {error}")))?;
+            let cell = scatter::cell(workloads, &task).map_err(Refusal::Usage)?;
+            let plan = Plan {
+                cells: vec![cell],
+                size: task.invocation.size,
+                iterations: task.invocation.iterations,
+                ..empty(reporting)
+            };
+            Action::Invoke(Box::new(plan), Box::new(task))
+        }
+        Some(Command::Report(report)) => {
+            let given = |option: &str| {
+                let source = matches.subcommand_matches("report")?.value_source(option);
+                (source == Some(ValueSource::CommandLine)).then_some(())
+            };
+            for option in ["output", "resume"] {
+                if given(option).is_some() {
+                    return Err(Refusal::Usage(format!(
+                        "a report runs nothing and has no --{option}: name the page with --html FILE; other forms go to standard output"
+                    )));
+                }
+            }
+            Action::Report {
+                report,
+                format: given("format").map(|()| reporting.format),
+                quiet: reporting.quiet,
+            }
+        }
+        Some(Command::Compare { first, second }) => Action::CompareFiles(first, second),
+        Some(Command::Merge {
+            files,
+            mixed_machines,
+            mixed_builds,
+        }) => Action::Merge(Merge {
+            files,
+            mixed_machines,
+            mixed_builds,
+            output: reporting.output,
+            format: reporting.format,
+            quiet: reporting.quiet,
+        }),
+        Some(Command::Doctor) => Action::Diagnose {
+            quiet: reporting.quiet,
+        },
         Some(Command::List) => {
-            return Ok(Action::Print(catalogue + &peers(&Search::default(), true)));
+            Action::Print(catalogue(workloads) + &peers(&Search::default(), true))
+        }
+        Some(Command::Completions { shell }) => Action::Print(completions(command, shell)),
+        Some(Command::Man { command: of }) => {
+            Action::Print(manual(command, of.as_deref()).map_err(Refusal::Usage)?)
         }
         Some(Command::Child {
             invocation,
             attended,
-        }) => {
-            return serde_json::from_str(&invocation)
-                .map(|invocation| Action::Child {
-                    invocation: Box::new(invocation),
-                    attended,
-                })
-                .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")));
-        }
-        Some(Command::Run(run)) => run,
-        Some(Command::Minheap(chosen)) => {
-            return plan(workloads, chosen, None, (1, 1), cli.reporting)
-                .map(|plan| Action::FindMinimum(Box::new(plan)));
-        }
-        None => Run::standard(),
-    };
-    let repetitions = (run.invocations, run.iterations);
-    plan(
-        workloads,
-        run.chosen,
-        run.heap_size,
-        repetitions,
-        cli.reporting,
-    )
-    .map(|plan| Action::Compare(Box::new(plan)))
+        }) => Action::Child {
+            invocation: serde_json::from_str(&invocation)
+                .map_err(|error| Refusal::Usage(format!("not an invocation: {error}")))?,
+            attended,
+        },
+    })
 }
+
+/// The command line with what can be chosen in its help.
+fn definition(workloads: &[workload::Description]) -> clap::Command {
+    let catalogue = catalogue(workloads) + &peers(&Search::default(), false);
+    let with_catalogue = |command: clap::Command| {
+        command
+            .after_help(
+                "Workloads, heaps, peers and their settings: harness list, or harness run --help",
+            )
+            .after_long_help(catalogue.clone())
+    };
+    Cli::command()
+        .mut_subcommand("run", with_catalogue)
+        .mut_subcommand("sweep", with_catalogue)
+}
+
+/// The script for a shell.
+fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "harness", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// The manual page of the whole, or of one command, in roff.
+fn manual(mut command: clap::Command, of: Option<&str>) -> Result<String, String> {
+    command.build();
+    let mut title = command.get_name().to_owned();
+    let page = match of {
+        None => command,
+        Some(name) => {
+            let shown = || {
+                let commands = command.get_subcommands();
+                commands.filter(|command| !command.is_hide_set() && command.get_name() != "help")
+            };
+            let found = shown().find(|command| command.get_name() == name).cloned();
+            title.push_str(&format!("-{name}"));
+            found.ok_or_else(|| {
+                crate::suggest::unknown("command", name, shown().map(clap::Command::get_name))
+            })?
+        }
+    };
+    let mut roff = Vec::new();
+    clap_mangen::Man::new(page.version(env!("CARGO_PKG_VERSION")))
+        .title(title)
+        .render(&mut roff)
+        .map_err(|error| format!("the manual page cannot be made: {error}"))?;
+    Ok(String::from_utf8_lossy(&roff).into_owned())
+}
+
+/// A plan of nothing.
+fn empty(reporting: Reporting) -> Plan {
+    Plan {
+        cells: Vec::new(),
+        notes: Vec::new(),
+        size: Size::default(),
+        invocations: 1,
+        iterations: 1,
+        timeout: reporting.timeout,
+        format: reporting.format,
+        output: reporting.output,
+        resume: reporting.resume,
+        budget: None,
+        quiet: reporting.quiet,
+        verbose: reporting.verbose,
+    }
+}
+
+impl Amount {
+    /// One process, one iteration.
+    const fn one() -> Self {
+        Self {
+            invocations: Some(1),
+            iterations: 1,
+            budget: None,
+            twins: Twins::None,
+        }
+    }
+}
+
+/// Processes for each pair, where nothing else is asked for.
+const INVOCATIONS: u32 = 3;
+/// The time that the standard comparison takes at most, if two processes for each pair fit into it.
+const STANDARD_BUDGET: Duration = Duration::from_secs(82);
+/// The most processes that a budget is spent on for each pair: beyond that intervals hardly become narrower.
+const MOST_INVOCATIONS: u32 = 100;
 
 /// Checks everything, and builds what has to be built.
 fn plan(
     workloads: &[workload::Description],
     chosen: Chosen,
     heap_bytes: Option<u64>,
-    (invocations, iterations): (u32, u32),
+    amount: &Amount,
     reporting: Reporting,
 ) -> Result<Plan, Refusal> {
     let threads = chosen.threads.iter();
@@ -220,16 +504,18 @@ fn plan(
         seed: chosen.seed,
     };
     let (cells, notes) = plan::cells(workloads, &selection).map_err(Refusal::Usage)?;
+    let most = match amount.budget {
+        Some(_) => MOST_INVOCATIONS,
+        None => INVOCATIONS,
+    };
     Ok(Plan {
-        cells,
+        cells: plan::with_twins(cells, amount.twins),
         notes,
         size: chosen.size,
-        invocations,
-        iterations,
-        timeout: reporting.timeout,
-        format: reporting.format,
-        output: reporting.output,
-        quiet: reporting.quiet,
+        invocations: amount.invocations.unwrap_or(most),
+        iterations: amount.iterations,
+        budget: amount.budget,
+        ..empty(reporting)
     })
 }
 
@@ -238,7 +524,50 @@ impl Run {
     fn standard() -> Self {
         let command = Self::augment_args(clap::Command::new("run"));
         let matches = command.get_matches_from(["run"]);
-        Self::from_arg_matches(&matches).expect("every argument has a default")
+        let run = Self::from_arg_matches(&matches);
+        let mut run = run.expect("every argument has a default");
+        // Together with the report, what fits into a minute and a half.
+        run.amount.invocations = Some(INVOCATIONS);
+        run.amount.budget = Some(STANDARD_BUDGET);
+        run.amount.twins = Twins::Some;
+        run
+    }
+
+    fn plan(
+        self,
+        workloads: &[workload::Description],
+        reporting: Reporting,
+    ) -> Result<Plan, Refusal> {
+        plan(
+            workloads,
+            self.chosen,
+            self.heap_size,
+            &self.amount,
+            reporting,
+        )
+    }
+}
+
+impl SweepArguments {
+    fn sweep(
+        self,
+        workloads: &[workload::Description],
+        reporting: Reporting,
+    ) -> Result<Sweep, Refusal> {
+        let amount = Amount {
+            // The search runs each cell once, whatever it is.
+            twins: Twins::None,
+            ..self.amount
+        };
+        let mut multiples = self.multiples;
+        multiples.sort_by(f64::total_cmp);
+        multiples.dedup();
+        Ok(Sweep {
+            plan: plan(workloads, self.chosen, None, &amount, reporting)?,
+            multiples,
+            twins: self.amount.twins,
+            minima: self.minima,
+        })
     }
 }
 
@@ -338,10 +667,12 @@ mod tests {
             (plan.invocations, plan.iterations, plan.size),
             (3, 1, Size::Small)
         );
+        let (twins, cells): (Vec<_>, Vec<_>) = plan.cells.iter().partition(|cell| cell.twin);
         assert_eq!(
-            plan.cells.len(),
+            cells.len(),
             workload::standard().len() * adapter::HEAPS.len()
         );
+        assert_eq!(twins.len(), workload::standard().len().div_ceil(4));
         assert_eq!(plan.timeout, Duration::from_secs(60));
     }
 

@@ -1,4 +1,9 @@
 //! Where and with what a result was made.
+//!
+//! Captured with every row: the machine, the limits of its container, the settings of its kernel that move figures, the build and the command line. What
+//! was run is in the row itself, every default resolved. Read once by the parent; reading costs some milliseconds.
+//!
+//! Rejected: reading the whole of `/proc/cpuinfo` and `sysctl -a` into the rows (megabytes that nobody compares).
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,14 +13,26 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 /// What must be known about a machine and a build to read a figure. `null` where the system does not say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
+    /// The machine's name on its network: tells two machines of the same kind apart.
+    #[serde(default)]
+    pub host: Option<String>,
     /// The processor's name.
     pub cpu: Option<String>,
     /// Processors this process may use.
     pub cores: usize,
     /// Physical memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// The control group's limit of processor time, in processors; `None` without a limit.
+    #[serde(default)]
+    pub cgroup_cores: Option<String>,
+    /// The control group's limit of memory, in bytes; `None` without a limit.
+    #[serde(default)]
+    pub cgroup_memory_bytes: Option<u64>,
+    /// Whether the processor says that it is a virtual machine's.
+    #[serde(default)]
+    pub virtual_machine: Option<bool>,
     /// The operating system's kernel and its version.
     pub kernel: Option<String>,
     /// The machine's architecture.
@@ -24,8 +41,20 @@ pub struct Environment {
     pub transparent_huge_pages: Option<String>,
     /// The frequency governor of the first processor.
     pub governor: Option<String>,
+    /// Whether the processors may run above their nominal frequency.
+    #[serde(default)]
+    pub boost: Option<bool>,
+    /// Address space randomisation: off, partial or full.
+    #[serde(default)]
+    pub address_randomisation: Option<String>,
     /// The compiler that built this program.
     pub rustc: String,
+    /// Flags that the compiler was given beyond those of the profile.
+    #[serde(default)]
+    pub rustc_flags: String,
+    /// The profile it was built with.
+    #[serde(default)]
+    pub profile: String,
     /// Whether it was built with optimisation; figures of a build without mean nothing.
     pub optimised: bool,
     /// The revision it was built from, with `-dirty` if there were changes on top.
@@ -60,24 +89,113 @@ impl Environment {
             Some(line.split_once(':')?.1.trim().to_owned())
         };
         let kilobytes = entry("/proc/meminfo", "MemTotal");
+        let cgroup = Cgroup::read();
         Self {
+            host: file("/proc/sys/kernel/hostname").or_else(|| output("uname", &["-n"])),
             cpu: entry("/proc/cpuinfo", "model name")
                 .or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"])),
             cores: thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kilobytes
                 .and_then(|text| text.strip_suffix("kB")?.trim().parse::<u64>().ok())
                 .map(|kilobytes| kilobytes * 1024),
+            cgroup_cores: cgroup.cores,
+            cgroup_memory_bytes: cgroup.memory_bytes,
+            virtual_machine: entry("/proc/cpuinfo", "flags")
+                .map(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor")),
             kernel: output("uname", &["-sr"]),
             architecture: std::env::consts::ARCH.to_owned(),
             transparent_huge_pages: file("/sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|text| selected(&text)),
             governor: file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            boost: file("/sys/devices/system/cpu/cpufreq/boost")
+                .map(|text| text == "1")
+                .or_else(|| {
+                    file("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|text| text == "0")
+                }),
+            address_randomisation: file("/proc/sys/kernel/randomize_va_space").map(
+                |text| match text.as_str() {
+                    "0" => "off".to_owned(),
+                    "1" => "partial".to_owned(),
+                    "2" => "full".to_owned(),
+                    _ => text,
+                },
+            ),
             rustc: env!("HARNESS_RUSTC").to_owned(),
+            rustc_flags: option_env!("HARNESS_RUSTC_FLAGS")
+                .unwrap_or_default()
+                .to_owned(),
+            profile: env!("HARNESS_PROFILE").to_owned(),
             optimised: !cfg!(debug_assertions),
             revision: option_env!("HARNESS_REVISION").map(str::to_owned),
             arguments: std::env::args().collect(),
             peer: None,
         }
+    }
+
+    /// What decides how fast a machine of its kind is: rows with the same text may be compared. The host's name is not in it: machines of one
+    /// kind are pooled, once a user has said so ([`crate::merge`]).
+    pub fn machine(&self) -> String {
+        let memory = self.memory_bytes.map_or_else(
+            || "memory unknown".to_owned(),
+            // What the kernel leaves over differs by a few pages from boot to boot.
+            |bytes| format!("{} GiB", (bytes as f64 / f64::from(1 << 30)).round()),
+        );
+        let cores = match &self.cgroup_cores {
+            Some(limit) => format!("{} cores (at most {limit} used)", self.cores),
+            None => format!("{} cores", self.cores),
+        };
+        format!(
+            "{}, {cores}, {memory}, {}",
+            self.cpu.as_deref().unwrap_or(&self.architecture),
+            self.kernel.as_deref().unwrap_or("kernel unknown"),
+        )
+    }
+
+    /// What was built, and how.
+    pub fn build(&self) -> String {
+        let revision = self.revision.as_deref().unwrap_or("revision unknown");
+        let parts = [revision, &self.rustc, &self.profile, &self.rustc_flags];
+        let known: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        known.join(", ")
+    }
+
+    /// Whether a row of `other` could have been made in the same run: everything but the command line and the peer is the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.differences(other).is_empty()
+    }
+
+    /// What is not the same in `other`: the name of each quantity, its value here and there. The command line and the peer are not looked at.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let flat = |environment: &Self| {
+            let value = serde_json::to_value(Self {
+                arguments: Vec::new(),
+                peer: None,
+                // Differs from boot to boot by a few pages.
+                memory_bytes: environment
+                    .memory_bytes
+                    .map(|bytes| (bytes + (1 << 29)) >> 30 << 30),
+                ..environment.clone()
+            });
+            value.expect("environments are JSON")
+        };
+        let (here, there) = (flat(self), flat(other));
+        let names = here.as_object().expect("it is an object").keys();
+        let text = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => "unknown".to_owned(),
+            serde_json::Value::String(text) if text.is_empty() => "none".to_owned(),
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        names
+            .filter(|name| here[*name] != there[*name])
+            .map(|name| {
+                (
+                    name.replace('_', " "),
+                    text(&here[name]),
+                    text(&there[name]),
+                )
+            })
+            .collect()
     }
 
     /// The machine in one line.
@@ -104,6 +222,72 @@ impl Environment {
     }
 }
 
+/// The limits of the control group that this process is in (version 2, or version 1 where that is mounted).
+struct Cgroup {
+    cores: Option<String>,
+    memory_bytes: Option<u64>,
+}
+
+impl Cgroup {
+    fn read() -> Self {
+        let root = PathBuf::from("/sys/fs/cgroup");
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = |controller: &str| {
+            let mut lines = groups.lines().filter_map(|line| {
+                let mut parts = line.splitn(3, ':').skip(1);
+                Some((parts.next()?, parts.next()?))
+            });
+            let path = lines.find_map(|(controllers, path)| {
+                let is_mine = controllers.split(',').any(|name| name == controller);
+                is_mine.then(|| path.trim_start_matches('/').to_owned())
+            });
+            path.unwrap_or_default()
+        };
+        // The limit of any group above binds as well; inside a container the group's own path may not be visible, and its root is the group.
+        let least = |directory: PathBuf, path: &str, limit: &dyn Fn(PathBuf) -> Option<f64>| {
+            let mut directory = directory;
+            let mut limits = vec![limit(directory.clone())];
+            for part in path.split('/').filter(|part| !part.is_empty()) {
+                directory.push(part);
+                limits.push(limit(directory.clone()));
+            }
+            limits.into_iter().flatten().min_by(f64::total_cmp)
+        };
+        let text = |path: PathBuf| fs::read_to_string(path).ok();
+        let number = |path: PathBuf| text(path)?.trim().parse::<f64>().ok();
+        let cores = least(root.clone(), &own(""), &|group| {
+            cpu_limit(&text(group.join("cpu.max"))?)
+        })
+        .or_else(|| {
+            least(root.join("cpu"), &own("cpu"), &|group| {
+                let quota = number(group.join("cpu.cfs_quota_us")).filter(|&quota| quota > 0.0)?;
+                Some(quota / number(group.join("cpu.cfs_period_us"))?)
+            })
+        });
+        let memory = least(root.clone(), &own(""), &|group| {
+            number(group.join("memory.max"))
+        })
+        .or_else(|| {
+            least(root.join("memory"), &own("memory"), &|group| {
+                // "No limit" is a number of pages that no machine has.
+                number(group.join("memory.limit_in_bytes")).filter(|&bytes| bytes < 1e18)
+            })
+        });
+        Self {
+            cores: cores.map(|cores| format!("{cores:.2}")),
+            memory_bytes: memory.map(|bytes| bytes as u64),
+        }
+    }
+}
+
+/// The processors that `cpu.max` (`quota period`, or `max period`) allows.
+fn cpu_limit(text: &str) -> Option<f64> {
+    let mut numbers = text.split_whitespace();
+    let quota: f64 = numbers.next()?.parse().ok()?;
+    let period: f64 = numbers.next()?.parse().ok()?;
+    Some(quota / period)
+}
+
 /// The word in brackets of a line such as `always [madvise] never`.
 fn selected(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('[')?;
@@ -127,6 +311,29 @@ mod tests {
             Some("madvise")
         );
         assert_eq!(selected("none"), None);
+    }
+
+    #[test]
+    fn limits_of_processor_time_are_read() {
+        assert_eq!(cpu_limit("150000 100000\n"), Some(1.5));
+        assert_eq!(cpu_limit("max 100000\n"), None);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let here = Environment::read();
+        let mut there = here.clone();
+        there.arguments.push("--quiet".to_owned());
+        assert!(here.is_like(&there));
+        there.governor = Some("powersave".to_owned());
+        there.memory_bytes = there.memory_bytes.map(|bytes| bytes + 4096);
+        let differences = here.differences(&there);
+        assert_eq!(differences.len(), 1, "{differences:?}");
+        assert_eq!(
+            (&*differences[0].0, &*differences[0].2),
+            ("governor", "powersave")
+        );
+        assert_eq!(here.machine(), there.machine());
     }
 
     #[test]

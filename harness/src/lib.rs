@@ -16,8 +16,11 @@
 //! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
 //! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
 //! | [`peer`] | other runtimes, run beside the heaps |
-//! | [`minheap`] | the smallest heap that a workload completes in |
-//! | [`report`], [`environment`] | results as table, JSON and CSV; where they were made |
+//! | [`minheap`], [`sweep`] | the smallest heap that a workload completes in; a comparison at multiples of it |
+//! | [`results`] | rows grouped into what is compared: what every report is made of |
+//! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |
+//! | [`compare`], [`merge`], [`scatter`] | two result files beside each other; many joined; a plan for many machines |
+//! | [`doctor`] | how far results from this machine can be trusted |
 //!
 //! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
 //!
@@ -104,16 +107,23 @@ use std::process::ExitCode;
 
 pub mod adapter;
 mod cli;
+pub mod compare;
+pub mod doctor;
 pub mod environment;
 pub mod heap;
+mod interrupt;
 pub mod invocation;
 pub mod measure;
+pub mod merge;
 pub mod minheap;
 pub mod peer;
 pub mod plan;
 pub mod report;
+pub mod results;
 pub mod run;
+pub mod scatter;
 mod suggest;
+pub mod sweep;
 pub mod sync;
 pub mod workload;
 
@@ -184,12 +194,22 @@ impl Harness {
             Err(Refusal::Usage(message)) => return refuse(NOT_RUN, &message),
         };
         match action {
-            Action::Print(text) => match run::print(&text) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => refuse(NOT_WRITTEN, &run::not_printed(&error)),
-            },
+            Action::Print(text) => printed(&text),
             Action::Compare(plan) => status(run::run(&plan)),
             Action::FindMinimum(plan) => status(minheap::run(&plan)),
+            Action::Sweep(sweep) => status(sweep::run(&sweep)),
+            Action::Invoke(plan, task) => status(scatter::run(&plan, &task)),
+            Action::Report {
+                report,
+                format,
+                quiet,
+            } => status(report::command::run(&report, format, quiet)),
+            Action::Merge(merge) => status(merge::run(&merge)),
+            Action::Diagnose { quiet } => status(doctor::run(&self.workloads, quiet)),
+            Action::CompareFiles(first, second) => match compare::run(&first, &second) {
+                Ok(text) => printed(&text),
+                Err(message) => refuse(NOT_RUN, &message),
+            },
             Action::Child {
                 invocation,
                 attended,
@@ -237,6 +257,18 @@ fn status(result: Result<bool, run::Error>) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
         Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
+        Err(run::Error::Interrupted { signal, message }) => {
+            run::complain(&message);
+            // What a shell says of a process that a signal has ended.
+            ExitCode::from(128 + signal as u8)
+        }
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    match run::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(NOT_WRITTEN, &run::not_printed(&error)),
     }
 }
 

@@ -7,8 +7,9 @@
 //! doubles until a size completes, halves until one does not, and bisects between the two until they are within one per cent (or
 //! 64 KiB). What is reported is the smallest size that was seen to complete.
 //!
-//! * *Resumable*: each attempt's rows are appended to the result file as it ends. Attempts that an existing file (`--output`) already
+//! * *Resumable*: each attempt's rows are appended to the result file as it ends. Attempts that an existing file (`--resume`, or `--output`) already
 //!   has are not made again: the search is deterministic, so that it goes through them as if it had made them, to where it was interrupted.
+//!   Rows of attempts have the invocation number 0: they are no measurements.
 //! * *A crash is retried*, twice; after that the size counts as one that does not complete. So does a time-out: a heap that spends all
 //!   its time collecting is too small.
 //! * Completing is taken to be monotonous in the size. Near the minimum it is not quite, where threads race: one lucky
@@ -16,19 +17,16 @@
 //!
 //! Heaps without a limit have no minimum and are left out.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::collections::HashMap;
 
-use crate::environment::Environment;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
-use crate::run::{Error, Sink, complain, environment_of, invoke};
+use crate::results::{self, Results};
+use crate::run::{Error, Session};
 
 /// Sizes are multiples of this.
-const GRAIN: u64 = 64 << 10;
+pub(crate) const GRAIN: u64 = 64 << 10;
 /// How often a crash is tried again.
 const RETRIES: usize = 2;
 /// The largest size tried where the machine does not say how much memory it has.
@@ -48,73 +46,138 @@ pub struct Minimum {
 ///
 /// # Errors
 ///
-/// If the result file cannot be read or opened, or it or standard output cannot be written.
+/// If the result file cannot be read or opened, or it or standard output cannot be written, or the user interrupts.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
-    let mut known = match &plan.output {
-        Some(path) => Known::read(path).map_err(Error::NotRun)?,
-        None => Known::default(),
+    // A search goes on with whatever is in its file, said or not.
+    let existing = plan.output.clone().filter(|path| path.is_file());
+    let plan = &Plan {
+        resume: plan.resume.clone().or(existing),
+        ..plan.clone()
     };
-    let mut sink = Sink::open(plan)?;
-    let environment = Environment::read();
-    let largest = environment.memory_bytes.unwrap_or(UNKNOWN_MEMORY);
-    let note = |text: &str| {
-        if !plan.quiet {
-            complain(text);
-        }
-    };
-    plan.notes
-        .iter()
-        .for_each(|text| note(&format!("note: {text}")));
-
-    let mut minima: Vec<(&Cell, Minimum)> = Vec::new();
-    for cell in plan.cells.iter() {
-        if !cell.limited {
-            note(&format!("note: {cell} has no limit, and so no minimum"));
-            continue;
-        }
-        let minimum = search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
-            let invocation = Invocation {
-                heap_bytes: bytes,
-                ..cell.invocation(plan, 1)
-            };
-            let verdict = known.verdict(&invocation, || {
-                let mut rows = invoke(cell, &invocation, plan.timeout, &|_| ());
-                for row in &mut rows {
-                    row.environment = Some(environment_of(cell, &environment));
-                    sink.write(row);
-                }
-                rows
-            });
-            note(&format!("{cell}: {}: {verdict}", format_bytes(bytes)));
-            verdict == Status::Ok
-        });
-        minima.push((cell, minimum));
-    }
+    let mut session = Session::begin(plan)?;
+    let earlier = std::mem::take(&mut session.trials);
+    let Searched { minima, trials } = find(plan, &mut session, earlier, true);
     if plan.format == Format::Table {
-        sink.print(&report::minheap::render(&minima));
-        let path = format!("\nResults: {}\n", sink.path.display());
-        sink.print(&path);
+        let results = Results::of_rows(trials);
+        session.sink.print(&report::minheap::render(&results));
+        let path = format!("\nResults: {}\n", session.sink.path.display());
+        session.sink.print(&path);
     }
-    sink.finish().map_err(Error::NotWritten)?;
+    session.sink.finish().map_err(Error::NotWritten)?;
+    if session.is_interrupted() {
+        return Err(session.interruption());
+    }
     Ok(minima
         .iter()
         .all(|(_, minimum)| minimum.completed.is_some()))
 }
 
-/// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says.
-fn search(start: u64, largest: u64, mut completes: impl FnMut(u64) -> bool) -> Minimum {
+/// What a search has found.
+pub(crate) struct Searched<'p> {
+    /// The minimum of each cell that has a limit.
+    pub(crate) minima: Vec<(&'p Cell, Minimum)>,
+    /// The attempts that it rests on, made now or before.
+    pub(crate) trials: Vec<Row>,
+}
+
+/// Finds the minimum of each cell of the plan that has a limit, as far as the user lets it. Attempts of `earlier` are not made again. Notes tell
+/// of each attempt, or else of each minimum.
+pub(crate) fn find<'p>(
+    plan: &'p Plan,
+    session: &mut Session,
+    earlier: Vec<Row>,
+    of_each_attempt: bool,
+) -> Searched<'p> {
+    let largest = session.environment.memory_bytes.unwrap_or(UNKNOWN_MEMORY);
+    let mut known = Known::of(&earlier);
+    let mut trials = earlier;
+    let mut minima: Vec<(&Cell, Minimum)> = Vec::new();
+    for cell in &plan.cells {
+        if !cell.limited {
+            if of_each_attempt {
+                session.note(&format!("note: {cell} has no limit, and so no minimum"));
+            }
+            continue;
+        }
+        session.show_search(cell);
+        let minimum = search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
+            if cell.within(bytes).is_err() {
+                // No heap of this kind is so small.
+                return Some(false);
+            }
+            let invocation = attempt_at(plan, cell, bytes);
+            let verdict = known.verdict(&invocation, || {
+                let rows = session.attempt(cell, &invocation, plan.timeout, |_| ())?;
+                trials.extend(rows.iter().cloned());
+                Some(rows)
+            });
+            let Some(verdict) = verdict else {
+                session.interrupt();
+                return None;
+            };
+            if of_each_attempt {
+                session.note(&format!("{cell}: {}: {verdict}", format_bytes(bytes)));
+            }
+            Some(verdict == Status::Ok)
+        });
+        match minimum {
+            Some(minimum) => {
+                if !of_each_attempt {
+                    let words = minimum.completed.map_or("none".to_owned(), format_bytes);
+                    session.note(&format!("minimum heap of {cell}: {words}"));
+                }
+                minima.push((cell, minimum));
+            }
+            // The user wants to stop.
+            None => break,
+        }
+    }
+    session.hide_search();
+    Searched { minima, trials }
+}
+
+/// The minimum of a cell, as far as it follows from these attempts alone.
+pub(crate) fn known(plan: &Plan, cell: &Cell, trials: &[Row]) -> Option<Minimum> {
+    let mut known = Known::of(trials);
+    // Sizes up to which the attempts went; the search itself stops where nothing is known.
+    let tried = trials.iter().map(|row| row.invocation.heap_bytes);
+    let largest = tried.max().unwrap_or(0);
+    search(cell.workload.heap_bytes(&cell.input), largest, |bytes| {
+        if cell.within(bytes).is_err() {
+            return Some(false);
+        }
+        let verdict = known.verdict(&attempt_at(plan, cell, bytes), || None)?;
+        Some(verdict == Status::Ok)
+    })
+}
+
+/// What an attempt at a size is asked to do.
+fn attempt_at(plan: &Plan, cell: &Cell, heap_bytes: u64) -> Invocation {
+    Invocation {
+        heap_bytes,
+        iterations: 1,
+        ..cell.invocation(plan, 0)
+    }
+}
+
+/// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says. `None` as soon as it is not told.
+fn search(
+    start: u64,
+    largest: u64,
+    mut completes: impl FnMut(u64) -> Option<bool>,
+) -> Option<Minimum> {
     let mut size = start.next_multiple_of(GRAIN);
     let mut failed = 0;
     let mut completed = loop {
-        if completes(size) {
+        if completes(size)? {
             break size;
         }
         failed = size;
         if size >= largest {
-            return Minimum {
+            return Some(Minimum {
                 completed: None,
                 failed,
-            };
+            });
         }
         size = (2 * size).min(largest.next_multiple_of(GRAIN));
     };
@@ -125,16 +188,16 @@ fn search(start: u64, largest: u64, mut completes: impl FnMut(u64) -> bool) -> M
         if middle == 0 {
             break;
         }
-        if completes(middle) {
+        if completes(middle)? {
             completed = middle;
         } else {
             failed = middle;
         }
     }
-    Minimum {
+    Some(Minimum {
         completed: Some(completed),
         failed,
-    }
+    })
 }
 
 /// The attempts of which the result is known.
@@ -145,48 +208,34 @@ struct Known {
 }
 
 impl Known {
-    /// Those in a result file; none if there is no such file.
-    fn read(path: &Path) -> Result<Self, String> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            text => text.map_err(|error| {
-                format!(
-                    "cannot read {}: {error}; choose another file with --output FILE",
-                    path.display()
-                )
-            })?,
-        };
+    /// Those that these rows are of.
+    fn of(rows: &[Row]) -> Self {
         let mut known = Self::default();
-        // An interrupted run may have left half a line.
-        let rows: Vec<Row> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
         // Rows of one attempt follow each other, and an attempt begins with its first iteration or with what came instead.
         for attempt in
             rows.chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
         {
             known.record(attempt);
         }
-        Ok(known)
+        known
     }
 
     /// Takes note of an attempt. One whose rows are not complete was interrupted, and does not count.
     fn record(&mut self, attempt: &[Row]) {
         let Some(last) = attempt.last() else { return };
-        if last.status == Status::Ok && last.iteration < last.invocation.iterations {
+        if !results::is_complete(attempt) {
             return;
         }
         let attempts = self.attempts.entry(key(&last.invocation)).or_default();
         attempts.push(last.status);
     }
 
-    /// How the invocation ends: as is known, or as attempts now show.
+    /// How the invocation ends: as is known, or as attempts now show; `None` if one was interrupted.
     fn verdict(
         &mut self,
         invocation: &Invocation,
-        mut attempt: impl FnMut() -> Vec<Row>,
-    ) -> Status {
+        mut attempt: impl FnMut() -> Option<Vec<Row>>,
+    ) -> Option<Status> {
         loop {
             let attempts = self
                 .attempts
@@ -194,16 +243,16 @@ impl Known {
                 .map_or(&[][..], Vec::as_slice);
             let conclusive = attempts.iter().find(|status| !is_accident(**status));
             if let Some(status) = conclusive {
-                return *status;
+                return Some(*status);
             }
             if attempts.len() > RETRIES {
-                return Status::Crashed;
+                return Some(Status::Crashed);
             }
             let before = attempts.len();
-            self.record(&attempt());
+            self.record(&attempt()?);
             if self.attempts.get(&key(invocation)).map_or(0, Vec::len) == before {
                 // It did not even end: no more is to be had from it.
-                return Status::Crashed;
+                return Some(Status::Crashed);
             }
         }
     }
@@ -219,22 +268,9 @@ fn is_accident(status: Status) -> bool {
     matches!(status, Status::Crashed | Status::Void)
 }
 
-/// The cells of one group: they did the same work.
-pub(crate) fn groups<'m, 'p>(
-    minima: &'m [(&'p Cell, Minimum)],
-) -> impl Iterator<Item = &'m [(&'p Cell, Minimum)]> {
-    minima.chunk_by(|(a, _), (b, _)| a.group == b.group)
-}
-
-/// Whether the cells are run with different numbers of threads.
-pub(crate) fn several_threads(minima: &[(&Cell, Minimum)]) -> bool {
-    let threads: BTreeSet<usize> = minima.iter().map(|(cell, _)| cell.input.threads).collect();
-    threads.len() > 1
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::workload::Size;
@@ -247,9 +283,9 @@ mod tests {
         let found = search(start, largest, |bytes| {
             assert!(bytes > 0 && bytes % GRAIN == 0, "{bytes}");
             assert!(attempts.insert(bytes), "{bytes} twice");
-            bytes >= minimum
+            Some(bytes >= minimum)
         });
-        (found, attempts.len())
+        (found.unwrap(), attempts.len())
     }
 
     #[test]
@@ -287,7 +323,7 @@ mod tests {
             threads: 1,
             seed: 42,
             iterations: 1,
-            invocation: 1,
+            invocation: 0,
         }
     }
 
@@ -300,15 +336,15 @@ mod tests {
         let mut made = 0;
         let verdict = known.verdict(&invocation(heap_bytes), || {
             made += 1;
-            match attempts[made - 1] {
+            Some(match attempts[made - 1] {
                 Status::Ok => vec![
                     row(heap_bytes, 0, Status::Ok),
                     row(heap_bytes, 1, Status::Ok),
                 ],
                 other => vec![row(heap_bytes, 0, other)],
-            }
+            })
         });
-        (verdict, made)
+        (verdict.unwrap(), made)
     }
 
     #[test]
@@ -324,9 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_rows_is_gone_on_with() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("rows.jsonl");
+    fn what_is_known_is_not_tried_again() {
         let rows = [
             row(1, 0, Status::Ok),
             row(1, 1, Status::Ok),
@@ -336,10 +370,7 @@ mod tests {
             // Interrupted between its iterations.
             row(4, 0, Status::Ok),
         ];
-        let mut text: String = rows.iter().map(report::json::line).collect();
-        text.push_str("{\"schema\":1,\"workl");
-        fs::write(&path, text).unwrap();
-        let mut known = Known::read(&path).unwrap();
+        let mut known = Known::of(&rows);
         assert_eq!(verdict(&mut known, 1, &[]), (Status::Ok, 0));
         assert_eq!(verdict(&mut known, 2, &[]), (Status::HeapFull, 0));
         assert_eq!(verdict(&mut known, 3, &[Status::Ok]), (Status::Ok, 1));
@@ -347,16 +378,11 @@ mod tests {
             verdict(&mut known, 4, &[Status::Timeout]),
             (Status::Timeout, 1)
         );
-        assert!(
-            Known::read(&directory.path().join("none"))
-                .unwrap()
-                .attempts
-                .is_empty()
-        );
-        assert!(
-            Known::read(directory.path())
-                .unwrap_err()
-                .contains("--output FILE")
-        );
+    }
+
+    #[test]
+    fn an_interrupted_search_ends_without_a_verdict() {
+        assert_eq!(search(MIB, 100 * MIB, |_| None), None);
+        assert_eq!(Known::default().verdict(&invocation(1), || None), None);
     }
 }

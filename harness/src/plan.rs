@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapter::{self, Adapter, Settings};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, format_bytes};
 use crate::peer;
+use crate::results;
 use crate::workload::{self, Input, Size};
 
 /// A comparison to carry out.
@@ -29,8 +30,26 @@ pub struct Plan {
     pub format: Format,
     /// Where rows are appended; by default a new file in `results/`.
     pub output: Option<PathBuf>,
+    /// The result file of an interrupted run that is to be gone on with.
+    pub resume: Option<PathBuf>,
+    /// As many processes as fit into this time, at least two for each cell that is run at all.
+    pub budget: Option<Duration>,
     /// Whether to keep progress and notes to oneself.
     pub quiet: bool,
+    /// Whether to show each row as its process ends.
+    pub verbose: bool,
+}
+
+/// Which groups' baselines are run a second time, in the same interleaving, to learn how much two equal things differ here (A/A).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Twins {
+    /// In every comparison
+    #[default]
+    All,
+    /// In every fourth comparison, the first included; their widest interval stands for the others too
+    Some,
+    /// In none: no difference can then be claimed
+    None,
 }
 
 /// What is printed on standard output. The result file holds JSON rows in any case.
@@ -43,6 +62,14 @@ pub enum Format {
     Json,
     /// The rows, flattened, as they come.
     Csv,
+    /// A table for a README or a pull request.
+    Markdown,
+    /// Every distribution, as an HdrHistogram interval log.
+    Hlog,
+    /// The collections of one heap, as a HotSpot JVM logs them (GCViewer).
+    UnifiedLog,
+    /// What stopped which thread when, as trace events (Perfetto).
+    Trace,
 }
 
 /// One workload with its parameters on one heap with its options, or on one peer, at one number of threads.
@@ -64,6 +91,10 @@ pub struct Cell {
     pub heap_label: String,
     /// Whether the limit applies to it.
     pub limited: bool,
+    /// Whether it is the second series of a heap.
+    pub twin: bool,
+    /// The least heap at which every heap of its group completes, if it was looked for.
+    pub minimum_heap_bytes: Option<u64>,
 }
 
 /// What does the work of a cell.
@@ -105,14 +136,85 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// The same cell within other heap bytes.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the heap cannot be made within them.
+    pub(crate) fn within(&self, heap_bytes: u64) -> Result<Self, String> {
+        let mut cell = Self {
+            heap_bytes,
+            ..self.clone()
+        };
+        if let Subject::Heap(heap, settings) = &self.subject {
+            let mut resized = Settings::of(heap, heap_bytes);
+            for (name, value) in settings.values() {
+                resized.set(heap, name, value)?;
+            }
+            adapter::visit(heap.name, Check(&resized)).expect("the heap is known")?;
+            cell.subject = Subject::Heap(heap, resized);
+        }
+        Ok(cell)
+    }
+
+    /// The workload, with what tells it from the same workload elsewhere in the plan.
+    pub(crate) fn work_in_words(&self) -> String {
+        let mut text = self.workload_label.clone();
+        if self.input.threads > 1 {
+            text.push_str(&format!(", {} threads", self.input.threads));
+        }
+        if let Some(minimum) = self.minimum_heap_bytes {
+            let multiple = self.heap_bytes as f64 / minimum as f64;
+            text.push_str(&format!(" at {multiple:.2}x"));
+        }
+        text
+    }
+}
+
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}", self.workload_label, self.heap_label)?;
+        if self.twin {
+            write!(f, " (again)")?;
+        }
         if self.input.threads > 1 {
             write!(f, ", {} threads", self.input.threads)?;
         }
+        if self.minimum_heap_bytes.is_some() {
+            write!(f, ", {}", format_bytes(self.heap_bytes))?;
+        }
         Ok(())
     }
+}
+
+/// Adds to the groups that have something to compare a second series of the heap that the others are compared with.
+pub(crate) fn with_twins(cells: Vec<Cell>, twins: Twins) -> Vec<Cell> {
+    let mut all = Vec::new();
+    let comparisons = cells.chunk_by(|a, b| a.group == b.group);
+    let mut number = 0;
+    for group in comparisons {
+        all.extend_from_slice(group);
+        if group.len() < 2 {
+            continue;
+        }
+        let runs_twin = match twins {
+            Twins::All => true,
+            Twins::Some => number % 4 == 0,
+            Twins::None => false,
+        };
+        number += 1;
+        if runs_twin {
+            let baseline = group
+                .iter()
+                .find(|cell| cell.heap_label == results::BASELINE);
+            all.push(Cell {
+                twin: true,
+                ..baseline.unwrap_or(&group[0]).clone()
+            });
+        }
+    }
+    all
 }
 
 /// What to combine into cells, as written.
@@ -197,6 +299,8 @@ pub fn cells(
                     heap_label: label(heap, &settings),
                     subject: Subject::Heap(heap, settings),
                     limited,
+                    twin: false,
+                    minimum_heap_bytes: None,
                 });
             }
             group += 1;
@@ -357,6 +461,27 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 #[cfg(test)]
+impl Plan {
+    /// A quiet one of tests, without twins.
+    pub(crate) fn of(selection: &Selection) -> Self {
+        Self {
+            cells: cells(&workload::standard(), selection).unwrap().0,
+            notes: Vec::new(),
+            size: selection.size,
+            invocations: 1,
+            iterations: 1,
+            timeout: Duration::from_secs(1),
+            format: Format::Table,
+            output: None,
+            resume: None,
+            budget: None,
+            quiet: true,
+            verbose: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -426,6 +551,48 @@ mod tests {
                 "arena"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_compared_has_a_twin_of_its_baseline() {
+        let known = workload::standard();
+        let selected = selection(&["list", "rings"], &["arena", "gc-rc"]);
+        let twins = |which| {
+            let cells = cells(&known, &selected).unwrap().0;
+            let cells = with_twins(cells, which);
+            let twins = cells.iter().filter(|cell| cell.twin);
+            twins.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let all = [
+            "list on gc-rc (again)",
+            "list on gc-rc (again), 2 threads",
+            "rings on gc-rc (again)",
+            "rings on gc-rc (again), 2 threads",
+        ];
+        assert_eq!(twins(Twins::All), all);
+        assert_eq!(twins(Twins::Some), all[..1]);
+        assert!(twins(Twins::None).is_empty());
+        let alone = cells(&known, &selection(&["list"], &["gc-rc"])).unwrap().0;
+        assert_eq!(with_twins(alone, Twins::All).len(), 2);
+    }
+
+    #[test]
+    fn cells_can_be_resized() {
+        let known = workload::standard();
+        let cell = &cells(&known, &selection(&["list"], &["gc-rc:cycle=none"]))
+            .unwrap()
+            .0[0];
+        let resized = cell.within(100 << 20).unwrap();
+        assert_eq!(resized.heap_bytes, 100 << 20);
+        assert_eq!(resized.heap_label, "gc-rc:cycle=none");
+        let Subject::Heap(_, settings) = &resized.subject else {
+            panic!()
+        };
+        assert_eq!(settings.limit_bytes(), 100 << 20);
+        let tiny = cells(&known, &selection(&["list"], &["gc-marksweep"]))
+            .unwrap()
+            .0;
+        assert!(tiny[0].within(4096).unwrap_err().contains("too small"));
     }
 
     #[test]

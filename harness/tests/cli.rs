@@ -8,14 +8,19 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const WORKLOADS: [&str; 8] = [
+const WORKLOADS: [&str; 13] = [
     "gcbench",
     "binary-trees",
+    "quads",
     "list",
     "rings",
     "churn",
+    "lru",
+    "shared-graph",
     "rewire",
     "sawtooth",
+    "requests",
+    "poll",
     "countdown",
 ];
 const HEAPS: [&str; 3] = ["gc-rc", "gc-marksweep", "arena"];
@@ -69,6 +74,14 @@ impl Run {
         assert_eq!(run.stdout, "");
     }
 
+    /// The same; notes may come first.
+    #[track_caller]
+    fn expect_refusal_after_notes(mut self, parts: &[&str]) {
+        let error = self.stderr.find("error: ").unwrap_or(0);
+        self.stderr.drain(..error);
+        self.expect_refusal(parts);
+    }
+
     /// The rows on standard output.
     fn rows(&self) -> Vec<Value> {
         self.stdout
@@ -84,8 +97,17 @@ fn harness(arguments: &[&str]) -> Run {
     Run::of(Path::new(env!("CARGO_BIN_EXE_harness")), arguments)
 }
 
+/// One process for each pair, and nothing twice.
 fn tiny(arguments: &[&str]) -> Run {
-    let common = ["run", "--size", "tiny", "--invocations", "1"];
+    let common = [
+        "run",
+        "--size",
+        "tiny",
+        "--invocations",
+        "1",
+        "--aa",
+        "none",
+    ];
     harness(&[&common, arguments].concat())
 }
 
@@ -100,7 +122,12 @@ fn help_teaches() {
         "list",
         "run",
         "minheap",
+        "sweep",
+        "compare",
+        "doctor",
         "--peer",
+        "--resume",
+        "130",
     ] {
         assert!(help.contains(part), "no '{part}' in:\n{help}");
     }
@@ -155,7 +182,7 @@ fn every_workload_agrees_on_every_heap() {
     let mut checksums: BTreeMap<(String, u64), BTreeSet<Work>> = BTreeMap::new();
     for row in &rows {
         assert_eq!(row["status"], "ok", "{row}");
-        assert_eq!(row["schema"], 1);
+        assert_eq!(row["schema"], 2);
         let number = |name: &str| {
             row[name]
                 .as_u64()
@@ -241,6 +268,13 @@ fn the_table_shows_every_pair_and_names_the_results() {
         .unwrap();
     let rows = fs::read_to_string(run.directory.path().join(path)).unwrap();
     assert_eq!(rows.lines().count(), 2 * 3 * 2);
+    let page = run
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("Report:  "))
+        .unwrap();
+    let page = fs::read_to_string(run.directory.path().join(page)).unwrap();
+    assert!(page.contains("<html") && page.contains("countdown"));
 }
 
 #[test]
@@ -563,6 +597,8 @@ fn full_disks_are_met_with_words_and_lose_nothing() {
 
     let rings = ["run", "rings", "--size", "tiny", "--invocations", "1"];
     let arguments = [
+        "--aa",
+        "none",
         "--heap",
         "gc-rc:cycle=none",
         "--heap",
@@ -624,6 +660,8 @@ fn a_workload_of_ones_own_is_compared_like_the_others() {
         "run",
         "stack:depth=50",
         "list",
+        "--aa",
+        "none",
         "--size",
         "tiny",
         "--threads",
@@ -747,4 +785,528 @@ fn minheap_finds_the_smallest_heap_and_goes_on_where_it_was() {
     let resumed = harness(&arguments).expect(0);
     assert_eq!(resumed.stdout, first.stdout);
     assert!(fs::read_to_string(&path).unwrap().starts_with(&interrupted));
+}
+
+/// Without line breaks.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Rows of a result file; each must be whole.
+fn rows_of(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    let rows = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    rows.collect()
+}
+
+/// For each series (heap, and whether it is the second of its heap) the numbers of the processes that have all their rows, in order.
+fn processes(rows: &[Value]) -> BTreeMap<(String, String, bool), Vec<u64>> {
+    let mut processes: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for row in rows
+        .iter()
+        .filter(|row| row["iteration"] == row["iterations"])
+    {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        let key = (text("workload"), text("heap"), row["twin"] == true);
+        let number = row["invocation"].as_u64().unwrap();
+        processes.entry(key).or_default().push(number);
+    }
+    for numbers in processes.values_mut() {
+        numbers.sort_unstable();
+    }
+    processes
+}
+
+/// A comparison of four series of forty processes, which takes a second or two.
+const LONG: [&str; 8] = [
+    "run",
+    "list",
+    "rings",
+    "--heap=gc-marksweep,arena",
+    "--size=tiny",
+    "--invocations=40",
+    "--output",
+    "rows.jsonl",
+];
+
+/// Starts the long comparison and ends it with a signal once it has written some rows.
+fn interrupted(signal: &str) -> Run {
+    use std::process::Stdio;
+    use std::thread;
+    use std::time::Duration;
+
+    let directory = TempDir::new().unwrap();
+    let parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(LONG)
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let path = directory.path().join("rows.jsonl");
+    while fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < 30 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let killed = Command::new("kill")
+        .args([signal, &parent.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = parent.wait_with_output().unwrap();
+    Run {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        directory,
+    }
+}
+
+/// Everything that the long comparison should have measured has been, once each.
+#[track_caller]
+fn expect_everything_once(path: &Path) {
+    let processes = processes(&rows_of(path));
+    assert_eq!(processes.len(), 2 * 3, "{processes:?}");
+    let all: Vec<u64> = (1..=40).collect();
+    for (series, numbers) in processes {
+        assert_eq!(numbers, all, "{series:?}");
+    }
+}
+
+/// A run that is killed half-way loses no finished process, and goes on to the same table.
+#[test]
+fn a_killed_run_is_gone_on_with() {
+    let run = interrupted("-9");
+    let path = run.directory.path().join("rows.jsonl");
+    let before = fs::read_to_string(&path).unwrap();
+    assert!(
+        before.lines().count() < 2 * 3 * 40 * 2,
+        "it was not killed in time"
+    );
+    // What it was writing at that moment may be there in half.
+    fs::write(&path, format!("{before}{{\"schema\":2,\"workl")).unwrap();
+    let resumed = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(arguments)
+            .args(["--resume", "rows.jsonl"])
+            .current_dir(run.directory.path())
+            .output()
+            .unwrap()
+    };
+    let output = resumed(&LONG[..6]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("was cut short, and is left out"), "{said}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("each pair in 40 processes"), "{table}");
+    let after = fs::read_to_string(&path).unwrap();
+    assert!(after.starts_with(&before), "what was measured is kept");
+    expect_everything_once(&path);
+
+    // Everything is there: nothing is run again, and the table is the same.
+    let again = resumed(&LONG[..6]);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), table);
+    assert_eq!(fs::read_to_string(&path).unwrap(), after);
+}
+
+/// Ctrl-C keeps what was measured, prints the table so far, and says how to go on; what it says works.
+#[test]
+fn an_interrupted_run_says_how_to_go_on() {
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
+        let run = interrupted(signal).expect(status);
+        assert!(run.stdout.contains("time / "), "{}", run.stdout);
+        let (_, command) = run.stderr.split_once("Go on with:\n").unwrap();
+        assert!(command.contains("--resume rows.jsonl"), "{command}");
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(run.directory.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        expect_everything_once(&run.directory.path().join("rows.jsonl"));
+    }
+}
+
+#[test]
+fn rows_of_another_run_are_not_gone_on_with() {
+    let run = tiny(&["list", "--heap=arena", "--output", "rows.jsonl"]).expect(0);
+    let path = run.directory.path().join("rows.jsonl");
+    let resume = |arguments: &[&str], path: &Path| {
+        tiny(&[arguments, &["--resume", path.to_str().unwrap()]].concat())
+    };
+    resume(&["list", "--heap=arena"], &path).expect(0);
+    resume(&["rings", "--heap=arena"], &path).expect_refusal_after_notes(&[
+        "rows.jsonl has rows of list on arena",
+        "which this command does not run",
+        "--heap=arena --output rows.jsonl",
+    ]);
+    resume(&["list", "--heap=arena"], Path::new("none.jsonl"))
+        .expect_refusal_after_notes(&["there is no file none.jsonl"]);
+    let text = fs::read_to_string(&path).unwrap();
+    for (from, to, reason) in [
+        ("\"cores\":", "\"cores\":1", "begun on another machine"),
+        (
+            "\"revision\":\"",
+            "\"revision\":\"x",
+            "begun with another build",
+        ),
+    ] {
+        let other = run.directory.path().join("other.jsonl");
+        fs::write(&other, text.replace(from, to)).unwrap();
+        // A build outside a repository knows no revision.
+        if text.contains(from) {
+            resume(&["list", "--heap=arena"], &other).expect_refusal_after_notes(&[reason]);
+        }
+    }
+}
+
+#[test]
+fn files_that_are_no_results_are_met_with_one_line() {
+    let run = tiny(&["list", "--heap=arena", "--output", "rows.jsonl"]).expect(0);
+    let good = fs::read_to_string(run.directory.path().join("rows.jsonl")).unwrap();
+    let compare = |text: &str| {
+        let path = run.directory.path().join("other.jsonl");
+        fs::write(&path, text).unwrap();
+        let rows = run.directory.path().join("rows.jsonl");
+        harness(&["compare", rows.to_str().unwrap(), path.to_str().unwrap()])
+    };
+    compare(&good).expect(0);
+    for (text, reason) in [
+        (format!("{good}what is this\n{good}"), "line 3"),
+        (
+            good.replace("\"schema\":2", "\"schema\":77"),
+            "newer version",
+        ),
+        (String::new(), "has no rows"),
+    ] {
+        let refused = compare(&text).expect(2);
+        assert!(refused.stderr.contains(reason), "{}", refused.stderr);
+        assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+    // Cut short by a kill: said, and the rest is used.
+    let cut = compare(&format!("{good}{}", &good[..100])).expect(0);
+    assert!(cut.stdout.contains("was cut short"), "{}", cut.stdout);
+    assert!(
+        harness(&["compare", "none.jsonl", "none.jsonl"])
+            .expect(2)
+            .stderr
+            .contains("there is no file none.jsonl")
+    );
+}
+
+#[test]
+fn one_heap_is_run_twice_and_the_conclusion_says_what_that_shows() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("rows.jsonl");
+    let output = path.to_str().unwrap();
+    let run = harness(&[
+        "run",
+        "list",
+        "--size",
+        "tiny",
+        "--invocations",
+        "2",
+        "--output",
+        output,
+        "--verbose",
+    ])
+    .expect(0);
+    assert!(
+        run.stdout.contains("A/A, gc-rc over itself: list "),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout
+            .contains("gc-marksweep against gc-rc, at equal memory: "),
+        "{}",
+        run.stdout
+    );
+    let series: Vec<_> = processes(&rows_of(&path)).into_keys().collect();
+    assert_eq!(series.iter().filter(|(_, _, twin)| *twin).count(), 1);
+    assert_eq!(series.len(), 4);
+    assert!(
+        run.stderr
+            .contains("list on gc-rc (again), process 2, iteration 1: "),
+        "{}",
+        run.stderr
+    );
+    let run = tiny(&["list"]).expect(0);
+    let text = words(&run.stdout);
+    assert!(text.contains("no difference is claimed"), "{text}");
+}
+
+#[test]
+fn a_budget_bounds_the_time_and_says_what_it_left_out() {
+    let run = harness(&[
+        "run",
+        "list",
+        "rings",
+        "countdown",
+        "--heap=gc-marksweep,arena",
+        "--size=tiny",
+        "--budget=10ms",
+    ])
+    .expect(0);
+    // Two processes of the first comparison take longer than that.
+    assert!(
+        run.stdout
+            .contains("Budget of 10ms: 2 processes for each pair; left out: rings, countdown"),
+        "{}",
+        run.stdout
+    );
+    let run = harness(&[
+        "run",
+        "list",
+        "--heap=arena",
+        "--size=tiny",
+        "--budget=1h",
+        "--invocations=4",
+    ]);
+    assert!(
+        run.expect(0)
+            .stdout
+            .contains("4 processes for each pair, nothing left out")
+    );
+}
+
+/// Minima, then every heap at the same multiples of the largest; resumed and planned from what is known.
+#[test]
+fn a_sweep_finds_minima_and_measures_at_their_multiples() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("sweep.jsonl");
+    let file = path.to_str().unwrap();
+    let chosen = [
+        "list:nodes=100000",
+        "--heap=gc-rc,gc-marksweep",
+        "--size=tiny",
+        "--multiples=1.5,3",
+    ];
+    let more = ["--invocations=2", "--output", file];
+    let run = harness(&[&["sweep"], &chosen[..], &more[..]].concat()).expect(0);
+    for part in [
+        "minimum heap",
+        "(1.5",
+        "(3.0",
+        "A/A",
+        "for equal time",
+        "cross",
+    ] {
+        assert!(run.stdout.contains(part), "no '{part}' in:\n{}", run.stdout);
+    }
+    let rows = rows_of(&path);
+    let measured = rows.iter().filter(|row| row["invocation"] != 0);
+    let sizes: BTreeSet<_> = measured
+        .map(|row| {
+            let number = |name: &str| row[name].as_u64().unwrap();
+            (number("minimum_heap_bytes"), number("heap_bytes"))
+        })
+        .collect();
+    assert_eq!(sizes.len(), 2, "{sizes:?}");
+    for (minimum, bytes) in &sizes {
+        let multiple = *bytes as f64 / *minimum as f64;
+        assert!((1.5..3.2).contains(&multiple), "{sizes:?}");
+    }
+
+    // Resumed, it has nothing left to do.
+    let before = fs::read_to_string(&path).unwrap();
+    let again = harness(
+        &[
+            &["sweep"],
+            &chosen[..],
+            &["--invocations=2", "--resume", file],
+        ]
+        .concat(),
+    )
+    .expect(0);
+    assert_eq!(again.stdout, run.stdout);
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+
+    // Its minima serve a plan; without them there is none.
+    let plan = harness(
+        &[
+            &["plan", "sweep"],
+            &chosen[..],
+            &["--invocations=2", "--minima", file],
+        ]
+        .concat(),
+    )
+    .expect(0);
+    assert_eq!(plan.stdout.lines().count(), 2 * 3 * 2, "{}", plan.stdout);
+    harness(&[&["plan", "sweep"], &chosen[..]].concat())
+        .expect_refusal(&["harness minheap", "--minima"]);
+    harness(&["sweep", "list", "--multiples", "0.5"]).expect_refusal(&["0.5", "1.25"]);
+}
+
+/// The lines of a plan run anywhere, in any order and twice; merged, they are the run.
+#[test]
+fn a_plan_is_run_line_by_line_and_merged() {
+    let plan = [
+        "plan",
+        "run",
+        "list",
+        "--heap=gc-rc,arena",
+        "--size=tiny",
+        "--invocations=2",
+    ];
+    let lines = harness(&plan).expect(0);
+    let directory = &lines.directory;
+    assert_eq!(lines.stdout.lines().count(), 3 * 2, "two heaps and a twin");
+    let shell = |command: &str| {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    for line in lines.stdout.lines().rev() {
+        shell(line);
+    }
+    let first = directory.path().join("results/plan/000001.jsonl");
+    let before = fs::read_to_string(&first).unwrap();
+    shell(lines.stdout.lines().next().unwrap());
+    assert_eq!(
+        fs::read_to_string(&first).unwrap(),
+        before,
+        "it had been run"
+    );
+
+    let merge = |more: &[&str]| {
+        let paths = (1..=6).map(|number| format!("results/plan/{number:06}.jsonl"));
+        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .arg("merge")
+            .args(paths)
+            .args(more)
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (status, table, said) = merge(&["--output", "all.jsonl"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(
+        table.contains("each pair in 2 processes") && table.contains("A/A, gc-rc"),
+        "{table}"
+    );
+    let series = processes(&rows_of(&directory.path().join("all.jsonl")));
+    assert!(
+        series.len() == 3 && series.values().all(|numbers| *numbers == [1, 2]),
+        "{series:?}"
+    );
+
+    // As if one line had been run elsewhere.
+    fs::write(
+        &first,
+        before.replace("\"host\":", "\"host\":\"elsewhere\",\"was\":"),
+    )
+    .unwrap();
+    let (status, _, said) = merge(&["--output", "mixed.jsonl"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(
+        said.contains("different machines") && said.contains("--mixed-machines"),
+        "{said}"
+    );
+    let (status, table, said) = merge(&["--output", "mixed.jsonl", "--mixed-machines"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(table.contains("Made on 2 machines"), "{table}");
+
+    let json = harness(&[&plan[..], &["--json", "--directory", "out"]].concat()).expect(0);
+    for row in json.rows() {
+        assert!(
+            row["argv"].as_array().unwrap().len() > 4
+                && row["output"].as_str().unwrap().starts_with("out/")
+        );
+    }
+    harness(&["invoke", "{}"]).expect_refusal(&["not a line of harness plan"]);
+}
+
+#[test]
+fn two_files_are_compared() {
+    let run =
+        |file: &str| tiny(&["list", "rings", "--heap=gc-rc,arena", "--output", file]).expect(0);
+    let (a, b) = (run("a.jsonl"), run("b.jsonl"));
+    let path = |run: &Run, name: &str| run.directory.path().join(name).to_str().unwrap().to_owned();
+    let text = harness(&["compare", &path(&a, "a.jsonl"), &path(&b, "b.jsonl")])
+        .expect(0)
+        .stdout;
+    for part in [
+        "Same machine, build and settings.",
+        "B / A",
+        "list",
+        "rings",
+        "geometric mean of B / A over 2 pairs",
+        "no effect is claimed",
+    ] {
+        assert!(text.contains(part), "no '{part}' in:\n{text}");
+    }
+}
+
+#[test]
+fn the_doctor_says_how_far_results_can_be_trusted() {
+    let run = harness(&["doctor"]).expect(0);
+    for part in [
+        "Machine",
+        "governor",
+        "huge pages",
+        "Runtimes",
+        "python3",
+        "sleeper",
+        "A/A",
+        "Times: ",
+        "Pauses: ",
+    ] {
+        assert!(run.stdout.contains(part), "no '{part}' in:\n{}", run.stdout);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_same_definitions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = harness(&["completions", shell]).expect(0).stdout;
+        for part in ["minheap", "sweep", "budget"] {
+            assert!(script.contains(part), "no '{part}' for {shell}");
+        }
+    }
+    let page = harness(&["man"]).expect(0).stdout;
+    assert!(
+        page.contains(".TH harness 1") && page.contains("Exit status") && page.contains("doctor"),
+        "{page}"
+    );
+    let page = harness(&["man", "sweep"]).expect(0).stdout;
+    assert!(
+        page.contains(".TH harness-sweep 1") && page.contains("multiples"),
+        "{page}"
+    );
+    harness(&["man", "swep"]).expect_refusal(&["unknown command 'swep'", "did you mean 'sweep'"]);
+    harness(&["completions", "nosuch"]).expect_refusal(&["nosuch", "bash"]);
+}
+
+/// Escape sequences are for terminals only, and not for those who want none.
+#[test]
+fn pipes_get_no_colours() {
+    for arguments in [
+        &["--help"][..],
+        &["run", "list", "--size=tiny", "--invocations=2"],
+    ] {
+        let run = harness(arguments).expect(0);
+        assert!(
+            !run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'),
+            "{}",
+            run.stdout
+        );
+    }
 }

@@ -1,11 +1,14 @@
 //! Comma-separated values: the same rows, one column a quantity, for spreadsheets.
 //!
-//! The columns are the same for every row, whatever its workload: parameters, options, observations and times by kind of event are one column each, as
-//! `name=value name=value`. Left out is what has no flat form, such as distributions and logs; it is in the result file.
+//! The columns are the same for every row, whatever its workload. A distribution is its count, its maximum and the percentiles that it has enough samples for; the means
+//! and peaks of space are a column each. What has other names from row to row is one column, as `name=value name=value`: parameters, options, observations,
+//! times by kind of event, parts of pauses, stalls and latencies. Left out is what has no flat form, the logs and curves; it is in the result file.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::invocation::Row;
+use crate::invocation::{Distribution, Row};
 
 /// Writes the header before the first row.
 #[derive(Debug, Default)]
@@ -14,21 +17,21 @@ pub struct Writer {
 }
 
 /// What has no flat form.
-const LEFT_OUT: [&str; 14] = [
+const LEFT_OUT: [&str; 6] = [
     "pause_histogram_ns",
-    "pause_parts",
-    "time_to_safepoint",
-    "stalls",
     "utilisation",
-    "latency",
-    "reclamation_delay",
-    "space",
     "timeline",
-    "hiccup",
     "collections_log",
     "spans",
-    "noisy",
     "environment",
+];
+
+/// The percentiles of a distribution, and what they are called.
+const PERCENTILES: [(&str, f64); 4] = [
+    ("p50_ns", 0.5),
+    ("p90_ns", 0.9),
+    ("p99_ns", 0.99),
+    ("p999_ns", 0.999),
 ];
 
 impl Writer {
@@ -36,53 +39,112 @@ impl Writer {
     pub fn line(&mut self, row: &Row) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         if self.columns.is_empty() {
-            self.columns = columns(row);
+            let mut measured = row.clone();
+            measured.metrics.get_or_insert_default();
+            self.columns = fields(&measured)
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect();
             writer
                 .write_record(&self.columns)
                 .expect("memory does not fail");
         }
-        let value = serde_json::to_value(row).expect("rows are JSON");
-        let fields = self.columns.iter().map(|column| flat(&value[column]));
+        let mut fields: BTreeMap<String, String> = fields(row).into_iter().collect();
+        let columns = self.columns.iter();
         writer
-            .write_record(fields)
+            .write_record(columns.map(|column| fields.remove(column).unwrap_or_default()))
             .expect("every row has every column");
         let bytes = writer.into_inner().expect("memory does not fail");
         String::from_utf8(bytes).expect("made from strings")
     }
 }
 
-/// The names of a measured row's quantities, in the order of their declaration.
-fn columns(row: &Row) -> Vec<String> {
-    let mut row = row.clone();
-    row.metrics.get_or_insert_default();
+/// The row's quantities, in the order of their declaration.
+fn fields(row: &Row) -> Vec<(String, String)> {
     let value = serde_json::to_value(row).expect("rows are JSON");
-    let names = value.as_object().expect("rows are objects").keys();
-    names
-        .filter(|name| !LEFT_OUT.contains(&name.as_str()))
-        .cloned()
-        .collect()
+    let quantities = value.as_object().expect("rows are objects");
+    let mut fields = Vec::new();
+    for (name, value) in quantities {
+        match (name.as_str(), value) {
+            (name, _) if LEFT_OUT.contains(&name) => {}
+            ("space", Value::Object(space)) => {
+                fields.extend(
+                    space
+                        .iter()
+                        .map(|(part, value)| (format!("{name}_{part}"), flat(value))),
+                );
+            }
+            (_, Value::Object(entries)) => {
+                if let Some(summary) = summary(value) {
+                    // The longest of a stop, which waits for all threads, has that name.
+                    let name = match name.as_str() {
+                        "time_to_safepoint" => "time_to_safepoint_of_threads",
+                        name => name,
+                    };
+                    let summary = summary.into_iter();
+                    fields.extend(summary.map(|(part, value)| (format!("{name}_{part}"), value)));
+                } else {
+                    let entries = entries
+                        .iter()
+                        .flat_map(|(entry, value)| named(entry, value));
+                    fields.push((name.clone(), entries.collect::<Vec<_>>().join(" ")));
+                }
+            }
+            (_, Value::Array(items)) => {
+                let items: Vec<String> = items.iter().map(flat).collect();
+                fields.push((name.clone(), items.join("; ")));
+            }
+            _ => fields.push((name.clone(), flat(value))),
+        }
+    }
+    fields
+}
+
+/// An entry of a map as `name=value`; one that has parts, each of them.
+fn named(name: &str, value: &Value) -> Vec<String> {
+    if let Some(summary) = summary(value) {
+        let parts = summary.iter().filter(|(_, value)| !value.is_empty());
+        return parts
+            .map(|(part, value)| format!("{name}_{part}={value}"))
+            .collect();
+    }
+    match value {
+        Value::Object(parts) => parts
+            .iter()
+            .map(|(part, value)| format!("{name}_{part}={}", flat(value)))
+            .collect(),
+        value => vec![format!("{name}={}", flat(value))],
+    }
+}
+
+/// What a distribution comes to; `None` if the value is none.
+fn summary(value: &Value) -> Option<Vec<(&'static str, String)>> {
+    value.get("histogram_ns")?;
+    let distribution: Distribution = serde_json::from_value(value.clone()).ok()?;
+    let text = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
+    let mut summary = vec![("count", distribution.count.to_string())];
+    summary.extend(
+        PERCENTILES.map(|(name, quantile)| (name, text(distribution.percentile(quantile)))),
+    );
+    let longest = (!distribution.is_empty()).then_some(distribution.max_ns);
+    summary.push(("max_ns", text(longest)));
+    Some(summary)
 }
 
 fn flat(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Object(entries) => {
-            let entries = entries
-                .iter()
-                .map(|(name, value)| format!("{name}={}", flat(value)));
-            entries.collect::<Vec<_>>().join(" ")
-        }
         other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     use super::*;
-    use crate::invocation::{Invocation, Status};
+    use crate::invocation::{Invocation, Metrics, Status};
     use crate::workload::Size;
 
     #[test]
@@ -112,5 +174,47 @@ mod tests {
             "{line}"
         );
         assert_eq!(writer.line(&row), format!("{line}\n"));
+    }
+
+    #[test]
+    fn distributions_and_maps_are_flat() {
+        let invocation = Invocation {
+            workload: "requests".to_owned(),
+            size: Size::Tiny,
+            parameters: BTreeMap::new(),
+            heap: "gc-rc".to_owned(),
+            options: BTreeMap::from([("cycle".to_owned(), "none".to_owned())]),
+            heap_bytes: 1 << 20,
+            threads: 1,
+            seed: 42,
+            iterations: 1,
+            invocation: 1,
+        };
+        let metrics = Metrics {
+            hiccup: Distribution::of((1..=40).map(|n| n * 10)),
+            latency: BTreeMap::from([("simple".to_owned(), Distribution::of([7, 9]))]),
+            ..Metrics::default()
+        };
+        let row = Row::measured(&invocation, 1, metrics);
+        let text = Writer::default().line(&row);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let header = reader.headers().unwrap().clone();
+        let record = reader.records().next().unwrap().unwrap();
+        let field = |name: &str| {
+            let index = header.iter().position(|column| column == name);
+            record[index.unwrap_or_else(|| panic!("no {name} in {header:?}"))].to_owned()
+        };
+        let distinct: BTreeSet<&str> = header.iter().collect();
+        assert_eq!(distinct.len(), header.len(), "{header:?}");
+        assert_eq!(field("hiccup_count"), "40");
+        assert_eq!(
+            (field("hiccup_p50_ns"), field("hiccup_p99_ns")),
+            ("200".to_owned(), String::new())
+        );
+        assert_eq!(field("hiccup_max_ns"), "400");
+        assert_eq!(field("latency"), "simple_count=2 simple_max_ns=9");
+        assert_eq!(field("options"), "cycle=none");
+        assert_eq!(field("time_to_safepoint_of_threads_max_ns"), "");
+        assert_eq!(field("space_mean_live_bytes"), "");
     }
 }

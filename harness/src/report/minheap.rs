@@ -3,12 +3,17 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::invocation::format_bytes;
-use crate::minheap::{Minimum, groups, several_threads};
-use crate::plan::Cell;
+use crate::results::{Found, Results};
 
-/// The whole report.
-pub(crate) fn render(minima: &[(&Cell, Minimum)]) -> String {
-    let with_threads = several_threads(minima);
+/// The whole report; empty if no minimum was looked for.
+pub fn render(results: &Results) -> String {
+    let minima = results.minima();
+    if minima.is_empty() {
+        return String::new();
+    }
+    let with_threads = minima
+        .windows(2)
+        .any(|pair| pair[0].threads != pair[1].threads);
     let mut header = vec!["workload"];
     header.extend(with_threads.then_some("threads"));
     let figures_from = header.len() + 1;
@@ -16,12 +21,12 @@ pub(crate) fn render(minima: &[(&Cell, Minimum)]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header);
-    for group in groups(minima) {
-        for (index, (cell, minimum)) in group.iter().enumerate() {
+    for work in works(&minima) {
+        for (index, minimum) in work.iter().enumerate() {
             let once = |text: String| if index == 0 { text } else { String::new() };
-            let mut line = vec![once(cell.workload_label.clone())];
-            line.extend(with_threads.then(|| once(cell.input.threads.to_string())));
-            line.push(cell.heap_label.clone());
+            let mut line = vec![once(minimum.workload_label.clone())];
+            line.extend(with_threads.then(|| once(minimum.threads.to_string())));
+            line.push(minimum.heap_label.clone());
             line.extend(match minimum.completed {
                 Some(bytes) => [1, 2, 3].map(|times| format_bytes(times * bytes)),
                 None => {
@@ -38,8 +43,8 @@ pub(crate) fn render(minima: &[(&Cell, Minimum)]) -> String {
         }
     }
     let mut text = format!("{}\n\n", table.trim_fmt());
-    for group in groups(minima) {
-        text.push_str(&advice(group));
+    for work in works(&minima) {
+        text.push_str(&advice(work));
     }
     text.push_str(
         "Minimum heap: the smallest size at which a process has completed, to one per cent. Heaps are compared at multiples of the largest.\n",
@@ -47,23 +52,28 @@ pub(crate) fn render(minima: &[(&Cell, Minimum)]) -> String {
     text
 }
 
-/// At which sizes the heaps of a group can be compared: multiples of the largest minimum.
-fn advice(group: &[(&Cell, Minimum)]) -> String {
-    let largest = group
+/// The heaps of one work: the search goes from work to work.
+fn works(minima: &[Found]) -> impl Iterator<Item = &[Found]> {
+    minima.chunk_by(|a, b| a.workload_label == b.workload_label && a.threads == b.threads)
+}
+
+/// At which sizes the heaps of a work can be compared: multiples of the largest minimum.
+fn advice(work: &[Found]) -> String {
+    let largest = work
         .iter()
-        .filter_map(|(cell, minimum)| Some((minimum.completed?, &cell.heap_label)))
+        .filter_map(|minimum| Some((minimum.completed?, &minimum.heap_label)))
         .max();
-    let (Some((bytes, heap)), Some((cell, _))) = (largest, group.first()) else {
+    let (Some((bytes, heap)), Some(first)) = (largest, work.first()) else {
         return String::new();
     };
     let mebibytes = |times: u64| (times * bytes).div_ceil(1 << 20);
-    let threads = match cell.input.threads {
+    let threads = match first.threads {
         1 => String::new(),
         threads => format!(" --threads {threads}"),
     };
     format!(
         "{}{threads}: {heap} needs most; twice that is --heap-size {}M, three times {}M\n",
-        cell.workload_label,
+        first.workload_label,
         mebibytes(2),
         mebibytes(3)
     )

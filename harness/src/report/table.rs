@@ -1,28 +1,30 @@
 //! The table: one line for each pair of workload and heap, the heaps of one comparison under each other.
+//!
+//! Made of rows alone, so that a file gives the same table as the run that wrote it. Twins have no line: what they are for, the smallest effect
+//! that can be claimed, is in the [conclusion](super::conclusion).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{Attribute, CellAlignment, Table, presets};
 
-use crate::invocation::{Metrics, Row, format_bytes};
+use super::quantity::{format_rate, format_share, format_spread, format_time};
+use crate::invocation::{Row, format_bytes};
 use crate::measure::pause::Pauses;
 use crate::measure::ratio::{self, Ratio};
-use crate::plan::{Cell, Plan, Subject};
-use crate::run::Results;
+use crate::results::{CellResults, Group, Results};
 
 /// Nothing to show.
 const NONE: &str = "-";
 
-/// The heap others are compared with, if it is there; otherwise it is the first of the group.
-const BASELINE: &str = "gc-rc";
-
-/// The whole report: a line about the run, the table, and how to read it. The plan has at least one cell.
-pub fn render(plan: &Plan, results: &Results) -> String {
-    let several_threads = plan
-        .cells
-        .iter()
-        .any(|cell| cell.input.threads != plan.cells[0].input.threads);
-    let baseline = baseline(plan, 0).map_or(NONE, |cell| &plan.cells[cell].heap_label);
+/// The whole report: a line about the run, the table, and how to read it. A line that says so if there is nothing in the results.
+pub fn render(results: &Results) -> String {
+    let groups = results.groups();
+    let Some(first) = groups.first() else {
+        return "Nothing was measured.\n".to_owned();
+    };
+    let several_threads =
+        (groups.iter()).any(|group| group.cells[0].threads() != first.cells[0].threads());
+    let baseline = first.baseline().heap_label();
 
     let mut header = vec!["workload".to_owned()];
     header.extend(several_threads.then(|| "threads".to_owned()));
@@ -43,36 +45,29 @@ pub fn render(plan: &Plan, results: &Results) -> String {
 
     let mut notes = String::new();
     let mut lines = vec![header];
-    let mut group = None;
-    for (index, cell) in plan.cells.iter().enumerate() {
-        let first = group != Some(cell.group);
-        if first && group.is_some() {
+    for (index, group) in groups.iter().enumerate() {
+        if index > 0 {
             lines.push(vec![String::new()]);
         }
-        group = Some(cell.group);
-        let once = |text: String| if first { text } else { String::new() };
-        let mut line = vec![once(cell.workload_label.clone())];
-        line.extend(several_threads.then(|| once(cell.input.threads.to_string())));
-        line.push(match &cell.subject {
-            Subject::Peer(peer) if peer.description().moving => {
-                format!("{} (moving)", cell.heap_label)
-            }
-            _ => cell.heap_label.clone(),
-        });
-        line.push(if cell.limited {
-            format_bytes(cell.heap_bytes)
-        } else {
-            NONE.to_owned()
-        });
-        line.extend(figures(plan, results, index));
-        lines.push(line);
-        if let Some(row) = results.failure(index) {
-            notes.push_str(&format!("{cell}: {}\n", explanation(row)));
+        for (index, cell) in group.cells.iter().enumerate() {
+            let once = |text: String| if index == 0 { text } else { String::new() };
+            let mut line = vec![once(cell.workload_label().to_owned())];
+            line.extend(several_threads.then(|| once(cell.threads().to_string())));
+            line.push(if cell.is_moving() {
+                format!("{} (moving)", cell.heap_label())
+            } else {
+                cell.heap_label().to_owned()
+            });
+            line.push(limit(cell));
+            line.extend(figures(group, cell));
+            lines.push(line);
         }
-        let observed = observations(results, index);
-        if !observed.is_empty() && !results.is_void(plan, cell.group) {
-            notes.push_str(&format!("{cell}: {observed}\n"));
+        for cell in group.cells.iter().chain(&group.twins) {
+            notes.push_str(&remarks(group, cell));
         }
+    }
+    for note in &results.notes {
+        notes.push_str(&format!("{note}\n"));
     }
     if !notes.is_empty() {
         notes.push('\n');
@@ -95,38 +90,119 @@ pub fn render(plan: &Plan, results: &Results) -> String {
         table = arrange(&stacked, figures_from);
     }
 
-    let mut text = format!(
-        "{}\n{}\n\n{}\n",
-        about(plan),
-        results.environment.summary(),
-        table.trim_fmt()
-    );
-    text.push('\n');
+    let mut text = format!("{}\n", about(results));
+    for environment in results.environments() {
+        text.push_str(&format!("{}\n", environment.summary()));
+    }
+    text.push_str(&format!("\n{}\n\n", table.trim_fmt()));
     text.push_str(&notes);
     text.push_str(
-        "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; heaps differ only if\n\
-         it excludes 1. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses\n\
-         above it is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor. Moving: its collector\n\
-         moves objects; peak heap is then what that runtime counts, which leaves out most of its metadata.\n",
+        "Time: median over processes (in parentheses the fastest and the slowest). Ratio: with its 95 % interval; what it proves is in the\n\
+         conclusion. Pauses: everything that stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses above it\n\
+         is not shown. In pauses: stopped thread time / (threads x time). The arena never frees: the floor. Moving: its collector moves\n\
+         objects; peak heap is then what that runtime counts, which leaves out most of its metadata.\n",
     );
     text
 }
 
 /// What was done, in one line.
-fn about(plan: &Plan) -> String {
-    let first = &plan.cells[0];
-    let threads: BTreeSet<usize> = plan.cells.iter().map(|cell| cell.input.threads).collect();
+fn about(results: &Results) -> String {
+    let cells = || results.cells.iter();
+    let sizes: BTreeSet<_> = cells().map(|cell| cell.invocation().size).collect();
+    let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+    let threads: BTreeSet<usize> = cells().map(CellResults::threads).collect();
     let threads: Vec<String> = threads.iter().map(usize::to_string).collect();
-    let plural = |count: u32, one: &str, more: &str| {
-        format!("{count} {}", if count == 1 { one } else { more })
-    };
+    let seeds: BTreeSet<u64> = cells().map(|cell| cell.invocation().seed).collect();
+    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    // A cell that failed has fewer, which its line says.
+    let processes: BTreeSet<usize> = cells()
+        .filter(|cell| cell.failure().is_none())
+        .map(|cell| cell.attempts().count())
+        .collect();
+    let iterations: BTreeSet<u32> = cells().map(|cell| cell.invocation().iterations).collect();
     format!(
-        "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
-        plan.size,
+        "Size {}, threads {}, seed {}; each pair in {} after one to warm up.",
+        sizes.join(", "),
         threads.join(", "),
-        first.input.seed,
-        plural(plan.invocations, "process", "processes"),
-        plural(plan.iterations, "timed iteration", "timed iterations"),
+        seeds.join(", "),
+        [
+            range(&processes, "process", "processes"),
+            range(&iterations, "timed iteration", "timed iterations")
+        ]
+        .join(" of "),
+    )
+}
+
+/// `3 processes`, or `2-5 processes`.
+fn range<N: Ord + Copy + std::fmt::Display + From<u8>>(
+    counts: &BTreeSet<N>,
+    one: &str,
+    more: &str,
+) -> String {
+    match (counts.first(), counts.last()) {
+        (Some(least), Some(most)) if least != most => format!("{least}-{most} {more}"),
+        (Some(count), _) => {
+            format!("{count} {}", if *count == N::from(1) { one } else { more })
+        }
+        _ => format!("no {more}"),
+    }
+}
+
+fn limit(cell: &CellResults) -> String {
+    if !cell.is_limited() {
+        return NONE.to_owned();
+    }
+    let bytes = format_bytes(cell.heap_bytes());
+    match cell.multiple() {
+        Some(multiple) => format!("{bytes} ({multiple:.2}x)"),
+        None => bytes,
+    }
+}
+
+/// What is to be said about a cell under the table.
+fn remarks(group: &Group<'_>, cell: &CellResults) -> String {
+    let name = name(cell);
+    let mut text = String::new();
+    if let Some(row) = cell.failure() {
+        text.push_str(&format!("{name}: {}\n", explanation(row)));
+    }
+    if cell.is_twin() {
+        return text;
+    }
+    let observed = observations(cell);
+    if !observed.is_empty() && !group.is_void() {
+        text.push_str(&format!("{name}: {observed}\n"));
+    }
+    let noisy: Vec<&Row> = cell
+        .measured_rows()
+        .filter(|row| !row.noisy.is_empty())
+        .collect();
+    if !noisy.is_empty() {
+        let reasons: BTreeSet<&str> = (noisy.iter().flat_map(|row| &row.noisy))
+            .map(String::as_str)
+            .collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        text.push_str(&format!(
+            "{name}: disturbed in {} of {} iterations: {}\n",
+            noisy.len(),
+            cell.measured().count(),
+            reasons.join(", ")
+        ));
+    }
+    text
+}
+
+/// The cell in words.
+fn name(cell: &CellResults) -> String {
+    let threads = match cell.threads() {
+        1 => String::new(),
+        threads => format!(", {threads} threads"),
+    };
+    let again = if cell.is_twin() { " (again)" } else { "" };
+    format!(
+        "{} on {}{again}{threads}",
+        cell.workload_label(),
+        cell.heap_label()
     )
 }
 
@@ -237,22 +313,10 @@ fn stack_high(line: &[String], figures_from: usize) -> Vec<String> {
     stacked
 }
 
-/// The cell that the group's times are compared with.
-fn baseline(plan: &Plan, group: usize) -> Option<usize> {
-    let mut cells = (0..plan.cells.len()).filter(|&index| plan.cells[index].group == group);
-    let first = cells.clone().next();
-    cells
-        .find(|&index| plan.cells[index].heap_label == BASELINE)
-        .or(first)
-}
-
 /// What the workload saw: the largest of each value, over the iterations that count.
-fn observations(results: &Results, index: usize) -> String {
+fn observations(cell: &CellResults) -> String {
     let mut largest: BTreeMap<&str, u64> = BTreeMap::new();
-    let metrics = results
-        .measured(index)
-        .filter_map(|row| row.metrics.as_ref());
-    for (name, &value) in metrics.flat_map(|metrics| &metrics.observations) {
+    for (name, &value) in cell.measured().flat_map(|metrics| &metrics.observations) {
         let known = largest.entry(name).or_default();
         *known = value.max(*known);
     }
@@ -286,19 +350,14 @@ fn explanation(row: &Row) -> String {
 }
 
 /// The columns from the time on; where there are no figures, the reason.
-fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
-    let cell = &plan.cells[index];
-    let measured: Vec<&Metrics> = results
-        .measured(index)
-        .filter_map(|row| row.metrics.as_ref())
-        .collect();
-    if results.is_void(plan, cell.group) {
+pub(crate) fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
+    if group.is_void() {
         return vec!["void".to_owned()];
     }
-    let times = times(results, index);
+    let times = cell.times();
     let Some(time) = ratio::time(&times) else {
-        let status = results
-            .failure(index)
+        let status = cell
+            .failure()
             .map_or(NONE.to_owned(), |row| row.status.to_string());
         return vec![status];
     };
@@ -309,31 +368,33 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
         .collect();
     let fastest = means.iter().copied().fold(f64::INFINITY, f64::min);
     let slowest = means.iter().copied().fold(0.0, f64::max);
-    let operations = measured.first().map_or(0, |metrics| metrics.operations);
-    let pauses = Pauses::merge(measured.iter().map(|metrics| &metrics.pauses));
-    let thread_time: f64 = measured
-        .iter()
-        .map(|metrics| metrics.wall_ns as f64 * cell.input.threads as f64)
+    let operations = cell.measured().next().map_or(0, |first| first.operations);
+    let pauses = Pauses::merge(cell.measured().map(|metrics| &metrics.pauses));
+    let thread_time: f64 = cell
+        .measured()
+        .map(|metrics| metrics.wall_ns as f64 * cell.threads() as f64)
         .sum();
     let optional = |nanoseconds: Option<u64>| {
         nanoseconds.map_or(NONE.to_owned(), |value| format_time(value as f64))
     };
     let lost = if pauses.events_lost > 0 { "+" } else { "" };
-    let resident = measured
-        .iter()
+    let resident = cell
+        .measured()
         .filter_map(|metrics| metrics.peak_resident_bytes)
         .max();
     vec![
         format_spread(time, fastest, slowest),
-        format_rate(operations as f64 / (time / 1e9), cell.workload.operation),
-        comparison(plan, results, index),
+        format_rate(
+            operations as f64 / (time / 1e9),
+            cell.operation().unwrap_or_default(),
+        ),
+        comparison(group, cell),
         format!("{}{lost}", pauses.pause_count),
         optional(pauses.pause_p50_ns),
         optional(pauses.pause_p99_ns),
         optional(pauses.pause_max_ns),
         format_share(pauses.stopped_ns as f64 / thread_time),
-        measured
-            .iter()
+        cell.measured()
             .map(|metrics| metrics.peak_heap_bytes)
             .max()
             .map_or(NONE.to_owned(), format_bytes),
@@ -341,35 +402,12 @@ fn figures(plan: &Plan, results: &Results, index: usize) -> Vec<String> {
     ]
 }
 
-fn times(results: &Results, index: usize) -> Vec<Vec<f64>> {
-    let mut times: Vec<(u32, Vec<f64>)> = Vec::new();
-    for row in results.measured(index) {
-        let Some(metrics) = &row.metrics else {
-            continue;
-        };
-        let wall = metrics.wall_ns as f64;
-        match times.last_mut() {
-            Some((invocation, iterations)) if *invocation == row.invocation.invocation => {
-                iterations.push(wall)
-            }
-            _ => times.push((row.invocation.invocation, vec![wall])),
-        }
-    }
-    times
-        .into_iter()
-        .map(|(_, iterations)| iterations)
-        .collect()
-}
-
 /// The ratio to the group's baseline.
-fn comparison(plan: &Plan, results: &Results, index: usize) -> String {
-    let cell: &Cell = &plan.cells[index];
-    let base = baseline(plan, cell.group);
-    if base == Some(index) {
+fn comparison(group: &Group<'_>, cell: &CellResults) -> String {
+    if std::ptr::eq(cell, group.baseline()) {
         return "1".to_owned();
     }
-    let ratio = base.and_then(|base| ratio::ratio(&times(results, index), &times(results, base)));
-    match ratio {
+    match group.ratio(cell) {
         None => NONE.to_owned(),
         Some(Ratio {
             value,
@@ -382,85 +420,9 @@ fn comparison(plan: &Plan, results: &Results, index: usize) -> String {
     }
 }
 
-/// A time with three digits, in a fitting unit.
-fn format_time(nanoseconds: f64) -> String {
-    let (value, unit) = scale_time(nanoseconds, nanoseconds);
-    format!("{value} {unit}")
-}
-
-/// A median and its range, in the unit of the largest.
-fn format_spread(median: f64, fastest: f64, slowest: f64) -> String {
-    let [(median, unit), (fastest, _), (slowest, _)] =
-        [median, fastest, slowest].map(|time| scale_time(time, slowest));
-    format!("{median} {unit} ({fastest}-{slowest})")
-}
-
-/// A time in the unit that fits `reference`.
-fn scale_time(nanoseconds: f64, reference: f64) -> (String, &'static str) {
-    // 999.5 of one unit would be shown as 1000.
-    let (divisor, unit) = [(1.0, "ns"), (1e3, "us"), (1e6, "ms")]
-        .into_iter()
-        .find(|(divisor, _)| reference / divisor < 999.5)
-        .unwrap_or((1e9, "s"));
-    (three_digits(nanoseconds / divisor), unit)
-}
-
-/// Operations a second, such as `147 M nodes/s`.
-fn format_rate(per_second: f64, operation: &str) -> String {
-    let (divisor, prefix) = [(1.0, ""), (1e3, "k "), (1e6, "M ")]
-        .into_iter()
-        .find(|(divisor, _)| per_second / divisor < 999.5)
-        .unwrap_or((1e9, "G "));
-    format!(
-        "{} {prefix}{operation}s/s",
-        three_digits(per_second / divisor)
-    )
-}
-
-fn format_share(share: f64) -> String {
-    if share == 0.0 {
-        return "0".to_owned();
-    }
-    if share < 0.0005 {
-        return "<0.1 %".to_owned();
-    }
-    format!("{:.1} %", share * 100.0)
-}
-
-fn three_digits(value: f64) -> String {
-    let decimals = match value {
-        value if value < 9.995 => 2,
-        value if value < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_three_digits_and_a_fitting_unit() {
-        let shown: Vec<String> = [
-            7.0,
-            999.4,
-            999.6,
-            41_230.0,
-            1_234_567.0,
-            999_700_000.0,
-            12e9,
-        ]
-        .map(format_time)
-        .to_vec();
-        assert_eq!(
-            shown,
-            [
-                "7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"
-            ]
-        );
-        assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
-    }
 
     #[test]
     fn narrow_lines_are_stacked() {
@@ -517,14 +479,5 @@ mod tests {
         );
         assert_eq!(format_observation("delay_ns", 1500), "delay 1.50 us");
         assert_eq!(format_observation("polls", 7), "polls 7");
-    }
-
-    #[test]
-    fn rates_and_shares() {
-        assert_eq!(format_rate(147e6, "node"), "147 M nodes/s");
-        assert_eq!(format_rate(12.0, "ring"), "12.0 rings/s");
-        assert_eq!(format_share(0.0), "0");
-        assert_eq!(format_share(0.0001), "<0.1 %");
-        assert_eq!(format_share(0.1234), "12.3 %");
     }
 }

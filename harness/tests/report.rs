@@ -1,0 +1,1002 @@
+//! Reports of real runs, in every form, read as their readers read them: by another implementation where there is one, by the rules of the
+//! format where there is not, and by a browser.
+//!
+//! What needs a program that need not be there (`python3` with the `hdrhistogram` package, Chromium) says in a line that it is missing and
+//! passes; with `HARNESS_TEST_TOOLS=require` it fails instead. `HARNESS_TEST_PYTHON` and `HARNESS_TEST_CHROMIUM` name others than those on the path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::sync::mpsc;
+use std::thread;
+
+use harness::invocation::{Distribution, Metrics, Row};
+use regex::Regex;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn harness(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeded(output: Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Refused with one line that has these parts.
+#[track_caller]
+fn refused(output: Output, parts: &[&str]) {
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("error: "), "{message}");
+    for part in parts {
+        assert!(message.contains(part), "no '{part}' in: {message}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+/// A result file of real runs, made once: three heaps at two sizes, one and two threads.
+fn sample() -> &'static Path {
+    static SAMPLE: OnceLock<PathBuf> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report-sample.jsonl");
+        let _ = fs::remove_file(&path);
+        for bytes in ["3M", "4M", "6M"] {
+            let arguments = [
+                "run",
+                "binary-trees:depth=11",
+                "churn:nodes=8000",
+                "--size",
+                "tiny",
+                "--threads",
+                "1,2",
+                "--invocations",
+                "2",
+                "--iterations",
+                "2",
+                "--heap-size",
+                bytes,
+                "--quiet",
+                "--output",
+                path.to_str().unwrap(),
+            ];
+            let output = harness(&arguments);
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        path
+    })
+}
+
+fn rows() -> Vec<Row> {
+    let text = fs::read_to_string(sample()).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn report(arguments: &[&str]) -> Output {
+    let common = ["report", sample().to_str().unwrap()];
+    harness(&[&common, arguments].concat())
+}
+
+/// A program that need not be there: `None` says so on standard error, or fails where it must be there.
+fn tool(name: &str, variable: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+    let required = std::env::var("HARNESS_TEST_TOOLS").is_ok_and(|value| value == "require");
+    assert!(
+        found.is_some() || !required,
+        "no {name}: install it, or name it with {variable}"
+    );
+    if found.is_none() {
+        eprintln!("not tested: there is no {name}; install it, or name it with {variable}");
+    }
+    found
+}
+
+/// The first of these programs that runs with these arguments.
+fn first_that_runs(variable: &str, names: &[&str], arguments: &[&str]) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    named
+        .into_iter()
+        .chain(names.iter().map(PathBuf::from))
+        .find(|program| {
+            let output = Command::new(program).args(arguments).output();
+            output.is_ok_and(|output| output.status.success())
+        })
+}
+
+// ---- the command
+
+#[test]
+fn the_page_is_written_beside_the_results() {
+    let directory = TempDir::new().unwrap();
+    let results = directory.path().join("some.jsonl");
+    fs::copy(sample(), &results).unwrap();
+    let output = harness(&["report", results.to_str().unwrap()]);
+    let message = String::from_utf8(output.stderr.clone()).unwrap();
+    succeeded(output);
+    let page = directory.path().join("some.html");
+    assert_eq!(message, format!("Report: {}\n", page.display()));
+    assert!(
+        fs::read_to_string(&page)
+            .unwrap()
+            .starts_with("<!DOCTYPE html>")
+    );
+    // And on standard output, the same.
+    let printed = succeeded(harness(&[
+        "report",
+        results.to_str().unwrap(),
+        "--html",
+        "-",
+    ]));
+    assert_eq!(printed, fs::read_to_string(&page).unwrap());
+}
+
+#[test]
+fn results_are_never_replaced() {
+    let directory = TempDir::new().unwrap();
+    let results = directory.path().join("some.html");
+    fs::copy(sample(), &results).unwrap();
+    let before = fs::read(&results).unwrap();
+    let path = results.to_str().unwrap();
+    refused(
+        harness(&["report", path]),
+        &["would replace the results", "--html FILE"],
+    );
+    assert_eq!(fs::read(&results).unwrap(), before);
+}
+
+#[test]
+fn mistakes_are_one_line() {
+    refused(
+        harness(&["report", "/nowhere/x.jsonl"]),
+        &["/nowhere/x.jsonl"],
+    );
+    refused(
+        report(&["--workload", "binary-tree"]),
+        &["did you mean 'binary-trees'"],
+    );
+    refused(report(&["--heap", "gcrc"]), &["did you mean 'gc-rc'"]);
+    refused(report(&["--threads", "7"]), &["no row is of that choice"]);
+    refused(
+        report(&["--format", "unified-log"]),
+        &["of one heap", "--heap-size"],
+    );
+    refused(report(&["--output", "x"]), &["--html FILE"]);
+    refused(
+        report(&[
+            "--format",
+            "unified-log",
+            "--workload",
+            "churn",
+            "--heap",
+            "arena",
+            "--threads",
+            "1",
+            "--heap-size",
+            "3M",
+        ]),
+        &["no collection of churn:nodes=8000 on arena"],
+    );
+    let directory = TempDir::new().unwrap();
+    let empty = directory.path().join("empty.jsonl");
+    fs::write(&empty, "").unwrap();
+    refused(
+        harness(&["report", empty.to_str().unwrap()]),
+        &["nothing to report", "empty.jsonl"],
+    );
+    let output = report(&[
+        "--html",
+        directory.path().join("none/x.html").to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.contains("--html FILE") && message.lines().count() == 1,
+        "{message}"
+    );
+}
+
+#[test]
+fn rows_can_be_chosen() {
+    let printed = succeeded(report(&[
+        "--format",
+        "json",
+        "--workload",
+        "churn",
+        "--heap",
+        "gc-rc,arena",
+        "--threads",
+        "2",
+        "--heap-size",
+        "3M",
+    ]));
+    let chosen: Vec<Row> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    // Two heaps, two processes, each a warm-up and two timed iterations.
+    assert_eq!(chosen.iter().filter(|row| !row.twin).count(), 2 * 2 * 3);
+    let expected: Vec<Row> = rows()
+        .into_iter()
+        .filter(|row| {
+            let invocation = &row.invocation;
+            invocation.workload == "churn"
+                && invocation.heap != "gc-marksweep"
+                && invocation.threads == 2
+                && invocation.heap_bytes == 3 << 20
+        })
+        .collect();
+    for row in &chosen {
+        assert!(expected.contains(row), "{row:?}");
+    }
+    assert_eq!(chosen.len(), expected.len());
+}
+
+// ---- tables
+
+#[test]
+fn values_separated_by_commas_have_every_row() {
+    let printed = succeeded(report(&["--format", "csv"]));
+    let lines: Vec<&str> = printed.lines().collect();
+    let columns = lines[0].split(',').count();
+    assert!(lines.len() > 1);
+    assert_eq!(lines.len() - 1, rows().len());
+    for column in ["workload", "wall_ns", "peak_heap_bytes", "pause_max_ns"] {
+        assert!(
+            lines[0].split(',').any(|name| name == column),
+            "{column} in {}",
+            lines[0]
+        );
+    }
+    assert!(columns > 30);
+}
+
+#[test]
+fn markdown_is_a_table() {
+    let printed = succeeded(report(&["--format", "markdown"]));
+    let table: Vec<&str> = printed
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let columns = table[0].matches(" |").count();
+    assert!(table[0].contains("time / gc-rc [95 %]"), "{}", table[0]);
+    for line in &table {
+        assert_eq!(line.matches(" |").count(), columns, "{line}");
+    }
+    let groups = 2 * 2 * 3;
+    assert!(table.len() >= 2 + 3 * groups, "{printed}");
+    assert!(
+        printed.contains("\n    harness run binary-trees:depth=11 churn:nodes=8000 --size tiny"),
+        "{printed}"
+    );
+}
+
+// ---- distributions
+
+const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 100.0];
+
+/// What a tag's series should come to, from the rows.
+#[derive(Default)]
+struct Expected {
+    intervals: u64,
+    parts: Vec<Distribution>,
+}
+
+/// The distributions of the timed iterations, by what a tag says.
+fn expected_tags() -> BTreeMap<String, Expected> {
+    let mut expected: BTreeMap<String, Expected> = BTreeMap::new();
+    for row in rows().iter().filter(|row| row.iteration > 0) {
+        let invocation = &row.invocation;
+        let metrics = row.metrics.as_ref().unwrap();
+        let threads = if invocation.threads == 1 {
+            "1-thread"
+        } else {
+            "2-threads"
+        };
+        let twin = if row.twin { "/twin" } else { "" };
+        let workload = match invocation.workload.as_str() {
+            "churn" => "churn:nodes=8000",
+            _ => "binary-trees:depth=11",
+        };
+        let prefix = format!(
+            "{workload}/{threads}/{}/{}MiB{twin}",
+            invocation.heap,
+            invocation.heap_bytes >> 20
+        );
+        let mut add = |name: String, distribution: Distribution| {
+            if distribution.count > 0 {
+                let entry = expected.entry(format!("{prefix}/{name}")).or_default();
+                entry.intervals += 1;
+                entry.parts.push(distribution);
+            }
+        };
+        add("pauses".to_owned(), metrics.pauses.distribution());
+        add(
+            "time-to-safepoint".to_owned(),
+            metrics.time_to_safepoint.clone(),
+        );
+        for (cause, stalls) in &metrics.stalls {
+            add(format!("stall-{cause}"), stalls.clone());
+        }
+        for (kind, latencies) in &metrics.latency {
+            add(format!("latency-{kind}"), latencies.clone());
+        }
+        add(
+            "reclamation-delay".to_owned(),
+            metrics.reclamation_delay.clone(),
+        );
+        add("hiccup".to_owned(), metrics.hiccup.clone());
+    }
+    expected
+}
+
+/// The value at a percentile, from the rows' own histogram; the rank is rounded as that implementation does it.
+fn percentile(distribution: &Distribution, percentile: f64) -> u64 {
+    let rank = (distribution.count as f64 * percentile / 100.0 + 0.5)
+        .floor()
+        .max(1.0) as u64;
+    let mut seen = 0;
+    for &(value, count) in &distribution.histogram_ns {
+        seen += count;
+        if seen >= rank {
+            return value;
+        }
+    }
+    unreachable!("the last value is at 100 %")
+}
+
+#[test]
+fn interval_logs_are_read_by_another_implementation() {
+    let python = first_that_runs(
+        "HARNESS_TEST_PYTHON",
+        &["python3", "python"],
+        &["-c", "import hdrh.log"],
+    );
+    let Some(python) = tool(
+        "python3 with the package hdrhistogram",
+        "HARNESS_TEST_PYTHON",
+        python,
+    ) else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("sample.hlog");
+    fs::write(&log, succeeded(report(&["--format", "hlog"]))).unwrap();
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_hlog.py"))
+        .arg(&log)
+        .args(PERCENTILES.map(|percentile| percentile.to_string()))
+        .output()
+        .unwrap();
+    let read: BTreeMap<String, Value> = serde_json::from_str(&succeeded(output)).unwrap();
+    let expected = expected_tags();
+    assert!(
+        expected
+            .keys()
+            .any(|tag| tag.ends_with("/gc-marksweep/3MiB/pauses")),
+        "{:?}",
+        expected.keys()
+    );
+    let names = |keys: Vec<&String>| keys.into_iter().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(
+        names(read.keys().collect()),
+        names(expected.keys().collect())
+    );
+    for (tag, Expected { intervals, parts }) in &expected {
+        let whole = Distribution::merge(parts);
+        let read = &read[tag];
+        assert_eq!(read["intervals"], *intervals, "{tag}");
+        assert_eq!(read["count"], whole.count, "{tag}");
+        let percentiles = PERCENTILES.map(|quantile| percentile(&whole, quantile));
+        assert_eq!(read["percentiles"], serde_json::json!(percentiles), "{tag}");
+        assert_eq!(
+            read["recorded"],
+            serde_json::json!(whole.histogram_ns),
+            "{tag}"
+        );
+        // The maximum is kept to three digits, like every other value.
+        assert_eq!(read["max"], percentiles[4], "{tag}");
+    }
+}
+
+#[test]
+fn interval_logs_follow_their_format() {
+    let log = succeeded(report(&["--format", "hlog"]));
+    assert!(
+        log.starts_with("#[Histogram log format version 1.3]\n"),
+        "{log}"
+    );
+    let interval = Regex::new(
+        r"^Tag=([^,\s]+),(\d+\.\d{3}),(\d+\.\d{3}),(\d+(?:\.\d+)?),HISTFAA[A-Za-z0-9+/=]+$",
+    )
+    .unwrap();
+    let mut last = 0.0;
+    let mut intervals = 0;
+    for line in log.lines().filter(|line| !line.starts_with('#')) {
+        let parts = interval.captures(line).unwrap_or_else(|| panic!("{line}"));
+        let start: f64 = parts[2].parse().unwrap();
+        assert!(start >= last, "{line}");
+        last = start;
+        intervals += 1;
+    }
+    let expected: u64 = expected_tags().values().map(|tag| tag.intervals).sum();
+    assert_eq!(intervals, expected);
+}
+
+// ---- the unified log
+
+/// One collection as a reader of unified logs sees it.
+#[derive(Debug, PartialEq)]
+struct Collection {
+    kind: String,
+    cause: String,
+    kibibytes: [u64; 3],
+    milliseconds: f64,
+}
+
+/// Reads a log by the rules that GCViewer's parser has: a line is decorators, the number, the type, which ends at the first digit after a space, and
+/// the tail; what does not match is not silently passed over, as it would be there, but fails.
+fn parse_unified(log: &str) -> Vec<Collection> {
+    let line_form = Regex::new(
+        r"^\[(?<uptime>\d+\.\d{3})s\]\[(?<level>info|debug)\]\[(?<tags>[a-z,]+) *\] GC\((?<number>\d+)\) (?<type>[-.a-zA-Z: ()]+?)(?: (?<tail>\d.*))?$",
+    )
+    .unwrap();
+    let pause_form = Regex::new(r"^(\d+)K->(\d+)K\((\d+)K\) (\d+\.\d{3})ms$").unwrap();
+    let phase_form = Regex::new(r"^\d+\.\d{3}ms$").unwrap();
+    let type_form = Regex::new(r"^(Pause Full|Pause Young) \(([^()]+(?:\(\))?)\)$").unwrap();
+    let stopped_form = Regex::new(
+        r"^\[\d+\.\d{3}s\]\[info\]\[safepoint *\] Total time for which application threads were stopped: (\d+\.\d{7}) seconds, Stopping threads took: (\d+\.\d{7}) seconds$",
+    )
+    .unwrap();
+    let mut lines = log.lines();
+    let first = lines.next().unwrap();
+    assert!(
+        Regex::new(r"^\[\d+\.\d{3}s\]\[info\]\[gc\] Using [A-Za-z]+$")
+            .unwrap()
+            .is_match(first),
+        "{first}"
+    );
+    let mut collections = Vec::new();
+    let mut started: Option<String> = None;
+    let mut uptime = 0.0;
+    for line in lines {
+        if let Some(stopped) = stopped_form.captures(line) {
+            let last: &Collection = collections.last().expect("a stop follows its collection");
+            let total: f64 = stopped[1].parse().unwrap();
+            let stopping: f64 = stopped[2].parse().unwrap();
+            assert!((total * 1e3 - last.milliseconds).abs() < 1e-3, "{line}");
+            assert!(stopping <= total, "{line}");
+            continue;
+        }
+        let parts = line_form.captures(line).unwrap_or_else(|| panic!("{line}"));
+        let at: f64 = parts["uptime"].parse().unwrap();
+        assert!(at >= uptime, "{line}");
+        uptime = at;
+        let kind = &parts["type"];
+        let tail = parts.name("tail").map(|tail| tail.as_str());
+        assert_eq!(parts["number"], collections.len().to_string(), "{line}");
+        match (&parts["level"], &parts["tags"]) {
+            ("info", "gc,start") => {
+                assert!(
+                    started.replace(kind.to_owned()).is_none() && tail.is_none(),
+                    "{line}"
+                );
+            }
+            ("info", "gc,phases") => {
+                assert_eq!(kind, "Marking Phase");
+                assert!(phase_form.is_match(tail.unwrap()), "{line}");
+            }
+            ("debug", "gc,phases") => assert!(phase_form.is_match(tail.unwrap()), "{line}"),
+            ("info", "gc") => {
+                assert_eq!(started.take().as_deref(), Some(kind), "{line}");
+                let named = type_form.captures(kind).unwrap_or_else(|| panic!("{line}"));
+                assert!(
+                    harness::report::unified_log::CAUSES.contains(&&named[2]),
+                    "{line}"
+                );
+                let sizes = pause_form
+                    .captures(tail.unwrap())
+                    .unwrap_or_else(|| panic!("{line}"));
+                collections.push(Collection {
+                    kind: named[1].to_owned(),
+                    cause: named[2].to_owned(),
+                    kibibytes: [1, 2, 3].map(|index| sizes[index].parse().unwrap()),
+                    milliseconds: sizes[4].parse().unwrap(),
+                });
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert!(started.is_none(), "a collection without an end");
+    collections
+}
+
+#[test]
+fn unified_logs_are_read_by_their_readers_rules() {
+    let only = [
+        "--format",
+        "unified-log",
+        "--workload",
+        "churn",
+        "--threads",
+        "2",
+        "--heap-size",
+        "3M",
+    ];
+    let log = succeeded(report(&[&only[..], &["--heap", "gc-marksweep"]].concat()));
+    let collections = parse_unified(&log);
+    let rows = rows();
+    let logged: Vec<_> = rows
+        .iter()
+        .filter(|row| {
+            let invocation = &row.invocation;
+            !row.twin
+                && row.iteration > 0
+                && invocation.workload == "churn"
+                && invocation.heap == "gc-marksweep"
+                && invocation.threads == 2
+                && invocation.heap_bytes == 3 << 20
+        })
+        .filter_map(|row| row.metrics.as_ref())
+        .flat_map(|metrics| &metrics.collections_log)
+        .collect();
+    assert!(!logged.is_empty());
+    assert_eq!(collections.len(), logged.len());
+    for (collection, record) in collections.iter().zip(logged) {
+        let kind = if record.kind == "young" {
+            "Pause Young"
+        } else {
+            "Pause Full"
+        };
+        assert_eq!(
+            (collection.kind.as_str(), &collection.cause),
+            (kind, &record.cause)
+        );
+        assert!((collection.milliseconds - record.pause_ns as f64 / 1e6).abs() < 1e-3);
+        let sizes = [
+            record.before_bytes,
+            record.after_bytes,
+            record.committed_bytes,
+        ];
+        assert_eq!(
+            collection.kibibytes,
+            sizes.map(|bytes| bytes.unwrap().div_ceil(1024))
+        );
+    }
+}
+
+// ---- the trace
+
+#[test]
+fn traces_load_with_nested_slices() {
+    let trace: Value = serde_json::from_str(&succeeded(report(&["--format", "trace"]))).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let mut named: BTreeSet<(u64, u64)> = BTreeSet::new();
+    let mut processes: BTreeSet<u64> = BTreeSet::new();
+    let mut slices: BTreeMap<(u64, u64), Vec<(u64, u64)>> = BTreeMap::new();
+    let mut counters = 0;
+    for event in events {
+        let number = |name: &str| event[name].as_u64();
+        let nanoseconds = |name: &str| (event[name].as_f64().unwrap() * 1e3).round() as u64;
+        let process = number("pid").unwrap();
+        match event["ph"].as_str().unwrap() {
+            "M" => match event["name"].as_str().unwrap() {
+                "process_name" => assert!(processes.insert(process)),
+                "thread_name" => assert!(named.insert((process, number("tid").unwrap()))),
+                "process_sort_index" => {}
+                other => panic!("{other}"),
+            },
+            "X" => {
+                let (from, length) = (nanoseconds("ts"), nanoseconds("dur"));
+                let track = (process, number("tid").unwrap());
+                slices.entry(track).or_default().push((from, from + length));
+                assert!(!event["name"].as_str().unwrap().is_empty());
+            }
+            "C" => {
+                counters += 1;
+                assert!(
+                    event["args"]
+                        .as_object()
+                        .unwrap()
+                        .values()
+                        .all(Value::is_number)
+                );
+                assert!(event["ts"].is_number());
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(!slices.is_empty() && counters > 0);
+    for (track, mut spans) in slices {
+        assert!(
+            named.contains(&track) && processes.contains(&track.0),
+            "{track:?}"
+        );
+        spans.sort_by_key(|&(from, until)| (from, std::cmp::Reverse(until)));
+        let mut open: Vec<u64> = Vec::new();
+        for (from, until) in spans {
+            open.retain(|&end| end > from);
+            assert!(
+                open.last().is_none_or(|&end| until <= end),
+                "{track:?}: {from} to {until} in {open:?}"
+            );
+            open.push(until);
+        }
+    }
+}
+
+// ---- the page
+
+#[test]
+fn the_page_needs_nothing_else() {
+    let page = succeeded(report(&["--html", "-"]));
+    assert!(page.contains("default-src 'none'"), "no policy");
+    for forbidden in [
+        "<script",
+        "src=",
+        "@import",
+        "url(",
+        "<link",
+        "href=\"http",
+        "<iframe",
+        "<object",
+    ] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    for link in Regex::new("href=\"([^\"]*)\"")
+        .unwrap()
+        .captures_iter(&page)
+    {
+        let target = link[1]
+            .strip_prefix('#')
+            .unwrap_or_else(|| panic!("{}", &link[1]));
+        assert!(page.contains(&format!("id=\"{target}\"")), "{target}");
+    }
+    assert!(
+        !page.contains("NaN") && !page.contains(">inf"),
+        "a number is none"
+    );
+}
+
+#[test]
+fn every_figure_is_drawn_or_said_to_be_missing() {
+    let page = succeeded(report(&["--html", "-"]));
+    for title in [
+        "Time relative to",
+        "Memory relative to",
+        "Collections against live heap",
+        "Time against heap size",
+        "Lower-bound overhead, wall time",
+        "Lower-bound overhead, CPU time",
+        "Pauses by percentile",
+        "Minimum mutator utilisation",
+        "Memory over time",
+        "Latency against space",
+    ] {
+        assert!(
+            page.contains(&format!("<h3>{title}")),
+            "{title} is not drawn"
+        );
+    }
+    // These workloads have no requests.
+    assert!(page.contains("Request latency by percentile (the workload has no requests)"));
+    let figures: Vec<&str> = page.split("<figure>").skip(1).collect();
+    for figure in &figures {
+        assert!(
+            figure.contains("class=\"mark\"") || figure.contains("class=\"curve\""),
+            "{figure}"
+        );
+        assert!(figure.contains("n = "), "{figure}");
+        assert!(
+            figure.contains("<code>harness run binary-trees:depth=11 churn:nodes=8000 --size tiny"),
+            "{figure}"
+        );
+    }
+    assert!(figures.len() > 20);
+}
+
+#[test]
+fn labels_are_text_and_nothing_else() {
+    let directory = TempDir::new().unwrap();
+    let evil = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;,|\n[0.1s][info]";
+    let path = directory.path().join("evil.jsonl");
+    let mut text = String::new();
+    for row in rows().into_iter().filter(|row| {
+        row.invocation.workload == "churn"
+            && row.invocation.heap == "gc-marksweep"
+            && row.invocation.threads == 2
+    }) {
+        let mut row = row;
+        row.invocation.workload = evil.to_owned();
+        row.invocation.heap = evil.to_owned();
+        if let Some(metrics) = &mut row.metrics {
+            change(metrics, evil);
+        }
+        if let Some(environment) = &mut row.environment {
+            environment.cpu = Some(evil.to_owned());
+            environment.arguments = vec!["/path/to/harness".to_owned(), evil.to_owned()];
+        }
+        text.push_str(&serde_json::to_string(&row).unwrap());
+        text.push('\n');
+    }
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let page = succeeded(harness(&["report", path, "--html", "-"]));
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script") && !page.contains("<img"));
+    let markdown = succeeded(harness(&["report", path, "--format", "markdown"]));
+    let table: String = markdown
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(
+        !table.contains("<script") && !table.contains("<img"),
+        "{table}"
+    );
+    let trace = succeeded(harness(&["report", path, "--format", "trace"]));
+    serde_json::from_str::<Value>(&trace).unwrap();
+    let log = succeeded(harness(&["report", path, "--format", "hlog"]));
+    let tag = Regex::new(r"^(#.*|Tag=[^,\s]+,[^,\s]+,[^,\s]+,[^,\s]+,[^,\s]+)$").unwrap();
+    assert!(log.lines().all(|line| tag.is_match(line)), "{log}");
+    refused(
+        harness(&["report", path, "--format", "unified-log"]),
+        &["of one heap"],
+    );
+    let unified = succeeded(harness(&[
+        "report",
+        path,
+        "--format",
+        "unified-log",
+        "--heap-size",
+        "3M",
+    ]));
+    assert!(!parse_unified(&unified).is_empty());
+}
+
+/// Gives everything in a row that is text another text.
+fn change(metrics: &mut Metrics, text: &str) {
+    metrics.operation = text.to_owned();
+    for collection in &mut metrics.collections_log {
+        collection.cause = text.to_owned();
+        collection.kind = text.to_owned();
+        collection.phases.insert(text.to_owned(), 1);
+    }
+    for span in &mut metrics.spans {
+        span.kind = text.to_owned();
+    }
+    metrics
+        .stalls
+        .insert(text.to_owned(), Distribution::of([1, 2, 3]));
+}
+
+// ---- the page in a browser
+
+fn chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = first_that_runs("HARNESS_TEST_CHROMIUM", &names, &["--version"]);
+    tool("Chromium", "HARNESS_TEST_CHROMIUM", found)
+}
+
+/// Stands where a proxy would, and tells what is asked of it.
+struct Proxy {
+    port: u16,
+    requests: mpsc::Receiver<String>,
+}
+
+impl Proxy {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, requests) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                let mut buffer = [0; 512];
+                let length = stream.read(&mut buffer).unwrap_or(0);
+                let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                let _ = sender.send(request.lines().next().unwrap_or_default().to_owned());
+                let _ = stream.write_all(b"HTTP/1.1 502 no\r\n\r\n");
+            }
+        });
+        Self { port, requests }
+    }
+}
+
+/// The narrowest window that a browser has.
+const NARROWEST_WINDOW: u32 = 500;
+
+/// Lays a page out in a browser and returns what `measure_page.js` found. `width` is that of the view; one that is narrower than a window can be is a frame
+/// in another page, as on the devices that developers emulate.
+fn lay_out(
+    chromium: &Path,
+    page: &str,
+    width: u32,
+    dark: bool,
+    proxy: &Proxy,
+    directory: &Path,
+) -> Value {
+    let script = include_str!("measure_page.js");
+    // The page itself forbids scripts, and has none; the copy that is measured has one.
+    let policy = Regex::new("<meta http-equiv=\"Content-Security-Policy\"[^>]*>").unwrap();
+    let measured = policy.replace(page, format!("<script>{script}</script>").as_str());
+    assert_ne!(measured, page);
+    let mut path = directory.join(format!("measured-{width}-{dark}.html"));
+    fs::write(&path, measured.as_bytes()).unwrap();
+    if width < NARROWEST_WINDOW {
+        let frame = format!(
+            "<!DOCTYPE html><html style=\"color-scheme: light dark\"><body style=\"margin: 0\">\
+             <iframe src=\"{}\" style=\"border: 0; width: {width}px; height: 900px\"></iframe>\
+             <script>onmessage = (event) => {{ document.body.innerHTML = '<pre id=measured></pre>'; \
+             document.getElementById('measured').textContent = event.data; }};</script>",
+            path.file_name().unwrap().to_str().unwrap()
+        );
+        path = directory.join(format!("frame-{width}-{dark}.html"));
+        fs::write(&path, frame).unwrap();
+    }
+    let dom = dump(chromium, &path, width, dark, proxy, directory);
+    let json = dom
+        .split_once("<pre id=\"measured\">")
+        .and_then(|(_, rest)| rest.split_once("</pre>"))
+        .unwrap_or_else(|| panic!("{}", &dom[..dom.len().min(500)]))
+        .0;
+    serde_json::from_str(json).unwrap()
+}
+
+/// The document that a browser has made of a file.
+fn dump(
+    chromium: &Path,
+    path: &Path,
+    width: u32,
+    dark: bool,
+    proxy: &Proxy,
+    directory: &Path,
+) -> String {
+    let output = Command::new(chromium)
+        .args(browser_arguments(dark, proxy, directory))
+        .arg(format!(
+            "--window-size={},1000",
+            width.max(NARROWEST_WINDOW)
+        ))
+        .args(["--virtual-time-budget=10000", "--dump-dom"])
+        .arg(format!("file://{}", path.display()))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn browser_arguments(dark: bool, proxy: &Proxy, directory: &Path) -> Vec<String> {
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-default-apps",
+        "--no-first-run",
+        "--hide-scrollbars",
+    ];
+    let mut arguments = arguments.map(str::to_owned).to_vec();
+    arguments.push(format!(
+        "--user-data-dir={}",
+        directory.join("profile").display()
+    ));
+    arguments.push(format!("--proxy-server=http://127.0.0.1:{}", proxy.port));
+    arguments.push(format!(
+        "--blink-settings=preferredColorScheme={}",
+        if dark { 0 } else { 1 }
+    ));
+    arguments
+}
+
+/// Left, top, right, bottom.
+fn edges(value: &Value) -> [f64; 4] {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn the_page_is_laid_out_well_wide_and_narrow_light_and_dark() {
+    let Some(chromium) = chromium() else { return };
+    let page = succeeded(report(&["--html", "-"]));
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let proxy = Proxy::new();
+    for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
+        let measured = lay_out(&chromium, &page, width, dark, &proxy, directory.path());
+        let context = format!("{width} wide, dark {dark}");
+        assert_eq!(measured["dark"], dark, "{context}");
+        assert_eq!(measured["width"], width, "{context}");
+        // Tables scroll inside their box; the page never does sideways.
+        assert_eq!(measured["contentWidth"], width, "{context}");
+        let background = measured["background"].as_str().unwrap();
+        assert_eq!(
+            background == "rgb(255, 255, 255)",
+            !dark,
+            "{context}: {background}"
+        );
+        let figures = measured["figures"].as_array().unwrap();
+        assert_eq!(figures.len(), page.matches("<figure>").count(), "{context}");
+        for figure in figures {
+            let context = format!("{context}: {}", figure["title"]);
+            assert!(figure["marks"].as_u64().unwrap() > 0, "{context}: empty");
+            assert!(
+                figure["textSize"].as_f64().unwrap() >= 12.0,
+                "{context}: text is {} high",
+                figure["textSize"]
+            );
+            let [left, top, right, bottom] = edges(&figure["box"]);
+            assert!(
+                right - left > 250.0 && left >= 0.0 && right <= f64::from(width),
+                "{context}"
+            );
+            let texts: Vec<(&str, [f64; 4])> = figure["texts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|text| (text["text"].as_str().unwrap(), edges(&text["box"])))
+                .collect();
+            for (text, [l, t, r, b]) in &texts {
+                assert!(
+                    *l >= left - 1.0 && *r <= right + 1.0 && *t >= top - 1.0 && *b <= bottom + 1.0,
+                    "{context}: '{text}' leaves its drawing"
+                );
+            }
+            for (index, (one, a)) in texts.iter().enumerate() {
+                for (other, b) in &texts[index + 1..] {
+                    // Boxes are as high as the font's line; letters are not.
+                    let across = a[2].min(b[2]) - a[0].max(b[0]);
+                    let down = a[3].min(b[3]) - a[1].max(b[1]);
+                    assert!(
+                        across <= 1.0 || down <= 4.0,
+                        "{context}: '{one}' and '{other}' overlap"
+                    );
+                }
+            }
+        }
+    }
+    // The browser asks its maker for the time and for updates, whatever it shows: only hosts that are not its own were asked for by a page.
+    let asked = || -> Vec<String> {
+        let own = |request: &String| {
+            let words: Vec<&str> = request.split([' ', '/', ':']).collect();
+            let makers = ["google.com", "googleapis.com", "gvt1.com", "gstatic.com"];
+            words
+                .iter()
+                .any(|word| makers.iter().any(|maker| word.ends_with(maker)))
+        };
+        proxy
+            .requests
+            .try_iter()
+            .filter(|request| !own(request))
+            .collect()
+    };
+    assert_eq!(asked(), [""; 0], "the page asked the network");
+    // And one that does ask is caught.
+    let path = directory.path().join("asks.html");
+    fs::write(&path, "<img src=\"http://pixel.test/\">").unwrap();
+    dump(&chromium, &path, 1280, false, &proxy, directory.path());
+    assert!(
+        asked().iter().any(|request| request.contains("pixel.test")),
+        "the proxy was not asked"
+    );
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::adapter::{self, Adapter, Settings, Visitor};
 use harness::heap::Heap;
+use harness::invocation::Metrics;
 use harness::workload::{
     Description, Input, Outcome, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
     countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
@@ -15,7 +16,7 @@ use harness::workload::{
 struct Done {
     work: (u64, u64, u64, u64),
     outcome: Outcome,
-    collections: u64,
+    metrics: Metrics,
 }
 
 /// Runs a workload on the heap it is called with.
@@ -40,7 +41,7 @@ impl<W: Workload> Visitor for Run<'_, W> {
                 statistics.allocated_payload_bytes,
             ),
             outcome,
-            collections: statistics.collections,
+            metrics: Metrics::of_events(&heap.take_events(), 0..1, self.input.threads),
         }
     }
 }
@@ -109,7 +110,7 @@ workloads! {
     list: List, true;
     rings: Rings, true;
     churn: Churn, false;
-    lru: Lru, false;
+    lru: Lru, true;
     rewire: Rewire, true;
     shared_graph: SharedGraph, true;
     sawtooth: Sawtooth, true;
@@ -166,8 +167,16 @@ fn requests_are_timed() {
 /// A stop waits for the thread that computes, and for none that waits in a blocking region.
 #[test]
 fn polls_are_waited_for() {
-    let done = run::<Poll>("gc-marksweep", 2, &[("allocations", "200000")]);
-    assert!(done.collections > 0);
+    let parameters = [("allocations", "1000000"), ("computing", "100000")];
+    let metrics = run::<Poll>("gc-marksweep", 1, &parameters).metrics;
+    let collections = metrics.pause_parts["mark"].count;
+    assert!(collections > 0);
+    // The allocating thread asked for every stop, so that none waited for it; the third thread was in a blocking region.
+    let arrivals = metrics.time_to_safepoint.count;
+    assert!(
+        (1..=collections).contains(&arrivals),
+        "{arrivals} of {collections}"
+    );
 }
 
 #[test]

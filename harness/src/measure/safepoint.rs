@@ -29,10 +29,10 @@ pub fn by_mutator(log: &EventLog) -> BTreeMap<u32, Distribution> {
 }
 
 fn all(log: &EventLog) -> impl Iterator<Item = (u32, u64)> {
-    log.events.iter().filter_map(|event| {
-        matches!(event.kind, EventKind::Arrived { .. })
-            .then(|| (event.mutator, event.until.saturating_sub(event.from)))
-    })
+    log.events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Arrived { .. }))
+        .map(|event| (event.mutator, event.until.saturating_sub(event.from)))
 }
 
 #[cfg(test)]

@@ -92,10 +92,11 @@ impl Space {
         let length = last.at - first.at;
         let mean = |value: &dyn Fn(usize) -> Option<u64>| -> Option<u64> {
             let values: Option<Vec<u64>> = (0..readings.len()).map(value).collect();
-            let points = readings.iter().zip(values?);
-            let points = points.map(|(reading, value)| (reading.at, value));
+            let values = values?;
+            let points = readings.iter().zip(&values);
+            let points = points.map(|(reading, &value)| (reading.at, value));
             let mean = match length {
-                0 => points.last().map_or(0.0, |(_, value)| value as f64),
+                0 => *values.last()? as f64,
                 _ => integral(points) / length as f64,
             };
             Some(mean.round() as u64)

@@ -452,15 +452,12 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
             .collect();
         said.push(if words.is_empty() {
             format!(
-                "  {name}: {heap} and {baseline} do not cross from {} to {}.",
+                "    they do not cross from {} to {}.",
                 size(least),
                 size(most)
             )
         } else {
-            format!(
-                "  {name}: {heap} and {baseline} cross {}.",
-                words.join(", and ")
-            )
+            format!("    they cross {}.", words.join(", and "))
         });
     }
     said.extend(at_equal_time(heap, facts).map(|words| format!("    {words}.")));

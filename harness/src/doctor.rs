@@ -9,7 +9,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -168,17 +167,6 @@ fn runtimes() -> String {
             said.push(lines);
         }
     }
-    let python = Command::new("python3")
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output();
-    let python = match python {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "not found: no python3 on PATH".to_owned(),
-    };
-    entry(&mut text, "python3", &python);
     text
 }
 

@@ -3,7 +3,7 @@
 //! Definition: *peak and time-averaged live, occupied, committed, resident, metadata included; overhead = mean occupied / mean live; causes: live,
 //! floating, fragmentation, metadata, unreturned.*
 //!
-//! The [sampler](super::sampler) reads the heap's counters every millisecond; means are over time, the quantities being taken as linear between
+//! The [sampler](super::sampler) reads the heap's counters every five milliseconds; means are over time, the quantities being taken as linear between
 //! readings; peaks are the largest readings, which may miss a shorter one: the exact peak of what is occupied is
 //! [`Metrics::peak_heap_bytes`](crate::invocation::Metrics::peak_heap_bytes), kept by the heap since the process began.
 //!

@@ -39,6 +39,8 @@ fn beside(peers: &str, arguments: &[&str]) -> Option<(Output, Vec<Value>)> {
         "tiny",
         "--invocations",
         "1",
+        "--aa",
+        "none",
         "--format",
         "json",
     ];
@@ -218,6 +220,8 @@ fn what_is_not_installed_is_said_and_the_rest_is_run() {
         "tiny",
         "--invocations",
         "1",
+        "--aa",
+        "none",
     ];
     let peers = [
         "--peer",

@@ -124,21 +124,21 @@
 //!
 //! # What it costs, beside others
 //!
-//! One thread; processor time an operation; medians of three interleaved rounds on two virtual cores of an AMD EPYC that others were using. Ratios are to `Rc` on
+//! One thread; processor time an operation; medians of five interleaved rounds on two virtual cores of an AMD EPYC. Ratios are to `Rc` on
 //! mimalloc in the same rounds, so that below 1 is faster than it: `cargo bench -p gc-rc --bench against_rc`.
 //!
 //! | | binary-trees 18 | list of 5 M | rewire | churn | rings, ns |
 //! |---|---|---|---|---|---|
-//! | counting alone | 0.90 | 0.87 | 1.31 | 0.90, leaks | |
-//! | with CPython's generations | 1.77 | 3.53 | 1.11 | 1.52 | 42 |
-//! | with Bacon and Rajan's collector | 1.01 | 0.92 | 1.18 | 6.6 | 104 |
-//! | `Rc` on glibc | 1.25 | 1.89 | 1.09 | 1.03, leaks | |
-//! | `dumpster` 2.1 | 1.66 | | | | 277 |
-//! | `bacon_rajan_cc` 0.4 | 1.36 | | | | 126 |
-//! | Nim 1.6.10, ORC | 0.74 | | 1.44 | 1.52 | 46 |
+//! | counting alone | 0.74 | 0.76 | 1.52 | 0.86, leaks | |
+//! | with CPython's generations | 1.73 | 2.53 | 1.15 | 1.33 | 25 |
+//! | with Bacon and Rajan's collector | 0.77 | 0.73 | 1.00 | 4.95 | 49 |
+//! | `Rc` on glibc | 1.25 | 1.61 | 0.98 | 0.93, leaks | |
+//! | `dumpster` 2.1 | 1.66 | | | | 84 |
+//! | `bacon_rajan_cc` 0.4 | 0.99 | | | | 77 |
+//! | Nim 1.6.10, ORC | 0.81 | | 1.46 | 1.43 | 34 |
 //!
 //! What the generations cost is what CPython's rules ask for: in `binary-trees` each node is examined 1.95 times on average, in `list` 5.9 times, at 4 to 5 ns each, most of it by full
-//! collections. [`Builder::oldest_growth`] is the setting that lowers it. Nim is ahead on `binary-trees`. `churn` leaves a large graph under suspicion, again and again, which is the
+//! collections. [`Builder::oldest_growth`] is the setting that lowers it. Nim is ahead of the default on `binary-trees`, where nothing is cyclic. `churn` leaves a large graph under suspicion, again and again, which is the
 //! worst that Bacon and Rajan's collector can be given.
 //!
 //! An examination takes 3.2 (list) to 4.1 ns (tree) in a young collection of 2,000 objects, and in a full one of 1,000,000 4 ns (list, tree) to 9 (a table of them, each with two references), at

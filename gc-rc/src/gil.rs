@@ -25,7 +25,7 @@
 //! # The fair lock
 //!
 //! [`Gil::Fair`] hands the lock over in the order of arrival (tickets), and a thread that returns from a blocking region asks for it at
-//! once instead of after an interval. That removes the *convoy effect* (CPython issue 7946), in which a thread
+//! once instead of after an interval: the holder, and each holder after it until it has the lock. That removes the *convoy effect* (CPython issue 7946), in which a thread
 //! doing short I/O beside one that computes waits an interval for every call; it costs two switches a call instead.
 //! A forced drop need not wait there: whoever drops queues behind the requester.
 //!
@@ -143,6 +143,8 @@ struct State {
     tenures: u64,
     /// Threads inside `take` that found the lock held.
     waiting: usize,
+    /// Fair lock: those among them that came out of a blocking region.
+    returning: usize,
     /// Threads inside `drop` that wait for a switch.
     yielding: usize,
     /// Fair lock: the ticket of the next thread to arrive.
@@ -186,6 +188,7 @@ impl GlobalLock {
                 switches: 0,
                 tenures: 0,
                 waiting: 0,
+                returning: 0,
                 yielding: 0,
                 next_ticket: 0,
                 serving: 0,
@@ -220,7 +223,9 @@ impl GlobalLock {
             let arrival = Instant::now();
             begun = Some(arrival);
             state.waiting += 1;
-            if fair && returning && state.locked {
+            let at_once = fair && returning;
+            state.returning += usize::from(at_once);
+            if at_once && state.locked {
                 self.request(poll);
             }
             let mut tenure = (state.tenures, arrival);
@@ -247,6 +252,7 @@ impl GlobalLock {
                 }
             }
             state.waiting -= 1;
+            state.returning -= usize::from(at_once);
             increment(&self.counters.contended);
             count_time(&self.counters.waits, arrival.elapsed());
         }
@@ -264,6 +270,10 @@ impl GlobalLock {
         }
         // A request that is still there was made against the holder before.
         poll.fetch_and(!DROP, Ordering::Relaxed);
+        if state.returning > 0 {
+            // Who asks at once asks whoever is in front of it, in turn.
+            self.request(poll);
+        }
         let yielding = state.yielding > 0;
         drop(state);
         if yielding {

@@ -17,6 +17,43 @@ fn strict() -> Heap {
         .unwrap()
 }
 
+/// A thread that returns from a blocking region asks each holder that is in front of it, also one that was on its way to the lock and had not
+/// taken it yet: none is waited for until its interval has passed.
+#[test]
+fn the_fair_lock_is_asked_for_at_once() {
+    let heap = Heap::builder()
+        .gil(Gil::Fair)
+        .switch_interval(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let done = AtomicBool::new(false);
+    let (started, is_started) = mpsc::channel();
+    thread::scope(|s| {
+        let (heap, done) = (&heap, &done);
+        s.spawn(move || {
+            heap.attach(|m| {
+                m.blocking(|| is_started.recv().unwrap());
+                for _ in 0..2000 {
+                    m.blocking(thread::yield_now);
+                    if heap.lock_statistics().time_outs > 0 {
+                        break;
+                    }
+                }
+            });
+            done.store(true, Ordering::Relaxed);
+        });
+        s.spawn(move || {
+            heap.attach(|m| {
+                started.send(()).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    m.safepoint();
+                }
+            });
+        });
+    });
+    assert_eq!(heap.lock_statistics().time_outs, 0);
+}
+
 #[test]
 fn threads_take_turns() {
     for gil in [Gil::Cpython, Gil::Fair] {

@@ -11,11 +11,12 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
+use crate::experiment;
 use crate::invocation::{Invocation, format_bytes};
 use crate::merge::Merge;
 use crate::peer::{self, Search};
 use crate::plan::{self, Format, Plan, Selection, Twins};
-use crate::report::command::Report;
+use crate::report::{self, command::Report};
 use crate::scatter::{self, Task};
 use crate::sweep::{self, Sweep};
 use crate::workload::{self, Input, Size};
@@ -42,6 +43,8 @@ const EXAMPLES: &str = "Examples:
   harness report churn.jsonl --format trace > churn.trace.json
   harness minheap churn --heap gc-marksweep --peer hotspot-serial --output minima.jsonl
   harness sweep binary-trees --heap gc-rc,gc-marksweep
+  harness claims                              the documents' experiments, with CPython and Java where they are installed
+  harness claims lost-update --explain        what is done, and what it does not show
   harness compare before.jsonl after.jsonl    what a change of the code did
   harness plan run rings --invocations 20 | parallel
   harness merge results/plan/*.jsonl
@@ -74,6 +77,8 @@ struct Cli {
 enum Command {
     /// Run chosen workloads on chosen heaps
     Run(Run),
+    /// Run the documents' experiments on both heaps and on real runtimes, and judge their claims
+    Claims(ClaimsArguments),
     /// Measure over heap sizes: multiples of the smallest heap in which every compared heap completes
     Sweep(SweepArguments),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
@@ -207,6 +212,32 @@ struct SweepArguments {
 }
 
 #[derive(Debug, Args)]
+struct ClaimsArguments {
+    /// Experiments [default: all]
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Run nothing: say what is done, why it shows the claims, and what it does not show
+    #[arg(long)]
+    explain: bool,
+    /// Another runtime to run beside the heaps; may be repeated, or several separated by commas; none for none
+    /// [default: cpython,hotspot-serial, as far as they are here]
+    #[arg(long = "peer", value_name = "PEER", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
+    #[arg(long = "java", value_name = "PATH")]
+    javas: Vec<PathBuf>,
+    /// A Python interpreter for the peer cpython: the program or its installation's directory; may be repeated [default: python3 on PATH]
+    #[arg(long = "python", value_name = "PATH")]
+    pythons: Vec<PathBuf>,
+    /// How much work
+    #[arg(long, value_enum, default_value_t = Size::Full)]
+    size: Size,
+    /// Processes for each form of an experiment on each heap and runtime
+    #[arg(long, value_name = "N", default_value_t = INVOCATIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    invocations: u32,
+}
+
+#[derive(Debug, Args)]
 struct PlanArguments {
     #[command(subcommand)]
     planned: Planned,
@@ -317,8 +348,9 @@ pub(crate) fn parse(
     let cli = Cli::from_arg_matches(&matches).map_err(Refusal::Clap)?;
     let reporting = cli.reporting;
     Ok(match cli.command {
-        None => Action::Compare(Box::new(Run::standard().plan(workloads, reporting)?)),
+        None => Action::Compare(Box::new(standard(workloads, reporting)?)),
         Some(Command::Run(run)) => Action::Compare(Box::new(run.plan(workloads, reporting)?)),
+        Some(Command::Claims(arguments)) => arguments.action(reporting)?,
         Some(Command::Minheap(chosen)) => {
             let plan = plan(workloads, chosen, None, &Amount::one(), reporting)?;
             Action::FindMinimum(Box::new(plan))
@@ -551,6 +583,54 @@ impl Run {
             &self.amount,
             reporting,
         )
+    }
+}
+
+/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form.
+fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result<Plan, Refusal> {
+    let mut plan = Run::standard().plan(workloads, reporting)?;
+    let has = |name| workloads.iter().any(|workload| workload.name == name);
+    if workload::standard()
+        .iter()
+        .all(|workload| has(workload.name))
+    {
+        let first_group = plan.cells.last().map_or(0, |cell| cell.group + 1);
+        let experiments = experiment::choose(&[]).map_err(Refusal::Usage)?;
+        let search = Search::default();
+        let (cells, _) = experiment::cells(&experiments, plan.size, &[], &search, first_group)
+            .map_err(Refusal::Usage)?;
+        plan.cells.extend(cells);
+    }
+    Ok(plan)
+}
+
+impl ClaimsArguments {
+    fn action(self, reporting: Reporting) -> Result<Action, Refusal> {
+        let experiments = experiment::choose(&self.names).map_err(Refusal::Usage)?;
+        if self.explain {
+            return Ok(Action::Print(report::claims::explain(&experiments)));
+        }
+        let peers: Vec<String> = match &self.peers[..] {
+            [] => experiment::PEERS
+                .iter()
+                .map(|&peer| peer.to_owned())
+                .collect(),
+            [none] if none == "none" => Vec::new(),
+            peers => peers.to_vec(),
+        };
+        let search = Search {
+            java: self.javas,
+            python: self.pythons,
+        };
+        let (cells, notes) = experiment::cells(&experiments, self.size, &peers, &search, 0)
+            .map_err(Refusal::Usage)?;
+        Ok(Action::Compare(Box::new(Plan {
+            cells,
+            notes,
+            size: self.size,
+            invocations: self.invocations,
+            ..empty(reporting)
+        })))
     }
 }
 

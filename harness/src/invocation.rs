@@ -95,6 +95,9 @@ pub struct Row {
     /// parent.
     #[serde(default)]
     pub twin: bool,
+    /// Whether it was run for an [experiment](crate::experiment), and is in no comparison of workloads. Filled in by the parent.
+    #[serde(default)]
+    pub experiment: bool,
     /// What disturbed the iteration, in words (see [`crate::measure::hiccup`]): it is kept, and shown as noisy.
     #[serde(default)]
     pub noisy: Vec<String>,
@@ -338,6 +341,7 @@ impl Row {
             environment: None,
             minimum_heap_bytes: None,
             twin: false,
+            experiment: false,
             noisy: Vec::new(),
         }
     }

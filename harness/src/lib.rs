@@ -110,6 +110,7 @@ mod cli;
 pub mod compare;
 pub mod doctor;
 pub mod environment;
+pub mod experiment;
 pub mod heap;
 mod interrupt;
 pub mod invocation;
@@ -227,8 +228,8 @@ impl Harness {
 
     /// Carries out one invocation and prints its rows.
     fn child(&self, invocation: &invocation::Invocation) -> Result<(), String> {
-        let mut workloads = self.workloads.iter();
-        let workload = workloads
+        let known = experiment::known();
+        let workload = (self.workloads.iter().chain(&known))
             .find(|workload| workload.name == invocation.workload)
             .ok_or_else(|| format!("this program has no workload '{}'", invocation.workload))?;
         let mut input = Input::new(workload, invocation.size);

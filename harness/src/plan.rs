@@ -72,6 +72,13 @@ pub enum Format {
     Trace,
 }
 
+impl Plan {
+    /// Whether everything in it is of experiments: its results are claims.
+    pub(crate) fn is_of_experiments(&self) -> bool {
+        !self.cells.is_empty() && self.cells.iter().all(|cell| cell.experiment)
+    }
+}
+
 /// One workload with its parameters on one heap with its options, or on one peer, at one number of threads.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -93,6 +100,8 @@ pub struct Cell {
     pub limited: bool,
     /// Whether it is the second series of a heap.
     pub twin: bool,
+    /// Whether it is of an [experiment](crate::experiment), and in no comparison of workloads.
+    pub experiment: bool,
     /// The least heap at which every heap of its group completes, if it was looked for.
     pub minimum_heap_bytes: Option<u64>,
 }
@@ -300,6 +309,7 @@ pub fn cells(
                     subject: Subject::Heap(heap, settings),
                     limited,
                     twin: false,
+                    experiment: false,
                     minimum_heap_bytes: None,
                 });
             }
@@ -322,7 +332,7 @@ pub fn cells(
 }
 
 /// Adds the peers' cells to each group, and a line for each peer that has no program for some workload.
-fn beside(cells: Vec<Cell>, peers: &[peer::Found]) -> (Vec<Cell>, Vec<String>) {
+pub(crate) fn beside(cells: Vec<Cell>, peers: &[peer::Found]) -> (Vec<Cell>, Vec<String>) {
     let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut all = Vec::new();
     for group in cells.chunk_by(|a, b| a.group == b.group) {
@@ -370,7 +380,7 @@ fn separate(heaps: &[String]) -> Vec<String> {
 }
 
 /// The workload called `name`.
-fn find_workload<'k>(
+pub(crate) fn find_workload<'k>(
     known: &'k [workload::Description],
     name: &str,
 ) -> Result<&'k workload::Description, String> {
@@ -386,7 +396,7 @@ fn find_workload<'k>(
 type Specification<'t> = (&'t str, Vec<(&'t str, &'t str)>);
 
 /// Splits `NAME:key=value,...`.
-fn split(text: &str) -> Result<Specification<'_>, String> {
+pub(crate) fn split(text: &str) -> Result<Specification<'_>, String> {
     let (name, rest) = text.split_once(':').unwrap_or((text, ""));
     let pairs = rest
         .split(',')

@@ -37,6 +37,8 @@ pub const BASELINE: &str = "gc-rc";
 pub struct Results {
     /// In order of first appearance; twins ([`CellResults::is_twin`]) among them.
     pub cells: Vec<CellResults>,
+    /// What was run for [experiments](crate::experiment), in order of first appearance: claims are judged by it, and no comparison has it.
+    pub experiments: Vec<CellResults>,
     /// Attempts of a search for the smallest heap ([`crate::minheap`]): they answer whether a size completes, and are no measurements.
     pub trials: Vec<Row>,
     /// What a reader should know about the file, a line each.
@@ -113,12 +115,17 @@ impl Results {
 
         let programs = programs(by_cell.values().flatten());
         let mut left_out = 0;
-        let mut cells = Vec::new();
+        let (mut cells, mut experiments) = (Vec::new(), Vec::new());
         for key in &order {
             let (complete, interrupted) =
                 complete_attempts(by_cell.remove(key).unwrap_or_default());
             left_out += interrupted;
             if let Some(first) = complete.first() {
+                let cells = if key.experiment {
+                    &mut experiments
+                } else {
+                    &mut cells
+                };
                 cells.push(CellResults {
                     workload_label: workload_label(first),
                     heap_label: heap_label(first, &programs),
@@ -134,6 +141,7 @@ impl Results {
         };
         Self {
             cells,
+            experiments,
             trials,
             notes,
         }
@@ -232,7 +240,8 @@ impl Results {
     /// the peer, is one.
     pub fn environments(&self) -> Vec<&Environment> {
         let mut found: Vec<&Environment> = Vec::new();
-        let rows = self.cells.iter().flat_map(|cell| &cell.rows);
+        let cells = self.cells.iter().chain(&self.experiments);
+        let rows = cells.flat_map(|cell| &cell.rows);
         for environment in rows
             .chain(&self.trials)
             .filter_map(|row| row.environment.as_ref())
@@ -436,6 +445,7 @@ struct CellKey {
     options: BTreeMap<String, String>,
     heap_bytes: u64,
     twin: bool,
+    experiment: bool,
 }
 
 impl CellKey {
@@ -446,6 +456,7 @@ impl CellKey {
             options: row.invocation.options.clone(),
             heap_bytes: row.invocation.heap_bytes,
             twin: row.twin,
+            experiment: row.experiment,
         }
     }
 }

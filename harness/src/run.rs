@@ -29,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::environment::Environment;
+use crate::experiment::judge;
 use crate::interrupt;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::peer;
@@ -106,7 +107,12 @@ impl Session {
             notes = remarks;
         }
         let chosen = plan.resume.as_deref().or(plan.output.as_deref());
-        let sink = Sink::open(chosen, plan.format)?;
+        // What is asked for as JSON is then the claims, not the rows that they rest on.
+        let streamed = match plan.format {
+            Format::Json if plan.is_of_experiments() => Format::Table,
+            format => format,
+        };
+        let sink = Sink::open(chosen, streamed)?;
         interrupt::install();
         let session = Self {
             sink,
@@ -151,6 +157,7 @@ impl Session {
         let mut rows = invoke(cell, invocation, timeout, &note)?;
         for row in &mut rows {
             row.twin = cell.twin;
+            row.experiment = cell.experiment;
             row.minimum_heap_bytes = cell.minimum_heap_bytes;
             row.environment = Some(environment_of(cell, &self.environment));
             complete(row);
@@ -264,6 +271,9 @@ impl Session {
                 let page = self.page(&results);
                 self.sink.print(&page);
             }
+            Format::Json if plan.is_of_experiments() => {
+                self.sink.print(&report::claims::json(&judge(&results)));
+            }
             // They were printed as they came.
             Format::Json | Format::Csv => {}
             other => match report::render(&results, other) {
@@ -279,7 +289,8 @@ impl Session {
             return Err(self.interruption());
         }
         let planned = plan.cells.len();
-        Ok(results.cells.iter().all(|cell| {
+        let mut cells = results.cells.iter().chain(&results.experiments);
+        Ok(cells.all(|cell| {
             let failure = cell.failure();
             failure.is_none_or(|row| row.status == Status::Skipped)
         }) && planned > 0)
@@ -289,7 +300,8 @@ impl Session {
     /// go to something that is no file.
     fn page(&self, results: &Results) -> String {
         let path = self.sink.path.with_extension("html");
-        if results.cells.is_empty() || !self.sink.path.is_file() || path == self.sink.path {
+        let is_empty = results.cells.is_empty() && results.experiments.is_empty();
+        if is_empty || !self.sink.path.is_file() || path == self.sink.path {
             return String::new();
         }
         match report::html::write(results, &path) {
@@ -440,6 +452,7 @@ impl Done {
             .then(|| {
                 plan.cells.iter().position(|cell| {
                     cell.twin == row.twin
+                        && cell.experiment == row.experiment
                         && cell.minimum_heap_bytes == row.minimum_heap_bytes
                         && cell.invocation(plan, number) == row.invocation
                 })

@@ -35,6 +35,9 @@ pub struct Task {
     /// [`Row::twin`].
     #[serde(default)]
     pub twin: bool,
+    /// [`Row::experiment`].
+    #[serde(default)]
+    pub experiment: bool,
     /// [`Row::minimum_heap_bytes`].
     #[serde(default)]
     pub minimum_heap_bytes: Option<u64>,
@@ -61,6 +64,7 @@ pub fn lines(plan: &Plan, program: &str, directory: &Path, json: bool) -> String
         let task = Task {
             invocation: cell.invocation(plan, invocation),
             twin: cell.twin,
+            experiment: cell.experiment,
             minimum_heap_bytes: cell.minimum_heap_bytes,
         };
         let output = directory.join(format!("{:06}.jsonl", index + 1));
@@ -134,6 +138,7 @@ pub fn cell(known: &[workload::Description], task: &Task) -> Result<Cell, String
         heap_bytes: invocation.heap_bytes,
         limited: true,
         twin: task.twin,
+        experiment: task.experiment,
         minimum_heap_bytes: task.minimum_heap_bytes,
     })
 }

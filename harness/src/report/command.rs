@@ -52,7 +52,7 @@ pub(crate) fn run(report: &Report, format: Option<Format>, quiet: bool) -> Resul
     let rows = choose(report, rows).map_err(Error::NotRun)?;
     let mut results = Results::of_rows(rows);
     results.notes.splice(0..0, notes);
-    if results.cells.is_empty() {
+    if results.cells.is_empty() && results.experiments.is_empty() {
         let files: Vec<String> = report
             .files
             .iter()

@@ -12,10 +12,12 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::claims;
 use super::conclusion;
 use super::figure::{self, Figure, Missing, Styles};
 use super::table;
 use crate::environment::Environment;
+use crate::experiment::judge;
 use crate::invocation::format_bytes;
 use crate::measure::lbo::Resource;
 use crate::measure::ratio::Ratio;
@@ -37,6 +39,7 @@ pub fn write(results: &Results, path: &Path) -> Result<(), String> {
 pub fn render(results: &Results) -> String {
     let styles = Styles::new(results);
     let works = results.works();
+    let judged = judge(results);
     let several_threads = figure::several(works.iter().map(|work| work[0].cells[0].threads()));
     let names: Vec<String> = works
         .iter()
@@ -58,14 +61,17 @@ pub fn render(results: &Results) -> String {
                 main {
                     header {
                         h1 { "What each heap costs" }
-                        p.quiet { (table::about(results)) }
+                        @if !works.is_empty() { p.quiet { (table::about(results)) } }
                         @for environment in &environments {
                             p.quiet { (environment.summary()) }
                         }
                         nav aria-label="Contents" {
                             ul {
-                                li { a href="#table" { "Table" } }
-                                li { a href="#glance" { "At a glance" } }
+                                @if !works.is_empty() {
+                                    li { a href="#table" { "Table" } }
+                                    li { a href="#glance" { "At a glance" } }
+                                }
+                                @if !judged.is_empty() { li { a href="#claims" { "Claims" } } }
                                 @for (index, name) in names.iter().enumerate() {
                                     li { a href=(format!("#work-{index}")) { (name) } }
                                 }
@@ -74,14 +80,17 @@ pub fn render(results: &Results) -> String {
                         }
                     }
                     (conclusion(results))
-                    section #table {
-                        h2 { "Table" }
-                        (results_table(results, several_threads))
+                    @if !works.is_empty() {
+                        section #table {
+                            h2 { "Table" }
+                            (results_table(results, several_threads))
+                        }
+                        section #glance {
+                            h2 { "At a glance" }
+                            (figures(at_a_glance(results, &styles)))
+                        }
                     }
-                    section #glance {
-                        h2 { "At a glance" }
-                        (figures(at_a_glance(results, &styles)))
-                    }
+                    (claims::section(&judged))
                     @for (index, (work, name)) in works.iter().zip(&names).enumerate() {
                         section id=(format!("work-{index}")) {
                             h2 { (name) }
@@ -102,9 +111,8 @@ pub fn render(results: &Results) -> String {
 
 /// What follows, what to know about the file, and what has no figures.
 fn conclusion(results: &Results) -> Markup {
-    let failures: Vec<(String, String)> = results
-        .cells
-        .iter()
+    let cells = results.cells.iter().chain(&results.experiments);
+    let failures: Vec<(String, String)> = cells
         .filter_map(|cell| {
             let row = cell.failure()?;
             let name = format!("{} on {}", cell.workload_label(), cell.heap_label());

@@ -122,7 +122,7 @@ fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
 }
 
 /// The text, so that it means nothing but itself.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in one_line(text).chars() {
         match character {

@@ -1,5 +1,6 @@
 //! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is measured here.
 
+pub mod claims;
 pub(crate) mod command;
 pub mod conclusion;
 pub mod csv;
@@ -15,19 +16,28 @@ pub mod table;
 pub mod trace;
 pub mod unified_log;
 
+use crate::experiment::judge;
 use crate::plan::Format;
 use crate::results::Results;
 
-/// What a comparison ends with on a terminal: the minima if they were looked for, the table, and what follows from it.
+/// What a comparison ends with on a terminal: the minima if they were looked for, the table, what follows from it, and the claims if experiments were
+/// run.
 pub fn summary(results: &Results) -> String {
     let mut text = minheap::render(results);
     if !text.is_empty() {
         text.push('\n');
     }
-    text.push_str(&table::render(results));
+    if !results.cells.is_empty() {
+        text.push_str(&table::render(results));
+    }
     let conclusion = conclusion::render(results);
     if !conclusion.is_empty() {
         text.push_str(&format!("\n{conclusion}"));
+    }
+    let claims = claims::table(&judge(results));
+    if !claims.is_empty() {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!("{gap}{claims}"));
     }
     text
 }
@@ -38,7 +48,8 @@ pub fn summary(results: &Results) -> String {
 ///
 /// One line: the rows have nothing that has a place in this form, or more than it can hold.
 pub fn render(results: &Results, format: Format) -> Result<String, String> {
-    let rows = || results.cells.iter().flat_map(|cell| &cell.rows);
+    let cells = || results.cells.iter().chain(&results.experiments);
+    let rows = || cells().flat_map(|cell| &cell.rows);
     match format {
         Format::Table => Ok(summary(results)),
         Format::Json => Ok(rows().map(json::line).collect()),
@@ -46,7 +57,14 @@ pub fn render(results: &Results, format: Format) -> Result<String, String> {
             let mut writer = csv::Writer::default();
             Ok(rows().map(|row| writer.line(row)).collect())
         }
-        Format::Markdown => Ok(markdown::render(results)),
+        Format::Markdown => {
+            let claims = claims::markdown(&judge(results));
+            Ok(match (results.cells.is_empty(), claims.is_empty()) {
+                (true, false) => claims,
+                (_, true) => markdown::render(results),
+                (false, false) => format!("{}\n{claims}", markdown::render(results)),
+            })
+        }
         Format::Hlog => hlog::render(results).ok_or_else(|| {
             "these rows have no distribution of pauses or anything else, and so no interval log"
                 .to_owned()

@@ -1,0 +1,236 @@
+//! Claims, the rules that judge them, and verdicts.
+
+use std::fmt;
+
+use super::{Estimate, Evidence};
+use crate::invocation::Metrics;
+
+/// Something the documents say, and where it would have to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// What they say, in one line.
+    pub statement: &'static str,
+    /// Their figure, if they give one; that they give none otherwise.
+    pub document: &'static str,
+    /// What [`Self::figure`] is, in a few words: what it is divided by if it is a ratio.
+    pub measured: &'static str,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// The figure.
+    pub figure: fn(&Evidence<'_>) -> Option<Estimate>,
+    /// What must be true of it where references are counted behind a lock: on gc-rc, and on CPython.
+    pub counting: Option<Rule>,
+    /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and on a JVM.
+    pub tracing: Option<Rule>,
+}
+
+impl Claim {
+    /// What must be true on this side; `None` if the claim says nothing about it.
+    pub fn rule(&self, side: Side) -> Option<Rule> {
+        match side {
+            Side::Counting => self.counting,
+            Side::Tracing => self.tracing,
+        }
+    }
+}
+
+/// What a figure is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number without a unit, such as a ratio.
+    Ratio,
+    /// A share of a whole, from 0 to 1.
+    Share,
+    /// Things.
+    Count,
+    /// Nanoseconds.
+    Time,
+    /// Bytes.
+    Bytes,
+}
+
+/// What a row says.
+#[derive(Clone, Copy, Debug)]
+pub enum Quantity {
+    /// Wall time in nanoseconds.
+    Wall,
+    /// Processor time of the process in nanoseconds.
+    Cpu,
+    /// The largest resident size in bytes.
+    PeakResident,
+    /// The most the heap has counted against its limit, in bytes.
+    PeakHeap,
+    /// The longest pause in nanoseconds; 0 if there was none.
+    LongestPause,
+    /// Collections.
+    Collections,
+    /// What the program observed, by name.
+    Observed(&'static str),
+    /// Anything else that follows from one row.
+    Of(fn(&Metrics) -> Option<f64>),
+}
+
+impl Quantity {
+    /// Its value in one iteration, if it has one.
+    pub fn of(self, metrics: &Metrics) -> Option<f64> {
+        Some(match self {
+            Self::Wall => metrics.wall_ns as f64,
+            Self::Cpu => metrics.cpu_ns as f64,
+            Self::PeakResident => metrics.peak_resident_bytes? as f64,
+            Self::PeakHeap => metrics.peak_heap_bytes as f64,
+            Self::LongestPause => metrics.pauses.pause_max_ns.unwrap_or(0) as f64,
+            Self::Collections => metrics.collections as f64,
+            Self::Observed(name) => *metrics.observations.get(name)? as f64,
+            Self::Of(value) => value(metrics)?,
+        })
+    }
+}
+
+/// Where the interval of a figure must lie. The bounds obey the rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Between these.
+    Within(f64, f64),
+    /// At or above this.
+    AtLeast(f64),
+    /// At or below this.
+    AtMost(f64),
+}
+
+/// What follows from an interval and a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The whole interval obeys the rule.
+    Holds,
+    /// The whole interval breaks it.
+    Fails,
+    /// Part of the interval obeys it, or there is no interval.
+    Undecided,
+}
+
+impl Rule {
+    /// What the figure means for the claim.
+    pub fn judge(self, figure: Estimate) -> Verdict {
+        let Some((low, high)) = figure.interval else {
+            return Verdict::Undecided;
+        };
+        let (least, most) = match self {
+            Self::Within(least, most) => (least, most),
+            Self::AtLeast(least) => (least, f64::INFINITY),
+            Self::AtMost(most) => (f64::NEG_INFINITY, most),
+        };
+        if least <= low && high <= most {
+            Verdict::Holds
+        } else if high < least || most < low {
+            Verdict::Fails
+        } else {
+            Verdict::Undecided
+        }
+    }
+
+    /// In words, its bounds written by `format`.
+    pub(crate) fn in_words(self, format: impl Fn(f64) -> String) -> String {
+        match self {
+            Self::Within(least, most) => format!("{} to {}", format(least), format(most)),
+            Self::AtLeast(least) => format!("at least {}", format(least)),
+            Self::AtMost(most) if most == 0.0 => format!("exactly {}", format(most)),
+            Self::AtMost(most) => format!("at most {}", format(most)),
+        }
+    }
+}
+
+impl Verdict {
+    /// What follows for a claim from its verdicts on the sides that it is about: it holds if it holds on all, and does not if it does not on one.
+    /// `None` of nothing.
+    pub fn together(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        verdicts.into_iter().reduce(|a, b| match (a, b) {
+            (Self::Fails, _) | (_, Self::Fails) => Self::Fails,
+            (Self::Holds, Self::Holds) => Self::Holds,
+            _ => Self::Undecided,
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Holds => "holds",
+            Self::Fails => "does not hold",
+            Self::Undecided => "undecided",
+        })
+    }
+}
+
+/// The kind of memory management that a column stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// References are counted, behind a global lock.
+    Counting,
+    /// Memory is traced, and threads run freely.
+    Tracing,
+}
+
+impl Side {
+    /// The side that a heap or a peer is on, by its name or by its label, which tells it from others of its name; `None` if it stands for neither.
+    /// A CPython without the global lock stands for neither: it is what the documents wish for.
+    pub fn of(label: &str) -> Option<Self> {
+        match label.split(':').next()? {
+            "cpython" if label.contains("free-threaded") => None,
+            "gc-rc" | "cpython" => Some(Self::Counting),
+            "gc-marksweep" => Some(Self::Tracing),
+            name if name.starts_with("hotspot") => Some(Self::Tracing),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn between(low: f64, high: f64) -> Estimate {
+        Estimate {
+            value: (low + high) / 2.0,
+            interval: Some((low, high)),
+            n: 5,
+        }
+    }
+
+    #[test]
+    fn verdicts_follow_from_intervals() {
+        let rule = Rule::Within(0.95, 1.05);
+        assert_eq!(rule.judge(between(0.95, 1.05)), Verdict::Holds);
+        assert_eq!(rule.judge(between(1.06, 1.2)), Verdict::Fails);
+        assert_eq!(rule.judge(between(0.5, 0.9)), Verdict::Fails);
+        assert_eq!(rule.judge(between(1.0, 1.2)), Verdict::Undecided);
+        assert_eq!(rule.judge(between(0.5, 2.0)), Verdict::Undecided);
+        assert_eq!(Rule::AtLeast(2.0).judge(between(2.0, 3.0)), Verdict::Holds);
+        assert_eq!(Rule::AtLeast(2.0).judge(between(1.0, 1.9)), Verdict::Fails);
+        assert_eq!(Rule::AtMost(0.0).judge(between(0.0, 0.0)), Verdict::Holds);
+        let point = Estimate {
+            value: 1.0,
+            interval: None,
+            n: 1,
+        };
+        assert_eq!(rule.judge(point), Verdict::Undecided);
+    }
+
+    #[test]
+    fn one_side_that_fails_is_enough() {
+        use Verdict::{Fails, Holds, Undecided};
+        assert_eq!(Verdict::together([Holds, Holds]), Some(Holds));
+        assert_eq!(Verdict::together([Holds, Undecided]), Some(Undecided));
+        assert_eq!(Verdict::together([Undecided, Fails, Holds]), Some(Fails));
+        assert_eq!(Verdict::together([]), None);
+    }
+
+    #[test]
+    fn runtimes_are_on_the_side_of_the_heap_that_stands_for_them() {
+        assert_eq!(Side::of("gc-rc"), Some(Side::Counting));
+        assert_eq!(Side::of("cpython:3.13.0"), Some(Side::Counting));
+        assert_eq!(Side::of("cpython:3.14.0 free-threaded"), None);
+        assert_eq!(Side::of("gc-marksweep"), Some(Side::Tracing));
+        assert_eq!(Side::of("hotspot-g1:25"), Some(Side::Tracing));
+        assert_eq!(Side::of("boehm"), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! What the claims come to: a table, Markdown, JSON, and a section of the page; and what each experiment does.
+//!
+//! Each figure stands with its interval; the verdict follows from intervals by the rule that is printed beside it. Nothing is computed here.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::quantity::format_time;
+use crate::experiment::{
+    Claim, Column, Estimate, Experiment, Judged, NOT_BUILT, Rule, Side, Unit, Verdict,
+};
+use crate::invocation::format_bytes;
+
+/// Widest table where the terminal does not say how wide it is.
+const WIDTH: u16 = 150;
+
+/// What the figures and verdicts are.
+const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than five processes their range, of a ratio a widened interval]. A \
+claim holds if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is undecided otherwise. gc-rc \
+stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside them, and where one says something else, the verdict says so.";
+
+/// The table, as wide as the terminal, and what it means. Empty if nothing was judged.
+pub fn table(judged: &[Judged]) -> String {
+    let Some(first) = judged.first() else {
+        return String::new();
+    };
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(WIDTH);
+    }
+    table.set_header(header(first));
+    for one in judged {
+        table.add_row(line(one));
+        // Wrapped lines would run into each other.
+        table.add_row(vec![String::new()]);
+    }
+    let width = usize::from(table.width().unwrap_or(WIDTH));
+    format!(
+        "{}\n\n{}\n\n{}\n{}What is done and what it does not show: harness claims NAME --explain\n",
+        table.trim_fmt().trim_end(),
+        count(judged),
+        not_built(),
+        wrap(EXPLANATION, width.min(usize::from(WIDTH)))
+    )
+}
+
+fn header(first: &Judged) -> Vec<String> {
+    let mut header = vec!["claim".to_owned(), "documents".to_owned()];
+    header.extend(first.columns.iter().map(|column| column.name.clone()));
+    header.push("verdict".to_owned());
+    header
+}
+
+fn line(one: &Judged) -> Vec<String> {
+    let claim = one.claim;
+    let mut line = vec![
+        format!(
+            "{}: {} ({})",
+            one.experiment.name, claim.statement, claim.measured
+        ),
+        claim.document.to_owned(),
+    ];
+    line.extend(one.columns.iter().map(|column| figure(claim, column)));
+    line.push(format!("{}; {}", verdict(one), rules(claim)));
+    line
+}
+
+/// How many hold, in one line.
+fn count(judged: &[Judged]) -> String {
+    let of = |verdict| judged.iter().filter(|one| one.verdict == verdict).count();
+    let counts = [
+        (of(Some(Verdict::Holds)), "hold"),
+        (of(Some(Verdict::Fails)), "do not hold"),
+        (of(Some(Verdict::Undecided)), "undecided"),
+        (of(None), "not measurable here"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    format!("{} claims: {}.", judged.len(), counts.join(", "))
+}
+
+/// A figure with its interval, or why there is none.
+fn figure(claim: &Claim, column: &Column) -> String {
+    match &column.figure {
+        Some(Ok(estimate)) => format_estimate(*estimate, claim.unit),
+        Some(Err(reason)) => reason.clone(),
+        None => "-".to_owned(),
+    }
+}
+
+/// The verdict in words, with those runtimes that say something else than the heap that stands for them.
+fn verdict(one: &Judged) -> String {
+    let mut words = one.verdict.map_or_else(
+        || "not measurable here".to_owned(),
+        |verdict| verdict.to_string(),
+    );
+    for column in one.columns.iter().filter(|column| !column.is_heap) {
+        let stands_for_it = one
+            .columns
+            .iter()
+            .find(|heap| heap.is_heap && Side::of(&heap.name) == Side::of(&column.name));
+        let ours = stands_for_it.and_then(|heap| heap.verdict);
+        let differs = match (column.verdict, ours) {
+            (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",
+            (Some(Verdict::Holds), Some(Verdict::Fails)) => "but on",
+            _ => continue,
+        };
+        words.push_str(&format!(" ({differs} {})", column.name));
+    }
+    words
+}
+
+/// What must be true, side by side.
+fn rules(claim: &Claim) -> String {
+    let words = |rule: Rule| rule.in_words(|bound| format_value(bound, claim.unit));
+    let rules = match (claim.counting, claim.tracing) {
+        (Some(counting), Some(tracing)) if counting == tracing => {
+            format!("{} on both", words(counting))
+        }
+        (Some(counting), Some(tracing)) => {
+            format!("gc-rc {}, gc-marksweep {}", words(counting), words(tracing))
+        }
+        (Some(counting), None) => format!("gc-rc {}", words(counting)),
+        (None, Some(tracing)) => format!("gc-marksweep {}", words(tracing)),
+        (None, None) => String::new(),
+    };
+    format!("rule: {rules}")
+}
+
+fn not_built() -> String {
+    NOT_BUILT
+        .iter()
+        .map(|(name, claim, why)| format!("{name}: not built yet, {why} ({claim})\n"))
+        .collect()
+}
+
+/// A figure with its interval in its unit.
+pub(crate) fn format_estimate(estimate: Estimate, unit: Unit) -> String {
+    let one = |value| format_value(value, unit);
+    match estimate.interval {
+        Some((low, high)) if one(low) == one(high) => one(estimate.value),
+        Some((low, high)) => format!("{} [{} - {}]", one(estimate.value), one(low), one(high)),
+        None => format!("{} (n = 1)", one(estimate.value)),
+    }
+}
+
+/// A value in its unit.
+pub(crate) fn format_value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ratio if value.abs() >= 99.95 => format!("{value:.0}"),
+        Unit::Ratio if value.abs() >= 9.995 => format!("{value:.1}"),
+        Unit::Ratio => format!("{value:.2}"),
+        Unit::Share => format!("{:.1} %", 100.0 * value),
+        Unit::Count => format!("{value:.0}"),
+        Unit::Time => format_time(value),
+        Unit::Bytes => format_bytes(value.max(0.0) as u64),
+    }
+}
+
+/// What is done, why it shows the claims, and what it does not show.
+pub fn explain(experiments: &[&'static Experiment]) -> String {
+    let explain = |experiment: &&'static Experiment| {
+        let mut text = format!("{}: {}\n\n", experiment.name, experiment.summary);
+        text.push_str(&wrap(experiment.explanation, 100));
+        for claim in experiment.claims {
+            text.push_str(&format!(
+                "\n  Claim:      {}\n  Documents:  {}\n  Measured:   {}\n  {}\n",
+                claim.statement,
+                claim.document,
+                claim.measured,
+                rules(claim).replacen("rule: ", "Holds if:   ", 1)
+            ));
+        }
+        text.push_str("\n  Forms:\n");
+        for form in experiment.forms {
+            let threads = match form.threads {
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            };
+            let peers = if form.peers {
+                " and other runtimes"
+            } else {
+                ""
+            };
+            text.push_str(&format!(
+                "    {}: {}, {threads}, on {}{peers}\n",
+                form.name,
+                form.text(crate::workload::Size::Full),
+                form.heaps.join(", ")
+            ));
+        }
+        text
+    };
+    let texts: Vec<String> = experiments.iter().map(explain).collect();
+    texts.join("\n")
+}
+
+/// Lines of at most `width` characters.
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is one");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A table for a README or a pull request. Empty if nothing was judged.
+pub fn markdown(judged: &[Judged]) -> String {
+    let Some(first) = judged.first() else {
+        return String::new();
+    };
+    let row = |cells: Vec<String>| {
+        let cells: Vec<String> = cells
+            .iter()
+            .map(|cell| super::markdown::escape(cell))
+            .collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let header = header(first);
+    let rule = format!("|{}\n", " --- |".repeat(header.len()));
+    let mut text = row(header) + &rule;
+    for one in judged {
+        text.push_str(&row(line(one)));
+    }
+    format!("{text}\n{}\n\n{EXPLANATION}\n", count(judged))
+}
+
+/// A section of the page. Nothing if nothing was judged.
+pub(crate) fn section(judged: &[Judged]) -> Markup {
+    let Some(first) = judged.first() else {
+        return html! {};
+    };
+    html! {
+        section #claims {
+            h2 { "Claims" }
+            p { (count(judged)) }
+            div.scroll tabindex="0" role="region" aria-label="Table of claims" {
+                table {
+                    thead { tr { @for title in header(first) { th { (title) } } } }
+                    tbody {
+                        @for one in judged {
+                            tr {
+                                td { strong { (one.experiment.name) } ": " (one.claim.statement) " (" (one.claim.measured) ")" }
+                                td { (one.claim.document) }
+                                @for column in &one.columns { td { (figure(one.claim, column)) } }
+                                td { strong { (verdict(one)) } "; " (rules(one.claim)) }
+                            }
+                        }
+                    }
+                }
+            }
+            p.quiet { (EXPLANATION) }
+            @for (name, claim, why) in NOT_BUILT {
+                p.quiet { (name) ": not built yet, " (why) " (" (claim) ")" }
+            }
+        }
+    }
+}
+
+/// One object a claim and line.
+pub fn json(judged: &[Judged]) -> String {
+    let number = |estimate: &Estimate| {
+        json!({
+            "value": estimate.value,
+            "low": estimate.interval.map(|(low, _)| low),
+            "high": estimate.interval.map(|(_, high)| high),
+            "n": estimate.n,
+        })
+    };
+    let words = |verdict: Option<Verdict>| verdict.map(|verdict| verdict.to_string());
+    let column = |column: &Column| {
+        let value = match &column.figure {
+            Some(Ok(estimate)) => {
+                json!({ "figure": number(estimate), "verdict": words(column.verdict) })
+            }
+            Some(Err(reason)) => json!({ "reason": reason }),
+            None => json!({ "reason": "not run" }),
+        };
+        (column.name.clone(), value)
+    };
+    judged
+        .iter()
+        .map(|one| {
+            let columns: serde_json::Map<String, serde_json::Value> =
+                one.columns.iter().map(column).collect();
+            let claim = one.claim;
+            let rule =
+                |rule: Option<Rule>| rule.map(|rule| rule.in_words(|bound| bound.to_string()));
+            let object = json!({
+                "experiment": one.experiment.name,
+                "claim": claim.statement,
+                "documents": claim.document,
+                "measured": claim.measured,
+                "unit": format!("{:?}", claim.unit).to_lowercase(),
+                "rule_counting": rule(claim.counting),
+                "rule_tracing": rule(claim.tracing),
+                "columns": columns,
+                "verdict": words(one.verdict),
+            });
+            format!("{object}\n")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_wrapped_at_words() {
+        assert_eq!(wrap("aa bb cc", 5), "aa bb\ncc\n");
+        assert_eq!(wrap("aaaaaaa b", 3), "aaaaaaa\nb\n");
+    }
+
+    #[test]
+    fn figures_stand_with_their_intervals() {
+        let mut estimate = Estimate {
+            value: 1.0,
+            interval: Some((0.9, 1.2)),
+            n: 3,
+        };
+        assert_eq!(format_estimate(estimate, Unit::Ratio), "1.00 [0.90 - 1.20]");
+        estimate.interval = None;
+        assert_eq!(format_estimate(estimate, Unit::Ratio), "1.00 (n = 1)");
+        estimate.interval = Some((1.0, 1.0));
+        assert_eq!(format_estimate(estimate, Unit::Count), "1");
+    }
+}

@@ -76,18 +76,15 @@ fn every_claim_has_a_figure_and_a_verdict() {
         harness(&directory, &["report", "all.jsonl", "--format", "markdown"]),
         0,
     );
+    // And judged again they come out the same: after a header and a rule, a line each.
     let lines = markdown.lines().filter(|line| line.starts_with("| "));
-    assert_eq!(lines.count(), judged.len() + 1, "{markdown}");
-    // And judged again they come out the same.
-    for claim in &judged {
+    let lines: Vec<&str> = lines.skip(2).collect();
+    assert_eq!(lines.len(), judged.len(), "{markdown}");
+    for (claim, line) in judged.iter().zip(lines) {
         let verdict = claim["verdict"].as_str().unwrap();
         let name = claim["experiment"].as_str().unwrap();
-        let statement = claim["claim"].as_str().unwrap().replace('|', "\\|");
-        let same = |line: &&str| line.contains(&statement) && line.contains(verdict);
-        assert!(
-            markdown.lines().any(|line| same(&line)),
-            "{name}: {statement}"
-        );
+        assert!(line.starts_with(&format!("| {name}: ")), "{line}");
+        assert!(line.contains(&format!("| {verdict}")), "{verdict}: {line}");
     }
 }
 

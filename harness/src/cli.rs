@@ -24,11 +24,11 @@ use crate::workload::{self, Input, Size};
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
 mark-sweep heap (gc-marksweep) and on an arena that never frees, and shows what each costs in time, pauses and memory.
 
-Without a command it runs the standard comparison: every workload on every heap at equal heap size, within about 90 seconds: three \
-processes for each pair, or two where the time is short.";
+Without a command it runs the standard comparison, every workload on every heap at equal heap size, and the experiments whose claims are \
+judged, within about 90 seconds: three processes for each pair, or two where the time is short.";
 
 const EXAMPLES: &str = "Examples:
-  harness                                     the standard comparison
+  harness                                     the standard comparison and the claims, in short form
   harness doctor                              how far results from this machine can be trusted
   harness list                                workloads, heaps and peers, with parameters, options and defaults
   harness run rings                           one workload on every heap
@@ -586,7 +586,8 @@ impl Run {
     }
 }
 
-/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form.
+/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form. These
+/// come first in each round: they are short, and a budget leaves out what comes last.
 fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result<Plan, Refusal> {
     let mut plan = Run::standard().plan(workloads, reporting)?;
     let has = |name| workloads.iter().any(|workload| workload.name == name);
@@ -594,12 +595,15 @@ fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result
         .iter()
         .all(|workload| has(workload.name))
     {
-        let first_group = plan.cells.last().map_or(0, |cell| cell.group + 1);
         let experiments = experiment::choose(&[]).map_err(Refusal::Usage)?;
-        let search = Search::default();
-        let (cells, _) = experiment::cells(&experiments, plan.size, &[], &search, first_group)
+        let (mut cells, _) = experiment::cells(&experiments, plan.size, &[], &Search::default())
             .map_err(Refusal::Usage)?;
-        plan.cells.extend(cells);
+        let groups = cells.last().map_or(0, |cell| cell.group + 1);
+        cells.extend(plan.cells.into_iter().map(|cell| plan::Cell {
+            group: groups + cell.group,
+            ..cell
+        }));
+        plan.cells = cells;
     }
     Ok(plan)
 }
@@ -622,8 +626,8 @@ impl ClaimsArguments {
             java: self.javas,
             python: self.pythons,
         };
-        let (cells, notes) = experiment::cells(&experiments, self.size, &peers, &search, 0)
-            .map_err(Refusal::Usage)?;
+        let (cells, notes) =
+            experiment::cells(&experiments, self.size, &peers, &search).map_err(Refusal::Usage)?;
         Ok(Action::Compare(Box::new(Plan {
             cells,
             notes,
@@ -706,7 +710,7 @@ fn peers(search: &Search, look: bool) -> String {
         let moving = if description.moving { " (moving)" } else { "" };
         let _ = writeln!(
             text,
-            "\n  {:<18}{}{moving}",
+            "\n  {:<20}{}{moving}",
             description.name, description.summary
         );
         if look {
@@ -753,7 +757,11 @@ mod tests {
             (plan.invocations, plan.iterations, plan.size),
             (3, 1, Size::Small)
         );
-        let (twins, cells): (Vec<_>, Vec<_>) = plan.cells.iter().partition(|cell| cell.twin);
+        let (experiments, cells): (Vec<_>, Vec<_>) =
+            plan.cells.iter().partition(|cell| cell.experiment);
+        assert!(plan.cells.is_sorted_by_key(|cell| cell.group));
+        assert!(!experiments.is_empty());
+        let (twins, cells): (Vec<_>, Vec<_>) = cells.into_iter().partition(|cell| cell.twin);
         assert_eq!(
             cells.len(),
             workload::standard().len() * adapter::HEAPS.len()

@@ -34,9 +34,10 @@ pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
 pub mod countdown;
+pub mod pipeline;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
-pub const EXPERIMENTS: &[Experiment] = &[countdown::EXPERIMENT];
+pub const EXPERIMENTS: &[Experiment] = &[countdown::EXPERIMENT, pipeline::EXPERIMENT];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[

@@ -26,6 +26,7 @@ const PROGRAMS: &[Program] = &[
     program!("rewire", "python/rewire.py"),
     program!("rings", "python/rings.py"),
     program!("countdown", "python/countdown.py"),
+    program!("pipeline", "python/pipeline.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

@@ -65,6 +65,8 @@ pub(super) const NAME: &str = "hotspot";
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
 const SHORT_WARMUP: Duration = Duration::from_millis(500);
+/// How long one does that mostly waits: one iteration.
+const NO_WARMUP: Duration = Duration::ZERO;
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "java/GcBench.java", WARMUP),
@@ -73,6 +75,7 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
+    program!("pipeline", "java/Pipeline.java", NO_WARMUP),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

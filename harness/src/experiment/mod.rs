@@ -33,11 +33,18 @@ pub use claim::{Claim, Quantity, Rule, Side, Unit, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
+pub mod r#async;
 pub mod countdown;
 pub mod pipeline;
+pub mod subprocesses;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
-pub const EXPERIMENTS: &[Experiment] = &[countdown::EXPERIMENT, pipeline::EXPERIMENT];
+pub const EXPERIMENTS: &[Experiment] = &[
+    countdown::EXPERIMENT,
+    pipeline::EXPERIMENT,
+    subprocesses::EXPERIMENT,
+    r#async::EXPERIMENT,
+];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[

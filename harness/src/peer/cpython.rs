@@ -27,6 +27,8 @@ const PROGRAMS: &[Program] = &[
     program!("rings", "python/rings.py"),
     program!("countdown", "python/countdown.py"),
     program!("pipeline", "python/pipeline.py"),
+    program!("subprocesses", "python/subprocesses.py"),
+    program!("async", "python/async.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

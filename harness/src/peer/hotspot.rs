@@ -76,6 +76,8 @@ const PROGRAMS: &[Program] = &[
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
     program!("pipeline", "java/Pipeline.java", NO_WARMUP),
+    program!("subprocesses", "java/Subprocesses.java", NO_WARMUP),
+    program!("async", "java/Async.java", NO_WARMUP),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -64,7 +64,7 @@ pub(super) const NAME: &str = "hotspot";
 /// How long the programs of workloads warm up: long enough for the optimising compiler to have been through with the loops of all of them.
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
-const SHORT_WARMUP: Duration = Duration::from_millis(500);
+const SHORT_WARMUP: Duration = Duration::from_secs(1);
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "java/GcBench.java", WARMUP),

@@ -30,7 +30,7 @@ judged, within about 90 seconds: three processes for each pair, or two where the
 const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison and the claims, in short form
   harness doctor                              how far results from this machine can be trusted
-  harness list                                workloads, heaps and peers, with parameters, options and defaults
+  harness list                                workloads, heaps, peers and experiments, with parameters, options and defaults
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
@@ -94,7 +94,7 @@ enum Command {
         #[arg(value_name = "B.jsonl")]
         second: PathBuf,
     },
-    /// Show workloads, heaps and peers, with their parameters, options and defaults
+    /// Show workloads, heaps, peers and experiments, with their parameters, options and defaults
     List,
     /// Say how far results from this machine can be trusted
     Doctor,
@@ -417,7 +417,7 @@ pub(crate) fn parse(
             quiet: reporting.quiet,
         },
         Some(Command::List) => {
-            Action::Print(catalogue(workloads) + &peers(&Search::default(), true))
+            Action::Print(catalogue(workloads) + &peers(&Search::default(), true) + &experiments())
         }
         Some(Command::Completions { shell }) => Action::Print(completions(command, shell)),
         Some(Command::Man { command: of }) => {
@@ -725,6 +725,25 @@ fn peers(search: &Search, look: bool) -> String {
                 let _ = writeln!(text, "    {line}");
             }
         }
+    }
+    text
+}
+
+/// The experiments, and how many claims each is evidence for.
+fn experiments() -> String {
+    let mut text = String::from(
+        "\nExperiments, harness claims NAME: what they do and do not show is said by --explain\n\n",
+    );
+    for experiment in experiment::EXPERIMENTS {
+        let claims = match experiment.claims.len() {
+            1 => "1 claim".to_owned(),
+            claims => format!("{claims} claims"),
+        };
+        let _ = writeln!(
+            text,
+            "  {:<18}{} ({claims})",
+            experiment.name, experiment.summary
+        );
     }
     text
 }

@@ -34,16 +34,22 @@ pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
 pub mod r#async;
+pub mod count_race;
 pub mod countdown;
 pub mod pipeline;
+pub mod processes;
+pub mod scaling;
 pub mod subprocesses;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
 pub const EXPERIMENTS: &[Experiment] = &[
+    count_race::EXPERIMENT,
     countdown::EXPERIMENT,
+    processes::EXPERIMENT,
     pipeline::EXPERIMENT,
     subprocesses::EXPERIMENT,
     r#async::EXPERIMENT,
+    scaling::EXPERIMENT,
 ];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.

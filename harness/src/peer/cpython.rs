@@ -29,6 +29,7 @@ const PROGRAMS: &[Program] = &[
     program!("pipeline", "python/pipeline.py"),
     program!("subprocesses", "python/subprocesses.py"),
     program!("async", "python/async.py"),
+    program!("processes", "python/processes.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

@@ -65,8 +65,6 @@ pub(super) const NAME: &str = "hotspot";
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
 const SHORT_WARMUP: Duration = Duration::from_secs(1);
-/// How long one does that mostly waits: one iteration.
-const NO_WARMUP: Duration = Duration::ZERO;
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "java/GcBench.java", WARMUP),
@@ -75,9 +73,9 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
-    program!("pipeline", "java/Pipeline.java", NO_WARMUP),
-    program!("subprocesses", "java/Subprocesses.java", NO_WARMUP),
-    program!("async", "java/Async.java", NO_WARMUP),
+    program!("pipeline", "java/Pipeline.java"),
+    program!("subprocesses", "java/Subprocesses.java"),
+    program!("async", "java/Async.java"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -6,7 +6,7 @@
 //! 2.11 and 1.96 s, on eight cores. The price, they say, is memory and processor time.
 //!
 //! Here each square, and each value of the counter, is an object: in CPython they are. Squares are summed below
-//! 1,000,000; counted is to 400,000 at small size and 600,000 at full, and the sleep of 0.8 and 1.2 ms is about a fifth of a task, as in the documents.
+//! 1,000,000; counted is to 400,000 at small size and 1,000,000 at full, and the sleep of 0.8 and 2 ms is about a fifth of a task, as in the documents.
 //!
 //! A process is a child of this one that runs the same program with one task, on a heap of its own of the same kind, with the same options and limit. Its parent
 //! waits for it inside `blocking`, reads its row, checks that it did its task, and keeps the result in an object of its own. Starting a process, making a
@@ -52,7 +52,7 @@ is that of their totals. Tasks are shorter here, so that starting processes weig
         Form::new(APART, "processes:tasks=4,apart=1", 1),
         Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1).sized(
             "steps=400000,microseconds=800",
-            "steps=600000,microseconds=1200",
+            "steps=1000000,microseconds=2000",
         ),
         Form::new(
             TWENTY,
@@ -61,7 +61,7 @@ is that of their totals. Tasks are shorter here, so that starting processes weig
         )
         .sized(
             "steps=400000,microseconds=800",
-            "steps=600000,microseconds=1200",
+            "steps=1000000,microseconds=2000",
         ),
     ],
     claims: &[

@@ -97,7 +97,7 @@ fn a_table_has_a_column_for_each_heap_and_the_rule() {
     for title in ["claim", "documents", "gc-rc", "gc-marksweep", "verdict"] {
         assert!(header.contains(title), "{text}");
     }
-    assert!(text.contains("rule: gc-rc at least 0.95"), "{text}");
+    assert!(text.contains("(at least 0.95)"), "{text}");
     assert!(text.contains("object-lock: not built yet"), "{text}");
     assert!(text.contains("Results: all.jsonl"), "{text}");
     assert!(!stderr.contains("error"), "{stderr}");

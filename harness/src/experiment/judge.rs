@@ -147,12 +147,16 @@ fn columns(results: &Results) -> Vec<Title> {
     columns
 }
 
-/// The version of the runtime that a peer's cell was run on: from its first digit on, without the build.
+/// The version of the runtime that a peer's cell was run on: its number, without the build, and what follows it.
 fn version(cell: &CellResults) -> Option<String> {
     let mut environments = cell.rows.iter().filter_map(|row| row.environment.as_ref());
     let peer = environments.find_map(|environment| environment.peer.as_ref())?;
     let mut words = peer.version.split_whitespace();
-    let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let number = words.find(|word| {
+        // Not the 64 of a 64-bit virtual machine.
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.len() < word.len() && (rest.is_empty() || rest.starts_with(['.', '+']))
+    })?;
     let number = number.split('+').next().unwrap_or(number);
     let rest: Vec<&str> = words.collect();
     Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())

@@ -33,10 +33,27 @@ pub use claim::{Claim, Quantity, Rule, Side, Unit, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
+pub mod contention;
+pub mod convoy;
 pub mod countdown;
+pub mod cpu_bound;
+pub mod io_bound;
+pub mod lost_update;
+pub mod native;
+pub mod switch_interval;
+mod threads;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
-pub const EXPERIMENTS: &[Experiment] = &[countdown::EXPERIMENT];
+pub const EXPERIMENTS: &[Experiment] = &[
+    countdown::EXPERIMENT,
+    cpu_bound::EXPERIMENT,
+    io_bound::EXPERIMENT,
+    native::EXPERIMENT,
+    switch_interval::EXPERIMENT,
+    contention::EXPERIMENT,
+    convoy::EXPERIMENT,
+    lost_update::EXPERIMENT,
+];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[

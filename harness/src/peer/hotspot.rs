@@ -73,6 +73,12 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
+    program!("cpu-bound", "java/CpuBound.java"),
+    program!("native", "java/Native.java"),
+    program!("switch-interval", "java/SwitchInterval.java"),
+    program!("contention", "java/Contention.java"),
+    program!("convoy", "java/Convoy.java"),
+    program!("lost-update", "java/LostUpdate.java"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -87,6 +87,11 @@ impl<'r> Evidence<'r> {
         self.forms.is_empty()
     }
 
+    /// Whether the form was run, with whatever result.
+    pub(super) fn has(&self, form: &str) -> bool {
+        self.forms.iter().any(|(name, _)| *name == form)
+    }
+
     /// For each process, the values of its timed iterations.
     fn values(&self, (form, quantity): Asked) -> Option<Vec<Vec<f64>>> {
         let (_, cell) = self.forms.iter().find(|(name, _)| *name == form)?;

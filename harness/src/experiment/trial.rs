@@ -94,6 +94,13 @@ impl Trial {
 
     /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is about.
     pub(crate) fn judged(&self) -> Vec<Judged> {
+        let mut judged = self.all_judged();
+        judged.retain(|judged| judged.experiment.name == self.experiment.name);
+        judged
+    }
+
+    /// The same with the claims of other experiments for which the rows are evidence as well.
+    pub(crate) fn all_judged(&self) -> Vec<Judged> {
         for row in &self.rows {
             assert!(row.metrics.is_some(), "{row:?}");
         }

@@ -1,6 +1,6 @@
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * The program of the experiments cpu-bound and io-bound on a Java virtual machine: the same tasks as in
@@ -12,11 +12,13 @@ import java.util.concurrent.atomic.AtomicReference;
  * harness claims cpu-bound io-bound
  * </pre>
  *
- * <p>Boxes are published as in {@link Countdown}, so that no compiler removes them.
+ * <p>Boxes are published as in {@link Countdown}, so that no compiler removes them and threads share no cache line.
  */
 public final class CpuBound {
     /** Added to each number: boxes of small ones are kept in a cache, and not allocated. */
     private static final long BEYOND_CACHE = 1024;
+    /** Elements of the array in the middle of which a thread publishes its boxes: see {@link Countdown}. */
+    private static final int APART = 16384;
 
     private static Peer.Outcome run(Peer.Input input) {
         long tasks = input.get("tasks");
@@ -24,9 +26,10 @@ public final class CpuBound {
         long sleep = input.get("sleep-us");
         List<Long> sums = Peer.onThreads(input.threads(), thread -> {
             long[] part = input.share(tasks, thread);
+            AtomicReferenceArray<Long> published = new AtomicReferenceArray<>(APART);
             long sum = 0;
             for (long task = part[0]; task < part[1]; task++) {
-                sum += count(increments);
+                sum += count(increments, published);
                 if (sleep > 0) {
                     Peer.sleep(sleep * 1000);
                 }
@@ -43,16 +46,17 @@ public final class CpuBound {
     }
 
     /** Counts from 0 to {@code increments}; the sum of the numbers that were left behind. */
-    private static long count(long increments) {
-        AtomicReference<Long> count = new AtomicReference<>(BEYOND_CACHE);
+    private static long count(long increments, AtomicReferenceArray<Long> published) {
+        int middle = APART / 2;
+        published.lazySet(middle, BEYOND_CACHE);
         long sum = 0;
         while (true) {
-            long value = count.getPlain() - BEYOND_CACHE;
+            long value = published.getPlain(middle) - BEYOND_CACHE;
             if (value == increments) {
                 return sum;
             }
             sum += value;
-            count.lazySet(value + 1 + BEYOND_CACHE);
+            published.lazySet(middle, value + 1 + BEYOND_CACHE);
         }
     }
 

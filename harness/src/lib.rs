@@ -236,6 +236,7 @@ impl Harness {
         let mut input = Input::new(workload, invocation.size);
         input.threads = invocation.threads;
         input.seed = invocation.seed;
+        input.invocation = Some(Box::new(invocation.clone()));
         for (name, value) in &invocation.parameters {
             input.set(workload, name, &value.to_string())?;
         }

@@ -33,26 +33,38 @@ pub use claim::{Claim, Quantity, Rule, Side, Unit, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
+pub mod r#async;
 pub mod contention;
 pub mod convoy;
+pub mod count_race;
 pub mod countdown;
 pub mod cpu_bound;
 pub mod io_bound;
 pub mod lost_update;
 pub mod native;
+pub mod pipeline;
+pub mod processes;
+pub mod scaling;
+pub mod subprocesses;
 pub mod switch_interval;
 mod threads;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
 pub const EXPERIMENTS: &[Experiment] = &[
+    count_race::EXPERIMENT,
     countdown::EXPERIMENT,
     cpu_bound::EXPERIMENT,
     io_bound::EXPERIMENT,
+    processes::EXPERIMENT,
     native::EXPERIMENT,
     switch_interval::EXPERIMENT,
     contention::EXPERIMENT,
     convoy::EXPERIMENT,
     lost_update::EXPERIMENT,
+    pipeline::EXPERIMENT,
+    subprocesses::EXPERIMENT,
+    r#async::EXPERIMENT,
+    scaling::EXPERIMENT,
 ];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.

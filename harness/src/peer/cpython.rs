@@ -32,6 +32,10 @@ const PROGRAMS: &[Program] = &[
     program!("contention", "python/contention.py"),
     program!("convoy", "python/convoy.py"),
     program!("lost-update", "python/lost_update.py"),
+    program!("pipeline", "python/pipeline.py"),
+    program!("subprocesses", "python/subprocesses.py"),
+    program!("async", "python/async.py"),
+    program!("processes", "python/processes.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

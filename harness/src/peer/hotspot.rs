@@ -79,6 +79,9 @@ const PROGRAMS: &[Program] = &[
     program!("contention", "java/Contention.java"),
     program!("convoy", "java/Convoy.java"),
     program!("lost-update", "java/LostUpdate.java"),
+    program!("pipeline", "java/Pipeline.java"),
+    program!("subprocesses", "java/Subprocesses.java"),
+    program!("async", "java/Async.java"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -81,13 +81,21 @@ def on_threads(threads, part):
 
 
 class Outcome:
-    """What was done. Objects and payload bytes are the workload's own count: 8 bytes for each field and word."""
+    """What was done. Objects and payload bytes are the workload's own count: 8 bytes for each field and word.
 
-    def __init__(self, checksum, operations, objects, payload_bytes):
+    `observations` is what the program saw on its way: numbers that are not negative, by lower-case names that end in their units. `delays_ns`
+    says how long each object took from unreachable to reclaimed, in any order."""
+
+    def __init__(self, checksum, operations, objects, payload_bytes, observations=None, delays_ns=()):
         self.checksum = checksum
         self.operations = operations
         self.objects = objects
         self.payload_bytes = payload_bytes
+        self.observations = dict(observations or {})
+        self.delays_ns = list(delays_ns)
+        for value in [*self.observations.values(), *self.delays_ns]:
+            if not (isinstance(value, int) and 0 <= value <= WORD):
+                raise ValueError("not a number that the harness can read: %r" % (value,))
 
 
 class Pauses:
@@ -181,6 +189,8 @@ def execute(parameters, workload):
             "cpu_ns": cpu,
             "heap_bytes": peak - before,
             "resident_bytes": peak,
+            "observations": outcome.observations,
+            "delays_ns": outcome.delays_ns,
             "pauses_lost": pauses.lost,
             # A thread collects while the others wait for the lock: requested, stopped, resumed, finished.
             "pauses": [[begun, begun, ended, ended] for begun, ended in zip(times, times)],

@@ -40,6 +40,7 @@ use tempfile::TempDir;
 
 use crate::environment;
 use crate::invocation::{Invocation, Metrics, Row, Status};
+use crate::measure::distribution::Distribution;
 use crate::measure::event::EventLog;
 use crate::suggest;
 #[cfg(doc)]
@@ -462,6 +463,8 @@ impl Reader {
                 collections: observed.collections,
                 peak_heap_bytes: observed.peak_heap_bytes,
                 peak_resident_bytes: iteration.resident_bytes,
+                observations: iteration.observations.clone(),
+                reclamation_delay: Distribution::of(iteration.delays_ns.iter().copied()),
                 ..Metrics::of_events(
                     &observed.events,
                     iteration.from_ns..iteration.until_ns,
@@ -516,6 +519,12 @@ struct Measured {
     pauses: Vec<[u64; 4]>,
     #[serde(default)]
     pauses_lost: u64,
+    /// What the program saw on its way, by names that end in their units.
+    #[serde(default)]
+    observations: BTreeMap<String, u64>,
+    /// How long each of the objects that it watched took from unreachable to reclaimed, in any order.
+    #[serde(default)]
+    delays_ns: Vec<u64>,
 }
 
 /// Runs a command to its end, with nothing on standard input.
@@ -577,6 +586,22 @@ mod tests {
         assert_eq!(metrics.pauses.stopped_ns, 200 + 90 + 60 + 45);
         assert!((metrics.stopped_share - 395.0 / 4000.0).abs() < 1e-12);
         assert_eq!(metrics.wall_ns_per_operation, 200.0);
+    }
+
+    #[test]
+    fn what_a_program_observed_is_in_its_row() {
+        let seen = r#""observations":{"resident_after_bytes":4096,"found_count":3},"delays_ns":[30,1000,20],"pauses_lost""#;
+        let row = reader()
+            .row(&LINE.replace("\"pauses_lost\"", seen))
+            .unwrap();
+        let metrics = row.metrics.unwrap();
+        let expected = [("found_count", 3), ("resident_after_bytes", 4096)];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(metrics.observations, BTreeMap::from(expected));
+        assert_eq!(metrics.reclamation_delay, Distribution::of([20, 30, 1000]));
+
+        let silent = reader().row(LINE).unwrap().metrics.unwrap();
+        assert!(silent.observations.is_empty() && silent.reclamation_delay.is_empty());
     }
 
     #[test]

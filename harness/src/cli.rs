@@ -706,7 +706,7 @@ fn peers(search: &Search, look: bool) -> String {
         let moving = if description.moving { " (moving)" } else { "" };
         let _ = writeln!(
             text,
-            "\n  {:<18}{}{moving}",
+            "\n  {:<20}{}{moving}",
             description.name, description.summary
         );
         if look {

@@ -7,8 +7,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const WORKLOADS: [&str; 5] = ["gcbench", "binary-trees", "list", "churn", "rewire"];
-const HOTSPOT: [&str; 3] = ["hotspot-serial", "hotspot-parallel", "hotspot-g1"];
-const PEERS: [&str; 4] = ["hotspot-serial", "hotspot-parallel", "hotspot-g1", "boehm"];
+const HOTSPOT: [&str; 5] = [
+    "hotspot-serial",
+    "hotspot-parallel",
+    "hotspot-g1",
+    "hotspot-shenandoah",
+    "hotspot-z",
+];
+const PEERS: [&str; 6] = [
+    "hotspot-serial",
+    "hotspot-parallel",
+    "hotspot-g1",
+    "hotspot-shenandoah",
+    "hotspot-z",
+    "boehm",
+];
 
 fn harness(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let directory = TempDir::new().unwrap();
@@ -102,11 +115,34 @@ fn same_work(peers: &[&str], threads: &[u64]) {
     }
 }
 
+/// Likewise, for a workload that only this peer and the heaps have.
+fn same_work_of(peer: &str, workload: &str, threads: &[&str]) {
+    for threads in threads {
+        let Some((output, rows)) = beside(peer, &[workload, "--threads", threads]) else {
+            return;
+        };
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let names = ["checksum", "operations", "allocated_objects"];
+        let works: BTreeSet<String> = rows
+            .iter()
+            .map(|row| {
+                assert_eq!(row["status"], "ok", "{row}");
+                names.map(|name| row[name].to_string()).join(" ")
+                    + &row["allocated_payload_bytes"].to_string()
+            })
+            .collect();
+        assert_eq!((rows.len(), works.len()), (4, 1), "{works:?}");
+    }
+}
+
 #[test]
 fn hotspot_does_the_same_work() {
     // The program is the same under each collector.
-    same_work(&HOTSPOT, &[2]);
+    for collector in HOTSPOT {
+        same_work(&[collector], &[2]);
+    }
     same_work(&HOTSPOT[..1], &[1, 3]);
+    same_work_of("hotspot-serial", "countdown", &["1", "3"]);
 }
 
 #[test]
@@ -117,12 +153,8 @@ fn boehm_does_the_same_work() {
 #[test]
 fn cpython_does_the_same_work() {
     same_work(&["cpython"], &[1, 3]);
-    let Some((output, rows)) = beside("cpython", &["rings", "--threads", "2"]) else {
-        return;
-    };
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let checksums: BTreeSet<String> = rows.iter().map(|row| row["checksum"].to_string()).collect();
-    assert_eq!((rows.len(), checksums.len()), (4, 1));
+    same_work_of("cpython", "rings", &["2"]);
+    same_work_of("cpython", "countdown", &["1", "3"]);
 }
 
 /// CPython's heap has no limit, so that it collects by its own rule.

@@ -111,7 +111,8 @@ final class Peer {
                 com.sun.management.ThreadMXBean bean =
                         (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
                 ALLOCATED.addAndGet(bean.getThreadAllocatedBytes(Thread.currentThread().getId()));
-            });
+                // The virtual machine's log names the threads that had to wait for its collector.
+            }, "mutator-" + thread);
             running[thread].start();
         }
         for (Thread thread : running) {

@@ -83,6 +83,9 @@ pub enum EventKind {
     },
     /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a collection. Short ones are not reported.
     Stall,
+    /// The mutator stood still until a collection that runs beside the mutators had freed memory for it, or had moved an object that it
+    /// needed.
+    CollectionWait,
 }
 
 /// What not every heap says of a collection.
@@ -112,6 +115,7 @@ impl EventKind {
             Self::LockWait => ("lock-wait", true),
             Self::Drain { .. } => ("drain", true),
             Self::Stall => ("stall", false),
+            Self::CollectionWait => ("collection-wait", true),
         }
     }
 }

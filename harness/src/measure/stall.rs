@@ -9,6 +9,8 @@
 //! | `lock` | - | a wait for the global lock, without which nothing can be allocated |
 //! | `drain` | - | objects freed in one go, which an allocation does first |
 //!
+//! On a heap that collects beside its mutators, `collection` is a wait for memory that such a collection was to free.
+//!
 //! "Long" is what the heap reports; a refill that stays below is what allocation costs. A collection that was asked for by name is no stall.
 //! Other threads that a collection stopped were not necessarily allocating: their time is in the [pauses](super::pause).
 
@@ -47,7 +49,7 @@ pub fn of(log: &EventLog) -> BTreeMap<String, Distribution> {
     for span in pause::spans(log).into_values().flatten() {
         let cause = match span.kind {
             EventKind::LockWait => "lock",
-            EventKind::CycleCollection { .. } => "collection",
+            EventKind::CycleCollection { .. } | EventKind::CollectionWait => "collection",
             EventKind::Drain { .. } => "drain",
             _ => continue,
         };

@@ -12,26 +12,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Installation, Measured, Observed, Observer, Runtime, last_words, run};
+use super::{
+    Installation, Measured, Observed, Observer, Program, Runtime, last_words, program, run,
+};
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
 
-/// A workload and its program: name and text.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    (
-        "gcbench",
-        "gcbench",
-        include_str!("../../peers/c/gcbench.c"),
-    ),
-    (
-        "binary-trees",
-        "binary_trees",
-        include_str!("../../peers/c/binary_trees.c"),
-    ),
-    ("list", "list", include_str!("../../peers/c/list.c")),
-    ("churn", "churn", include_str!("../../peers/c/churn.c")),
-    ("rewire", "rewire", include_str!("../../peers/c/rewire.c")),
+const PROGRAMS: &[Program] = &[
+    program!("gcbench", "c/gcbench.c"),
+    program!("binary-trees", "c/binary_trees.c"),
+    program!("list", "c/list.c"),
+    program!("churn", "c/churn.c"),
+    program!("rewire", "c/rewire.c"),
 ];
+/// What they share.
 const HEADER: &str = include_str!("../../peers/c/peer.h");
 
 /// See the [module documentation](self).
@@ -43,8 +37,8 @@ impl Runtime for Boehm {
         "boehm"
     }
 
-    fn workloads(&self) -> Vec<&'static str> {
-        PROGRAMS.iter().map(|(workload, _, _)| *workload).collect()
+    fn programs(&self) -> &'static [Program] {
+        PROGRAMS
     }
 
     fn find(&self, _search: &super::Search) -> Result<Vec<Installation>, String> {
@@ -73,19 +67,19 @@ impl Runtime for Boehm {
     fn build(
         &self,
         installation: &Installation,
-        workloads: &[&str],
+        programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
-        let written = |error: io::Error| error.to_string();
-        fs::write(directory.join("peer.h"), HEADER).map_err(written)?;
-        for (_, name, text) in programs(workloads) {
-            let source = format!("{name}.c");
-            fs::write(directory.join(&source), text).map_err(written)?;
+        let failed = |error: io::Error| error.to_string();
+        fs::write(directory.join("peer.h"), HEADER).map_err(failed)?;
+        for program in programs {
+            program.write(directory)?;
+            let source = program.file();
             let mut compile = Command::new(&installation.program);
             compile
-                .args(["-O2", "-o", name, &source, "-lgc", "-lpthread"])
+                .args(["-O2", "-o", program.stem(), source, "-lgc", "-lpthread"])
                 .current_dir(directory);
-            let output = run(&mut compile).map_err(written)?;
+            let output = run(&mut compile).map_err(failed)?;
             if !output.status.success() {
                 return Err(format!("{source}: {}", last_words(&output)));
             }
@@ -97,23 +91,14 @@ impl Runtime for Boehm {
         &self,
         _variant: &str,
         _installation: &Installation,
+        program: &Program,
         invocation: &Invocation,
         directory: &Path,
     ) -> (Command, Box<dyn Observer>) {
-        let name = programs(&[&invocation.workload]).next();
-        let (_, name, _) = name.expect("cells are made of workloads that it knows");
-        let mut command = Command::new(directory.join(name));
+        let mut command = Command::new(directory.join(program.stem()));
         command.arg(format!("heap-bytes={}", invocation.heap_bytes));
         (command, Box::new(Recorded))
     }
-}
-
-fn programs(
-    workloads: &[&str],
-) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    PROGRAMS
-        .iter()
-        .filter(move |(workload, _, _)| workloads.contains(workload))
 }
 
 /// What the preprocessor makes of the collector's version macros; `None` if it fails.
@@ -183,6 +168,7 @@ impl Observer for Recorded {
             },
             collections: iteration.pauses.len() as u64 + iteration.pauses_lost,
             peak_heap_bytes: iteration.heap_bytes,
+            ..Observed::default()
         }
     }
 }

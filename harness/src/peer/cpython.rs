@@ -8,50 +8,26 @@
 //! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boehm::Recorded;
-use super::{Installation, Observer, Runtime, Search, last_words, run};
+use super::{Installation, Observer, Program, Runtime, Search, last_words, program, run};
 use crate::invocation::Invocation;
 
 /// What it is called in messages.
 pub(super) const NAME: &str = "cpython";
 
-/// A workload and its program: name and text.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    (
-        "gcbench",
-        "gcbench.py",
-        include_str!("../../peers/python/gcbench.py"),
-    ),
-    (
-        "binary-trees",
-        "binary_trees.py",
-        include_str!("../../peers/python/binary_trees.py"),
-    ),
-    (
-        "list",
-        "linked_list.py",
-        include_str!("../../peers/python/linked_list.py"),
-    ),
-    (
-        "churn",
-        "churn.py",
-        include_str!("../../peers/python/churn.py"),
-    ),
-    (
-        "rewire",
-        "rewire.py",
-        include_str!("../../peers/python/rewire.py"),
-    ),
-    (
-        "rings",
-        "rings.py",
-        include_str!("../../peers/python/rings.py"),
-    ),
+const PROGRAMS: &[Program] = &[
+    program!("gcbench", "python/gcbench.py"),
+    program!("binary-trees", "python/binary_trees.py"),
+    program!("list", "python/linked_list.py"),
+    program!("churn", "python/churn.py"),
+    program!("rewire", "python/rewire.py"),
+    program!("rings", "python/rings.py"),
+    program!("countdown", "python/countdown.py"),
 ];
+/// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");
 
 /// The first version that has the clocks and callbacks that the programs use.
@@ -75,8 +51,8 @@ impl Runtime for Cpython {
         NAME
     }
 
-    fn workloads(&self) -> Vec<&'static str> {
-        PROGRAMS.iter().map(|(workload, _, _)| *workload).collect()
+    fn programs(&self) -> &'static [Program] {
+        PROGRAMS
     }
 
     fn find(&self, search: &Search) -> Result<Vec<Installation>, String> {
@@ -99,33 +75,28 @@ impl Runtime for Cpython {
     fn build(
         &self,
         _installation: &Installation,
-        workloads: &[&str],
+        programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
-        let written = |error: io::Error| error.to_string();
-        fs::write(directory.join("peer.py"), SHARED).map_err(written)?;
-        for (workload, file, text) in PROGRAMS {
-            if workloads.contains(workload) {
-                fs::write(directory.join(file), text).map_err(written)?;
-            }
-        }
-        Ok(())
+        fs::write(directory.join("peer.py"), SHARED).map_err(|error| error.to_string())?;
+        programs
+            .iter()
+            .try_for_each(|program| program.write(directory))
     }
 
     fn command(
         &self,
         _variant: &str,
         installation: &Installation,
-        invocation: &Invocation,
+        program: &Program,
+        _invocation: &Invocation,
         directory: &Path,
     ) -> (Command, Box<dyn Observer>) {
-        let mut programs = PROGRAMS.iter();
-        let (_, file, _) = programs
-            .find(|(workload, _, _)| *workload == invocation.workload)
-            .expect("cells are made of workloads that it knows");
         let mut command = Command::new(&installation.program);
         // Neither the environment's settings nor the user's packages.
-        command.args(["-E", "-s"]).arg(directory.join(file));
+        command
+            .args(["-E", "-s"])
+            .arg(directory.join(program.file()));
         (command, Box::new(Recorded))
     }
 }
@@ -149,12 +120,12 @@ fn installation(path: &Path) -> Result<Installation, String> {
     Ok(Installation {
         version: format!("CPython {}", answer.distinct_version()),
         short_version: answer.distinct_version(),
-        program: program(path),
+        program: absolute(path),
     })
 }
 
 /// The interpreter at `path`. Programs run in another directory, so a path that is relative to this one is completed; a mere name is looked for on `PATH`.
-fn program(path: &Path) -> PathBuf {
+fn absolute(path: &Path) -> PathBuf {
     if path.components().count() > 1 {
         std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
     } else {

@@ -19,6 +19,28 @@
 //! else that the virtual machine wanted: whatever stops a mutator is one. Handshakes with single threads, and the barriers of a collector that works
 //! concurrently, are not in the log; their cost is in the throughput.
 //!
+//! # Collectors that work beside the program
+//!
+//! Their stops are short, and a thread that finds no memory waits for a whole collection to end: who counted the stops alone would
+//! report what they are praised for and leave out what they are paid with. The Z collector logs each such wait, and it is a pause of its thread:
+//!
+//! ```text
+//! [36435088872723ns][gc       ] Allocation Stall (mutator-0) 3.988ms
+//! [36435089125865ns][gc       ] Relocation Stall (mutator-1) 0.064ms
+//! [36435090883716ns][gc       ] GC(15) Minor Collection (Allocation Rate) 22M(69%)->28M(88%) 0.009s
+//! ```
+//!
+//! Shenandoah does not: it stops all threads when one finds no memory (a *degenerated* collection, a safepoint like any other), but delays
+//! those that allocate faster than it collects (*pacing*, the default up to version 17 at least) without a line for it. Its pauses are a lower bound there; the
+//! time is in the throughput, and the processors stand idle.
+//!
+//! A collection counts for the iteration in which it paused or ended. Where the Z collector is not generational (before
+//! version 23), it maps its heap at three addresses, so that the system's count of resident pages is of no use and is left out.
+//!
+//! Rejected: Epsilon, which never collects. It would be the baseline of what allocation alone costs, but `System.gc()` does nothing on it either: each
+//! iteration would find what the last one left, and only programs that allocate less than the heap in all their iterations would end.
+//! The arena is that baseline here.
+//!
 //! The log is read after each iteration, as far as its lines are whole. A safepoint of an explicit collection lies between the end of an iteration and
 //! the line that reports it, so that everything before has been written.
 
@@ -27,8 +49,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use super::{Installation, Measured, Observed, Observer, Runtime, Search, last_words, run};
+use super::{
+    Installation, Measured, Observed, Observer, Program, Runtime, Search, last_words, program, run,
+};
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
 use crate::workload::Size;
@@ -36,40 +61,27 @@ use crate::workload::Size;
 /// What it is called in messages.
 pub(super) const NAME: &str = "hotspot";
 
-/// A workload and its program: class and text.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    (
-        "gcbench",
-        "GcBench",
-        include_str!("../../peers/java/GcBench.java"),
-    ),
-    (
-        "binary-trees",
-        "BinaryTrees",
-        include_str!("../../peers/java/BinaryTrees.java"),
-    ),
-    (
-        "list",
-        "LinkedLists",
-        include_str!("../../peers/java/LinkedLists.java"),
-    ),
-    (
-        "churn",
-        "Churn",
-        include_str!("../../peers/java/Churn.java"),
-    ),
-    (
-        "rewire",
-        "Rewire",
-        include_str!("../../peers/java/Rewire.java"),
-    ),
-];
+/// How long the programs of workloads warm up: long enough for the optimising compiler to have been through with the loops of all of them.
+const WARMUP: Duration = Duration::from_secs(2);
+/// How long one with a single small loop does.
+const SHORT_WARMUP: Duration = Duration::from_millis(500);
 
+const PROGRAMS: &[Program] = &[
+    program!("gcbench", "java/GcBench.java", WARMUP),
+    program!("binary-trees", "java/BinaryTrees.java", WARMUP),
+    program!("list", "java/LinkedLists.java", WARMUP),
+    program!("churn", "java/Churn.java", WARMUP),
+    program!("rewire", "java/Rewire.java", WARMUP),
+    program!("countdown", "java/Countdown.java", SHORT_WARMUP),
+];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");
 
 /// The first version whose language and log are understood.
 const OLDEST: u32 = 11;
+
+/// The version from which on the Z collector is generational unless it is told otherwise (JEP 474), and maps its heap once.
+const GENERATIONAL_Z: u32 = 23;
 
 /// The name of the log, in the directory of the programs.
 const LOG: &str = "stops.log";
@@ -86,8 +98,8 @@ impl Runtime for Hotspot {
         NAME
     }
 
-    fn workloads(&self) -> Vec<&'static str> {
-        PROGRAMS.iter().map(|(workload, _, _)| *workload).collect()
+    fn programs(&self) -> &'static [Program] {
+        PROGRAMS
     }
 
     fn find(&self, search: &Search) -> Result<Vec<Installation>, String> {
@@ -107,15 +119,26 @@ impl Runtime for Hotspot {
             .collect()
     }
 
+    fn supports(&self, variant: &str, installation: &Installation) -> Result<(), String> {
+        let mut command = Command::new(&installation.program);
+        command.args(variant.split(' ')).arg("-version");
+        let output = run(&mut command).map_err(|error| format!("cannot be run ({error})"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let flag = variant.rsplit(' ').next().unwrap_or(variant);
+        Err(format!(
+            "was built without its collector ({flag}: {})",
+            last_words(&output)
+        ))
+    }
+
     fn build(
         &self,
         installation: &Installation,
-        workloads: &[&str],
+        programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
-        if workloads.is_empty() {
-            return Ok(());
-        }
         let failed = |error: io::Error| error.to_string();
         let mut compile = Command::new(&installation.program);
         compile
@@ -127,11 +150,11 @@ impl Runtime for Hotspot {
                 ".",
             ])
             .current_dir(directory);
-        let wanted = programs(workloads).map(|(_, class, text)| (*class, *text));
-        for (class, text) in wanted.chain([("Peer", SHARED)]) {
-            let source = format!("{class}.java");
-            fs::write(directory.join(&source), text).map_err(failed)?;
-            compile.arg(source);
+        fs::write(directory.join("Peer.java"), SHARED).map_err(failed)?;
+        compile.arg("Peer.java");
+        for program in programs {
+            program.write(directory)?;
+            compile.arg(program.file());
         }
         let output = run(&mut compile).map_err(failed)?;
         if output.status.success() {
@@ -149,24 +172,21 @@ impl Runtime for Hotspot {
         &self,
         variant: &str,
         installation: &Installation,
+        program: &Program,
         invocation: &Invocation,
         directory: &Path,
     ) -> (Command, Box<dyn Observer>) {
-        let (_, class, _) = programs(&[&invocation.workload])
-            .next()
-            .expect("cells are made of workloads that it knows");
         // Invocations follow each other; what the last one wrote is not this one's.
         let path = directory.join(LOG);
         let _ = fs::remove_file(&path);
         let kibibytes = invocation.heap_bytes / 1024;
-        let warmup_milliseconds = if invocation.size == Size::Tiny {
-            0
-        } else {
-            2000
+        let warmup = match invocation.size {
+            Size::Tiny => Duration::ZERO,
+            _ => program.warmup,
         };
         let mut command = Command::new(&installation.program);
         command
-            .arg(variant)
+            .args(variant.split(' '))
             .arg(format!("-Xms{kibibytes}k"))
             .arg(format!("-Xmx{kibibytes}k"))
             // Without its statistics file in the directory for temporary files, whose writing back can stop the virtual machine.
@@ -175,22 +195,17 @@ impl Runtime for Hotspot {
             .arg(format!(
                 "-Xlog:safepoint,gc:file={LOG}:timenanos,tags:filecount=0"
             ))
-            .args(["-cp", ".", class])
-            .arg(format!("warmup-milliseconds={warmup_milliseconds}"));
+            .args(["-cp", ".", program.stem()])
+            .arg(format!("warmup-milliseconds={}", warmup.as_millis()));
         let log = Log {
             path,
+            maps_thrice: variant.contains("UseZGC")
+                && feature(&installation.short_version)
+                    .is_none_or(|feature| feature < GENERATIONAL_Z),
             ..Log::default()
         };
         (command, Box::new(log))
     }
-}
-
-fn programs(
-    workloads: &[&str],
-) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    PROGRAMS
-        .iter()
-        .filter(move |(workload, _, _)| workloads.contains(workload))
 }
 
 /// Asks the program at `path` what it is.
@@ -257,12 +272,16 @@ impl Properties {
         self.name.contains("HotSpot") || self.name.starts_with("OpenJDK ")
     }
 
-    /// The leading number of the version: 17 of `17.0.15`, 8 of `1.8.0_392`.
     fn feature(&self) -> Option<u32> {
-        let version = self.version.strip_prefix("1.").unwrap_or(&self.version);
-        let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
-        digits.parse().ok()
+        feature(&self.version)
     }
+}
+
+/// The leading number of a version: 17 of `17.0.15`, 8 of `1.8.0_392`.
+fn feature(version: &str) -> Option<u32> {
+    let version = version.strip_prefix("1.").unwrap_or(version);
+    let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// The log of one process, read as it grows.
@@ -272,6 +291,8 @@ struct Log {
     /// How far it has been read.
     offset: u64,
     peak_heap_bytes: u64,
+    /// The collector maps each page of the heap at three addresses, and the system counts all of them as resident.
+    maps_thrice: bool,
 }
 
 impl Log {
@@ -313,6 +334,7 @@ impl Observer for Log {
             .max(observed.peak_heap_bytes)
             .max(iteration.heap_bytes);
         observed.peak_heap_bytes = self.peak_heap_bytes;
+        observed.resident_is_wrong = self.maps_thrice;
         observed
     }
 }
@@ -337,6 +359,11 @@ fn observed(lines: &str, iteration: &Measured, threads: u32) -> Observed {
             && line.is_within(iteration)
         {
             collections.insert(collection);
+        }
+        if let Some(wait) = line.wait(threads)
+            && line.is_within(iteration)
+        {
+            observed.events.events.push(wait);
         }
         let Some(Stop {
             from,
@@ -434,26 +461,39 @@ impl<'l> Line<'l> {
         })
     }
 
-    /// The number of the collection that it reports a pause of.
-    fn collection(&self) -> Option<u64> {
-        let (number, rest) = self.gc()?;
-        rest.starts_with("Pause ").then_some(number)
+    /// A single thread's wait for a collector that works beside it, if it was one of the mutators: the program names them by their numbers.
+    fn wait(&self, mutators: u32) -> Option<Event> {
+        if self.tags != "gc" {
+            return None;
+        }
+        let (kind, rest) = self.text.split_once(" Stall (mutator-")?;
+        let (mutator, rest) = rest.split_once(") ")?;
+        let mutator = mutator.parse().ok().filter(|&mutator| mutator < mutators)?;
+        let milliseconds: f64 = rest.strip_suffix("ms")?.parse().ok()?;
+        let nanoseconds = (milliseconds * 1e6).round() as u64;
+        ["Allocation", "Relocation"]
+            .contains(&kind)
+            .then_some(Event {
+                mutator,
+                from: self.at.checked_sub(nanoseconds)?,
+                until: self.at,
+                kind: EventKind::CollectionWait,
+            })
     }
 
-    /// How much of the heap was used when that collection began.
+    /// The number of the collection of which it reports a pause, or the end.
+    fn collection(&self) -> Option<u64> {
+        let (number, rest) = self.gc()?;
+        let ended = rest.contains(" Collection (") && rest.contains("->");
+        (rest.starts_with("Pause ") || ended).then_some(number)
+    }
+
+    /// How much of the heap was used when that collection, or a part of it, began or ended, whichever is more: `17M->4M(61M)`, `22M(69%)->28M(88%)`.
     fn heap_bytes(&self) -> Option<u64> {
         let (_, rest) = self.gc()?;
-        let (before, _) = rest.split_once("->")?;
+        let (before, after) = rest.split_once("->")?;
         let before = before.rsplit(' ').next()?;
-        let digits = before.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let shift = match &before[digits.len()..] {
-            "B" => 0,
-            "K" => 10,
-            "M" => 20,
-            "G" => 30,
-            _ => return None,
-        };
-        digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+        Some(bytes(before)?.max(bytes(after)?))
     }
 
     /// Takes `GC(0) Text` apart.
@@ -466,12 +506,27 @@ impl<'l> Line<'l> {
     }
 }
 
+/// A size such as `17M`, whatever follows it in brackets.
+fn bytes(text: &str) -> Option<u64> {
+    let size = text.split('(').next()?;
+    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &size[digits.len()..] {
+        "B" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::measure::pause::Pauses;
+    use crate::measure::stall;
 
     const LINES: &str = r#"[500ns][gc] Using Serial
 [1500ns][safepoint] Safepoint "ICBufferFull", Time since last: 1000 ns, Reaching safepoint: 100 ns, Cleanup: 50 ns, At safepoint: 50 ns, Total: 200 ns
@@ -522,6 +577,91 @@ mod tests {
         assert_eq!(Pauses::of(&observed.events).pause_count, 2);
     }
 
+    /// As Z of version 25 writes: young collections, one of which ended in the iteration, and waits of threads, one of which is no mutator.
+    const Z_LINES: &str = r#"[1200ns][gc       ] GC(15) Minor Collection (Allocation Rate)
+[1500ns][safepoint] Safepoint "ZMarkStartYoung", Time since last: 900 ns, Reaching safepoint: 10 ns, At safepoint: 20 ns, Leaving safepoint: 5 ns, Total: 35 ns, Threads: 1 runnable, 20 total
+[5000000ns][gc       ] Allocation Stall (mutator-1) 3.988ms
+[5000100ns][gc       ] Relocation Stall (mutator-0) 0.064ms
+[5000200ns][gc       ] Allocation Stall (main) 0.500ms
+[5000300ns][gc       ] GC(15) Minor Collection (Allocation Rate) 22M(69%)->28M(88%) 0.004s
+[5000400ns][gc       ] GC(16) Minor Collection (Allocation Rate)
+"#;
+
+    #[test]
+    fn waits_for_a_collector_that_works_beside_the_program_are_pauses() {
+        let observed = observed(Z_LINES, &iteration(1000, 6_000_000), 2);
+        assert_eq!(
+            (observed.collections, observed.peak_heap_bytes),
+            (1, 28 << 20)
+        );
+        let pauses = Pauses::of(&observed.events);
+        assert_eq!(
+            (pauses.pause_count, pauses.pause_max_ns),
+            (3, Some(3_988_000))
+        );
+        assert_eq!(pauses.stopped_ns, 3_988_000 + 64_000 + 2 * 25);
+        assert_eq!(pauses.event_ns["collection-wait"], 3_988_000 + 64_000);
+        let stalls = stall::of(&observed.events);
+        assert_eq!(stalls["collection"].count, 2);
+    }
+
+    #[test]
+    fn the_log_of_a_collector_without_generations_is_read() {
+        let lines = "[1500ns][gc       ] GC(4) Garbage Collection (Allocation Stall) 32M(100%)->18M(56%)\n\
+                     [1600ns][gc       ] GC(5) Pause Init Mark (unload classes) 0.003ms\n\
+                     [1700ns][gc       ] GC(5) Concurrent cleanup 24M->23M(32M) 0.006ms\n\
+                     [1800ns][gc       ] GC(5) Pause Final Mark (unload classes) 0.014ms\n";
+        let observed = observed(lines, &iteration(1000, 8000), 1);
+        assert_eq!(
+            (observed.collections, observed.peak_heap_bytes),
+            (2, 32 << 20)
+        );
+    }
+
+    #[test]
+    fn what_the_system_counts_thrice_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, Z_LINES).unwrap();
+        for maps_thrice in [false, true] {
+            let mut log = Log {
+                path: path.clone(),
+                maps_thrice,
+                ..Log::default()
+            };
+            let observed = log.observe(&iteration(1000, 6000), 1);
+            assert_eq!(observed.resident_is_wrong, maps_thrice);
+        }
+    }
+
+    /// A virtual machine that lacks a collector costs a line, and its others are run.
+    #[cfg(unix)]
+    #[test]
+    fn a_collector_that_was_left_out_is_said() {
+        const JAVA: &str = r#"#!/bin/sh
+case "$*" in *Shenandoah*) echo 'Option -XX:+UseShenandoahGC not supported'; exit 1;; esac
+printf 'java.version = 21.0.2\njava.vm.name = OpenJDK 64-Bit Server VM\njava.vm.version = 21.0.2+13\n' >&2
+"#;
+        let directory = tempfile::tempdir().unwrap();
+        let java = directory.path().join("java");
+        // Written by another process: a file that this one had open could be open still in a child of another test, and not be run.
+        let write = r#"printf %s "$1" > "$0" && chmod +x "$0""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", write]).arg(&java).arg(JAVA);
+        assert!(shell.status().unwrap().success());
+        let search = Search {
+            java: vec![java],
+            ..Search::default()
+        };
+        let names = ["hotspot-serial", "hotspot-shenandoah", "hotspot-z"];
+        let (found, notes) = super::super::choose(&names.map(str::to_owned), &search).unwrap();
+        let found: Vec<_> = found.iter().map(|peer| peer.description().name).collect();
+        assert_eq!(found, ["hotspot-serial", "hotspot-z"]);
+        let expected = "no hotspot-shenandoah here: OpenJDK 64-Bit Server VM 21.0.2+13 was built without its collector \
+                        (-XX:+UseShenandoahGC: Option -XX:+UseShenandoahGC not supported)";
+        assert_eq!(notes, [expected]);
+    }
+
     #[test]
     fn the_log_of_older_versions_is_read() {
         let line = "[5000000000ns][safepoint] Total time for which application threads were stopped: 0.0106340 seconds, \
@@ -548,12 +688,17 @@ mod tests {
             "[5ns][safepoint] Safepoint \"X\", Reaching safepoint: 1 ns, Total: 600 ns",
             "[5ns][safepoint] Safepoint \"X\", Reaching safepoint: x ns, Total: 4 ns",
             "[5ns][gc] GC(x) Pause Full 1M->1M(1M) 1ms",
+            "[5ns][gc] Allocation Stall (mutator-0) 1.000ms",
+            "[5ns][gc] Allocation Stall (mutator-x) 0.001ms",
+            "[5000ns][gc] Allocation Stall (mutator-0) 0.001s",
+            "[5000ns][gc] Page Cache Stall (mutator-0) 0.001ms",
             "[0.5s][safepoint] Safepoint",
             "[][]",
             "",
         ] {
             let line = Line::read(strange);
             assert!(line.and_then(|line| line.stop()).is_none(), "{strange}");
+            assert!(line.and_then(|line| line.wait(1)).is_none(), "{strange}");
             assert!(
                 line.and_then(|line| line.collection()).is_none(),
                 "{strange}"

@@ -6,7 +6,8 @@
 //! invocation, in the same interleaved order, at the same heap size, and its checksum, operations, objects and payload bytes must be ours.
 //!
 //! A runtime is one file here and its lines in [`PEERS`]. It says whether it is on this machine, builds its programs, starts them, and
-//! turns what it reports about its stops into the [events](crate::measure::event) that everything else is judged by.
+//! turns what it reports about its stops into the [events](crate::measure::event) that everything else is judged by. A program is a file in
+//! `harness/peers/` and a line in the table of its runtime.
 //!
 //! # What is the same and what is not
 //!
@@ -16,17 +17,17 @@
 //!   is taken to have stopped when the last one did, since runtimes do not record each one's arrival: their share of time in pauses is a lower bound.
 //! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits, card tables and the like; our heaps do.
 //! * *Peak resident* includes the runtime itself: its code, its compiler, its compiler's threads.
-//! * *Warming up*: runtimes that compile while they run repeat iteration 0 until two seconds have passed (not at [`Size::Tiny`], where nothing is
-//!   measured).
+//! * *Warming up*: runtimes that compile while they run repeat iteration 0 for as long as the program's line says (not at [`Size::Tiny`], where
+//!   nothing is measured).
 //! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by stands for its peak.
 //! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed, which is a difference in kind.
 //!
 //! # Found or not
 //!
-//! A runtime, compiler or library that is not there costs one line, which names it and how to get it, and the rest is run. Programs are compiled once a
-//! run, into a directory that is removed when the run ends. Rejected: a permanent cache (stale programs and
-//! a predictable path, to save a second or two); compiling with the harness (a build would need a JDK); Java's launching from
-//! source (it compiles anew in each process).
+//! A runtime, compiler or library that is not there costs one line, which names it and how to get it, and the rest is run; so does a collector that
+//! a runtime was built without. The programs of the workloads that are to be run are compiled once a run, into a directory that is removed when the run ends.
+//! Rejected: a permanent cache (stale programs and a predictable path, to save a second or two); compiling with the harness (a build would
+//! need a JDK); Java's launching from source (it compiles anew in each process, and one file alone, so that each would carry a copy of what all share).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -85,6 +87,20 @@ pub const PEERS: &[Description] = &[
         summary: "HotSpot's G1 collector: generational by regions, copying, marking concurrently",
         moving: true,
         variant: "-XX:+UseG1GC",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-shenandoah",
+        summary: "HotSpot's Shenandoah collector: marking and moving concurrently, one generation",
+        moving: true,
+        variant: "-XX:+UnlockExperimentalVMOptions -XX:+UseShenandoahGC",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-z",
+        summary: "HotSpot's Z collector: marking and moving concurrently, generational from version 23 on",
+        moving: true,
+        variant: "-XX:+UnlockExperimentalVMOptions -XX:+UseZGC",
         runtime: &hotspot::Hotspot,
     },
     Description {
@@ -140,28 +156,82 @@ trait Runtime: fmt::Debug + Sync {
     /// Its name, which peers that share it have in common.
     fn name(&self) -> &'static str;
 
-    /// The workloads it has programs for.
-    fn workloads(&self) -> Vec<&'static str>;
+    /// Its programs.
+    fn programs(&self) -> &'static [Program];
 
     /// Looks for it. The sentence says what is missing and how to get it.
     fn find(&self, search: &Search) -> Result<Vec<Installation>, String>;
 
-    /// Writes and compiles the programs of these workloads in `directory`, which exists. The sentence says what went wrong.
+    /// Whether an installation has the collector `variant`. The words, which follow the installation's version in a sentence, say why not.
+    fn supports(&self, _variant: &str, _installation: &Installation) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Writes and compiles these programs, of which there is at least one, in `directory`, which exists. The sentence says what went wrong.
     fn build(
         &self,
         installation: &Installation,
-        workloads: &[&str],
+        programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String>;
 
-    /// How to start an invocation whose program was built in `directory`, and how to learn what it reports about its stops.
+    /// How to start an invocation of a program that was built in `directory`, and how to learn what it reports about its stops.
     fn command(
         &self,
         variant: &str,
         installation: &Installation,
+        program: &Program,
         invocation: &Invocation,
         directory: &Path,
     ) -> (Command, Box<dyn Observer>);
+}
+
+/// A program that does a workload's work on one runtime.
+#[derive(Debug)]
+struct Program {
+    workload: &'static str,
+    /// Where its source is, below `harness/peers`.
+    path: &'static str,
+    source: &'static str,
+    /// How long a runtime that compiles while it runs repeats iteration 0, which is run once in any case.
+    warmup: Duration,
+}
+
+/// A [`Program`]: the workload, the path of its source, and how long it warms up if it is to do so for longer than one run.
+macro_rules! program {
+    ($workload:literal, $path:literal) => {
+        program!($workload, $path, ::std::time::Duration::ZERO)
+    };
+    ($workload:literal, $path:literal, $warmup:expr) => {
+        Program {
+            workload: $workload,
+            path: $path,
+            source: include_str!(concat!("../../peers/", $path)),
+            warmup: $warmup,
+        }
+    };
+}
+use program;
+
+impl Program {
+    /// The name of its source.
+    fn file(&self) -> &'static str {
+        self.path
+            .rsplit_once('/')
+            .map_or(self.path, |(_, file)| file)
+    }
+
+    /// The name of its source without the ending.
+    fn stem(&self) -> &'static str {
+        let file = self.file();
+        file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+    }
+
+    /// Writes its source into `directory`.
+    fn write(&self, directory: &Path) -> Result<(), String> {
+        let path = directory.join(self.file());
+        std::fs::write(path, self.source).map_err(|error| error.to_string())
+    }
 }
 
 /// Follows one process from iteration to iteration.
@@ -182,6 +252,8 @@ struct Observed {
     collections: u64,
     /// The most it has counted against its heap size so far.
     peak_heap_bytes: u64,
+    /// That the process's resident size, as the system gives it, is not what it takes.
+    resident_is_wrong: bool,
 }
 
 /// A peer that is on this machine.
@@ -214,7 +286,12 @@ impl Found {
 
     /// Whether it has a program for this workload.
     pub fn knows(&self, workload: &str) -> bool {
-        self.description.runtime.workloads().contains(&workload)
+        self.program(workload).is_some()
+    }
+
+    fn program(&self, workload: &str) -> Option<&'static Program> {
+        let mut programs = self.description.runtime.programs().iter();
+        programs.find(|program| program.workload == workload)
     }
 
     /// What tells its rows from those of another installation.
@@ -238,7 +315,31 @@ impl Found {
 ///
 /// A sentence that says what is missing and how to get it.
 pub fn find(description: &Description, search: &Search) -> Result<Vec<Installation>, String> {
-    description.runtime.find(search)
+    let installations = description.runtime.find(search)?;
+    let (installations, reasons) = supporting(description, &installations);
+    if installations.is_empty() {
+        return Err(reasons.join("; "));
+    }
+    Ok(installations)
+}
+
+/// The installations that have this peer's collector, and why the others have not.
+fn supporting(
+    description: &Description,
+    installations: &[Installation],
+) -> (Vec<Installation>, Vec<String>) {
+    let mut able = Vec::new();
+    let mut reasons = Vec::new();
+    for installation in installations {
+        match description
+            .runtime
+            .supports(description.variant, installation)
+        {
+            Ok(()) => able.push(installation.clone()),
+            Err(reason) => reasons.push(format!("{} {reason}", installation.version)),
+        }
+    }
+    (able, reasons)
 }
 
 /// The chosen peers, as far as they are on this machine, in the order of their choice, and a line for each runtime that is not.
@@ -253,6 +354,7 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
         .collect::<Result<Vec<_>, _>>()?;
     let mut known: Vec<(&str, Result<Vec<Installation>, String>)> = Vec::new();
     let mut found = Vec::new();
+    let mut notes = Vec::new();
     for description in descriptions {
         let runtime = description.runtime;
         let at = known.iter().position(|(name, _)| *name == runtime.name());
@@ -261,7 +363,14 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
             known.len() - 1
         });
         let installations = known[at].1.as_deref().unwrap_or_default();
-        for installation in installations {
+        let (able, reasons) = supporting(description, installations);
+        let name = description.name;
+        notes.extend(
+            reasons
+                .iter()
+                .map(|reason| format!("no {name} here: {reason}")),
+        );
+        for installation in &able {
             found.push(Found {
                 description,
                 installation: installation.clone(),
@@ -271,7 +380,6 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
             });
         }
     }
-    let mut notes = Vec::new();
     for (name, result) in known {
         if let Err(reason) = result {
             // What was named and is not there is a slip of the hand; what is merely not installed is a fact.
@@ -328,18 +436,20 @@ pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, 
         let directory = match same {
             Some((_, _, directory)) => directory.clone(),
             None => {
-                let known = runtime.workloads();
-                let wanted: Vec<&str> = workloads
+                let wanted: Vec<&Program> = runtime
+                    .programs()
                     .iter()
-                    .copied()
-                    .filter(|workload| known.contains(workload))
+                    .filter(|program| workloads.contains(&program.workload))
                     .collect();
                 let directory = root
                     .path()
                     .join(format!("{}-{}", runtime.name(), built.len()));
                 let result = std::fs::create_dir(&directory)
                     .map_err(|error| error.to_string())
-                    .and_then(|()| runtime.build(&peer.installation, &wanted, &directory));
+                    .and_then(|()| match wanted[..] {
+                        [] => Ok(()),
+                        _ => runtime.build(&peer.installation, &wanted, &directory),
+                    });
                 let directory = match result {
                     Ok(()) => Some(directory),
                     Err(reason) => {
@@ -372,9 +482,13 @@ pub(crate) struct Session {
 impl Found {
     /// How to carry out an invocation.
     pub(crate) fn session(&self, invocation: &Invocation, operation: &'static str) -> Session {
+        let program = self
+            .program(&invocation.workload)
+            .expect("cells are made of workloads that it knows");
         let (mut command, observer) = self.description.runtime.command(
             self.description.variant,
             &self.installation,
+            program,
             invocation,
             &self.directory,
         );
@@ -462,7 +576,9 @@ impl Reader {
                     / iteration.operations.max(1) as f64,
                 collections: observed.collections,
                 peak_heap_bytes: observed.peak_heap_bytes,
-                peak_resident_bytes: iteration.resident_bytes,
+                peak_resident_bytes: iteration
+                    .resident_bytes
+                    .filter(|_| !observed.resident_is_wrong),
                 observations: iteration.observations.clone(),
                 reclamation_delay: Distribution::of(iteration.delays_ns.iter().copied()),
                 ..Metrics::of_events(
@@ -542,6 +658,8 @@ fn last_words(output: &Output) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::workload::Size;
 
@@ -631,6 +749,43 @@ mod tests {
         let row = reader().row(&line).unwrap();
         assert_eq!(row.status, Status::Void);
         assert!(row.message.unwrap().contains("59 bytes for 4 objects"));
+    }
+
+    #[test]
+    fn a_resident_size_that_is_known_to_be_wrong_is_left_out() {
+        struct Wrong;
+        impl Observer for Wrong {
+            fn observe(&mut self, _iteration: &Measured, _threads: u32) -> Observed {
+                Observed {
+                    resident_is_wrong: true,
+                    ..Observed::default()
+                }
+            }
+        }
+        let line = LINE.replace("\"resident_bytes\":null", "\"resident_bytes\":8192");
+        let resident = |reader: &mut Reader| {
+            let metrics = reader.row(&line).unwrap().metrics.unwrap();
+            metrics.peak_resident_bytes
+        };
+        assert_eq!(resident(&mut reader()), Some(8192));
+        let mut wrong = Reader {
+            observer: Box::new(Wrong),
+            ..reader()
+        };
+        assert_eq!(resident(&mut wrong), None);
+    }
+
+    #[test]
+    fn each_runtime_has_one_program_for_a_workload_and_names_its_files_apart() {
+        for description in PEERS {
+            let programs = description.runtime.programs();
+            let workloads: BTreeSet<_> = programs.iter().map(|program| program.workload).collect();
+            let files: BTreeSet<_> = programs.iter().map(Program::file).collect();
+            let stems: BTreeSet<_> = programs.iter().map(Program::stem).collect();
+            for names in [workloads, files, stems] {
+                assert_eq!(names.len(), programs.len(), "{names:?}");
+            }
+        }
     }
 
     #[test]

@@ -33,10 +33,25 @@ pub use claim::{Claim, Quantity, Rule, Side, Unit, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
+pub mod count_traffic;
 pub mod countdown;
+pub mod cycles;
+pub mod footprint;
+pub mod reclaim_delay;
+pub mod replacement;
+pub mod stop_the_world;
+pub mod threshold;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
-pub const EXPERIMENTS: &[Experiment] = &[countdown::EXPERIMENT];
+pub const EXPERIMENTS: &[Experiment] = &[
+    countdown::EXPERIMENT,
+    footprint::EXPERIMENT,
+    reclaim_delay::EXPERIMENT,
+    cycles::EXPERIMENT,
+    stop_the_world::EXPERIMENT,
+    count_traffic::EXPERIMENT,
+    threshold::EXPERIMENT,
+];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[
@@ -90,6 +105,8 @@ pub struct Form {
 
 /// Both heaps as they come.
 pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
+/// Both as the documents describe them: their mark-sweep knows no generations, and each of its collections marks the whole heap.
+pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];
 
 impl Form {
     /// A form that runs on both heaps and on the real runtimes.
@@ -103,6 +120,11 @@ impl Form {
             small: "",
             full: "",
         }
+    }
+
+    /// The same on these heaps instead of [`BOTH`], beside the same other runtimes.
+    pub const fn with_heaps(self, heaps: &'static [&'static str]) -> Self {
+        Self { heaps, ..self }
     }
 
     /// The same on these heaps only, and on no other runtime.

@@ -26,6 +26,9 @@ const PROGRAMS: &[Program] = &[
     program!("rewire", "python/rewire.py"),
     program!("rings", "python/rings.py"),
     program!("countdown", "python/countdown.py"),
+    program!("replacement", "python/replacement.py"),
+    program!("cycles", "python/cycles.py"),
+    program!("reference-changes", "python/reference_changes.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

@@ -73,6 +73,13 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
+    program!("replacement", "java/Replacement.java", Duration::ZERO),
+    program!("cycles", "java/Cycles.java", Duration::ZERO),
+    program!(
+        "reference-changes",
+        "java/ReferenceChanges.java",
+        SHORT_WARMUP
+    ),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -6,7 +6,7 @@ import java.util.Map;
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers ReferenceChanges nodes=10000 operations=4000000 change=1
+ * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers ReferenceChanges nodes=10000 operations=1500000 change=1
  * harness claims count-traffic --peer hotspot-serial
  * </pre>
  */
@@ -59,6 +59,6 @@ public final class ReferenceChanges {
     }
 
     public static void main(String[] arguments) {
-        Peer.execute("ReferenceChanges", Map.of("nodes", 10_000L, "operations", 4_000_000L, "change", 1L), ReferenceChanges::run, arguments);
+        Peer.execute("ReferenceChanges", Map.of("nodes", 10_000L, "operations", 1_500_000L, "change", 1L), ReferenceChanges::run, arguments);
     }
 }

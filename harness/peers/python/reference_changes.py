@@ -1,6 +1,6 @@
 """The program reference-changes in Python: the same operations as in harness/src/experiment/count_traffic.rs, on one thread.
 
-    python3 reference_changes.py nodes=10000 operations=4000000 change=1
+    python3 reference_changes.py nodes=10000 operations=1500000 change=1
     harness claims count-traffic --peer cpython
 """
 
@@ -49,4 +49,4 @@ def run(values):
     return Outcome(checksum, operations, nodes + 1, 32 * nodes)
 
 
-execute({"nodes": 10000, "operations": 4000000, "change": 1}, run)
+execute({"nodes": 10000, "operations": 1500000, "change": 1}, run)

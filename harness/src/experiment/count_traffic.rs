@@ -100,7 +100,7 @@ impl Workload for ReferenceChanges {
             doc: "pairs of nodes that are read, over all threads",
             tiny: 10_000,
             small: 2_000_000,
-            full: 4_000_000,
+            full: 1_500_000,
             range: (1, 1_000_000_000_000),
         },
         Parameter {

@@ -36,7 +36,7 @@ time, nor fragmentation.",
         )
         .sized(
             "live=4000,words=32,replaced=1000",
-            "live=50000,words=16,replaced=1000",
+            "live=30000,words=16,replaced=1000",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -46,7 +46,7 @@ time, nor fragmentation.",
         )
         .sized(
             "live=20000,words=16,replaced=500",
-            "live=50000,words=16,replaced=1000",
+            "live=30000,words=16,replaced=1000",
         )
         .with_heaps(AS_DESCRIBED),
     ],

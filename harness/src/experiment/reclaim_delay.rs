@@ -39,7 +39,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
         )
         .sized(
             "live=1000,replaced=600,watched=200",
-            "live=1000,replaced=1200,watched=400",
+            "live=1000,replaced=800,watched=400",
         )
         .on(AS_DESCRIBED),
         Form::new(
@@ -49,7 +49,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
         )
         .sized(
             "live=10000,replaced=600,watched=200",
-            "live=10000,replaced=1200,watched=400",
+            "live=10000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -59,7 +59,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
         )
         .sized(
             "live=100000,replaced=400,watched=200",
-            "live=100000,replaced=1200,watched=400",
+            "live=100000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -69,7 +69,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
         )
         .sized(
             "live=10000,replaced=600,watched=200",
-            "live=10000,replaced=1200,watched=400",
+            "live=10000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
     ],

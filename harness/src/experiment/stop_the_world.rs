@@ -8,7 +8,7 @@
 //! [`reclaim_delay`](super::reclaim_delay). The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
 //!
 //! That *every* thread is stopped is read from the heap's own record, with two threads: how many of them stood still at once in a collection. A
-//! JVM's log tells of its stops, not of each thread, and means all of them.
+//! JVM's log tells of its stops and not of each thread, so that it is not asked.
 //!
 //! The documents set this against counting, as if counting had no pauses. By this project's definition whatever stops a mutator is a pause, and counting has two kinds: cycle collections, whose
 //! oldest generation is all that lives, and cascades, when the last reference to a large structure goes. The program is one thread's, so that no
@@ -31,7 +31,7 @@ use crate::invocation::{Metrics, SpanRecord};
 pub const EXPERIMENT: Experiment = Experiment {
     name: "stop-the-world",
     summary: "the longest pause against what lives",
-    explanation: "The objects of a table are replaced at random, with live sets over two decades (4,000 to 400,000 objects at full size); the figure is by how much the longest \
+    explanation: "The objects of a table are replaced at random, with live sets over two decades (2,000 to 200,000 objects at full size); the figure is by how much the longest \
 pause grows per decade. Marking visits all that lives, so tracing's should grow with it, and stop every thread: a pause that stays as it is while a hundred times as much lives, or a \
 thread that goes on during a collection, would make the claims false. Beside it stand the claims that counting has no such pauses, neither for cycles nor for the drop of a large structure, and that they do not grow: they \
 are false if a cycle collection or a cascade of decrements takes longer than a millisecond. It does not show how often pauses come, nor what it would cost to mark while the program runs.",
@@ -43,7 +43,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=1000,words=1,spare=1,replaced=8000",
-            "live=4000,words=1,spare=8,replaced=20000",
+            "live=2000,words=1,spare=4,replaced=15000",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -53,7 +53,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=10000,words=1,spare=1,replaced=1000",
-            "live=40000,words=1,spare=8,replaced=2000",
+            "live=20000,words=1,spare=4,replaced=1500",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -63,7 +63,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=100000,words=1,spare=1,replaced=300",
-            "live=400000,words=1,spare=8,replaced=300",
+            "live=200000,words=1,spare=4,replaced=300",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -73,9 +73,9 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=10000,words=1,spare=1,replaced=2000",
-            "live=40000,words=1,spare=8,replaced=2000",
+            "live=20000,words=1,spare=4,replaced=1500",
         )
-        .with_heaps(&["gc-marksweep:generations=off"]),
+        .on(&["gc-marksweep:generations=off"]),
         Form::new(
             GENERATIONS,
             "replacement:live=5000,words=31,multiple=2,replaced=20",
@@ -83,7 +83,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=100000,words=1,spare=1,replaced=300",
-            "live=400000,words=1,spare=8,replaced=300",
+            "live=200000,words=1,spare=4,replaced=300",
         )
         .on(&["gc-marksweep"]),
         Form::new(
@@ -93,7 +93,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         )
         .sized(
             "live=100000,words=1,spare=1,replaced=300",
-            "live=400000,words=1,spare=8,replaced=300",
+            "live=200000,words=1,spare=4,replaced=300",
         )
         .on(&["gc-rc:free=lazy"]),
     ],

@@ -24,13 +24,13 @@ use crate::workload::{self, Input, Size};
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
 mark-sweep heap (gc-marksweep) and on an arena that never frees, and shows what each costs in time, pauses and memory.
 
-Without a command it runs the standard comparison: every workload on every heap at equal heap size, within about 90 seconds: three \
-processes for each pair, or two where the time is short.";
+Without a command it runs the standard comparison, every workload on every heap at equal heap size, and the experiments whose claims are \
+judged, within about 90 seconds: three processes for each pair, or two where the time is short.";
 
 const EXAMPLES: &str = "Examples:
-  harness                                     the standard comparison
+  harness                                     the standard comparison and the claims, in short form
   harness doctor                              how far results from this machine can be trusted
-  harness list                                workloads, heaps and peers, with parameters, options and defaults
+  harness list                                workloads, heaps, peers and experiments, with parameters, options and defaults
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
@@ -94,7 +94,7 @@ enum Command {
         #[arg(value_name = "B.jsonl")]
         second: PathBuf,
     },
-    /// Show workloads, heaps and peers, with their parameters, options and defaults
+    /// Show workloads, heaps, peers and experiments, with their parameters, options and defaults
     List,
     /// Say how far results from this machine can be trusted
     Doctor,
@@ -417,7 +417,7 @@ pub(crate) fn parse(
             quiet: reporting.quiet,
         },
         Some(Command::List) => {
-            Action::Print(catalogue(workloads) + &peers(&Search::default(), true))
+            Action::Print(catalogue(workloads) + &peers(&Search::default(), true) + &experiments())
         }
         Some(Command::Completions { shell }) => Action::Print(completions(command, shell)),
         Some(Command::Man { command: of }) => {
@@ -586,7 +586,8 @@ impl Run {
     }
 }
 
-/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form.
+/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form. These
+/// come first in each round: they are short, and a budget leaves out what comes last.
 fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result<Plan, Refusal> {
     let mut plan = Run::standard().plan(workloads, reporting)?;
     let has = |name| workloads.iter().any(|workload| workload.name == name);
@@ -594,12 +595,15 @@ fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result
         .iter()
         .all(|workload| has(workload.name))
     {
-        let first_group = plan.cells.last().map_or(0, |cell| cell.group + 1);
         let experiments = experiment::choose(&[]).map_err(Refusal::Usage)?;
-        let search = Search::default();
-        let (cells, _) = experiment::cells(&experiments, plan.size, &[], &search, first_group)
+        let (mut cells, _) = experiment::cells(&experiments, plan.size, &[], &Search::default())
             .map_err(Refusal::Usage)?;
-        plan.cells.extend(cells);
+        let groups = cells.last().map_or(0, |cell| cell.group + 1);
+        cells.extend(plan.cells.into_iter().map(|cell| plan::Cell {
+            group: groups + cell.group,
+            ..cell
+        }));
+        plan.cells = cells;
     }
     Ok(plan)
 }
@@ -622,8 +626,8 @@ impl ClaimsArguments {
             java: self.javas,
             python: self.pythons,
         };
-        let (cells, notes) = experiment::cells(&experiments, self.size, &peers, &search, 0)
-            .map_err(Refusal::Usage)?;
+        let (cells, notes) =
+            experiment::cells(&experiments, self.size, &peers, &search).map_err(Refusal::Usage)?;
         Ok(Action::Compare(Box::new(Plan {
             cells,
             notes,
@@ -725,6 +729,25 @@ fn peers(search: &Search, look: bool) -> String {
     text
 }
 
+/// The experiments, and how many claims each is evidence for.
+fn experiments() -> String {
+    let mut text = String::from(
+        "\nExperiments, harness claims NAME: what they do and do not show is said by --explain\n\n",
+    );
+    for experiment in experiment::EXPERIMENTS {
+        let claims = match experiment.claims.len() {
+            1 => "1 claim".to_owned(),
+            claims => format!("{claims} claims"),
+        };
+        let _ = writeln!(
+            text,
+            "  {:<18}{} ({claims})",
+            experiment.name, experiment.summary
+        );
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -753,7 +776,11 @@ mod tests {
             (plan.invocations, plan.iterations, plan.size),
             (3, 1, Size::Small)
         );
-        let (twins, cells): (Vec<_>, Vec<_>) = plan.cells.iter().partition(|cell| cell.twin);
+        let (experiments, cells): (Vec<_>, Vec<_>) =
+            plan.cells.iter().partition(|cell| cell.experiment);
+        assert!(plan.cells.is_sorted_by_key(|cell| cell.group));
+        assert!(!experiments.is_empty());
+        let (twins, cells): (Vec<_>, Vec<_>) = cells.into_iter().partition(|cell| cell.twin);
         assert_eq!(
             cells.len(),
             workload::standard().len() * adapter::HEAPS.len()

@@ -173,7 +173,7 @@ pub struct Metrics {
     #[serde(default)]
     pub collector_cpu_ns: Option<u64>,
     /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of stops; `lock-wait`, `drain`,
-    /// `cycle-collection` on a counting heap.
+    /// `cycle-collection` on a counting heap; `collection-wait` where a collector works beside the mutators.
     #[serde(default)]
     pub pause_parts: BTreeMap<String, Part>,
     /// How long stops waited for single threads (see [`crate::measure::safepoint`]).

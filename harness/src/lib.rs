@@ -16,6 +16,7 @@
 //! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
 //! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
 //! | [`peer`] | other runtimes, run beside the heaps |
+//! | [`experiment`] | the documents' experiments, one file each, and their claims, judged by rules on intervals |
 //! | [`minheap`], [`sweep`] | the smallest heap that a workload completes in; a comparison at multiples of it |
 //! | [`results`] | rows grouped into what is compared: what every report is made of |
 //! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |

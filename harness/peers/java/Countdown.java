@@ -1,6 +1,6 @@
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * The workload countdown on a Java virtual machine: the same numbers as in {@code harness/src/workload/countdown.rs}, split over threads in
@@ -13,12 +13,18 @@ import java.util.concurrent.atomic.AtomicReference;
  * </pre>
  *
  * <p>A compiler removes a box that never leaves its thread. So each one is published by an ordered store, which must not be merged with
- * the next one; it is a plain move on x86-64, but has the collector's write barrier, which a local variable would not have. A
- * {@code Long} takes 24 bytes here (a 12-byte header, padding, a word; 16 where headers are compact), and 16 in gc-marksweep.
+ * the next one; it is a plain move on x86-64, but has the collector's write barrier, which a local variable would not have. The arrays that this
+ * takes are not counted as work. A {@code Long} takes 24 bytes here (a 12-byte header, padding, a word; 16 where headers are compact), and
+ * 16 in gc-marksweep.
  */
 public final class Countdown {
     /** Added to each number: boxes of small ones are kept in a cache, and not allocated. */
     private static final long BEYOND_CACHE = 1024;
+    /**
+     * Elements of the array in the middle of which a thread publishes its boxes: so many that two threads share no cache line, neither of the
+     * heap nor of a card table with a byte for 512 bytes of it, after a collector has moved the arrays next to each other.
+     */
+    private static final int APART = 16384;
 
     private static Peer.Outcome run(Peer.Input input) {
         long total = input.get("total");
@@ -37,15 +43,17 @@ public final class Countdown {
 
     /** The sum of the numbers seen on the way from {@code last} down to the one above {@code first}. */
     private static long countDown(long first, long last) {
-        AtomicReference<Long> count = new AtomicReference<>(last + BEYOND_CACHE);
+        AtomicReferenceArray<Long> count = new AtomicReferenceArray<>(APART);
+        int middle = APART / 2;
+        count.lazySet(middle, last + BEYOND_CACHE);
         long sum = 0;
         while (true) {
-            long value = count.getPlain();
+            long value = count.getPlain(middle);
             if (value == first + BEYOND_CACHE) {
                 return sum;
             }
             sum += value - BEYOND_CACHE;
-            count.lazySet(value - 1);
+            count.lazySet(middle, value - 1);
         }
     }
 

@@ -25,6 +25,7 @@ import java.util.stream.Stream;
  *   <li>Compilation is part of what warming up is for: iteration 0 is repeated until it has had time enough.
  *   <li>A compiler may remove objects that do not escape. So all work is done on threads of {@link #onThreads}, whose allocated bytes
  *       the virtual machine counts, and the harness compares them with the objects that the program says it made.
+ *   <li>Sizes of objects, where a program's comment gives them, are with compressed references. The Z collector does without.
  *   <li>Pauses are not recorded here: they are in the virtual machine's log, on the clock of {@link System#nanoTime}.
  * </ul>
  */

@@ -171,11 +171,11 @@ pub enum Side {
 }
 
 impl Side {
-    /// The side that a heap or a peer is on, by its name or by its label, which tells it from others of its name; `None` if it stands for neither.
-    /// A CPython without the global lock stands for neither: it is what the documents wish for.
-    pub fn of(label: &str) -> Option<Self> {
-        match label.split(':').next()? {
-            "cpython" if label.contains("free-threaded") => None,
+    /// The side that a heap, or a peer of this version, is on; `None` if it stands for neither. A CPython without the global lock does not: it is what
+    /// the documents wish for.
+    pub fn of(name: &str, version: &str) -> Option<Self> {
+        match name {
+            "cpython" if version.contains("free-threaded") => None,
             "gc-rc" | "cpython" => Some(Self::Counting),
             "gc-marksweep" => Some(Self::Tracing),
             name if name.starts_with("hotspot") => Some(Self::Tracing),
@@ -226,11 +226,11 @@ mod tests {
 
     #[test]
     fn runtimes_are_on_the_side_of_the_heap_that_stands_for_them() {
-        assert_eq!(Side::of("gc-rc"), Some(Side::Counting));
-        assert_eq!(Side::of("cpython:3.13.0"), Some(Side::Counting));
-        assert_eq!(Side::of("cpython:3.14.0 free-threaded"), None);
-        assert_eq!(Side::of("gc-marksweep"), Some(Side::Tracing));
-        assert_eq!(Side::of("hotspot-g1:25"), Some(Side::Tracing));
-        assert_eq!(Side::of("boehm"), None);
+        assert_eq!(Side::of("gc-rc", ""), Some(Side::Counting));
+        assert_eq!(Side::of("cpython", "3.13.0"), Some(Side::Counting));
+        assert_eq!(Side::of("cpython", "3.14.0 free-threaded"), None);
+        assert_eq!(Side::of("gc-marksweep", ""), Some(Side::Tracing));
+        assert_eq!(Side::of("hotspot-g1", "25"), Some(Side::Tracing));
+        assert_eq!(Side::of("boehm", "8.2"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Judges claims by results, whether they were just measured or read from a file.
 
 use super::{Claim, EXPERIMENTS, Estimate, Evidence, Experiment, Side, Verdict, known};
-use crate::results::Results;
+use crate::results::{CellResults, Results};
 
 /// A claim, what every column says of it, and what follows.
 #[derive(Debug)]
@@ -19,10 +19,12 @@ pub struct Judged {
 /// What one heap or runtime says of a claim.
 #[derive(Debug)]
 pub struct Column {
-    /// The heap's name, or the runtime's label.
+    /// The heap's name; or the runtime's name and version, and where it lies if there are several of that version.
     pub name: String,
     /// Whether it is one of our heaps: the verdict rests on these.
     pub is_heap: bool,
+    /// What it stands for, if it stands for either.
+    pub side: Option<Side>,
     /// The figure; or, if the claim's forms were run, why there is none; `None` if they were not.
     pub figure: Option<Result<Estimate, String>>,
     /// What its side's rule says of it; `None` if the claim is not about that side, or there is no figure.
@@ -47,7 +49,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
     for experiment in EXPERIMENTS {
         let evidence: Vec<Evidence<'_>> = columns
             .iter()
-            .map(|(name, _)| Evidence::of(experiment, &known, results, name))
+            .map(|title| Evidence::of(experiment, &known, results, &title.key))
             .collect();
         if evidence.iter().all(Evidence::is_empty) {
             continue;
@@ -56,7 +58,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
             let columns: Vec<Column> = columns
                 .iter()
                 .zip(&evidence)
-                .map(|((name, is_heap), evidence)| column(claim, name, *is_heap, evidence))
+                .map(|(title, evidence)| column(claim, title, evidence))
                 .collect();
             let verdict = verdict(claim, &columns);
             judged.push(Judged {
@@ -70,19 +72,20 @@ pub fn judge(results: &Results) -> Vec<Judged> {
     judged
 }
 
-fn column(claim: &Claim, name: &str, is_heap: bool, evidence: &Evidence<'_>) -> Column {
+fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
     let figure = (!evidence.is_empty()).then(|| {
         let missing = || evidence.failure().unwrap_or_else(|| "no figure".to_owned());
         (claim.figure)(evidence).ok_or_else(missing)
     });
     let estimate = figure.as_ref().and_then(|figure| figure.as_ref().ok());
-    let rule = Side::of(name).and_then(|side| claim.rule(side));
+    let rule = title.side.and_then(|side| claim.rule(side));
     let verdict = rule
         .zip(estimate)
         .map(|(rule, &estimate)| rule.judge(estimate));
     Column {
-        name: name.to_owned(),
-        is_heap,
+        name: title.name.clone(),
+        is_heap: title.is_heap,
+        side: title.side,
         figure,
         verdict,
     }
@@ -92,7 +95,7 @@ fn column(claim: &Claim, name: &str, is_heap: bool, evidence: &Evidence<'_>) -> 
 fn verdict(claim: &Claim, columns: &[Column]) -> Option<Verdict> {
     let of_side = |side: Side| {
         let mut columns = columns.iter();
-        let column = columns.find(|column| column.is_heap && Side::of(&column.name) == Some(side));
+        let column = columns.find(|column| column.is_heap && column.side == Some(side));
         column.and_then(|column| column.verdict)
     };
     let sides = [Side::Counting, Side::Tracing];
@@ -101,23 +104,56 @@ fn verdict(claim: &Claim, columns: &[Column]) -> Option<Verdict> {
     Verdict::together(verdicts?)
 }
 
-/// The columns that the results have, our heaps first; and whether it is one of them.
-fn columns(results: &Results) -> Vec<(String, bool)> {
-    let mut columns: Vec<(String, bool)> = Vec::new();
+/// What a column is of.
+struct Title {
+    /// What evidence is asked for by: a heap's name, or a peer's label.
+    key: String,
+    name: String,
+    is_heap: bool,
+    side: Option<Side>,
+}
+
+/// The columns that the results have, our heaps first.
+fn columns(results: &Results) -> Vec<Title> {
+    let mut columns: Vec<Title> = Vec::new();
     for is_heap in [true, false] {
         for cell in &results.experiments {
             if cell.is_peer() == is_heap {
                 continue;
             }
-            let name = if is_heap {
-                cell.invocation().heap.clone()
-            } else {
-                cell.heap_label().to_owned()
-            };
-            if !columns.iter().any(|(known, _)| *known == name) {
-                columns.push((name, is_heap));
+            let name = &cell.invocation().heap;
+            let key = if is_heap { name } else { cell.heap_label() };
+            if columns.iter().any(|known| known.key == key) {
+                continue;
             }
+            let version = version(cell);
+            columns.push(Title {
+                key: key.to_owned(),
+                name: match &version {
+                    Some(version) => format!("{name} {version}"),
+                    None => name.clone(),
+                },
+                is_heap,
+                side: Side::of(name, version.as_deref().unwrap_or_default()),
+            });
+        }
+    }
+    let names: Vec<String> = columns.iter().map(|title| title.name.clone()).collect();
+    for title in &mut columns {
+        if names.iter().filter(|name| **name == title.name).count() > 1 {
+            title.name.push_str(&format!(" ({})", title.key));
         }
     }
     columns
+}
+
+/// The version of the runtime that a peer's cell was run on: from its first digit on, without the build.
+fn version(cell: &CellResults) -> Option<String> {
+    let mut environments = cell.rows.iter().filter_map(|row| row.environment.as_ref());
+    let peer = environments.find_map(|environment| environment.peer.as_ref())?;
+    let mut words = peer.version.split_whitespace();
+    let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let number = number.split('+').next().unwrap_or(number);
+    let rest: Vec<&str> = words.collect();
+    Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())
 }

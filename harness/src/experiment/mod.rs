@@ -226,7 +226,7 @@ pub fn choose(names: &[String]) -> Result<Vec<&'static Experiment>, String> {
 /// Runtimes that stand beside the heaps if the user names none.
 pub const PEERS: &[&str] = &["cpython", "hotspot-serial"];
 
-/// The cells of the experiments' forms, each once, in groups that count from `first_group`; and a line for each peer that is not there.
+/// The cells of the experiments' forms, each once, in a group for each form; and a line for each peer that is not there.
 ///
 /// # Errors
 ///
@@ -236,7 +236,6 @@ pub fn cells(
     size: Size,
     peers: &[String],
     search: &Search,
-    first_group: usize,
 ) -> Result<(Vec<Cell>, Vec<String>), String> {
     let known = known();
     let (mut peers, mut notes) = peer::choose(peers, search)?;
@@ -275,7 +274,7 @@ pub fn cells(
             });
             if !is_there {
                 cells.push(Cell {
-                    group: first_group + index,
+                    group: index,
                     experiment: true,
                     ..cell
                 });
@@ -345,8 +344,8 @@ mod tests {
     #[test]
     fn every_cell_is_run_once() {
         let experiments = choose(&[]).unwrap();
-        let (cells, _) = cells(&experiments, Size::Tiny, &[], &Search::default(), 7).unwrap();
-        assert!(cells.iter().all(|cell| cell.experiment && cell.group >= 7));
+        let (cells, _) = cells(&experiments, Size::Tiny, &[], &Search::default()).unwrap();
+        assert!(cells.iter().all(|cell| cell.experiment));
         assert!(cells.is_sorted_by_key(|cell| cell.group));
         for (index, cell) in cells.iter().enumerate() {
             let same = cells[..index].iter().find(|other| {

@@ -6,7 +6,8 @@
 //!
 //! So on a stop-the-world heap there is one pause a stop, common to all threads, and it begins when somebody *asks*, not
 //! when the last thread has obeyed. On a counting heap each wait, drain and cycle collection is a pause of the thread it happened to; one
-//! that lies within another of the same thread (a drain in a collection) is not counted again.
+//! that lies within another of the same thread (a drain in a collection) is not counted again. Where a collector works
+//! beside the mutators, each wait for it is a pause of the thread that waited.
 //!
 //! The *share of time in pauses* is stopped thread time / (threads x wall time): how much of the mutators' time the heap took
 //! away in pieces. Two threads that take turns at a lock score a half. For stops it counts each thread from its own arrival, so

@@ -31,7 +31,7 @@
 //! ```
 //!
 //! Shenandoah does not: it stops all threads when one finds no memory (a *degenerated* collection, a safepoint like any other), but delays
-//! those that allocate faster than it collects (*pacing*, the default up to version 17 at least) without a line for it. Its pauses are a lower bound there; the
+//! those that allocate faster than it collects (*pacing*, which is the default) without a line for it. Its pauses are a lower bound; the
 //! time is in the throughput, and the processors stand idle.
 //!
 //! A collection counts for the iteration in which it paused or ended. Where the Z collector is not generational (before
@@ -64,7 +64,7 @@ pub(super) const NAME: &str = "hotspot";
 /// How long the programs of workloads warm up: long enough for the optimising compiler to have been through with the loops of all of them.
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
-const SHORT_WARMUP: Duration = Duration::from_millis(500);
+const SHORT_WARMUP: Duration = Duration::from_secs(1);
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "java/GcBench.java", WARMUP),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::quantity::format_time;
 use crate::experiment::{
-    Claim, Column, Estimate, Experiment, Judged, NOT_BUILT, Rule, Side, Unit, Verdict,
+    Claim, Column, Estimate, Experiment, Judged, NOT_BUILT, Rule, Unit, Verdict,
 };
 use crate::invocation::format_bytes;
 
@@ -104,7 +104,7 @@ fn verdict(one: &Judged) -> String {
         let stands_for_it = one
             .columns
             .iter()
-            .find(|heap| heap.is_heap && Side::of(&heap.name) == Side::of(&column.name));
+            .find(|heap| heap.is_heap && heap.side == column.side);
         let ours = stands_for_it.and_then(|heap| heap.verdict);
         let differs = match (column.verdict, ours) {
             (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",

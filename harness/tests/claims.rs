@@ -1,0 +1,187 @@
+//! `harness claims` as a user types it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use harness::experiment::EXPERIMENTS;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn harness(directory: &TempDir, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(arguments)
+        .current_dir(directory.path())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn expect(output: Output, status: i32) -> (String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+fn claims(text: &str) -> Vec<Value> {
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
+}
+
+/// What runs every experiment on both heaps, as small as it goes.
+const ALL: [&str; 9] = [
+    "claims",
+    "--size",
+    "tiny",
+    "--invocations",
+    "2",
+    "--peer",
+    "none",
+    "--output",
+    "all.jsonl",
+];
+
+#[test]
+fn every_claim_has_a_figure_and_a_verdict() {
+    let directory = TempDir::new().unwrap();
+    let (text, _) = expect(
+        harness(&directory, &[&ALL[..], &["--format", "json"]].concat()),
+        0,
+    );
+    let judged = claims(&text);
+    let expected: usize = EXPERIMENTS
+        .iter()
+        .map(|experiment| experiment.claims.len())
+        .sum();
+    assert_eq!(judged.len(), expected);
+    for claim in &judged {
+        for (rule, heap) in [("rule_counting", "gc-rc"), ("rule_tracing", "gc-marksweep")] {
+            if !claim[rule].is_null() {
+                let figure = &claim["columns"][heap]["figure"];
+                assert!(figure["value"].is_number(), "{heap}: {claim}");
+                assert_eq!(figure["n"], 2, "{heap}: {claim}");
+            }
+        }
+        assert!(claim["verdict"].is_string(), "{claim}");
+    }
+
+    // The rows are those of experiments: a report has claims, and no comparison.
+    let (_, _) = expect(harness(&directory, &["report", "all.jsonl"]), 0);
+    let page = fs::read_to_string(directory.path().join("all.html")).unwrap();
+    assert!(page.contains("id=\"claims\"") && !page.contains("id=\"table\""));
+    let (markdown, _) = expect(
+        harness(&directory, &["report", "all.jsonl", "--format", "markdown"]),
+        0,
+    );
+    // And judged again they come out the same: after a header and a rule, a line each.
+    let lines = markdown.lines().filter(|line| line.starts_with("| "));
+    let lines: Vec<&str> = lines.skip(2).collect();
+    assert_eq!(lines.len(), judged.len(), "{markdown}");
+    for (claim, line) in judged.iter().zip(lines) {
+        let verdict = claim["verdict"].as_str().unwrap();
+        let name = claim["experiment"].as_str().unwrap();
+        assert!(line.starts_with(&format!("| {name}: ")), "{line}");
+        assert!(line.contains(&format!("| {verdict}")), "{verdict}: {line}");
+    }
+}
+
+#[test]
+fn a_table_has_a_column_for_each_heap_and_the_rule() {
+    let directory = TempDir::new().unwrap();
+    let arguments = [&["claims", "countdown"], &ALL[1..]].concat();
+    let (text, stderr) = expect(harness(&directory, &arguments), 0);
+    let header = text.lines().next().unwrap();
+    for title in ["claim", "documents", "gc-rc", "gc-marksweep", "verdict"] {
+        assert!(header.contains(title), "{text}");
+    }
+    assert!(text.contains("rule: gc-rc at least 0.95"), "{text}");
+    assert!(text.contains("object-lock: not built yet"), "{text}");
+    assert!(text.contains("Results: all.jsonl"), "{text}");
+    assert!(!stderr.contains("error"), "{stderr}");
+}
+
+#[test]
+fn one_process_decides_nothing() {
+    let directory = TempDir::new().unwrap();
+    let arguments = "claims countdown --size tiny --invocations 1 --peer none --format json";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let (text, _) = expect(harness(&directory, &arguments), 0);
+    for claim in claims(&text) {
+        assert_eq!(claim["verdict"], "undecided", "{claim}");
+    }
+}
+
+#[test]
+fn an_experiment_is_gone_on_with() {
+    let directory = TempDir::new().unwrap();
+    let run = |more: &str| {
+        let arguments = format!("claims countdown --size tiny --peer none --format json {more}");
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        expect(harness(&directory, &arguments), 0).0
+    };
+    let count = || {
+        let rows = fs::read_to_string(directory.path().join("c.jsonl")).unwrap();
+        rows.lines().count()
+    };
+    run("--invocations 1 --output c.jsonl");
+    let first = count();
+    let text = run("--invocations 2 --resume c.jsonl");
+    assert_eq!(count(), 2 * first);
+    assert_eq!(claims(&text)[0]["columns"]["gc-rc"]["figure"]["n"], 2);
+}
+
+#[test]
+fn explanations_run_nothing() {
+    let directory = TempDir::new().unwrap();
+    let (text, _) = expect(harness(&directory, &["claims", "--explain"]), 0);
+    for experiment in EXPERIMENTS {
+        assert!(text.contains(&format!("{}: {}", experiment.name, experiment.summary)));
+        for claim in experiment.claims {
+            assert!(text.contains(claim.statement), "{}", claim.statement);
+        }
+    }
+    assert!(text.contains("Holds if:"), "{text}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_not_there_is_refused_in_one_line() {
+    let directory = TempDir::new().unwrap();
+    for (arguments, words) in [
+        ("claims countdwn", "did you mean 'countdown'"),
+        ("claims object-lock", "not built yet"),
+        ("claims countdown --peer cpythn", "did you mean 'cpython'"),
+        (
+            "claims countdown --python /no/such/python",
+            "/no/such/python",
+        ),
+        ("claims countdown --java /no/such/java", "/no/such/java"),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let (stdout, stderr) = expect(harness(&directory, &arguments), 2);
+        assert!(stdout.is_empty());
+        assert!(
+            stderr.starts_with("error: ") && stderr.contains(words),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_runtime_that_is_not_here_costs_a_line() {
+    let directory = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args("claims countdown --size tiny --invocations 2".split(' '))
+        .current_dir(directory.path())
+        .env("PATH", Path::new("/nonexistent"))
+        .output()
+        .unwrap();
+    let (text, stderr) = expect(output, 0);
+    assert!(stderr.contains("no cpython here"), "{stderr}");
+    assert!(stderr.contains("no hotspot here"), "{stderr}");
+    assert!(text.contains("gc-marksweep"), "{text}");
+}

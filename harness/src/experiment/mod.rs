@@ -153,10 +153,24 @@ impl Form {
             Size::Small => self.small,
             Size::Full => self.full,
         };
-        match (more, self.workload.contains(':')) {
-            ("", _) => self.workload.to_owned(),
-            (more, true) => format!("{},{more}", self.workload),
-            (more, false) => format!("{}:{more}", self.workload),
+        let (name, always) = self.workload.split_once(':').unwrap_or((self.workload, ""));
+        let mut parameters: Vec<(&str, &str)> = Vec::new();
+        for parameter in [always, more].iter().flat_map(|list| list.split(',')) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            // What is set for a size takes the place of what is set for all.
+            match parameters.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = value,
+                None if name.is_empty() => {}
+                None => parameters.push((name, value)),
+            }
+        }
+        let parameters: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        match parameters.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name}:{}", parameters.join(",")),
         }
     }
 
@@ -317,6 +331,15 @@ mod tests {
                 assert!(about, "{name}: {}", claim.statement);
             }
         }
+    }
+
+    #[test]
+    fn what_is_set_for_a_size_takes_the_place_of_what_is_set_for_all() {
+        let form = Form::new("form", "list:a=1,b=2", 1).sized("c=3", "a=4,c=5");
+        assert_eq!(form.text(Size::Tiny), "list:a=1,b=2");
+        assert_eq!(form.text(Size::Small), "list:a=1,b=2,c=3");
+        assert_eq!(form.text(Size::Full), "list:a=4,b=2,c=5");
+        assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
     }
 
     #[test]

@@ -82,6 +82,7 @@ public final class Replacement {
         int threads = input.threads();
         long live = input.get("live");
         long replaced = live * input.get("replaced") / 100;
+        long after = live * input.get("after") / 100;
         int more = (int) input.get("words") - 1;
         boolean cyclic = input.get("cyclic") == 1;
         long every = input.get("watched") == 0 ? 0 : Math.max(replaced / input.get("watched"), 1);
@@ -106,17 +107,17 @@ public final class Replacement {
             return part;
         });
         long notFound = end(reaper, every > 0);
-
-        long sum = 0;
+        long full = tables.stream().filter(table -> table.length > 0).count();
+        tables.clear();
+        long sum = Peer.onThreads(1, thread -> goOn(live + replaced, after, more, cyclic)).get(0);
         long watched = 0;
         for (Part part : parts) {
             sum += part.sum;
             watched += part.deaths.size();
         }
-        long made = live + replaced;
-        long full = tables.stream().filter(table -> table.length > 0).count();
+        long made = live + replaced + after;
         long payload = (16 + 8L * more) * made + 8 * live;
-        Peer.Outcome outcome = new Peer.Outcome(Peer.mix(sum), made, made + full, payload).observe("live_bytes", liveBytes);
+        Peer.Outcome outcome = new Peer.Outcome(Peer.mix(sum), made, made + full, payload).observe("live_count", live).observe("live_bytes", liveBytes);
         if (watched > 0) {
             outcome.observe("deaths_not_found_count", notFound);
             synchronized (reaper.delays) {
@@ -158,6 +159,19 @@ public final class Replacement {
         part.sum = sum;
     }
 
+    /** The last object that was made. */
+    private static volatile Node published;
+
+    private static long goOn(long first, long count, int more, boolean cyclic) {
+        long sum = 0;
+        for (long number = first; number < first + count; number++) {
+            published = make(number, more, cyclic);
+            sum += published.word;
+        }
+        published = null;
+        return sum;
+    }
+
     /** Has the last deaths found, and says how many were not. */
     private static long end(Reaper reaper, boolean watches) {
         try {
@@ -175,7 +189,7 @@ public final class Replacement {
 
     public static void main(String[] arguments) {
         Map<String, Long> parameters = Map.of(
-                "live", 100_000L, "replaced", 400L, "words", 1L, "multiple", 4L, "spare", 0L, "cyclic", 0L, "watched", 0L);
+                "live", 100_000L, "replaced", 400L, "words", 1L, "multiple", 4L, "spare", 0L, "cyclic", 0L, "after", 0L, "watched", 0L);
         Peer.execute("Replacement", parameters, Replacement::run, arguments);
     }
 }

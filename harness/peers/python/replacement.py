@@ -47,6 +47,7 @@ def run(values):
     global live_bytes
     threads, live, cyclic = values["threads"], values["live"], values["cyclic"] == 1
     replaced = live * values["replaced"] // 100
+    after = live * values["after"] // 100
     more = 8 * (values["words"] - 1)
     every = max(replaced // values["watched"], 1) if values["watched"] else 0
 
@@ -88,24 +89,31 @@ def run(values):
             gc.collect()
         return total + sum(node.word for node in table), deaths
 
+    def go_on(_):
+        total = 0
+        for number in range(live + replaced, live + replaced + after):
+            total += make(number).word
+        return total
+
     tables = on_threads(threads, fill)
     if live_bytes is None:
         live_bytes = peak_resident_bytes() - BEFORE
     parts = on_threads(threads, replace)
     tables = None
+    more_seen = on_threads(1, go_on)[0]
     deaths = [death for _, deaths in parts for death in deaths]
     delays = [death.found - death.unreachable for death in deaths if death.found is not None]
-    observations = {"live_bytes": live_bytes}
+    observations = {"live_count": live, "live_bytes": live_bytes}
     if deaths:
         observations["deaths_not_found_count"] = len(deaths) - len(delays)
-    made = live + replaced
-    checksum = mix(sum(total for total, _ in parts) & WORD)
+    made = live + replaced + after
+    checksum = mix((more_seen + sum(total for total, _ in parts)) & WORD)
     tables_made = sum(1 for thread in range(threads) if len(range(*share(live, threads, thread))))
     payload = (16 + more) * made + 8 * live
     return Outcome(checksum, made, made + tables_made, payload, observations, delays)
 
 
 execute(
-    {"live": 100000, "replaced": 400, "words": 1, "multiple": 4, "spare": 0, "cyclic": 0, "watched": 0},
+    {"live": 100000, "replaced": 400, "words": 1, "multiple": 4, "spare": 0, "cyclic": 0, "after": 0, "watched": 0},
     run,
 )

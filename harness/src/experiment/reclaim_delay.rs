@@ -1,14 +1,14 @@
 //! `reclaim-delay`: *mark-sweep cannot say when an object is destroyed; reference counting can.*
 //!
 //! The documents reason and give no figure. Here the time is taken from the moment at which an object becomes unreachable until its memory can be used again
-//! (see [`crate::measure::reclamation`]), of a few hundred objects among those that [`replacement`](super::replacement) replaces: with three live sets over two decades, in a heap three times
+//! (see [`crate::measure::reclamation`]), of a few hundred objects among those that [`replacement`](super::replacement) replaces: with three live sets over two decades (at full size), in a heap three times
 //! as large as each.
 //!
 //! It shows the claim because the two sides make opposite predictions about the same deaths: to counting they are events of the program, found at the
 //! decrement, whatever else lives; to mark-sweep they are found by the next collection, and in a heap of a fixed multiple the next collection is as far away
 //! as the live set is large.
 //!
-//! The figures of growth are *per decade* of the live set: 1 does not grow at all, 10 is in proportion, and [`IN_PROPORTION`], half-way between them on a
+//! The figures of growth are *per decade* of the live set: 1 does not grow at all, 10 is in proportion, and 3.16, half-way between them on a
 //! logarithmic scale, decides. A JVM needs several mebibytes for itself and cannot run the smallest heap, CPython's interpreter would be all that one sees of it: theirs
 //! is the growth over the upper decade.
 //!
@@ -18,6 +18,7 @@
 //! Rejected: finalizers (they add the time until the program asks for them), and deaths of objects that are dropped as soon as they are made, which a
 //! generational collector finds early: what is replaced here has lived as long as anything.
 
+use super::replacement::{IN_PROPORTION, per_decade};
 use super::{AS_DESCRIBED, Claim, Estimate, Evidence, Experiment, Form, Quantity, Rule, Unit};
 use crate::invocation::Metrics;
 
@@ -26,7 +27,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "reclaim-delay",
     summary: "how long after its last reference an object is found dead",
     explanation: "Objects of a table are replaced at random; of a few hundred it is recorded when they became unreachable and when their memory could be \
-used again, with live sets of 1,000, 10,000 and 100,000 objects (some 280 bytes each) in heaps of three times their size. Counting finds a death at the \
+used again, with live sets of 1,000 to 100,000 objects (some 280 bytes each) in heaps of three times their size. Counting finds a death at the \
 decrement that causes it, so the delay should be far under a millisecond and not depend on what else lives; tracing finds it at the next collection, which is further away the larger the \
 heap. The claims would be false if counting had delays of a millisecond or delays that grow with the live set, or if tracing had none. One form makes every object a \
 cycle: there the decrement that counting waits for never comes. It does not show what a delay costs, and tracing's delays are lower bounds, since the program collects at its end.",
@@ -38,7 +39,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=1000,replaced=600,watched=200",
+            "live=1000,replaced=500,watched=100",
             "live=1000,replaced=800,watched=400",
         )
         .on(AS_DESCRIBED),
@@ -48,7 +49,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=10000,replaced=600,watched=200",
+            "live=4000,replaced=500,watched=100",
             "live=10000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
@@ -58,7 +59,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=100000,replaced=400,watched=200",
+            "live=20000,replaced=500,watched=100",
             "live=100000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
@@ -68,7 +69,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=10000,replaced=600,watched=200",
+            "live=4000,replaced=500,watched=100",
             "live=10000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
@@ -120,9 +121,6 @@ const MOST: &str = "a hundred times as many";
 const CYCLES: &str = "cycles";
 
 const MILLISECOND: f64 = 1e6;
-/// The growth per decade that divides what does not grow (1) from what grows in proportion (10): half-way on a logarithmic scale.
-pub(super) const IN_PROPORTION: f64 = 3.16;
-
 const MEDIAN: Quantity = Quantity::Of(median);
 const LONGEST: Quantity = Quantity::Of(longest);
 
@@ -135,11 +133,9 @@ fn longest(metrics: &Metrics) -> Option<f64> {
     (!delays.is_empty()).then_some(delays.max_ns as f64)
 }
 
-/// Per decade: over both where the least live set was run, and over the upper one elsewhere.
+/// From the least live set where it was run, and from the next one elsewhere.
 fn growth(evidence: &Evidence<'_>) -> Option<Estimate> {
-    let over_both = evidence.ratio((MOST, MEDIAN), (LEAST, MEDIAN));
-    let per_decade = over_both.map(|estimate| estimate.map(f64::sqrt));
-    per_decade.or_else(|| evidence.ratio((MOST, MEDIAN), (SOME, MEDIAN)))
+    per_decade(evidence, MEDIAN, LEAST, MOST).or_else(|| per_decade(evidence, MEDIAN, SOME, MOST))
 }
 
 #[cfg(test)]

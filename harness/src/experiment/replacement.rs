@@ -8,10 +8,12 @@
 //! * An object is a reference and `words` words. With `cyclic=1` the reference is to the object itself, which is the shortest cycle; otherwise it is null.
 //! * Of the objects that are replaced, `watched` are [buried](Sentinels): their deaths are in the row. If any are watched, the heap is collected at the end, so
 //!   that each death has been found, and no delay is longer than the program.
-//! * At the end one reference to the table is dropped, and with it everything: on a counting heap that is a cascade.
+//! * At the end one reference to the table is dropped, and with it everything: on a counting heap that is a cascade. Then `after` per cent of the live set are
+//!   made once more and dropped one by one, so that a heap that puts work off has an occasion to do it.
 //!
 //! | observation | |
 //! |---|---|
+//! | `live_count` | the live set, in objects |
 //! | `live_bytes` | what the heap occupies when the table has been filled and nothing has been replaced: the live set in its own currency, headers and metadata included |
 //! | `live_object_bytes` | the same without holes and metadata, where the heap knows |
 //!
@@ -24,6 +26,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{Estimate, Evidence, Quantity};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::measure::reclamation::{Death, Sentinels};
 use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
@@ -89,6 +92,14 @@ impl Workload for Replacement {
             range: (0, 1),
         },
         Parameter {
+            name: "after",
+            doc: "objects made after everything was dropped, in per cent of those that lived",
+            tiny: 0,
+            small: 0,
+            full: 0,
+            range: (0, 1_000_000),
+        },
+        Parameter {
             name: "watched",
             doc: "deaths that are watched; if any, the heap is collected at the end",
             tiny: 0,
@@ -111,23 +122,46 @@ impl Workload for Replacement {
             program.replace(m, heap, tables[thread].as_ref(), thread)
         })?;
         drop(tables);
-        // Whoever attaches next releases what was dropped.
-        heap.attach(|m| m.safepoint());
+        let after = on_threads(heap, 1, |m, _| program.go_on(m))?;
 
-        let mut observations = BTreeMap::from([("live_bytes", filled.occupied_bytes)]);
+        let mut observations = BTreeMap::from([
+            ("live_count", program.live),
+            ("live_bytes", filled.occupied_bytes),
+        ]);
         observations.extend(
             filled
                 .object_bytes
                 .map(|bytes| ("live_object_bytes", bytes)),
         );
         Ok(Outcome {
-            checksum: mix(parts.iter().map(|part| part.sum).fold(0, u64::wrapping_add)),
-            operations: program.live + program.replaced,
+            checksum: mix(parts
+                .iter()
+                .map(|part| part.sum)
+                .chain(after)
+                .fold(0, u64::wrapping_add)),
+            operations: program.live + program.replaced + program.after,
             deaths: parts.into_iter().flat_map(|part| part.deaths).collect(),
             observations,
             ..Outcome::default()
         })
     }
+}
+
+/// The growth per decade that divides what does not grow (1) from what grows in proportion (10): half-way on a logarithmic scale.
+pub(super) const IN_PROPORTION: f64 = 3.16;
+
+/// By how much a quantity grows while the live set becomes ten times as large, from one form to another: 1 if it does not, 10 if it is in proportion.
+pub(super) fn per_decade(
+    evidence: &Evidence<'_>,
+    quantity: Quantity,
+    least: &'static str,
+    most: &'static str,
+) -> Option<Estimate> {
+    let grown = evidence.ratio((most, quantity), (least, quantity))?;
+    let live = Quantity::Observed("live_count");
+    let decades =
+        (evidence.value((most, live))?.value / evidence.value((least, live))?.value).log10();
+    (decades > 0.0).then(|| grown.map(|factor| factor.powf(1.0 / decades)))
 }
 
 /// What is to be done.
@@ -136,6 +170,7 @@ struct Program {
     seed: u64,
     live: u64,
     replaced: u64,
+    after: u64,
     shape: Shape,
     cyclic: bool,
     /// One replaced object in so many is watched.
@@ -157,6 +192,7 @@ impl Program {
             seed: input.seed,
             live,
             replaced,
+            after: live * input.get("after") / 100,
             shape: Shape::new(1, input.get("words") as u32),
             cyclic: input.get("cyclic") == 1,
             watched_every: replaced
@@ -198,6 +234,21 @@ impl Program {
             }
         }
         Ok(())
+    }
+
+    /// Releases what was dropped, as whoever attaches next does, and makes a few objects more.
+    fn go_on<M: Mutator>(&self, m: &mut M) -> Result<u64, HeapFull> {
+        m.safepoint();
+        m.frame(|m, [new]| {
+            let mut sum = 0u64;
+            for number in 0..self.after {
+                self.make(m, new, self.live + self.replaced + number)?;
+                sum = sum.wrapping_add(m.get(new).map_or(0, |new| m.word(new, 0)));
+                m.set(new, None);
+                m.safepoint();
+            }
+            Ok(sum)
+        })
     }
 
     /// One thread's part of the replacements, in its part of the table.
@@ -292,13 +343,13 @@ mod tests {
 
     #[test]
     fn every_object_is_seen_once_by_any_number_of_threads() {
-        let numbers = 1_000 + 4_000;
+        let numbers = 1_000 + 4_000 + 500;
         let expected = mix(numbers * (numbers - 1) / 2);
         for cyclic in ["0", "1"] {
             for threads in [1, 2, 3] {
-                let outcome = run::<GcRc>(threads, &[("cyclic", cyclic)]);
+                let outcome = run::<GcRc>(threads, &[("cyclic", cyclic), ("after", "50")]);
                 assert_eq!((outcome.checksum, outcome.operations), (expected, numbers));
-                let outcome = run::<GcMarksweep>(threads, &[("cyclic", cyclic)]);
+                let outcome = run::<GcMarksweep>(threads, &[("cyclic", cyclic), ("after", "50")]);
                 assert_eq!((outcome.checksum, outcome.operations), (expected, numbers));
             }
         }

@@ -5,15 +5,14 @@
 //! marked as often as a large one and its pauses are not missed.
 //!
 //! *Growth per decade* is the figure: marking visits what lives, so that in proportion it is 10; what is proportional and what is not is decided as in
-//! [`reclaim_delay`](super::reclaim_delay). The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
+//! `reclaim-delay`. The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
 //!
 //! That *every* thread is stopped is read from the heap's own record, with two threads: how many of them stood still at once in a collection. A
 //! JVM's log tells of its stops and not of each thread, so that it is not asked.
 //!
 //! The documents set this against counting, as if counting had no pauses. By this project's definition whatever stops a mutator is a pause, and counting has two kinds: cycle collections, whose
 //! oldest generation is all that lives, and cascades, when the last reference to a large structure goes. The program is one thread's, so that no
-//! wait for the lock is among them. Its end drops the whole table by one reference; with `free=lazy` the same drop is spread over later allocations, of which the program has none, and so
-//! it pays only what it must at once. CPython tells of its cycle collections and not of its cascades.
+//! wait for the lock is among them. Its end drops the whole table by one reference, and makes as many objects once more; with `free=lazy` what the drop frees is spread over these. CPython tells of its cycle collections and not of its cascades.
 //!
 //! It does not show how pauses are spread, nor what marking beside the mutators would cost; the default heap with its generations stands beside the
 //! documents' collector for the largest live set.
@@ -23,7 +22,7 @@
 
 use std::collections::BTreeSet;
 
-use super::reclaim_delay::IN_PROPORTION;
+use super::replacement::{IN_PROPORTION, per_decade};
 use super::{AS_DESCRIBED, Claim, Estimate, Evidence, Experiment, Form, Quantity, Rule, Unit};
 use crate::invocation::{Metrics, SpanRecord};
 
@@ -58,12 +57,12 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .with_heaps(AS_DESCRIBED),
         Form::new(
             MOST,
-            "replacement:live=5000,words=31,multiple=2,replaced=20",
+            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(
-            "live=100000,words=1,spare=1,replaced=300",
-            "live=200000,words=1,spare=4,replaced=300",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
+            "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(
@@ -78,22 +77,22 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-marksweep:generations=off"]),
         Form::new(
             GENERATIONS,
-            "replacement:live=5000,words=31,multiple=2,replaced=20",
+            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(
-            "live=100000,words=1,spare=1,replaced=300",
-            "live=200000,words=1,spare=4,replaced=300",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
+            "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .on(&["gc-marksweep"]),
         Form::new(
             LAZY,
-            "replacement:live=5000,words=31,multiple=2,replaced=20",
+            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(
-            "live=100000,words=1,spare=1,replaced=300",
-            "live=200000,words=1,spare=4,replaced=300",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
+            "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .on(&["gc-rc:free=lazy"]),
     ],
@@ -149,6 +148,15 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             tracing: None,
         },
         Claim {
+            statement: "finding cycles stops nobody for long",
+            document: "implied",
+            measured: "longest cycle collection, largest live set",
+            unit: Unit::Time,
+            figure: |evidence| evidence.value((MOST, Quantity::Of(longest_cycle_collection))),
+            counting: Some(Rule::AtMost(MILLISECOND)),
+            tracing: None,
+        },
+        Claim {
             statement: "dropping the last reference to a large structure stops nobody",
             document: "implied",
             measured: "longest cascade of decrements, largest live set",
@@ -179,19 +187,21 @@ const LAZY: &str = "a hundred times as many, freed lazily";
 
 const MILLISECOND: f64 = 1e6;
 
-/// Per decade of the live set, over two.
 fn growth(evidence: &Evidence<'_>) -> Option<Estimate> {
-    let over_both = evidence.ratio(
-        (MOST, Quantity::LongestPause),
-        (LEAST, Quantity::LongestPause),
-    )?;
-    Some(over_both.map(f64::sqrt))
+    per_decade(evidence, Quantity::LongestPause, LEAST, MOST)
+}
+
+/// The longest cycle collection on a heap that tells of them. `None` elsewhere.
+fn longest_cycle_collection(metrics: &Metrics) -> Option<f64> {
+    let collection = metrics.pause_parts.get("cycle-collection")?;
+    Some(collection.max_ns as f64)
 }
 
 /// The longest drain on a heap that tells of them; 0 if none was long enough to be told of. `None` elsewhere.
 fn longest_cascade(metrics: &Metrics) -> Option<f64> {
-    // A runtime that tells only that everything stopped says nothing of what its threads do by themselves.
-    let tells = !metrics.pause_parts.contains_key("stop");
+    // Who stops the world does not count, or, of a real runtime, tells of nothing else.
+    let parts = &metrics.pause_parts;
+    let tells = !parts.contains_key("stop") && !parts.contains_key("mark");
     let drain = metrics.pause_parts.get("drain");
     tells.then(|| drain.map_or(0.0, |part| part.max_ns as f64))
 }
@@ -226,11 +236,13 @@ mod tests {
     fn plant(trial: &mut Trial, form: &str, heap: &str, pause_ns: u64) {
         trial.plant(form, heap, |metrics| {
             metrics.pauses.pause_max_ns = Some(pause_ns);
-            let cascade = Part {
-                max_ns: pause_ns / 2,
-                ..Part::default()
-            };
-            metrics.pause_parts.insert("drain".to_owned(), cascade);
+            for kind in ["cycle-collection", "drain"] {
+                let part = Part {
+                    max_ns: pause_ns / 2,
+                    ..Part::default()
+                };
+                metrics.pause_parts.insert(kind.to_owned(), part);
+            }
         });
     }
 
@@ -252,7 +264,7 @@ mod tests {
     #[test]
     fn the_verdicts_follow_the_pauses() {
         let trial = planted();
-        for claim in [0, 2, 3, 4, 5, 6] {
+        for claim in [0, 2, 3, 4, 5, 6, 7] {
             assert_eq!(trial.verdict(claim), Verdict::Holds, "{claim}");
         }
         // A collector whose pause is what it is, whatever lives.
@@ -264,7 +276,7 @@ mod tests {
         let mut trial = planted();
         plant(&mut trial, MOST, "gc-rc", 4_000_000);
         plant(&mut trial, LAZY, "gc-rc:free=lazy", 4_000_000);
-        for claim in 3..7 {
+        for claim in 3..8 {
             assert_eq!(trial.verdict(claim), Verdict::Fails, "{claim}");
         }
     }

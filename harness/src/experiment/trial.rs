@@ -109,6 +109,11 @@ impl Trial {
         assert!(planted > 0, "no rows of {} on {heap}", form.name);
     }
 
+    /// The rows as they are now.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// Plants a wall time.
     pub(crate) fn plant_wall(&mut self, form: &str, heap: &str, wall_ns: u64) {
         self.plant(form, heap, |metrics| metrics.wall_ns = wall_ns);

@@ -36,6 +36,9 @@ const PROGRAMS: &[Program] = &[
     program!("subprocesses", "python/subprocesses.py"),
     program!("async", "python/async.py"),
     program!("processes", "python/processes.py"),
+    program!("replacement", "python/replacement.py"),
+    program!("cycles", "python/cycles.py"),
+    program!("reference-changes", "python/reference_changes.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

@@ -82,6 +82,13 @@ const PROGRAMS: &[Program] = &[
     program!("pipeline", "java/Pipeline.java"),
     program!("subprocesses", "java/Subprocesses.java"),
     program!("async", "java/Async.java"),
+    program!("replacement", "java/Replacement.java", Duration::ZERO),
+    program!("cycles", "java/Cycles.java", Duration::ZERO),
+    program!(
+        "reference-changes",
+        "java/ReferenceChanges.java",
+        SHORT_WARMUP
+    ),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

@@ -38,7 +38,8 @@ impl Column {
     }
 }
 
-/// Judges every claim of every experiment of which anything was run.
+/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself, has
+/// no claims here that need its other forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();
@@ -54,12 +55,20 @@ pub fn judge(results: &Results) -> Vec<Judged> {
         if evidence.iter().all(Evidence::is_empty) {
             continue;
         }
+        let mut forms = experiment.forms.iter();
+        let is_complete = forms.all(|form| evidence.iter().any(|evidence| evidence.has(form.name)));
         for claim in experiment.claims {
             let columns: Vec<Column> = columns
                 .iter()
                 .zip(&evidence)
                 .map(|(title, evidence)| column(claim, title, evidence))
                 .collect();
+            let is_judged = columns
+                .iter()
+                .any(|column| matches!(column.figure, Some(Ok(_))));
+            if !is_judged && !is_complete {
+                continue;
+            }
             let verdict = verdict(claim, &columns);
             judged.push(Judged {
                 experiment,
@@ -160,4 +169,21 @@ fn version(cell: &CellResults) -> Option<String> {
     let number = number.split('+').next().unwrap_or(number);
     let rest: Vec<&str> = words.collect();
     Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::experiment::trial::Trial;
+
+    /// At tiny size io-bound shares a form with cpu-bound, which was not run.
+    #[test]
+    fn an_experiment_of_which_a_form_was_run_for_another_is_not_judged() {
+        let judged = Trial::of("io-bound").all_judged();
+        assert!(judged.len() > 1);
+        assert!(
+            judged
+                .iter()
+                .all(|judged| judged.experiment.name == "io-bound")
+        );
+    }
 }

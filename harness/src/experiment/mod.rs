@@ -34,22 +34,50 @@ pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
 pub mod r#async;
+pub mod contention;
+pub mod convoy;
 pub mod count_race;
+pub mod count_traffic;
 pub mod countdown;
+pub mod cpu_bound;
+pub mod cycles;
+pub mod footprint;
+pub mod io_bound;
+pub mod lost_update;
+pub mod native;
 pub mod pipeline;
 pub mod processes;
+pub mod reclaim_delay;
+pub mod replacement;
 pub mod scaling;
+pub mod stop_the_world;
 pub mod subprocesses;
+pub mod switch_interval;
+mod threads;
+pub mod threshold;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
 pub const EXPERIMENTS: &[Experiment] = &[
     count_race::EXPERIMENT,
     countdown::EXPERIMENT,
+    cpu_bound::EXPERIMENT,
+    io_bound::EXPERIMENT,
     processes::EXPERIMENT,
+    native::EXPERIMENT,
+    switch_interval::EXPERIMENT,
+    contention::EXPERIMENT,
+    convoy::EXPERIMENT,
+    lost_update::EXPERIMENT,
     pipeline::EXPERIMENT,
     subprocesses::EXPERIMENT,
     r#async::EXPERIMENT,
+    footprint::EXPERIMENT,
+    reclaim_delay::EXPERIMENT,
+    cycles::EXPERIMENT,
+    stop_the_world::EXPERIMENT,
+    count_traffic::EXPERIMENT,
     scaling::EXPERIMENT,
+    threshold::EXPERIMENT,
 ];
 
 /// Claims that nothing here can judge yet: name, claim, what is missing.
@@ -104,6 +132,8 @@ pub struct Form {
 
 /// Both heaps as they come.
 pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
+/// Both as the documents describe them: their mark-sweep knows no generations, and each of its collections marks the whole heap.
+pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];
 
 impl Form {
     /// A form that runs on both heaps and on the real runtimes.
@@ -117,6 +147,11 @@ impl Form {
             small: "",
             full: "",
         }
+    }
+
+    /// The same on these heaps instead of [`BOTH`], beside the same other runtimes.
+    pub const fn with_heaps(self, heaps: &'static [&'static str]) -> Self {
+        Self { heaps, ..self }
     }
 
     /// The same on these heaps only, and on no other runtime.
@@ -145,10 +180,24 @@ impl Form {
             Size::Small => self.small,
             Size::Full => self.full,
         };
-        match (more, self.workload.contains(':')) {
-            ("", _) => self.workload.to_owned(),
-            (more, true) => format!("{},{more}", self.workload),
-            (more, false) => format!("{}:{more}", self.workload),
+        let (name, always) = self.workload.split_once(':').unwrap_or((self.workload, ""));
+        let mut parameters: Vec<(&str, &str)> = Vec::new();
+        for parameter in [always, more].iter().flat_map(|list| list.split(',')) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            // What is set for a size takes the place of what is set for all.
+            match parameters.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = value,
+                None if name.is_empty() => {}
+                None => parameters.push((name, value)),
+            }
+        }
+        let parameters: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        match parameters.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name}:{}", parameters.join(",")),
         }
     }
 
@@ -309,6 +358,15 @@ mod tests {
                 assert!(about, "{name}: {}", claim.statement);
             }
         }
+    }
+
+    #[test]
+    fn what_is_set_for_a_size_takes_the_place_of_what_is_set_for_all() {
+        let form = Form::new("form", "list:a=1,b=2", 1).sized("c=3", "a=4,c=5");
+        assert_eq!(form.text(Size::Tiny), "list:a=1,b=2");
+        assert_eq!(form.text(Size::Small), "list:a=1,b=2,c=3");
+        assert_eq!(form.text(Size::Full), "list:a=4,b=2,c=5");
+        assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
     }
 
     #[test]

@@ -109,6 +109,11 @@ impl Trial {
         assert!(planted > 0, "no rows of {} on {heap}", form.name);
     }
 
+    /// The rows as they are now.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// Plants a wall time.
     pub(crate) fn plant_wall(&mut self, form: &str, heap: &str, wall_ns: u64) {
         self.plant(form, heap, |metrics| metrics.wall_ns = wall_ns);
@@ -124,6 +129,13 @@ impl Trial {
 
     /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is about.
     pub(crate) fn judged(&self) -> Vec<Judged> {
+        let mut judged = self.all_judged();
+        judged.retain(|judged| judged.experiment.name == self.experiment.name);
+        judged
+    }
+
+    /// The same with the claims of other experiments for which the rows are evidence as well.
+    pub(crate) fn all_judged(&self) -> Vec<Judged> {
         for row in &self.rows {
             assert!(row.metrics.is_some(), "{row:?}");
         }

@@ -26,10 +26,19 @@ const PROGRAMS: &[Program] = &[
     program!("rewire", "python/rewire.py"),
     program!("rings", "python/rings.py"),
     program!("countdown", "python/countdown.py"),
+    program!("cpu-bound", "python/cpu_bound.py"),
+    program!("native", "python/native.py"),
+    program!("switch-interval", "python/switch_interval.py"),
+    program!("contention", "python/contention.py"),
+    program!("convoy", "python/convoy.py"),
+    program!("lost-update", "python/lost_update.py"),
     program!("pipeline", "python/pipeline.py"),
     program!("subprocesses", "python/subprocesses.py"),
     program!("async", "python/async.py"),
     program!("processes", "python/processes.py"),
+    program!("replacement", "python/replacement.py"),
+    program!("cycles", "python/cycles.py"),
+    program!("reference-changes", "python/reference_changes.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/python/peer.py");

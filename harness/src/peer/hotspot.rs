@@ -73,9 +73,22 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
+    program!("cpu-bound", "java/CpuBound.java"),
+    program!("native", "java/Native.java"),
+    program!("switch-interval", "java/SwitchInterval.java"),
+    program!("contention", "java/Contention.java"),
+    program!("convoy", "java/Convoy.java"),
+    program!("lost-update", "java/LostUpdate.java"),
     program!("pipeline", "java/Pipeline.java"),
     program!("subprocesses", "java/Subprocesses.java"),
     program!("async", "java/Async.java"),
+    program!("replacement", "java/Replacement.java", Duration::ZERO),
+    program!("cycles", "java/Cycles.java", Duration::ZERO),
+    program!(
+        "reference-changes",
+        "java/ReferenceChanges.java",
+        SHORT_WARMUP
+    ),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../peers/java/Peer.java");

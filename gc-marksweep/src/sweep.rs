@@ -28,7 +28,6 @@ pub(crate) struct Hole {
 
 impl Space {
     /// The first hole of the block at or after `granule` of at least `minimum` bytes.
-    #[inline]
     pub(crate) fn next_hole<W: Witness>(
         &self,
         block: BlockIndex,

@@ -181,9 +181,10 @@ impl Tracer {
         unsafe {
             if !table.is_marked(object) {
                 table.mark_first(object, S::ALONE);
+                let mark = table.value();
                 witness.note(|places| Step::Marked {
                     object: places.of(object),
-                    mark: table.value(),
+                    mark,
                     bytes: object.header().size(),
                 });
                 self.scan_marked::<S, W>(object, table, witness);

@@ -110,6 +110,7 @@ mod cli;
 pub mod compare;
 pub mod doctor;
 pub mod environment;
+mod explain;
 pub mod heap;
 mod interrupt;
 pub mod invocation;

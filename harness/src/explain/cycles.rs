@@ -1,5 +1,6 @@
 //! `harness explain cycles`: how the cycle collector tells garbage from what something outside refers to.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use gc_rc::{Heap, Place, Shape, Step};
@@ -28,14 +29,10 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
             Step::Presumed { object, balance } => (
                 format!("visit {}", names.of(object)),
                 format!(
-                    "no reference to {} was found so far: it is presumed that {} from outside",
-                    names.of(object),
+                    "not reached so far: presumed held from outside, by {}",
                     match balance {
-                        1 => "its one reference comes".to_owned(),
-                        _ => format!(
-                            "its {} come",
-                            number(balance as u64, "reference", "references")
-                        ),
+                        1 => "its one reference".to_owned(),
+                        _ => format!("its {}", number(balance as u64, "reference", "references")),
                     }
                 ),
             ),
@@ -45,7 +42,8 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
             ),
             Step::OnePassEnded { succeeded: false } => (
                 "given up".into(),
-                "no reference is left that could come from outside".into(),
+                "no reference to it is left that could come from outside: something may be garbage"
+                    .into(),
             ),
             Step::Counted {
                 object,
@@ -53,13 +51,10 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
                 balance,
             } => {
                 visited.push(object);
-                let already = match balance - i64::from(count) {
-                    0 => String::new(),
-                    before => format!("{before} + "),
-                };
+                let before = balance - i64::from(count);
                 (
                     format!("visit {}", names.of(object)),
-                    format!("its count is added: {already}{count} = {balance}"),
+                    format!("its count is added: {before} + {count} = {balance}"),
                 )
             }
             Step::Subtracted { from, to, balance } => {
@@ -108,7 +103,7 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
             ),
             Step::Survived { object, generation } => (
                 names.of(object).to_string(),
-                format!("alive, and now in generation {generation}"),
+                format!("alive; in generation {generation} from now on"),
             ),
             Step::Unreachable { object } => (
                 names.of(object).to_string(),
@@ -136,15 +131,49 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
             } => (
                 "the end".into(),
                 format!(
-                    "{} examined, {} of them garbage",
-                    number(examined, "object", "objects"),
-                    number(unreachable, "", "").trim_end()
+                    "{} examined, {unreachable} of them garbage",
+                    number(examined, "object", "objects")
                 ),
             ),
             other => (String::new(), format!("{other:?}")),
         };
         page.step(&what, &words);
     }
+}
+
+/// What the subtraction amounts to.
+fn sum(names: &Names, steps: &[Step]) -> String {
+    let (mut counts, mut within) = (0, 0);
+    let mut balances = BTreeMap::new();
+    for step in steps {
+        match *step {
+            Step::Counted {
+                object,
+                count,
+                balance,
+            } => {
+                counts += u64::from(count);
+                balances.insert(names.of(object), balance);
+            }
+            Step::Subtracted { to, balance, .. } => {
+                within += 1;
+                balances.insert(names.of(to), balance);
+            }
+            _ => {}
+        }
+    }
+    let balances: Vec<String> = balances
+        .iter()
+        .map(|(name, balance)| format!("{name} {balance}"))
+        .collect();
+    format!(
+        "The balances: {}. The counts add up to {counts}, and {within} references were taken away: {} left.",
+        balances.join(", "),
+        match counts - within {
+            1 => "one is".to_owned(),
+            left => format!("{left} are"),
+        }
+    )
 }
 
 /// The steps before the first of a kind, and the rest.
@@ -198,7 +227,8 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             page.heading("2. One pass, in case nothing is garbage");
             page.prose(
                 "Most collections find nothing, and one pass can show that there is nothing to find. It visits each object once, from high addresses to low ones, which is here from the last \
-                 made to the first.",
+                 made to the first. What an object refers to is reached by that. An object that nothing has reached when its turn comes is presumed to be \
+                 referred to from outside only, and each reference to it that turns up later takes one away from that.",
             );
             narrate(&mut page, &names, one_pass);
 
@@ -208,6 +238,7 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
                  CPython copies all counts first and subtracts then; here both are done on the way, so that a balance can be below zero until its object's turn comes.",
             );
             narrate(&mut page, &names, subtracting);
+            page.prose(&sum(&names, subtracting));
 
             page.heading("4. The second pass: search");
             page.prose("Again from the last to the first. A balance above zero is a reference from outside.");

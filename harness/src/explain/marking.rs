@@ -168,7 +168,7 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             let marked = steps.iter().filter(|step| matches!(step, Step::Marked { .. })).count();
             let met = steps.iter().filter(|step| matches!(step, Step::Met { .. })).count();
             page.prose(&format!(
-                "{} marked, and {} found them marked already; what is dead was not touched, and costs nothing.",
+                "So {} marked, and {} found them marked already. What is dead was not touched, and cost nothing.",
                 number(marked as u64, "object was", "objects were"),
                 number(met as u64, "edge", "edges"),
             ));
@@ -185,13 +185,15 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             }
 
             page.heading("4. The next collection marks with another value");
-            page.prose("p and the locals that hold G and H are roots now; A's second field is set to null, so that only B leads to D.");
-            m.store(m.get(p).expect("A"), 1, None);
+            page.prose("p and the locals that hold G and H are roots now. A's first field is set to null: nothing leads to B any more.");
+            m.store(m.get(p).expect("A"), 0, None);
             let steps = m.collect_recorded();
             marking(&mut page, &names, &steps);
             page.prose(
-                "No mark was cleared before: a byte that holds an older value is as good as none. All that is alive has been marked anew, whatever bears an older value is free.",
+                "No mark was cleared before. B's bytes still hold 2, and what does not hold the last value is as free as if it held zero:",
             );
+            let (place, steps) = make(m, d)?;
+            allocation(&mut page, &mut names, 'I', place, &steps);
 
             page.heading("5. When the values run out");
             let mut collections = 0;

@@ -58,7 +58,11 @@ pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
         );
         page.line("");
         for Topic { name, summary, .. } in &TOPICS {
-            page.line(&format!("  harness explain {name:<10}{summary}"));
+            page.broken(
+                &format!("  harness explain {name:<10}"),
+                &" ".repeat(28),
+                summary,
+            );
         }
         return Ok(page.text);
     };

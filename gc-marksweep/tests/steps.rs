@@ -141,7 +141,11 @@ fn a_stack_that_is_too_small_leaves_nothing_out_of_the_record() {
         m.frame(|m, [table]| {
             graph(m, table, 500, 100);
             let edges = reachable(m, &[m.get(table).unwrap()]);
+            let all: usize = edges.values().map(Vec::len).sum();
             let steps = m.collect_recorded();
+            let pushed = |step: &&Step| matches!(step, Step::Pushed { .. });
+            let pushed = steps.iter().filter(pushed).count();
+            assert!(pushed > 1 + all, "nothing was scanned again");
             assert_eq!(
                 BTreeSet::from_iter(marked(&steps)),
                 edges.into_keys().collect()

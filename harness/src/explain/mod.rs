@@ -208,6 +208,140 @@ mod tests {
         }
     }
 
+    /// What the lines of a section that begin so say.
+    fn said<'p>(page: &'p str, section: &str, beginning: &str) -> Vec<&'p str> {
+        let from = page.find(&format!("\n{section}. ")).unwrap();
+        let rest = &page[from + 1..];
+        let rest = &rest[..rest.find("\n\n").unwrap_or(rest.len())];
+        rest.lines()
+            .filter_map(|line| line.trim_start().strip_prefix(beginning))
+            .map(str::trim_start)
+            .collect()
+    }
+
+    /// Each count that is shown is the number of those who are said to refer to the object.
+    #[test]
+    fn counts_are_numbers_of_references() {
+        for name in ["counting", "cycles"] {
+            let page = text(Some(name)).unwrap();
+            let mut objects = 0;
+            for line in page.lines() {
+                if let Some((object, holders)) = line.split_once("referred to by ") {
+                    let count: usize = object.trim().split_once(' ').unwrap().1.parse().unwrap();
+                    assert_eq!(
+                        count,
+                        holders.replace(" and ", ", ").split(", ").count(),
+                        "{line}"
+                    );
+                    objects += 1;
+                }
+            }
+            assert!(objects >= 6, "{page}");
+        }
+    }
+
+    #[test]
+    fn counting_frees_what_the_list_kept_and_leaves_the_cycle() {
+        let page = text(Some("counting")).unwrap();
+        assert_eq!(said(&page, "2", "B: "), ["1 -> 0", "0 -> 1"]);
+        assert_eq!(said(&page, "2", "pending: "), ["B", "B"]);
+        let section: String = said(&page, "3", "").join("\n");
+        let order: Vec<_> = section
+            .lines()
+            .filter_map(|line| line.strip_suffix(" is freed"))
+            .collect();
+        assert_eq!(order, ["A", "B", "C"]);
+        assert!(
+            section.contains("the new object, G, lies where C lay"),
+            "{section}"
+        );
+        assert_eq!(said(&page, "4", "pending: "), ["nothing"]);
+        assert!(
+            page.contains("the heap has freed three, and\n  four are left"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn cycles_finds_what_nothing_outside_refers_to() {
+        let page = text(Some("cycles")).unwrap();
+        assert_eq!(said(&page, "2", "given up").len(), 1);
+        // Eight counted references, seven of them within.
+        let added: Vec<_> = said(&page, "3", "visit ")
+            .into_iter()
+            .map(|line| &line[..1])
+            .collect();
+        assert_eq!(added, ["F", "E", "D", "C", "B", "A"]);
+        let taken = said(&page, "3", "")
+            .into_iter()
+            .filter(|line| line.contains("one is taken from"))
+            .count();
+        assert_eq!(taken, 7);
+        assert_eq!(
+            said(&page, "3", "The balances: ")[0],
+            "A 1, B 0, C 0, D 0, E 0, F 0. The counts add up to 8, and 7 references were taken"
+        );
+        assert_eq!(said(&page, "4", "at A").len(), 1);
+        let verdicts = |verdict: &str| -> String {
+            let lines = said(&page, "5", "").into_iter();
+            lines
+                .filter(|line| line.contains(verdict))
+                .map(|line| &line[..1])
+                .collect()
+        };
+        assert_eq!((&*verdicts("alive"), &*verdicts("garbage")), ("FBA", "CDE"));
+        let freed: Vec<_> = said(&page, "6", "free ")
+            .into_iter()
+            .map(|line| &line[..1])
+            .collect();
+        assert_eq!(freed, ["C", "D", "E"]);
+        assert!(
+            said(&page, "7", "")
+                .join(" ")
+                .contains("every presumption has held")
+        );
+    }
+
+    #[test]
+    fn marking_marks_what_can_be_reached_and_reuses_the_rest() {
+        let page = text(Some("marking")).unwrap();
+        let taken = |section: &str, how: &str| -> String {
+            let lines = said(&page, section, "take ").into_iter();
+            lines
+                .filter(|line| line.contains(how))
+                .map(|line| &line[..1])
+                .collect()
+        };
+        assert_eq!(
+            (
+                &*taken("2", "not marked yet: 2"),
+                &*taken("2", "marked already")
+            ),
+            ("ADB", "DA")
+        );
+        assert_eq!(
+            (
+                &*taken("4", "not marked yet: 3"),
+                &*taken("4", "marked already")
+            ),
+            ("HGAD", "")
+        );
+        let bytes = |section| said(&page, section, "bytes ").join("; ");
+        assert_eq!(
+            bytes("3"),
+            "0x0 to 0x40 bear 2, live: A and B; 0x40 to 0x60 bear 0, free: here C lay; \
+             0x60 to 0x80 bear 2, live: D; 0x80 to 0x8000 bear 0, free: here E and F lay"
+        );
+        assert_eq!(
+            bytes("4"),
+            "0x0 to 0x20 bear 3, live: A; 0x20 to 0x40 bear 2, free: here B lay"
+        );
+        assert_eq!(
+            said(&page, "5", "bytes were zeroed"),
+            [", once, and the collection marked with 1. A now bears 1."]
+        );
+    }
+
     #[test]
     fn without_a_topic_all_are_listed() {
         let list = text(None).unwrap();

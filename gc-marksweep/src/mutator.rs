@@ -195,7 +195,7 @@ impl<'h> Mutator<'h> {
     /// once.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
-        self.alloc_before(into, shape, ())
+        self.alloc_witnessed(into, shape, ())
     }
 
     /// [`Mutator::alloc`], by the same code, which returns the steps it took: the search for a hole, if the current one does not do, and the collection, if there
@@ -211,12 +211,12 @@ impl<'h> Mutator<'h> {
         shape: Shape,
     ) -> Result<Vec<Step>, HeapFull> {
         let record = Record::new(&self.shared().space);
-        self.alloc_before(into, shape, &record)?;
+        self.alloc_witnessed(into, shape, &record)?;
         Ok(record.into_steps())
     }
 
     #[inline(always)]
-    fn alloc_before<W: Witness>(
+    fn alloc_witnessed<W: Witness>(
         &mut self,
         into: Local<'_, 'h>,
         shape: Shape,

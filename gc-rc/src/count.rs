@@ -145,12 +145,12 @@ impl Locked<'_> {
     /// one all.
     #[inline(never)]
     pub(crate) fn drain(self, bytes: usize) {
-        self.drain_before(bytes, ());
+        self.perform_drain(bytes, ());
     }
 
-    /// [`Self::drain`] before a witness.
+    /// [`Self::drain`] itself.
     #[inline(always)]
-    pub(crate) fn drain_before<W: Witness>(self, bytes: usize, witness: W) {
+    pub(crate) fn perform_drain<W: Witness>(self, bytes: usize, witness: W) {
         let freed = match (self.free, self.allocator.is_guarded()) {
             (Free::Eager, false) => self.drain_list::<false, W>(witness),
             (Free::Eager, true) => self.drain_list::<true, W>(witness),
@@ -282,12 +282,12 @@ impl Locked<'_> {
 
     /// Frees everything that is dead. Cost: what a lazy heap has put off.
     pub(crate) fn free_all_dead(self) {
-        self.free_all_dead_before(());
+        self.free_all_dead_witnessed(());
     }
 
-    /// [`Self::free_all_dead`] before a witness.
-    pub(crate) fn free_all_dead_before<W: Witness>(self, witness: W) {
-        self.settle_before(witness);
+    /// [`Self::free_all_dead`], witnessed.
+    pub(crate) fn free_all_dead_witnessed<W: Witness>(self, witness: W) {
+        self.settle_witnessed(witness);
         if self.has_dead() {
             self.drain_witnessed(isize::MAX as usize, witness);
         }
@@ -380,12 +380,12 @@ impl Locked<'_> {
 
     /// Carries out all deferred work: releases what was dropped elsewhere, and drains.
     pub(crate) fn settle(self) {
-        self.settle_before(());
+        self.settle_witnessed(());
     }
 
-    /// [`Self::settle`] before a witness.
+    /// [`Self::settle`], witnessed.
     #[inline(always)]
-    pub(crate) fn settle_before<W: Witness>(self, witness: W) {
+    pub(crate) fn settle_witnessed<W: Witness>(self, witness: W) {
         if self
             .inner
             .mailbox
@@ -401,11 +401,11 @@ impl Locked<'_> {
         }
     }
 
-    /// [`Self::drain`], which is compiled once, or before a witness that records.
+    /// [`Self::drain`], witnessed. Without a record it is the one that allocations in other crates call, compiled once.
     #[inline(always)]
     pub(crate) fn drain_witnessed<W: Witness>(self, bytes: usize, witness: W) {
         if W::RECORDS {
-            self.drain_before(bytes, witness);
+            self.perform_drain(bytes, witness);
         } else {
             self.drain(bytes);
         }

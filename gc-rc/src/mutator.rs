@@ -320,7 +320,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn attend<W: Witness>(&mut self, witness: W) {
         let locked = self.locked();
-        locked.settle_before(witness);
+        locked.settle_witnessed(witness);
         let poll = &self.inner.mailbox.poll;
         if poll.load(Ordering::Relaxed) & COLLECT != 0 {
             locked.collect_if_requested(witness);
@@ -337,15 +337,15 @@ impl<'h> Mutator<'h> {
     /// Frees all that is dead, collects all generations, or what possible roots reach, and makes blocks without objects available to all
     /// size classes. Without a cycle collector it leaves the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
-        self.collect_before(());
+        self.collect_witnessed(());
     }
 
     #[inline(always)]
-    fn collect_before<W: Witness>(&mut self, witness: W) {
+    fn collect_witnessed<W: Witness>(&mut self, witness: W) {
         let locked = self.locked();
-        locked.free_all_dead_before(witness);
+        locked.free_all_dead_witnessed(witness);
         locked.collect(OLDEST, witness);
-        locked.free_all_dead_before(witness);
+        locked.free_all_dead_witnessed(witness);
         locked.trim();
     }
 
@@ -362,7 +362,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
-        self.collect_before(&record);
+        self.collect_witnessed(&record);
         record.into_steps()
     }
 
@@ -538,7 +538,7 @@ impl<'h> Mutator<'h> {
         object.object.shape()
     }
 
-    /// The object's reference count. From `3 << 30` on it is not counted up any more, and the object is immortal.
+    /// The object's reference count. From `1 << 31` on it does not fall any more, and the object is immortal.
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
         object.object.count()

@@ -21,6 +21,7 @@
 //! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |
 //! | [`compare`], [`merge`], [`scatter`] | two result files beside each other; many joined; a plan for many machines |
 //! | [`doctor`] | how far results from this machine can be trusted |
+//! | `explain` | the collectors followed step by step, on a graph of six objects |
 //!
 //! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
 //!

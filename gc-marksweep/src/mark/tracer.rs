@@ -181,6 +181,7 @@ impl Tracer {
         unsafe {
             if !table.is_marked(object) {
                 table.mark_first(object, S::ALONE);
+                // Outside, as a closure that borrowed the table would keep it out of registers, even one that is never called.
                 let mark = table.value();
                 witness.note(|places| Step::Marked {
                     object: places.of(object),

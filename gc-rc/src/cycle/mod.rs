@@ -448,7 +448,7 @@ impl Locked<'_> {
     /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does nothing if the heap has no cycle collector.
     #[inline(never)]
     pub(crate) fn collect<W: Witness>(self, generation: usize, witness: W) {
-        self.settle_before(witness);
+        self.settle_witnessed(witness);
         if self.cycle == Cycle::None {
             return;
         }

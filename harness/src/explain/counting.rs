@@ -147,8 +147,8 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             page.line("Counting: six objects in gc-rc, its cycle collector turned off");
             page.drawing(GRAPH);
             page.prose(
-                "p and q are locals of a frame, which count as CPython's do. Each object has two fields and its name. A count is the number of locals and \
-                 fields that refer to the object; it lies in the header, and a store changes it, under the global lock, by plain additions.",
+                "p and q are locals of a frame. Each object has two fields and its name. A count is the number of locals and \
+                 fields that refer to the object; it lies in the header, and a store changes it, under the global lock, by plain additions, as in CPython.",
             );
 
             // From the leaves to the roots, as each object is given its fields when it is made.

@@ -190,7 +190,7 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             page.line("Cycles: six objects in gc-rc, and its generational collector");
             page.drawing(GRAPH);
             page.prose(
-                "p is a local. A and B refer to each other and are alive; C, D and E do so too, and nothing outside leads to them. Counts alone free neither.",
+                "p is a local. A and B are a cycle that p holds; C, D and E are one that nothing outside leads to. Counts alone free neither.",
             );
 
             for (local, name) in [(p, 'A'), (b, 'B'), (c, 'C'), (d, 'D'), (e, 'E'), (f, 'F')] {

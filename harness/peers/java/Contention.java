@@ -11,7 +11,7 @@ import java.util.concurrent.atomic.AtomicLong;
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -cp /tmp/peers Contention milliseconds=150 visits=2000 threads=8
+ * java -cp /tmp/peers Contention milliseconds=150 visits=2000 interval-us=0 threads=8
  * harness claims contention
  * </pre>
  */
@@ -84,6 +84,7 @@ public final class Contention {
     }
 
     public static void main(String[] arguments) {
-        Peer.execute("Contention", Map.of("milliseconds", 150L, "visits", 2_000L), Contention::run, arguments);
+        Map<String, Long> parameters = Map.of("milliseconds", 150L, "visits", 2_000L, "interval-us", 0L);
+        Peer.execute("Contention", parameters, Contention::run, arguments);
     }
 }

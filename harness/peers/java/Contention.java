@@ -78,7 +78,8 @@ public final class Contention {
         Peer.Outcome outcome = new Peer.Outcome(Peer.mix(milliseconds), milliseconds, objects, 16 * objects)
                 .observe("operations_count", times.length)
                 .observe("least_share_percent", 100 * least * threads / times.length)
-                .observe("longest_operation_ns", times[times.length - 1]);
+                .observe("longest_operation_ns", times[times.length - 1])
+                .observe("mean_operation_ns", Arrays.stream(times).sum() / times.length);
         // Fewer than ten above it say nothing.
         return times.length < 1_000 ? outcome : outcome.observe("p99_operation_ns", times[times.length - times.length / 100]);
     }

@@ -62,6 +62,7 @@ def run(values):
         "operations_count": len(times),
         "least_share_percent": 100 * least * threads // len(times),
         "longest_operation_ns": times[-1],
+        "mean_operation_ns": sum(times) // len(times),
     }
     # Fewer than ten above it say nothing.
     if len(times) >= 1000:

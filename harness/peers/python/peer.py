@@ -122,7 +122,8 @@ def beside(threads, work):
 
 def median(times):
     """The median of times; 0 of none."""
-    return sorted(times)[len(times) // 2] if times else 0
+    times = sorted(times)
+    return (times[(len(times) - 1) // 2] + times[len(times) // 2]) // 2 if times else 0
 
 
 class Outcome:

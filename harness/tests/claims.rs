@@ -230,3 +230,12 @@ fn a_program_that_children_need_is_named_if_it_is_missing() {
     let (_, stderr) = expect(output, 1);
     assert!(stderr.contains("the program 'sleep'"), "{stderr}");
 }
+
+/// Programs of other languages do the work of ours, as far as their runtimes are here: a row that differs is void, and the status says so.
+#[test]
+fn real_runtimes_do_the_same_work() {
+    let directory = TempDir::new().unwrap();
+    let arguments = "claims pipeline subprocesses async processes --size tiny --invocations 1";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    expect(harness(&directory, &arguments), 0);
+}

@@ -3,17 +3,17 @@
 //! The documents say, without a figure, that for work that mostly waits one thread with an event loop beats many threads: it takes no longer, needs
 //! less memory, and hands the processor over less often.
 //!
-//! Five hundred tasks wait for something several times, for 10 ms on average (4 at small size, 2 at tiny), and make a response of it. A thread serves its share of the
-//! tasks from a heap of timers: it sleeps until the first one is due, serves that task, and sets its next timer. With one thread that is an event
-//! loop; with as many threads as tasks it is a thread that sleeps, works, and sleeps. So the program is the same, and what differs is who multiplexes:
-//! the program or the system. Waits are drawn from the seed, so that tasks are not due together.
+//! Five hundred tasks wait for something several times, for 10 ms on average (4 at small size, 2 at tiny), and make a response of it. A thread
+//! serves its share of the tasks from a heap of timers: it sleeps until the first one is due, serves that task, and sets its next timer. With one
+//! thread that is an event loop; with as many threads as tasks it is a thread that sleeps, works, and sleeps. So the program is the same, and what
+//! differs is who multiplexes: the program or the system. Waits are drawn from the seed, so that tasks are not due together.
 //!
-//! Hand-overs are counted as the system counts them: context switches of the process, those of the harness's own sampler (some thousand a second, most of them when
-//! it goes to sleep) included on both sides. What the process holds of memory includes each thread's stack as far as it was touched, what the
-//! heap keeps for each thread that is attached, and everything that was there before.
+//! Hand-overs are counted as the system counts them: context switches of the process, those of the harness's own sampler (some thousand a second,
+//! most of them when it goes to sleep) included on both sides. What the process holds of memory includes each thread's stack as far as it was
+//! touched, what the heap keeps for each thread that is attached, and everything that was there before.
 //!
-//! It shows what threads cost that mostly wait. It does not show the sockets and files of real servers, nor programs written against an event loop, where one
-//! task that computes keeps all others waiting.
+//! It shows what threads cost that mostly wait. It does not show the sockets and files of real servers, nor programs written against an event loop,
+//! where one task that computes keeps all others waiting.
 //!
 //! CPython's program uses `asyncio` and `threading`; Java's a `PriorityQueue` of timers on each thread, as here, and does not know its context
 //! switches, of which there is no figure.
@@ -34,11 +34,11 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, shar
 pub const EXPERIMENT: Experiment = Experiment {
     name: "async",
     summary: "tasks that wait, on one thread that multiplexes them and on a thread each",
-    explanation: "Five hundred tasks wait several times for some milliseconds and make a small object after each wait. Either one thread serves all of them \
-from a heap of timers, or each has a thread of its own that sleeps. The claim would be false if the one thread took more than 5 % longer, if the process \
-were not smaller by a tenth, or if the system did not switch between threads half as often. It shows what threads cost that mostly wait, which is mostly the \
-system's price and not the heap's. It does not show sockets or files, nor what happens when a task computes for long: then one thread is as slow as one \
-processor.",
+    explanation: "Five hundred tasks wait several times for some milliseconds and make a small object after each wait. Either one thread serves \
+all of them from a heap of timers, or each has a thread of its own that sleeps. The claim would be false if the one thread took more than 5 % \
+longer, if the process were not smaller by a tenth, or if the system did not switch between threads half as often. It shows what threads cost that \
+mostly wait, which is mostly the system's price and not the heap's. It does not show sockets or files, nor what happens when a task computes for \
+long: then one thread is as slow as one processor.",
     forms: &[Form::new(ONE, "async", 1), Form::new(MANY, "async", 500)],
     claims: &[
         Claim {

@@ -1,28 +1,29 @@
 //! `count-race`: why the lock exists: without one, counts that several threads change go wrong.
 //!
-//! The documents say it without a figure: two threads that change an object's count at once can lose one of the changes. Then the object leaks, if a decrement
-//! was lost; or it is released while it is referenced, if an increment was.
+//! The documents say it without a figure: two threads that change an object's count at once can lose one of the changes. Then the object leaks, if
+//! a decrement was lost; or it is released while it is referenced, if an increment was.
 //!
-//! Sixteen cells have a count each, a plain one, which is read and then written: an atomic, since racing on anything else would be undefined, but with a relaxed
-//! load and a relaxed store, which are the instructions of a plain increment. Threads that are attached to the heap hold 64 slots each, and do what a
-//! program does with references: `slot = cell`, for a slot and a cell drawn at random, which takes a reference to the one cell and drops that to another.
-//! The first reference to each cell is a table's and stays to the end, so that the true count is never below one, and a count that comes to zero or goes
-//! below is a *premature death*. When the threads have dropped all they had, the true count is one: a count above it is a *leak*. Cells are never reused,
-//! nor freed: deaths are recorded and not performed.
+//! Sixteen cells have a count each, a plain one, which is read and then written: an atomic, since racing on anything else would be undefined, but
+//! with a relaxed load and a relaxed store, which are the instructions of a plain increment. Threads that are attached to the heap hold 64 slots
+//! each, and do what a program does with references: `slot = cell`, for a slot and a cell drawn at random, which takes a reference to the one cell
+//! and drops that to another. The first reference to each cell is a table's and stays to the end, so that the true count is never below one, and a
+//! count that comes to zero or goes below is a *premature death*. When the threads have dropped all they had, the true count is one: a count above
+//! it is a *leak*. Cells are never reused, nor freed: deaths are recorded and not performed.
 //!
-//! * *unguarded*: counts change as they are, between two polls. On gc-rc a thread has the global lock there, which is what the lock is for; on gc-marksweep
-//!   threads run freely.
+//! * *unguarded*: counts change as they are, between two polls. On gc-rc a thread has the global lock there, which is what the lock is for; on
+//!   gc-marksweep threads run freely.
 //! * *one lock*: one lock of the program's own around each change, whatever the heap does.
 //! * *atomic*: each change is one atomic instruction.
 //!
-//! Wrong counts need threads that run at the same moment, or one that loses its processor between its read and its write: on a single processor they are rare.
+//! Wrong counts need threads that run at the same moment, or one that loses its processor between its read and its write: on a single processor
+//! they are rare.
 //!
-//! It shows that counts need guarding, and what guarding costs a thread that is alone: it has two changes for each assignment and little else to do, which
-//! is the worst case. It does not show what else an unguarded heap would break. The cells are no objects of the heap, whose own counts
+//! It shows that counts need guarding, and what guarding costs a thread that is alone: it has two changes for each assignment and little else to
+//! do, which is the worst case. It does not show what else an unguarded heap would break. The cells are no objects of the heap, whose own counts
 //! are right and stay so.
 //!
-//! There are no peers. In Python and Java nobody can change an object's count, or leave it unguarded; what an unguarded `count += 1` comes to there is the
-//! experiment `lost-update`.
+//! There are no peers. In Python and Java nobody can change an object's count, or leave it unguarded; what an unguarded `count += 1` comes to there
+//! is the experiment `lost-update`.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,12 +37,12 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, shar
 pub const EXPERIMENT: Experiment = Experiment {
     name: "count-race",
     summary: "counts that several threads change: unguarded, under one lock, atomic",
-    explanation: "One, two and four threads assign references to slots at random, each of which takes a reference to one of sixteen cells and drops one to another. \
-The counts of the cells are read and then written back, unguarded; or so under one lock; or changed atomically. At the end, and whenever a count comes to zero, it \
-is known what the count should be, and deaths are recorded instead of performed. Under a global lock even unguarded counts come out right, since no thread can be \
-stopped within a change; where threads run freely they go wrong. The claims would be false if a single count were wrong under the global lock, with a lock of its \
-own, or when changed atomically; or if two free threads got every count right. It needs two processors to show, and does not show what a real heap would suffer \
-from a wrong count.",
+    explanation: "One, two and four threads assign references to slots at random, each of which takes a reference to one of sixteen cells and \
+drops one to another. The counts of the cells are read and then written back, unguarded; or so under one lock; or changed atomically. At the end, \
+and whenever a count comes to zero, it is known what the count should be, and deaths are recorded instead of performed. Under a global lock even \
+unguarded counts come out right, since no thread can be stopped within a change; where threads run freely they go wrong. The claims would be false \
+if a single count were wrong under the global lock, with a lock of its own, or when changed atomically; or if two free threads got every count \
+right. It needs two processors to show, and does not show what a real heap would suffer from a wrong count.",
     forms: &[
         unguarded(UNGUARDED[0], 1),
         unguarded(UNGUARDED[1], 2),

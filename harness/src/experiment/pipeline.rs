@@ -5,14 +5,14 @@
 //! is something, a bound on its length holds producers back, and `task_done` and `join` say when everything is done without anybody
 //! looking.
 //!
-//! Here a queue is a list of nodes in the heap, its head, its tail and its length in a heap object that the threads share, under a [`Lock`]. A feeder puts all
-//! items into the first queue; a worker makes an image of each, a second one makes a small one of that, a third one sends it. Sending
-//! waits: after every tenth item for as long as a packet takes. So the last stage is the slowest, as uploading is, and what the first two make
-//! piles up before it. The documents' 0.1 s between polls is 10 ms at full size and 2 ms at small.
+//! Here a queue is a list of nodes in the heap, its head, its tail and its length in a heap object that the threads share, under a [`Lock`]. A
+//! feeder puts all items into the first queue; a worker makes an image of each, a second one makes a small one of that, a third one sends it.
+//! Sending waits: after every tenth item for as long as a packet takes. So the last stage is the slowest, as uploading is, and what the first two
+//! make piles up before it. The documents' 0.1 s between polls is 10 ms at full size and 2 ms at small.
 //!
 //! * *polled*: a worker that finds nothing sleeps. So does the feeder, who wants to know whether everything is done.
 //! * *spinning*: a worker that finds nothing looks again at once. Under a global lock it does so with the lock, for a switch interval
-//!   at a time, and the one worker that has work waits for the others to look: fewer items, or it would take minutes.
+//!   at a time, and the one worker that has work waits for the others to look: it has fewer items, or it would take far longer than the others.
 //! * *blocking*: it waits for a condition; the feeder waits until every item that was put has been declared done, and then closes the queues.
 //! * *bounded*: the same with room for ten items, so that who puts waits as well.
 //!
@@ -39,13 +39,13 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, twic
 pub const EXPERIMENT: Experiment = Experiment {
     name: "pipeline",
     summary: "three workers joined by queues: polled, spun on, waited for, bounded",
-    explanation: "Items go through three workers: one downloads an image, one makes it small, one uploads it, which is the slowest. Between them are \
-queues in the heap, which every thread shares under a lock. A worker that finds its queue empty sleeps and looks again (polled), looks again at once \
-(spinning), or waits until it is woken (blocking); the last form has queues with room for ten items (bounded). Counted are looks at an empty queue, looks of \
-the feeder at work that is not done, and the longest that a queue became. The claims about polling would be false if a polled queue never were empty when a worker \
-looked, or if a blocking one woke somebody for nothing; the one about memory if a bounded queue became as long as an unbounded one. It does not show \
-which queue is fastest: the upload sets the pace. The polls are the program's and not the lock's, so both heaps should say the same; but spinning under a \
-global lock keeps the lock from whoever has work.",
+    explanation: "Items go through three workers: one downloads an image, one makes it small, one uploads it, which is the slowest. Between them \
+are queues in the heap, which every thread shares under a lock. A worker that finds its queue empty sleeps and looks again (polled), looks again \
+at once (spinning), or waits until it is woken (blocking); the last form has queues with room for ten items (bounded). Counted are looks at an \
+empty queue, looks of the feeder at work that is not done, and the longest that a queue became. The claims about polling would be false if a \
+polled queue never were empty when a worker looked, or if a blocking one woke somebody for nothing; the one about memory if a bounded queue became \
+as long as an unbounded one. It does not show which queue is fastest: the upload sets the pace. The polls are the program's and not the lock's, so \
+both heaps should say the same; but spinning under a global lock keeps the lock from whoever has work.",
     forms: &[
         Form::new(POLLED, "pipeline:queue=0", 3),
         Form::new(SPINNING, "pipeline:queue=1", 3).sized("items=50", "items=250"),

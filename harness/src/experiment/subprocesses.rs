@@ -3,11 +3,11 @@
 //! The documents start ten processes that sleep for a second each and wait for all of them: 1.08 s, where one after another would take at least ten.
 //! Then they give a child that does not end a time-out, after which it is killed.
 //!
-//! Here the children are the system's `sleep`, found on `PATH`, which Linux and macOS have and which takes a part of a second there. The documents' second is 40
-//! ms at full size and 10 ms at small. A thread starts a child and waits for it inside `blocking`, so that it holds no lock of the heap; ten threads
-//! have a child each, one thread has all of them in turn. What a child's end came to is kept in an object. The third form adds a child that would sleep a
-//! hundred times as long, and is killed when its time is up. That it has ended is learnt from the end of its standard output, which wakes whoever waits: nobody
-//! asks again and again.
+//! Here the children are the system's `sleep`, found on `PATH`, which Linux and macOS have and which takes a part of a second there. The documents'
+//! second is 40 ms at full size and 10 ms at small. A thread starts a child and waits for it inside `blocking`, so that it holds no lock of the
+//! heap; ten threads have a child each, one thread has all of them in turn. What a child's end came to is kept in an object. The third form adds a
+//! child that would sleep a hundred times as long, and is killed when its time is up. That it has ended is learnt from the end of its standard
+//! output, which wakes whoever waits: nobody asks again and again.
 //!
 //! It shows that waiting for children is waiting, which neither a lock nor a collector is in the way of. It does not show anything about computing in
 //! children: see the experiment `processes`.
@@ -30,11 +30,11 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, shar
 pub const EXPERIMENT: Experiment = Experiment {
     name: "subprocesses",
     summary: "children that sleep, together and one after another, and one that hangs",
-    explanation: "Ten child processes sleep for a while. One thread starts them one after another, each when the last one has ended; ten threads start \
-one each, and wait for it without the global lock. If waiting for a child kept others from running, ten threads would take as long as one; the claim is that \
-they take a quarter at most. In a third form one child hangs, and is given a time-out: the claims about it would be false if it were not killed, or \
-killed only after half of the time for which it would have hung. It does not show what children are good for, which is not sleeping, and it includes what the \
-system takes to start a process, which weighs the more the shorter the sleep is.",
+    explanation: "Ten child processes sleep for a while. One thread starts them one after another, each when the last one has ended; ten threads \
+start one each, and wait for it without the global lock. If waiting for a child kept others from running, ten threads would take as long as one; \
+the claim is that they take a quarter at most. In a third form one child hangs, and is given a time-out: the claims about it would be false if it \
+were not killed, or killed only after half of the time for which it would have hung. It does not show what children are good for, which is not \
+sleeping, and it includes what the system takes to start a process, which weighs the more the shorter the sleep is.",
     forms: &[
         Form::new(IN_TURN, "subprocesses", 1),
         Form::new(TOGETHER, "subprocesses", 10),

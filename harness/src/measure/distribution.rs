@@ -36,6 +36,10 @@ impl Distribution {
     }
 
     fn of_histogram(histogram: &Histogram<u64>, max_ns: u64) -> Self {
+        if histogram.is_empty() {
+            // The iterator stops after the last value, and where there is none it would go through the whole range; most are empty.
+            return Self::default();
+        }
         Self {
             count: histogram.len(),
             max_ns,

@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use crate::block::{BLOCK, BlockIndex, GRANULES_PER_BLOCK, LARGE, Space};
 use crate::object::GRANULE;
+use crate::step::{Places, Step, Witness};
 use crate::supply::Supply;
 
 /// Objects of more than this many bytes, and not large, are *medium*.
@@ -80,11 +81,12 @@ impl Buffer {
 
     /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of the supply; `None`
     /// when only a collection can help.
-    pub(crate) fn refill(
+    pub(crate) fn refill<W: Witness>(
         &self,
         space: &Space,
         supply: &Supply,
         size: usize,
+        witness: W,
     ) -> Option<NonNull<u8>> {
         debug_assert!(size <= LARGE);
         self.searching.set(None);
@@ -96,11 +98,14 @@ impl Buffer {
                 return Some(memory);
             }
             if let Some(block) = supply.take_free(space) {
-                return self.overflow_to(space, supply, space.block_start(block), BLOCK, size);
+                let start = space.block_start(block);
+                witness.note(|places| taken(places, start, BLOCK));
+                return self.overflow_to(space, supply, start, BLOCK, size);
             }
             self.begin_search();
             while let Some(block) = supply.take_unsearched(space) {
-                if let Some(hole) = space.next_hole(block, 0, size) {
+                if let Some(hole) = space.next_hole(block, 0, size, witness) {
+                    witness.note(|places| taken(places, hole.start, hole.length));
                     return self.overflow_to(space, supply, hole.start, hole.length, size);
                 }
                 supply.put_back_narrow(space, block);
@@ -114,9 +119,10 @@ impl Buffer {
             }
             blocks += 1;
             if let Some(block) = self.block.get() {
-                if let Some(hole) = space.next_hole(block, self.granule.get(), size) {
+                if let Some(hole) = space.next_hole(block, self.granule.get(), size, witness) {
                     self.granule.set(hole.end);
                     self.set_hole(hole.start, hole.length);
+                    witness.note(|places| taken(places, hole.start, hole.length));
                     return self.bump(size);
                 }
                 self.forget();
@@ -125,7 +131,7 @@ impl Buffer {
                 self.block.set(Some(block));
                 self.granule.set(granule);
             } else if let Some(block) = supply.take_unsearched(space) {
-                if size > SMALLEST && space.next_hole(block, 0, size).is_none() {
+                if size > SMALLEST && space.next_hole(block, 0, size, witness).is_none() {
                     supply.put_back_narrow(space, block);
                     continue;
                 }
@@ -135,7 +141,9 @@ impl Buffer {
                 let block = supply.take_free(space)?;
                 self.block.set(Some(block));
                 self.granule.set(GRANULES_PER_BLOCK);
-                self.set_hole(space.block_start(block), BLOCK);
+                let start = space.block_start(block);
+                self.set_hole(start, BLOCK);
+                witness.note(|places| taken(places, start, BLOCK));
                 return self.bump(size);
             }
         }
@@ -205,6 +213,14 @@ impl Buffer {
     }
 }
 
+/// The step of taking a hole.
+fn taken(places: Places, start: NonNull<u8>, bytes: usize) -> Step {
+    Step::Hole {
+        from: places.at(start.addr().get()),
+        bytes,
+    }
+}
+
 /// `size`, which is positive, bytes from the hole between `cursor` and `end`.
 #[inline(always)]
 fn bump(cursor: &Cell<*mut u8>, end: &Cell<*mut u8>, size: usize) -> Option<NonNull<u8>> {
@@ -227,10 +243,10 @@ mod tests {
         let space = Space::new(1 << 20).unwrap();
         let supply = Supply::new(&space, 1 << 20, None);
         let first = Buffer::new();
-        let one = first.refill(&space, &supply, 32).unwrap();
+        let one = first.refill(&space, &supply, 32, ()).unwrap();
         first.give_back(&space, &supply);
         let second = Buffer::new();
-        let two = second.refill(&space, &supply, 32).unwrap();
+        let two = second.refill(&space, &supply, 32, ()).unwrap();
         assert_eq!(two.addr().get(), one.addr().get() + 32);
     }
 }

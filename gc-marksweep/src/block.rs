@@ -155,16 +155,27 @@ impl Space {
         self.marks.start().as_ptr().wrapping_add(offset / GRANULE)
     }
 
+    /// The first address, which places are counted from.
+    pub(crate) fn start(&self) -> usize {
+        self.objects.start().addr().get()
+    }
+
     /// Whether the last collection found the object live. Always false for one allocated since.
     pub(crate) fn is_marked(&self, object: Object) -> bool {
+        self.mark_of(object) == self.mark_value()
+    }
+
+    /// What the object's mark byte holds: the value of the collection that last found it live. For one allocated since it is what a dead object
+    /// there was marked with, or 0.
+    pub(crate) fn mark_of(&self, object: Object) -> u8 {
         // SAFETY: an object lies in the space, so its mark byte in the side table.
-        unsafe { self.mark_byte(object.address()).read() == self.mark_value() }
+        unsafe { self.mark_byte(object.address()).read() }
     }
 
     /// Whether every granule of a small object bears the current mark.
     pub(crate) fn is_wholly_marked(&self, object: Object, size: usize) -> bool {
         let first = self.mark_byte(object.address());
-        // SAFETY: as in `is_marked`; the bytes of an object's granules are consecutive.
+        // SAFETY: as in `mark_of`; the bytes of an object's granules are consecutive.
         (0..size / GRANULE).all(|i| unsafe { first.add(i).read() } == self.mark_value())
     }
 
@@ -293,6 +304,11 @@ impl MarkTable {
     #[inline(always)]
     pub(crate) fn byte(self, object: Object) -> *mut u8 {
         self.marks.wrapping_add(object.address() / GRANULE)
+    }
+
+    /// What it marks with.
+    pub(crate) fn value(self) -> u8 {
+        self.value
     }
 
     /// # Safety

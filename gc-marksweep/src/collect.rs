@@ -23,6 +23,7 @@ use crate::os::thread_cpu_ns;
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::{Arrival, Report, Wait, World};
+use crate::step::{Step, Witness};
 use crate::supply::Reclaimed;
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
@@ -62,11 +63,12 @@ impl Shared {
     /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time this one could
     /// begin; then calls `attempt` before the mutators go on. Where that returns `None`, collects more thoroughly and calls
     /// it again, until there is nothing left to do.
-    pub(crate) fn collect<R>(
+    pub(crate) fn collect<R, W: Witness>(
         &self,
         me: &Context,
         target: u64,
         wanted: Extent,
+        witness: W,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Collection<Option<R>> {
         let stop = self.handshake.stop(me.into(), target);
@@ -76,11 +78,11 @@ impl Shared {
         };
         let guard = AbortOnPanic;
         self.handles.prune_globals();
-        let mut cycle = self.cycle(&world, self.policy.plan(wanted));
+        let mut cycle = self.cycle(&world, self.policy.plan(wanted), witness);
         let mut result = attempt();
         if result.is_none() && cycle.plan.extent == Extent::Young {
             let minor = cycle;
-            cycle = self.cycle(&world, self.policy.plan(Extent::Whole));
+            cycle = self.cycle(&world, self.policy.plan(Extent::Whole), witness);
             cycle.object_bytes = minor.object_bytes;
             cycle.cpu_ns += minor.cpu_ns;
             result = attempt();
@@ -100,7 +102,12 @@ impl Shared {
     }
 
     /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up what follows.
-    pub(crate) fn cycle(&self, world: &World<'_, Context>, plan: Plan) -> Cycle {
+    pub(crate) fn cycle<W: Witness>(
+        &self,
+        world: &World<'_, Context>,
+        plan: Plan,
+        witness: W,
+    ) -> Cycle {
         let guard = AbortOnPanic;
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
@@ -132,11 +139,15 @@ impl Shared {
                     marker.begin(self.space.begin_marking(used, plan.arm));
                 }
             }
-            self.for_each_root(world, |root| marker.push(root));
+            witness.note(|_| Step::Began {
+                mark: self.space.mark_value(),
+                minor: plan.extent == Extent::Young,
+            });
+            self.for_each_root(world, |root| marker.push(root, witness));
         }
         let rooted = self.events.now();
         // SAFETY: as above.
-        unsafe { marker.trace(&self.space, &self.supply) };
+        unsafe { marker.trace(&self.space, &self.supply, witness) };
         let is_marked = |object: Object| self.space.is_marked(object);
         let young_only = plan.extent == Extent::Young;
         let traced = self.events.now();
@@ -144,8 +155,9 @@ impl Shared {
         if self.handles.queue_finalizers(young_only, is_marked) {
             // SAFETY: as above; an object with a finalizer is live until that has been handed out.
             unsafe {
-                self.handles.for_each_root(|root| marker.push(root));
-                marker.trace(&self.space, &self.supply);
+                self.handles
+                    .for_each_root(|root| marker.push(root, witness));
+                marker.trace(&self.space, &self.supply, witness);
             }
         }
         // SAFETY: as above.
@@ -153,6 +165,7 @@ impl Shared {
         let marked = self.events.now();
 
         let reclaimed = (self.supply).reclaim(&self.space, plan.extent, WORTH_SEARCHING);
+        self.note_blocks(witness);
         if self.poison {
             self.poison_free_memory();
         }
@@ -171,6 +184,19 @@ impl Shared {
         cycle.cpu_ns = thread_cpu_ns() + marker.helpers_cpu_ns() - cpu_before;
         std::mem::forget(guard);
         cycle
+    }
+
+    /// Tells a witness what has been found live in each block that is or was in use.
+    #[inline(always)]
+    fn note_blocks<W: Witness>(&self, witness: W) {
+        if W::RECORDS {
+            for block in 0..self.supply.used_blocks() as u32 {
+                witness.note(|places| Step::Block {
+                    from: places.at(self.space.block_start(block).addr().get()),
+                    live_bytes: self.space.live_granules(block) * GRANULE,
+                });
+            }
+        }
     }
 
     /// Sets up what follows from what a cycle has found.
@@ -303,7 +329,7 @@ impl Shared {
     fn poison_free_memory(&self) {
         for block in 0..self.supply.used_blocks() {
             let mut granule = 0;
-            while let Some(hole) = self.space.next_hole(block as u32, granule, GRANULE) {
+            while let Some(hole) = self.space.next_hole(block as u32, granule, GRANULE, ()) {
                 // SAFETY: the world is stopped and all buffers are retired, so unmarked granules are nobody's.
                 unsafe { crate::verify::poison(hole.start, hole.length) };
                 granule = hole.end;

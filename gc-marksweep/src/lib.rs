@@ -57,7 +57,8 @@
 //!    ends; the others are searched for holes by the mutators that allocate from them.
 //!
 //! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `event.rs` says what happened
-//! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `verify.rs` checks it
+//! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `step.rs` records what a collection does object by object;
+//! `verify.rs` checks it
 //! all by a second walk. Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`), what touches it (`alloc`, `supply`,
 //! `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`); each block argues from the invariant that its module opens with.
 //!
@@ -124,6 +125,7 @@ mod policy;
 mod primitive;
 mod remember;
 mod safepoint;
+mod step;
 mod supply;
 mod sweep;
 mod verify;
@@ -137,6 +139,7 @@ pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use pause::{PauseStatistics, Pauses};
 pub use policy::{Generations, HeapSize};
+pub use step::{Place, Step};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("gc-marksweep needs 64-bit addresses");

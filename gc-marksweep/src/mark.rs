@@ -58,6 +58,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::block::{BlockIndex, GRANULES_PER_BLOCK, MarkTable, Space};
 use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
+use crate::step::{Step, Witness};
 use crate::supply::Supply;
 use crate::workers::Workers;
 
@@ -180,11 +181,15 @@ impl Marker {
     ///
     /// Marking has [begun](Self::begin); from then until [`Self::finish`] the world is stopped, and `object` is live.
     #[inline]
-    pub(crate) unsafe fn push(&mut self, object: Object) {
+    pub(crate) unsafe fn push<W: Witness>(&mut self, object: Object, witness: W) {
         if !self.tracer.stack.reserve(1) {
             // SAFETY: passed on.
-            unsafe { self.trace_alone() };
+            unsafe { self.trace_alone(witness) };
         }
+        witness.note(|places| Step::Pushed {
+            from: None,
+            to: places.of(object),
+        });
         self.tracer.stack.push(object);
     }
 
@@ -201,7 +206,7 @@ impl Marker {
         };
         if let Err(fields) = self.tracer.push_fields(fields) {
             // SAFETY: passed on.
-            unsafe { self.trace_alone() };
+            unsafe { self.trace_alone(()) };
             let pushed = self.tracer.push_fields(fields);
             assert!(pushed.is_ok(), "an empty list has room for one entry");
         }
@@ -209,10 +214,10 @@ impl Marker {
 
     /// Empties the stack without help.
     #[cold]
-    unsafe fn trace_alone(&mut self) {
+    unsafe fn trace_alone<W: Witness>(&mut self, witness: W) {
         let table = self.table();
         // SAFETY: passed on.
-        unsafe { self.tracer.trace(table, &mut Alone::for_ever()) };
+        unsafe { self.tracer.trace(table, &mut Alone::for_ever(), witness) };
     }
 
     /// Marks everything reachable from what was pushed.
@@ -220,15 +225,17 @@ impl Marker {
     /// # Safety
     ///
     /// As for [`Self::push`], for what was pushed; `space` and `supply` are this heap's.
-    pub(crate) unsafe fn trace(&mut self, space: &Space, supply: &Supply) {
+    pub(crate) unsafe fn trace<W: Witness>(&mut self, space: &Space, supply: &Supply, witness: W) {
         let table = self.table();
         // SAFETY: passed on.
         unsafe {
             let mut alone = match self.team.most_workers {
+                // What is recorded is one worker's.
+                _ if W::RECORDS => Alone::for_ever(),
                 1 => Alone::for_ever(),
                 _ => Alone::at_first(),
             };
-            if self.tracer.trace(table, &mut alone) == Trace::Interrupted {
+            if self.tracer.trace(table, &mut alone, witness) == Trace::Interrupted {
                 self.shared = true;
                 self.tracer.trace_among(table, &self.team);
                 self.help_to_the_end();
@@ -236,7 +243,7 @@ impl Marker {
             while std::mem::take(&mut self.tracer.incomplete)
                 | self.team.incomplete.swap(false, Ordering::Relaxed)
             {
-                self.scan_again(space, supply);
+                self.scan_again(space, supply, witness);
             }
         }
     }
@@ -296,7 +303,7 @@ impl Marker {
     ///
     /// As for [`Self::trace`]; nothing waits to be scanned.
     #[cold]
-    unsafe fn scan_again(&mut self, space: &Space, supply: &Supply) {
+    unsafe fn scan_again<W: Witness>(&mut self, space: &Space, supply: &Supply, witness: W) {
         debug_assert!(self.tracer.is_idle());
         let table = self.table();
         for block in 0..supply.used_blocks() {
@@ -312,8 +319,8 @@ impl Marker {
                     if table.is_marked(object) {
                         let header = object.header();
                         granule += header.size() / GRANULE;
-                        self.tracer.scan(object, 0, header.refs());
-                        self.tracer.trace(table, &mut Alone::for_ever());
+                        self.tracer.scan(object, 0, header.refs(), witness);
+                        self.tracer.trace(table, &mut Alone::for_ever(), witness);
                     } else {
                         granule += 1;
                     }
@@ -332,7 +339,7 @@ impl Marker {
                     };
                     let pushed = self.tracer.push_fields(fields);
                     assert!(pushed.is_ok(), "an empty list has room for one entry");
-                    self.tracer.trace(table, &mut Alone::for_ever());
+                    self.tracer.trace(table, &mut Alone::for_ever(), witness);
                 }
             }
         });
@@ -456,7 +463,7 @@ impl Tracer {
             patience: 0,
         };
         // SAFETY: passed on.
-        unsafe { self.trace(table, &mut among) };
+        unsafe { self.trace(table, &mut among, ()) };
     }
 
     /// Takes over what another worker gave, when there is room: that worker had it on its stack, and this one's is empty; or it was this one's
@@ -592,7 +599,7 @@ mod tests {
                         let table = space.begin_marking(heap.0.supply.used_blocks(), false);
                         assert!(table.mark_first(object, false));
                         for tracer in &mut two {
-                            tracer.scan_marked::<Among<'_>>(object, table);
+                            tracer.scan_marked::<Among<'_>, ()>(object, table, ());
                         }
                     }
                     let [one, two] = two;

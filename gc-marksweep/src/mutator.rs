@@ -30,6 +30,7 @@ use crate::object::{Flags, Header, Object, Shape};
 use crate::policy::Extent;
 use crate::remember::Log;
 use crate::safepoint::{Member, Party};
+use crate::step::{Place, Places, Record, Step, Witness};
 
 /// The part of a mutator that a collector touches while the mutator is stopped.
 pub(crate) struct Context {
@@ -194,6 +195,33 @@ impl<'h> Mutator<'h> {
     /// once.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
+        self.alloc_witnessed(into, shape, ())
+    }
+
+    /// [`Mutator::alloc`], by the same code, which returns the steps it took: the search for a hole, if the current one does not do, and the collection, if there
+    /// was one. Cost: that, and memory for each step, some 40 bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Mutator::alloc`]; the steps are then lost.
+    #[cold]
+    pub fn alloc_recorded(
+        &mut self,
+        into: Local<'_, 'h>,
+        shape: Shape,
+    ) -> Result<Vec<Step>, HeapFull> {
+        let record = Record::new(&self.shared().space);
+        self.alloc_witnessed(into, shape, &record)?;
+        Ok(record.into_steps())
+    }
+
+    #[inline(always)]
+    fn alloc_witnessed<W: Witness>(
+        &mut self,
+        into: Local<'_, 'h>,
+        shape: Shape,
+        witness: W,
+    ) -> Result<(), HeapFull> {
         let size = shape.size();
         let fields = shape.refs as usize + shape.words as usize;
         let (memory, zeroed) = if size <= LARGE
@@ -201,11 +229,17 @@ impl<'h> Mutator<'h> {
         {
             self.count(fields);
             (memory, false)
+        } else if W::RECORDS {
+            self.obtain(shape, witness)?
         } else {
             self.alloc_slow(shape)?
         };
         // SAFETY: fresh memory of the object's size.
         let object = unsafe { Object::clear(memory, shape, zeroed) };
+        witness.note(|places| Step::Allocated {
+            object: places.of(object),
+            bytes: size,
+        });
         self.finish(into, object, shape.flags);
         Ok(())
     }
@@ -286,6 +320,11 @@ impl<'h> Mutator<'h> {
     #[cold]
     #[inline(never)]
     fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
+        self.obtain(shape, ())
+    }
+
+    #[inline(always)]
+    fn obtain<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
         self.flush_tally();
         self.safepoint();
         let size = shape.size();
@@ -299,9 +338,9 @@ impl<'h> Mutator<'h> {
         if self.shared().stress {
             let shared = self.shared();
             let target = shared.handshake.next();
-            shared.collect(&self.context, target, Extent::Young, || Some(()));
+            shared.collect(&self.context, target, Extent::Young, witness, || Some(()));
         }
-        let memory = self.find_memory(size).ok_or(full)?;
+        let memory = self.find_memory(size, witness).ok_or(full)?;
         if self.shared().stress {
             // The next allocation comes here again.
             self.context.buffer.retire();
@@ -318,19 +357,24 @@ impl<'h> Mutator<'h> {
         Ok(memory)
     }
 
-    fn find_memory(&self, size: usize) -> Option<Memory> {
+    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
         loop {
-            if let Some(memory) = self.search_memory(size) {
+            if let Some(memory) = self.search_memory(size, witness) {
                 return Some(memory);
             }
             // Only memory that was not there after this many collections calls for another.
             let completed = self.shared().handshake.completed();
-            if let Some(memory) = self.search_memory(size) {
+            if let Some(memory) = self.search_memory(size, witness) {
                 return Some(memory);
             }
-            let attempt = || self.try_memory(size);
-            let collection =
-                (self.shared()).collect(&self.context, completed + 1, Extent::Young, attempt);
+            let attempt = || self.try_memory(size, witness);
+            let collection = (self.shared()).collect(
+                &self.context,
+                completed + 1,
+                Extent::Young,
+                witness,
+                attempt,
+            );
             if let Collection::Done(memory) = collection {
                 return memory;
             }
@@ -338,8 +382,8 @@ impl<'h> Mutator<'h> {
     }
 
     /// [`Self::try_memory`] while no stop is in progress; a long one is an event.
-    fn search_memory(&self, size: usize) -> Option<Memory> {
-        let memory = self.try_memory(size);
+    fn search_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
+        let memory = self.try_memory(size, witness);
         if let Some(begun) = self.context.buffer.take_searching() {
             let length = begun.elapsed();
             if length >= STALL_EVENT_MINIMUM {
@@ -352,13 +396,16 @@ impl<'h> Mutator<'h> {
     }
 
     /// `size` bytes, if they can be had without a collection.
-    fn try_memory(&self, size: usize) -> Option<Memory> {
+    fn try_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
         let Shared { space, supply, .. } = self.shared();
         if size > LARGE {
             let memory = supply.take_large(space, size)?;
             Some((memory.start, memory.zeroed))
         } else {
-            Some((self.context.buffer.refill(space, supply, size)?, false))
+            Some((
+                self.context.buffer.refill(space, supply, size, witness)?,
+                false,
+            ))
         }
     }
 
@@ -387,7 +434,23 @@ impl<'h> Mutator<'h> {
         // Somebody else's collection may have been a minor one.
         while shared.last_major.load(Ordering::Relaxed) < first {
             let target = shared.handshake.next();
-            shared.collect(&self.context, target, Extent::Whole, || Some(()));
+            shared.collect(&self.context, target, Extent::Whole, (), || Some(()));
+        }
+    }
+
+    /// [`Mutator::collect`], by the same code, which returns the steps it took; a collection of another mutator is never taken for this one. It marks on one
+    /// thread, one edge at a time. Cost: that of the collection without the help of prefetching and of other threads, and memory for each step, some 40 bytes for an object and
+    /// for an edge.
+    #[cold]
+    pub fn collect_recorded(&mut self) -> Vec<Step> {
+        let shared = self.shared();
+        loop {
+            let record = Record::new(&shared.space);
+            let target = shared.handshake.next();
+            let done = shared.collect(&self.context, target, Extent::Whole, &record, || Some(()));
+            if let Collection::Done(_) = done {
+                return record.into_steps();
+            }
         }
     }
 
@@ -524,6 +587,19 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     pub fn shape<'m>(&'m self, object: Ref<'m, 'h>) -> Shape {
         header(object).shape()
+    }
+
+    /// Where the object lies: what [steps](Step) call it.
+    #[inline]
+    pub fn place<'m>(&'m self, object: Ref<'m, 'h>) -> Place {
+        Places::in_space(&self.shared().space).of(object.0)
+    }
+
+    /// What the object's mark byte holds: the value of the collection that last found it live ([`Step::Began`]). For one that has been allocated since it
+    /// is what is left of a dead object in its place, or 0.
+    #[inline]
+    pub fn mark<'m>(&'m self, object: Ref<'m, 'h>) -> u8 {
+        self.shared().space.mark_of(object.0)
     }
 
     /// A new root for the object that may leave the thread. Takes a lock for a moment.

@@ -54,7 +54,7 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     }
     // First what is young, then everything: the second must not find anything that the first has lost.
     let collect = |wanted| {
-        let cycle = shared.cycle(&world, shared.policy.plan(wanted));
+        let cycle = shared.cycle(&world, shared.policy.plan(wanted), ());
         let after = walk(shared, &world);
         for object in before.keys() {
             assert!(

@@ -39,6 +39,7 @@ use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
 use crate::heap::{CountOperation::*, Locked};
 use crate::object::{HEADER_BYTES, ONE, Object, is_immortal, is_saturated, link, linked, tag};
+use crate::step::{Step, Witness};
 
 /// What happens when a count falls to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -144,15 +145,21 @@ impl Locked<'_> {
     /// one all.
     #[inline(never)]
     pub(crate) fn drain(self, bytes: usize) {
+        self.perform_drain(bytes, ());
+    }
+
+    /// [`Self::drain`] itself.
+    #[inline(always)]
+    pub(crate) fn perform_drain<W: Witness>(self, bytes: usize, witness: W) {
         let freed = match (self.free, self.allocator.is_guarded()) {
-            (Free::Eager, false) => self.drain_list::<false>(),
-            (Free::Eager, true) => self.drain_list::<true>(),
+            (Free::Eager, false) => self.drain_list::<false, W>(witness),
+            (Free::Eager, true) => self.drain_list::<true, W>(witness),
             (Free::Lazy, guarded) => {
-                self.bury_pending();
+                self.bury_pending(witness);
                 if guarded {
-                    self.free_dead::<true>(bytes)
+                    self.free_dead::<true, W>(bytes, witness)
                 } else {
-                    self.free_dead::<false>(bytes)
+                    self.free_dead::<false, W>(bytes, witness)
                 }
             }
         };
@@ -166,17 +173,18 @@ impl Locked<'_> {
         }
     }
 
-    fn drain_list<const GUARDED: bool>(self) -> Freed {
+    fn drain_list<const GUARDED: bool, W: Witness>(self, witness: W) -> Freed {
         let mut freed = Freed::default();
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
         while let Some(object) = self.pending.get(index) {
             index += 1;
             let head = object.head() & !tag::QUEUED;
+            witness.note(|| drained(object));
             if head >= ONE {
                 self.revive(object, head);
             } else {
-                self.cascade::<GUARDED>(object, head, &mut freed);
+                self.cascade::<GUARDED, W>(object, head, &mut freed, witness);
             }
         }
         self.pending.clear();
@@ -184,15 +192,16 @@ impl Locked<'_> {
     }
 
     /// Links the pending objects that no reference has come back to with those that wait to be freed.
-    fn bury_pending(self) {
+    fn bury_pending<W: Witness>(self, witness: W) {
         let mut index = 0;
         while let Some(object) = self.pending.get(index) {
             index += 1;
             let head = object.head() & !tag::QUEUED;
+            witness.note(|| drained(object));
             if head >= ONE {
                 self.revive(object, head);
             } else {
-                self.bury(object, head);
+                self.bury(object, head, witness);
             }
         }
         self.pending.clear();
@@ -209,8 +218,8 @@ impl Locked<'_> {
 
     /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be freed, unless its finalizer keeps it.
     #[inline(always)]
-    fn bury(self, object: Object, tag: u64) {
-        if tag & tag::RITES == 0 || self.last_rites(object, tag) {
+    fn bury<W: Witness>(self, object: Object, tag: u64, witness: W) {
+        if tag & tag::RITES == 0 || self.last_rites(object, tag, witness) {
             let tag = if tag & tag::RITES == 0 {
                 tag
             } else {
@@ -218,12 +227,15 @@ impl Locked<'_> {
             };
             object.set_head(linked(self.dead.get(), tag | tag::DEAD));
             self.dead.set(Some(object));
+            witness.note(|| Step::Buried {
+                object: object.into(),
+            });
         }
     }
 
     /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes first; one with many fields gives them up
     /// a slice at a time, and waits meanwhile.
-    fn free_dead<const GUARDED: bool>(self, bytes: usize) -> Freed {
+    fn free_dead<const GUARDED: bool, W: Witness>(self, bytes: usize, witness: W) -> Freed {
         let mut freed = Freed::default();
         let mut left = bytes as isize;
         while left > 0
@@ -238,6 +250,7 @@ impl Locked<'_> {
             }
             for child in fields[kept..].iter().rev().filter_map(Cell::get) {
                 let head = child.head();
+                witness.note(|| released(Some(object), child, head));
                 if head as i64 >= 2 * ONE as i64 {
                     self.decrement(child, head);
                 } else if !is_immortal(head) {
@@ -246,7 +259,7 @@ impl Locked<'_> {
                     if head & tag::QUEUED != 0 {
                         child.set_head(head - ONE);
                     } else {
-                        self.bury(child, head & tag::ALL);
+                        self.bury(child, head & tag::ALL, witness);
                     }
                 }
             }
@@ -259,6 +272,9 @@ impl Locked<'_> {
                 let tag = head & tag::ALL & !tag::DEAD;
                 freed.count(object, tag);
                 self.free::<GUARDED>(object, tag);
+                witness.note(|| Step::Freed {
+                    object: object.into(),
+                });
             }
         }
         freed
@@ -266,22 +282,34 @@ impl Locked<'_> {
 
     /// Frees everything that is dead. Cost: what a lazy heap has put off.
     pub(crate) fn free_all_dead(self) {
-        self.settle();
+        self.free_all_dead_witnessed(());
+    }
+
+    /// [`Self::free_all_dead`], witnessed.
+    pub(crate) fn free_all_dead_witnessed<W: Witness>(self, witness: W) {
+        self.settle_witnessed(witness);
         if self.has_dead() {
-            self.drain(isize::MAX as usize);
+            self.drain_witnessed(isize::MAX as usize, witness);
         }
     }
 
     /// Frees an object whose count is zero and whose tag is `tag`, and what dies of that.
     #[inline(always)]
-    fn cascade<const GUARDED: bool>(self, first: Object, tag: u64, freed: &mut Freed) {
+    fn cascade<const GUARDED: bool, W: Witness>(
+        self,
+        first: Object,
+        tag: u64,
+        freed: &mut Freed,
+        witness: W,
+    ) {
         let (mut object, mut tag) = (first, tag);
         let mut dead = None;
         loop {
-            if tag & tag::RITES == 0 || self.last_rites(object, tag) {
+            if tag & tag::RITES == 0 || self.last_rites(object, tag, witness) {
                 // The chain is a stack: what is pushed last dies first.
                 for child in object.fields().iter().rev().filter_map(|field| field.get()) {
                     let head = child.head();
+                    witness.note(|| released(Some(object), child, head));
                     if head as i64 >= 2 * ONE as i64 {
                         self.decrement(child, head);
                     } else if !is_immortal(head) {
@@ -298,6 +326,9 @@ impl Locked<'_> {
                 }
                 freed.count(object, tag);
                 self.free::<GUARDED>(object, tag);
+                witness.note(|| Step::Freed {
+                    object: object.into(),
+                });
             }
             let Some(next) = dead else { return };
             object = next;
@@ -321,27 +352,40 @@ impl Locked<'_> {
     /// object, then its weak references. Returns whether the object dies.
     #[cold]
     #[inline(never)]
-    fn last_rites(self, object: Object, tag: u64) -> bool {
+    fn last_rites<W: Witness>(self, object: Object, tag: u64, witness: W) -> bool {
         object.set_head(tag);
         if tag & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE {
-            self.queue_finalizer(object);
+            self.queue_finalizer(object, witness);
             return false;
         }
         if tag & tag::HAS_WEAK != 0 {
             self.clear_weak(object);
+            witness.note(|| Step::WeakCleared {
+                object: object.into(),
+            });
         }
         true
     }
 
     /// Hands the object to the queue of due finalizers, which owns a reference.
-    pub(crate) fn queue_finalizer(self, object: Object) {
+    pub(crate) fn queue_finalizer<W: Witness>(self, object: Object, witness: W) {
         object.insert(tag::FINALIZED);
         self.retain(object);
         self.finalizable.borrow_mut().push_back(object);
+        witness.note(|| Step::FinalizerDue {
+            object: object.into(),
+            count: object.count(),
+        });
     }
 
     /// Carries out all deferred work: releases what was dropped elsewhere, and drains.
     pub(crate) fn settle(self) {
+        self.settle_witnessed(());
+    }
+
+    /// [`Self::settle`], witnessed.
+    #[inline(always)]
+    pub(crate) fn settle_witnessed<W: Witness>(self, witness: W) {
         if self
             .inner
             .mailbox
@@ -350,12 +394,39 @@ impl Locked<'_> {
             & RELEASE
             != 0
         {
-            self.release_globals();
+            self.release_globals(witness);
         }
         if self.has_pending() {
-            self.drain(0);
+            self.drain_witnessed(0, witness);
         }
     }
+
+    /// [`Self::drain`], witnessed. Without a record it is the one that allocations in other crates call, compiled once.
+    #[inline(always)]
+    pub(crate) fn drain_witnessed<W: Witness>(self, bytes: usize, witness: W) {
+        if W::RECORDS {
+            self.perform_drain(bytes, witness);
+        } else {
+            self.drain(bytes);
+        }
+    }
+}
+
+/// The step of taking an object off the pending list.
+fn drained(object: Object) -> Step {
+    Step::Drained {
+        object: object.into(),
+        count: object.count(),
+    }
+}
+
+/// The step of taking a reference to `to` away, whose head was `head`: none if its count does not change.
+pub(crate) fn released(from: Option<Object>, to: Object, head: u64) -> Option<Step> {
+    (!is_immortal(head)).then(|| Step::Released {
+        from: from.map(Into::into),
+        to: to.into(),
+        count: (head >> 32) as u32 - 1,
+    })
 }
 
 #[cfg(all(test, not(loom)))]

@@ -27,10 +27,12 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
+use crate::count::released;
 use crate::gil::RELEASE;
 use crate::heap::Locked;
 use crate::object::{Object, tag};
 use crate::primitive::AtomicU32;
+use crate::step::Witness;
 
 /// What others leave for the holder of the lock. Lives as long as any handle.
 pub(crate) struct Mailbox {
@@ -289,7 +291,7 @@ impl Locked<'_> {
     /// Releases the globals in the mailbox. Objects may become pending.
     #[cold]
     #[inline(never)]
-    pub(crate) fn release_globals(self) {
+    pub(crate) fn release_globals<W: Witness>(self, witness: W) {
         let mailbox = &self.inner.mailbox;
         // The bit goes first: whoever posts after the stack is taken sets it again. The exchange releases, and a post acquires, so that
         // the two changes of the bit happen in this order also for a processor that reorders them; else the bit of a post could
@@ -310,6 +312,7 @@ impl Locked<'_> {
                 // SAFETY: invariant 1: listed cells have not been freed.
                 unsafe { (*moved).index.set(index) };
             }
+            witness.note(|| released(None, cell.object, cell.object.head()));
             self.release(cell.object);
         }
     }

@@ -63,6 +63,7 @@
 //! | `handle.rs` | [`Global`], [`Weak`], the mailbox of deferred releases |
 //! | `event.rs` | time-stamped events, for measuring programs; listeners |
 //! | `verify.rs` | a recount of every reference |
+//! | `step.rs` | the steps of an operation, for those who want to follow it: [`Step`] |
 //! | `buffer.rs`, `primitive.rs` | a list that is pushed to through `&`; the shim between the standard library and loom |
 //!
 //! `examples/` has a first program, one with several threads, an interpreter whose closures make cycles, the convoy that short requests
@@ -164,6 +165,7 @@ mod heap;
 mod mutator;
 mod object;
 mod primitive;
+mod step;
 mod system;
 mod verify;
 
@@ -175,3 +177,4 @@ pub use handle::{Global, Weak};
 pub use heap::{BuildError, Builder, CountStatistics, Heap, HeapFull, Statistics};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use step::{Place, Step};

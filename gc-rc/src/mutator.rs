@@ -35,6 +35,7 @@ use crate::handle::{Global, Weak};
 use crate::heap::{Heap, HeapFull, Inner, Locked, requested};
 use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
 use crate::primitive::Ordering;
+use crate::step::{Place, Record, Step, Witness};
 
 /// Bytes that a lazy heap frees for each byte that is allocated: more than one, so that what is dead does not pile up.
 const LAZY_RATE: usize = 2;
@@ -312,11 +313,17 @@ impl<'h> Mutator<'h> {
     #[cold]
     #[inline(never)]
     fn safepoint_slow(&mut self) {
+        self.attend(());
+    }
+
+    /// Does what is due at a safepoint.
+    #[inline(always)]
+    fn attend<W: Witness>(&mut self, witness: W) {
         let locked = self.locked();
-        locked.settle();
+        locked.settle_witnessed(witness);
         let poll = &self.inner.mailbox.poll;
         if poll.load(Ordering::Relaxed) & COLLECT != 0 {
-            locked.collect_if_requested();
+            locked.collect_if_requested(witness);
         }
         if poll.load(Ordering::Relaxed) & (DROP | TELL) != 0 {
             // Listeners may attach.
@@ -330,11 +337,33 @@ impl<'h> Mutator<'h> {
     /// Frees all that is dead, collects all generations, or what possible roots reach, and makes blocks without objects available to all
     /// size classes. Without a cycle collector it leaves the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
+        self.collect_witnessed(());
+    }
+
+    #[inline(always)]
+    fn collect_witnessed<W: Witness>(&mut self, witness: W) {
         let locked = self.locked();
-        locked.free_all_dead();
-        locked.collect(OLDEST);
-        locked.free_all_dead();
+        locked.free_all_dead_witnessed(witness);
+        locked.collect(OLDEST, witness);
+        locked.free_all_dead_witnessed(witness);
         locked.trim();
+    }
+
+    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. Cost: that, and memory for each step: some 40 bytes for an
+    /// object and for an edge that is looked at.
+    #[cold]
+    pub fn safepoint_recorded(&mut self) -> Vec<Step> {
+        let record = Record::default();
+        self.attend(&record);
+        record.into_steps()
+    }
+
+    /// [`Mutator::collect`], by the same code, which returns the steps it took. Cost: as for [`Mutator::safepoint_recorded`].
+    #[cold]
+    pub fn collect_recorded(&mut self) -> Vec<Step> {
+        let record = Record::default();
+        self.collect_witnessed(&record);
+        record.into_steps()
     }
 
     /// Checks the heap's invariants: recounts every reference, and walks every block, list and table.
@@ -509,6 +538,27 @@ impl<'h> Mutator<'h> {
         object.object.shape()
     }
 
+    /// The object's reference count. From `1 << 31` on it does not fall any more, and the object is immortal.
+    #[inline]
+    pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
+        object.object.count()
+    }
+
+    /// Where the object lies: what [steps](Step) call it.
+    #[inline]
+    pub fn place<'m>(&'m self, object: Ref<'m, 'h>) -> Place {
+        object.object.into()
+    }
+
+    /// The objects whose count has fallen to zero since the last drain, in that order: what the next `&mut` operation looks at, and frees unless a
+    /// reference has come back. Cost: proportional to their number.
+    pub fn pending(&self) -> Vec<Place> {
+        let pending = &self.locked().pending;
+        (0..pending.len())
+            .filter_map(|index| pending.get(index).map(Place::from))
+            .collect()
+    }
+
     /// A new root for the object that may leave the thread. Allocates a small cell outside the heap.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
         Global::new(self.locked(), object.object)
@@ -640,7 +690,7 @@ impl Locked<'_> {
     fn obtain(self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         self.settle();
         if self.inner.stress {
-            self.collect(OLDEST);
+            self.collect(OLDEST, ());
         }
         if let Some(cell) = self.try_obtain(class, shape) {
             return Ok(cell);
@@ -659,7 +709,7 @@ impl Locked<'_> {
         if !counters.admits(full.requested as usize) {
             return Err(full);
         }
-        self.collect(OLDEST);
+        self.collect(OLDEST, ());
         self.free_all_dead();
         self.trim();
         self.try_obtain(class, shape).ok_or(full)

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
 use crate::experiment;
+use crate::explain;
 use crate::invocation::{Invocation, format_bytes};
 use crate::merge::Merge;
 use crate::peer::{self, Search};
@@ -31,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   harness                                     the standard comparison and the claims, in short form
   harness doctor                              how far results from this machine can be trusted
   harness list                                workloads, heaps, peers and experiments, with parameters, options and defaults
+  harness explain marking                     a collection of six objects, step by step
   harness run rings                           one workload on every heap
   harness run binary-trees:depth=18 --heap-size 64M
   harness run countdown --threads 1,2 --heap gc-rc --heap gc-marksweep
@@ -98,6 +101,12 @@ enum Command {
     List,
     /// Say how far results from this machine can be trusted
     Doctor,
+    /// Follow a collector step by step on a graph of six objects
+    Explain {
+        /// What of it [default: what there is]
+        #[arg(value_parser = Topic)]
+        topic: Option<String>,
+    },
     /// Print the processes of a run or a sweep as independent command lines, for many machines
     Plan(PlanArguments),
     /// Carry out one process of a plan
@@ -419,6 +428,9 @@ pub(crate) fn parse(
         Some(Command::List) => {
             Action::Print(catalogue(workloads) + &peers(&Search::default(), true) + &experiments())
         }
+        Some(Command::Explain { topic }) => {
+            Action::Print(explain::text(topic.as_deref()).map_err(Refusal::Usage)?)
+        }
         Some(Command::Completions { shell }) => Action::Print(completions(command, shell)),
         Some(Command::Man { command: of }) => {
             Action::Print(manual(command, of.as_deref()).map_err(Refusal::Usage)?)
@@ -447,6 +459,27 @@ fn definition(workloads: &[workload::Description]) -> clap::Command {
     Cli::command()
         .mut_subcommand("run", with_catalogue)
         .mut_subcommand("sweep", with_catalogue)
+}
+
+/// Takes any word, and lets shells complete the topics: an unknown one is refused in one line, with the nearest.
+#[derive(Clone, Debug)]
+struct Topic;
+
+impl TypedValueParser for Topic {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(explain::names().map(PossibleValue::new)))
+    }
 }
 
 /// The script for a shell.

@@ -30,7 +30,7 @@ use crate::measure::{
 use crate::workload::{Input, Outcome, Size, Workload};
 
 /// What a child process is asked to do. Everything is resolved: no default is left to the child.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
     /// Name of the workload.
     pub workload: String,

@@ -22,6 +22,7 @@
 //! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |
 //! | [`compare`], [`merge`], [`scatter`] | two result files beside each other; many joined; a plan for many machines |
 //! | [`doctor`] | how far results from this machine can be trusted |
+//! | `explain` | the collectors followed step by step, on a graph of six objects |
 //!
 //! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
 //!
@@ -112,6 +113,7 @@ pub mod compare;
 pub mod doctor;
 pub mod environment;
 pub mod experiment;
+mod explain;
 pub mod heap;
 mod interrupt;
 pub mod invocation;
@@ -236,6 +238,7 @@ impl Harness {
         let mut input = Input::new(workload, invocation.size);
         input.threads = invocation.threads;
         input.seed = invocation.seed;
+        input.invocation = Some(Box::new(invocation.clone()));
         for (name, value) in &invocation.parameters {
             input.set(workload, name, &value.to_string())?;
         }

@@ -37,7 +37,7 @@ mod resume;
 mod sink;
 
 use budget::Budget;
-pub(crate) use child::{end_with_parent, invoke};
+pub(crate) use child::{command, end_with_parent, invoke};
 pub(crate) use resume::command_line;
 use resume::{Done, resume_command, same_build};
 pub(crate) use sink::{Sink, complain, deliver, not_printed, print};

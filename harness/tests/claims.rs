@@ -97,7 +97,7 @@ fn a_table_has_a_column_for_each_heap_and_the_rule() {
     for title in ["claim", "documents", "gc-rc", "gc-marksweep", "verdict"] {
         assert!(header.contains(title), "{text}");
     }
-    assert!(text.contains("rule: gc-rc at least 0.95"), "{text}");
+    assert!(text.contains("(at least 0.95)"), "{text}");
     assert!(text.contains("object-lock: not built yet"), "{text}");
     assert!(text.contains("Results: all.jsonl"), "{text}");
     assert!(!stderr.contains("error"), "{stderr}");
@@ -184,4 +184,49 @@ fn a_runtime_that_is_not_here_costs_a_line() {
     assert!(stderr.contains("no cpython here"), "{stderr}");
     assert!(stderr.contains("no hotspot here"), "{stderr}");
     assert!(text.contains("gc-marksweep"), "{text}");
+}
+
+/// Tasks in processes of their own do what they do in threads, and the price of every process is counted.
+#[test]
+fn processes_have_heaps_of_their_own() {
+    let directory = TempDir::new().unwrap();
+    let arguments = "claims processes --size tiny --invocations 1 --peer none --output p.jsonl";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    expect(harness(&directory, &arguments), 0);
+    let rows = claims(&fs::read_to_string(directory.path().join("p.jsonl")).unwrap());
+    for heap in ["gc-rc", "gc-marksweep"] {
+        for tasks in [4u64, 20] {
+            let of = |apart: u64| {
+                let mut rows = rows.iter();
+                let parameters = |row: &Value| row["parameters"].clone();
+                rows.find(|row| {
+                    let parameters = parameters(row);
+                    row["heap"] == heap
+                        && parameters["tasks"] == tasks
+                        && parameters["apart"] == apart
+                })
+                .unwrap_or_else(|| panic!("no row of {tasks} tasks on {heap}, apart: {apart}"))
+            };
+            let (together, apart) = (of(0), of(1));
+            assert_eq!(together["checksum"], apart["checksum"]);
+            assert_eq!(together["operations"], apart["operations"]);
+            assert_eq!(apart["allocated_objects"], tasks);
+            // A process is not less than half of another one that runs the same program.
+            let bytes = |row: &Value| row["observations"]["resident_bytes"].as_u64().unwrap();
+            assert!(2 * bytes(apart) > tasks * bytes(together), "{apart}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_children_need_is_named_if_it_is_missing() {
+    let directory = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args("claims subprocesses --size tiny --invocations 1 --peer none".split(' '))
+        .current_dir(directory.path())
+        .env("PATH", Path::new("/nonexistent"))
+        .output()
+        .unwrap();
+    let (_, stderr) = expect(output, 1);
+    assert!(stderr.contains("the program 'sleep'"), "{stderr}");
 }

@@ -1279,6 +1279,38 @@ fn the_doctor_says_how_far_results_can_be_trusted() {
 }
 
 #[test]
+fn collectors_are_explained_step_by_step() {
+    let list = harness(&["explain"]).expect(0).stdout;
+    for (topic, step) in [
+        (
+            "counting",
+            "A comes off the pending list with count 0: it dies",
+        ),
+        ("cycles", "one is taken from F: 1 -> 0"),
+        ("marking", "not marked yet: 2 is written"),
+    ] {
+        assert!(
+            list.contains(&format!("harness explain {topic} ")),
+            "{list}"
+        );
+        let run = harness(&["explain", topic]).expect(0);
+        assert!(run.stdout.contains(step), "{}", run.stdout);
+        assert_eq!(run.stderr, "");
+        // Nothing is measured, and nothing left behind.
+        assert_eq!(fs::read_dir(run.directory.path()).unwrap().count(), 0);
+        let script = harness(&["completions", "bash"]).expect(0).stdout;
+        assert!(script.contains(topic), "{topic} cannot be completed");
+    }
+    let refused = Run::of(
+        Path::new(env!("CARGO_BIN_EXE_harness")),
+        &["explain", "markng"],
+    );
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+    refused.expect_refusal(&["unknown topic 'markng'", "did you mean 'marking'"]);
+    harness(&["explain", "marking", "counting"]).expect_refusal(&["counting"]);
+}
+
+#[test]
 fn completions_and_manual_pages_come_from_the_same_definitions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = harness(&["completions", shell]).expect(0).stdout;

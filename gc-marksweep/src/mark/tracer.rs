@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::block::{LARGE, MarkTable};
 use crate::object::{GRANULE, Header, Object};
+use crate::step::{Step, Witness};
 
 use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
 
@@ -82,19 +83,25 @@ impl Tracer {
     ///
     /// As for [`Marker::trace`](super::Marker::trace); if `sharing` says so, nobody else marks.
     #[inline(never)]
-    pub(super) unsafe fn trace<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) -> Trace {
+    pub(super) unsafe fn trace<S: Sharing, W: Witness>(
+        &mut self,
+        table: MarkTable,
+        sharing: &mut S,
+        witness: W,
+    ) -> Trace {
         loop {
             // SAFETY: passed on; edges of live objects lead to live objects.
             unsafe {
-                if self.stack.length >= GROUP && self.depth > 0 {
+                // What is recorded is one edge after another.
+                if !W::RECORDS && self.stack.length >= GROUP && self.depth > 0 {
                     self.trace_prefetching(table, sharing);
                 }
                 if sharing.poll(self, 1) {
                     return Trace::Interrupted;
                 }
                 match self.stack.pop() {
-                    Some(object) => self.visit::<S>(object, table),
-                    None if self.scan_some_fields() => {}
+                    Some(object) => self.visit::<S, W>(object, table, witness),
+                    None if self.scan_some_fields(witness) => {}
                     None => return Trace::Complete,
                 }
             }
@@ -114,7 +121,7 @@ impl Tracer {
                 return;
             };
             // An edge to an object that is marked is dropped when it leaves the ring, so such edges fill places that are empty.
-            self.visit::<S>(filler, table);
+            self.visit::<S, ()>(filler, table, ());
             let mut rings = Rings::new(filler);
             // Edges that have gone in since the stack ran low, all of them fillers in the end.
             let mut low = 0;
@@ -132,7 +139,7 @@ impl Tracer {
                         rings.turn::<S>(edge, filler, table);
                     }
                 } else if !self.fields.is_empty() {
-                    self.scan_some_fields();
+                    self.scan_some_fields(());
                     continue;
                 } else {
                     low += GROUP;
@@ -143,11 +150,11 @@ impl Tracer {
                 }
                 let keep = if low == 0 { self.depth } else { 0 };
                 while let Some(object) = rings.next_object(keep) {
-                    self.scan_marked::<S>(object, table);
+                    self.scan_marked::<S, ()>(object, table, ());
                 }
             }
             while let Some(object) = rings.next_object(0) {
-                self.scan_marked::<S>(object, table);
+                self.scan_marked::<S, ()>(object, table, ());
             }
             // Only after an interruption are there others than fillers, which are marked.
             for edge in rings.edges {
@@ -164,12 +171,28 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; `object` is live.
     #[inline(always)]
-    unsafe fn visit<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+    unsafe fn visit<S: Sharing, W: Witness>(
+        &mut self,
+        object: Object,
+        table: MarkTable,
+        witness: W,
+    ) {
         // SAFETY: passed on.
         unsafe {
             if !table.is_marked(object) {
                 table.mark_first(object, S::ALONE);
-                self.scan_marked::<S>(object, table);
+                // Outside, as a closure that borrowed the table would keep it out of registers, even one that is never called.
+                let mark = table.value();
+                witness.note(|places| Step::Marked {
+                    object: places.of(object),
+                    mark,
+                    bytes: object.header().size(),
+                });
+                self.scan_marked::<S, W>(object, table, witness);
+            } else {
+                witness.note(|places| Step::Met {
+                    object: places.of(object),
+                });
             }
         }
     }
@@ -180,13 +203,18 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; `object` is live, and the caller has marked its first granule.
     #[inline(always)]
-    pub(super) unsafe fn scan_marked<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+    pub(super) unsafe fn scan_marked<S: Sharing, W: Witness>(
+        &mut self,
+        object: Object,
+        table: MarkTable,
+        witness: W,
+    ) {
         // SAFETY: passed on; the header says how many fields there are.
         unsafe {
             let header = object.header();
             let granules = header.granules();
             if granules > MarkTable::COMMON {
-                return self.scan_large_or_medium::<S>(object, table);
+                return self.scan_large_or_medium::<S, W>(object, table, witness);
             }
             let refs = header.refs();
             if table.arm || granules == 1 {
@@ -196,7 +224,7 @@ impl Tracer {
                 self.census.note(granules, table.is_young(object));
             }
             table.mark_rest(object, granules, S::ALONE);
-            self.scan(object, 0, refs);
+            self.scan(object, 0, refs, witness);
         }
     }
 
@@ -207,7 +235,12 @@ impl Tracer {
     /// As for [`Self::scan_marked`].
     #[cold]
     #[inline(never)]
-    unsafe fn scan_large_or_medium<S: Sharing>(&mut self, object: Object, table: MarkTable) {
+    unsafe fn scan_large_or_medium<S: Sharing, W: Witness>(
+        &mut self,
+        object: Object,
+        table: MarkTable,
+        witness: W,
+    ) {
         // SAFETY: passed on.
         unsafe {
             if !S::ALONE && !table.claim(object) {
@@ -224,7 +257,7 @@ impl Tracer {
             };
             object.set_logging(header, logging, table.arm && refs > 0);
             if refs <= SPLIT {
-                self.scan(object, 0, refs);
+                self.scan(object, 0, refs, witness);
             } else {
                 let fields = Fields {
                     object,
@@ -242,7 +275,13 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; the object is live and has `until` reference fields.
     #[inline(always)]
-    pub(super) unsafe fn scan(&mut self, object: Object, from: usize, until: usize) {
+    pub(super) unsafe fn scan<W: Witness>(
+        &mut self,
+        object: Object,
+        from: usize,
+        until: usize,
+        witness: W,
+    ) {
         if !self.stack.reserve(until - from) {
             self.incomplete = true;
             return;
@@ -254,6 +293,12 @@ impl Tracer {
             unsafe {
                 let target = Object::from_raw(object.field(index).load(Ordering::Relaxed));
                 edges.add(length).write(target);
+                witness.note(|places| {
+                    target.map(|to| Step::Pushed {
+                        from: Some(places.of(object)),
+                        to: places.of(to),
+                    })
+                });
                 length += usize::from(target.is_some());
             }
         }
@@ -266,7 +311,7 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; the stack holds less than a group.
     #[cold]
-    unsafe fn scan_some_fields(&mut self) -> bool {
+    unsafe fn scan_some_fields<W: Witness>(&mut self, witness: W) -> bool {
         let Some(fields) = self.fields.last_mut() else {
             return false;
         };
@@ -277,7 +322,7 @@ impl Tracer {
             self.fields.pop();
         }
         // SAFETY: passed on.
-        unsafe { self.scan(object, from, until) };
+        unsafe { self.scan(object, from, until, witness) };
         // Remembered objects come without having gone through a ring.
         if let Some(ahead) = self.fields.len().checked_sub(FIELDS_AHEAD) {
             let Fields { object, from, .. } = self.fields[ahead];

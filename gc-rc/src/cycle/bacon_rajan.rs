@@ -44,9 +44,12 @@ use std::cell::Cell;
 
 use crate::alloc::{LARGE, side_byte};
 use crate::buffer::Buffer;
-use crate::cycle::{Candidates, Popular, SMALL_COUNT, YOUNG, is_reached, is_tracked_object};
+use crate::cycle::{
+    Candidates, Popular, SMALL_COUNT, YOUNG, is_reached, is_tracked_object, subtracted,
+};
 use crate::heap::Locked;
 use crate::object::{Object, tag};
+use crate::step::{Step, Witness};
 
 /// The buffer of possible roots.
 pub(crate) struct PossibleRoots {
@@ -116,19 +119,31 @@ impl Locked<'_> {
 
     /// Finds and disposes of the garbage that the possible roots reach. Returns how many objects were examined, and how many of them
     /// were unreachable.
-    pub(crate) fn collect_possible_roots(self) -> (u64, u64) {
-        let (grey, popular) = self.mark_grey();
+    pub(crate) fn collect_possible_roots<W: Witness>(self, witness: W) -> (u64, u64) {
+        witness.note(|| Step::Subtracting);
+        let (grey, popular) = self.mark_grey(witness);
         let mut scratch = grey.capacity() + popular.scratch();
-        popular.resolve();
+        popular.resolve(witness);
         let candidates = Candidates {
             blocks: Vec::new(),
             others: grey,
         };
-        self.search(&candidates, &mut scratch);
+        self.search(&candidates, &mut scratch, witness);
         let mut white = candidates.others;
         let examined = white.len() as u64;
         white.retain(|&object| {
             let reached = is_reached(side_byte(object).get());
+            witness.note(|| {
+                let object = object.into();
+                if reached {
+                    Step::Survived {
+                        object,
+                        generation: 0,
+                    }
+                } else {
+                    Step::Unreachable { object }
+                }
+            });
             if reached {
                 side_byte(object).set(0);
             }
@@ -137,8 +152,12 @@ impl Locked<'_> {
         let unreachable = white.len();
         self.inner.counters.scratch(scratch * size_of::<Object>());
         if unreachable > 0 {
-            for resurrected in self.dispose(white) {
+            for resurrected in self.dispose(white, witness) {
                 side_byte(resurrected).set(0);
+                witness.note(|| Step::Survived {
+                    object: resurrected.into(),
+                    generation: 0,
+                });
             }
         }
         self.possible_roots.adjust(unreachable);
@@ -146,7 +165,7 @@ impl Locked<'_> {
     }
 
     /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them.
-    fn mark_grey(self) -> (Vec<Object>, Popular) {
+    fn mark_grey<W: Witness>(self, witness: W) -> (Vec<Object>, Popular) {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();
         let enter = |object: Object, grey: &mut Vec<Object>| {
@@ -175,6 +194,11 @@ impl Locked<'_> {
             } else {
                 popular.objects.push(object);
             }
+            witness.note(|| Step::Counted {
+                object: object.into(),
+                count: object.count(),
+                balance: popular.balance(object),
+            });
             for child in object.fields().iter().filter_map(Cell::get) {
                 let byte = side_byte(child);
                 match byte.get() {
@@ -187,6 +211,7 @@ impl Locked<'_> {
                     1 => byte.set(popular.carry(child)),
                     value => byte.set(value - 1),
                 }
+                witness.note(|| subtracted(object, child, byte.get(), &popular));
             }
         }
         (grey, popular)

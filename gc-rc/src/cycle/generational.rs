@@ -35,6 +35,7 @@ use crate::cycle::optimistic::Confidence;
 use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
 use crate::object::{Object, tag};
+use crate::step::{Step, Witness};
 
 /// The generations' state.
 pub(crate) struct Generational {
@@ -151,7 +152,11 @@ impl Generational {
 impl Locked<'_> {
     /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects were examined, and how many of them
     /// unreachable.
-    pub(crate) fn collect_generations(self, generation: usize) -> (u64, u64) {
+    pub(crate) fn collect_generations<W: Witness>(
+        self,
+        generation: usize,
+        witness: W,
+    ) -> (u64, u64) {
         let state = &self.generational;
         for younger in 0..=generation {
             state.counts[younger].set(0);
@@ -160,8 +165,11 @@ impl Locked<'_> {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
         }
         let candidates = self.select(generation);
-        let examined = self.detect_optimistically(generation, &candidates);
+        let examined = self.detect_optimistically(generation, &candidates, witness);
         let next = (generation + 1).min(OLDEST);
+        if W::RECORDS {
+            candidates.note_survivors(next, witness);
+        }
         let survives = if next == 1 { MIDDLE } else { OLD };
         let mut trash = Vec::new();
         for &(block, stretches) in &candidates.blocks {
@@ -205,6 +213,11 @@ impl Locked<'_> {
         self.inner
             .counters
             .scratch(trash.capacity() * size_of::<Object>());
+        for &object in &trash {
+            witness.note(|| Step::Unreachable {
+                object: object.into(),
+            });
+        }
         let unreachable = trash.len() as u64;
         let survivors = (examined - unreachable) as usize;
         match generation {
@@ -218,26 +231,36 @@ impl Locked<'_> {
             _ => {}
         }
         if unreachable > 0 {
-            for object in self.dispose(trash) {
+            for object in self.dispose(trash, witness) {
                 self.survive(object, survives, next);
+                witness.note(|| Step::Survived {
+                    object: object.into(),
+                    generation: next,
+                });
             }
         }
         (examined, unreachable)
     }
 
     /// As [`detect`](Self::detect), in one pass if all candidates are reachable and that is likely.
-    fn detect_optimistically(self, generation: usize, candidates: &Candidates) -> u64 {
+    fn detect_optimistically<W: Witness>(
+        self,
+        generation: usize,
+        candidates: &Candidates,
+        witness: W,
+    ) -> u64 {
         let state = &self.generational;
         let confidence = &state.confidence[generation];
         if confidence.is_enough() {
             let rising = confidence.rising.get();
-            let examined = candidates.all_are_reached(rising, state.listed_bits(), state.prefetch);
+            let examined =
+                candidates.all_are_reached(rising, state.listed_bits(), state.prefetch, witness);
             confidence.tried(examined.is_some());
             if let Some(examined) = examined {
                 return examined;
             }
         }
-        self.detect(candidates)
+        self.detect(candidates, witness)
     }
 
     /// Moves one object to the generation it survives to.

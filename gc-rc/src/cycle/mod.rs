@@ -65,11 +65,13 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::alloc::{Block, side_byte};
+use crate::count::released;
 use crate::event::EventKind;
 use crate::gil::COLLECT;
 use crate::heap::Locked;
 use crate::object::{Object, is_immortal, prefetch, tag};
 use crate::primitive::Ordering;
+use crate::step::{Step, Witness};
 
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -192,6 +194,24 @@ impl Candidates {
         finished && queue.into_iter().flatten().all(serve)
     }
 
+    /// Tells a witness which candidates survive to `generation`, after detection.
+    #[cold]
+    fn note_survivors<W: Witness>(&self, generation: usize, witness: W) {
+        let survived = |object: Object, side: &Cell<u8>| {
+            witness.note(|| {
+                is_reached(side.get()).then(|| Step::Survived {
+                    object: object.into(),
+                    generation,
+                })
+            });
+            true
+        };
+        self.each_in_blocks::<false>(survived);
+        for &object in &self.others {
+            survived(object, side_byte(object));
+        }
+    }
+
     /// Whether there are candidates that nothing is known to reach, after subtraction.
     fn any_unreached(&self) -> bool {
         let in_stretch = |(block, stretch): (Block, u32)| {
@@ -239,13 +259,21 @@ impl Popular {
         SMALL_COUNT
     }
 
+    /// The balance of a tracked object during subtraction, for a witness.
+    fn balance(&self, object: Object) -> i64 {
+        let carry = object.carry() + self.beyond.get(&object).copied().unwrap_or(0);
+        i64::from(side_byte(object).get())
+            - i64::from(YOUNG)
+            - (carry * u64::from(SMALL_COUNT)) as i64
+    }
+
     /// Words of scratch memory.
     fn scratch(&self) -> usize {
         self.objects.capacity() + 4 * self.beyond.capacity()
     }
 
     /// Compares the counts with the edges that were found. No carries remain.
-    fn resolve(self) {
+    fn resolve<W: Witness>(self, witness: W) {
         for object in self.objects {
             let carry = object.carry() + self.beyond.get(&object).copied().unwrap_or(0);
             let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
@@ -257,6 +285,11 @@ impl Popular {
             );
             let reached = is_immortal(head) || edges < head >> 32;
             side_byte(object).set(if reached { REACHED } else { YOUNG });
+            witness.note(|| Step::Compared {
+                object: object.into(),
+                count: object.count(),
+                balance: i64::from(object.count()) - edges as i64,
+            });
         }
     }
 }
@@ -270,7 +303,13 @@ fn clear_stale(cell: Object) {
 /// Adds the count of a candidate to its side byte, and takes the edges from it away from those of other candidates. Returns whether it was one:
 /// a stale side byte is cleared. `listed` are the bits of the tag that say that the cell is listed as young.
 #[inline(always)]
-fn subtract(object: Object, byte: u8, listed: u64, popular: &mut Popular) -> bool {
+fn subtract<W: Witness>(
+    object: Object,
+    byte: u8,
+    listed: u64,
+    popular: &mut Popular,
+    witness: W,
+) -> bool {
     let head = object.head();
     if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
         clear_stale(object);
@@ -285,6 +324,11 @@ fn subtract(object: Object, byte: u8, listed: u64, popular: &mut Popular) -> boo
     } else {
         popular.objects.push(object);
     }
+    witness.note(|| Step::Counted {
+        object: object.into(),
+        count: object.count(),
+        balance: popular.balance(object),
+    });
     for child in object.fields().iter().filter_map(Cell::get) {
         let byte = side_byte(child);
         let mut value = byte.get();
@@ -293,8 +337,18 @@ fn subtract(object: Object, byte: u8, listed: u64, popular: &mut Popular) -> boo
             value = popular.carry(child) + 1;
         }
         byte.set(value - u8::from(is_candidate(value)));
+        witness.note(|| subtracted(object, child, value, popular));
     }
     true
+}
+
+/// The step of taking an edge away from the balance of `to`, whose side byte was `value`: none if that is no candidate.
+fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<Step> {
+    (is_candidate(value) && is_tracked_object(to)).then(|| Step::Subtracted {
+        from: from.into(),
+        to: to.into(),
+        balance: popular.balance(to),
+    })
 }
 
 /// How many objects the search has asked the cache for before it looks at the first of them.
@@ -304,21 +358,32 @@ const IN_FLIGHT: usize = 16;
 ///
 /// Objects that the sweep has passed already are taken from the stack through a short queue, and asked for when they enter it: else the
 /// search would wait for one miss after another (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
-struct Search {
+struct Search<W> {
     stack: Vec<Object>,
     queue: [Option<Object>; IN_FLIGHT],
     next: usize,
+    witness: W,
 }
 
-impl Search {
+impl<W: Witness> Search<W> {
     /// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
     #[inline(always)]
     fn scan(&mut self, object: Object, position: usize) {
+        self.witness.note(|| Step::Scanned {
+            object: object.into(),
+        });
         for child in object.fields().iter().filter_map(Cell::get) {
             let byte = side_byte(child);
             let value = byte.get();
             let new = value == YOUNG;
             byte.set(if new { REACHED } else { value });
+            self.witness.note(|| {
+                new.then(|| Step::Reached {
+                    from: object.into(),
+                    to: child.into(),
+                    back: child.address() >= position,
+                })
+            });
             if new & (child.address() >= position) {
                 self.stack.push(child);
             }
@@ -364,7 +429,7 @@ impl Locked<'_> {
     }
 
     /// Collects what is due, if a collection was requested.
-    pub(crate) fn collect_if_requested(self) {
+    pub(crate) fn collect_if_requested<W: Witness>(self, witness: W) {
         let poll = &self.inner.mailbox.poll;
         if poll.load(Ordering::Relaxed) & COLLECT != 0 {
             poll.fetch_and(!COLLECT, Ordering::Relaxed);
@@ -375,25 +440,30 @@ impl Locked<'_> {
                 Cycle::None => None,
             };
             if let Some(generation) = due {
-                self.collect(generation);
+                self.collect(generation, witness);
             }
         }
     }
 
     /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does nothing if the heap has no cycle collector.
     #[inline(never)]
-    pub(crate) fn collect(self, generation: usize) {
-        self.settle();
+    pub(crate) fn collect<W: Witness>(self, generation: usize, witness: W) {
+        self.settle_witnessed(witness);
         if self.cycle == Cycle::None {
             return;
         }
         let begun = Instant::now();
         let guard = AbortOnUnwind;
         self.collecting.set(true);
+        witness.note(|| Step::Began { generation });
         let (examined, unreachable) = match self.cycle {
-            Cycle::BaconRajan => self.collect_possible_roots(),
-            _ => self.collect_generations(generation),
+            Cycle::BaconRajan => self.collect_possible_roots(witness),
+            _ => self.collect_generations(generation, witness),
         };
+        witness.note(|| Step::Ended {
+            examined,
+            unreachable,
+        });
         self.collecting.set(false);
         std::mem::forget(guard);
         self.inner.counters.collected();
@@ -409,12 +479,13 @@ impl Locked<'_> {
 
     /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are above. Stale side bytes are
     /// cleared. Returns how many were examined.
-    fn detect(self, candidates: &Candidates) -> u64 {
+    fn detect<W: Witness>(self, candidates: &Candidates, witness: W) -> u64 {
+        witness.note(|| Step::Subtracting);
         let mut examined = 0;
         let mut popular = Popular::default();
         let listed = self.generational.listed_bits();
         let mut subtract = |object, side: &Cell<u8>| {
-            examined += u64::from(subtract(object, side.get(), listed, &mut popular));
+            examined += u64::from(subtract(object, side.get(), listed, &mut popular, witness));
             true
         };
         if self.generational.prefetch {
@@ -426,23 +497,26 @@ impl Locked<'_> {
             subtract(object, side_byte(object));
         }
         let mut scratch = popular.scratch() + candidates.others.capacity();
-        popular.resolve();
-        self.search(candidates, &mut scratch);
+        popular.resolve(witness);
+        self.search(candidates, &mut scratch, witness);
         self.inner.counters.scratch(scratch * size_of::<Object>());
         examined
     }
 
     /// After subtraction, finds what is reachable from the candidates that something outside refers to.
-    fn search(self, candidates: &Candidates, scratch: &mut usize) {
+    fn search<W: Witness>(self, candidates: &Candidates, scratch: &mut usize, witness: W) {
+        witness.note(|| Step::Searching);
         let mut search = Search {
             stack: Vec::new(),
             queue: [None; IN_FLIGHT],
             next: 0,
+            witness,
         };
         // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
         // only marked, for the sweep to visit in order, and not all pushed.
         let mut rest = Vec::new();
         for &object in &candidates.others {
+            witness.note(|| met(object));
             if is_reached(side_byte(object).get()) {
                 search.scan(object, usize::MAX);
             } else {
@@ -453,6 +527,7 @@ impl Locked<'_> {
         if candidates.any_unreached() {
             candidates.each_in_blocks::<false>(|object, side| {
                 debug_assert!(side.get() >= YOUNG, "more edges than counts");
+                witness.note(|| met(object));
                 if is_reached(side.get()) {
                     search.visit(object, object.address());
                 }
@@ -474,9 +549,12 @@ impl Locked<'_> {
     /// The order is CPython's: weak references are cleared first (an object that dies by its *count* is still visible
     /// through them when its finalizer is due; one that dies in a cycle is not), then finalizers are queued, which own what they
     /// refer to from then on; what they do not reach dies. Returns the objects that live on.
-    fn dispose(self, trash: Vec<Object>) -> Vec<Object> {
+    fn dispose<W: Witness>(self, trash: Vec<Object>, witness: W) -> Vec<Object> {
         for &object in trash.iter().filter(|object| object.has(tag::HAS_WEAK)) {
             self.clear_weak(object);
+            witness.note(|| Step::WeakCleared {
+                object: object.into(),
+            });
         }
         let due =
             |object: &&Object| object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE;
@@ -485,32 +563,33 @@ impl Locked<'_> {
         let mut resurrected = Vec::new();
         if !finalizers.is_empty() {
             for object in finalizers {
-                self.queue_finalizer(object);
+                self.queue_finalizer(object, witness);
             }
             let candidates = Candidates {
                 blocks: Vec::new(),
                 others: dying,
             };
-            self.detect(&candidates);
+            self.detect(&candidates, witness);
             (resurrected, dying) = candidates
                 .others
                 .into_iter()
                 .partition(|&object| is_reached(side_byte(object).get()));
         }
         if self.allocator.is_guarded() {
-            self.free_all::<true>(&dying)
+            self.free_all::<true, W>(&dying, witness)
         } else {
-            self.free_all::<false>(&dying)
+            self.free_all::<false, W>(&dying, witness)
         }
         resurrected
     }
 
     /// Frees objects that only refer to each other, and releases what else they refer to. References among them need
     /// no counting any more.
-    fn free_all<const GUARDED: bool>(self, dying: &[Object]) {
+    fn free_all<const GUARDED: bool, W: Witness>(self, dying: &[Object], witness: W) {
         for &object in dying {
             for child in object.fields().iter().filter_map(|field| field.get()) {
                 if side_byte(child).get() != YOUNG {
+                    witness.note(|| released(Some(object), child, child.head()));
                     self.release(child);
                 }
             }
@@ -521,12 +600,28 @@ impl Locked<'_> {
             payload += object.payload_bytes();
             let listed = self.generational.listed_bits();
             self.free::<GUARDED>(object, object.head() & tag::ALL & !listed);
+            witness.note(|| Step::Freed {
+                object: object.into(),
+            });
         }
         self.generational.freed(dying.len());
         self.inner.counters.freed(dying.len() as u64, payload);
         if self.has_pending() {
-            self.drain(0);
+            self.drain_witnessed(0, witness);
         }
+    }
+}
+
+/// The step of coming to a candidate in the search: none if an edge has led to it before.
+fn met(object: Object) -> Option<Step> {
+    let object_at = object.into();
+    match side_byte(object).get() {
+        YOUNG => Some(Step::Passed { object: object_at }),
+        REACHED => None,
+        side => Some(Step::Held {
+            object: object_at,
+            balance: i64::from(side) - i64::from(YOUNG),
+        }),
     }
 }
 

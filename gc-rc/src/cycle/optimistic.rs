@@ -35,6 +35,7 @@ use crate::cycle::{
     Candidates, REACHED, SMALL_COUNT, YOUNG, clear_stale, is_candidate, is_tracked_object,
 };
 use crate::object::{Object, tag};
+use crate::step::{Step, Witness};
 
 /// How likely it is that the pass succeeds, for one generation.
 #[derive(Default)]
@@ -73,7 +74,7 @@ impl Confidence {
 /// Visits a candidate: a stale side byte is cleared, and an object's edges are looked at. `listed` are the bits of the tag that say that the cell is listed
 /// as young. Returns `None` if the object takes a presumed root's last reference away, else whether it is one.
 #[inline(always)]
-fn visit(object: Object, side: &Cell<u8>, listed: u64) -> Option<bool> {
+fn visit<W: Witness>(object: Object, side: &Cell<u8>, listed: u64, witness: W) -> Option<bool> {
     let head = object.head();
     let marks = head & (tag::FREE | tag::UNTRACKED | tag::DEAD | listed);
     if marks != 0 {
@@ -87,13 +88,32 @@ fn visit(object: Object, side: &Cell<u8>, listed: u64) -> Option<bool> {
     if side.get() == YOUNG {
         let count = min(head >> 32, u64::from(SMALL_COUNT));
         side.set(YOUNG + count as u8);
+        witness.note(|| Step::Presumed {
+            object: object.into(),
+            balance: count as i64,
+        });
     }
     for child in object.fields().iter().filter_map(Cell::get) {
         let side = side_byte(child);
         let value = side.get();
         side.set(if value == YOUNG { REACHED } else { value });
-        if value.wrapping_sub(YOUNG + 1) < SMALL_COUNT && !take(side) {
-            return None;
+        witness.note(|| {
+            (value == YOUNG).then(|| Step::Reached {
+                from: object.into(),
+                to: child.into(),
+                back: false,
+            })
+        });
+        if value.wrapping_sub(YOUNG + 1) < SMALL_COUNT {
+            let more = take(side);
+            witness.note(|| Step::Subtracted {
+                from: object.into(),
+                to: child.into(),
+                balance: i64::from(side.get()) - i64::from(YOUNG),
+            });
+            if !more {
+                return None;
+            }
         }
     }
     Some(true)
@@ -110,15 +130,22 @@ fn take(side: &Cell<u8>) -> bool {
 impl Candidates {
     /// Whether all candidates are reachable, as far as one pass can tell, and how many there are: then their side bytes are above [`YOUNG`], and stale
     /// ones are cleared. Otherwise side bytes are as before.
-    pub(crate) fn all_are_reached(&self, rising: bool, listed: u64, prefetch: bool) -> Option<u64> {
+    pub(crate) fn all_are_reached<W: Witness>(
+        &self,
+        rising: bool,
+        listed: u64,
+        prefetch: bool,
+        witness: W,
+    ) -> Option<u64> {
+        witness.note(|| Step::OnePass { rising });
         let mut examined = 0;
         // Large objects first: tables reach what would have to be presumed roots.
         let mut success = self.others.iter().try_fold(0, |sum, &object| {
-            Some(sum + u64::from(visit(object, side_byte(object), listed)?))
+            Some(sum + u64::from(visit(object, side_byte(object), listed, witness)?))
         });
         if let Some(large) = success {
             let visit = |object, side: &Cell<u8>| {
-                let visited = visit(object, side, listed);
+                let visited = visit(object, side, listed, witness);
                 examined += u64::from(visited == Some(true));
                 visited.is_some()
             };
@@ -133,6 +160,9 @@ impl Candidates {
         if success.is_none() {
             self.start_again();
         }
+        witness.note(|| Step::OnePassEnded {
+            succeeded: success.is_some(),
+        });
         success.map(|large| large + examined)
     }
 

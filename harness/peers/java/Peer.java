@@ -9,7 +9,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -90,7 +94,7 @@ final class Peer {
         T run(int thread);
     }
 
-    /** Bytes allocated by threads of {@link #onThreads} that have ended. What the compiler removed is not in it, and the harness looks. */
+    /** Bytes allocated by threads of {@link #onThreads} and {@link #beside} that have ended. What the compiler removed is not in it, and the harness looks. */
     private static final AtomicLong ALLOCATED = new AtomicLong();
 
     /** Runs {@code part} on new threads, numbered from 0, and returns their results in that order once all have ended. */
@@ -109,9 +113,7 @@ final class Peer {
                 } catch (Throwable failure) {
                     failures[thread] = failure;
                 }
-                com.sun.management.ThreadMXBean bean =
-                        (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
-                ALLOCATED.addAndGet(bean.getThreadAllocatedBytes(Thread.currentThread().getId()));
+                countAllocated();
                 // The virtual machine's log names the threads that had to wait for its collector.
             }, "mutator-" + thread);
             running[thread].start();
@@ -136,6 +138,85 @@ final class Peer {
             }
         }
         return results;
+    }
+
+    /** Adds what the calling thread, which is about to end, has allocated. */
+    private static void countAllocated() {
+        com.sun.management.ThreadMXBean bean =
+                (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+        ALLOCATED.addAndGet(bean.getThreadAllocatedBytes(Thread.currentThread().getId()));
+    }
+
+    /** Waits this long, in nanoseconds: as exactly as the system can, and not in whole milliseconds as {@link Thread#sleep} may. */
+    static void sleep(long nanoseconds) {
+        long until = System.nanoTime() + nanoseconds;
+        for (long left = nanoseconds; left > 0; left = until - System.nanoTime()) {
+            LockSupport.parkNanos(left);
+        }
+    }
+
+    /** The median of times that are not negative; 0 of none. Sorts them. */
+    static long median(long[] times) {
+        Arrays.sort(times);
+        return times.length == 0 ? 0 : times[times.length / 2];
+    }
+
+    /** What {@link #beside} returns: what the work did, and the longest time that a thread beside it spent between two turns. */
+    static final class Beside<T> {
+        final T result;
+        final long longestGap;
+
+        Beside(T result, long longestGap) {
+            this.result = result;
+            this.longestGap = longestGap;
+        }
+    }
+
+    /** What a thread counts in. */
+    private static final class Count {
+        volatile long turns;
+    }
+
+    /** Runs {@code work} while {@code threads} more threads count in an object each, and stops them when it is done. */
+    static <T> Beside<T> beside(int threads, Supplier<T> work) {
+        AtomicBoolean stop = new AtomicBoolean();
+        CountDownLatch began = new CountDownLatch(threads);
+        AtomicLong longest = new AtomicLong();
+        Thread[] computing = new Thread[threads];
+        for (int number = 0; number < threads; number++) {
+            computing[number] = new Thread(() -> {
+                Count count = new Count();
+                began.countDown();
+                long gap = 0;
+                long last = System.nanoTime();
+                while (!stop.get()) {
+                    count.turns++;
+                    long now = System.nanoTime();
+                    gap = Math.max(gap, now - last);
+                    last = now;
+                }
+                longest.accumulateAndGet(gap, Math::max);
+                countAllocated();
+            });
+            computing[number].start();
+        }
+        T result;
+        try {
+            began.await();
+            result = work.get();
+        } catch (InterruptedException nobody) {
+            throw new IllegalStateException(nobody);
+        } finally {
+            stop.set(true);
+        }
+        for (Thread thread : computing) {
+            try {
+                thread.join();
+            } catch (InterruptedException nobody) {
+                throw new IllegalStateException(nobody);
+            }
+        }
+        return new Beside<>(result, longest.get());
     }
 
     /** The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). */

@@ -80,6 +80,51 @@ def on_threads(threads, part):
     return results
 
 
+class Computing(threading.Thread):
+    """Counts in an object until it is stopped, and notes the longest time between two turns."""
+
+    def __init__(self):
+        super().__init__()
+        self.began = threading.Event()
+        self.stopping = False
+        self.longest_gap = 0
+
+    def run(self):
+        count = [0]
+        longest = 0
+        self.began.set()
+        last = time.monotonic_ns()
+        while not self.stopping:
+            count[0] += 1
+            now = time.monotonic_ns()
+            if now - last > longest:
+                longest = now - last
+            last = now
+        self.longest_gap = longest
+
+
+def beside(threads, work):
+    """Runs `work()` while so many more threads compute, and stops them when it is done. Returns its result, and the longest time in nanoseconds
+    that one of them spent between two turns."""
+    computing = [Computing() for _ in range(threads)]
+    for thread in computing:
+        thread.start()
+        thread.began.wait()
+    try:
+        result = work()
+    finally:
+        for thread in computing:
+            thread.stopping = True
+        for thread in computing:
+            thread.join()
+    return result, max([thread.longest_gap for thread in computing], default=0)
+
+
+def median(times):
+    """The median of times; 0 of none."""
+    return sorted(times)[len(times) // 2] if times else 0
+
+
 class Outcome:
     """What was done. Objects and payload bytes are the workload's own count: 8 bytes for each field and word.
 

@@ -87,6 +87,11 @@ impl<'r> Evidence<'r> {
         self.forms.is_empty()
     }
 
+    /// Whether the form was run, with whatever result.
+    pub(super) fn has(&self, form: &str) -> bool {
+        self.forms.iter().any(|(name, _)| *name == form)
+    }
+
     /// For each process, the values of its timed iterations.
     fn values(&self, (form, quantity): Asked) -> Option<Vec<Vec<f64>>> {
         let (_, cell) = self.forms.iter().find(|(name, _)| *name == form)?;
@@ -129,6 +134,18 @@ impl<'r> Evidence<'r> {
             value: high,
             interval: (largest.len() > 1).then_some((low, high)),
             n: largest.len(),
+        })
+    }
+
+    /// The first less the second, both as in [`Self::value`]. The interval is from the least difference of the two to the largest, and so wider
+    /// than it need be.
+    pub fn difference(&self, of: Asked, less: Asked) -> Option<Estimate> {
+        let (of, less) = (self.value(of)?, self.value(less)?);
+        let interval = of.interval.zip(less.interval);
+        Some(Estimate {
+            value: of.value - less.value,
+            interval: interval.map(|(of, less)| (of.0 - less.1, of.1 - less.0)),
+            n: of.n.min(less.n),
         })
     }
 

@@ -38,7 +38,8 @@ impl Column {
     }
 }
 
-/// Judges every claim of every experiment of which anything was run.
+/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself, has
+/// no claims here that need its other forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();
@@ -54,12 +55,20 @@ pub fn judge(results: &Results) -> Vec<Judged> {
         if evidence.iter().all(Evidence::is_empty) {
             continue;
         }
+        let mut forms = experiment.forms.iter();
+        let is_complete = forms.all(|form| evidence.iter().any(|evidence| evidence.has(form.name)));
         for claim in experiment.claims {
             let columns: Vec<Column> = columns
                 .iter()
                 .zip(&evidence)
                 .map(|(title, evidence)| column(claim, title, evidence))
                 .collect();
+            let is_judged = columns
+                .iter()
+                .any(|column| matches!(column.figure, Some(Ok(_))));
+            if !is_judged && !is_complete {
+                continue;
+            }
             let verdict = verdict(claim, &columns);
             judged.push(Judged {
                 experiment,
@@ -147,13 +156,34 @@ fn columns(results: &Results) -> Vec<Title> {
     columns
 }
 
-/// The version of the runtime that a peer's cell was run on: from its first digit on, without the build.
+/// The version of the runtime that a peer's cell was run on: its number, without the build, and what follows it.
 fn version(cell: &CellResults) -> Option<String> {
     let mut environments = cell.rows.iter().filter_map(|row| row.environment.as_ref());
     let peer = environments.find_map(|environment| environment.peer.as_ref())?;
     let mut words = peer.version.split_whitespace();
-    let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let number = words.find(|word| {
+        // Not the 64 of a 64-bit virtual machine.
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.len() < word.len() && (rest.is_empty() || rest.starts_with(['.', '+']))
+    })?;
     let number = number.split('+').next().unwrap_or(number);
     let rest: Vec<&str> = words.collect();
     Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::experiment::trial::Trial;
+
+    /// At tiny size io-bound shares a form with cpu-bound, which was not run.
+    #[test]
+    fn an_experiment_of_which_a_form_was_run_for_another_is_not_judged() {
+        let judged = Trial::of("io-bound").all_judged();
+        assert!(judged.len() > 1);
+        assert!(
+            judged
+                .iter()
+                .all(|judged| judged.experiment.name == "io-bound")
+        );
+    }
 }

@@ -33,23 +33,50 @@ pub use claim::{Claim, Quantity, Rule, Side, Unit, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use judge::{Column, Judged, judge};
 
+pub mod r#async;
+pub mod contention;
+pub mod convoy;
+pub mod count_race;
 pub mod count_traffic;
 pub mod countdown;
+pub mod cpu_bound;
 pub mod cycles;
 pub mod footprint;
+pub mod io_bound;
+pub mod lost_update;
+pub mod native;
+pub mod pipeline;
+pub mod processes;
 pub mod reclaim_delay;
 pub mod replacement;
+pub mod scaling;
 pub mod stop_the_world;
+pub mod subprocesses;
+pub mod switch_interval;
+mod threads;
 pub mod threshold;
 
 /// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
 pub const EXPERIMENTS: &[Experiment] = &[
+    count_race::EXPERIMENT,
     countdown::EXPERIMENT,
+    cpu_bound::EXPERIMENT,
+    io_bound::EXPERIMENT,
+    processes::EXPERIMENT,
+    native::EXPERIMENT,
+    switch_interval::EXPERIMENT,
+    contention::EXPERIMENT,
+    convoy::EXPERIMENT,
+    lost_update::EXPERIMENT,
+    pipeline::EXPERIMENT,
+    subprocesses::EXPERIMENT,
+    r#async::EXPERIMENT,
     footprint::EXPERIMENT,
     reclaim_delay::EXPERIMENT,
     cycles::EXPERIMENT,
     stop_the_world::EXPERIMENT,
     count_traffic::EXPERIMENT,
+    scaling::EXPERIMENT,
     threshold::EXPERIMENT,
 ];
 

@@ -41,6 +41,36 @@ impl Trial {
         trial
     }
 
+    /// Runs nothing: every form has rows on every heap, whose figures are all to be planted. For an experiment that cannot be run in this process.
+    pub(crate) fn planted(name: &str) -> Self {
+        let mut experiments = EXPERIMENTS.iter();
+        let experiment = experiments
+            .find(|experiment| experiment.name == name)
+            .expect("it is in the list");
+        let cells = experiment
+            .forms
+            .iter()
+            .flat_map(|form| form.heaps.iter().map(move |heap| (form, heap)));
+        let rows = cells.flat_map(|(form, heap)| {
+            let (program, input) = form.input(&known(), Size::Tiny);
+            let heap_bytes = program.heap_bytes(&input);
+            (1..=INVOCATIONS).map(move |number| {
+                let invocation = Invocation {
+                    invocation: number,
+                    ..invocation(form, heap, heap_bytes)
+                };
+                Row {
+                    experiment: true,
+                    ..Row::measured(&invocation, 1, Metrics::default())
+                }
+            })
+        });
+        Self {
+            experiment,
+            rows: rows.collect(),
+        }
+    }
+
     fn run(&mut self, form: &Form, heap: &str, number: u32) {
         let (program, input) = form.input(&known(), Size::Tiny);
         let heap_bytes = program.heap_bytes(&input);
@@ -99,6 +129,13 @@ impl Trial {
 
     /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is about.
     pub(crate) fn judged(&self) -> Vec<Judged> {
+        let mut judged = self.all_judged();
+        judged.retain(|judged| judged.experiment.name == self.experiment.name);
+        judged
+    }
+
+    /// The same with the claims of other experiments for which the rows are evidence as well.
+    pub(crate) fn all_judged(&self) -> Vec<Judged> {
         for row in &self.rows {
             assert!(row.metrics.is_some(), "{row:?}");
         }

@@ -2,7 +2,6 @@
 //!
 //! Each figure stands with its interval; the verdict follows from intervals by the rule that is printed beside it. Nothing is computed here.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -12,39 +11,87 @@ use crate::experiment::{
 };
 use crate::invocation::format_bytes;
 
-/// Widest table where the terminal does not say how wide it is.
-const WIDTH: u16 = 150;
+/// How wide text is set.
+const WIDTH: usize = 150;
+/// How wide the table's columns of words are at most.
+const MEASURED: usize = 40;
+const DOCUMENTS: usize = 24;
+const VERDICT: usize = 24;
 
 /// What the figures and verdicts are.
 const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than five processes their range, of a ratio a widened interval]. A \
 claim holds if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is undecided otherwise. gc-rc \
 stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside them, and where one says something else, the verdict says so.";
 
-/// The table, as wide as the terminal, and what it means. Empty if nothing was judged.
+/// The table, and what it means. Empty if nothing was judged.
+///
+/// A claim has a line of its own; below it stand the figures under each other's columns, and below each figure the rule that judges it.
 pub fn table(judged: &[Judged]) -> String {
     let Some(first) = judged.first() else {
         return String::new();
     };
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(WIDTH);
+    let rows: Vec<Vec<Vec<String>>> = judged.iter().map(cells).collect();
+    let mut widths: Vec<usize> = header(first).iter().map(|title| width(title)).collect();
+    for cell_lines in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        let (column, lines) = cell_lines;
+        let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+        widths[column] = widths[column].max(widest);
     }
-    table.set_header(header(first));
-    for one in judged {
-        table.add_row(line(one));
-        // Wrapped lines would run into each other.
-        table.add_row(vec![String::new()]);
+    let mut text = align(&header(first), &widths);
+    for (one, row) in judged.iter().zip(&rows) {
+        text.push_str(&format!(
+            "\n{}: {}\n",
+            one.experiment.name, one.claim.statement
+        ));
+        let lines = row.iter().map(Vec::len).max().unwrap_or(0);
+        for index in 0..lines {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|lines| lines.get(index).cloned().unwrap_or_default())
+                .collect();
+            text.push_str(&align(&cells, &widths));
+        }
     }
-    let width = usize::from(table.width().unwrap_or(WIDTH));
     format!(
-        "{}\n\n{}\n\n{}\n{}What is done and what it does not show: harness claims NAME --explain\n",
-        table.trim_fmt().trim_end(),
+        "{text}\n{}\n\n{}\n{}What is done, and what it does not show: harness claims NAME --explain\n",
         count(judged),
         not_built(),
-        wrap(EXPLANATION, width.min(usize::from(WIDTH)))
+        wrap(EXPLANATION, WIDTH)
     )
+}
+
+/// The lines of each cell of a claim's row.
+fn cells(one: &Judged) -> Vec<Vec<String>> {
+    let claim = one.claim;
+    let lines = |text: &str, width| wrap(text, width).lines().map(str::to_owned).collect();
+    let indented = |text: &str| {
+        let lines: Vec<String> = lines(text, MEASURED);
+        lines.iter().map(|line| format!("  {line}")).collect()
+    };
+    let mut cells: Vec<Vec<String>> =
+        vec![indented(claim.measured), lines(claim.document, DOCUMENTS)];
+    for column in &one.columns {
+        let mut figure = vec![figure(claim, column)];
+        let rule = column.side.and_then(|side| claim.rule(side));
+        figure.extend(rule.map(|rule| format!("({})", rule_in_words(rule, claim))));
+        cells.push(figure);
+    }
+    cells.push(lines(&verdict(one), VERDICT));
+    cells
+}
+
+/// One line of the table.
+fn align(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, &column) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.push_str(&" ".repeat(2 + column - width(cell).min(column)));
+    }
+    format!("{}\n", line.trim_end())
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
 }
 
 fn header(first: &Judged) -> Vec<String> {
@@ -54,6 +101,7 @@ fn header(first: &Judged) -> Vec<String> {
     header
 }
 
+/// A row of the other forms.
 fn line(one: &Judged) -> Vec<String> {
     let claim = one.claim;
     let mut line = vec![
@@ -118,7 +166,7 @@ fn verdict(one: &Judged) -> String {
 
 /// What must be true, side by side.
 fn rules(claim: &Claim) -> String {
-    let words = |rule: Rule| rule.in_words(|bound| format_value(bound, claim.unit));
+    let words = |rule| rule_in_words(rule, claim);
     let rules = match (claim.counting, claim.tracing) {
         (Some(counting), Some(tracing)) if counting == tracing => {
             format!("{} on both", words(counting))
@@ -131,6 +179,10 @@ fn rules(claim: &Claim) -> String {
         (None, None) => String::new(),
     };
     format!("rule: {rules}")
+}
+
+fn rule_in_words(rule: Rule, claim: &Claim) -> String {
+    rule.in_words(|bound| format_value(bound, claim.unit))
 }
 
 fn not_built() -> String {

@@ -116,14 +116,20 @@ fn reason(messages: &str) -> Option<&str> {
 }
 
 fn start(invocation: &Invocation) -> io::Result<Child> {
-    Command::new(env::current_exe()?)
+    command(invocation)?.stderr(Stdio::piped()).spawn()
+}
+
+/// This program again, to carry an invocation out and to write its rows to the pipe of its standard output; it ends when the one of its standard input
+/// does.
+pub(crate) fn command(invocation: &Invocation) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command
         .arg("child")
         .arg(serde_json::to_string(invocation)?)
         .arg("--attended")
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stdout(Stdio::piped());
+    Ok(command)
 }
 
 /// Who understands what a child prints.

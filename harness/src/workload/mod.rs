@@ -142,6 +142,8 @@ pub struct Input {
     /// Where pseudo-random sequences start; see [`generator`].
     pub seed: u64,
     parameters: BTreeMap<String, u64>,
+    /// What this process was started to do, if it is a child of the harness: then, and only then, starting this program again makes another.
+    pub(crate) invocation: Option<Box<Invocation>>,
 }
 
 impl Input {
@@ -154,6 +156,7 @@ impl Input {
             parameters: parameters
                 .map(|parameter| (parameter.name.to_owned(), parameter.value(size)))
                 .collect(),
+            invocation: None,
         }
     }
 

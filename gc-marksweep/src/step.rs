@@ -1,0 +1,175 @@
+//! Steps: what an operation does on its way, for those who want to follow it and for tests that check its numbers.
+//!
+//! [`Mutator::collect_recorded`](crate::Mutator::collect_recorded) and [`Mutator::alloc_recorded`](crate::Mutator::alloc_recorded) are the ordinary
+//! operations, carried out by the ordinary code: marking and the search for holes take a [`Witness`] and tell it what they have just done. For everybody else
+//! the witness is `()`, which hears nothing and is no argument at run time, so that both are compiled to what they would be without it.
+//!
+//! # What is not as usual
+//!
+//! A recorded trace follows one edge at a time, on one thread: it uses neither the rings through which edges go when there are
+//! many nor helpers (see [`crate::mark`]). It marks the same objects. An ordinary trace does so too as long as there are fewer than eight edges on its stack.
+//!
+//! # Invariant
+//!
+//! A step is told beside the write that it describes, and its numbers are read from where the collector keeps them. A witness never touches
+//! the heap.
+//!
+//! Rejected: a flag tested at run time (a branch for each edge, in a loop that has none); [events](crate::EventKind) (they have a time and a
+//! buffer of fixed size; an edge takes less than reading the clock); a listener that is called back (client code inside an operation); a cargo
+//! feature (what is shown would not be the program that people run).
+
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::block::Space;
+use crate::object::Object;
+
+/// A place in the heap: so many bytes from the start of its address range. That of an object is its own for as long as it lives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(usize);
+
+impl Place {
+    /// Bytes from the start of the heap.
+    pub fn offset(self) -> usize {
+        self.0
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({:#x})", self.0)
+    }
+}
+
+/// One step of a recorded operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// The world is stopped, and marking begins.
+    Began {
+        /// What it marks with: from 1 to 255, in turns. Before a major collection comes to 1 again, all mark bytes are zeroed.
+        mark: u8,
+        /// Whether it is a minor collection, which goes on with the value of the one before and looks at new objects only.
+        minor: bool,
+    },
+    /// An edge goes onto the mark stack.
+    Pushed {
+        /// Which object refers; none if it is a root.
+        from: Option<Place>,
+        /// To which.
+        to: Place,
+    },
+    /// An edge leaves the stack and leads to an object that is not marked: it is now.
+    Marked {
+        /// The object.
+        object: Place,
+        /// What it was marked with.
+        mark: u8,
+        /// Its size: so many bytes are marked, in their granules; of a large object the first granule alone.
+        bytes: usize,
+    },
+    /// An edge leaves the stack and leads to an object that is marked: there is nothing to do.
+    Met {
+        /// The object.
+        object: Place,
+    },
+    /// What has been found live in a block, when marking is over.
+    Block {
+        /// Where the block begins.
+        from: Place,
+        /// Bytes that are marked. A block without any is free.
+        live_bytes: usize,
+    },
+    /// The search for a hole looks at granules, which have the same mark byte.
+    Swept {
+        /// Where they begin.
+        from: Place,
+        /// Their bytes.
+        bytes: usize,
+        /// Their mark byte.
+        mark: u8,
+        /// Whether that is the value of the last collection. If not, they are free.
+        live: bool,
+    },
+    /// The mutator takes a hole, to allocate in it.
+    Hole {
+        /// Where it begins.
+        from: Place,
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// An object is made.
+    Allocated {
+        /// The object.
+        object: Place,
+        /// Its size.
+        bytes: usize,
+    },
+}
+
+/// Hears of each step of an operation.
+pub(crate) trait Witness: Copy {
+    /// Whether it does.
+    const RECORDS: bool;
+
+    /// Tells of a step, if there is one. What makes it is not called unless the witness records.
+    fn note<S: Into<Option<Step>>>(self, step: impl FnOnce(Places) -> S);
+}
+
+/// Nobody.
+impl Witness for () {
+    const RECORDS: bool = false;
+
+    #[inline(always)]
+    fn note<S: Into<Option<Step>>>(self, _: impl FnOnce(Places) -> S) {}
+}
+
+/// Makes places of addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    start: usize,
+}
+
+impl Places {
+    pub(crate) fn in_space(space: &Space) -> Self {
+        Self {
+            start: space.start(),
+        }
+    }
+
+    pub(crate) fn of(self, object: Object) -> Place {
+        self.at(object.address())
+    }
+
+    pub(crate) fn at(self, address: usize) -> Place {
+        Place(address - self.start)
+    }
+}
+
+/// The steps of one operation.
+pub(crate) struct Record {
+    places: Places,
+    steps: RefCell<Vec<Step>>,
+}
+
+impl Record {
+    pub(crate) fn new(space: &Space) -> Self {
+        Self {
+            places: Places::in_space(space),
+            steps: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        self.steps.into_inner()
+    }
+}
+
+impl Witness for &Record {
+    const RECORDS: bool = true;
+
+    fn note<S: Into<Option<Step>>>(self, step: impl FnOnce(Places) -> S) {
+        let step = step(self.places).into();
+        self.steps.borrow_mut().extend(step);
+    }
+}

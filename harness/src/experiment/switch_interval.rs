@@ -1,0 +1,271 @@
+//! `switch-interval`: how long a thread runs before another one has the lock.
+//!
+//! **The documents** said that threads switch every 5 ms by default, and that this is a best effort: a long operation delays the switch.
+//!
+//! **Here** two threads go round in a loop until a given time has passed. At each turn a thread reads the clock and looks whether it made the last turn, too, of
+//! all; if another did, a run of its own has ended and the next one begins. A run so lasts from its first turn to its last, as the thread itself sees them,
+//! and a thread that the system takes off its processor in the midst of a run is still in it. In one form the first thread carries out a long operation from time to time, within which it does not poll.
+//!
+//! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and gets the lock at the next poll. *It does not show* who gets
+//! the lock when more than one waits: see [`contention`](super::contention). Where threads run freely a run ends whenever the other one makes a turn, so it lasts
+//! well under a microsecond; the figure is shown and no claim is about it.
+//!
+//! How long it takes is given, so its wall time says nothing, and an operation is a millisecond. The number of turns depends on the
+//! machine; nothing is allocated in them.
+//!
+//! The interval of gc-rc is an option of the heap, which a program cannot change. CPython's is set by `sys.setswitchinterval`; so there is a
+//! parameter for it, which our program has no use for and a JVM neither. CPython computes a CRC for a long operation, since it is its native calls that do not poll.
+//!
+//! Rejected: taking every pause of a thread for a switch (on a busy machine most are the scheduler's); counting the lock's own record of switches (only gc-rc
+//! keeps one).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::threads::{median_ns, nanoseconds};
+use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
+use crate::heap::{Heap, HeapFull, Mutator};
+use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads};
+
+/// See the [module documentation](self).
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "switch-interval",
+    summary: "how long a thread runs before another one has the lock",
+    explanation: "Two threads go round in a loop and poll at every turn. Each notes how long it makes all the turns before the other one makes one. Under the lock that is the switch interval: \
+the claim is false if the median run is shorter than 4.5 ms or longer than 8 ms, which leaves the system up to 3 ms to wake a thread. With an interval of 1 ms it must be 0.9 to 1.6 ms. In the third form \
+one thread does something for 20 ms without polling, again and again: if that does not delay the switch, the longest run is shorter than the operation. Which of several waiting threads is next \
+is not looked at.",
+    forms: &[
+        Form::new(DEFAULT, "switch-interval", 2),
+        Form {
+            peers: true,
+            ..Form::new(SHORT, "switch-interval:interval-us=1000", 2)
+                .on(&["gc-rc:switch-interval=1ms"])
+        },
+        Form::new(OPERATION, "switch-interval:operation-ms=3", 2)
+            .sized("operation-ms=20", "operation-ms=20"),
+    ],
+    claims: &[
+        Claim {
+            statement: "threads switch every 5 ms by default",
+            document: "5 ms",
+            measured: "median run of a thread",
+            unit: Unit::Time,
+            figure: |evidence| evidence.value((DEFAULT, Quantity::Observed(MEDIAN_RUN))),
+            counting: Some(Rule::Within(4.5e6, 8e6)),
+            tracing: None,
+        },
+        Claim {
+            statement: "the interval can be set",
+            document: "no figure",
+            measured: "median run of a thread, at 1 ms",
+            unit: Unit::Time,
+            figure: |evidence| evidence.value((SHORT, Quantity::Observed(MEDIAN_RUN))),
+            counting: Some(Rule::Within(0.9e6, 1.6e6)),
+            tracing: None,
+        },
+        Claim {
+            statement: "it is a best effort: a long operation delays the switch",
+            document: "no figure",
+            measured: "longest run / an operation of 20 ms that does not poll",
+            unit: Unit::Ratio,
+            figure: |evidence| {
+                let run = Quantity::Of(|metrics| {
+                    let run = Quantity::Observed(LONGEST_RUN).of(metrics)?;
+                    Some(run / Quantity::Observed(OPERATION_TIME).of(metrics)?)
+                });
+                evidence.value((OPERATION, run))
+            },
+            counting: Some(Rule::AtLeast(1.0)),
+            tracing: None,
+        },
+    ],
+    program: Some(program::<SwitchInterval>),
+};
+
+const DEFAULT: &str = "default interval";
+const SHORT: &str = "interval of 1 ms";
+const OPERATION: &str = "long operations";
+
+const MEDIAN_RUN: &str = "median_run_ns";
+const LONGEST_RUN: &str = "longest_run_ns";
+const RUNS: &str = "runs_count";
+const OPERATION_TIME: &str = "operation_ns";
+
+/// Nobody has made a turn yet.
+const NOBODY: usize = usize::MAX;
+/// Runs that a thread keeps: where threads run freely there are millions.
+const MOST_RUNS: usize = 1 << 16;
+
+/// Threads that take turns.
+#[derive(Clone, Copy, Debug)]
+pub struct SwitchInterval;
+
+impl Workload for SwitchInterval {
+    const NAME: &'static str = "switch-interval";
+    const SUMMARY: &'static str =
+        "threads that go round in a loop and note how long they do so undisturbed";
+    const OPERATION: &'static str = "millisecond";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter {
+            name: "milliseconds",
+            doc: "for how long",
+            tiny: 12,
+            small: 40,
+            full: 300,
+            range: (1, 3_600_000),
+        },
+        Parameter {
+            name: "operation-ms",
+            doc: "how long the first thread's operations last within which it does not poll, in milliseconds; 0: there are none",
+            tiny: 0,
+            small: 0,
+            full: 0,
+            range: (0, 60_000),
+        },
+        Parameter {
+            name: "interval-us",
+            doc: "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap on gc-rc",
+            tiny: 0,
+            small: 0,
+            full: 0,
+            range: (0, 60_000_000),
+        },
+    ];
+
+    fn heap_bytes(_input: &Input) -> u64 {
+        1 << 20
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let length = Duration::from_millis(input.get("milliseconds"));
+        let operation = Duration::from_millis(input.get("operation-ms"));
+        let shared = Shared {
+            last: AtomicUsize::new(NOBODY),
+            until: OnceLock::new(),
+        };
+        let runs = on_threads(heap, input.threads, |m, number| {
+            let operation = Some(operation).filter(|time| number == 0 && !time.is_zero());
+            let until = *shared.until.get_or_init(|| Instant::now() + length);
+            Ok(go_round(m, number, &shared.last, until, operation))
+        })?;
+        let ended: Vec<Duration> = runs.iter().flat_map(|runs| &runs.ended).copied().collect();
+        let longest = runs.iter().map(|runs| runs.longest).max();
+        let operation = runs.iter().filter_map(|runs| runs.operation).min();
+        let observations = [
+            (RUNS, Some(ended.len() as u64)),
+            (MEDIAN_RUN, median_ns(&ended)),
+            (LONGEST_RUN, longest.map(nanoseconds)),
+            (OPERATION_TIME, operation.map(nanoseconds)),
+        ];
+        let milliseconds = input.get("milliseconds");
+        Ok(Outcome {
+            checksum: mix(milliseconds),
+            operations: milliseconds,
+            observations: observations
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            ..Outcome::default()
+        })
+    }
+}
+
+struct Shared {
+    /// The thread that made the last turn.
+    last: AtomicUsize,
+    /// When all of them are done: the first thread to run says.
+    until: OnceLock<Instant>,
+}
+
+/// One thread's runs.
+#[derive(Default)]
+struct Runs {
+    /// Those that another thread's turn ended, at most [`MOST_RUNS`].
+    ended: Vec<Duration>,
+    /// The longest, also if it was not ended.
+    longest: Duration,
+    /// The shortest operation.
+    operation: Option<Duration>,
+}
+
+/// Goes round until a moment. After each of its operations a thread goes round for twice as long.
+fn go_round<M: Mutator>(
+    m: &mut M,
+    me: usize,
+    last: &AtomicUsize,
+    until: Instant,
+    operation: Option<Duration>,
+) -> Runs {
+    let mut runs = Runs::default();
+    let mut now = Instant::now();
+    let mut run = (now, now);
+    let mut next_operation = now;
+    loop {
+        // Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when a turn is seen.
+        if last.load(Ordering::Relaxed) != me {
+            if run.1 > run.0 && runs.ended.len() < MOST_RUNS {
+                runs.ended.push(run.1 - run.0);
+            }
+            last.store(me, Ordering::Relaxed);
+            run.0 = now;
+        }
+        run.1 = now;
+        if let Some(length) = operation.filter(|_| now >= next_operation) {
+            while now.elapsed() < length {
+                std::hint::spin_loop();
+            }
+            let ended = Instant::now();
+            let took = ended - now;
+            runs.operation = Some(runs.operation.map_or(took, |least| least.min(took)));
+            next_operation = ended + 2 * took;
+            if last.load(Ordering::Relaxed) == me {
+                run.1 = ended;
+            }
+        }
+        runs.longest = runs.longest.max(run.1 - run.0);
+        if now >= until {
+            return runs;
+        }
+        m.safepoint();
+        now = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Verdict, trial::Trial};
+
+    #[test]
+    fn a_long_operation_delays_the_switch() {
+        let mut trial = Trial::of("switch-interval");
+        assert_eq!(trial.verdict(2), Verdict::Holds);
+        // A lock that can be taken away in the midst of it.
+        trial.plant_observed(OPERATION, "gc-rc", LONGEST_RUN, 5_000_000);
+        trial.plant_observed(OPERATION, "gc-rc", OPERATION_TIME, 20_000_000);
+        assert_eq!(trial.verdict(2), Verdict::Fails);
+    }
+
+    #[test]
+    fn the_verdicts_follow_the_runs() {
+        let mut trial = Trial::of("switch-interval");
+        let short = "gc-rc:switch-interval=1ms";
+        // A tiny trial may be over before a run has ended.
+        let plant = |trial: &mut Trial, form, heap, run| {
+            trial.plant(form, heap, |metrics| {
+                metrics.observations.insert(MEDIAN_RUN.to_owned(), run);
+            });
+        };
+        plant(&mut trial, DEFAULT, "gc-rc", 5_100_000);
+        plant(&mut trial, SHORT, short, 1_100_000);
+        assert_eq!(trial.verdict(0), Verdict::Holds);
+        assert_eq!(trial.verdict(1), Verdict::Holds);
+        // An interval that is not heeded.
+        plant(&mut trial, DEFAULT, "gc-rc", 100_000);
+        plant(&mut trial, SHORT, short, 5_100_000);
+        assert_eq!(trial.verdict(0), Verdict::Fails);
+        assert_eq!(trial.verdict(1), Verdict::Fails);
+    }
+}

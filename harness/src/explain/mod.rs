@@ -1,0 +1,372 @@
+//! `harness explain`: the collectors followed step by step, on a graph of six objects.
+//!
+//! Nothing on these pages is simulated. Each builds its graph in a real heap of its own, and prints what the heap says of itself: counts and marks as they are read from it, and the steps that operations
+//! recorded while they were carried out ([`gc_rc::Step`], [`gc_marksweep::Step`]). The words between are written for the graph; what they claim of it the tests check.
+//!
+//! The pages use the collectors' crates and not the [contract](crate::heap): what is shown is what differs between them.
+//!
+//! Rejected: to let the reader bring a graph. A page of some sixty lines can be read to its end because its graph is small and made for what it
+//! is to show; for other graphs there is the same record in the crates.
+
+mod counting;
+mod cycles;
+mod marking;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// What there is to explain: its name, in a few words, and the page.
+struct Topic {
+    name: &'static str,
+    summary: &'static str,
+    page: fn() -> Result<Page, Box<dyn Error>>,
+}
+
+const TOPICS: [Topic; 3] = [
+    Topic {
+        name: "counting",
+        summary: "gc-rc: counts go up and down, objects die when theirs is zero, and a cycle stays",
+        page: counting::page,
+    },
+    Topic {
+        name: "cycles",
+        summary: "gc-rc: the cycle collector subtracts what objects refer to, and frees what is left over",
+        page: cycles::page,
+    },
+    Topic {
+        name: "marking",
+        summary: "gc-marksweep: what can be reached is marked, and memory without a mark is used again",
+        page: marking::page,
+    },
+];
+
+/// The names of the topics.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TOPICS.iter().map(|topic| topic.name)
+}
+
+/// The page on a topic; without one, what topics there are.
+///
+/// # Errors
+///
+/// An unknown topic, with the nearest known one; or that the system has no memory for a heap of a megabyte.
+pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
+    let Some(name) = topic else {
+        let mut page = Page::default();
+        page.line(
+            "A graph of six objects in a real heap, and each step that the collector takes on it:",
+        );
+        page.line("");
+        for Topic { name, summary, .. } in &TOPICS {
+            page.broken(
+                &format!("  harness explain {name:<10}"),
+                &" ".repeat(28),
+                summary,
+            );
+        }
+        return Ok(page.text);
+    };
+    let topic = (TOPICS.iter().find(|topic| topic.name == name))
+        .ok_or_else(|| crate::suggest::unknown("topic", name, names()))?;
+    match (topic.page)() {
+        Ok(page) => Ok(page.text),
+        Err(error) => Err(format!("there is no heap to explain {name} on: {error}")),
+    }
+}
+
+/// The widest line.
+const WIDTH: usize = 100;
+
+/// Text as it is written.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A line as it is.
+    fn line(&mut self, line: &str) {
+        debug_assert!(line.chars().count() <= WIDTH, "{line}");
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// Lines as they are: a drawing.
+    fn drawing(&mut self, lines: &str) {
+        self.line("");
+        lines
+            .trim_matches('\n')
+            .lines()
+            .for_each(|line| self.line(line));
+        self.line("");
+    }
+
+    /// A heading after an empty line.
+    fn heading(&mut self, heading: &str) {
+        self.line("");
+        self.line(heading);
+    }
+
+    /// A paragraph, broken into lines.
+    fn prose(&mut self, words: &str) {
+        self.broken("  ", "  ", words);
+    }
+
+    /// One step: what it is about, and what happens.
+    fn step(&mut self, what: &str, words: &str) {
+        self.broken(&format!("    {what:<12}"), &" ".repeat(16), words);
+    }
+
+    fn broken(&mut self, first: &str, rest: &str, words: &str) {
+        let mut line = first.to_owned();
+        let mut empty = true;
+        for word in words.split_whitespace() {
+            let length = line.chars().count() + usize::from(!empty) + word.chars().count();
+            if !empty && length > WIDTH {
+                self.line(&line);
+                line = rest.to_owned();
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        self.line(&line);
+    }
+}
+
+/// What the objects of a page are called, by the places they lie at.
+struct Names<P>(BTreeMap<P, char>);
+
+impl<P: Ord + Copy> Names<P> {
+    fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Calls the object at a place so; what lay there before is forgotten, and returned.
+    fn give(&mut self, place: P, name: char) -> Option<char> {
+        self.0.insert(place, name)
+    }
+
+    /// The name of the object at a place, which must have been given.
+    fn of(&self, place: P) -> char {
+        self.0[&place]
+    }
+
+    /// "A, B and C".
+    fn list(&self, places: impl IntoIterator<Item = P>) -> String {
+        let names: Vec<String> = (places.into_iter())
+            .map(|place| self.of(place).to_string())
+            .collect();
+        enumeration(&names)
+    }
+}
+
+/// "A, B and C"; "nothing" of none.
+fn enumeration(names: &[String]) -> String {
+    match names {
+        [] => "nothing".into(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// "one reference", "two references".
+fn number(count: u64, one: &str, many: &str) -> String {
+    const WORDS: [&str; 10] = [
+        "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    ];
+    let what = if count == 1 { one } else { many };
+    match WORDS.get(count as usize) {
+        Some(word) => format!("{word} {what}"),
+        None => format!("{count} {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_is_written_and_narrow_enough() {
+        for name in names() {
+            let page = text(Some(name)).unwrap();
+            assert!(page.lines().count() > 20, "{page}");
+            for line in page.lines() {
+                assert!(line.chars().count() <= WIDTH, "{line}");
+                assert_eq!(line.trim_end(), line, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_says_the_same_each_time() {
+        for name in names() {
+            assert_eq!(text(Some(name)), text(Some(name)));
+        }
+    }
+
+    /// What the lines of a section that begin so say.
+    fn said<'p>(page: &'p str, section: &str, beginning: &str) -> Vec<&'p str> {
+        let from = page.find(&format!("\n{section}. ")).unwrap();
+        let rest = &page[from + 1..];
+        let rest = &rest[..rest.find("\n\n").unwrap_or(rest.len())];
+        rest.lines()
+            .filter_map(|line| line.trim_start().strip_prefix(beginning))
+            .map(str::trim_start)
+            .collect()
+    }
+
+    /// Each count that is shown is the number of those who are said to refer to the object.
+    #[test]
+    fn counts_are_numbers_of_references() {
+        for name in ["counting", "cycles"] {
+            let page = text(Some(name)).unwrap();
+            let mut objects = 0;
+            for line in page.lines() {
+                if let Some((object, holders)) = line.split_once("referred to by ") {
+                    let count: usize = object.trim().split_once(' ').unwrap().1.parse().unwrap();
+                    assert_eq!(
+                        count,
+                        holders.replace(" and ", ", ").split(", ").count(),
+                        "{line}"
+                    );
+                    objects += 1;
+                }
+            }
+            assert!(objects >= 6, "{page}");
+        }
+    }
+
+    #[test]
+    fn counting_frees_what_the_list_kept_and_leaves_the_cycle() {
+        let page = text(Some("counting")).unwrap();
+        assert_eq!(said(&page, "2", "B: "), ["1 -> 0", "0 -> 1"]);
+        assert_eq!(said(&page, "2", "pending: "), ["B", "B"]);
+        let section: String = said(&page, "3", "").join("\n");
+        let order: Vec<_> = section
+            .lines()
+            .filter_map(|line| line.strip_suffix(" is freed"))
+            .collect();
+        assert_eq!(order, ["A", "B", "C"]);
+        assert!(
+            section.contains("the new object, G, lies where C lay"),
+            "{section}"
+        );
+        assert_eq!(said(&page, "4", "pending: "), ["nothing"]);
+        assert!(
+            page.contains("the heap has freed three, and\n  four are left"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn cycles_finds_what_nothing_outside_refers_to() {
+        let page = text(Some("cycles")).unwrap();
+        assert_eq!(said(&page, "2", "given up").len(), 1);
+        // Eight counted references, seven of them within.
+        let added: Vec<_> = said(&page, "3", "visit ")
+            .into_iter()
+            .map(|line| &line[..1])
+            .collect();
+        assert_eq!(added, ["F", "E", "D", "C", "B", "A"]);
+        let taken = said(&page, "3", "")
+            .into_iter()
+            .filter(|line| line.contains("one is taken from"))
+            .count();
+        assert_eq!(taken, 7);
+        assert_eq!(
+            said(&page, "3", "The balances: ")[0],
+            "A 1, B 0, C 0, D 0, E 0, F 0. The counts add up to 8, and 7 references were taken"
+        );
+        assert_eq!(said(&page, "4", "at A").len(), 1);
+        let verdicts = |verdict: &str| -> String {
+            let lines = said(&page, "5", "").into_iter();
+            lines
+                .filter(|line| line.contains(verdict))
+                .map(|line| &line[..1])
+                .collect()
+        };
+        assert_eq!((&*verdicts("alive"), &*verdicts("garbage")), ("FBA", "CDE"));
+        let freed: Vec<_> = said(&page, "6", "free ")
+            .into_iter()
+            .map(|line| &line[..1])
+            .collect();
+        assert_eq!(freed, ["C", "D", "E"]);
+        assert!(
+            said(&page, "7", "")
+                .join(" ")
+                .contains("every presumption has held")
+        );
+    }
+
+    #[test]
+    fn marking_marks_what_can_be_reached_and_reuses_the_rest() {
+        let page = text(Some("marking")).unwrap();
+        let taken = |section: &str, how: &str| -> String {
+            let lines = said(&page, section, "take ").into_iter();
+            lines
+                .filter(|line| line.contains(how))
+                .map(|line| &line[..1])
+                .collect()
+        };
+        assert_eq!(
+            (
+                &*taken("2", "not marked yet: 2"),
+                &*taken("2", "marked already")
+            ),
+            ("ADB", "DA")
+        );
+        assert_eq!(
+            (
+                &*taken("4", "not marked yet: 3"),
+                &*taken("4", "marked already")
+            ),
+            ("HGAD", "")
+        );
+        let bytes = |section| said(&page, section, "bytes ").join("; ");
+        assert_eq!(
+            bytes("3"),
+            "0x0 to 0x40 bear 2, live: A and B; 0x40 to 0x60 bear 0, free: here C lay; \
+             0x60 to 0x80 bear 2, live: D; 0x80 to 0x8000 bear 0, free: here E and F lay"
+        );
+        assert_eq!(
+            bytes("4"),
+            "0x0 to 0x20 bear 3, live: A; 0x20 to 0x40 bear 2, free: here B lay"
+        );
+        assert_eq!(
+            said(&page, "5", "bytes were zeroed"),
+            [", once, and the collection marked with 1. A now bears 1."]
+        );
+    }
+
+    #[test]
+    fn without_a_topic_all_are_listed() {
+        let list = text(None).unwrap();
+        for name in names() {
+            assert!(list.contains(&format!("harness explain {name} ")), "{list}");
+        }
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        let mut page = Page::default();
+        page.step("what", &"word ".repeat(30));
+        let lines: Vec<&str> = page.text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("    what        word word"));
+        assert_eq!(lines[1].trim_start(), "word ".repeat(13).trim_end());
+    }
+
+    #[test]
+    fn enumerations_and_numbers() {
+        let names = ["A", "B", "C"].map(String::from);
+        assert_eq!(enumeration(&names), "A, B and C");
+        assert_eq!(enumeration(&names[..1]), "A");
+        assert_eq!(enumeration(&[]), "nothing");
+        assert_eq!(number(1, "reference", "references"), "one reference");
+        assert_eq!(number(12, "reference", "references"), "12 references");
+    }
+}

@@ -12,8 +12,8 @@ import java.util.Map;
  * </pre>
  *
  * <p>An entry takes 40 bytes here (a 12-byte header, four compressed references, a word, padding), and 48 in gc-marksweep; a value 16 bytes more than
- * its words, and up to 16 there. A cache is the object that holds the ends of its list, and has what a thread knows of it in further fields, which are
- * not counted. A local costs nothing on this collector's side, so that {@code rooted} is read and changes nothing.
+ * its words, as there. A cache is the object that holds the ends of its list; what a thread knows of it is in further fields, which are not
+ * counted. A local costs nothing, so that {@code rooted} is read and changes nothing.
  */
 public final class Lru {
     /** Caches, over all threads. */

@@ -5,7 +5,7 @@ threads in the same way. Much of its time goes into drawing random numbers in an
     harness run lru --peer cpython
 
 A local of the interpreter owns a count of what it names (recent versions leave some out where they can prove the object alive), so that `rooted`
-is read and changes nothing. A value is an array of 64-bit words, whose memory the system's allocator provides.
+is read and changes nothing. A value is an array of 64-bit words, which lie apart from the array's head.
 """
 
 from array import array

@@ -129,6 +129,17 @@ fn locals_are_no_part_of_the_work() {
     assert_eq!(rooted.work, unrooted.work);
 }
 
+/// Eight caches, of which one thread serves all, and each of eight threads one.
+#[test]
+fn caches_of_different_sizes_do_their_own_share() {
+    let alone = same_on_every_heap::<Lru>(1, &[("entries", "500")]);
+    let apart = same_on_every_heap::<Lru>(8, &[("entries", "500")]);
+    assert_eq!(alone.work.0, apart.work.0);
+    // Besides its caches, a thread makes an array of them.
+    assert_eq!(alone.work.2 + 7, apart.work.2);
+    assert_eq!(alone.work.3, apart.work.3);
+}
+
 #[test]
 fn the_load_decides_when_requests_come_and_not_which() {
     let loads = ["50", "70", "90"].map(|load| same_on_every_heap::<Requests>(2, &[("load", load)]));

@@ -11,7 +11,7 @@ import java.util.concurrent.atomic.AtomicLong;
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -cp /tmp/peers Contention milliseconds=150 visits=2000 threads=8
+ * java -cp /tmp/peers Contention milliseconds=150 visits=2000 interval-us=0 threads=8
  * harness claims contention
  * </pre>
  */
@@ -78,12 +78,14 @@ public final class Contention {
         Peer.Outcome outcome = new Peer.Outcome(Peer.mix(milliseconds), milliseconds, objects, 16 * objects)
                 .observe("operations_count", times.length)
                 .observe("least_share_percent", 100 * least * threads / times.length)
-                .observe("longest_operation_ns", times[times.length - 1]);
+                .observe("longest_operation_ns", times[times.length - 1])
+                .observe("mean_operation_ns", Arrays.stream(times).sum() / times.length);
         // Fewer than ten above it say nothing.
         return times.length < 1_000 ? outcome : outcome.observe("p99_operation_ns", times[times.length - times.length / 100]);
     }
 
     public static void main(String[] arguments) {
-        Peer.execute("Contention", Map.of("milliseconds", 150L, "visits", 2_000L), Contention::run, arguments);
+        Map<String, Long> parameters = Map.of("milliseconds", 150L, "visits", 2_000L, "interval-us", 0L);
+        Peer.execute("Contention", parameters, Contention::run, arguments);
     }
 }

@@ -8,7 +8,7 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers CpuBound tasks=20 increments=1000000 sleep-us=0 threads=20
+ * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers CpuBound tasks=20 increments=500000 sleep-us=0 threads=20
  * harness claims cpu-bound io-bound
  * </pre>
  *
@@ -61,7 +61,7 @@ public final class CpuBound {
     }
 
     public static void main(String[] arguments) {
-        Map<String, Long> parameters = Map.of("tasks", 20L, "increments", 1_000_000L, "sleep-us", 0L);
+        Map<String, Long> parameters = Map.of("tasks", 20L, "increments", 500_000L, "sleep-us", 0L);
         Peer.execute("CpuBound", parameters, CpuBound::run, arguments);
     }
 }

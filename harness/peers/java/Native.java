@@ -98,6 +98,7 @@ public final class Native {
         long median = Peer.median(times);
         Peer.Outcome outcome = new Peer.Outcome(Peer.mix(sum), calls, objects, 8 * objects)
                 .observe("median_call_ns", median)
+                .observe("median_computing_ns", median)
                 .observe("longest_call_ns", times[times.length - 1]);
         return others > 0 ? outcome.observe("longest_gap_ns", beside.longestGap) : outcome;
     }

@@ -158,7 +158,7 @@ final class Peer {
     /** The median of times that are not negative; 0 of none. Sorts them. */
     static long median(long[] times) {
         Arrays.sort(times);
-        return times.length == 0 ? 0 : times[times.length / 2];
+        return times.length == 0 ? 0 : (times[(times.length - 1) / 2] + times[times.length / 2]) / 2;
     }
 
     /** What {@link #beside} returns: what the work did, and the longest time that a thread beside it spent between two turns. */

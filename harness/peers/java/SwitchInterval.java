@@ -2,6 +2,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 
 /**
  * The program of the experiment switch-interval on a Java virtual machine: threads that go round in a loop and note how long they do so
@@ -17,7 +18,7 @@ public final class SwitchInterval {
     private static final int MOST_RUNS = 1 << 16;
     private static final int NOBODY = -1;
 
-    /** One thread's runs. */
+    /** What one thread saw: runs of others that it ended, the longest of all, the shortest operation. */
     private static final class Runs {
         final long[] ended = new long[MOST_RUNS];
         int count;
@@ -25,48 +26,54 @@ public final class SwitchInterval {
         long operation = Long.MAX_VALUE;
     }
 
-    private static Runs goRound(int me, AtomicInteger last, long until, long operation) {
-        Runs runs = new Runs();
-        long now = System.nanoTime();
-        long begun = now;
-        long seen = now;
-        long nextOperation = now;
-        while (true) {
-            if (last.get() != me) {
-                if (seen > begun && runs.count < MOST_RUNS) {
-                    runs.ended[runs.count++] = seen - begun;
+    /** What threads that take turns tell each other. */
+    private static final class Turns {
+        final AtomicInteger last = new AtomicInteger(NOBODY);
+        final AtomicLong begun = new AtomicLong();
+        final long until;
+
+        Turns(long length) {
+            until = System.nanoTime() + length;
+        }
+
+        Runs goRound(int me, long operation) {
+            Runs runs = new Runs();
+            long nextOperation = System.nanoTime();
+            while (true) {
+                long now = System.nanoTime();
+                int before = last.get();
+                if (before != me) {
+                    last.set(me);
+                    long run = Math.max(now - begun.getAndSet(now), 0);
+                    if (before != NOBODY && runs.count < MOST_RUNS) {
+                        runs.ended[runs.count++] = run;
+                        runs.longest = Math.max(runs.longest, run);
+                    }
                 }
-                last.set(me);
-                begun = now;
-            }
-            seen = now;
-            if (operation > 0 && now - nextOperation >= 0) {
-                long after = System.nanoTime();
-                while (after - now < operation) {
-                    Thread.onSpinWait();
-                    after = System.nanoTime();
+                if (operation > 0 && now - nextOperation >= 0) {
+                    long after = System.nanoTime();
+                    while (after - now < operation) {
+                        Thread.onSpinWait();
+                        after = System.nanoTime();
+                    }
+                    runs.operation = Math.min(runs.operation, after - now);
+                    nextOperation = after + 2 * (after - now);
                 }
-                runs.operation = Math.min(runs.operation, after - now);
-                nextOperation = after + 2 * (after - now);
-                if (last.get() == me) {
-                    seen = after;
+                if (now - until >= 0) {
+                    if (last.get() == me) {
+                        runs.longest = Math.max(runs.longest, System.nanoTime() - begun.get());
+                    }
+                    return runs;
                 }
             }
-            runs.longest = Math.max(runs.longest, seen - begun);
-            if (now - until >= 0) {
-                return runs;
-            }
-            now = System.nanoTime();
         }
     }
 
     private static Peer.Outcome run(Peer.Input input) {
         long milliseconds = input.get("milliseconds");
         long operation = 1_000_000 * input.get("operation-ms");
-        AtomicInteger last = new AtomicInteger(NOBODY);
-        long until = System.nanoTime() + 1_000_000 * milliseconds;
-        List<Runs> parts = Peer.onThreads(input.threads(),
-                thread -> goRound(thread, last, until, thread == 0 ? operation : 0));
+        Turns turns = new Turns(1_000_000 * milliseconds);
+        List<Runs> parts = Peer.onThreads(input.threads(), thread -> turns.goRound(thread, thread == 0 ? operation : 0));
         List<Long> ended = new ArrayList<>();
         long longest = 0;
         long shortest = Long.MAX_VALUE;

@@ -1,10 +1,11 @@
 """The program of the experiment contention in Python: small operations of threads on objects of their own, for a given time, as in
 harness/src/experiment/contention.rs.
 
-    python3 contention.py milliseconds=150 visits=2000 threads=8
+    python3 contention.py milliseconds=150 visits=2000 interval-us=0 threads=8
     harness claims contention
 """
 
+import sys
 import threading
 import time
 
@@ -23,6 +24,9 @@ class Node:
 
 def run(values):
     milliseconds, visits, threads = values["milliseconds"], values["visits"], values["threads"]
+    before = sys.getswitchinterval()
+    if values["interval-us"]:
+        sys.setswitchinterval(values["interval-us"] / 1e6)
     clock = time.monotonic_ns
     start = threading.Barrier(threads)
     begun = []
@@ -48,13 +52,17 @@ def run(values):
             last = now
         return times
 
-    parts = on_threads(threads, part)
+    try:
+        parts = on_threads(threads, part)
+    finally:
+        sys.setswitchinterval(before)
     times = sorted(time for part in parts for time in part)
     least = min(len(part) for part in parts)
     seen = {
         "operations_count": len(times),
         "least_share_percent": 100 * least * threads // len(times),
         "longest_operation_ns": times[-1],
+        "mean_operation_ns": sum(times) // len(times),
     }
     # Fewer than ten above it say nothing.
     if len(times) >= 1000:
@@ -63,4 +71,4 @@ def run(values):
     return Outcome(mix(milliseconds), milliseconds, made, 16 * made, seen)
 
 
-execute({"milliseconds": 150, "visits": 2000}, run)
+execute({"milliseconds": 150, "visits": 2000, "interval-us": 0}, run)

@@ -1,7 +1,7 @@
 """The program of the experiments cpu-bound and io-bound in Python: the same tasks as in harness/src/experiment/cpu_bound.rs, split over
 threads in the same way.
 
-    python3 cpu_bound.py tasks=20 increments=1000000 sleep-us=0 threads=20
+    python3 cpu_bound.py tasks=20 increments=500000 sleep-us=0 threads=20
     harness claims cpu-bound io-bound
 """
 
@@ -41,4 +41,4 @@ def run(values):
     return Outcome(checksum, tasks * increments, made, 8 * made)
 
 
-execute({"tasks": 20, "increments": 1000000, "sleep-us": 0}, run)
+execute({"tasks": 20, "increments": 500000, "sleep-us": 0}, run)

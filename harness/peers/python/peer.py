@@ -122,7 +122,8 @@ def beside(threads, work):
 
 def median(times):
     """The median of times; 0 of none."""
-    return sorted(times)[len(times) // 2] if times else 0
+    times = sorted(times)
+    return (times[(len(times) - 1) // 2] + times[len(times) // 2]) // 2 if times else 0
 
 
 class Outcome:
@@ -170,6 +171,15 @@ def peak_resident_bytes():
     """The largest resident size of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def resident_bytes():
+    """The resident size of this process now; None where the system does not say."""
+    try:
+        with open("/proc/self/statm") as sizes:
+            return int(sizes.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return None
 
 
 def end_with_parent():

@@ -16,9 +16,11 @@ CHUNK = bytes(1 << 20)
 
 
 def operation_of(length):
-    """Data that a native call takes at least `length` nanoseconds to look through."""
+    """Data that a native call takes at least `length` nanoseconds to look through, and how long it takes at least. It cannot be timed while others
+    run: they may get the lock before the caller has read the clock."""
     fastest = min(timed(CHUNK) for _ in range(5))
-    return CHUNK * (length // fastest + 1)
+    chunks = length // fastest + 1
+    return CHUNK * chunks, fastest * chunks
 
 
 def timed(data):
@@ -32,49 +34,48 @@ def run(values):
     before = sys.getswitchinterval()
     if values["interval-us"]:
         sys.setswitchinterval(values["interval-us"] / 1e6)
-    data = operation_of(values["operation-ms"] * 1000000) if values["operation-ms"] else None
+    data, operation = None, 0
+    if values["operation-ms"]:
+        data, operation = operation_of(values["operation-ms"] * 1000000)
     clock = time.monotonic_ns
-    last = [None]
+    # The thread that made the last turn, and when it made its first.
+    last = None
+    begun = 0
     until = clock() + milliseconds * 1000000
 
     def part(me):
+        nonlocal last, begun
         ended = []
         longest = 0
-        shortest_operation = None
-        now = clock()
-        begun = seen = next_operation = now
+        next_operation = 0
         operates = data is not None and me == 0
         while True:
-            if last[0] != me:
-                if seen > begun and len(ended) < MOST_RUNS:
-                    ended.append(seen - begun)
-                last[0] = me
-                begun = now
-            seen = now
-            if operates and now >= next_operation:
-                took = timed(data)
-                shortest_operation = min(took, shortest_operation or took)
-                after = clock()
-                next_operation = after + 2 * took
-                if last[0] == me:
-                    seen = after
-            if seen - begun > longest:
-                longest = seen - begun
-            if now >= until:
-                return ended, longest, shortest_operation
             now = clock()
+            if last != me:
+                before, last = last, me
+                run = now - begun
+                begun = now
+                if before is not None and len(ended) < MOST_RUNS:
+                    ended.append(run)
+                    longest = max(longest, run)
+            if operates and now >= next_operation:
+                binascii.crc_hqx(data, 0)
+                next_operation = clock() + 2 * operation
+            if now >= until:
+                if last == me:
+                    longest = max(longest, clock() - begun)
+                return ended, longest
 
     try:
         parts = on_threads(threads, part)
     finally:
         sys.setswitchinterval(before)
-    runs = [run for ended, _, _ in parts for run in ended]
-    observed = {"runs_count": len(runs), "longest_run_ns": max(longest for _, longest, _ in parts)}
+    runs = [run for ended, _ in parts for run in ended]
+    observed = {"runs_count": len(runs), "longest_run_ns": max(longest for _, longest in parts)}
     if runs:
         observed["median_run_ns"] = median(runs)
-    operations = [operation for _, _, operation in parts if operation]
-    if operations:
-        observed["operation_ns"] = min(operations)
+    if operation:
+        observed["operation_ns"] = operation
     return Outcome(mix(milliseconds), milliseconds, 0, 0, observed)
 
 

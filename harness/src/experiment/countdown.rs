@@ -79,7 +79,7 @@ impl Workload for CountdownBound {
         name: "total",
         doc: "decrements, over all threads",
         tiny: 100_000,
-        small: 2_000_000,
+        small: 1_000_000,
         full: 20_000_000,
         range: (1, 1_000_000_000_000),
     }];

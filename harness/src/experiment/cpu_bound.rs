@@ -5,7 +5,7 @@
 //! [`countdown`](super::countdown)). The two do not agree on whether handing the lock round costs something or gains something.
 //!
 //! **Here** a task counts in boxed integers, each step allocating a new one and dropping the old one, and polls at the loop's back-edge. Twenty tasks as
-//! there, with a tenth of the steps at full size, so that a task still lasts longer than a switch interval.
+//! there, with a twentieth of the steps at full size, so that a task still lasts about a switch interval or longer.
 //!
 //! **It shows** what threads gain where nobody waits: nothing under a lock, and as many times as there are processors without one. *It does not show*
 //! what a hand-over costs: on one processor it is a context switch, on several the caches of the other one are cold as well, and neither is the
@@ -85,8 +85,8 @@ impl Workload for CpuBound {
             name: "increments",
             doc: "how far each task counts",
             tiny: 1_000,
-            small: 200_000,
-            full: 1_000_000,
+            small: 100_000,
+            full: 500_000,
             range: (1, 1_000_000_000),
         },
         Parameter {

@@ -118,7 +118,7 @@ impl Workload for LostUpdate {
             name: "updates",
             doc: "how many each thread makes",
             tiny: 5_000,
-            small: 100_000,
+            small: 200_000,
             full: 1_000_000,
             range: (1, 1_000_000_000),
         },

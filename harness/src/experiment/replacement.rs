@@ -17,7 +17,8 @@
 //! | `live_bytes` | what the heap occupies when the table has been filled and nothing has been replaced: the live set in its own currency, headers and metadata included |
 //! | `live_object_bytes` | the same without holes and metadata, where the heap knows |
 //!
-//! The threads have a part of the table each. Slots are drawn by a linear congruential generator (Knuth and Lewis's constants, in *Numerical Recipes*), of
+//! The threads have a part of the table each; none begins to replace before all are there, and none goes before all are done, so that each collection meets all
+//! of them. They wait by polling and not in a blocking region, in which they would count as stopped. Slots are drawn by a linear congruential generator (Knuth and Lewis's constants, in *Numerical Recipes*), of
 //! which the upper bits are used: a good one would take longer than the replacement itself in an interpreted language. The checksum is the sum of the numbers of all objects,
 //! seen as they are replaced or are left in the end: it depends neither on the draws nor on the number of threads, and is wrong if an object is lost.
 //!
@@ -25,6 +26,8 @@
 //! which no two collections are alike.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::{Estimate, Evidence, Quantity};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
@@ -118,8 +121,14 @@ impl Workload for Replacement {
         let program = Program::of(input);
         let tables = on_threads(heap, input.threads, |m, thread| program.fill(m, thread))?;
         let filled = heap.statistics();
+        let together = Together::default();
         let parts = on_threads(heap, input.threads, |m, thread| {
-            program.replace(m, heap, tables[thread].as_ref(), thread)
+            let present = together.enter();
+            Together::meet(m, &together.entered, input.threads);
+            let part = program.replace(m, heap, tables[thread].as_ref(), thread);
+            drop(present);
+            Together::meet(m, &together.left, input.threads);
+            part
         })?;
         drop(tables);
         let after = on_threads(heap, 1, |m, _| program.go_on(m))?;
@@ -305,6 +314,35 @@ impl Program {
                 deaths: sentinels.deaths(),
             })
         })
+    }
+}
+
+/// Who replaces: see the [module documentation](self).
+#[derive(Default)]
+struct Together {
+    entered: AtomicUsize,
+    left: AtomicUsize,
+}
+
+impl Together {
+    /// The thread has left when what is returned is dropped, in whatever way that comes about: nobody waits for one that is not there.
+    fn enter(&self) -> impl Drop + '_ {
+        struct Present<'t>(&'t Together);
+        impl Drop for Present<'_> {
+            fn drop(&mut self) {
+                self.0.left.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.entered.fetch_add(1, Ordering::Relaxed);
+        Present(self)
+    }
+
+    /// Polls until so many have come. The count is all that is communicated.
+    fn meet<M: Mutator>(m: &mut M, count: &AtomicUsize, threads: usize) {
+        while count.load(Ordering::Relaxed) < threads {
+            m.safepoint();
+            thread::yield_now();
+        }
     }
 }
 

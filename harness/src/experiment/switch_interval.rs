@@ -3,8 +3,8 @@
 //! **The documents** said that threads switch every 5 ms by default, and that this is a best effort: a long operation delays the switch.
 //!
 //! **Here** two threads go round in a loop until a given time has passed. At each turn a thread reads the clock and looks whether it made the last turn, too, of
-//! all; if another did, a run of its own has ended and the next one begins. A run so lasts from its first turn to its last, as the thread itself sees them,
-//! and a thread that the system takes off its processor in the midst of a run is still in it. In one form the first thread carries out a long operation from time to time, within which it does not poll.
+//! all; if another did, that one's run has ended and its own begins. A run so lasts from a thread's first turn to the first of the next thread; a thread that the system takes off its
+//! processor in the midst of a run is still in it. In one form the first thread carries out a long operation from time to time, within which it does not poll.
 //!
 //! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and gets the lock at the next poll. *It does not show* who gets
 //! the lock when more than one waits: see [`contention`](super::contention). Where threads run freely a run ends whenever the other one makes a turn, so it lasts
@@ -19,8 +19,7 @@
 //! Rejected: taking every pause of a thread for a switch (on a busy machine most are the scheduler's); counting the lock's own record of switches (only gc-rc
 //! keeps one).
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::threads::{median_ns, nanoseconds};
@@ -32,7 +31,7 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads};
 pub const EXPERIMENT: Experiment = Experiment {
     name: "switch-interval",
     summary: "how long a thread runs before another one has the lock",
-    explanation: "Two threads go round in a loop and poll at every turn. Each notes how long it makes all the turns before the other one makes one. Under the lock that is the switch interval: \
+    explanation: "Two threads go round in a loop and poll at every turn. What is noted is how long one of them makes all the turns before the other one makes one. Under the lock that is the switch interval: \
 the claim is false if the median run is shorter than 4.5 ms or longer than 8 ms, which leaves the system up to 3 ms to wake a thread. With an interval of 1 ms it must be 0.9 to 1.6 ms. In the third form \
 one thread does something for 20 ms without polling, again and again: if that does not delay the switch, the longest run is shorter than the operation. Which of several waiting threads is next \
 is not looked at.",
@@ -135,24 +134,26 @@ impl Workload for SwitchInterval {
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {
-        1 << 20
+        // Nothing is allocated; but some runtimes need so much to begin.
+        16 << 20
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
         let length = Duration::from_millis(input.get("milliseconds"));
         let operation = Duration::from_millis(input.get("operation-ms"));
-        let shared = Shared {
+        let turns = Turns {
             last: AtomicUsize::new(NOBODY),
-            until: OnceLock::new(),
+            begun: AtomicU64::new(0),
+            origin: Instant::now(),
+            until: length,
         };
-        let runs = on_threads(heap, input.threads, |m, number| {
+        let seen = on_threads(heap, input.threads, |m, number| {
             let operation = Some(operation).filter(|time| number == 0 && !time.is_zero());
-            let until = *shared.until.get_or_init(|| Instant::now() + length);
-            Ok(go_round(m, number, &shared.last, until, operation))
+            Ok(turns.go_round(m, number, operation))
         })?;
-        let ended: Vec<Duration> = runs.iter().flat_map(|runs| &runs.ended).copied().collect();
-        let longest = runs.iter().map(|runs| runs.longest).max();
-        let operation = runs.iter().filter_map(|runs| runs.operation).min();
+        let ended: Vec<Duration> = seen.iter().flat_map(|seen| &seen.ended).copied().collect();
+        let longest = seen.iter().map(|seen| seen.longest).max();
+        let operation = seen.iter().filter_map(|seen| seen.operation).min();
         let observations = [
             (RUNS, Some(ended.len() as u64)),
             (MEDIAN_RUN, median_ns(&ended)),
@@ -172,64 +173,65 @@ impl Workload for SwitchInterval {
     }
 }
 
-struct Shared {
-    /// The thread that made the last turn.
+/// What threads that take turns tell each other. Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when a
+/// turn is seen.
+struct Turns {
+    /// The thread that made the last one.
     last: AtomicUsize,
-    /// When all of them are done: the first thread to run says.
-    until: OnceLock<Instant>,
+    /// When it made its first, in nanoseconds from the origin.
+    begun: AtomicU64,
+    origin: Instant,
+    /// When all of them are done, from the origin.
+    until: Duration,
 }
 
-/// One thread's runs.
+/// What one thread saw.
 #[derive(Default)]
-struct Runs {
-    /// Those that another thread's turn ended, at most [`MOST_RUNS`].
+struct Seen {
+    /// Runs of others that it ended, at most [`MOST_RUNS`].
     ended: Vec<Duration>,
-    /// The longest, also if it was not ended.
+    /// The longest run, also one of its own that nobody ended.
     longest: Duration,
-    /// The shortest operation.
+    /// The shortest of its operations.
     operation: Option<Duration>,
 }
 
-/// Goes round until a moment. After each of its operations a thread goes round for twice as long.
-fn go_round<M: Mutator>(
-    m: &mut M,
-    me: usize,
-    last: &AtomicUsize,
-    until: Instant,
-    operation: Option<Duration>,
-) -> Runs {
-    let mut runs = Runs::default();
-    let mut now = Instant::now();
-    let mut run = (now, now);
-    let mut next_operation = now;
-    loop {
-        // Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when a turn is seen.
-        if last.load(Ordering::Relaxed) != me {
-            if run.1 > run.0 && runs.ended.len() < MOST_RUNS {
-                runs.ended.push(run.1 - run.0);
+impl Turns {
+    /// Goes round until the time is over. After each of its operations a thread goes round for twice as long.
+    fn go_round<M: Mutator>(&self, m: &mut M, me: usize, operation: Option<Duration>) -> Seen {
+        let mut seen = Seen::default();
+        let mut next_operation = Duration::ZERO;
+        loop {
+            let now = self.origin.elapsed();
+            let last = self.last.load(Ordering::Relaxed);
+            if last != me {
+                self.last.store(me, Ordering::Relaxed);
+                let begun = self.begun.swap(nanoseconds(now), Ordering::Relaxed);
+                let run = now.saturating_sub(Duration::from_nanos(begun));
+                if last != NOBODY && seen.ended.len() < MOST_RUNS {
+                    seen.ended.push(run);
+                    seen.longest = seen.longest.max(run);
+                }
             }
-            last.store(me, Ordering::Relaxed);
-            run.0 = now;
-        }
-        run.1 = now;
-        if let Some(length) = operation.filter(|_| now >= next_operation) {
-            while now.elapsed() < length {
-                std::hint::spin_loop();
+            if let Some(length) = operation.filter(|_| now >= next_operation) {
+                while self.origin.elapsed() - now < length {
+                    std::hint::spin_loop();
+                }
+                let ended = self.origin.elapsed();
+                let took = ended - now;
+                seen.operation = Some(seen.operation.map_or(took, |least| least.min(took)));
+                next_operation = ended + 2 * took;
             }
-            let ended = Instant::now();
-            let took = ended - now;
-            runs.operation = Some(runs.operation.map_or(took, |least| least.min(took)));
-            next_operation = ended + 2 * took;
-            if last.load(Ordering::Relaxed) == me {
-                run.1 = ended;
+            if now >= self.until {
+                if self.last.load(Ordering::Relaxed) == me {
+                    let begun = Duration::from_nanos(self.begun.load(Ordering::Relaxed));
+                    let run = self.origin.elapsed().saturating_sub(begun);
+                    seen.longest = seen.longest.max(run);
+                }
+                return seen;
             }
+            m.safepoint();
         }
-        runs.longest = runs.longest.max(run.1 - run.0);
-        if now >= until {
-            return runs;
-        }
-        m.safepoint();
-        now = Instant::now();
     }
 }
 

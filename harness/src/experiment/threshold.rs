@@ -33,21 +33,21 @@ memory is used up, or as many with more memory, would make the claims false. It 
             "replacement:live=4000,words=32,multiple=4,replaced=50",
             1,
         )
-        .sized("live=8000,replaced=50", "live=30000,replaced=50")
+        .sized("live=8000,replaced=50", "live=20000,replaced=50")
         .with_heaps(AS_DESCRIBED),
         Form::new(
             TWICE,
             "replacement:live=4000,words=32,multiple=2,replaced=400",
             1,
         )
-        .sized("live=8000,replaced=600", "live=30000,replaced=800")
+        .sized("live=8000,replaced=600", "live=20000,replaced=800")
         .with_heaps(AS_DESCRIBED),
         Form::new(
             FOUR_TIMES,
             "replacement:live=4000,words=32,multiple=4,replaced=400",
             1,
         )
-        .sized("live=8000,replaced=600", "live=30000,replaced=800")
+        .sized("live=8000,replaced=600", "live=20000,replaced=800")
         .with_heaps(AS_DESCRIBED),
     ],
     claims: &[

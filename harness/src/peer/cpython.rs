@@ -5,6 +5,9 @@
 //! that leaves out. In short: its heap has no limit and the heap size is ignored; the collector is on, with its own thresholds; pauses are those of cycle
 //! collections, since CPython tells of nothing else.
 //!
+//! There is no program for `requests`, whose latencies it could not report, nor for `poll`: the interpreter decides where it polls, at calls and when
+//! a loop goes back.
+//!
 //! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
 
 use std::fs;
@@ -25,6 +28,10 @@ const PROGRAMS: &[Program] = &[
     program!("churn", "python/churn.py"),
     program!("rewire", "python/rewire.py"),
     program!("rings", "python/rings.py"),
+    program!("quads", "python/quads.py"),
+    program!("lru", "python/lru.py"),
+    program!("sawtooth", "python/sawtooth.py"),
+    program!("shared-graph", "python/shared_graph.py"),
     program!("countdown", "python/countdown.py"),
     program!("cpu-bound", "python/cpu_bound.py"),
     program!("native", "python/native.py"),

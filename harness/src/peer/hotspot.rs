@@ -41,6 +41,14 @@
 //! iteration would find what the last one left, and only programs that allocate less than the heap in all their iterations would end.
 //! The arena is that baseline here.
 //!
+//! # Workloads without a program
+//!
+//! `requests` and `poll`. The requests of the one arrive by a clock whose rate follows from the capacity that each heap has just shown, and what counts is
+//! each one's latency, which programs do not report. The other varies the distance between a thread's polls, which the compiler decides here. Nor is there
+//! a program for either in the other languages.
+//!
+//! # Reading the log
+//!
 //! The log is read after each iteration, as far as its lines are whole. A safepoint of an explicit collection lies between the end of an iteration and
 //! the line that reports it, so that everything before has been written.
 
@@ -72,6 +80,11 @@ const PROGRAMS: &[Program] = &[
     program!("list", "java/LinkedLists.java", WARMUP),
     program!("churn", "java/Churn.java", WARMUP),
     program!("rewire", "java/Rewire.java", WARMUP),
+    program!("rings", "java/Rings.java", WARMUP),
+    program!("quads", "java/Quads.java", WARMUP),
+    program!("lru", "java/Lru.java", WARMUP),
+    program!("sawtooth", "java/Sawtooth.java", WARMUP),
+    program!("shared-graph", "java/SharedGraph.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
     program!("cpu-bound", "java/CpuBound.java"),
     program!("native", "java/Native.java"),

@@ -2,7 +2,7 @@
 
 /// A time with three digits, in a fitting unit.
 pub(crate) fn format_time(nanoseconds: f64) -> String {
-    let (value, unit) = scale_time(nanoseconds, nanoseconds);
+    let (value, unit) = scale_time(nanoseconds, nanoseconds.abs());
     format!("{value} {unit}")
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn format_share(share: f64) -> String {
 }
 
 fn three_digits(value: f64) -> String {
-    let decimals = match value {
+    let decimals = match value.abs() {
         value if value < 9.995 => 2,
         value if value < 99.95 => 1,
         _ => 0,
@@ -77,6 +77,8 @@ mod tests {
                 "7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"
             ]
         );
+        // A difference of two.
+        assert_eq!(format_time(-41_230.0), "-41.2 us");
         assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
     }
 

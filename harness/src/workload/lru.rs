@@ -100,7 +100,7 @@ impl Workload for Lru {
                 let turns = shards.iter().map(|shard| shard.turns).max().unwrap_or(0);
                 for turn in 0..turns {
                     for (index, shard) in shards.iter_mut().enumerate() {
-                        if turn == shard.turns {
+                        if turn >= shard.turns {
                             continue;
                         }
                         if let Some(caches) = m.get(caches) {

@@ -167,8 +167,8 @@ impl Workload for Processes {
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {
-        // Garbage alone, so that hardly anything would do; but a heap of next to nothing would measure how fast threads can be stopped, and a large one
-        // how fast fresh pages are, of which every process needs its own.
+        // Garbage alone, so that hardly anything would do; but a heap of next to nothing would measure how fast threads can be stopped, and a
+        // large one how fast fresh pages are, of which every process needs its own.
         8 << 20
     }
 

@@ -80,7 +80,7 @@ impl Workload for CountdownBound {
         doc: "decrements, over all threads",
         tiny: 100_000,
         small: 1_000_000,
-        full: 20_000_000,
+        full: 10_000_000,
         range: (1, 1_000_000_000_000),
     }];
 

@@ -1,24 +1,26 @@
 //! `stop-the-world`: *marking stops every thread; making that short is the challenge.*
 //!
 //! The documents describe the stop and give no figure. Here the longest pause of a program that replaces objects at random
-//! ([`replacement`](super::replacement)) is set against its live set, with two that are two decades apart. The heap has some mebibytes to spare beyond twice the live set, so that a small live set is
-//! marked as often as a large one and its pauses are not missed.
+//! ([`replacement`](super::replacement)) is set against its live set, with two that are two decades apart. The heap has some mebibytes to spare
+//! beyond twice the live set, so that a small live set is marked as often as a large one and its pauses are not missed.
 //!
-//! *Growth per decade* is the figure: marking visits what lives, so that in proportion it is 10; what is proportional and what is not is decided as in
-//! `reclaim-delay`. The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
+//! *Growth per decade* is the figure: marking visits what lives, so that in proportion it is 10; what is proportional and what is not is decided as
+//! in `reclaim-delay`. The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
 //!
-//! That *every* thread is stopped is read from the heap's own record, with two threads: how many of them stood still in the collection that stopped the fewest. A
-//! JVM's log tells of its stops and not of each thread, so that it is not asked.
+//! That *every* thread is stopped is read from the heap's own record, with two threads: how many of them stood still in the collection that stopped
+//! the fewest. A JVM's log tells of its stops and not of each thread, so that it is not asked.
 //!
-//! The documents set this against counting, as if counting had no pauses. By this project's definition whatever stops a mutator is a pause, and counting has two kinds: cycle collections, whose
-//! oldest generation is all that lives and is due in earnest only where there are cycles (a form of its own), and cascades, when the last reference to a large structure goes. The program is one thread's, so that no
-//! wait for the lock is among them. Its end drops the whole table by one reference, and makes as many objects once more; with `free=lazy` what the drop frees is spread over these. CPython tells of its cycle collections and not of its cascades.
+//! The documents set this against counting, as if counting had no pauses. By this project's definition whatever stops a mutator is a pause, and
+//! counting has two kinds: cycle collections, whose oldest generation is all that lives and is due in earnest only where there are cycles (a form of
+//! its own), and cascades, when the last reference to a large structure goes. The program is one thread's, so that no wait for the lock is among
+//! them. Its end drops the whole table by one reference, and makes as many objects once more; with `free=lazy` what the drop frees is spread over
+//! these. CPython tells of its cycle collections and not of its cascades.
 //!
 //! It does not show how pauses are spread, nor what marking beside the mutators would cost; the default heap with its generations stands beside the
 //! documents' collector for the largest live set.
 //!
-//! Rejected: collections by request (they would be of the same length, and counting's would be a pause that nobody has without asking); mean
-//! pauses (many short ones hide the long one that a user feels).
+//! Rejected: collections by request (they would be of the same length, and counting's would be a pause that nobody has without asking); mean pauses
+//! (many short ones hide the long one that a user feels).
 
 use std::collections::BTreeSet;
 
@@ -47,7 +49,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .with_heaps(AS_DESCRIBED),
         Form::new(
             MOST,
-            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(
@@ -67,7 +69,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-marksweep:generations=off"]),
         Form::new(
             GENERATIONS,
-            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(
@@ -77,7 +79,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-marksweep"]),
         Form::new(
             CYCLES,
-            "replacement:live=5000,words=31,multiple=2,replaced=100,cyclic=1",
+            "replacement:live=2000,words=31,multiple=2,replaced=100,cyclic=1",
             1,
         )
         .sized(
@@ -87,7 +89,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-rc"]),
         Form::new(
             LAZY,
-            "replacement:live=5000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
             1,
         )
         .sized(

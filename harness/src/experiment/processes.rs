@@ -52,7 +52,7 @@ processes weighs more.",
         Form::new(THREADS, "processes:tasks=4", 4),
         Form::new(APART, "processes:tasks=4,apart=1", 1),
         Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1).sized(
-            "steps=400000,microseconds=800",
+            "steps=200000,microseconds=400",
             "steps=1000000,microseconds=2000",
         ),
         Form::new(
@@ -61,7 +61,7 @@ processes weighs more.",
             1,
         )
         .sized(
-            "steps=400000,microseconds=800",
+            "steps=200000,microseconds=400",
             "steps=1000000,microseconds=2000",
         ),
     ],

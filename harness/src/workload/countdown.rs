@@ -29,7 +29,7 @@ impl Workload for Countdown {
         name: "total",
         doc: "decrements, over all threads",
         tiny: 100_000,
-        small: 40_000_000,
+        small: 20_000_000,
         full: 50_000_000,
         range: (1, 1_000_000_000_000),
     }];

@@ -4,8 +4,8 @@ import java.util.concurrent.CyclicBarrier;
 
 /**
  * The program of the experiment lost-update on a Java virtual machine: threads that add to one count, as in
- * {@code harness/src/experiment/lost_update.rs}. The count is a volatile reference to a box; threads run freely, so that it makes no difference where they
- * poll.
+ * {@code harness/src/experiment/lost_update.rs}. The count is a volatile reference to a box; threads run freely, so that it makes no difference
+ * where they poll.
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java

@@ -27,13 +27,16 @@ public final class Native {
     /** What a thread did. */
     private static final class Part {
         final long sum;
+        /** How long each call took until its result was there, and how long it computed. */
         final long[] times;
+        final long[] computing;
         /** So that no compiler removes any. */
         final Result[] results;
 
-        Part(long sum, long[] times, Result[] results) {
+        Part(long sum, long[] times, long[] computing, Result[] results) {
             this.sum = sum;
             this.times = times;
+            this.computing = computing;
             this.results = results;
         }
     }
@@ -76,29 +79,31 @@ public final class Native {
             long[] numbers = input.share(calls, thread);
             long sum = 0;
             long[] times = new long[(int) (numbers[1] - numbers[0])];
+            long[] computing = new long[times.length];
             Result[] results = new Result[times.length];
             for (long number = numbers[0]; number < numbers[1]; number++) {
                 int index = (int) (number - numbers[0]);
                 long start = System.nanoTime();
-                results[index] = new Result(keeps ? crc16(data) : crc32(data));
+                long check = keeps ? crc16(data) : crc32(data);
+                computing[index] = System.nanoTime() - start;
+                results[index] = new Result(check);
                 times[index] = System.nanoTime() - start;
                 sum += Peer.mix(results[index].word ^ (number << 32));
             }
-            return new Part(sum, times, results);
+            return new Part(sum, times, computing, results);
         }));
+        List<Part> parts = beside.result;
         long sum = 0;
-        long[] times = {};
-        for (Part part : beside.result) {
+        for (Part part : parts) {
             sum += part.sum;
-            int before = times.length;
-            times = Arrays.copyOf(times, before + part.times.length);
-            System.arraycopy(part.times, 0, times, before, part.times.length);
         }
+        long[] times = parts.stream().flatMapToLong(part -> Arrays.stream(part.times)).toArray();
+        long[] computing = parts.stream().flatMapToLong(part -> Arrays.stream(part.computing)).toArray();
         long objects = calls + others;
         long median = Peer.median(times);
         Peer.Outcome outcome = new Peer.Outcome(Peer.mix(sum), calls, objects, 8 * objects)
                 .observe("median_call_ns", median)
-                .observe("median_computing_ns", median)
+                .observe("median_computing_ns", Peer.median(computing))
                 .observe("longest_call_ns", times[times.length - 1]);
         return others > 0 ? outcome.observe("longest_gap_ns", beside.longestGap) : outcome;
     }

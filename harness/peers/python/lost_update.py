@@ -1,5 +1,5 @@
-"""The program of the experiment lost-update in Python: threads that add to one count, as in harness/src/experiment/lost_update.rs. A plain `+=` can be
-interrupted between reading and writing up to CPython 3.9, and cannot since 3.10; with a call in between it can be in every version.
+"""The program of the experiment lost-update in Python: threads that add to one count, as in harness/src/experiment/lost_update.rs. A plain
+`+=` can be interrupted between reading and writing up to CPython 3.9, and cannot since 3.10; with a call in between it can be in every version.
 
     python3 lost_update.py updates=100000 between=1 locked=0 interval-us=0 threads=5
     harness claims lost-update

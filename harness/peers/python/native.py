@@ -1,5 +1,5 @@
-"""The program of the experiment native in Python: calls of the library's own C functions. binascii.crc_hqx keeps the global lock however long it takes;
-zlib.crc32 gives it up for buffers of more than 5 KiB. What they compute is what harness/src/experiment/native.rs computes.
+"""The program of the experiment native in Python: calls of the library's own C functions. binascii.crc_hqx keeps the global lock however long it
+takes; zlib.crc32 gives it up for buffers of more than 5 KiB. What they compute is what harness/src/experiment/native.rs computes.
 
     python3 native.py calls=8 kibibytes=4096 keeps=1 beside=0 threads=2
     harness claims native

@@ -1,8 +1,8 @@
 //! `countdown`: the documents' first experiment on the global lock. Its program is the workload of that name.
 //!
-//! It is run on one processor as well, since the documents' argument is about what threads gain *beyond* what one processor gives. There the same program binds itself
-//! to the first of the processors that it may use; where the system has no way to do so (it is Linux that has) the claim about it has no figure. On other runtimes that
-//! form is not run: a Java program cannot bind itself.
+//! It is run on one processor as well, since the documents' argument is about what threads gain *beyond* what one processor gives. There the same
+//! program binds itself to the first of the processors that it may use; where the system has no way to do so (it is Linux that has) the claim about
+//! it has no figure. On other runtimes that form is not run: a Java program cannot bind itself.
 
 use super::{BOTH, Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Heap, HeapFull};
@@ -13,11 +13,11 @@ use crate::workload::{Input, Outcome, Parameter, Workload};
 pub const EXPERIMENT: Experiment = Experiment {
     name: "countdown",
     summary: "counting down on one thread and on two",
-    explanation: "A counter of boxed integers is counted down, each step allocating a new integer and dropping the old one: on one thread, and the same \
-total split over two. Under a global lock only its holder counts, so two threads take as long as one; where threads run freely they take half. It \
-shows what the lock does to pure computation. It does not show what it does to programs that wait, nor what a bytecode interpreter costs. Two threads that \
-take turns on two cores pay for moving from one to the other, which is the machine's price and not the lock's. On one processor threads gain nothing on either side: the claim is false if two take less than 0.95 \
-of the time of one.",
+    explanation: "A counter of boxed integers is counted down, each step allocating a new integer and dropping the old one: on one thread, and the \
+same total split over two. Under a global lock only its holder counts, so two threads take as long as one; where threads run freely they take half. \
+It shows what the lock does to pure computation. It does not show what it does to programs that wait, nor what a bytecode interpreter costs. Two \
+threads that take turns on two cores pay for moving from one to the other, which is the machine's price and not the lock's. On one processor threads \
+gain nothing on either side: the claim is false if two take less than 0.95 of the time of one.",
     forms: &[
         Form::new(ONE, "countdown", 1).sized("total=4000000", "total=20000000"),
         Form::new(TWO, "countdown", 2).sized("total=4000000", "total=20000000"),

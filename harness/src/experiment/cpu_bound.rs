@@ -4,15 +4,15 @@
 //! 7.31 s, and concluded that threads are of no use to such programs. Elsewhere they found two threads to be slower than one (see
 //! [`countdown`](super::countdown)). The two do not agree on whether handing the lock round costs something or gains something.
 //!
-//! **Here** a task counts in boxed integers, each step allocating a new one and dropping the old one, and polls at the loop's back-edge. Twenty tasks as
-//! there, with a twentieth of the steps at full size, so that a task still lasts about a switch interval or longer.
+//! **Here** a task counts in boxed integers, each step allocating a new one and dropping the old one, and polls at the loop's back-edge. Twenty tasks
+//! as there, with a twentieth of the steps at full size, so that a task still lasts about a switch interval or longer.
 //!
 //! **It shows** what threads gain where nobody waits: nothing under a lock, and as many times as there are processors without one. *It does not show*
 //! what a hand-over costs: on one processor it is a context switch, on several the caches of the other one are cold as well, and neither is the
 //! lock's doing.
 //!
-//! Rejected: expecting the documents' 0.94 to 0.97 of the first claim, since it is a difference between two loops of theirs (the sequential one ran in the main
-//! thread), and what the claim is about is whether threads run at once; it has a claim of its own.
+//! Rejected: expecting the documents' 0.94 to 0.97 of the first claim, since it is a difference between two loops of theirs (the sequential one ran
+//! in the main thread), and what the claim is about is whether threads run at once; it has a claim of its own.
 
 use std::thread;
 use std::time::Duration;
@@ -26,9 +26,10 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "cpu-bound",
     summary: "twenty tasks that compute, one after another and on twenty threads",
     explanation: "Twenty tasks count in boxed integers: one after another on one thread, and on a thread each. Under a global lock only its holder \
-counts, so twenty threads take as long as one; where threads run freely they take as long as the processors need. The first claim would be false if twenty threads \
-took less than 0.85 of the time under the lock, which a hand-over of it cannot explain and two processors that count at once would, or more than 0.8 without it. The second is what the \
-documents measured here and the opposite of what they measured elsewhere. It does not show what the lock does to programs that wait.",
+counts, so twenty threads take as long as one; where threads run freely they take as long as the processors need. The first claim would be false if \
+twenty threads took less than 0.85 of the time under the lock, which a hand-over of it cannot explain and two processors that count at once would, \
+or more than 0.8 without it. The second is what the documents measured here and the opposite of what they measured elsewhere. It does not show what \
+the lock does to programs that wait.",
     forms: &[
         Form::new(SEQUENTIAL, "cpu-bound", 1),
         Form::new(THREADS, "cpu-bound", 20),

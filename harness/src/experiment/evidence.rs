@@ -137,18 +137,6 @@ impl<'r> Evidence<'r> {
         })
     }
 
-    /// The first less the second, both as in [`Self::value`]. The interval is from the least difference of the two to the largest, and so wider
-    /// than it need be.
-    pub fn difference(&self, of: Asked, less: Asked) -> Option<Estimate> {
-        let (of, less) = (self.value(of)?, self.value(less)?);
-        let interval = of.interval.zip(less.interval);
-        Some(Estimate {
-            value: of.value - less.value,
-            interval: interval.map(|(of, less)| (of.0 - less.1, of.1 - less.0)),
-            n: of.n.min(less.n),
-        })
-    }
-
     /// The first divided by the second, both as in [`Self::value`]. `None` also where one of them is zero or less.
     pub fn ratio(&self, of: Asked, to: Asked) -> Option<Estimate> {
         let (of, to) = (self.values(of)?, self.values(to)?);

@@ -1,14 +1,15 @@
 //! `io-bound`: twenty tasks that compute and then wait, one after another and on a thread each.
 //!
-//! **The documents** had each task of [`cpu-bound`](super::cpu_bound) sleep for 0.1 s, a quarter of the time that it computed: one after another 9.99, 9.93 and
-//! 10.23 s, on twenty threads 7.46, 7.33 and 7.62 s. A blocked thread gives up the lock, they concluded, so that programs that wait gain by threads in spite of it.
+//! **The documents** had each task of [`cpu-bound`](super::cpu_bound) sleep for 0.1 s, a quarter of the time that it computed: one after another
+//! 9.99, 9.93 and 10.23 s, on twenty threads 7.46, 7.33 and 7.62 s. A blocked thread gives up the lock, they concluded, so that programs that wait
+//! gain by threads in spite of it.
 //!
 //! **Here** the same program waits in a blocking region. The wait is the same on every runtime, as their work is; since a step of ours takes a few
 //! nanoseconds and one of an interpreter some tens, a task waits for about as long as it computes on the heaps, and for a quarter of it on CPython.
 //!
-//! **It shows** that waiting overlaps, and that on the counting side nothing else does: with the threads' waits hidden, what is left is the computing, one task
-//! after another. *It does not show* real I/O, which also costs system calls and buffers; for what a thread pays that waits often and shortly see
-//! [`convoy`](super::convoy).
+//! **It shows** that waiting overlaps, and that on the counting side nothing else does: with the threads' waits hidden, what is left is the
+//! computing, one task after another. *It does not show* real I/O, which also costs system calls and buffers; for what a thread pays that waits often
+//! and shortly see [`convoy`](super::convoy).
 //!
 //! Rejected: a wait in proportion to each runtime's speed, which would make rows of different parameters out of one form.
 
@@ -18,10 +19,11 @@ use super::{Claim, Experiment, Form, Quantity, Rule, Unit};
 pub const EXPERIMENT: Experiment = Experiment {
     name: "io-bound",
     summary: "twenty tasks that compute and wait, one after another and on twenty threads",
-    explanation: "The tasks of cpu-bound wait when they have computed. One after another every wait is added to the time; on a thread each, a waiting \
-thread gives up the lock, and another one computes. The first claim would be false if threads saved less than a tenth. The second says that waiting is all that \
-is saved under the lock: it would be false if threads that wait took less than 0.85 of the time that the computing alone takes on one thread, for then some of the computing would \
-have overlapped too. It shows nothing about many short waits, for each of which a thread must get the lock back.",
+    explanation: "The tasks of cpu-bound wait when they have computed. One after another every wait is added to the time; on a thread each, a \
+waiting thread gives up the lock, and another one computes. The first claim would be false if threads saved less than a tenth. The second says that \
+waiting is all that is saved under the lock: it would be false if threads that wait took less than 0.85 of the time that the computing alone takes \
+on one thread, for then some of the computing would have overlapped too. It shows nothing about many short waits, for each of which a thread must \
+get the lock back.",
     forms: &[
         Form::new(SEQUENTIAL, "cpu-bound:sleep-us=100", 1).sized(SMALL, FULL),
         Form::new(THREADS, "cpu-bound:sleep-us=100", 20).sized(SMALL, FULL),

@@ -38,8 +38,8 @@ impl Column {
     }
 }
 
-/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself, has
-/// no claims here that need its other forms.
+/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself,
+/// has no claims here that need its other forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();

@@ -2,22 +2,24 @@
 //!
 //! **The documents** said that threads switch every 5 ms by default, and that this is a best effort: a long operation delays the switch.
 //!
-//! **Here** two threads go round in a loop until a given time has passed. At each turn a thread reads the clock and looks whether it made the last turn, too, of
-//! all; if another did, that one's run has ended and its own begins. A run so lasts from a thread's first turn to the first of the next thread; a thread that the system takes off its
-//! processor in the midst of a run is still in it. In one form the first thread carries out a long operation from time to time, within which it does not poll.
+//! **Here** two threads go round in a loop until a given time has passed. At each turn a thread reads the clock and looks whether it made the last
+//! turn, too, of all; if another did, that one's run has ended and its own begins. A run so lasts from a thread's first turn to the first of the next
+//! thread; a thread that the system takes off its processor in the midst of a run is still in it. In one form the first thread carries out a long
+//! operation from time to time, within which it does not poll.
 //!
-//! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and gets the lock at the next poll. *It does not show* who gets
-//! the lock when more than one waits: see [`contention`](super::contention). Where threads run freely a run ends whenever the other one makes a turn, so it lasts
-//! well under a microsecond; the figure is shown and no claim is about it.
+//! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and gets the lock at the next poll. *It does not show*
+//! who gets the lock when more than one waits: see [`contention`](super::contention). Where threads run freely a run ends whenever the other one
+//! makes a turn, so it lasts well under a microsecond; the figure is shown and no claim is about it.
 //!
 //! How long it takes is given, so its wall time says nothing, and an operation is a millisecond. The number of turns depends on the
 //! machine; nothing is allocated in them.
 //!
 //! The interval of gc-rc is an option of the heap, which a program cannot change. CPython's is set by `sys.setswitchinterval`; so there is a
-//! parameter for it, which our program has no use for and a JVM neither. CPython computes a CRC for a long operation, since it is its native calls that do not poll.
+//! parameter for it, which our program has no use for and a JVM neither. CPython computes a CRC for a long operation, since it is its native calls
+//! that do not poll.
 //!
-//! Rejected: taking every pause of a thread for a switch (on a busy machine most are the scheduler's); counting the lock's own record of switches (only gc-rc
-//! keeps one).
+//! Rejected: taking every pause of a thread for a switch (on a busy machine most are the scheduler's); counting the lock's own record of switches
+//! (only gc-rc keeps one).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -31,10 +33,11 @@ use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads};
 pub const EXPERIMENT: Experiment = Experiment {
     name: "switch-interval",
     summary: "how long a thread runs before another one has the lock",
-    explanation: "Two threads go round in a loop and poll at every turn. What is noted is how long one of them makes all the turns before the other one makes one. Under the lock that is the switch interval: \
-the claim is false if the median run is shorter than 4.5 ms or longer than 8 ms, which leaves the system up to 3 ms to wake a thread. With an interval of 1 ms it must be 0.9 to 1.6 ms. In the third form \
-one thread does something for 20 ms without polling, again and again: if that does not delay the switch, the longest run is shorter than the operation. Which of several waiting threads is next \
-is not looked at.",
+    explanation: "Two threads go round in a loop and poll at every turn. What is noted is how long one of them makes all the turns before the other \
+one makes one. Under the lock that is the switch interval: the claim is false if the median run is shorter than 4.5 ms or longer than 8 ms, which \
+leaves the system up to 3 ms to wake a thread. With an interval of 1 ms it must be 0.9 to 1.6 ms. In the third form one thread does something for 20 \
+ms without polling, again and again: if that does not delay the switch, the longest run is shorter than the operation. Which of several waiting \
+threads is next is not looked at.",
     forms: &[
         Form::new(DEFAULT, "switch-interval", 2),
         Form {
@@ -173,8 +176,8 @@ impl Workload for SwitchInterval {
     }
 }
 
-/// What threads that take turns tell each other. Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when a
-/// turn is seen.
+/// What threads that take turns tell each other. Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when
+/// a turn is seen.
 struct Turns {
     /// The thread that made the last one.
     last: AtomicUsize,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::measure::throughput::median;
 
-/// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and stops them when it is done. What comes beside its result is
-/// the longest time that one of them spent between two turns; zero if there are none.
+/// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and stops them when it is done. What comes beside its
+/// result is the longest time that one of them spent between two turns; zero if there are none.
 ///
 /// They allocate their object and nothing else, so that what is allocated does not depend on how long the work takes. They have begun before
 /// it does.

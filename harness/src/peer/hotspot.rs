@@ -73,6 +73,8 @@ pub(super) const NAME: &str = "hotspot";
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
 const SHORT_WARMUP: Duration = Duration::from_secs(1);
+/// How long one of an experiment does, whose forms are compared with each other: a few runs, as it is one of many.
+const BRIEF_WARMUP: Duration = Duration::from_millis(300);
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "java/GcBench.java", WARMUP),
@@ -86,8 +88,8 @@ const PROGRAMS: &[Program] = &[
     program!("sawtooth", "java/Sawtooth.java", WARMUP),
     program!("shared-graph", "java/SharedGraph.java", WARMUP),
     program!("countdown", "java/Countdown.java", SHORT_WARMUP),
-    program!("cpu-bound", "java/CpuBound.java"),
-    program!("native", "java/Native.java"),
+    program!("cpu-bound", "java/CpuBound.java", BRIEF_WARMUP),
+    program!("native", "java/Native.java", BRIEF_WARMUP),
     program!("switch-interval", "java/SwitchInterval.java"),
     program!("contention", "java/Contention.java"),
     program!("convoy", "java/Convoy.java"),

@@ -3,7 +3,7 @@
 CPython 3.7 or later. How it is measured:
 
 - CPython's heap has no limit: it grows as it is asked to. So there is no heap size to set and no full heap; what a run took at most is what the
-  process grew by from before its first iteration (getrusage).
+  process grew by from before its first iteration.
 - The cycle collector is on with its own thresholds, as it is by default. gc.callbacks tells when each collection begins and ends; two calls
   of a few hundred nanoseconds for each of them are part of what is measured. Cascades of decrements and waits for the global lock stop
   threads, too, but CPython says nothing about them: the pauses here are a lower bound.
@@ -168,7 +168,14 @@ class Pauses:
 
 
 def peak_resident_bytes():
-    """The largest resident size of this process so far."""
+    """The largest resident size of this process so far. On Linux, getrusage would also count the parent's size when this process was started."""
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return 1024 * int(line.split()[1])
+    except OSError:
+        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -60,7 +60,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
         )
         .sized(
             "live=20000,replaced=500,watched=100",
-            "live=100000,replaced=600,watched=400",
+            "live=100000,replaced=400,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
         Form::new(

@@ -43,7 +43,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             1,
         )
         .sized(
-            "live=500,words=1,spare=1,replaced=20000",
+            "live=1000,words=1,spare=1,replaced=10000",
             "live=2000,words=1,spare=4,replaced=12000",
         )
         .with_heaps(AS_DESCRIBED),
@@ -53,7 +53,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             1,
         )
         .sized(
-            "live=50000,words=1,spare=1,replaced=300,after=100",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
             "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .with_heaps(AS_DESCRIBED),
@@ -73,7 +73,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             1,
         )
         .sized(
-            "live=50000,words=1,spare=1,replaced=300,after=100",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
             "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .on(&["gc-marksweep"]),
@@ -83,7 +83,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             1,
         )
         .sized(
-            "live=50000,words=1,spare=1,replaced=300",
+            "live=100000,words=1,spare=1,replaced=300",
             "live=200000,words=1,spare=4,replaced=300",
         )
         .on(&["gc-rc"]),
@@ -93,7 +93,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
             1,
         )
         .sized(
-            "live=50000,words=1,spare=1,replaced=300,after=100",
+            "live=100000,words=1,spare=1,replaced=300,after=100",
             "live=200000,words=1,spare=4,replaced=300,after=100",
         )
         .on(&["gc-rc:free=lazy"]),

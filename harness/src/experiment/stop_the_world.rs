@@ -39,7 +39,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
     forms: &[
         Form::new(
             LEAST,
-            "replacement:live=50,words=31,multiple=2,replaced=1000",
+            "replacement:live=200,words=31,multiple=2,replaced=5000",
             1,
         )
         .sized(
@@ -49,7 +49,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .with_heaps(AS_DESCRIBED),
         Form::new(
             MOST,
-            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=600,after=20",
             1,
         )
         .sized(
@@ -69,7 +69,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-marksweep:generations=off"]),
         Form::new(
             GENERATIONS,
-            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=600,after=20",
             1,
         )
         .sized(
@@ -89,7 +89,7 @@ are false if a cycle collection or a cascade of decrements takes longer than a m
         .on(&["gc-rc"]),
         Form::new(
             LAZY,
-            "replacement:live=2000,words=31,multiple=2,replaced=20,after=20",
+            "replacement:live=2000,words=31,multiple=2,replaced=600,after=20",
             1,
         )
         .sized(

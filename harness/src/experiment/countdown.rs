@@ -19,8 +19,8 @@ It shows what the lock does to pure computation. It does not show what it does t
 threads that take turns on two cores pay for moving from one to the other, which is the machine's price and not the lock's. On one processor threads \
 gain nothing on either side: the claim is false if two take less than 0.95 of the time of one.",
     forms: &[
-        Form::new(ONE, "countdown", 1).sized("total=4000000", "total=20000000"),
-        Form::new(TWO, "countdown", 2).sized("total=4000000", "total=20000000"),
+        Form::new(ONE, "countdown", 1).sized("total=8000000", "total=20000000"),
+        Form::new(TWO, "countdown", 2).sized("total=8000000", "total=20000000"),
         Form::new(ONE_BOUND, "countdown-bound", 1).on(BOTH),
         Form::new(TWO_BOUND, "countdown-bound", 2).on(BOTH),
     ],

@@ -5,8 +5,8 @@
 //! times they count to 10,000,000 and sleep for 0.1 s: in one process, one after another, 9.84, 9.90 and 10.18 s; in twenty processes 2.11, 2.11
 //! and 1.96 s, on eight cores. The price, they say, is memory and processor time.
 //!
-//! Here each square, and each value of the counter, is an object: in CPython they are. Squares are summed below 1,000,000; counted is to 400,000 at
-//! small size and 1,000,000 at full, and the sleep of 0.8 and 2 ms is about a fifth of a task, as in the documents.
+//! Here each square, and each value of the counter, is an object: in CPython they are. Squares are summed below 3,000,000; counted is to 600,000 at
+//! small size and 1,000,000 at full, and the sleep of 1.2 and 2 ms is about a fifth of a task, as in the documents.
 //!
 //! A process is a child of this one that runs the same program with one task, on a heap of its own of the same kind, with the same options and
 //! limit. Its parent waits for it inside `blocking`, reads its row, checks that it did its task, and keeps the result in an object of its own.
@@ -52,7 +52,7 @@ processes weighs more.",
         Form::new(THREADS, "processes:tasks=4", 4),
         Form::new(APART, "processes:tasks=4,apart=1", 1),
         Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1).sized(
-            "steps=200000,microseconds=400",
+            "steps=600000,microseconds=1200",
             "steps=1000000,microseconds=2000",
         ),
         Form::new(
@@ -61,7 +61,7 @@ processes weighs more.",
             1,
         )
         .sized(
-            "steps=200000,microseconds=400",
+            "steps=600000,microseconds=1200",
             "steps=1000000,microseconds=2000",
         ),
     ],
@@ -136,8 +136,8 @@ impl Workload for Processes {
             name: "steps",
             doc: "squares that a task sums, or the number to which it counts",
             tiny: 1_000,
-            small: 1_000_000,
-            full: 1_000_000,
+            small: 3_000_000,
+            full: 3_000_000,
             range: (1, 1_000_000_000_000),
         },
         Parameter {

@@ -59,7 +59,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=20000,replaced=500,watched=100",
+            "live=50000,replaced=400,watched=100",
             "live=100000,replaced=400,watched=400",
         )
         .with_heaps(AS_DESCRIBED),
@@ -69,7 +69,7 @@ cycle: there the decrement that counting waits for never comes. It does not show
             1,
         )
         .sized(
-            "live=4000,replaced=500,watched=100",
+            "live=10000,replaced=500,watched=100",
             "live=10000,replaced=800,watched=400",
         )
         .with_heaps(AS_DESCRIBED),

@@ -241,9 +241,9 @@ struct ClaimsArguments {
     /// How much work
     #[arg(long, value_enum, default_value_t = Size::Full)]
     size: Size,
-    /// Processes for each form of an experiment on each heap and runtime
-    #[arg(long, value_name = "N", default_value_t = INVOCATIONS, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    invocations: u32,
+    /// Processes for each form of an experiment on each heap and runtime [default: up to 5, as many as fit into ten minutes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    invocations: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -549,6 +549,10 @@ impl Amount {
 const INVOCATIONS: u32 = 3;
 /// The time that the standard comparison takes at most, if two processes for each pair fit into it.
 const STANDARD_BUDGET: Duration = Duration::from_secs(82);
+/// The time that the claims take at most, if two processes for each form fit into it.
+const CLAIMS_BUDGET: Duration = Duration::from_secs(570);
+/// From five processes on intervals need not be stretched (see [`crate::measure::ratio`]).
+const CLAIMS_INVOCATIONS: u32 = 5;
 /// The most processes that a budget is spent on for each pair: beyond that intervals hardly become narrower.
 const MOST_INVOCATIONS: u32 = 100;
 
@@ -665,7 +669,8 @@ impl ClaimsArguments {
             cells,
             notes,
             size: self.size,
-            invocations: self.invocations,
+            invocations: self.invocations.unwrap_or(CLAIMS_INVOCATIONS),
+            budget: self.invocations.is_none().then_some(CLAIMS_BUDGET),
             ..empty(reporting)
         })))
     }

@@ -38,6 +38,12 @@ pub fn summary(results: &Results) -> String {
     if !claims.is_empty() {
         let gap = if text.is_empty() { "" } else { "\n" };
         text.push_str(&format!("{gap}{claims}"));
+        // A comparison's table has them already.
+        if results.cells.is_empty() {
+            for note in &results.notes {
+                text.push_str(&format!("{note}.\n"));
+            }
+        }
     }
     text
 }

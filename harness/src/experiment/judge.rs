@@ -25,7 +25,7 @@ pub struct Column {
     pub is_heap: bool,
     /// What it stands for, if it stands for either.
     pub side: Option<Side>,
-    /// The figure; or, if the claim's forms were run, why there is none; `None` if they were not.
+    /// The figure; or what went wrong with a form of the experiment; `None` if nothing did and there is none all the same: it is not measured there.
     pub figure: Option<Result<Estimate, String>>,
     /// What its side's rule says of it; `None` if the claim is not about that side, or there is no figure.
     pub verdict: Option<Verdict>,
@@ -82,10 +82,10 @@ pub fn judge(results: &Results) -> Vec<Judged> {
 }
 
 fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
-    let figure = (!evidence.is_empty()).then(|| {
-        let missing = || evidence.failure().unwrap_or_else(|| "no figure".to_owned());
-        (claim.figure)(evidence).ok_or_else(missing)
-    });
+    let figure = match (claim.figure)(evidence) {
+        Some(estimate) => Some(Ok(estimate)),
+        None => evidence.failure().map(Err),
+    };
     let estimate = figure.as_ref().and_then(|figure| figure.as_ref().ok());
     let rule = title.side.and_then(|side| claim.rule(side));
     let verdict = rule

@@ -250,7 +250,7 @@ mod tests {
 
     fn planted() -> Trial {
         let mut trial = Trial::of("stop-the-world");
-        for (form, counting, tracing) in [(LEAST, 10_000, 50_000), (MOST, 40_000, 4_000_000)] {
+        for (form, counting, tracing) in [(LEAST, 10_000, 50_000), (MOST, 20_000, 4_000_000)] {
             plant(&mut trial, form, "gc-rc", counting);
             plant(&mut trial, form, TRACING, tracing);
         }

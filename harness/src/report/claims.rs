@@ -72,8 +72,7 @@ fn cells(one: &Judged) -> Vec<Vec<String>> {
         vec![indented(claim.measured), lines(claim.document, DOCUMENTS)];
     for column in &one.columns {
         let mut figure = vec![figure(claim, column)];
-        let rule = column.side.and_then(|side| claim.rule(side));
-        figure.extend(rule.map(|rule| format!("({})", rule_in_words(rule, claim))));
+        figure.extend(rule_of(column, claim).map(|rule| format!("({rule})")));
         cells.push(figure);
     }
     cells.push(lines(&verdict(one), VERDICT));
@@ -183,6 +182,13 @@ fn rules(claim: &Claim) -> String {
 
 fn rule_in_words(rule: Rule, claim: &Claim) -> String {
     rule.in_words(|bound| format_value(bound, claim.unit))
+}
+
+/// The rule by which a column's figure is judged, if there is one to judge.
+fn rule_of(column: &Column, claim: &Claim) -> Option<String> {
+    column.figure.as_ref()?;
+    let rule = claim.rule(column.side?)?;
+    Some(rule_in_words(rule, claim))
 }
 
 fn not_built() -> String {
@@ -306,10 +312,15 @@ pub(crate) fn section(judged: &[Judged]) -> Markup {
                     tbody {
                         @for one in judged {
                             tr {
-                                td { strong { (one.experiment.name) } ": " (one.claim.statement) " (" (one.claim.measured) ")" }
+                                td { strong { (one.experiment.name) } ": " (one.claim.statement) p.quiet { (one.claim.measured) } }
                                 td { (one.claim.document) }
-                                @for column in &one.columns { td { (figure(one.claim, column)) } }
-                                td { strong { (verdict(one)) } "; " (rules(one.claim)) }
+                                @for column in &one.columns {
+                                    td {
+                                        (figure(one.claim, column))
+                                        @if let Some(rule) = rule_of(column, one.claim) { p.quiet { (rule) } }
+                                    }
+                                }
+                                td { strong.warn[one.verdict == Some(Verdict::Fails)] { (verdict(one)) } }
                             }
                         }
                     }
@@ -340,7 +351,7 @@ pub fn json(judged: &[Judged]) -> String {
                 json!({ "figure": number(estimate), "verdict": words(column.verdict) })
             }
             Some(Err(reason)) => json!({ "reason": reason }),
-            None => json!({ "reason": "not run" }),
+            None => json!({ "reason": "not measured" }),
         };
         (column.name.clone(), value)
     };

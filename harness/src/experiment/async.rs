@@ -95,14 +95,7 @@ impl Workload for Async {
         "tasks that wait, each thread serving its share from a heap of timers";
     const OPERATION: &'static str = "wait";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "tasks",
-            doc: "tasks, over all threads",
-            tiny: 500,
-            small: 500,
-            full: 500,
-            range: (1, 1_000_000),
-        },
+        Parameter::fixed("tasks", "tasks, over all threads", 500, (1, 1_000_000)),
         Parameter {
             name: "waits",
             doc: "how often each task waits",

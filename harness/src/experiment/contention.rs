@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::{Barrier, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::threads::nanoseconds;
+use super::threads::{INTERVAL, nanoseconds};
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};
 use crate::measure::distribution::Distribution;
@@ -158,22 +158,13 @@ impl Workload for Contention {
             full: 150,
             range: (1, 3_600_000),
         },
-        Parameter {
-            name: "visits",
-            doc: "objects that an operation visits",
-            tiny: 2_000,
-            small: 2_000,
-            full: 2_000,
-            range: (1, 1_000_000_000),
-        },
-        Parameter {
-            name: "interval-us",
-            doc: "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap on gc-rc",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 60_000_000),
-        },
+        Parameter::fixed(
+            "visits",
+            "objects that an operation visits",
+            2_000,
+            (1, 1_000_000_000),
+        ),
+        INTERVAL,
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -91,14 +91,12 @@ impl Workload for Convoy {
             full: 40,
             range: (1, 1_000_000),
         },
-        Parameter {
-            name: "beside",
-            doc: "threads that compute in objects meanwhile, besides those that call",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000),
-        },
+        Parameter::fixed(
+            "beside",
+            "threads that compute in objects meanwhile, besides those that call",
+            0,
+            (0, 1_000),
+        ),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

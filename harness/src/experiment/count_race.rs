@@ -187,14 +187,12 @@ impl Workload for CountRace {
             full: 2_000_000,
             range: (1, 1_000_000_000_000),
         },
-        Parameter {
-            name: "guard",
-            doc: "how a count is changed: 0 read and written back, 1 so under one lock, 2 atomically",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 2),
-        },
+        Parameter::fixed(
+            "guard",
+            "how a count is changed: 0 read and written back, 1 so under one lock, 2 atomically",
+            0,
+            (0, 2),
+        ),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -74,14 +74,7 @@ impl Workload for CpuBound {
         "tasks that count in boxed integers, and may wait when they have counted";
     const OPERATION: &'static str = "increment";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "tasks",
-            doc: "how many, over all threads",
-            tiny: 20,
-            small: 20,
-            full: 20,
-            range: (1, 1_000_000),
-        },
+        Parameter::fixed("tasks", "how many, over all threads", 20, (1, 1_000_000)),
         Parameter {
             name: "increments",
             doc: "how far each task counts",
@@ -90,14 +83,12 @@ impl Workload for CpuBound {
             full: 500_000,
             range: (1, 1_000_000_000),
         },
-        Parameter {
-            name: "sleep-us",
-            doc: "how long each task waits when it has counted, in microseconds",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 60_000_000),
-        },
+        Parameter::fixed(
+            "sleep-us",
+            "how long each task waits when it has counted, in microseconds",
+            0,
+            (0, 60_000_000),
+        ),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -114,22 +114,18 @@ impl Workload for Cycles {
             full: 1_000,
             range: (1, 1_000_000),
         },
-        Parameter {
-            name: "room",
-            doc: "size of the heap, in per cent of what is made",
-            tiny: 25,
-            small: 25,
-            full: 25,
-            range: (1, 100_000),
-        },
-        Parameter {
-            name: "alone",
-            doc: "1: counts are to do without a cycle collector, which on our heaps is an option of the heap; nothing asks for a collection",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
+        Parameter::fixed(
+            "room",
+            "size of the heap, in per cent of what is made",
+            25,
+            (1, 100_000),
+        ),
+        Parameter::fixed(
+            "alone",
+            "1: counts are to do without a cycle collector, which on our heaps is an option of the heap; nothing asks for a collection",
+            0,
+            (0, 1),
+        ),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

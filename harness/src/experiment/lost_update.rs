@@ -26,6 +26,7 @@
 
 use std::sync::Barrier;
 
+use super::threads::INTERVAL;
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::sync::Lock;
@@ -129,30 +130,19 @@ impl Workload for LostUpdate {
             full: 1_000_000,
             range: (1, 1_000_000_000),
         },
-        Parameter {
-            name: "between",
-            doc: "1: threads poll between reading and writing, too; 0: at the loop's back-edge only",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
-        Parameter {
-            name: "locked",
-            doc: "1: an update is made with a lock of the program's own held; 0: it is not",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
-        Parameter {
-            name: "interval-us",
-            doc: "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap on gc-rc",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 60_000_000),
-        },
+        Parameter::fixed(
+            "between",
+            "1: threads poll between reading and writing, too; 0: at the loop's back-edge only",
+            0,
+            (0, 1),
+        ),
+        Parameter::fixed(
+            "locked",
+            "1: an update is made with a lock of the program's own held; 0: it is not",
+            0,
+            (0, 1),
+        ),
+        INTERVAL,
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -143,22 +143,18 @@ impl Workload for Native {
             full: 4_096,
             range: (8, 1 << 20),
         },
-        Parameter {
-            name: "keeps",
-            doc: "1: calls keep the lock; 0: they give it up",
-            tiny: 1,
-            small: 1,
-            full: 1,
-            range: (0, 1),
-        },
-        Parameter {
-            name: "beside",
-            doc: "threads that compute in objects meanwhile, besides those that make the calls",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000),
-        },
+        Parameter::fixed(
+            "keeps",
+            "1: calls keep the lock; 0: they give it up",
+            1,
+            (0, 1),
+        ),
+        Parameter::fixed(
+            "beside",
+            "threads that compute in objects meanwhile, besides those that make the calls",
+            0,
+            (0, 1_000),
+        ),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

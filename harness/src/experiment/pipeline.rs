@@ -166,22 +166,18 @@ impl Workload for Pipeline {
             full: 1_000,
             range: (1, 1_000_000),
         },
-        Parameter {
-            name: "queue",
-            doc: "what a worker does that finds its queue empty: 0 sleeps, 1 looks again, 2 waits to be woken",
-            tiny: 2,
-            small: 2,
-            full: 2,
-            range: (0, 2),
-        },
-        Parameter {
-            name: "capacity",
-            doc: "items that a queue has room for; 0: no bound",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000_000),
-        },
+        Parameter::fixed(
+            "queue",
+            "what a worker does that finds its queue empty: 0 sleeps, 1 looks again, 2 waits to be woken",
+            2,
+            (0, 2),
+        ),
+        Parameter::fixed(
+            "capacity",
+            "items that a queue has room for; 0: no bound",
+            0,
+            (0, 1_000_000),
+        ),
         Parameter {
             name: "sleep-milliseconds",
             doc: "between two looks of a worker that sleeps, and of a feeder that polls",
@@ -190,14 +186,12 @@ impl Workload for Pipeline {
             full: 10,
             range: (0, 10_000),
         },
-        Parameter {
-            name: "packet-microseconds",
-            doc: "how long the upload waits after every tenth item",
-            tiny: 1_000,
-            small: 1_000,
-            full: 1_000,
-            range: (0, 10_000_000),
-        },
+        Parameter::fixed(
+            "packet-microseconds",
+            "how long the upload waits after every tenth item",
+            1_000,
+            (0, 10_000_000),
+        ),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

@@ -124,14 +124,12 @@ impl Workload for Processes {
         "boxed sums and counts, in threads or in processes with a heap each";
     const OPERATION: &'static str = "step";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "tasks",
-            doc: "tasks, over all threads or processes",
-            tiny: 1,
-            small: 1,
-            full: 1,
-            range: (1, 1_000),
-        },
+        Parameter::fixed(
+            "tasks",
+            "tasks, over all threads or processes",
+            1,
+            (1, 1_000),
+        ),
         Parameter {
             name: "steps",
             doc: "squares that a task sums, or the number to which it counts",
@@ -140,30 +138,19 @@ impl Workload for Processes {
             full: 3_000_000,
             range: (1, 1_000_000_000_000),
         },
-        Parameter {
-            name: "counting",
-            doc: "what a task does: 0 sums squares, 1 counts",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
-        Parameter {
-            name: "microseconds",
-            doc: "how long it sleeps then",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000_000_000),
-        },
-        Parameter {
-            name: "apart",
-            doc: "1: each task in a process of its own",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
+        Parameter::fixed(
+            "counting",
+            "what a task does: 0 sums squares, 1 counts",
+            0,
+            (0, 1),
+        ),
+        Parameter::fixed(
+            "microseconds",
+            "how long it sleeps then",
+            0,
+            (0, 1_000_000_000),
+        ),
+        Parameter::fixed("apart", "1: each task in a process of its own", 0, (0, 1)),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -100,22 +100,18 @@ impl Workload for Subprocesses {
     const SUMMARY: &'static str = "child processes that sleep, and threads that wait for them";
     const OPERATION: &'static str = "child";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "children",
-            doc: "children that end by themselves, over all threads",
-            tiny: 10,
-            small: 10,
-            full: 10,
-            range: (1, 10_000),
-        },
-        Parameter {
-            name: "hanging",
-            doc: "children that do not, and are killed when their time is up",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000),
-        },
+        Parameter::fixed(
+            "children",
+            "children that end by themselves, over all threads",
+            10,
+            (1, 10_000),
+        ),
+        Parameter::fixed(
+            "hanging",
+            "children that do not, and are killed when their time is up",
+            0,
+            (0, 1_000),
+        ),
         Parameter {
             name: "milliseconds",
             doc: "how long a child sleeps; one that hangs sleeps 100 times as long, and has twice as long",

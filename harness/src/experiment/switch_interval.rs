@@ -24,7 +24,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::threads::{median_ns, nanoseconds};
+use super::threads::{INTERVAL, median_ns, nanoseconds};
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Heap, HeapFull, Mutator};
 use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads};
@@ -118,22 +118,13 @@ impl Workload for SwitchInterval {
             full: 300,
             range: (1, 3_600_000),
         },
-        Parameter {
-            name: "operation-ms",
-            doc: "how long the first thread's operations last within which it does not poll, in milliseconds; 0: there are none",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 60_000),
-        },
-        Parameter {
-            name: "interval-us",
-            doc: "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap on gc-rc",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 60_000_000),
-        },
+        Parameter::fixed(
+            "operation-ms",
+            "how long the first thread's operations last within which it does not poll, in milliseconds; 0: there are none",
+            0,
+            (0, 60_000),
+        ),
+        INTERVAL,
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -1,4 +1,4 @@
-//! What the experiments about threads share: a thread that computes beside what is measured.
+//! What the experiments about threads share: a thread that computes beside what is measured, and a parameter.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -7,6 +7,15 @@ use std::time::{Duration, Instant};
 
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::measure::throughput::median;
+use crate::workload::Parameter;
+
+/// The switch interval, for the one runtime whose programs set it themselves.
+pub(super) const INTERVAL: Parameter = Parameter::fixed(
+    "interval-us",
+    "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap on gc-rc",
+    0,
+    (0, 60_000_000),
+);
 
 /// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and stops them when it is done. What comes beside its
 /// result is the longest time that one of them spent between two turns; zero if there are none.

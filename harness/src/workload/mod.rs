@@ -89,6 +89,23 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// One whose value does not depend on the size.
+    pub const fn fixed(
+        name: &'static str,
+        doc: &'static str,
+        value: u64,
+        range: (u64, u64),
+    ) -> Self {
+        Self {
+            name,
+            doc,
+            tiny: value,
+            small: value,
+            full: value,
+            range,
+        }
+    }
+
     /// Its value for `size`.
     pub const fn value(&self, size: Size) -> u64 {
         match size {

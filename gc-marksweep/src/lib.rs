@@ -134,7 +134,7 @@ mod workers;
 pub use event::{Event, EventKind, EventLog, Listener, STALL_EVENT_MINIMUM};
 pub use frame::Local;
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, Found, Heap, HeapFull, Statistics};
+pub use heap::{BuildError, Builder, Found, FullCause, Heap, HeapFull, Statistics};
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use pause::{PauseStatistics, Pauses};

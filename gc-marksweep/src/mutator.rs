@@ -25,7 +25,7 @@ use crate::collect::Collection;
 use crate::event::{EventKind, STALL_EVENT_MINIMUM};
 use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
-use crate::heap::{Heap, HeapFull, Shared};
+use crate::heap::{FullCause, Heap, HeapFull, Shared};
 use crate::object::{Flags, Header, Object, Shape};
 use crate::policy::Extent;
 use crate::remember::Log;
@@ -331,6 +331,7 @@ impl<'h> Mutator<'h> {
         let full = HeapFull {
             requested: size as u64,
             limit: self.shared().supply.limit() as u64,
+            cause: FullCause::Limit,
         };
         if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
             return Err(full);

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use gc_marksweep::{
-    BuildError, Builder, EventKind, Flags, Generations, Heap, Local, Mutator, Shape,
+    BuildError, Builder, EventKind, Flags, FullCause, Generations, Heap, HeapFull, Local, Mutator,
+    Shape,
 };
 
 const MIB: usize = 1 << 20;
@@ -40,6 +41,26 @@ fn impossible_configurations_are_refused_in_words() {
             too_large.to_string().contains("choose a smaller limit"),
             "{too_large}"
         );
+    }
+}
+
+#[test]
+fn a_full_heap_says_why_in_one_line_of_its_own() {
+    let causes = [FullCause::Limit, FullCause::System, FullCause::Overhead];
+    let heap = heap(MIB);
+    let full = heap.attach(|m| {
+        m.frame(|m, [large]| m.alloc(large, Shape::new(0, 1 << 20)))
+            .unwrap_err()
+    });
+    let lines = causes.map(|cause| HeapFull { cause, ..full }.to_string());
+    for (index, line) in lines.iter().enumerate() {
+        assert!(line.starts_with("heap full: "), "{line}");
+        assert!(
+            !line.contains(['\n', '\t']) && !line.contains("  "),
+            "{line}"
+        );
+        assert!(line.contains("8388616 bytes"), "{line}");
+        assert!(!lines[..index].contains(line), "{line}");
     }
 }
 

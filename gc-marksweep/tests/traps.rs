@@ -53,7 +53,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
-use gc_marksweep::{EventKind, Flags, Global, Heap, Local, Mutator, Shape};
+use gc_marksweep::{EventKind, Flags, FullCause, Global, Heap, Local, Mutator, Shape};
 
 const MIB: usize = 1 << 20;
 /// What a block of 32 KiB costs of a limit, and a little more.
@@ -673,6 +673,7 @@ fn a_full_heap_says_so_and_goes_on() {
             for _ in 0..10 {
                 let full = m.alloc(large, Shape::new(0, 20_000)).unwrap_err();
                 assert_eq!((full.limit, full.requested), (MIB as u64, 160_008));
+                assert_eq!(full.cause, FullCause::Limit);
                 assert!(m.alloc_move(list, Flags::NONE, [list], [0, !0]).is_err());
             }
             assert!(heap.statistics().collections - before <= 2 * 20);

@@ -41,7 +41,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
-use crate::heap::Counters;
+use crate::heap::{Counters, FullCause};
 use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, tag};
 use crate::system;
 
@@ -490,8 +490,8 @@ impl Allocator {
         }
     }
 
-    /// The slow path for a small class: a free cell, from a list or newly carved; `None` at the limit.
-    pub(crate) fn obtain(&self, class: usize, counters: &Counters) -> Option<Object> {
+    /// The slow path for a small class: a free cell, from a list or newly carved.
+    pub(crate) fn obtain(&self, class: usize, counters: &Counters) -> Result<Object, FullCause> {
         let list = self.list(class);
         if list.get().is_none() && !self.carve(class) {
             let block = self.new_block(counters)?;
@@ -500,11 +500,11 @@ impl Allocator {
             self.carving[class].set(Some(block));
             self.carve(class);
         }
-        let cell = Self::pop_from(list)?;
+        let cell = Self::pop_from(list).expect("carving a fresh block fills the list");
         if self.poison {
             self.check_poison(cell);
         }
-        Some(cell)
+        Ok(cell)
     }
 
     /// Carves the next cells out of the class's current block, if it has room.
@@ -536,16 +536,18 @@ impl Allocator {
         true
     }
 
-    /// An unused block; `None` at the limit or if the system has no memory.
-    fn new_block(&self, counters: &Counters) -> Option<Block> {
+    /// An unused block.
+    fn new_block(&self, counters: &Counters) -> Result<Block, FullCause> {
         if !counters.charge(BLOCK_COST) {
-            return None;
+            return Err(FullCause::Limit);
         }
-        let taken = self.take_run(1, counters);
-        if taken.is_none() {
-            counters.discharge(BLOCK_COST);
+        match self.take_run(1, counters) {
+            Some((block, _)) => Ok(block),
+            None => {
+                counters.discharge(BLOCK_COST);
+                Err(FullCause::System)
+            }
         }
-        taken.map(|(block, _)| block)
     }
 
     /// Takes so many unused blocks in a row, at most those of a chunk. Returns the first of them, and the bits of those that may not be
@@ -600,10 +602,14 @@ impl Allocator {
     }
 
     /// Memory for an object of `bytes` that is too large for a cell, zeroed but for its head's tag; not yet listed.
-    pub(crate) fn obtain_large(&self, bytes: usize, counters: &Counters) -> Option<Object> {
+    pub(crate) fn obtain_large(
+        &self,
+        bytes: usize,
+        counters: &Counters,
+    ) -> Result<Object, FullCause> {
         let (blocks, cost) = (bytes.div_ceil(BLOCK_BYTES), occupied_by(bytes));
         if !counters.charge(cost) {
-            return None;
+            return Err(FullCause::Limit);
         }
         let taken = if blocks <= BLOCKS - FIRST_BLOCK {
             self.take_run(blocks, counters)
@@ -616,7 +622,7 @@ impl Allocator {
         };
         let Some((block, mut dirty)) = taken else {
             counters.discharge(cost);
-            return None;
+            return Err(FullCause::System);
         };
         while dirty != 0 {
             let offset = (dirty.trailing_zeros() as usize - block.number()) * BLOCK_BYTES;
@@ -635,7 +641,7 @@ impl Allocator {
         // Large objects have lists of their own.
         let birth = self.birth | tag::IN_YOUNG;
         object.set_head(LARGE as u64 | birth);
-        Some(object)
+        Ok(object)
     }
 
     /// Lists a large object in a generation.

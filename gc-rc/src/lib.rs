@@ -174,7 +174,7 @@ pub use cycle::Cycle;
 pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog, Listener};
 pub use gil::{Gil, LockStatistics, TIME_BUCKETS};
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, CountStatistics, Heap, HeapFull, Statistics};
+pub use heap::{BuildError, Builder, CountStatistics, FullCause, Heap, HeapFull, Statistics};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use step::{Place, Step};

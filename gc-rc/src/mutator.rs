@@ -32,7 +32,7 @@ use crate::alloc::{self, LARGE};
 use crate::cycle::OLDEST;
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
-use crate::heap::{Heap, HeapFull, Inner, Locked, requested};
+use crate::heap::{FullCause, Heap, HeapFull, Inner, Locked, requested};
 use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
 use crate::primitive::Ordering;
 use crate::step::{Place, Record, Step, Witness};
@@ -692,12 +692,12 @@ impl Locked<'_> {
         if self.inner.stress {
             self.collect(OLDEST, ());
         }
-        if let Some(cell) = self.try_obtain(class, shape) {
+        if let Ok(cell) = self.try_obtain(class, shape) {
             return Ok(cell);
         }
         if self.has_dead() {
             self.free_all_dead();
-            if let Some(cell) = self.try_obtain(class, shape) {
+            if let Ok(cell) = self.try_obtain(class, shape) {
                 return Ok(cell);
             }
         }
@@ -705,6 +705,7 @@ impl Locked<'_> {
         let full = HeapFull {
             requested: requested(shape),
             limit: counters.limit(),
+            cause: FullCause::Limit,
         };
         if !counters.admits(full.requested as usize) {
             return Err(full);
@@ -712,10 +713,11 @@ impl Locked<'_> {
         self.collect(OLDEST, ());
         self.free_all_dead();
         self.trim();
-        self.try_obtain(class, shape).ok_or(full)
+        self.try_obtain(class, shape)
+            .map_err(|cause| HeapFull { cause, ..full })
     }
 
-    fn try_obtain(self, class: usize, shape: Shape) -> Option<Object> {
+    fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
         if class == LARGE {
             self.account_metadata();

@@ -1,6 +1,6 @@
 //! Objects, locals, counting: what one thread sees.
 
-use gc_rc::{BuildError, Cycle, Flags, Heap, HeapFull, Shape};
+use gc_rc::{BuildError, Cycle, Flags, FullCause, Heap, HeapFull, Shape};
 
 const NODE: Shape = Shape::new(2, 1);
 
@@ -263,7 +263,8 @@ fn the_limit_is_a_value_and_work_goes_on() {
                 full,
                 HeapFull {
                     requested: 32,
-                    limit: 8 << 20
+                    limit: 8 << 20,
+                    cause: FullCause::Limit,
                 }
             );
             assert!(nodes > 200_000, "{nodes} nodes of 32 bytes fit 8 MiB");
@@ -370,4 +371,30 @@ fn bad_configurations_say_what_is_wrong() {
         .build()
         .unwrap_err();
     assert_eq!(error, BuildError::NoInterval);
+}
+
+/// What an allocation that fails says: why, and the way out, in one line.
+#[test]
+fn heap_full_says_why() {
+    let message = |limit, cause| {
+        let full = HeapFull {
+            requested: 48,
+            limit,
+            cause,
+        };
+        let message = full.to_string();
+        assert!(
+            !message.contains('\n') && message.starts_with("heap full: "),
+            "{message}"
+        );
+        assert!(
+            message.contains(" 48 bytes") && message.contains("let go of objects"),
+            "{message}"
+        );
+        message
+    };
+    assert!(message(1000, FullCause::Limit).contains("limit of 1000 bytes"));
+    assert!(message(1000, FullCause::System).contains("system has no memory"));
+    assert!(!message(0, FullCause::System).contains("limit"));
+    assert!(message(1000, FullCause::Overhead).contains("switch the overhead limit off"));
 }

@@ -8,6 +8,7 @@ use std::fs;
 
 use super::forward::forward;
 use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
+use crate::heap::FullCause;
 use crate::measure::event::EventLog;
 
 /// The adapter of [`arena::Heap`].
@@ -86,4 +87,9 @@ fn objects(_statistics: &arena::Statistics) -> (Option<u64>, Option<u64>) {
     (None, None)
 }
 
-forward!(arena, events, objects);
+/// What does not fit is beyond the limit.
+fn full_cause(_full: &arena::HeapFull) -> FullCause {
+    FullCause::Limit
+}
+
+forward!(arena, events, objects, full_cause);

@@ -7,9 +7,9 @@
 
 /// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of the crate `$heap`;
 /// `$events` is a function that removes and translates its events, `$objects` one that says of its statistics how many bytes all objects have that
-/// were not reclaimed, and how many they are.
+/// were not reclaimed, and how many they are, and `$full_cause` one that says why it had no memory.
 macro_rules! forward {
-    ($heap:ident, $events:path, $objects:path) => {
+    ($heap:ident, $events:path, $objects:path, $full_cause:path) => {
         impl $crate::heap::Heap for $heap::Heap {
             type Mutator<'h> = $heap::Mutator<'h>;
             type Global = $heap::Global;
@@ -226,6 +226,7 @@ macro_rules! forward {
             $crate::heap::HeapFull {
                 requested: full.requested,
                 limit: full.limit,
+                cause: $full_cause(&full),
             }
         }
     };

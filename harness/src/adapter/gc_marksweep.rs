@@ -7,6 +7,7 @@ use super::{
     Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
     WATCHDOG, limit,
 };
+use crate::heap::FullCause;
 use crate::measure::event::{Details, Event, EventKind, EventLog};
 
 /// The adapter of [`gc_marksweep::Heap`].
@@ -159,4 +160,9 @@ fn objects(statistics: &gc_marksweep::Statistics) -> (Option<u64>, Option<u64>) 
     (Some(statistics.object_bytes), None)
 }
 
-forward!(gc_marksweep, events, objects);
+/// The heap does not say.
+fn full_cause(_full: &gc_marksweep::HeapFull) -> FullCause {
+    FullCause::Limit
+}
+
+forward!(gc_marksweep, events, objects, full_cause);

@@ -9,6 +9,7 @@ use super::{
     Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
     WATCHDOG, limit,
 };
+use crate::heap::FullCause;
 use crate::measure::event::{Event, EventKind, EventLog};
 
 /// The adapter of [`gc_rc::Heap`].
@@ -165,4 +166,13 @@ fn objects(statistics: &gc_rc::Statistics) -> (Option<u64>, Option<u64>) {
     (Some(statistics.object_bytes), Some(objects))
 }
 
-forward!(gc_rc, events, objects);
+/// The same by name.
+fn full_cause(full: &gc_rc::HeapFull) -> FullCause {
+    match full.cause {
+        gc_rc::FullCause::System => FullCause::System,
+        gc_rc::FullCause::Overhead => FullCause::Overhead,
+        _ => FullCause::Limit,
+    }
+}
+
+forward!(gc_rc, events, objects, full_cause);

@@ -127,7 +127,9 @@ impl Environment {
             profile: env!("HARNESS_PROFILE").to_owned(),
             optimised: !cfg!(debug_assertions),
             revision: option_env!("HARNESS_REVISION").map(str::to_owned),
-            arguments: std::env::args().collect(),
+            arguments: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             peer: None,
         }
     }

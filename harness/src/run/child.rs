@@ -172,11 +172,12 @@ impl Running {
         let mut stderr = child.stderr.take().expect("it was piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            let lines = BufReader::new(stdout).lines();
-            // Ends at the end of the stream, or when nobody listens any more.
+            let lines = BufReader::new(stdout).split(b'\n');
+            // A launcher's greeting may be in any encoding: what is not text costs its own line alone. Ends at the end
+            // of the stream, or when nobody listens any more.
             let _ = lines
                 .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line));
+                .try_for_each(|line| sender.send(String::from_utf8_lossy(&line).into_owned()));
         });
         let messages = thread::spawn(move || {
             let mut bytes = Vec::new();

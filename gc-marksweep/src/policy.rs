@@ -323,10 +323,11 @@ impl Policy {
             HeapSize::Multiplier(factor) => live * (factor - 1.0),
             HeapSize::MemBalancer(factor) => rates.extra(live, factor),
         };
+        // Saturates: a factor may ask for more than there are addresses. One that is no number asks for nothing.
         let headroom = (headroom as usize).max(MINIMUM_HEADROOM);
         // Holes are part of it. But what comes next may be too large for them.
         let beyond = headroom.saturating_sub(measured.holes).max(headroom / 4);
-        (measured.occupied + beyond).min(self.limit)
+        measured.occupied.saturating_add(beyond).min(self.limit)
     }
 }
 

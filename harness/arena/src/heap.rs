@@ -21,22 +21,48 @@ thread_local! {
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// An allocation did not fit below the limit. The heap stays usable; nothing but [`Heap::reset`] makes room.
+/// An allocation got no memory. The heap stays usable; where its limit is the cause, nothing but [`Heap::reset`] makes room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header included.
     pub requested: u64,
     /// The heap's limit in bytes; 0 if it has none.
     pub limit: u64,
+    /// Why there was no memory.
+    pub cause: FullCause,
+}
+
+/// Why an allocation got no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FullCause {
+    /// It does not fit below the heap's limit, or no object may have that shape.
+    Limit,
+    /// The system has no memory for it.
+    System,
 }
 
 impl fmt::Display for HeapFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "arena full: {} bytes do not fit below its limit of {} bytes, and it never frees",
-            self.requested, self.limit
-        )
+        let Self {
+            requested, limit, ..
+        } = self;
+        match self.cause {
+            FullCause::Limit if *limit == 0 => write!(
+                f,
+                "arena full: an object of {requested} bytes is larger than any can be: make several"
+            ),
+            FullCause::Limit => write!(
+                f,
+                "arena full: {requested} bytes do not fit below its limit of {limit} bytes, and it never frees: choose \
+                 a larger limit"
+            ),
+            FullCause::System => write!(
+                f,
+                "arena full: the system has no memory for {requested} bytes, and it never frees: give the process \
+                 more memory"
+            ),
+        }
     }
 }
 

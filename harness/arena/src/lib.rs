@@ -69,6 +69,6 @@ mod heap;
 mod mutator;
 mod object;
 
-pub use heap::{BuildError, Builder, Global, Heap, HeapFull, Statistics, Weak};
+pub use heap::{BuildError, Builder, FullCause, Global, Heap, HeapFull, Statistics, Weak};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use bumpalo::Bump;
 
-use crate::heap::{Attachment, Global, HeapFull, Shared, Weak};
+use crate::heap::{Attachment, FullCause, Global, HeapFull, Shared, Weak};
 use crate::object::{Flags, Object, Shape};
 
 /// What a mutator takes from the heap's budget at once, in bytes: small beside any limit worth measuring, large
@@ -178,7 +178,7 @@ impl<'h> Mutator<'h> {
             self.refill(shape)?;
         }
         let Ok(memory) = self.bump.try_alloc_layout(Object::layout(shape)) else {
-            return Err(self.full(size));
+            return Err(self.full(size, FullCause::System));
         };
         self.remaining -= size;
         self.objects += 1;
@@ -196,12 +196,12 @@ impl<'h> Mutator<'h> {
     fn refill(&mut self, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
         if shape.refs > Shape::MAX_REFS || shape.words > Shape::MAX_WORDS {
-            return Err(self.full(size));
+            return Err(self.full(size, FullCause::Limit));
         }
         let granted = self
             .shared
             .grant(size - self.remaining, GRANT)
-            .ok_or_else(|| self.full(size))?;
+            .ok_or_else(|| self.full(size, FullCause::Limit))?;
         self.granted += granted;
         self.remaining += granted;
         self.account(0);
@@ -210,10 +210,11 @@ impl<'h> Mutator<'h> {
 
     #[cold]
     #[inline(never)]
-    fn full(&self, requested: u64) -> HeapFull {
+    fn full(&self, requested: u64, cause: FullCause) -> HeapFull {
         HeapFull {
             requested,
             limit: self.shared.limit_bytes(),
+            cause,
         }
     }
 

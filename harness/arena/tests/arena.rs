@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use arena::{Flags, Heap, HeapFull, Shape};
+use arena::{Flags, FullCause, Heap, HeapFull, Shape};
 
 fn heap(limit: usize) -> Heap {
     Heap::builder().limit(limit).build().unwrap()
@@ -67,7 +67,12 @@ fn the_limit_is_exact_and_a_reset_makes_room() {
                     let before = m.get(list).map(|list| m.word(list, 0));
                     match m.alloc_move(list, Flags::NONE, [list], [objects]) {
                         Ok(()) => objects += 1,
-                        Err(HeapFull { requested, limit }) => {
+                        Err(HeapFull {
+                            requested,
+                            limit,
+                            cause,
+                        }) => {
+                            assert_eq!(cause, FullCause::Limit);
                             assert_eq!((requested, limit), (24, 64 * 1024));
                             assert_eq!(m.get(list).map(|list| m.word(list, 0)), before);
                             return objects;
@@ -208,4 +213,49 @@ fn objects_outlive_the_thread_that_made_them() {
     });
     assert_eq!(sum, (0..4000).sum());
     assert_eq!(heap.statistics().allocated_objects, 4000);
+}
+
+/// The ends of the range, powers of two and what lies beside them: a heap that works within its limit, or a clear error.
+#[test]
+fn any_limit_makes_a_heap_that_works_or_a_clear_error() {
+    let powers = (0..usize::BITS)
+        .flat_map(|bit| [-1, 0, 1].map(|beside| (1_usize << bit).wrapping_add_signed(beside)));
+    for limit in powers.chain([0, usize::MAX, usize::MAX - 7, usize::MAX / 3]) {
+        let heap = match Heap::builder().limit(limit).build() {
+            Ok(heap) => heap,
+            Err(error) => {
+                assert!(
+                    limit < 4096 && error.to_string().contains("give it at least"),
+                    "{error}"
+                );
+                continue;
+            }
+        };
+        let work = || {
+            heap.attach(|m| {
+                m.frame(|m, [list, large]| {
+                    let mut full = None;
+                    for word in 0..3_000 {
+                        let small = m.alloc_move(list, Flags::NONE, [list], [word]);
+                        full = full.or(small.err());
+                    }
+                    full.or(m.alloc(large, Shape::new(0, 10_000)).err())
+                })
+            })
+        };
+        for _ in 0..2 {
+            let full = thread::scope(|scope| {
+                [scope.spawn(work), scope.spawn(work)].map(|it| it.join().unwrap())
+            });
+            for full in full.into_iter().flatten() {
+                assert!(
+                    full.limit == limit as u64 && full.cause == FullCause::Limit,
+                    "{full}"
+                );
+                assert!(limit < 4 << 20, "{full}"); // a grant is 1 MiB
+            }
+            assert!(heap.statistics().occupied_bytes <= limit as u64);
+            heap.reset();
+        }
+    }
 }

@@ -87,9 +87,11 @@ fn objects(_statistics: &arena::Statistics) -> (Option<u64>, Option<u64>) {
     (None, None)
 }
 
-/// What does not fit is beyond the limit.
-fn full_cause(_full: &arena::HeapFull) -> FullCause {
-    FullCause::Limit
+fn full_cause(full: &arena::HeapFull) -> FullCause {
+    match full.cause {
+        arena::FullCause::System => FullCause::System,
+        _ => FullCause::Limit,
+    }
 }
 
 forward!(arena, events, objects, full_cause);

@@ -160,9 +160,13 @@ fn objects(statistics: &gc_marksweep::Statistics) -> (Option<u64>, Option<u64>) 
     (Some(statistics.object_bytes), None)
 }
 
-/// The heap does not say.
-fn full_cause(_full: &gc_marksweep::HeapFull) -> FullCause {
-    FullCause::Limit
+/// The same by name.
+fn full_cause(full: &gc_marksweep::HeapFull) -> FullCause {
+    match full.cause {
+        gc_marksweep::FullCause::System => FullCause::System,
+        gc_marksweep::FullCause::Overhead => FullCause::Overhead,
+        _ => FullCause::Limit,
+    }
 }
 
 forward!(gc_marksweep, events, objects, full_cause);

@@ -684,6 +684,39 @@ impl Allocator {
         self.blocks.borrow()
     }
 
+    /// Calls `f` with all large objects, and with `cells` all cells, whether objects or not, of whose tags the bits `mask` are `bits`,
+    /// until it returns false. It may free cells and objects. Cost: a look at each.
+    pub(crate) fn each_tagged(
+        &self,
+        cells: bool,
+        mask: u64,
+        bits: u64,
+        mut f: impl FnMut(Object) -> bool,
+    ) {
+        let mut index = if cells { 0 } else { usize::MAX };
+        while let Some(block) = { self.blocks.borrow().get(index).copied() } {
+            index += 1;
+            let is_one = |cell: &Object| cell.head() & mask == bits;
+            if !block.cells().filter(is_one).all(&mut f) {
+                return;
+            }
+        }
+        for list in &self.large {
+            // From the end: what is freed has its place taken by the last, which has been visited, or is below.
+            let mut rest = list.borrow().len();
+            while rest > 0 {
+                rest = (rest - 1).min(list.borrow().len());
+                let object = { list.borrow().get(rest).copied() };
+                if let Some(object) = object
+                    && object.head() & mask == bits
+                    && !f(object)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Frees a small cell whose tag was `tag`.
     #[inline(always)]
     pub(crate) fn free_small<const GUARDED: bool>(&self, cell: Object, tag: u64) {

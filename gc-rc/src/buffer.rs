@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 
 use crate::object::Object;
+use crate::room;
 
 /// A list of cells. Protected by the global lock, like all that is not atomic.
 ///
@@ -12,10 +13,18 @@ use crate::object::Object;
 pub(crate) struct Buffer(UnsafeCell<Vec<Object>>);
 
 impl Buffer {
+    /// A list with room for `room` cells; `None` if the system has no memory for it. It never has less room.
+    pub(crate) fn new(room: usize) -> Option<Self> {
+        let mut vector = Vec::new();
+        room::set_aside(&mut vector, room).then(|| Self(UnsafeCell::new(vector)))
+    }
+
+    /// Returns whether there was memory for it.
     #[inline(always)]
-    pub(crate) fn push(&self, cell: Object) {
+    #[must_use]
+    pub(crate) fn push(&self, cell: Object) -> bool {
         // SAFETY: the type's invariant.
-        unsafe { (*self.0.get()).push(cell) }
+        room::push(unsafe { &mut *self.0.get() }, cell)
     }
 
     #[inline(always)]
@@ -35,23 +44,16 @@ impl Buffer {
         unsafe { (&*self.0.get()).get(index).copied() }
     }
 
-    /// Empties the list, and keeps memory for at most `room` cells.
-    pub(crate) fn clear_to(&self, room: usize) {
-        // SAFETY: the type's invariant.
-        let vector = unsafe { &mut *self.0.get() };
-        vector.clear();
-        vector.shrink_to(room);
-    }
-
-    /// Empties the list. Memory is kept, unless it is out of proportion to what it was last used for.
+    /// Empties the list, and keeps its memory: [`Self::fit`] is for that.
     pub(crate) fn clear(&self) {
         // SAFETY: the type's invariant.
+        unsafe { (*self.0.get()).clear() }
+    }
+
+    /// Gives back room that is out of proportion.
+    pub(crate) fn fit(&self) {
+        // SAFETY: the type's invariant.
         let vector = unsafe { &mut *self.0.get() };
-        let used = vector.len();
-        vector.clear();
-        let enough = used.max(1 << 10);
-        if vector.capacity() > 4 * enough {
-            vector.shrink_to(2 * enough);
-        }
+        room::fit(vector, vector.len());
     }
 }

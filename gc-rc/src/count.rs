@@ -21,11 +21,24 @@
 //!
 //! # Invariants
 //!
-//! 1. An object is on the pending list exactly once if `QUEUED` is set in its tag, and not at all otherwise. Its header and
+//! 1. An object is on the pending list exactly once if `QUEUED` is set in its tag (or nowhere, see below), and not at all otherwise. Its header and
 //!    fields are intact, whatever its count.
 //! 2. Outside of a drain, an object with count zero is on the pending list. Nobody frees an object that is.
 //!    An object with `DEAD` set is on the chain of the dead exactly once, and no reference to it remains.
 //! 3. The pending list belongs to the lock: it is empty when the lock is dropped and when a collection begins.
+//! 4. An object whose finalizer is due has `FINALIZED` set, and is in the queue of those; or it has `FINALIZE` not set until it is.
+//!
+//! # When the system has no memory
+//!
+//! A release tells no error, and neither does a death, so the two lists that they add to do without memory where there is
+//! none. An object that the pending list has no room for is pending by its tag alone; the drain, when it is through with the
+//! list, finds such objects in a walk over the heap. The list always has room for a few, so that it is never empty while
+//! something is pending: nobody but the drain need know. The same holds for the queue of finalizers (invariant 4): it is refilled by
+//! a walk when it is empty. What is lost is the order of these objects, and the time for the walk.
+//!
+//! Rejected: setting room aside in `&mut` operations (any number of releases can come between two of them); a list linked through the
+//! objects (their counts must stay counts, because a reference may come back); room for every object that there is (an eighth of
+//! a heap of small ones, for what happens once in a blue moon).
 //!
 //! CPython frees at once, from inside the assignment, and bounds its recursion with the *trashcan*; Deutsch and Bobrow (1976) defer
 //! counts of stack references and need a scan of the stack to free. Here locals own counts, only unrooted
@@ -39,6 +52,7 @@ use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
 use crate::heap::{CountOperation::*, Locked};
 use crate::object::{HEADER_BYTES, ONE, Object, is_immortal, is_saturated, link, linked, tag};
+use crate::room;
 use crate::step::{Step, Witness};
 
 /// What happens when a count falls to zero.
@@ -124,8 +138,8 @@ impl Locked<'_> {
         debug_assert_eq!(head >> 32, 1, "a release without a reference");
         self.inner.counters.counts.count(ToZero);
         object.set_head((head - ONE) | tag::QUEUED);
-        if head & tag::QUEUED == 0 {
-            self.pending.push(object);
+        if head & tag::QUEUED == 0 && !self.pending.push(object) {
+            self.pending_unlisted.set(true);
         }
     }
 
@@ -170,6 +184,7 @@ impl Locked<'_> {
             let kind = EventKind::Drain { objects };
             self.inner.record(self.me, begun, kind);
             self.tidy(begun);
+            self.account_metadata();
         }
     }
 
@@ -177,8 +192,7 @@ impl Locked<'_> {
         let mut freed = Freed::default();
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
-        while let Some(object) = self.pending.get(index) {
-            index += 1;
+        let mut look = |object: Object| {
             let head = object.head() & !tag::QUEUED;
             witness.note(|| drained(object));
             if head >= ONE {
@@ -186,16 +200,22 @@ impl Locked<'_> {
             } else {
                 self.cascade::<GUARDED, W>(object, head, &mut freed, witness);
             }
+        };
+        while let Some(object) = self.pending.get(index) {
+            index += 1;
+            look(object);
         }
         self.pending.clear();
+        if self.pending_unlisted.get() {
+            self.each_unlisted_pending(look);
+        }
         freed
     }
 
     /// Links the pending objects that no reference has come back to with those that wait to be freed.
     fn bury_pending<W: Witness>(self, witness: W) {
         let mut index = 0;
-        while let Some(object) = self.pending.get(index) {
-            index += 1;
+        let look = |object: Object| {
             let head = object.head() & !tag::QUEUED;
             witness.note(|| drained(object));
             if head >= ONE {
@@ -203,8 +223,27 @@ impl Locked<'_> {
             } else {
                 self.bury(object, head, witness);
             }
+        };
+        while let Some(object) = self.pending.get(index) {
+            index += 1;
+            look(object);
         }
         self.pending.clear();
+        if self.pending_unlisted.get() {
+            self.each_unlisted_pending(look);
+        }
+    }
+
+    /// Calls `look` with the pending objects that are on no list, and takes it that they are pending no more. Nothing else is pending.
+    #[cold]
+    #[inline(never)]
+    fn each_unlisted_pending(self, mut look: impl FnMut(Object)) {
+        self.pending_unlisted.set(false);
+        self.allocator
+            .each_tagged(true, tag::QUEUED, tag::QUEUED, |object| {
+                look(object);
+                true
+            });
     }
 
     /// Takes an object that has references again, and the head `head`, off the pending list. One was taken away and one remains, if in
@@ -371,11 +410,52 @@ impl Locked<'_> {
     pub(crate) fn queue_finalizer<W: Witness>(self, object: Object, witness: W) {
         object.insert(tag::FINALIZED);
         self.retain(object);
-        self.finalizable.borrow_mut().push_back(object);
+        let mut queue = self.finalizable.borrow_mut();
+        let objects = queue.len();
+        if room::set_aside(&mut *queue, objects + 1) {
+            queue.push_back(object);
+        } else {
+            object.remove(tag::FINALIZE);
+            self.finalizable_unlisted
+                .set(self.finalizable_unlisted.get() + 1);
+        }
         witness.note(|| Step::FinalizerDue {
             object: object.into(),
             count: object.count(),
         });
+    }
+
+    /// Queues objects whose finalizers are due and that the queue, which is empty, had no room for. Returns the first of them.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn queue_unlisted_finalizers(self) -> Option<Object> {
+        let mut first = None;
+        let mut queue = self.finalizable.borrow_mut();
+        let wanted = self.finalizable_unlisted.get();
+        // All, or as many as there is room for.
+        let _ = wanted > 0 && room::set_aside(&mut *queue, wanted);
+        let unlisted = |object: Object| {
+            if first.is_some() && queue.len() == queue.capacity() {
+                return false;
+            }
+            object.insert(tag::FINALIZE);
+            self.finalizable_unlisted
+                .set(self.finalizable_unlisted.get() - 1);
+            match first {
+                None => first = Some(object),
+                Some(_) => queue.push_back(object),
+            }
+            self.finalizable_unlisted.get() > 0
+        };
+        if wanted > 0 {
+            self.allocator.each_tagged(
+                true,
+                tag::FINALIZED | tag::FINALIZE | tag::FREE,
+                tag::FINALIZED,
+                unlisted,
+            );
+        }
+        first
     }
 
     /// Carries out all deferred work: releases what was dropped elsewhere, and drains.

@@ -10,28 +10,41 @@
 //!
 //! A [`Weak`] shares one cell with all weak references to the same object; the heap finds it through a table keyed by
 //! object, which is looked at only for objects whose header says that they have an entry. When the object dies, the
-//! entry goes and the cell is emptied. Cloning and dropping touch the cell's `Arc` only.
+//! entry goes and the cell is emptied. Cloning and dropping touch the cell's count only. An entry that no weak reference
+//! is left of goes when the table would have to grow, and in collections of everything.
+//!
+//! # Memory
+//!
+//! Globals are linked through their cells, and so are the cleared weak references that await to be asked for: neither
+//! list can outgrow what it lists, nor be refused memory. What is left to refuse is a cell, or an entry of the table,
+//! when a handle is made: the error of that operation, which changes nothing then.
+//!
+//! Rejected: a vector of globals and a queue of cleared references. A death clears references where no error can be
+//! told, so the queue would have to be set aside for every weak reference that might ever be cleared.
 //!
 //! # Invariants
 //!
-//! 1. A global's cell owns one count of its object from its making until it is taken out of the mailbox. It is listed in the
-//!    heap's table of globals for exactly that time, at the index it knows.
+//! 1. A global's cell owns one count of its object from its making until it is taken out of the mailbox. It is linked into
+//!    the heap's list of globals for exactly that time.
 //! 2. A weak cell is empty, or its object has `HAS_WEAK` set and is the key of the cell's entry. Only the holder of
 //!    the lock reads or writes what it points to.
+//! 3. A weak cell is linked into the queue of cleared ones at most once, after it was emptied; the queue has a handle to it.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::count::released;
 use crate::gil::RELEASE;
-use crate::heap::Locked;
+use crate::heap::{FullCause, HeapFull, Locked};
 use crate::object::{Object, tag};
 use crate::primitive::AtomicU32;
+use crate::room;
+use crate::shared::{Counted, Shared, try_box};
 use crate::step::Witness;
 
 /// What others leave for the holder of the lock. Lives as long as any handle.
@@ -47,9 +60,10 @@ pub(crate) struct Mailbox {
 const CLOSED: *mut GlobalCell = ptr::without_provenance_mut(1);
 
 impl Mailbox {
-    pub(crate) fn new() -> Arc<Self> {
+    /// `None` if the system has no memory for it.
+    pub(crate) fn new() -> Option<Shared<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self {
+        Shared::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             poll: AtomicU32::new(0),
             head: AtomicPtr::new(ptr::null_mut()),
@@ -103,13 +117,72 @@ impl Mailbox {
 /// What the clones of a global share.
 pub(crate) struct GlobalCell {
     /// Moved out when the cell is posted.
-    mailbox: ManuallyDrop<Arc<Mailbox>>,
+    mailbox: ManuallyDrop<Shared<Mailbox>>,
     clones: AtomicUsize,
     pub(crate) object: Object,
     /// The next cell in the mailbox.
     next: Cell<*mut GlobalCell>,
-    /// Where the heap lists the cell; protected by the lock.
-    pub(crate) index: Cell<usize>,
+    /// The neighbours in the heap's list; protected by the lock.
+    previous: Cell<*mut GlobalCell>,
+    following: Cell<*mut GlobalCell>,
+}
+
+/// The globals of a heap: those made and not yet released, the newest first.
+pub(crate) struct Globals {
+    first: Cell<*mut GlobalCell>,
+    len: Cell<usize>,
+}
+
+impl Globals {
+    pub(crate) fn new() -> Self {
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            len: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    /// Links a new cell.
+    fn link(&self, cell: Box<GlobalCell>) -> NonNull<GlobalCell> {
+        let cell = Box::leak(cell);
+        cell.following.set(self.first.get());
+        let cell = NonNull::from(cell);
+        // SAFETY: invariant 1: what is linked has not been freed.
+        if let Some(second) = unsafe { self.first.get().as_ref() } {
+            second.previous.set(cell.as_ptr());
+        }
+        self.first.set(cell.as_ptr());
+        self.len.set(self.len.get() + 1);
+        cell
+    }
+
+    /// Unlinks a cell of this heap.
+    fn unlink(&self, cell: &GlobalCell) {
+        let (previous, following) = (cell.previous.get(), cell.following.get());
+        // SAFETY: invariant 1: what is linked has not been freed.
+        let (before, after) = unsafe { (previous.as_ref(), following.as_ref()) };
+        before
+            .map_or(&self.first, |before| &before.following)
+            .set(following);
+        if let Some(after) = after {
+            after.previous.set(previous);
+        }
+        self.len.set(self.len.get() - 1);
+    }
+
+    /// The objects of all globals.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Object> {
+        // SAFETY: invariant 1: what is linked has not been freed.
+        let first = unsafe { self.first.get().as_ref() };
+        std::iter::successors(first, |cell| {
+            // SAFETY: as above.
+            unsafe { cell.following.get().as_ref() }
+        })
+        .map(|cell| cell.object)
+    }
 }
 
 /// A counted root that may be kept anywhere and dropped on any thread at any time.
@@ -131,31 +204,45 @@ impl Global {
     }
 
     /// Makes a root of `object`.
-    pub(crate) fn new(locked: Locked<'_>, object: Object) -> Self {
-        locked.retain(object);
-        let mut globals = locked.globals.borrow_mut();
-        let cell = Box::into_raw(Box::new(GlobalCell {
+    pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
+        let cell = try_box(GlobalCell {
             mailbox: ManuallyDrop::new(locked.inner.mailbox.clone()),
             clones: AtomicUsize::new(1),
             object,
             next: Cell::new(ptr::null_mut()),
-            index: Cell::new(globals.len()),
-        }));
-        globals.push(cell);
-        // SAFETY: a box is not null.
-        Self(unsafe { NonNull::new_unchecked(cell) })
+            previous: Cell::new(ptr::null_mut()),
+            following: Cell::new(ptr::null_mut()),
+        });
+        match cell {
+            Ok(cell) => {
+                locked.retain(object);
+                Ok(Self(locked.globals.link(cell)))
+            }
+            Err(cell) => {
+                drop(ManuallyDrop::into_inner(cell.mailbox));
+                Err(no_memory::<GlobalCell>(locked))
+            }
+        }
     }
 
     /// The object, which this handle keeps alive.
     pub(crate) fn object(&self, locked: Locked<'_>) -> Object {
         let cell = self.cell();
-        if !ptr::eq(
-            Arc::as_ptr(&cell.mailbox),
-            Arc::as_ptr(&locked.inner.mailbox),
-        ) {
+        if !ptr::eq(cell.mailbox.address(), locked.inner.mailbox.address()) {
             wrong_heap("global", cell.mailbox.id, locked);
         }
         cell.object
+    }
+}
+
+/// The system has no memory for a handle's cell.
+#[cold]
+#[inline(never)]
+fn no_memory<T>(locked: Locked<'_>) -> HeapFull {
+    HeapFull {
+        requested: size_of::<T>() as u64,
+        limit: locked.inner.counters.limit(),
+        cause: FullCause::System,
     }
 }
 
@@ -202,6 +289,8 @@ pub(crate) struct WeakCell {
     object: AtomicPtr<u8>,
     /// Nanoseconds from the heap's origin until the object died, plus one; 0 before. Written before the object is cleared.
     died: AtomicU64,
+    /// The next cell in the queue of cleared ones; protected by the lock.
+    next: AtomicPtr<Counted<WeakCell>>,
 }
 
 impl WeakCell {
@@ -221,24 +310,96 @@ impl WeakCell {
     }
 }
 
+/// Weak references that were cleared and not yet asked for, in the order of death.
+pub(crate) struct Cleared {
+    first: Cell<*mut Counted<WeakCell>>,
+    last: Cell<*mut Counted<WeakCell>>,
+    len: Cell<usize>,
+    /// The length at which the queue is next looked through for those that nobody has any more.
+    crowded: Cell<usize>,
+}
+
+impl Cleared {
+    const LEAST: usize = 8;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+            len: Cell::new(0),
+            crowded: Cell::new(Self::LEAST),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    fn push(&self, cell: Shared<WeakCell>) {
+        if self.len.get() >= self.crowded.get() {
+            // A client that never asks should not pay for ever: what only the queue still has is of no interest.
+            for _ in 0..self.len.get() {
+                if let Some(cell) = self.pop()
+                    && cell.handles() > 1
+                {
+                    self.append(cell);
+                }
+            }
+            self.crowded.set((2 * self.len.get()).max(Self::LEAST));
+        }
+        self.append(cell);
+    }
+
+    fn append(&self, cell: Shared<WeakCell>) {
+        cell.next.store(ptr::null_mut(), Ordering::Relaxed);
+        let cell = cell.into_raw();
+        // SAFETY: invariant 3: what is linked is alive.
+        match unsafe { Shared::get(self.last.replace(cell)) } {
+            Some(last) => last.next.store(cell, Ordering::Relaxed),
+            None => self.first.set(cell),
+        }
+        self.len.set(self.len.get() + 1);
+    }
+
+    fn pop(&self) -> Option<Shared<WeakCell>> {
+        // SAFETY: invariant 3: `append` made the pointer, and it leaves the queue here.
+        let cell = unsafe { Shared::from_raw(self.first.get()) }?;
+        let next = cell.next.load(Ordering::Relaxed);
+        self.first.set(next);
+        if next.is_null() {
+            self.last.set(next);
+        }
+        self.len.set(self.len.get() - 1);
+        Some(cell)
+    }
+
+    /// The next one.
+    pub(crate) fn take(&self) -> Option<Weak> {
+        self.pop().map(Weak)
+    }
+}
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}
+
 /// A weak reference: it does not keep its object alive, and never yields a dead one. Two are equal if they refer to
 /// the same object, also after its death.
 #[derive(Clone)]
-pub struct Weak(Arc<WeakCell>);
+pub struct Weak(Shared<WeakCell>);
 
 impl Weak {
     /// The weak reference to `object`.
-    pub(crate) fn new(locked: Locked<'_>, object: Object) -> Self {
-        let mut table = locked.weak.borrow_mut();
-        let cell = table.entry(object).or_insert_with(|| {
-            object.insert(tag::HAS_WEAK);
-            Arc::new(WeakCell {
-                heap: locked.inner.mailbox.id,
-                object: AtomicPtr::new(object.raw()),
-                died: AtomicU64::new(0),
-            })
-        });
-        Self(cell.clone())
+    pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
+        if object.has(tag::HAS_WEAK)
+            && let Some(cell) = locked.weak.borrow().get(&object)
+        {
+            return Ok(Self(cell.clone()));
+        }
+        let cell = locked.new_weak_cell(object);
+        cell.map(Self).ok_or_else(|| no_memory::<WeakCell>(locked))
     }
 
     /// The object, unless it is dead or about to be: one whose count is zero only awaits the next drain.
@@ -267,7 +428,7 @@ impl Weak {
 
 impl PartialEq for Weak {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        ptr::eq(self.0.address(), other.0.address())
     }
 }
 
@@ -275,7 +436,7 @@ impl Eq for Weak {}
 
 impl Hash for Weak {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        self.0.address().hash(state);
     }
 }
 
@@ -300,43 +461,82 @@ impl Locked<'_> {
             .poll
             .fetch_and(!RELEASE, crate::primitive::Ordering::Relaxed);
         let mut head = mailbox.head.swap(ptr::null_mut(), Ordering::AcqRel);
-        let mut globals = self.globals.borrow_mut();
         while !head.is_null() {
             // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock. They were made by `Box`; the mailbox
             // share was moved out by `post`.
             let cell = unsafe { Box::from_raw(head) };
             head = cell.next.get();
-            let index = cell.index.get();
-            globals.swap_remove(index);
-            if let Some(&moved) = globals.get(index) {
-                // SAFETY: invariant 1: listed cells have not been freed.
-                unsafe { (*moved).index.set(index) };
-            }
+            self.globals.unlink(&cell);
             witness.note(|| released(None, cell.object, cell.object.head()));
             self.release(cell.object);
         }
+        self.account_metadata();
+    }
+
+    /// A cell for the first weak reference to `object`, with its entry in the table; `None` if the system has no memory.
+    #[cold]
+    #[inline(never)]
+    fn new_weak_cell(self, object: Object) -> Option<Shared<WeakCell>> {
+        let mut table = self.weak.borrow_mut();
+        if table.len() == table.capacity() {
+            // Room for twice as many as are left, so that the table is looked through as seldom as it grows.
+            forget_unheld(&mut table);
+            let entries = table.len();
+            if !room::set_aside(&mut *table, 2 * entries)
+                && !room::set_aside(&mut *table, entries + 1)
+            {
+                return None;
+            }
+        }
+        let entries = table.len();
+        if !room::set_aside(&mut *table, entries + 1) {
+            return None;
+        }
+        let cell = Shared::new(WeakCell {
+            heap: self.inner.mailbox.id,
+            object: AtomicPtr::new(object.raw()),
+            died: AtomicU64::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+        })?;
+        object.insert(tag::HAS_WEAK);
+        table.insert(object, cell.clone());
+        Some(cell)
+    }
+
+    /// Forgets the objects that no weak reference is left to. Cost: a look at each entry of the table.
+    pub(crate) fn forget_unheld_weak(self) {
+        forget_unheld(&mut self.weak.borrow_mut());
     }
 
     /// Clears the weak references to a dying object and queues them for [`cleared`](crate::Mutator::cleared), if anybody still has one.
     pub(crate) fn clear_weak(self, object: Object) {
         object.remove(tag::HAS_WEAK);
-        let Some(cell) = self.weak.borrow_mut().remove(&object) else {
+        let mut table = self.weak.borrow_mut();
+        let Some(cell) = table.remove(&object) else {
             return;
         };
-        if Arc::strong_count(&cell) == 1 {
+        if room::is_sparse(&*table, table.len()) {
+            drop(table);
+            self.account_metadata();
+        }
+        if cell.handles() == 1 {
             // Nobody has the cell, and nobody can get it.
             return;
         }
         let now = self.inner.recorder.since(std::time::Instant::now());
         cell.died.store(now + 1, Ordering::Relaxed);
         cell.clear();
-        let mut cleared = self.cleared.borrow_mut();
-        if cleared.len() == cleared.capacity() {
-            // A client that never asks should not pay for ever: what only the queue still has is of no interest.
-            cleared.retain(|weak| Arc::strong_count(&weak.0) > 1);
-            let room = cleared.len().max(8);
-            cleared.reserve(room);
-        }
-        cleared.push_back(Weak(cell));
+        self.cleared.push(cell);
     }
+}
+
+/// Removes the entries of which only the table has the cell, which nobody can get but from there.
+fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>) {
+    table.retain(|object, cell| {
+        let held = cell.handles() > 1;
+        if !held {
+            object.remove(tag::HAS_WEAK);
+        }
+        held
+    });
 }

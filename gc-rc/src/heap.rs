@@ -19,9 +19,11 @@ use crate::count::Free;
 use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{Event, EventKind, EventLog, Listener, Listeners, Recorder};
 use crate::gil::{Gil, GlobalLock, Leave, LockStatistics, TELL};
-use crate::handle::{GlobalCell, Mailbox, Weak, WeakCell};
-use crate::mutator::FrameHead;
+use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
+use crate::mutator::Attached;
 use crate::object::{HEADER_BYTES, Object, Shape, tag};
+use crate::room::{self, List};
+use crate::shared::{Counted, Shared};
 
 /// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the heap stays usable,
 /// and the same allocation may succeed once memory has been released.
@@ -336,6 +338,8 @@ impl Counters {
 pub(crate) struct Protected {
     /// Objects whose count fell to zero and that the next drain looks at again. See [`crate::count`].
     pub(crate) pending: Buffer,
+    /// There are more pending objects than the list names.
+    pub(crate) pending_unlisted: Cell<bool>,
     /// The first of the dead objects that a lazy heap has not freed yet; they are linked.
     pub(crate) dead: Cell<Option<Object>>,
     pub(crate) free: Free,
@@ -344,15 +348,17 @@ pub(crate) struct Protected {
     pub(crate) generational: Generational,
     pub(crate) possible_roots: PossibleRoots,
     /// The cell of each object that has weak references.
-    pub(crate) weak: RefCell<HashMap<Object, Arc<WeakCell>>>,
+    pub(crate) weak: RefCell<HashMap<Object, Shared<WeakCell>>>,
     /// Weak references that were cleared and not yet asked for.
-    pub(crate) cleared: RefCell<VecDeque<Weak>>,
+    pub(crate) cleared: Cleared,
     /// Objects whose finalizers are due; the queue owns a count of each.
     pub(crate) finalizable: RefCell<VecDeque<Object>>,
-    /// Every global that was not yet released. Each knows its index.
-    pub(crate) globals: RefCell<Vec<*mut GlobalCell>>,
-    /// The newest frame of every attached mutator.
-    pub(crate) frames: RefCell<Vec<*const Cell<*const FrameHead>>>,
+    /// Such objects that the queue has no room for.
+    pub(crate) finalizable_unlisted: Cell<usize>,
+    /// Every global that was not yet released.
+    pub(crate) globals: Globals,
+    /// The attached mutator that was the last to attach; they are linked.
+    pub(crate) attached: Cell<*const Attached>,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
     /// When unused memory was last looked at.
@@ -363,7 +369,7 @@ pub(crate) struct Protected {
 pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) protected: Protected,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Shared<Mailbox>,
     pub(crate) lock: GlobalLock,
     pub(crate) recorder: Recorder,
     pub(crate) stress: bool,
@@ -391,10 +397,14 @@ impl Inner {
     pub(crate) fn enrol(&self) -> u32 {
         let me = self.next_mutator.fetch_add(1, Relaxed);
         let thread = std::thread::current();
-        let name = thread
-            .name()
-            .map_or_else(|| format!("{:?}", thread.id()), str::to_owned);
-        self.names().push((me, name));
+        let mut copy = String::new();
+        let name = thread.name().unwrap_or("without a name");
+        // Without memory for it the watchdog gives a number only.
+        let mut names = self.names();
+        if copy.try_reserve_exact(name.len()).is_ok() && names.try_reserve(1).is_ok() {
+            copy.push_str(name);
+            names.push((me, copy));
+        }
         me
     }
 
@@ -410,7 +420,7 @@ impl Inner {
                 .iter()
                 .find(|(id, _)| *id == holder)
                 .map_or("a detached thread", |(_, name)| name);
-            crate::system::complain(format!(
+            crate::system::complain(format_args!(
                 "gc-rc: thread '{name}' (mutator {holder}) has kept the global lock for {} ms while others wait: \
                  it reached no safepoint, or waits for something outside of `blocking`",
                 waited.as_millis()
@@ -494,12 +504,14 @@ impl<'a> Locked<'a> {
         if cells.saturating_sub(small) >= (cells / 4).max(1 << 20) {
             self.allocator.trim(&self.inner.counters);
         }
+        self.forget_unheld_weak();
         self.allocator.age(&self.inner.counters, all);
         self.account_metadata();
     }
 
     /// After a full collection: makes all blocks without objects unused, and returns memory if it is time.
     pub(crate) fn trim(self) {
+        self.forget_unheld_weak();
         self.allocator.trim(&self.inner.counters);
         if self.inner.return_after.is_zero() {
             self.allocator.age(&self.inner.counters, true);
@@ -507,23 +519,39 @@ impl<'a> Locked<'a> {
         self.account_metadata();
     }
 
-    /// Brings the size of buffers and tables up to date.
+    /// Gives back what lists and tables have too much of ([`crate::room`]), and brings their charge up to date. Cost: that of a
+    /// few comparisons, and amortised O(1) for each element that went.
     pub(crate) fn account_metadata(self) {
-        const TABLE_ENTRY: usize = size_of::<(Object, Arc<WeakCell>)>() + 1;
-        const WEAK_CELL: usize = 2 * size_of::<usize>() + size_of::<WeakCell>();
+        const TABLE_ENTRY: usize = size_of::<(Object, Shared<WeakCell>)>() + 1;
+        const WEAK_CELL: usize = size_of::<Counted<WeakCell>>();
+        let mut weak = self.weak.borrow_mut();
+        let mut finalizable = self.finalizable.borrow_mut();
+        if !self.collecting.get() {
+            self.pending.fit();
+            self.possible_roots.fit();
+            let entries = (weak.len(), finalizable.len());
+            room::fit(&mut *weak, entries.0);
+            room::fit(&mut *finalizable, entries.1);
+        }
         let side = self.allocator.metadata();
-        let weak = self.weak.borrow();
-        let globals = self.globals.borrow();
-        let tables = 8
-            * (self.pending.capacity()
-                + self.possible_roots.capacity()
-                + self.finalizable.borrow().capacity()
-                + globals.capacity())
+        let tables = size_of::<Object>()
+            * (self.pending.capacity() + self.possible_roots.capacity() + finalizable.capacity())
             + weak.capacity() * TABLE_ENTRY
-            + weak.len() * WEAK_CELL
-            + globals.len() * size_of::<GlobalCell>()
-            + self.cleared.borrow().capacity() * size_of::<Weak>();
+            + (weak.len() + self.cleared.len()) * WEAK_CELL
+            + self.globals.len() * size_of::<GlobalCell>();
         self.inner.counters.set_metadata(side, tables);
+    }
+
+    /// [`Self::account_metadata`] if the list has become much shorter than it was.
+    #[inline]
+    pub(crate) fn account_if_sparse(self, list: &RefCell<impl List>) {
+        let sparse = {
+            let list = list.borrow();
+            room::is_sparse(&*list, list.elements())
+        };
+        if sparse {
+            self.account_metadata();
+        }
     }
 }
 
@@ -540,7 +568,7 @@ impl Deref for Locked<'_> {
 /// handle; finalizers of objects that are still there do not run.
 #[derive(Clone)]
 pub struct Heap {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Shared<Inner>,
 }
 
 impl Heap {
@@ -562,49 +590,55 @@ impl Heap {
         let capacity = builder.event_capacity;
         let recorder = Recorder::new(capacity, &builder.listeners)
             .ok_or(BuildError::EventCapacity { events: capacity })?;
+        let no_memory = BuildError::NoMemory;
+        let pending = Buffer::new(LEAST_PENDING).ok_or(no_memory)?;
+        let mailbox = Mailbox::new().ok_or(no_memory)?;
         // Cells that are born listed are never listed again.
         let born = match builder.cycle {
             Cycle::Generational => tag::BUFFERED,
             Cycle::BaconRajan => tag::IN_YOUNG,
             Cycle::None => tag::BUFFERED | tag::IN_YOUNG,
         };
-        Ok(Self {
-            inner: Arc::new(Inner {
-                counters: Counters::new(builder.limit),
-                protected: Protected {
-                    pending: Buffer::default(),
-                    dead: Cell::new(None),
-                    free: builder.free,
-                    cycle: builder.cycle,
-                    allocator: Allocator::new(builder.stress, builder.poison, born),
-                    generational: Generational::new(
-                        builder.cycle,
-                        builder.thresholds,
-                        builder.oldest_growth,
-                        builder.prefetch,
-                    ),
-                    possible_roots: PossibleRoots::new(builder.possible_roots),
-                    last_tidy: Cell::new(None),
-                    weak: RefCell::default(),
-                    cleared: RefCell::default(),
-                    finalizable: RefCell::default(),
-                    globals: RefCell::default(),
-                    frames: RefCell::default(),
-                    collecting: Cell::new(false),
-                },
-                mailbox: Mailbox::new(),
-                lock: GlobalLock::new(
-                    builder.gil,
-                    builder.switch_interval,
-                    builder.watchdog,
-                    builder.lock_hold_times,
+        let inner = Shared::new(Inner {
+            counters: Counters::new(builder.limit),
+            protected: Protected {
+                pending,
+                pending_unlisted: Cell::new(false),
+                dead: Cell::new(None),
+                free: builder.free,
+                cycle: builder.cycle,
+                allocator: Allocator::new(builder.stress, builder.poison, born),
+                generational: Generational::new(
+                    builder.cycle,
+                    builder.thresholds,
+                    builder.oldest_growth,
+                    builder.prefetch,
                 ),
-                recorder,
-                stress: builder.stress,
-                return_after: builder.return_after,
-                next_mutator: AtomicU32::new(0),
-                names: Mutex::default(),
-            }),
+                possible_roots: PossibleRoots::new(builder.possible_roots),
+                last_tidy: Cell::new(None),
+                weak: RefCell::default(),
+                cleared: Cleared::new(),
+                finalizable: RefCell::default(),
+                finalizable_unlisted: Cell::new(0),
+                globals: Globals::new(),
+                attached: Cell::new(std::ptr::null()),
+                collecting: Cell::new(false),
+            },
+            mailbox,
+            lock: GlobalLock::new(
+                builder.gil,
+                builder.switch_interval,
+                builder.watchdog,
+                builder.lock_hold_times,
+            ),
+            recorder,
+            stress: builder.stress,
+            return_after: builder.return_after,
+            next_mutator: AtomicU32::new(0),
+            names: Mutex::default(),
+        });
+        Ok(Self {
+            inner: inner.ok_or(no_memory)?,
         })
     }
 
@@ -642,6 +676,9 @@ impl fmt::Debug for Heap {
             .finish_non_exhaustive()
     }
 }
+
+/// Pending objects that always have room on their list: so that it is empty only if nothing is pending.
+const LEAST_PENDING: usize = 64;
 
 /// A heap's configuration.
 #[derive(Clone, Debug)]
@@ -852,6 +889,8 @@ pub enum BuildError {
     },
     /// The number of possible roots is zero: every decrement would request a collection.
     NoPossibleRoots,
+    /// The system has no memory for the heap's own state, a few kilobytes.
+    NoMemory,
 }
 
 impl fmt::Display for BuildError {
@@ -872,6 +911,10 @@ impl fmt::Display for BuildError {
             Self::NoPossibleRoots => write!(
                 f,
                 "a collection at zero possible roots would never end: give at least 1 (10,000 is usual)"
+            ),
+            Self::NoMemory => write!(
+                f,
+                "the system has no memory for the heap's own state: give the process more memory"
             ),
             Self::NoInterval => write!(
                 f,

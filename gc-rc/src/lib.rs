@@ -64,7 +64,8 @@
 //! | `event.rs` | time-stamped events, for measuring programs; listeners |
 //! | `verify.rs` | a recount of every reference |
 //! | `step.rs` | the steps of an operation, for those who want to follow it: [`Step`] |
-//! | `buffer.rs`, `primitive.rs` | a list that is pushed to through `&`; the shim between the standard library and loom |
+//! | `room.rs`, `shared.rs`, `buffer.rs` | how lists grow and shrink; shared values, and a list that is pushed to through `&`, for which memory can be refused |
+//! | `primitive.rs` | the shim between the standard library and loom |
 //!
 //! `examples/` has a first program, one with several threads, an interpreter whose closures make cycles, the convoy that short requests
 //! fall into beside a thread that computes, and the pauses of a heap that grows.
@@ -165,6 +166,8 @@ mod heap;
 mod mutator;
 mod object;
 mod primitive;
+mod room;
+mod shared;
 mod step;
 mod system;
 mod verify;

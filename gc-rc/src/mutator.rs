@@ -193,40 +193,66 @@ impl Heap {
             inner,
             id,
             frames: &raw const mutator.frames,
+            next: Cell::new(inner.protected.attached.get()),
         };
-        attached.locked().frames.borrow_mut().push(attached.frames);
+        attached.locked().attached.set(&raw const attached);
         f(&mut mutator)
         // `attached` detaches, also if `f` unwinds.
     }
 }
 
-/// Detaches on drop.
-struct Attached<'a> {
-    inner: &'a Inner,
+/// An attached mutator, for as long as it is: it lies on its thread's stack, is not moved, and detaches on drop.
+pub(crate) struct Attached {
+    inner: *const Inner,
     id: u32,
     frames: *const Cell<*const FrameHead>,
+    /// The one that attached before; protected by the lock.
+    next: Cell<*const Attached>,
 }
 
-impl Attached<'_> {
+impl Attached {
+    fn inner(&self) -> &Inner {
+        // SAFETY: it was made from a reference that lasts as long as the mutator is attached.
+        unsafe { &*self.inner }
+    }
+
     fn locked(&self) -> Locked<'_> {
         // SAFETY: the thread has the lock from before this value is made until it is dropped, but for the body of `blocking`, in which nobody
         // reaches it.
-        unsafe { Locked::new(self.inner, self.id) }
+        unsafe { Locked::new(self.inner(), self.id) }
+    }
+
+    /// The objects in the frames of all attached mutators.
+    pub(crate) fn objects(locked: Locked<'_>) -> Vec<Object> {
+        // SAFETY: what is linked is attached, and this thread has the lock.
+        let newest = unsafe { locked.attached.get().as_ref() };
+        std::iter::successors(newest, |attached| {
+            // SAFETY: as above.
+            unsafe { attached.next.get().as_ref() }
+        })
+        .flat_map(|attached| {
+            // SAFETY: an attached mutator's `frames` exist, and they head its frames; this thread has the lock.
+            unsafe { FrameHead::objects((*attached.frames).get()) }
+        })
+        .collect()
     }
 }
 
-impl Drop for Attached<'_> {
+impl Drop for Attached {
     fn drop(&mut self) {
         let locked = self.locked();
         locked.settle();
         locked.account_metadata();
-        locked
-            .frames
-            .borrow_mut()
-            .retain(|&frames| !ptr::eq(frames, self.frames));
+        let me: *const Self = self;
+        let mut link = &locked.inner.protected.attached;
+        while !ptr::eq(link.get(), me) {
+            // SAFETY: what is linked is attached, and this mutator is.
+            link = unsafe { &(*link.get()).next };
+        }
+        link.set(self.next.get());
         ATTACHED.set(false);
-        self.inner.drop_lock(self.id, Leave::ForGood);
-        self.inner.resign(self.id);
+        self.inner().drop_lock(self.id, Leave::ForGood);
+        self.inner().resign(self.id);
     }
 }
 
@@ -383,8 +409,10 @@ impl<'h> Mutator<'h> {
     /// that died in a cycle is not.
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
         self.locked().settle();
-        let next = self.locked().finalizable.borrow_mut().pop_front();
-        match next {
+        let locked = self.locked();
+        let next = locked.finalizable.borrow_mut().pop_front();
+        locked.account_if_sparse(&locked.finalizable);
+        match next.or_else(|| locked.queue_unlisted_finalizers()) {
             // The local takes over the count of the queue.
             Some(object) => self.put(into, object),
             None => return false,
@@ -396,7 +424,7 @@ impl<'h> Mutator<'h> {
     /// has any more may be left out.
     pub fn cleared(&mut self) -> Option<Weak> {
         self.locked().settle();
-        self.locked().cleared.borrow_mut().pop_front()
+        self.locked().cleared.take()
     }
 
     /// Runs `f` without the global lock: other mutators run meanwhile. `f` may wait for other threads, and may attach to a heap, also to
@@ -553,14 +581,38 @@ impl<'h> Mutator<'h> {
     /// The objects whose count has fallen to zero since the last drain, in that order: what the next `&mut` operation looks at, and frees unless a
     /// reference has come back. Cost: proportional to their number.
     pub fn pending(&self) -> Vec<Place> {
-        let pending = &self.locked().pending;
-        (0..pending.len())
-            .filter_map(|index| pending.get(index).map(Place::from))
-            .collect()
+        let locked = self.locked();
+        let listed = (0..locked.pending.len()).filter_map(|index| locked.pending.get(index));
+        let mut pending: Vec<Place> = listed.map(Place::from).collect();
+        if locked.pending_unlisted.get() {
+            // Those that the list had no room for, in no order.
+            pending.clear();
+            locked
+                .allocator
+                .each_tagged(true, tag::QUEUED, tag::QUEUED, |object| {
+                    pending.push(object.into());
+                    true
+                });
+        }
+        pending
     }
 
     /// A new root for the object that may leave the thread. Allocates a small cell outside the heap.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory for the cell. The heap is as before: [`Mutator::try_global`] says so in a value.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
+        self.try_global(object)
+            .unwrap_or_else(|full| no_handle("global", full))
+    }
+
+    /// [`Mutator::global`], or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`] if the system has no memory for the cell. The heap is as before.
+    pub fn try_global<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Global, HeapFull> {
         Global::new(self.locked(), object.object)
     }
 
@@ -574,7 +626,21 @@ impl<'h> Mutator<'h> {
     }
 
     /// A weak reference to the object. The first one to an object makes an entry in a table outside the heap.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory for the entry. The heap is as before: [`Mutator::try_downgrade`] says so in a value.
     pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
+        self.try_downgrade(object)
+            .unwrap_or_else(|full| no_handle("weak reference", full))
+    }
+
+    /// [`Mutator::downgrade`], or why there is no weak reference.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`] if the system has no memory for the entry. The heap is as before.
+    pub fn try_downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Weak, HeapFull> {
         Weak::new(self.locked(), object.object)
     }
 
@@ -719,8 +785,8 @@ impl Locked<'_> {
 
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
+        self.account_metadata();
         if class == LARGE {
-            self.account_metadata();
             self.allocator.obtain_large(shape.bytes(), counters)
         } else {
             self.allocator.obtain(class, counters)
@@ -732,4 +798,10 @@ impl Locked<'_> {
 #[inline(never)]
 fn no_such(what: &str, index: usize, len: usize) -> ! {
     panic!("gc-rc: an object with {len} {what}s has no {what} {index}")
+}
+
+#[cold]
+#[inline(never)]
+fn no_handle(what: &str, full: HeapFull) -> ! {
+    panic!("gc-rc: no {what}: {full}")
 }

@@ -57,7 +57,7 @@ pub(crate) mod tag {
     pub(crate) const QUEUED: u64 = 1 << 7;
     /// The object has a finalizer.
     pub(crate) const FINALIZE: u64 = 1 << 8;
-    /// It was queued for its finalizer, and will not be again.
+    /// It was queued for its finalizer, and will not be again. Without `FINALIZE`: the queue had no room for it yet.
     pub(crate) const FINALIZED: u64 = 1 << 9;
     /// The object has an entry in the table of weak references.
     pub(crate) const HAS_WEAK: u64 = 1 << 10;
@@ -293,7 +293,7 @@ impl Object {
     /// The shape the object was made with.
     pub(crate) fn shape(self) -> Shape {
         let flags = Flags {
-            finalize: self.has(tag::FINALIZE),
+            finalize: self.has(tag::FINALIZE | tag::FINALIZED),
             acyclic: self.has(tag::ACYCLIC),
         };
         Shape {

@@ -1,6 +1,7 @@
 //! What the operating system gives: private anonymous mappings, aligned to [`ALIGNMENT`], and a way to say something that waits for
 //! no client.
 
+use std::io::Write;
 use std::ptr::{self, NonNull};
 
 /// Alignment of every mapping: that of a block.
@@ -122,12 +123,19 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
 }
 
 /// Writes a line to standard error past the standard library, whose lock a client may hold while it waits for what the caller has,
-/// and whose macros panic when nobody reads. What cannot be written is lost.
-pub(crate) fn complain(mut line: String) {
-    line.push('\n');
-    let mut rest = line.as_bytes();
+/// and whose macros panic when nobody reads. Asks for no memory: the line ends after [`LONGEST_COMPLAINT`] bytes. What cannot be
+/// written is lost.
+pub(crate) fn complain(line: std::fmt::Arguments<'_>) {
+    let mut buffer = [0; LONGEST_COMPLAINT + 1];
+    let mut space = &mut buffer[..LONGEST_COMPLAINT];
+    // It fails when the space is used up, after it has been.
+    let _ = space.write_fmt(line);
+    let left = space.len();
+    let end = LONGEST_COMPLAINT - left;
+    buffer[end] = b'\n';
+    let mut rest = &buffer[..=end];
     while !rest.is_empty() {
-        // SAFETY: the bytes are those of a live string.
+        // SAFETY: the bytes are those of a live buffer.
         let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
         match usize::try_from(written) {
             Ok(0) => return,
@@ -138,3 +146,6 @@ pub(crate) fn complain(mut line: String) {
         }
     }
 }
+
+/// Bytes of the longest line that [`complain`] writes whole.
+const LONGEST_COMPLAINT: usize = 511;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, side_byte};
 use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
-use crate::mutator::FrameHead;
+use crate::mutator::Attached;
 use crate::object::{Object, is_immortal, is_tracked, link, tag};
 
 impl Locked<'_> {
@@ -158,7 +158,8 @@ impl Locked<'_> {
         }
         for cell in all() {
             assert!(
-                cell.has(tag::BUFFERED) == listed.contains(cell),
+                cell.has(tag::BUFFERED) == listed.contains(cell)
+                    || self.possible_roots.has_overflowed(),
                 "gc-rc: verify: {cell:?} says it is buffered as a possible root, and is not"
             );
             assert!(
@@ -214,15 +215,14 @@ impl Locked<'_> {
                 }
             }
         }
-        for &frames in self.frames.borrow().iter() {
-            // SAFETY: a listed mutator is attached, so that its `frames` exist, and they head its frames; this thread has the lock.
-            for object in unsafe { FrameHead::objects((*frames).get()) } {
-                count(object, &|| "a local".into());
-            }
+        for object in Attached::objects(self) {
+            count(object, &|| "a local".into());
         }
-        for &cell in self.globals.borrow().iter() {
-            // SAFETY: listed cells have not been freed.
-            count(unsafe { (*cell).object }, &|| "a global".into());
+        for object in self.globals.objects() {
+            count(object, &|| "a global".into());
+        }
+        for &object in objects.keys().filter(|&&object| awaits_its_queue(object)) {
+            count(object, &|| "the rest of the queue of finalizers".into());
         }
         for &object in self.finalizable.borrow().iter() {
             count(object, &|| "the queue of finalizers".into());
@@ -320,14 +320,18 @@ impl Locked<'_> {
                 "gc-rc: verify: {object:?} and the table do not agree on whether it has weak references"
             );
         }
-        for (index, &cell) in self.globals.borrow().iter().enumerate() {
-            // SAFETY: listed cells have not been freed.
-            let known = unsafe { (*cell).index.get() };
-            assert!(
-                known == index,
-                "gc-rc: verify: the global at index {index} believes to be at {known}"
-            );
-        }
+        let globals = self.globals.objects().count();
+        assert!(
+            globals == self.globals.len(),
+            "gc-rc: verify: {globals} globals are linked, but they are said to be {}",
+            self.globals.len()
+        );
+        let unlisted = objects.keys().filter(|&&object| awaits_its_queue(object));
+        let (unlisted, said) = (unlisted.count(), self.finalizable_unlisted.get());
+        assert!(
+            unlisted == said,
+            "gc-rc: verify: {unlisted} objects await the queue of finalizers, but they are said to be {said}"
+        );
         for &object in self.finalizable.borrow().iter() {
             assert!(
                 object.has(tag::FINALIZED),
@@ -335,4 +339,9 @@ impl Locked<'_> {
             );
         }
     }
+}
+
+/// Whether an object's finalizer is due, and the queue had no room for it.
+fn awaits_its_queue(object: Object) -> bool {
+    object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZED
 }

@@ -35,7 +35,7 @@
 //! # Invariants
 //!
 //! 1. A cell has `BUFFERED` set exactly if the buffer names it; a large object, which is never reused, has the bit alone, and is found through the
-//!    allocator's lists.
+//!    allocator's lists. So has a cell that there was no memory for in the buffer: then a walk over the heap finds it.
 //! 2. Outside of a collection every object that lost a reference and has others, since it was last examined, has `BUFFERED` set, is pending, or is
 //!    green. So nothing outside the buffer's reach is cyclic garbage.
 //! 3. Outside of a collection all side bytes are zero.
@@ -54,8 +54,10 @@ use crate::step::{Step, Witness};
 /// The buffer of possible roots.
 pub(crate) struct PossibleRoots {
     cells: Buffer,
-    /// Large objects that are possible roots.
-    large: Cell<usize>,
+    /// Possible roots that the buffer does not name: large objects, and any that there was no memory for.
+    unlisted: Cell<usize>,
+    /// Cells are among them.
+    overflowed: Cell<bool>,
     /// How many request a collection.
     threshold: Cell<usize>,
     base: usize,
@@ -65,18 +67,29 @@ impl PossibleRoots {
     pub(crate) fn new(threshold: usize) -> Self {
         Self {
             cells: Buffer::default(),
-            large: Cell::new(0),
+            unlisted: Cell::new(0),
+            overflowed: Cell::new(false),
             threshold: Cell::new(threshold),
             base: threshold,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.cells.len() + self.large.get()
+        self.cells.len() + self.unlisted.get()
     }
 
     pub(crate) fn capacity(&self) -> usize {
         self.cells.capacity()
+    }
+
+    /// Gives back room that is out of proportion.
+    pub(crate) fn fit(&self) {
+        self.cells.fit();
+    }
+
+    /// Whether there are cells that are possible roots and that the buffer does not name.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.get()
     }
 
     /// The cells of the buffer, for verification.
@@ -102,10 +115,10 @@ impl Locked<'_> {
     pub(crate) fn buffer_possible_root(self, object: Object) {
         let roots = &self.possible_roots;
         object.insert(tag::BUFFERED);
-        if object.class() == LARGE {
-            roots.large.set(roots.large.get() + 1);
-        } else {
-            roots.cells.push(object);
+        let large = object.class() == LARGE;
+        if large || !roots.cells.push(object) {
+            roots.unlisted.set(roots.unlisted.get() + 1);
+            roots.overflowed.set(roots.overflowed.get() | !large);
         }
         if roots.len() >= roots.threshold.get() {
             self.request_collection();
@@ -176,12 +189,14 @@ impl Locked<'_> {
             }
         };
         roots.cells().for_each(|cell| enter(cell, &mut grey));
-        roots.cells.clear_to(2 * roots.base);
-        if roots.large.replace(0) > 0 {
-            let large = self.allocator.large(0).into_iter();
-            large
-                .filter(|object| object.has(tag::BUFFERED))
-                .for_each(|object| enter(object, &mut grey));
+        roots.cells.clear();
+        if roots.unlisted.replace(0) > 0 {
+            let cells = roots.overflowed.replace(false);
+            self.allocator
+                .each_tagged(cells, tag::BUFFERED, tag::BUFFERED, |object| {
+                    enter(object, &mut grey);
+                    true
+                });
         }
         let mut popular = Popular::default();
         let mut next = 0;

@@ -130,10 +130,9 @@ pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {
-        crate::system::complain(
+        crate::system::complain(format_args!(
             "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
-                .into(),
-        );
+        ));
         std::process::abort();
     }
 }

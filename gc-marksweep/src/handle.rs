@@ -36,10 +36,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::object::{Header, Object};
+use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
 
 /// A root that may be kept anywhere, sent to other threads, cloned, and dropped at any time. It does not keep its heap
 /// alive.
@@ -82,6 +82,15 @@ struct WeakCell {
     object: AtomicPtr<Header>,
     /// Written before the object is cleared, and has a meaning only then.
     cleared_at: AtomicU64,
+}
+
+impl WeakCell {
+    /// The object was found dead at `now`.
+    fn clear_at(&self, now: u64) {
+        self.cleared_at.store(now, Ordering::Relaxed);
+        // Release: see `Weak::cleared_at`.
+        self.object.store(std::ptr::null_mut(), Ordering::Release);
+    }
 }
 
 impl Weak {
@@ -238,8 +247,7 @@ impl Handles {
             let live =
                 Object::from_raw(cell.object.load(Ordering::Relaxed)).is_some_and(&is_marked);
             if !live {
-                cell.cleared_at.store(now, Ordering::Relaxed);
-                cell.object.store(std::ptr::null_mut(), Ordering::Release);
+                cell.clear_at(now);
                 cleared.push(cell.clone());
             }
             live
@@ -323,7 +331,7 @@ impl<T> List<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -390,6 +398,7 @@ mod tests {
 
     /// A program may make and drop weak references for ever, and never ask which were cleared.
     #[test]
+    #[cfg_attr(miri, ignore = "makes 200,000 references")]
     fn weak_references_without_handles_are_forgotten() {
         let handles = Handles::default();
         let kept: Vec<_> = (0..100).map(|n| handles.downgrade(0, object(n))).collect();
@@ -414,5 +423,34 @@ mod tests {
             "{lengths:?}"
         );
         assert!(kept.iter().all(|weak| weak.cleared_at().is_none()));
+    }
+}
+
+/// A model of what weak references do outside of stops, run under every interleaving:
+/// `RUSTFLAGS="--cfg loom" cargo test -p gc-marksweep --lib --release`.
+#[cfg(all(test, loom))]
+mod model {
+    use super::*;
+    use loom::thread;
+
+    /// Who sees that a weak reference is cleared sees when.
+    #[test]
+    fn a_cleared_reference_knows_when() {
+        loom::model(|| {
+            let object = std::ptr::without_provenance_mut(16);
+            let weak = Weak(Arc::new(WeakCell {
+                heap: 0,
+                object: AtomicPtr::new(object),
+                cleared_at: AtomicU64::new(0),
+            }));
+            let collector = {
+                let weak = weak.clone();
+                thread::spawn(move || weak.0.clear_at(41))
+            };
+            let at = weak.cleared_at();
+            assert!(at.is_none_or(|at| at == 41), "{at:?}");
+            collector.join().unwrap();
+            assert_eq!(weak.cleared_at(), Some(41));
+        });
     }
 }

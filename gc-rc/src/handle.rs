@@ -36,13 +36,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::count::released;
 use crate::gil::RELEASE;
 use crate::heap::{FullCause, HeapFull, Locked};
 use crate::object::{Object, tag};
-use crate::primitive::AtomicU32;
+use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Plain, fence};
 use crate::room;
 use crate::shared::{Counted, Shared, try_box};
 use crate::step::Witness;
@@ -62,9 +61,9 @@ const CLOSED: *mut GlobalCell = ptr::without_provenance_mut(1);
 impl Mailbox {
     /// `None` if the system has no memory for it.
     pub(crate) fn new() -> Option<Shared<Self>> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Shared::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             poll: AtomicU32::new(0),
             head: AtomicPtr::new(ptr::null_mut()),
         })
@@ -90,7 +89,7 @@ impl Mailbox {
             match mailbox.head.compare_exchange_weak(
                 head,
                 pointer,
-                // Acquire: see `release_globals`.
+                // Acquire: see `take`.
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
@@ -101,6 +100,15 @@ impl Mailbox {
         if head.is_null() {
             mailbox.poll.fetch_or(RELEASE, Ordering::Relaxed);
         }
+    }
+
+    /// Takes the stack of cells that were posted, and withdraws the request to do so.
+    fn take(&self) -> *mut GlobalCell {
+        // The bit goes first: whoever posts after the stack is taken sets it again. The exchange releases, and a post acquires, so
+        // that the two changes of the bit happen in this order also for a processor that reorders them; else the bit of
+        // a post could get lost, and with it every later release.
+        self.poll.fetch_and(!RELEASE, Ordering::Relaxed);
+        self.head.swap(ptr::null_mut(), Ordering::AcqRel)
     }
 
     /// Closes the mailbox for good, and frees what it holds.
@@ -121,22 +129,22 @@ pub(crate) struct GlobalCell {
     clones: AtomicUsize,
     pub(crate) object: Object,
     /// The next cell in the mailbox.
-    next: Cell<*mut GlobalCell>,
+    next: Plain<*mut GlobalCell>,
     /// The neighbours in the heap's list; protected by the lock.
-    previous: Cell<*mut GlobalCell>,
-    following: Cell<*mut GlobalCell>,
+    previous: Plain<*mut GlobalCell>,
+    following: Plain<*mut GlobalCell>,
 }
 
 /// The globals of a heap: those made and not yet released, the newest first.
 pub(crate) struct Globals {
-    first: Cell<*mut GlobalCell>,
+    first: Plain<*mut GlobalCell>,
     len: Cell<usize>,
 }
 
 impl Globals {
     pub(crate) fn new() -> Self {
         Self {
-            first: Cell::new(ptr::null_mut()),
+            first: Plain::new(ptr::null_mut()),
             len: Cell::new(0),
         }
     }
@@ -209,9 +217,9 @@ impl Global {
             mailbox: ManuallyDrop::new(locked.inner.mailbox.clone()),
             clones: AtomicUsize::new(1),
             object,
-            next: Cell::new(ptr::null_mut()),
-            previous: Cell::new(ptr::null_mut()),
-            following: Cell::new(ptr::null_mut()),
+            next: Plain::new(ptr::null_mut()),
+            previous: Plain::new(ptr::null_mut()),
+            following: Plain::new(ptr::null_mut()),
         });
         match cell {
             Ok(cell) => {
@@ -294,6 +302,12 @@ pub(crate) struct WeakCell {
 }
 
 impl WeakCell {
+    /// Clears the cell of an object that died at `now`, in nanoseconds from the heap's origin.
+    fn clear_at(&self, now: u64) {
+        self.died.store(now + 1, Ordering::Relaxed);
+        self.clear();
+    }
+
     pub(crate) fn clear(&self) {
         // Release: see `Weak::cleared_at`.
         self.object.store(ptr::null_mut(), Ordering::Release);
@@ -453,14 +467,7 @@ impl Locked<'_> {
     #[cold]
     #[inline(never)]
     pub(crate) fn release_globals<W: Witness>(self, witness: W) {
-        let mailbox = &self.inner.mailbox;
-        // The bit goes first: whoever posts after the stack is taken sets it again. The exchange releases, and a post acquires, so that
-        // the two changes of the bit happen in this order also for a processor that reorders them; else the bit of a post could
-        // get lost, and with it every later release.
-        mailbox
-            .poll
-            .fetch_and(!RELEASE, crate::primitive::Ordering::Relaxed);
-        let mut head = mailbox.head.swap(ptr::null_mut(), Ordering::AcqRel);
+        let mut head = self.inner.mailbox.take();
         while !head.is_null() {
             // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock. They were made by `Box`; the mailbox
             // share was moved out by `post`.
@@ -524,8 +531,7 @@ impl Locked<'_> {
             return;
         }
         let now = self.inner.recorder.since(std::time::Instant::now());
-        cell.died.store(now + 1, Ordering::Relaxed);
-        cell.clear();
+        cell.clear_at(now);
         self.cleared.push(cell);
     }
 }
@@ -539,4 +545,147 @@ fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>) {
         }
         held
     });
+}
+
+/// Models of what handles do without the lock, run under every interleaving:
+/// `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use loom::thread;
+
+    /// What nobody looks at.
+    fn object() -> Object {
+        // SAFETY: the models never use what it points to.
+        unsafe { Object::from_raw(ptr::without_provenance_mut(16)) }
+    }
+
+    /// What stands for a number in a model's cell: the models link no lists.
+    fn number(number: usize) -> *mut GlobalCell {
+        ptr::without_provenance_mut(16 * number)
+    }
+
+    fn global(mailbox: &Shared<Mailbox>, index: usize) -> Global {
+        let cell = Box::into_raw(Box::new(GlobalCell {
+            mailbox: ManuallyDrop::new(mailbox.clone()),
+            clones: AtomicUsize::new(1),
+            object: object(),
+            next: Plain::new(ptr::null_mut()),
+            previous: Plain::new(number(index)),
+            following: Plain::new(ptr::null_mut()),
+        }));
+        // SAFETY: a box is not null.
+        Global(unsafe { NonNull::new_unchecked(cell) })
+    }
+
+    /// Frees what was posted, as the holder of the lock does when it polls; says which cells those were.
+    fn poll(mailbox: &Mailbox) -> Vec<usize> {
+        let mut indices = Vec::new();
+        if mailbox.poll.load(Ordering::Relaxed) & RELEASE == 0 {
+            return indices;
+        }
+        let mut head = mailbox.take();
+        while !head.is_null() {
+            // SAFETY: as in `release_globals`.
+            let cell = unsafe { Box::from_raw(head) };
+            head = cell.next.get();
+            indices.push(cell.previous.get() as usize / 16);
+        }
+        indices
+    }
+
+    /// Whoever drops the last clone, the cell is freed after the others have looked at it, once.
+    #[test]
+    fn a_cell_is_freed_after_its_last_use() {
+        loom::model(|| {
+            let mailbox = Mailbox::new().unwrap();
+            let one = global(&mailbox, 7);
+            let two = one.clone();
+            let users = [one, two].map(|global| {
+                thread::spawn(move || {
+                    assert_eq!(global.cell().previous.get(), number(7));
+                    drop(global);
+                })
+            });
+            let mut freed = poll(&mailbox);
+            for user in users {
+                user.join().unwrap();
+            }
+            freed.extend(poll(&mailbox));
+            assert_eq!(freed, [7]);
+            assert_eq!(mailbox.handles(), 1);
+        });
+    }
+
+    /// Posted while the holder takes what was posted before: nothing is lost, and the request is there as long as
+    /// something is to be taken.
+    #[test]
+    fn what_is_posted_is_taken_once() {
+        loom::model(|| {
+            let mailbox = Mailbox::new().unwrap();
+            let posts = [1, 2].map(|index| {
+                let global = global(&mailbox, index);
+                thread::spawn(move || {
+                    // A write that freeing must not overtake, as those of the holder who made the global are.
+                    global.cell().previous.set(number(10 * index));
+                    drop(global);
+                })
+            });
+            let mut freed = poll(&mailbox);
+            for post in posts {
+                post.join().unwrap();
+            }
+            freed.extend(poll(&mailbox));
+            freed.sort_unstable();
+            assert_eq!(freed, [10, 20]);
+            assert_eq!(mailbox.poll.load(Ordering::Relaxed) & RELEASE, 0);
+            assert_eq!(mailbox.head.load(Ordering::Relaxed), ptr::null_mut());
+        });
+    }
+
+    /// The heap goes while the last clone of a global is dropped: one of the two frees the cell.
+    #[test]
+    fn a_heap_that_goes_frees_what_was_posted() {
+        loom::model(|| {
+            let mailbox = Mailbox::new().unwrap();
+            let users = [1, 2].map(|index| {
+                let global = global(&mailbox, index);
+                thread::spawn(move || {
+                    global.cell().previous.set(ptr::null_mut());
+                    drop(global);
+                })
+            });
+            mailbox.close();
+            for user in users {
+                user.join().unwrap();
+            }
+            assert_eq!(mailbox.head.load(Ordering::Relaxed), CLOSED);
+            assert_eq!(mailbox.handles(), 1);
+        });
+    }
+
+    /// Who sees that a weak reference is cleared sees when, and all that was written before.
+    #[test]
+    fn a_cleared_reference_knows_when() {
+        loom::model(|| {
+            let weak = Weak(
+                Shared::new(WeakCell {
+                    heap: 0,
+                    object: AtomicPtr::new(object().raw()),
+                    died: AtomicU64::new(0),
+                    next: AtomicPtr::new(ptr::null_mut()),
+                })
+                .unwrap(),
+            );
+            let died = {
+                let weak = weak.clone();
+                thread::spawn(move || weak.0.clear_at(41))
+            };
+            let seen = weak.0.object.load(Ordering::Relaxed).is_null();
+            let at = weak.cleared_at();
+            assert!(at == Some(41) || at.is_none() && !seen, "{at:?}");
+            died.join().unwrap();
+            assert_eq!(weak.cleared_at(), Some(41));
+        });
+    }
 }

@@ -127,7 +127,7 @@ impl Ref<'_, '_> {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn object(self) -> Object {
         self.object
     }

@@ -1,20 +1,53 @@
-//! The synchronisation primitives of [`crate::gil`], from the standard library or, under `cfg(loom)`, from loom, which
-//! runs a test under every interleaving of its threads.
+//! The synchronisation primitives of [`crate::gil`] and [`crate::handle`], from the standard library or, under
+//! `cfg(loom)`, from loom, which runs a test under every interleaving of its threads.
 //!
-//! Nothing else of the crate needs the shim: all other state is either protected by the global lock or a single atomic.
+//! Nothing else of the crate needs the shim: all other state is either protected by the global lock or a single atomic
+//! that orders nothing.
 
 use std::time::Duration;
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
 #[cfg(not(loom))]
-pub(crate) use std::sync::{
-    Condvar, Mutex, MutexGuard,
-    atomic::{AtomicU32, Ordering},
+pub(crate) use std::{
+    cell::Cell as Plain,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    },
 };
+
+/// A cell of ordinary memory that more than one thread uses, in an order that something else sees to. Loom reports two
+/// accesses that nothing orders; and freeing the cell is an access.
+#[cfg(loom)]
+pub(crate) struct Plain<T>(loom::cell::UnsafeCell<T>);
+
+#[cfg(loom)]
+impl<T: Copy> Plain<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn get(&self) -> T {
+        // SAFETY: loom checks that no write is concurrent.
+        self.0.with(|value| unsafe { *value })
+    }
+
+    pub(crate) fn set(&self, value: T) {
+        // SAFETY: loom checks that no other access is concurrent.
+        self.0.with_mut(|place| unsafe { *place = value });
+    }
+}
+
+#[cfg(loom)]
+impl<T> Drop for Plain<T> {
+    fn drop(&mut self) {
+        self.0.with_mut(|_| ());
+    }
+}
 
 /// Locks `mutex`. The state behind it is consistent whenever it is unlocked, so that a poisoned one is as good as any:
 /// nothing that can panic runs while it is held.

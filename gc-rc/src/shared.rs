@@ -13,7 +13,8 @@ use std::alloc::{Layout, alloc};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+use crate::primitive::{AtomicUsize, Ordering, fence};
 
 /// A box of `value`, or the value itself if the system has no memory for it.
 pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
@@ -160,4 +161,35 @@ mod tests {
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
         assert!(try_box(7).is_ok_and(|boxed| *boxed == 7));
     }
+}
+
+/// A model of the last handles, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use crate::primitive::Plain;
+    use loom::thread;
+
+    /// Whoever is last, the value goes after all have used it: its end is an access that conflicts with every use.
+    #[test]
+    fn a_value_goes_after_its_last_use() {
+        loom::model(|| {
+            let shared = Shared::new(Value(Plain::new(7))).unwrap();
+            let other = shared.clone();
+            let user = thread::spawn(move || {
+                assert_eq!(other.0.get(), 7);
+                drop(other);
+            });
+            // Alone, the holder of a handle may do what it likes, as the heap does with what only its tables have.
+            if shared.handles() == 1 {
+                shared.0.set(8);
+            }
+            drop(shared);
+            user.join().unwrap();
+        });
+    }
+
+    struct Value(Plain<u32>);
+    // SAFETY: loom checks that accesses are ordered.
+    unsafe impl Sync for Value {}
 }

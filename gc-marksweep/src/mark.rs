@@ -527,6 +527,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes some 100,000 objects")]
     fn helpers_are_started_when_there_is_something_to_share() {
         let heap = Heap::builder().marking_workers(2).build().unwrap();
         heap.attach(|m| {
@@ -551,6 +552,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes some 100,000 objects")]
     fn what_helpers_have_marked_in_minor_collections_is_counted() {
         let heap = Heap::builder()
             .marking_workers(2)

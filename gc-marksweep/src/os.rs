@@ -36,6 +36,9 @@ impl Reservation {
         let mapped = length
             .checked_add(HUGE_PAGE)
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        if cfg!(miri) {
+            return interpreted::reserve(length);
+        }
         // SAFETY: a fresh anonymous mapping, which overlaps nothing.
         let mapping = unsafe {
             libc::mmap(
@@ -103,6 +106,9 @@ impl Reservation {
             if first == last {
                 return;
             }
+            if cfg!(miri) {
+                return self.start.add(first).write_bytes(0, last - first);
+            }
             let (start, length) = (self.start.add(first), last - first);
             #[cfg(target_os = "linux")]
             let released = libc::madvise(start.as_ptr().cast(), length, libc::MADV_DONTNEED) == 0;
@@ -141,10 +147,48 @@ fn system_page() -> usize {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if cfg!(miri) {
+            // SAFETY: the memory is ours, and its users are gone.
+            return unsafe { interpreted::give_back(self) };
+        }
         // SAFETY: the mapping is ours, and its users are gone. A failure would leak address space, nothing worse.
         unsafe {
             libc::munmap(self.mapping.as_ptr().cast(), self.mapped);
         }
+    }
+}
+
+/// Under Miri, which has no mappings that reserve nothing and no advice, the allocator stands in. That loses nothing of what
+/// Miri is there to see: which accesses to a reservation are allowed.
+mod interpreted {
+    use super::*;
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+    fn layout(length: usize) -> Option<Layout> {
+        Layout::from_size_align(length.max(PAGE), HUGE_PAGE).ok()
+    }
+
+    pub(super) fn reserve(length: usize) -> io::Result<Reservation> {
+        let start = layout(length)
+            // SAFETY: the size is not zero.
+            .and_then(|layout| NonNull::new(unsafe { alloc_zeroed(layout) }))
+            .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Reservation {
+            mapping: start,
+            mapped: length,
+            start,
+            length,
+            system_page: system_page(),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// The reservation was made by [`reserve`], and nobody uses it any more.
+    pub(super) unsafe fn give_back(reservation: &Reservation) {
+        let layout = layout(reservation.mapped).expect("as when it was reserved");
+        // SAFETY: the caller's promise.
+        unsafe { dealloc(reservation.mapping.as_ptr(), layout) }
     }
 }
 

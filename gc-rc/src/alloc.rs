@@ -927,6 +927,7 @@ mod tests {
 
     /// What is unused is kept until it was unused the whole time between two looks, and what is taken again meanwhile is not returned.
     #[test]
+    #[cfg_attr(miri, ignore = "makes 800,000 objects")]
     fn unused_blocks_go_back_when_they_have_aged() {
         let heap = Heap::builder()
             .cycle(Cycle::None)

@@ -351,6 +351,7 @@ mod tests {
     use std::thread;
 
     #[test]
+    #[cfg_attr(miri, ignore = "waits by the clock")]
     fn the_watchdog_reports_a_tenure_once() {
         let patience = Duration::from_millis(5);
         for kind in [Gil::Cpython, Gil::Fair] {

@@ -11,6 +11,9 @@ pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
 /// and nothing else is there; `None` if the system refuses. Nothing is backed by memory until it is touched.
 pub(crate) fn map(bytes: usize, align: usize, hint: usize) -> Option<NonNull<u8>> {
     debug_assert!(bytes.is_multiple_of(ALIGNMENT) && align.is_power_of_two() && align >= ALIGNMENT);
+    if cfg!(miri) {
+        return interpreted::map(bytes, align);
+    }
     let access = libc::PROT_READ | libc::PROT_WRITE;
     if hint != 0 && hint.is_multiple_of(align) {
         let start = map_anywhere(bytes, access, hint)?;
@@ -59,6 +62,9 @@ fn map_anywhere(bytes: usize, access: libc::c_int, hint: usize) -> Option<NonNul
 /// An address, aligned to `align`, from which on nothing is mapped for `bytes`; 0 if there is none. Nothing is reserved: the address is
 /// good for hints.
 pub(crate) fn free_address(bytes: usize, align: usize) -> usize {
+    if cfg!(miri) {
+        return 0;
+    }
     match map_anywhere(bytes + align, libc::PROT_NONE, 0) {
         Some(start) => {
             // SAFETY: the mapping was just made, and nobody knows of it.
@@ -71,6 +77,9 @@ pub(crate) fn free_address(bytes: usize, align: usize) -> usize {
 
 /// Asks for huge pages where the system gives them only on request: a first touch then costs a fifth.
 pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
+    if cfg!(miri) {
+        return;
+    }
     #[cfg(target_os = "linux")]
     // SAFETY: advice on a mapping of ours; it changes no contents, and a refusal changes nothing.
     unsafe {
@@ -88,6 +97,11 @@ pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> bool {
     if !is_whole_pages(start.as_ptr() as usize | bytes) {
         return false;
+    }
+    if cfg!(miri) {
+        // SAFETY: the caller's promise.
+        unsafe { start.write_bytes(0, bytes) };
+        return true;
     }
     #[cfg(target_os = "linux")]
     // SAFETY: the caller's promise; a private anonymous mapping is zero after this advice.
@@ -117,9 +131,42 @@ fn is_whole_pages(bytes: usize) -> bool {
 ///
 /// The range is a mapping made here, or whole pages of one, and nothing points into it any more.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+    if cfg!(miri) {
+        // SAFETY: the caller's promise; under Miri no mapping is returned in parts.
+        return unsafe { interpreted::unmap(start, bytes) };
+    }
     // SAFETY: the caller's promise.
     let result = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
     debug_assert_eq!(result, 0, "unmapping a mapping of ours cannot fail");
+}
+
+/// Under Miri, which has no mappings at a hint, no advice, and no part of a mapping that could be returned, the allocator
+/// stands in. That loses nothing of what Miri is there to see: which accesses to a mapping are allowed.
+mod interpreted {
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    /// The alignment of every mapping that is made.
+    const ALIGN: usize = crate::alloc::CHUNK_BYTES;
+
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes, ALIGN).ok()
+    }
+
+    pub(super) fn map(bytes: usize, align: usize) -> Option<NonNull<u8>> {
+        assert!(align == ALIGN && bytes > 0);
+        // SAFETY: the size is not zero.
+        NonNull::new(unsafe { alloc_zeroed(layout(bytes)?) })
+    }
+
+    /// # Safety
+    ///
+    /// `start` was made by [`map`] with `bytes`, and nothing points into it any more.
+    pub(super) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+        let layout = layout(bytes).expect("as when it was mapped");
+        // SAFETY: the caller's promise.
+        unsafe { dealloc(start.as_ptr(), layout) }
+    }
 }
 
 /// Writes a line to standard error past the standard library, whose lock a client may hold while it waits for what the caller has,

@@ -28,6 +28,7 @@ use crate::block::{BLOCK, BlockIndex, GRANULES_PER_BLOCK, LARGE, Space};
 use crate::object::GRANULE;
 use crate::step::{Places, Step, Witness};
 use crate::supply::Supply;
+use crate::sweep::Hole;
 
 /// Objects of more than this many bytes, and not large, are *medium*.
 pub(crate) const MEDIUM: usize = 256;
@@ -96,6 +97,10 @@ impl Buffer {
         if size > MEDIUM {
             if let Some(memory) = bump(&self.overflow_cursor, &self.overflow_end, size) {
                 return Some(memory);
+            }
+            if let Some(hole) = take_tail(space, supply, size) {
+                witness.note(|places| taken(places, hole.start, hole.length));
+                return self.overflow_to(space, supply, hole.start, hole.length, size);
             }
             if let Some(block) = supply.take_free(space) {
                 let start = space.block_start(block);
@@ -211,6 +216,21 @@ impl Buffer {
             );
         }
     }
+}
+
+/// The unused end of a block that somebody has put back, if it has room for `size` bytes: else threads that come, make one medium
+/// object and end would use up a block each.
+fn take_tail(space: &Space, supply: &Supply, size: usize) -> Option<Hole> {
+    let (block, granule) = supply.take_returned(space, false)?;
+    // Without a hole the block is as good as used up.
+    let hole = space.next_hole(block, granule, GRANULE, ())?;
+    // All that is left of the block, so that no other hole of it is lost.
+    let is_tail = hole.end == GRANULES_PER_BLOCK && hole.length == (hole.end - granule) * GRANULE;
+    if is_tail && hole.length >= size {
+        return Some(hole);
+    }
+    supply.put_back(space, block, granule);
+    None
 }
 
 /// The step of taking a hole.

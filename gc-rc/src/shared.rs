@@ -170,26 +170,32 @@ mod loom_models {
     use crate::primitive::Plain;
     use loom::thread;
 
+    struct Value {
+        plain: Plain<u32>,
+    }
+
+    // SAFETY: loom checks that accesses are ordered.
+    unsafe impl Sync for Value {}
+
     /// Whoever is last, the value goes after all have used it: its end is an access that conflicts with every use.
     #[test]
     fn a_value_goes_after_its_last_use() {
         loom::model(|| {
-            let shared = Shared::new(Value(Plain::new(7))).unwrap();
+            let shared = Shared::new(Value {
+                plain: Plain::new(7),
+            })
+            .unwrap();
             let other = shared.clone();
             let user = thread::spawn(move || {
-                assert_eq!(other.0.get(), 7);
+                assert_eq!(other.plain.get(), 7);
                 drop(other);
             });
             // Alone, the holder of a handle may do what it likes, as the heap does with what only its tables have.
             if shared.handles() == 1 {
-                shared.0.set(8);
+                shared.plain.set(8);
             }
             drop(shared);
             user.join().unwrap();
         });
     }
-
-    struct Value(Plain<u32>);
-    // SAFETY: loom checks that accesses are ordered.
-    unsafe impl Sync for Value {}
 }

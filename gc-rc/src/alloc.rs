@@ -24,11 +24,20 @@
 //! What does not fit half a block takes a run of whole blocks, within a chunk if it can, else in a longer chunk of its own.
 //! Large objects are listed in one vector a generation, where they know their index.
 //!
+//! Chunks are indexed twice by their longest run ([`Runs`]): of *unused* blocks, and of *spare* ones, unused blocks that have
+//! memory of the system. A run is taken from the chunk whose longest is the shortest that will do (best fit), among the spare
+//! first, and found in constant time, however many holes there are.
+//!
 //! # Giving memory back
 //!
 //! A block that nothing uses is kept for a while: what has just been needed is soon needed again, and memory that comes fresh
 //! from the system costs its first touch. [`Allocator::age`] returns the blocks that were unused the whole time since it was called before,
 //! and chunks without any block.
+//!
+//! Objects of many sizes leave holes that the next one does not fit, and a run that is fresh is backed beside those that are spare. So
+//! whenever more is taken, spare blocks go back until committed memory is within its bound ([`Counters::excess`]): the limit, and
+//! not much more than was ever occupied. What that costs is in proportion to what is taken. Addresses are not bounded by it: a
+//! chunk stays for as long as one of its blocks is in use.
 //!
 //! # Invariants
 //!
@@ -37,12 +46,14 @@
 //! 3. A block becomes unused only when none of its cells is an object *and* no list of the cycle collector names it or one of its
 //!    cells. The side bytes of an unused block are zero.
 //! 4. A block that is not `touched` is zero throughout.
+//! 5. The indexes know the longest runs of every chunk but those of one object, and `spare` is the number of all spare blocks.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use crate::heap::{Counters, FullCause};
 use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, tag};
+use crate::room;
 use crate::system;
 
 /// Bytes of a chunk, and its alignment: also that of huge pages.
@@ -59,9 +70,9 @@ const FIRST_BLOCK: usize = BLOCKS * SIDE_BYTES / BLOCK_BYTES;
 const ALL_BLOCKS: u64 = u64::MAX << FIRST_BLOCK;
 /// Bytes of free addresses that are looked for before the first chunk is mapped.
 const CHUNKS_RANGE: usize = 16 << 30;
-/// What a block in use takes beside its cells: its side bytes, its header, and its places in the lists that can name it (four
-/// words, twice for their growth).
-pub(crate) const BLOCK_METADATA: usize = SIDE_BYTES + size_of::<BlockHeader>() + 64;
+/// What a block in use, or a large object, takes beside its cells: its side bytes, its header, and its places in the lists that can
+/// name it (five words, twice for their growth).
+pub(crate) const BLOCK_METADATA: usize = SIDE_BYTES + size_of::<BlockHeader>() + 80;
 /// What a block takes of the limit.
 pub(crate) const BLOCK_COST: usize = BLOCK_BYTES + BLOCK_METADATA;
 /// Side bytes that one bit of a block's summary stands for: those of 1 KiB of cells.
@@ -119,7 +130,7 @@ const _: () = {
     assert!(BLOCKS == u64::BITS as usize && SIDE_BYTES / STRETCH == u64::BITS as usize);
     // The headers fit where the side bytes of the side table would be.
     assert!(BLOCKS * size_of::<BlockHeader>() <= FIRST_BLOCK * SIDE_BYTES);
-    assert!(size_of::<ChunkHeader>() <= size_of::<BlockHeader>() && FIRST_BLOCK > 0);
+    assert!(size_of::<ChunkHeader>() <= FIRST_BLOCK * size_of::<BlockHeader>());
 };
 
 /// The size class for objects of so many bytes, header included.
@@ -160,7 +171,7 @@ struct BlockHeader {
     middle: Cell<u64>,
 }
 
-/// A chunk's state, in the place of the header of its first block, which has no cells.
+/// A chunk's state, in the place of the headers of its first blocks, which have no cells.
 #[repr(C)]
 struct ChunkHeader {
     /// Blocks that are unused.
@@ -171,10 +182,22 @@ struct ChunkHeader {
     idle: Cell<u64>,
     /// Bytes of the mapping: more than those of a chunk if it was made for one object.
     bytes: Cell<usize>,
+    /// Its places in the indexes of unused and of spare runs.
+    places: [Place; 2],
+}
+
+/// A chunk's place in an index of runs.
+#[repr(C)]
+struct Place {
+    /// Blocks of the longest run; zero: not listed.
+    length: Cell<usize>,
+    previous: Cell<Option<Chunk>>,
+    next: Cell<Option<Chunk>>,
 }
 
 /// A chunk of the heap whose lock the current thread holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 struct Chunk(NonNull<ChunkHeader>);
 
 impl Chunk {
@@ -187,10 +210,12 @@ impl Chunk {
         Some(chunk)
     }
 
+    /// Returns whether the system did it.
+    ///
     /// # Safety
     ///
     /// Nothing points into the chunk any more.
-    unsafe fn unmap(self) {
+    unsafe fn unmap(self) -> bool {
         // SAFETY: the mapping was made with these bytes; the rest is the caller's promise.
         unsafe { system::unmap(self.0.cast(), self.header().bytes.get()) }
     }
@@ -205,16 +230,97 @@ impl Chunk {
         Block(unsafe { self.0.cast::<BlockHeader>().add(number) })
     }
 
-    /// The lowest run of so many unused blocks, as its first block's number.
-    fn unused_run(self, blocks: usize) -> Option<usize> {
-        // Bit n of `starts` stays set while the blocks from n on are unused, for ever longer runs.
-        let (mut starts, mut length) = (self.header().unused.get(), 1);
-        while length < blocks && starts != 0 {
-            let step = length.min(blocks - length);
-            starts &= starts >> step;
-            length += step;
+    /// Blocks that are unused and have memory of the system.
+    fn spare(self) -> u64 {
+        self.header().unused.get() & self.header().touched.get()
+    }
+}
+
+/// The number of the first of so many set bits in a row, the lowest ones.
+fn first_run(bits: u64, length: usize) -> Option<usize> {
+    // Bit n of `starts` stays set while the bits from n on are, for ever longer runs.
+    let (mut starts, mut found) = (bits, 1);
+    while found < length && starts != 0 {
+        let step = found.min(length - found);
+        starts &= starts >> step;
+        found += step;
+    }
+    (starts != 0).then_some(starts.trailing_zeros() as usize)
+}
+
+/// How many set bits there are in a row, at most.
+fn longest_run(mut bits: u64) -> usize {
+    let mut length = 0;
+    while bits != 0 {
+        bits &= bits << 1;
+        length += 1;
+    }
+    length
+}
+
+/// The chunks by the length of their longest run of some blocks: a list for each length.
+struct Runs {
+    /// Which of a chunk's places is for this index.
+    place: usize,
+    lists: [Cell<Option<Chunk>>; BLOCKS],
+    /// The lengths of which there are chunks, a bit each.
+    lengths: Cell<u64>,
+}
+
+impl Runs {
+    fn new(place: usize) -> Self {
+        Self {
+            place,
+            lists: [const { Cell::new(None) }; BLOCKS],
+            lengths: Cell::new(0),
         }
-        (starts != 0).then_some(starts.trailing_zeros() as usize)
+    }
+
+    fn place<'a>(&self, chunk: Chunk) -> &'a Place {
+        &chunk.header().places[self.place]
+    }
+
+    /// The blocks of interest of a chunk are now those of `bits`.
+    fn update(&self, chunk: Chunk, bits: u64) {
+        let length = longest_run(bits);
+        let place = self.place(chunk);
+        let before = place.length.replace(length);
+        if before == length {
+            return;
+        }
+        if before > 0 {
+            let (previous, next) = (place.previous.take(), place.next.take());
+            match previous {
+                Some(previous) => self.place(previous).next.set(next),
+                None => self.lists[before].set(next),
+            }
+            if let Some(next) = next {
+                self.place(next).previous.set(previous);
+            }
+            if self.lists[before].get().is_none() {
+                self.lengths.set(self.lengths.get() & !(1 << before));
+            }
+        }
+        if length > 0 {
+            let next = self.lists[length].replace(Some(chunk));
+            place.next.set(next);
+            if let Some(next) = next {
+                self.place(next).previous.set(Some(chunk));
+            }
+            self.lengths.set(self.lengths.get() | 1 << length);
+        }
+    }
+
+    /// A chunk with a run of so many blocks, at most those of a chunk: one whose longest is not much longer.
+    fn with(&self, blocks: usize) -> Option<Chunk> {
+        let lengths = self.lengths.get() & u64::MAX << blocks;
+        self.lists.get(lengths.trailing_zeros() as usize)?.get()
+    }
+
+    /// A chunk with the longest run there is, and its length.
+    fn longest(&self) -> Option<(Chunk, usize)> {
+        let length = self.lengths.get().checked_ilog2()? as usize;
+        Some((self.lists[length].get()?, length))
     }
 }
 
@@ -438,7 +544,11 @@ pub(crate) struct Allocator {
     /// Where the next chunk should lie: above the last one. Systems hand out addresses from the top, but the cycle collector is fastest
     /// if what is newer lies higher.
     hint: Cell<usize>,
-    /// Unused blocks that may have memory of the system.
+    /// The chunks by their runs of unused blocks.
+    unused_runs: Runs,
+    /// The chunks by their runs of spare blocks.
+    spare_runs: Runs,
+    /// Spare blocks.
     spare: Cell<usize>,
     /// Large objects by generation; the last are the untracked ones ([`UNTRACKED`]).
     large: [RefCell<Vec<Object>>; 4],
@@ -457,6 +567,8 @@ impl Allocator {
             blocks: RefCell::default(),
             chunks: RefCell::default(),
             hint: Cell::new(0),
+            unused_runs: Runs::new(0),
+            spare_runs: Runs::new(1),
             spare: Cell::new(0),
             large: Default::default(),
         }
@@ -550,55 +662,106 @@ impl Allocator {
         }
     }
 
-    /// Takes so many unused blocks in a row, at most those of a chunk. Returns the first of them, and the bits of those that may not be
-    /// zero; `None` if the system has no memory.
+    /// Takes so many unused blocks in a row, at most those of a chunk, which have been charged. Returns the first of them, and
+    /// the bits of those that may not be zero; `None` if the system has no memory.
     fn take_run(&self, blocks: usize, counters: &Counters) -> Option<(Block, u64)> {
-        let mut chunks = self.chunks.borrow_mut();
-        // A block that has memory is better than one without.
-        let spare = (blocks == 1 && self.spare.get() > 0).then(|| {
-            chunks.iter().find_map(|&chunk| {
-                let header = chunk.header();
-                let spare = header.unused.get() & header.touched.get();
-                (spare != 0).then_some((chunk, spare.trailing_zeros() as usize))
-            })
-        });
-        let found = spare.flatten().or_else(|| {
-            let mut chunks = chunks.iter();
-            chunks.find_map(|&chunk| Some((chunk, chunk.unused_run(blocks)?)))
-        });
-        let (chunk, first) = match found {
-            Some(found) => found,
-            None => {
-                if self.hint.get() == 0 {
-                    self.hint
-                        .set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
-                }
-                let chunk = Chunk::map(CHUNK_BYTES, self.hint.get())?;
-                self.hint.set(chunk.0.as_ptr() as usize + CHUNK_BYTES);
-                chunk.header().unused.set(ALL_BLOCKS);
-                chunks.push(chunk);
-                (chunk, FIRST_BLOCK)
-            }
-        };
-        let (header, run) = (chunk.header(), run(first, blocks));
+        // Blocks that have memory are better than others.
+        let chunk = self
+            .spare_runs
+            .with(blocks)
+            .or_else(|| self.unused_runs.with(blocks))
+            .or_else(|| self.new_chunk(counters))?;
+        let header = chunk.header();
+        let first = first_run(chunk.spare(), blocks)
+            .or_else(|| first_run(header.unused.get(), blocks))
+            .expect("an index names a chunk for a run that it has");
+        let run = run(first, blocks);
         let dirty = header.touched.get() & run;
-        let spare = dirty.count_ones() as usize;
-        self.spare.set(self.spare.get() - spare);
-        counters.commit((blocks - spare) * BLOCK_COST);
         header.unused.set(header.unused.get() & !run);
         header.touched.set(header.touched.get() | run);
         header.idle.set(header.idle.get() & !run);
+        self.spare_changed(chunk, -(dirty.count_ones() as isize), counters);
+        self.keep_within_bound(counters);
         Some((chunk.block(first), dirty))
+    }
+
+    /// The blocks of a chunk came into use, or went out of it, or were given back; so many more are spare.
+    fn spare_changed(&self, chunk: Chunk, more: isize, counters: &Counters) {
+        self.unused_runs.update(chunk, chunk.header().unused.get());
+        self.spare_runs.update(chunk, chunk.spare());
+        let spare = self.spare.get().wrapping_add_signed(more);
+        self.spare.set(spare);
+        counters.set_spare(spare * BLOCK_COST);
+    }
+
+    /// Maps a chunk; `None` if the system refuses although it got back all that is unused.
+    fn new_chunk(&self, counters: &Counters) -> Option<Chunk> {
+        let chunks = self.chunks.borrow().len();
+        if !room::set_aside(&mut *self.chunks.borrow_mut(), chunks + 1) {
+            return None;
+        }
+        if self.hint.get() == 0 {
+            self.hint
+                .set(system::free_address(CHUNKS_RANGE, CHUNK_BYTES));
+        }
+        let chunk = Chunk::map(CHUNK_BYTES, self.hint.get()).or_else(|| {
+            self.age(counters, true);
+            Chunk::map(CHUNK_BYTES, 0)
+        })?;
+        self.hint.set(chunk.0.as_ptr() as usize + CHUNK_BYTES);
+        chunk.header().unused.set(ALL_BLOCKS);
+        self.chunks.borrow_mut().push(chunk);
+        self.spare_changed(chunk, 0, counters);
+        Some(chunk)
     }
 
     /// Makes blocks unused (invariant 3).
     fn give_run(&self, block: Block, blocks: usize, counters: &Counters, cost: usize) {
-        let header = block.chunk().header();
+        let chunk = block.chunk();
+        let header = chunk.header();
         header
             .unused
             .set(header.unused.get() | run(block.number(), blocks));
-        self.spare.set(self.spare.get() + blocks);
         counters.discharge(cost);
+        self.spare_changed(chunk, blocks as isize, counters);
+        // Spare blocks count with their side bytes, those of a large object but its first did not.
+        self.keep_within_bound(counters);
+    }
+
+    /// Gives spare blocks back until no more memory is committed than may be, those in the longest runs first.
+    pub(crate) fn keep_within_bound(&self, counters: &Counters) {
+        let mut excess = counters.excess().div_ceil(BLOCK_COST);
+        while excess > 0
+            && let Some((chunk, length)) = self.spare_runs.longest()
+            && let Some(first) = first_run(chunk.spare(), length)
+        {
+            let blocks = length.min(excess);
+            if !self.give_back(chunk, first, blocks, counters) {
+                return;
+            }
+            excess -= blocks;
+        }
+    }
+
+    /// Gives the memory of some spare blocks of a chunk back to the system. Returns whether it took it.
+    fn give_back(&self, chunk: Chunk, first: usize, blocks: usize, counters: &Counters) -> bool {
+        let (header, block) = (chunk.header(), chunk.block(first));
+        // SAFETY: the blocks are unused, and whoever takes them next expects zeroes; so it is with their side bytes.
+        let discarded = unsafe {
+            let cells = NonNull::new_unchecked(block.at(0));
+            let side = NonNull::new_unchecked(block.side_bytes().as_ptr() as *mut u8);
+            system::discard(cells, blocks * BLOCK_BYTES) && {
+                system::discard(side, blocks * SIDE_BYTES);
+                true
+            }
+        };
+        if discarded {
+            header
+                .touched
+                .set(header.touched.get() & !run(first, blocks));
+            self.spare_changed(chunk, -(blocks as isize), counters);
+        }
+        discarded
     }
 
     /// Memory for an object of `bytes` that is too large for a cell, zeroed but for its head's tag; not yet listed.
@@ -614,11 +777,13 @@ impl Allocator {
         let taken = if blocks <= BLOCKS - FIRST_BLOCK {
             self.take_run(blocks, counters)
         } else {
-            let front = FIRST_BLOCK * BLOCK_BYTES;
-            Chunk::map(front + blocks * BLOCK_BYTES, 0).map(|chunk| {
-                counters.commit(cost);
-                (chunk.block(FIRST_BLOCK), 0)
-            })
+            let size = (FIRST_BLOCK + blocks) * BLOCK_BYTES;
+            let chunk = Chunk::map(size, 0).or_else(|| {
+                self.age(counters, true);
+                Chunk::map(size, 0)
+            });
+            self.keep_within_bound(counters);
+            chunk.map(|chunk| (chunk.block(FIRST_BLOCK), 0))
         };
         let Some((block, mut dirty)) = taken else {
             counters.discharge(cost);
@@ -746,9 +911,14 @@ impl Allocator {
             self.give_run(block, blocks, counters, cost);
         } else {
             // SAFETY: the object had the chunk for itself; it is dead, and no list names it.
-            unsafe { block.chunk().unmap() };
+            unsafe {
+                let chunk = block.chunk();
+                if !chunk.unmap() {
+                    // The addresses are lost, the memory need not be.
+                    system::discard(chunk.0.cast(), chunk.header().bytes.get());
+                }
+            }
             counters.discharge(cost);
-            counters.decommit(cost);
         }
     }
 
@@ -818,14 +988,16 @@ impl Allocator {
             transfer(list, &reversed);
             transfer(&reversed, list);
         }
-        blocks.retain(|&block| {
-            let empty = block.header().empty.get();
-            if empty {
-                block.side_bytes().iter().for_each(|byte| byte.set(0));
-                self.give_run(block, 1, counters, BLOCK_COST);
-            }
-            !empty
-        });
+        // From the newest on, so that the chunk of the oldest, which lies lowest as a rule, is the first to be taken from again.
+        for block in blocks
+            .iter()
+            .rev()
+            .filter(|block| block.header().empty.get())
+        {
+            block.side_bytes().iter().for_each(|byte| byte.set(0));
+            self.give_run(*block, 1, counters, BLOCK_COST);
+        }
+        blocks.retain(|block| !block.header().empty.get());
     }
 
     /// Returns to the system the memory of blocks that have been unused since the last call but one, and chunks without any;
@@ -836,7 +1008,7 @@ impl Allocator {
         }
         self.chunks.borrow_mut().retain(|&chunk| {
             let header = chunk.header();
-            let spare = header.unused.get() & header.touched.get();
+            let spare = chunk.spare();
             let mut old = if all {
                 spare
             } else {
@@ -847,31 +1019,49 @@ impl Allocator {
                 let first = old.trailing_zeros() as usize;
                 let blocks = (!(old >> first)).trailing_zeros() as usize;
                 old &= !run(first, blocks);
-                let block = chunk.block(first);
-                // SAFETY: the blocks are unused, and whoever takes them next expects zeroes; so it is with their side bytes.
-                let discarded = unsafe {
-                    let cells = NonNull::new_unchecked(block.at(0));
-                    let side = NonNull::new_unchecked(block.side_bytes().as_ptr() as *mut u8);
-                    system::discard(cells, blocks * BLOCK_BYTES) && {
-                        system::discard(side, blocks * SIDE_BYTES);
-                        true
-                    }
-                };
-                if discarded {
-                    header
-                        .touched
-                        .set(header.touched.get() & !run(first, blocks));
-                    self.spare.set(self.spare.get() - blocks);
-                    counters.decommit(blocks * BLOCK_COST);
-                }
+                self.give_back(chunk, first, blocks, counters);
             }
-            let keep = header.unused.get() != ALL_BLOCKS || header.touched.get() != 0;
-            if !keep {
-                // SAFETY: none of its blocks is used.
-                unsafe { chunk.unmap() };
+            if header.unused.get() != ALL_BLOCKS || header.touched.get() != 0 {
+                return true;
             }
-            keep
+            self.unused_runs.update(chunk, 0);
+            // SAFETY: none of its blocks is used.
+            let gone = unsafe { chunk.unmap() };
+            if !gone {
+                self.spare_changed(chunk, 0, counters);
+            }
+            !gone
         });
+    }
+
+    /// Sees to it that one more block, or one more large object, can be listed. Returns whether there was memory for that.
+    pub(crate) fn set_aside(&self) -> bool {
+        let blocks = self.blocks.borrow().len();
+        let large = self.large_objects();
+        room::set_aside(&mut *self.blocks.borrow_mut(), blocks + 1)
+            && self
+                .large
+                .iter()
+                .all(|list| room::set_aside(&mut *list.borrow_mut(), large + 1))
+    }
+
+    /// Gives back room of lists that is out of proportion.
+    pub(crate) fn fit(&self) {
+        let large = self.large_objects();
+        for list in &self.large {
+            room::fit(&mut *list.borrow_mut(), large);
+        }
+        let mut blocks = self.blocks.borrow_mut();
+        let in_use = blocks.len();
+        room::fit(&mut *blocks, in_use);
+        let mut chunks = self.chunks.borrow_mut();
+        let mapped = chunks.len();
+        room::fit(&mut *chunks, mapped);
+    }
+
+    /// All large objects.
+    pub(crate) fn large_objects(&self) -> usize {
+        self.large.iter().map(|list| list.borrow().len()).sum()
     }
 
     /// The free cells of a class, hottest first.
@@ -887,8 +1077,7 @@ impl Allocator {
 
     /// Bytes of metadata of blocks and large objects in use.
     pub(crate) fn metadata(&self) -> usize {
-        let large = self.large.iter().map(|list| list.borrow().len());
-        (self.blocks.borrow().len() + large.sum::<usize>()) * BLOCK_METADATA
+        (self.blocks.borrow().len() + self.large_objects()) * BLOCK_METADATA
     }
 
     /// Bytes of the blocks of cells in use.

@@ -106,8 +106,9 @@ pub struct Statistics {
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks kept for reuse. With huge
-    /// pages the system may back up to 2 MiB more.
+    /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks kept for reuse. It is at most the
+    /// limit, and at most an eighth and 4 MiB more than the largest [`Self::occupied_bytes`] so far. With huge pages the system
+    /// may back up to 2 MiB more for each 4 MiB that objects lie in.
     pub committed_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata. Brought up to date on slow paths.
     pub metadata_bytes: u64,
@@ -176,6 +177,9 @@ impl CountCounters {
     }
 }
 
+/// Bytes of unused memory that a heap may keep beyond an eighth of the largest size it had.
+const COMMITTED_SLACK: usize = 4 << 20;
+
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads and stores; anybody reads.
 pub(crate) struct Counters {
     limit: usize,
@@ -185,7 +189,8 @@ pub(crate) struct Counters {
     freed_payload: AtomicU64,
     occupied: AtomicUsize,
     peak: AtomicUsize,
-    committed: AtomicUsize,
+    /// Unused memory that is kept for reuse.
+    spare: AtomicUsize,
     /// Buffers and tables: metadata outside of blocks.
     tables: AtomicUsize,
     /// Metadata within blocks.
@@ -205,7 +210,7 @@ impl Counters {
             freed_payload: AtomicU64::new(0),
             occupied: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
-            committed: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
             tables: AtomicUsize::new(0),
             side: AtomicUsize::new(0),
             scratch: AtomicUsize::new(0),
@@ -258,14 +263,17 @@ impl Counters {
             .store(self.occupied.load(Relaxed) - bytes, Relaxed);
     }
 
-    pub(crate) fn commit(&self, bytes: usize) {
-        self.committed
-            .store(self.committed.load(Relaxed) + bytes, Relaxed);
+    /// So many bytes are unused and kept for reuse.
+    pub(crate) fn set_spare(&self, bytes: usize) {
+        self.spare.store(bytes, Relaxed);
     }
 
-    pub(crate) fn decommit(&self, bytes: usize) {
-        self.committed
-            .store(self.committed.load(Relaxed) - bytes, Relaxed);
+    /// Bytes by which committed memory exceeds its bound: the limit, or [`COMMITTED_SLACK`] and an eighth more than was ever
+    /// occupied. What is occupied is within both, so that giving back what is spare is always enough.
+    pub(crate) fn excess(&self) -> usize {
+        let committed = self.occupied.load(Relaxed) + self.spare.load(Relaxed);
+        let peak = self.peak.load(Relaxed);
+        committed.saturating_sub(self.limit.min(peak + peak / 8 + COMMITTED_SLACK))
     }
 
     /// Brings the size of the metadata up to date. It is never refused: what it takes, the next block lacks.
@@ -275,8 +283,6 @@ impl Counters {
         self.occupied.store(occupied, Relaxed);
         self.peak
             .store(self.peak.load(Relaxed).max(occupied), Relaxed);
-        self.committed
-            .store(self.committed.load(Relaxed) - before + tables, Relaxed);
         self.side.store(side, Relaxed);
     }
 
@@ -324,7 +330,7 @@ impl Counters {
             allocated_payload_bytes: self.payload.load(Relaxed),
             occupied_bytes: occupied,
             peak_occupied_bytes: self.peak.load(Relaxed) as u64,
-            committed_bytes: self.committed.load(Relaxed) as u64,
+            committed_bytes: occupied + self.spare.load(Relaxed) as u64,
             metadata_bytes: metadata,
             live_bytes: None,
             peak_scratch_bytes: self.scratch.load(Relaxed) as u64,
@@ -527,6 +533,7 @@ impl<'a> Locked<'a> {
         let mut weak = self.weak.borrow_mut();
         let mut finalizable = self.finalizable.borrow_mut();
         if !self.collecting.get() {
+            self.allocator.fit();
             self.pending.fit();
             self.possible_roots.fit();
             let entries = (weak.len(), finalizable.len());
@@ -540,6 +547,7 @@ impl<'a> Locked<'a> {
             + (weak.len() + self.cleared.len()) * WEAK_CELL
             + self.globals.len() * size_of::<GlobalCell>();
         self.inner.counters.set_metadata(side, tables);
+        self.allocator.keep_within_bound(&self.inner.counters);
     }
 
     /// [`Self::account_metadata`] if the list has become much shorter than it was.

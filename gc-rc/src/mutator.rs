@@ -786,6 +786,9 @@ impl Locked<'_> {
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
         self.account_metadata();
+        if !self.allocator.set_aside() {
+            return Err(FullCause::System);
+        }
         if class == LARGE {
             self.allocator.obtain_large(shape.bytes(), counters)
         } else {

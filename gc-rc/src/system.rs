@@ -125,19 +125,20 @@ fn is_whole_pages(bytes: usize) -> bool {
     usize::try_from(page).is_ok_and(|page| page > 0 && bytes.is_multiple_of(page))
 }
 
-/// Returns a mapping to the system.
+/// Returns a mapping to the system, which may refuse where a part of one is to go: that is one mapping more. Returns whether it did
+/// not.
 ///
 /// # Safety
 ///
 /// The range is a mapping made here, or whole pages of one, and nothing points into it any more.
-pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) {
+pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> bool {
     if cfg!(miri) {
         // SAFETY: the caller's promise; under Miri no mapping is returned in parts.
-        return unsafe { interpreted::unmap(start, bytes) };
+        unsafe { interpreted::unmap(start, bytes) };
+        return true;
     }
     // SAFETY: the caller's promise.
-    let result = unsafe { libc::munmap(start.as_ptr().cast(), bytes) };
-    debug_assert_eq!(result, 0, "unmapping a mapping of ours cannot fail");
+    unsafe { libc::munmap(start.as_ptr().cast(), bytes) == 0 }
 }
 
 /// Under Miri, which has no mappings at a hint, no advice, and no part of a mapping that could be returned, the allocator

@@ -220,3 +220,60 @@ fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) -> u64 {
     }
     objects
 }
+
+/// Objects of all sizes come and go in no order, so that blocks of cells lie between the runs of large objects: at no time is
+/// more committed than the limit, and what is counted adds up.
+#[test]
+fn what_is_committed_stays_below_the_limit() {
+    const SLOTS: usize = 512;
+    for seed in 1..=3 {
+        let mut state: u64 = seed;
+        let mut random = move |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        };
+        let heap = Heap::builder()
+            .limit(LIMIT)
+            .return_after(Duration::from_secs(3600))
+            .build()
+            .unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [table, a]| {
+                m.alloc(table, Shape::new(SLOTS as u32, 0)).unwrap();
+                let mut refused = 0;
+                for turn in 0..20_000 {
+                    // Most are small; of the large ones most have a few blocks, and some more than a chunk has.
+                    let words = match random(64) {
+                        0 => random(1 << 19),
+                        1..4 => random(1 << 15),
+                        _ => random(1 << 10),
+                    };
+                    // Fewer and fewer survive, and then more and more.
+                    if random(20_000) < turn % 10_000 {
+                        m.store(m.get(table).unwrap(), random(SLOTS as u64) as usize, None);
+                    }
+                    match m.alloc(a, Shape::new(0, words as u32)) {
+                        Ok(()) => {
+                            let slot = random(SLOTS as u64) as usize;
+                            m.store(m.get(table).unwrap(), slot, m.get(a));
+                        }
+                        Err(_) => refused += 1,
+                    }
+                    let statistics = heap.statistics();
+                    assert!(
+                        statistics.occupied_bytes <= statistics.committed_bytes
+                            && statistics.committed_bytes <= LIMIT as u64,
+                        "seed {seed}, turn {turn}: {statistics:?}"
+                    );
+                }
+                assert!(
+                    (1..20_000).contains(&refused),
+                    "{refused} objects did not fit"
+                );
+                m.verify();
+            });
+        });
+    }
+}

@@ -52,7 +52,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 use crate::heap::{Counters, FullCause};
-use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, tag};
+use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, prefetch, tag};
 use crate::room;
 use crate::system;
 
@@ -481,6 +481,17 @@ impl Block {
             }
         }
         true
+    }
+
+    /// Asks the cache for the header, and for the side bytes of some stretches.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, stretches: u64) {
+        prefetch((&raw const *self.header()).cast());
+        for (stretch, bytes) in self.side_bytes().chunks_exact(STRETCH).enumerate() {
+            if stretches >> stretch & 1 != 0 {
+                prefetch(bytes.as_ptr().cast());
+            }
+        }
     }
 
     /// The stretches of 64 side bytes that can belong to cells carved so far, one bit each.

@@ -59,6 +59,7 @@
 //! | `cycle/optimistic.rs` | one pass that shows that nothing is unreachable, where nothing is |
 //! | `cycle/generational.rs` | when to look, and at which objects: CPython's generations |
 //! | `cycle/bacon_rajan.rs` | the same: what possible roots reach |
+//! | `cycle/ahead.rs` | asking the cache for what comes next, where objects are scattered |
 //! | `gil.rs` | the global lock: taking, dropping, forced switches |
 //! | `handle.rs` | [`Global`], [`Weak`], the mailbox of deferred releases |
 //! | `event.rs` | time-stamped events, for measuring programs; listeners |

@@ -29,7 +29,7 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
 
 use crate::alloc::{self, LARGE};
-use crate::cycle::OLDEST;
+use crate::cycle::{Cycle, OLDEST};
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{FullCause, Heap, HeapFull, Inner, Locked, requested};
@@ -757,6 +757,10 @@ impl Locked<'_> {
         self.settle();
         if self.inner.stress {
             self.collect(OLDEST, ());
+        }
+        if self.cycle == Cycle::BaconRajan {
+            // Here, because the heap grows here and nowhere else.
+            self.consider_possible_roots();
         }
         if let Ok(cell) = self.try_obtain(class, shape) {
             return Ok(cell);

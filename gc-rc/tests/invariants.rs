@@ -24,7 +24,10 @@ fn heaps() -> impl Iterator<Item = (String, Heap)> {
     let all = [Cycle::Generational, Cycle::BaconRajan]
         .into_iter()
         .flat_map(move |cycle| frees.map(|free| (cycle, free, false)))
-        .chain([(Cycle::Generational, Free::Eager, true)]);
+        .chain([
+            (Cycle::Generational, Free::Eager, true),
+            (Cycle::BaconRajan, Free::Eager, true),
+        ]);
     all.map(|(cycle, free, prefetch)| {
         let heap = Heap::builder()
             .cycle(cycle)

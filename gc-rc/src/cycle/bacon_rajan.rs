@@ -16,6 +16,9 @@
 //!
 //! None recurses: the grey objects are a queue, of one word each.
 //!
+//! The queue is known in advance, so that the cache can be asked for what comes next ([`crate::cycle::ahead`]): otherwise a graph larger than the
+//! cache costs one miss after another.
+//!
 //! # Where it differs from the paper
 //!
 //! * An increment does not clear an object's suspicion (the paper paints it black): increments cost nothing here, and the price is a candidate that
@@ -26,11 +29,27 @@
 //!
 //! # When
 //!
-//! The paper collects when memory runs short or the buffer is full. Here a collection is requested when the buffer reaches a threshold, and happens at the next
-//! safepoint. The threshold moves: a collection that finds nothing, or fewer objects than a hundredth of the base, doubles it, one that finds more halves it, down to
-//! its base. Without that, a program that keeps touching one large live structure would examine
-//! all of it every few thousand operations. PHP, the most widely used implementation (`gc_adjust_threshold` in `Zend/zend_gc.c`, since 7.3), adds and
-//! subtracts its base instead, with which a walk along a list of ten million nodes still examined all of it 45 times, not 10.
+//! The paper collects when memory runs short or the buffer is full. Here a collection is requested in two cases, and happens at
+//! the next safepoint:
+//!
+//! * *The buffer has paid for it.* A collection costs what it examines. What of that is garbage was paid for when it was
+//!   allocated; the rest, which survives, is paid for by possible roots: the threshold is half of what survived the last automatic
+//!   collection, and never below its base. So `n` possible roots cause at most `2n` examinations of survivors, plus one last
+//!   collection, however large the structure that they reach. A collection that finds little for what it costs (less than a
+//!   sixteenth) doubles the price, up to [`LARGEST_PATIENCE`] times; one that finds more halves it again.
+//! * *The heap has doubled.* When there are twice the bytes that survived the last collection, of whatever kind, plus what
+//!   [`FLOOR_PER_ROOT`] allows, a collection comes even if possible roots are few. This bounds memory, whatever the threshold; the
+//!   allocations pay for it, as they do in a tracing collector.
+//!
+//! Both follow a heap that shrinks: a threshold for a structure that is gone falls with the number of objects
+//! ([`Locked::possible_roots_are_due`]). Collections that were asked for, or made at the limit, say nothing about what automatic
+//! ones are worth, and do not change the threshold.
+//!
+//! Others adapt the number of roots by itself: PHP (`gc_adjust_threshold` in `Zend/zend_gc.c`, since 7.3) adds or subtracts its base
+//! of 10,000 where a collection freed fewer or more than 100; Nim (`collectCycles` in `lib/system/orc.nim`) multiplies by 3/2 where
+//! less than half of what it touched was freed, and by 2/3 otherwise. The first examines a graph of a million objects, all
+//! suspected, every few thousand operations, because 100 of them are always garbage; the second has no bound above, so that what
+//! idle collections do to it a burst of garbage has to undo.
 //!
 //! # Invariants
 //!
@@ -44,12 +63,20 @@ use std::cell::Cell;
 
 use crate::alloc::{LARGE, side_byte};
 use crate::buffer::Buffer;
+use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, ask_ahead, lead_far};
 use crate::cycle::{
     Candidates, Popular, SMALL_COUNT, YOUNG, is_reached, is_tracked_object, subtracted,
 };
 use crate::heap::Locked;
-use crate::object::{Object, tag};
+use crate::object::{Object, prefetch, tag};
 use crate::step::{Step, Witness};
+
+/// How many times its price a collection that finds little may come to cost.
+const LARGEST_PATIENCE: usize = 4;
+/// Bytes that the heap may grow by, whatever survived, for each possible root of the base: those of a small object.
+const FLOOR_PER_ROOT: u64 = 64;
+/// Whenever there are so many tracked objects more than there were at some time since, it is looked whether a collection is due.
+pub(crate) const LOOK: usize = 1 << 10;
 
 /// The buffer of possible roots.
 pub(crate) struct PossibleRoots {
@@ -61,17 +88,28 @@ pub(crate) struct PossibleRoots {
     /// How many request a collection.
     threshold: Cell<usize>,
     base: usize,
+    /// Survivors of the last automatic collection.
+    survivors: Cell<usize>,
+    /// How many times its price a collection costs.
+    patience: Cell<usize>,
+    /// Bytes of objects that request a collection.
+    growth: Cell<u64>,
 }
 
 impl PossibleRoots {
     pub(crate) fn new(threshold: usize) -> Self {
-        Self {
+        let roots = Self {
             cells: Buffer::default(),
             unlisted: Cell::new(0),
             overflowed: Cell::new(false),
             threshold: Cell::new(threshold),
             base: threshold,
-        }
+            survivors: Cell::new(0),
+            patience: Cell::new(1),
+            growth: Cell::new(0),
+        };
+        roots.growth.set(roots.room(0));
+        roots
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,14 +135,37 @@ impl PossibleRoots {
         (0..self.cells.len()).filter_map(|index| self.cells.get(index))
     }
 
-    fn adjust(&self, unreachable: usize) {
-        let threshold = self.threshold.get();
-        self.threshold
-            .set(if unreachable < (self.base / 100).max(1) {
-                threshold.saturating_mul(2)
-            } else {
-                (threshold / 2).max(self.base)
-            });
+    /// Bytes of objects at which a heap of `bytes` is due.
+    fn room(&self, bytes: u64) -> u64 {
+        let floor = (self.base as u64).saturating_mul(FLOOR_PER_ROOT);
+        bytes.saturating_mul(2).saturating_add(floor)
+    }
+
+    /// An automatic collection had so many survivors, and found so much.
+    fn adjust(&self, survivors: usize, unreachable: usize) {
+        let patience = self.patience.get();
+        self.patience.set(if unreachable < survivors / 16 {
+            (2 * patience).min(LARGEST_PATIENCE)
+        } else {
+            (patience / 2).max(1)
+        });
+        self.survivors.set(survivors);
+        self.set_threshold();
+    }
+
+    fn set_threshold(&self) {
+        let price = (self.survivors.get() / 2).saturating_mul(self.patience.get());
+        self.threshold.set(price.max(self.base));
+    }
+
+    /// The heap has so many objects, of so many bytes: what was more is gone, and costs nothing any more.
+    fn follow(&self, objects: u64, bytes: u64) {
+        let objects = objects as usize;
+        if objects < self.survivors.get() {
+            self.survivors.set(objects);
+            self.set_threshold();
+        }
+        self.growth.set(self.growth.get().min(self.room(bytes)));
     }
 }
 
@@ -121,30 +182,60 @@ impl Locked<'_> {
             roots.overflowed.set(roots.overflowed.get() | !large);
         }
         if roots.len() >= roots.threshold.get() {
+            self.consider_possible_roots();
+        }
+    }
+
+    /// Requests a collection if one is due.
+    pub(crate) fn consider_possible_roots(self) {
+        if self.possible_roots_are_due() {
             self.request_collection();
         }
     }
 
-    /// Whether enough possible roots are buffered for a collection.
-    pub(crate) fn roots_are_due(self) -> bool {
-        self.possible_roots.len() >= self.possible_roots.threshold.get()
+    /// Whether there are possible roots, and enough of them or of the heap for a collection.
+    pub(crate) fn possible_roots_are_due(self) -> bool {
+        let roots = &self.possible_roots;
+        let (objects, bytes) = self.inner.counters.in_heap();
+        self.generational.count_afresh();
+        if roots.len() == 0 {
+            // All that is there has survived.
+            roots.growth.set(roots.room(bytes));
+            return false;
+        }
+        roots.follow(objects, bytes);
+        roots.len() >= roots.threshold.get() || bytes >= roots.growth.get()
     }
 
     /// Finds and disposes of the garbage that the possible roots reach. Returns how many objects were examined, and how many of them
     /// were unreachable.
-    pub(crate) fn collect_possible_roots<W: Witness>(self, witness: W) -> (u64, u64) {
+    pub(crate) fn collect_possible_roots<W: Witness>(
+        self,
+        automatic: bool,
+        witness: W,
+    ) -> (u64, u64) {
         witness.note(|| Step::Subtracting);
-        let (grey, popular) = self.mark_grey(witness);
+        let (grey, popular, scattered) = self.mark_grey(witness);
         let mut scratch = grey.capacity() + popular.scratch();
         popular.resolve(witness);
         let candidates = Candidates {
             blocks: Vec::new(),
             others: grey,
+            scattered,
         };
         self.search(&candidates, &mut scratch, witness);
+        let scattered = candidates.scattered;
         let mut white = candidates.others;
-        let examined = white.len() as u64;
-        white.retain(|&object| {
+        let examined = white.len();
+        let mut next = 0;
+        // In place, so that what comes next can be seen.
+        let mut index = 0;
+        while let Some(&object) = white.get(index) {
+            if scattered && let Some(&later) = white.get(index + IN_FLIGHT) {
+                prefetch(side_byte(later).as_ptr());
+            }
+            index += 1;
+
             let reached = is_reached(side_byte(object).get());
             witness.note(|| {
                 let object = object.into();
@@ -159,13 +250,18 @@ impl Locked<'_> {
             });
             if reached {
                 side_byte(object).set(0);
+            } else {
+                white[next] = object;
+                next += 1;
             }
-            !reached
-        });
+        }
+        white.truncate(next);
         let unreachable = white.len();
         self.inner.counters.scratch(scratch * size_of::<Object>());
+        let mut survivors = examined - unreachable;
         if unreachable > 0 {
             for resurrected in self.dispose(white, witness) {
+                survivors += 1;
                 side_byte(resurrected).set(0);
                 witness.note(|| Step::Survived {
                     object: resurrected.into(),
@@ -173,12 +269,19 @@ impl Locked<'_> {
                 });
             }
         }
-        self.possible_roots.adjust(unreachable);
-        (examined, unreachable as u64)
+        let roots = &self.possible_roots;
+        if automatic {
+            roots.adjust(survivors, unreachable);
+        }
+        roots
+            .growth
+            .set(roots.room(self.inner.counters.in_heap().1));
+        (examined as u64, unreachable as u64)
     }
 
     /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them.
-    fn mark_grey<W: Witness>(self, witness: W) -> (Vec<Object>, Popular) {
+    /// Returns them, those among them with large counts, and whether they are scattered.
+    fn mark_grey<W: Witness>(self, witness: W) -> (Vec<Object>, Popular, bool) {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();
         let enter = |object: Object, grey: &mut Vec<Object>| {
@@ -198,9 +301,16 @@ impl Locked<'_> {
                     true
                 });
         }
+        let step = (grey.len() / SAMPLE).max(1);
+        let scattered = self.generational.prefetch
+            || self.allocator.blocks().len() >= FEW_BLOCKS
+                && lead_far(grey.iter().step_by(step).copied());
         let mut popular = Popular::default();
         let mut next = 0;
         while let Some(&object) = grey.get(next) {
+            if scattered {
+                ask_ahead::<true>(&grey, next);
+            }
             next += 1;
             let count = object.head() >> 32;
             if count <= u64::from(SMALL_COUNT) {
@@ -229,6 +339,6 @@ impl Locked<'_> {
                 witness.note(|| subtracted(object, child, byte.get(), &popular));
             }
         }
-        (grey, popular)
+        (grey, popular, scattered)
     }
 }

@@ -31,6 +31,8 @@
 use std::cell::{Cell, RefCell};
 
 use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
+use crate::cycle::ahead::are_scattered;
+use crate::cycle::bacon_rajan::LOOK;
 use crate::cycle::optimistic::Confidence;
 use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
@@ -43,9 +45,9 @@ pub(crate) struct Generational {
     thresholds: [usize; 3],
     /// By how many per cent the oldest generation grows until it is due.
     growth: usize,
-    /// Whether subtraction prefetches side bytes.
+    /// Whether candidates always count as scattered, with possible roots too.
     pub(crate) prefetch: bool,
-    /// The count of generation 0 that requests a collection.
+    /// The count of generation 0 that requests a collection; with possible roots, that has it looked whether one is due.
     trigger: usize,
     counts: [Cell<usize>; 3],
     /// In the pass that finds no garbage.
@@ -67,10 +69,10 @@ impl Generational {
             thresholds,
             growth,
             prefetch,
-            trigger: if automatic {
-                thresholds[0].saturating_add(1)
-            } else {
-                usize::MAX
+            trigger: match cycle {
+                Cycle::Generational if automatic => thresholds[0].saturating_add(1),
+                Cycle::BaconRajan => LOOK,
+                _ => usize::MAX,
             },
             counts: Default::default(),
             confidence: Default::default(),
@@ -128,6 +130,11 @@ impl Generational {
     #[inline(always)]
     pub(crate) fn freed(&self, objects: usize) {
         self.counts[0].set(self.counts[0].get().saturating_sub(objects));
+    }
+
+    /// Without generations: the count of tracked objects begins at what there are now.
+    pub(crate) fn count_afresh(&self) {
+        self.counts[0].set(0);
     }
 
     /// The generation to collect, by CPython's rule.
@@ -253,8 +260,7 @@ impl Locked<'_> {
         let confidence = &state.confidence[generation];
         if confidence.is_enough() {
             let rising = confidence.rising.get();
-            let examined =
-                candidates.all_are_reached(rising, state.listed_bits(), state.prefetch, witness);
+            let examined = candidates.all_are_reached(rising, state.listed_bits(), witness);
             confidence.tried(examined.is_some());
             if let Some(examined) = examined {
                 return examined;
@@ -328,7 +334,12 @@ impl Locked<'_> {
         others
             .iter()
             .for_each(|&object| side_byte(object).set(YOUNG));
-        Candidates { blocks, others }
+        let scattered = state.prefetch || are_scattered(&blocks);
+        Candidates {
+            blocks,
+            others,
+            scattered,
+        }
     }
 
     /// Makes objects of the middle generation candidates.

@@ -56,6 +56,7 @@
 //!    otherwise.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
+pub(crate) mod ahead;
 pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
 pub(crate) mod optimistic;
@@ -66,6 +67,7 @@ use std::time::Instant;
 
 use crate::alloc::{Block, side_byte};
 use crate::count::released;
+use crate::cycle::ahead::{IN_FLIGHT, ask_ahead, ask_for_children};
 use crate::event::EventKind;
 use crate::gil::COLLECT;
 use crate::heap::Locked;
@@ -102,6 +104,9 @@ const SMALL_COUNT: u8 = 62;
 
 /// The oldest generation.
 pub(crate) const OLDEST: usize = 2;
+
+/// How many blocks ahead of the one at hand a walk over scattered candidates asks for the side bytes that it will look at.
+const BLOCKS_AHEAD: usize = 2;
 
 /// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
 const AHEAD: usize = 1536;
@@ -143,16 +148,25 @@ pub(crate) struct Candidates {
     pub(crate) blocks: Vec<(Block, u64)>,
     /// Candidates that are looked at one by one: large ones, or all of a small set.
     pub(crate) others: Vec<Object>,
+    /// Whether the cache is to be asked ahead for what a walk needs ([`ahead`]).
+    pub(crate) scattered: bool,
 }
 
 impl Candidates {
     /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling or by rising address, until it returns
     /// false. Returns whether it never did.
     #[inline(always)]
-    fn each_in_blocks<const RISING: bool>(
-        &self,
-        mut f: impl FnMut(Object, &Cell<u8>) -> bool,
-    ) -> bool {
+    fn each_in_blocks<const RISING: bool>(&self, f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
+        if self.scattered {
+            self.each_scattered::<RISING>(f)
+        } else {
+            self.each_dense::<RISING>(f)
+        }
+    }
+
+    /// [`each_in_blocks`](Self::each_in_blocks), where most cells are candidates and refer to what lies near.
+    #[inline(always)]
+    fn each_dense<const RISING: bool>(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
         let mut in_block = |&(block, stretches): &(Block, u64)| {
             block.each_cell::<RISING>(stretches, |cell, side| {
                 prefetch(if RISING {
@@ -171,26 +185,53 @@ impl Candidates {
         }
     }
 
-    /// As [`each_in_blocks`](Self::each_in_blocks), but the side bytes of what an object refers to are asked for a few objects before its turn.
+    /// [`each_in_blocks`](Self::each_in_blocks), where each candidate is a miss: its header and what it refers to are asked for before
+    /// its turn.
     #[inline(never)]
-    fn each_in_blocks_prefetched<const RISING: bool>(
+    fn each_scattered<const RISING: bool>(
         &self,
         mut f: impl FnMut(Object, &Cell<u8>) -> bool,
     ) -> bool {
-        let mut queue = [None; IN_FLIGHT];
+        let mut queue = [None; 2 * IN_FLIGHT];
         let mut next = 0;
         let mut serve = |object: Object| f(object, side_byte(object));
-        let finished = self.each_in_blocks::<RISING>(|object, _| {
-            if is_tracked_object(object) {
-                for child in object.fields().iter().filter_map(Cell::get) {
-                    prefetch(side_byte(child).as_ptr());
-                }
+        let mut enter = |cell: Object, side: &Cell<u8>| {
+            if !is_candidate(side.get()) {
+                return true;
             }
-            let due = queue[next].replace(object);
-            next = (next + 1) % IN_FLIGHT;
+            cell.prefetch();
+            if let Some(object) = queue[(next + IN_FLIGHT) % queue.len()]
+                && is_tracked_object(object)
+            {
+                ask_for_children::<false>(object);
+            }
+            let due = queue[next].replace(cell);
+            next = (next + 1) % queue.len();
             due.is_none_or(&mut serve)
-        });
-        finished && queue.into_iter().flatten().all(serve)
+        };
+        let blocks = &self.blocks;
+        let mut in_block = |index: usize| {
+            let later = if RISING {
+                index.checked_sub(BLOCKS_AHEAD)
+            } else {
+                Some(index + BLOCKS_AHEAD)
+            };
+            if let Some(&(block, stretches)) = later.and_then(|later| blocks.get(later)) {
+                block.prefetch(stretches);
+            }
+            let (block, stretches) = blocks[index];
+            block.each_cell::<RISING>(stretches, &mut enter)
+        };
+        let finished = if RISING {
+            (0..blocks.len()).rev().all(&mut in_block)
+        } else {
+            (0..blocks.len()).all(&mut in_block)
+        };
+        finished && {
+            // The oldest first.
+            queue.rotate_left(next);
+            queue.into_iter().flatten().all(serve)
+        }
     }
 
     /// Tells a witness which candidates survive to `generation`, after detection.
@@ -350,9 +391,6 @@ fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<
     })
 }
 
-/// How many objects the search has asked the cache for before it looks at the first of them.
-const IN_FLIGHT: usize = 16;
-
 /// The search for what is reachable.
 ///
 /// Objects that the sweep has passed already are taken from the stack through a short queue, and asked for when they enter it: else the
@@ -435,7 +473,7 @@ impl Locked<'_> {
             let due = match self.cycle {
                 Cycle::Generational => self.generational.due(),
                 // Its generation is the youngest, so that nothing is taken for a full collection that is none.
-                Cycle::BaconRajan => self.roots_are_due().then_some(0),
+                Cycle::BaconRajan => self.possible_roots_are_due().then_some(0),
                 Cycle::None => None,
             };
             if let Some(generation) = due {
@@ -456,7 +494,7 @@ impl Locked<'_> {
         self.collecting.set(true);
         witness.note(|| Step::Began { generation });
         let (examined, unreachable) = match self.cycle {
-            Cycle::BaconRajan => self.collect_possible_roots(witness),
+            Cycle::BaconRajan => self.collect_possible_roots(generation < OLDEST, witness),
             _ => self.collect_generations(generation, witness),
         };
         witness.note(|| Step::Ended {
@@ -487,11 +525,7 @@ impl Locked<'_> {
             examined += u64::from(subtract(object, side.get(), listed, &mut popular, witness));
             true
         };
-        if self.generational.prefetch {
-            candidates.each_in_blocks_prefetched::<false>(&mut subtract);
-        } else {
-            candidates.each_in_blocks::<false>(&mut subtract);
-        }
+        candidates.each_in_blocks::<false>(&mut subtract);
         for &object in &candidates.others {
             subtract(object, side_byte(object));
         }
@@ -514,7 +548,10 @@ impl Locked<'_> {
         // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
         // only marked, for the sweep to visit in order, and not all pushed.
         let mut rest = Vec::new();
-        for &object in &candidates.others {
+        for (index, &object) in candidates.others.iter().enumerate() {
+            if candidates.scattered {
+                ask_ahead::<false>(&candidates.others, index);
+            }
             witness.note(|| met(object));
             if is_reached(side_byte(object).get()) {
                 search.scan(object, usize::MAX);
@@ -567,6 +604,7 @@ impl Locked<'_> {
             let candidates = Candidates {
                 blocks: Vec::new(),
                 others: dying,
+                scattered: false,
             };
             self.detect(&candidates, witness);
             (resurrected, dying) = candidates

@@ -134,7 +134,6 @@ impl Candidates {
         &self,
         rising: bool,
         listed: u64,
-        prefetch: bool,
         witness: W,
     ) -> Option<u64> {
         witness.note(|| Step::OnePass { rising });
@@ -149,11 +148,10 @@ impl Candidates {
                 examined += u64::from(visited == Some(true));
                 visited.is_some()
             };
-            let finished = match (rising, prefetch) {
-                (false, false) => self.each_in_blocks::<false>(visit),
-                (true, false) => self.each_in_blocks::<true>(visit),
-                (false, true) => self.each_in_blocks_prefetched::<false>(visit),
-                (true, true) => self.each_in_blocks_prefetched::<true>(visit),
+            let finished = if rising {
+                self.each_in_blocks::<true>(visit)
+            } else {
+                self.each_in_blocks::<false>(visit)
             };
             success = finished.then_some(large);
         }

@@ -13,13 +13,17 @@
 //!
 //! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use crate::block::LARGE;
 use crate::event::{Event, EventKind};
-use crate::heap::{Found, Shared};
+use crate::heap::{Found, FullCause, Shared};
+use crate::large::large_charge;
 use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
-use crate::os::thread_cpu_ns;
+use crate::os::{PAGE, thread_cpu_ns};
+use crate::overhead::{Exhaustive, Overhead, Verdict};
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::{Arrival, Report, Wait, World};
@@ -36,6 +40,15 @@ pub(crate) enum Collection<R> {
     Done(R),
     /// Somebody else's collection satisfied it.
     Coalesced,
+}
+
+/// The allocation that a collection is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Demand {
+    /// Its bytes.
+    pub(crate) size: usize,
+    /// How many stops were over when it had first found nothing.
+    pub(crate) since: u64,
 }
 
 /// What a cycle found, and when.
@@ -62,15 +75,17 @@ impl Cycle {
 impl Shared {
     /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time this one could
     /// begin; then calls `attempt` before the mutators go on. Where that returns `None`, collects more thoroughly and calls
-    /// it again, until there is nothing left to do.
+    /// it again, until there is nothing left to do. With a `demand`, the [overhead limit](crate::overhead) may refuse it
+    /// instead.
     pub(crate) fn collect<R, W: Witness>(
         &self,
         me: &Context,
         target: u64,
         wanted: Extent,
+        demand: Option<Demand>,
         witness: W,
         mut attempt: impl FnMut() -> Option<R>,
-    ) -> Collection<Option<R>> {
+    ) -> Collection<Result<R, FullCause>> {
         let stop = self.handshake.stop(me.into(), target);
         let Some(world) = stop.world else {
             self.record_wait(me, stop.waited);
@@ -78,27 +93,69 @@ impl Shared {
         };
         let guard = AbortOnPanic;
         self.handles.prune_globals();
+        // Below a goal of its own a heap has room, and collects to keep it.
+        let at_limit = self.supply.usage().goal == self.supply.limit();
         let mut cycle = self.cycle(&world, self.policy.plan(wanted), witness);
-        let mut result = attempt();
-        if result.is_none() && cycle.plan.extent == Extent::Young {
-            let minor = cycle;
-            cycle = self.cycle(&world, self.policy.plan(Extent::Whole), witness);
-            cycle.object_bytes = minor.object_bytes;
-            cycle.cpu_ns += minor.cpu_ns;
+        let began = cycle.began;
+        let mut result = None;
+        if cycle.plan.extent == Extent::Young {
             result = attempt();
+            if result.is_none() {
+                let minor = cycle;
+                cycle = self.cycle(&world, self.policy.plan(Extent::Whole), witness);
+                cycle.object_bytes = minor.object_bytes;
+                cycle.cpu_ns += minor.cpu_ns;
+            }
         }
-        if result.is_none() {
-            result = self.attempt_exhaustively(&world, attempt);
-        }
+        let mut cause = FullCause::Limit;
         if cycle.plan.extent == Extent::Whole {
+            let exhaustive = |demand: Demand| Exhaustive {
+                stop: world.number(),
+                since: demand.since,
+                mutators: world.members(),
+                began,
+                allocated: self.counters.allocated_bytes(),
+                room: cycle.reclaimed.room(self.supply.limit()) as u64,
+            };
+            let exhaustive = demand.filter(|_| at_limit).map(exhaustive);
+            let mut overhead = self.overhead();
+            let verdict = exhaustive.map_or(Verdict::Fine, |it| overhead.judge(it));
+            if verdict == Verdict::Refused && demand.is_some_and(|it| self.seems_to_fit(it.size)) {
+                cause = FullCause::Overhead;
+            } else {
+                result = attempt().or_else(|| self.attempt_exhaustively(&world, attempt));
+            }
+            if let Some(exhaustive) = exhaustive {
+                let fits = result.is_some() || cause == FullCause::Overhead;
+                overhead.note(exhaustive, verdict, fits, self.events.now() - began);
+            }
             self.last_major.store(world.number(), Ordering::Relaxed);
+        }
+        if demand.is_some() && (cycle.plan.extent == Extent::Young || !at_limit) {
+            self.overhead().note_other(self.events.now() - began);
         }
         std::mem::forget(guard);
         self.count(&cycle);
         let report = world.resume();
         self.record_wait(me, stop.waited);
         self.record_collection(me, report, &cycle, wanted == Extent::Whole);
-        Collection::Done(result)
+        Collection::Done(result.ok_or(cause))
+    }
+
+    fn overhead(&self) -> MutexGuard<'_, Overhead> {
+        self.overhead
+            .lock()
+            .expect("a panic in a collection aborts")
+    }
+
+    /// Whether there are as many free bytes as an object takes.
+    fn seems_to_fit(&self, size: usize) -> bool {
+        let least = if size > LARGE {
+            large_charge(size.div_ceil(PAGE))
+        } else {
+            0
+        };
+        self.supply.limit() - self.supply.usage().occupied >= least
     }
 
     /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up what follows.

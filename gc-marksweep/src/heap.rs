@@ -10,6 +10,7 @@ use crate::event::{Clock, Event, EventLog, Listener, Listeners, Recorder};
 use crate::handle::Handles;
 use crate::mark::{MAX_PREFETCH_DEPTH, MAX_WORKERS, Marker};
 use crate::mutator::{Context, Mutator};
+use crate::overhead::{Overhead, OverheadLimit};
 use crate::policy::{Generations, HeapSize, Policy};
 use crate::remember::Orphans;
 use crate::safepoint::Handshake;
@@ -106,6 +107,11 @@ pub enum BuildError {
         /// The number asked for.
         workers: usize,
     },
+    /// A percentage of the overhead limit is above 100.
+    OverheadLimit {
+        /// The overhead limit asked for.
+        limit: OverheadLimit,
+    },
     /// The system has no address space of the size asked for.
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -151,6 +157,10 @@ impl fmt::Display for BuildError {
                 "a heap cannot have {workers} marking workers: at least 1, at most {}",
                 Builder::MAX_MARKING_WORKERS
             ),
+            Self::OverheadLimit { limit } => write!(
+                f,
+                "an overhead limit of {limit} is out of range: choose percentages from 0 to 100"
+            ),
             Self::AddressSpace { limit, source } => write!(
                 f,
                 "no address space for a heap with a limit of {limit} bytes ({source}): choose a smaller limit"
@@ -185,6 +195,7 @@ pub struct Builder {
     release_after: Option<Duration>,
     marking_workers: Option<usize>,
     mark_stack_limit: usize,
+    overhead_limit: Option<OverheadLimit>,
 }
 
 impl Builder {
@@ -283,6 +294,20 @@ impl Builder {
         self
     }
 
+    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each would still find memory
+    /// after one more collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as HotSpot's `GCTimeLimit` and
+    /// `GCHeapFreeLimit`).
+    ///
+    /// A *strike* is a collection of the whole heap that an allocation asks for at the limit, when since the last such
+    /// one less than [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and collections took at
+    /// least [`time_percent`](OverheadLimit::time_percent) of the time. At the fifth in a row allocations are
+    /// refused. From then on each attempt at the limit may make one collection, and succeeds again once that
+    /// finds `free_percent` of the limit free.
+    pub fn overhead_limit(mut self, limit: Option<OverheadLimit>) -> Self {
+        self.overhead_limit = limit;
+        self
+    }
+
     /// Makes the heap. Address space is reserved at once, memory is used when objects first need it.
     ///
     /// # Errors
@@ -304,6 +329,9 @@ impl Builder {
             return Err(BuildError::NurseryTooSmall {
                 nursery: self.nursery,
             });
+        }
+        if let Some(limit) = self.overhead_limit.filter(|limit| !limit.is_valid()) {
+            return Err(BuildError::OverheadLimit { limit });
         }
         match self.heap_size {
             HeapSize::Multiplier(factor) if !(factor > 1.0 && factor.is_finite()) => {
@@ -343,6 +371,7 @@ impl Builder {
             supply,
             space,
             policy,
+            overhead: Mutex::new(Overhead::new(self.overhead_limit, limit as u64)),
             last_major: AtomicU64::new(0),
             last_finished: AtomicU64::new(0),
             orphans: Orphans::default(),
@@ -375,6 +404,7 @@ impl Default for Builder {
             release_after: Some(Duration::from_secs(4)),
             marking_workers: None,
             mark_stack_limit: usize::MAX,
+            overhead_limit: Some(OverheadLimit::default()),
         }
     }
 }
@@ -387,6 +417,7 @@ pub(crate) struct Shared {
     pub(crate) space: Space,
     pub(crate) supply: Supply,
     pub(crate) policy: Policy,
+    pub(crate) overhead: Mutex<Overhead>,
     /// The number of the last stop with a major collection.
     pub(crate) last_major: AtomicU64,
     /// When the last cycle was over.

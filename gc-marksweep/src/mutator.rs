@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 
 use crate::alloc::Buffer;
 use crate::block::LARGE;
-use crate::collect::Collection;
+use crate::collect::{Collection, Demand};
 use crate::event::{EventKind, STALL_EVENT_MINIMUM};
 use crate::frame::{Brand, Frames, Local, with_frame};
 use crate::handle::{Global, Weak};
@@ -328,20 +328,21 @@ impl<'h> Mutator<'h> {
         self.flush_tally();
         self.safepoint();
         let size = shape.size();
-        let full = HeapFull {
+        let full = |cause| HeapFull {
             requested: size as u64,
             limit: self.shared().supply.limit() as u64,
-            cause: FullCause::Limit,
+            cause,
         };
         if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
-            return Err(full);
+            return Err(full(FullCause::Limit));
         }
         if self.shared().stress {
             let shared = self.shared();
             let target = shared.handshake.next();
-            shared.collect(&self.context, target, Extent::Young, witness, || Some(()));
+            let attempt = || Some(());
+            shared.collect(&self.context, target, Extent::Young, None, witness, attempt);
         }
-        let memory = self.find_memory(size, witness).ok_or(full)?;
+        let memory = self.find_memory(size, witness).map_err(full)?;
         if self.shared().stress {
             // The next allocation comes here again.
             self.context.buffer.retire();
@@ -358,21 +359,25 @@ impl<'h> Mutator<'h> {
         Ok(memory)
     }
 
-    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
+    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Result<Memory, FullCause> {
+        let mut demand = None;
         loop {
             if let Some(memory) = self.search_memory(size, witness) {
-                return Some(memory);
+                return Ok(memory);
             }
             // Only memory that was not there after this many collections calls for another.
             let completed = self.shared().handshake.completed();
             if let Some(memory) = self.search_memory(size, witness) {
-                return Some(memory);
+                return Ok(memory);
             }
+            let since = completed;
+            let demand = demand.get_or_insert(Demand { size, since });
             let attempt = || self.try_memory(size, witness);
             let collection = (self.shared()).collect(
                 &self.context,
                 completed + 1,
                 Extent::Young,
+                Some(*demand),
                 witness,
                 attempt,
             );
@@ -435,7 +440,7 @@ impl<'h> Mutator<'h> {
         // Somebody else's collection may have been a minor one.
         while shared.last_major.load(Ordering::Relaxed) < first {
             let target = shared.handshake.next();
-            shared.collect(&self.context, target, Extent::Whole, (), || Some(()));
+            shared.collect(&self.context, target, Extent::Whole, None, (), || Some(()));
         }
     }
 
@@ -448,7 +453,8 @@ impl<'h> Mutator<'h> {
         loop {
             let record = Record::new(&shared.space);
             let target = shared.handshake.next();
-            let done = shared.collect(&self.context, target, Extent::Whole, &record, || Some(()));
+            let attempt = || Some(());
+            let done = shared.collect(&self.context, target, Extent::Whole, None, &record, attempt);
             if let Collection::Done(_) = done {
                 return record.into_steps();
             }

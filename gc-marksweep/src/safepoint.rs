@@ -539,6 +539,11 @@ impl<M: Member> World<'_, M> {
         self.report.stop
     }
 
+    /// How many mutators are attached, the caller included.
+    pub(crate) fn members(&self) -> u32 {
+        self.handshake.lock().members.len() as u32
+    }
+
     /// Lets the mutators go on.
     pub(crate) fn resume(mut self) -> Report {
         std::mem::take(&mut self.report)

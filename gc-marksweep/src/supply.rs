@@ -194,6 +194,13 @@ pub(crate) struct Reclaimed {
     pub(crate) holes: usize,
 }
 
+impl Reclaimed {
+    /// Bytes that can be handed out before `goal` is reached.
+    pub(crate) fn room(&self, goal: usize) -> usize {
+        goal.saturating_sub(self.occupied) + self.holes
+    }
+}
+
 /// The account of the heap's memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {

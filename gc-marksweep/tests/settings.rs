@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use gc_marksweep::{
-    BuildError, Builder, Event, Flags, Generations, Heap, HeapFull, HeapSize, Listener, Local,
-    Mutator, Shape,
+    BuildError, Builder, Event, Flags, FullCause, Generations, Heap, HeapFull, HeapSize, Listener,
+    Local, Mutator, OverheadLimit, Shape,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -35,6 +35,7 @@ struct Settings {
     prefetch_depth: usize,
     marking_workers: Option<usize>,
     mark_stack_limit: usize,
+    overhead_limit: Option<OverheadLimit>,
 }
 
 struct Deaf;
@@ -56,7 +57,8 @@ impl Settings {
             .poison(self.poison)
             .event_capacity(self.event_capacity)
             .prefetch_depth(self.prefetch_depth)
-            .mark_stack_limit(self.mark_stack_limit);
+            .mark_stack_limit(self.mark_stack_limit)
+            .overhead_limit(self.overhead_limit);
         if let Some(workers) = self.marking_workers {
             builder = builder.marking_workers(workers);
         }
@@ -123,6 +125,20 @@ fn durations() -> impl Strategy<Value = Option<Duration>> {
         .prop_union(Just(None).boxed())
 }
 
+fn overhead_limits() -> impl Strategy<Value = Option<OverheadLimit>> {
+    let percentages = || select(&[0, 2, 98, 100, 101, 255][..]);
+    let limits =
+        (percentages(), percentages()).prop_map(|(time_percent, free_percent)| OverheadLimit {
+            time_percent,
+            free_percent,
+        });
+    prop_oneof![
+        6 => Just(Some(OverheadLimit::default())),
+        1 => Just(None),
+        3 => limits.prop_map(Some),
+    ]
+}
+
 fn settings() -> impl Strategy<Value = Settings> {
     let least = Builder::MINIMUM_LIMIT;
     let limits = vec![least, least + 1, MIB, 64 * MIB, 1 << 40];
@@ -141,7 +157,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         (0..3_usize, numbers(&[0, 1, 64, 65_536])),
         numbers(&[0, 1, 16, Builder::MAX_PREFETCH_DEPTH]),
         proptest::option::of(numbers(&[1, 2, 3, Builder::MAX_MARKING_WORKERS])),
-        numbers(&[0, 32 * KIB, usize::MAX]),
+        (numbers(&[0, 32 * KIB, usize::MAX]), overhead_limits()),
     )
         .prop_map(
             |(
@@ -152,7 +168,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 (listeners, event_capacity),
                 prefetch_depth,
                 marking_workers,
-                mark_stack_limit,
+                (mark_stack_limit, overhead_limit),
             )| Settings {
                 limit,
                 generations,
@@ -167,6 +183,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 prefetch_depth,
                 marking_workers,
                 mark_stack_limit,
+                overhead_limit,
             },
         )
 }
@@ -208,20 +225,22 @@ fn length<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) -> u64 {
 const ROUNDS: u64 = 20_000;
 
 /// Allocations, collections, a blocking region, a second thread.
-fn script(heap: &Heap, rounds: u64) {
+fn script(heap: &Heap, rounds: u64) -> Result<(), HeapFull> {
+    drop(heap.take_events());
     heap.attach(|m| {
-        allocate(m, rounds, 500).unwrap();
+        let first = allocate(m, rounds, 500);
         m.collect();
-        m.blocking(|| {
+        let other = m.blocking(|| {
             thread::scope(|scope| {
-                scope.spawn(|| heap.attach(|m| allocate(m, rounds / 4, 100).unwrap()));
-            });
+                let other = || heap.attach(|m| allocate(m, rounds / 4, 100));
+                scope.spawn(other).join().unwrap()
+            })
         });
-        allocate(m, rounds / 4, 500).unwrap();
+        let last = allocate(m, rounds / 4, 500);
         m.collect();
         m.verify();
-    });
-    drop(heap.take_events());
+        first.and(other).and(last)
+    })
 }
 
 fn try_settings(settings: &Settings) {
@@ -234,7 +253,13 @@ fn try_settings(settings: &Settings) {
         }
     };
     let rounds = if settings.stress { 600 } else { ROUNDS };
-    script(&heap, rounds);
+    if let Err(full) = script(&heap, rounds) {
+        // Its heap is nearly full in the eyes of this limit alone.
+        let strict = settings
+            .overhead_limit
+            .is_some_and(|limit| limit.free_percent > 2);
+        assert!(full.cause == FullCause::Overhead && strict, "{full}");
+    }
     let statistics = heap.statistics();
     let bytes = 8 * statistics.allocated_objects + statistics.allocated_payload_bytes;
     let most = settings.most_collections(statistics.allocated_objects, bytes as usize);
@@ -267,6 +292,7 @@ fn usual() -> Settings {
         prefetch_depth: 16,
         marking_workers: Some(1),
         mark_stack_limit: usize::MAX,
+        overhead_limit: Some(OverheadLimit::default()),
     }
 }
 

@@ -845,6 +845,11 @@ impl Allocator {
         self.list_large(object, generation);
     }
 
+    /// Adds the large objects of a generation to a list that has room for them.
+    pub(crate) fn list_all_large(&self, generation: usize, to: &mut Vec<Object>) {
+        to.extend_from_slice(&self.large[generation].borrow());
+    }
+
     /// The large objects of a generation.
     pub(crate) fn large(&self, generation: usize) -> Vec<Object> {
         self.large[generation].borrow().clone()

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use crate::room;
+
 /// Cascades that free fewer objects are not reported.
 pub const DRAIN_EVENT_MINIMUM: u64 = 64;
 
@@ -30,7 +32,7 @@ pub const DRAIN_EVENT_MINIMUM: u64 = 64;
 pub struct EventLog {
     /// In the order in which they ended.
     pub events: Vec<Event>,
-    /// Events that did not fit the buffer: if not zero, counts and shares of time are lower bounds.
+    /// Events that did not fit the buffer, or that there was no memory to tell a listener of: if not zero, counts and shares of time are lower bounds.
     pub lost: u64,
 }
 
@@ -166,15 +168,14 @@ impl Recorder {
             kind,
         };
         let mut log = lock(&self.log);
-        if log.events.len() < self.capacity {
-            log.events.push(event);
-        } else {
+        if log.events.len() == self.capacity || !room::push(&mut log.events, event) {
             log.lost += 1;
         }
         drop(log);
         let listened = !self.listeners.is_empty();
-        if listened {
-            lock(&self.untold).push(event);
+        if listened && !room::push(&mut lock(&self.untold), event) {
+            // Listeners lose what there is no memory for.
+            lock(&self.log).lost += 1;
         }
         listened
     }
@@ -191,7 +192,16 @@ impl Recorder {
     #[inline(never)]
     fn tell_listeners(&self, mutator: u32) {
         let is_mine = |event: &mut Event| event.mutator == mutator;
-        let mine: Vec<_> = lock(&self.untold).extract_if(.., is_mine).collect();
+        let mut mine = Vec::new();
+        let mut untold = lock(&self.untold);
+        if !room::set_aside(&mut mine, untold.len()) {
+            // They are told when there is memory.
+            return;
+        }
+        mine.extend(untold.extract_if(.., is_mine));
+        let others = untold.len();
+        room::fit(&mut *untold, others);
+        drop(untold);
         if TELLING.replace(true) {
             // A listener attached: it need not hear of itself, or there would be no end.
             return;
@@ -214,15 +224,9 @@ impl Recorder {
     }
 
     /// Takes what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait for an exchange of
-    /// pointers at most, unless there is no memory for a second one: then it is copied.
+    /// pointers at most. If there is no memory for a new one it is made piece by piece, as far as there is, by those who record.
     pub(crate) fn take(&self) -> EventLog {
-        if let Some(fresh) = empty(self.capacity) {
-            return std::mem::replace(&mut *lock(&self.log), fresh);
-        }
-        let mut log = lock(&self.log);
-        EventLog {
-            events: log.events.drain(..).collect(),
-            lost: std::mem::take(&mut log.lost),
-        }
+        let fresh = empty(self.capacity).unwrap_or_default();
+        std::mem::replace(&mut *lock(&self.log), fresh)
     }
 }

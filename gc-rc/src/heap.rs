@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::alloc::{Allocator, BLOCK_BYTES};
 use crate::buffer::Buffer;
 use crate::count::Free;
-use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
+use crate::cycle::{Cycle, Scratch, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{Event, EventKind, EventLog, Listener, Listeners, Recorder};
 use crate::gil::{Gil, GlobalLock, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
@@ -358,6 +358,7 @@ pub(crate) struct Protected {
     pub(crate) allocator: Allocator,
     pub(crate) generational: Generational,
     pub(crate) possible_roots: PossibleRoots,
+    pub(crate) scratch: Scratch,
     /// The cell of each object that has weak references.
     pub(crate) weak: RefCell<HashMap<Object, Shared<WeakCell>>>,
     /// Weak references that were cleared and not yet asked for.
@@ -539,6 +540,9 @@ impl<'a> Locked<'a> {
         let mut finalizable = self.finalizable.borrow_mut();
         if !self.collecting.get() {
             self.allocator.fit();
+            let (blocks, large) = self.listable();
+            self.generational.fit(blocks);
+            self.scratch.fit(blocks, large);
             self.pending.fit();
             self.possible_roots.fit();
             let entries = (weak.len(), finalizable.len());
@@ -553,6 +557,23 @@ impl<'a> Locked<'a> {
             + self.globals.len() * size_of::<GlobalCell>();
         self.inner.counters.set_metadata(side, tables);
         self.allocator.keep_within_bound(&self.inner.counters);
+    }
+
+    /// Blocks in use, and large objects.
+    fn listable(self) -> (usize, usize) {
+        (
+            self.allocator.blocks().len(),
+            self.allocator.large_objects(),
+        )
+    }
+
+    /// Sees to it that one more block, or one more large object, can be on every list that it may ever have to be on. Returns
+    /// whether there was memory for that: what a collection needs is there before there is something to collect.
+    pub(crate) fn set_aside(self) -> bool {
+        let (blocks, large) = self.listable();
+        self.allocator.set_aside()
+            && self.generational.set_aside(blocks + 1)
+            && self.scratch.set_aside(blocks + 1, large + 1)
     }
 
     /// [`Self::account_metadata`] if the list has become much shorter than it was.
@@ -628,6 +649,7 @@ impl Heap {
                     builder.prefetch,
                 ),
                 possible_roots: PossibleRoots::new(builder.possible_roots),
+                scratch: Scratch::default(),
                 last_tidy: Cell::new(None),
                 weak: RefCell::default(),
                 cleared: Cleared::new(),

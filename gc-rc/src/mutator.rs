@@ -790,7 +790,7 @@ impl Locked<'_> {
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
         self.account_metadata();
-        if !self.allocator.set_aside() {
+        if !self.set_aside() {
             return Err(FullCause::System);
         }
         if class == LARGE {

@@ -14,7 +14,8 @@
 //! * *scan*: the search for what something outside reaches ([`Locked::search`]).
 //! * *collect white*: [`Locked::dispose`].
 //!
-//! None recurses: the grey objects are a queue, of one word each.
+//! None recurses: the grey objects are a queue, of one word each. If there is no memory for that, everything is examined
+//! ([`crate::cycle`]).
 //!
 //! The queue is known in advance, so that the cache can be asked for what comes next ([`crate::cycle::ahead`]): otherwise a graph larger than the
 //! cache costs one miss after another.
@@ -63,12 +64,13 @@ use std::cell::Cell;
 
 use crate::alloc::{LARGE, side_byte};
 use crate::buffer::Buffer;
-use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, ask_ahead, lead_far};
+use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, are_scattered, ask_ahead, lead_far};
 use crate::cycle::{
-    Candidates, Popular, SMALL_COUNT, YOUNG, is_reached, is_tracked_object, subtracted,
+    Candidates, Popular, SMALL_COUNT, Trash, YOUNG, is_reached, is_tracked_object, subtracted,
 };
 use crate::heap::Locked;
 use crate::object::{Object, prefetch, tag};
+use crate::room;
 use crate::step::{Step, Witness};
 
 /// How many times its price a collection that finds little may come to cost.
@@ -169,6 +171,15 @@ impl PossibleRoots {
     }
 }
 
+/// What the possible roots reach.
+struct Grey {
+    objects: Vec<Object>,
+    /// Those among them with large counts.
+    popular: Popular,
+    /// Whether they are scattered ([`crate::cycle::ahead`]).
+    scattered: bool,
+}
+
 impl Locked<'_> {
     /// A decrement has left `object`, which is not listed and not green, at a count above zero.
     #[cold]
@@ -215,14 +226,49 @@ impl Locked<'_> {
         witness: W,
     ) -> (u64, u64) {
         witness.note(|| Step::Subtracting);
-        let (grey, popular, scattered) = self.mark_grey(witness);
+        let (examined, trash) = match self.mark_grey(witness) {
+            Some(grey) => self.divide_grey(grey, witness),
+            None => self.divide_all(witness),
+        };
+        let unreachable = trash.objects;
+        let survivors = Cell::new(examined - unreachable);
+        if unreachable > 0 {
+            let survive = |object| {
+                survivors.set(survivors.get() + 1);
+                side_byte(object).set(0);
+                witness.note(|| Step::Survived {
+                    object: object.into(),
+                    generation: 0,
+                });
+            };
+            self.dispose(trash, survive, witness);
+        } else {
+            self.scratch.put_back(trash.among);
+        }
+        let roots = &self.possible_roots;
+        if automatic {
+            roots.adjust(survivors.get() as usize, unreachable as usize);
+        }
+        roots
+            .growth
+            .set(roots.room(self.inner.counters.in_heap().1));
+        (examined, unreachable)
+    }
+
+    /// After subtraction, finds out which of the grey objects are unreachable. Returns how many there were.
+    fn divide_grey<W: Witness>(self, grey: Grey, witness: W) -> (u64, Trash) {
+        let Grey {
+            objects: grey,
+            popular,
+            scattered,
+        } = grey;
         let mut scratch = grey.capacity() + popular.scratch();
-        popular.resolve(witness);
         let candidates = Candidates {
             blocks: Vec::new(),
             others: grey,
             scattered,
         };
+        popular.resolve(&candidates, witness);
         self.search(&candidates, &mut scratch, witness);
         let scattered = candidates.scattered;
         let mut white = candidates.others;
@@ -256,49 +302,88 @@ impl Locked<'_> {
             }
         }
         white.truncate(next);
-        let unreachable = white.len();
         self.inner.counters.scratch(scratch * size_of::<Object>());
-        let mut survivors = examined - unreachable;
-        if unreachable > 0 {
-            for resurrected in self.dispose(white, witness) {
-                survivors += 1;
-                side_byte(resurrected).set(0);
-                witness.note(|| Step::Survived {
-                    object: resurrected.into(),
-                    generation: 0,
-                });
-            }
-        }
-        let roots = &self.possible_roots;
-        if automatic {
-            roots.adjust(survivors, unreachable);
-        }
-        roots
-            .growth
-            .set(roots.room(self.inner.counters.in_heap().1));
-        (examined as u64, unreachable as u64)
+        let mut trash = Trash::new(self.scratch.take());
+        trash.objects = white.len() as u64;
+        trash.listed = white;
+        (examined as u64, trash)
     }
 
-    /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them.
-    /// Returns them, those among them with large counts, and whether they are scattered.
-    fn mark_grey<W: Witness>(self, witness: W) -> (Vec<Object>, Popular, bool) {
+    /// Where there is no memory for what the possible roots reach: examines everything.
+    #[cold]
+    #[inline(never)]
+    fn divide_all<W: Witness>(self, witness: W) -> (u64, Trash) {
+        let mut candidates = self.scratch.take();
+        for &block in self.allocator.blocks().iter() {
+            let stretches = block.stretches();
+            let mut any = false;
+            block.each_cell::<true>(stretches, |cell, side| {
+                cell.remove(tag::BUFFERED);
+                let tracked = is_tracked_object(cell);
+                any |= tracked;
+                side.set(if tracked { YOUNG } else { 0 });
+                true
+            });
+            if any {
+                candidates.blocks.push((block, stretches));
+            }
+        }
+        candidates
+            .blocks
+            .sort_unstable_by_key(|&(block, _)| std::cmp::Reverse(block));
+        self.allocator.list_all_large(0, &mut candidates.others);
+        for object in &candidates.others {
+            object.remove(tag::BUFFERED);
+        }
+        candidates
+            .others
+            .retain(|&object| is_tracked_object(object));
+        for &object in &candidates.others {
+            side_byte(object).set(YOUNG);
+        }
+        candidates.scattered = self.generational.prefetch || are_scattered(&candidates.blocks);
+        let examined = self.detect(&candidates, witness);
+        if W::RECORDS {
+            candidates.note_survivors(0, witness);
+        }
+        for &object in &candidates.others {
+            if is_reached(side_byte(object).get()) {
+                side_byte(object).set(0);
+            }
+        }
+        let trash = self.divide(candidates, 0);
+        if W::RECORDS {
+            trash.each(|object| {
+                witness.note(|| Step::Unreachable {
+                    object: object.into(),
+                });
+            });
+        }
+        (examined, trash)
+    }
+
+    /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them. `None` if there is no
+    /// memory for that: then nothing is a candidate, and nothing is known to be a possible root.
+    fn mark_grey<W: Witness>(self, witness: W) -> Option<Grey> {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();
         let enter = |object: Object, grey: &mut Vec<Object>| {
             object.remove(tag::BUFFERED);
-            if is_tracked_object(object) {
-                side_byte(object).set(YOUNG);
-                grey.push(object);
+            if !is_tracked_object(object) {
+                return true;
             }
+            let listed = room::push(grey, object);
+            side_byte(object).set(if listed { YOUNG } else { 0 });
+            listed
         };
-        roots.cells().for_each(|cell| enter(cell, &mut grey));
+        let mut complete = roots.cells().all(|cell| enter(cell, &mut grey));
         roots.cells.clear();
         if roots.unlisted.replace(0) > 0 {
             let cells = roots.overflowed.replace(false);
             self.allocator
                 .each_tagged(cells, tag::BUFFERED, tag::BUFFERED, |object| {
-                    enter(object, &mut grey);
-                    true
+                    complete = complete && enter(object, &mut grey);
+                    complete
                 });
         }
         let step = (grey.len() / SAMPLE).max(1);
@@ -307,7 +392,7 @@ impl Locked<'_> {
                 && lead_far(grey.iter().step_by(step).copied());
         let mut popular = Popular::default();
         let mut next = 0;
-        while let Some(&object) = grey.get(next) {
+        while complete && let Some(&object) = grey.get(next) {
             if scattered {
                 ask_ahead::<true>(&grey, next);
             }
@@ -317,7 +402,7 @@ impl Locked<'_> {
                 let byte = side_byte(object);
                 byte.set(byte.get() + count as u8);
             } else {
-                popular.objects.push(object);
+                popular.add(object);
             }
             witness.note(|| Step::Counted {
                 object: object.into(),
@@ -329,8 +414,11 @@ impl Locked<'_> {
                 match byte.get() {
                     // Not seen yet, or green.
                     0 if is_tracked_object(child) => {
+                        if !room::push(&mut grey, child) {
+                            complete = false;
+                            break;
+                        }
                         byte.set(YOUNG - 1);
-                        grey.push(child);
                     }
                     0 => {}
                     1 => byte.set(popular.carry(child)),
@@ -339,6 +427,17 @@ impl Locked<'_> {
                 witness.note(|| subtracted(object, child, byte.get(), &popular));
             }
         }
-        (grey, popular, scattered)
+        if !complete {
+            for object in grey {
+                side_byte(object).set(0);
+                object.set_carry(0);
+            }
+            return None;
+        }
+        Some(Grey {
+            objects: grey,
+            popular,
+            scattered,
+        })
     }
 }

@@ -20,7 +20,8 @@
 //! 3. Old objects are only ever collected together with everything else, by walking all blocks.
 //! 4. A large object is in no such list, but in one vector for each generation.
 //!
-//! The lists name blocks, never objects: they cannot outgrow the heap, and need not be updated when an object dies.
+//! The lists name blocks, never objects: they cannot outgrow the heap, and need not be updated when an object dies. There is
+//! room in them for every block from the moment it is taken.
 //! Objects without fields, and those whose client calls them acyclic, are untracked: in no generation.
 //!
 //! Rejected: buffers that list the young objects themselves. Between two safepoints they grow with what is allocated, eight bytes for
@@ -37,6 +38,7 @@ use crate::cycle::optimistic::Confidence;
 use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
 use crate::object::{Object, tag};
+use crate::room;
 use crate::step::{Step, Witness};
 
 /// The generations' state.
@@ -147,6 +149,20 @@ impl Generational {
         })
     }
 
+    /// Sees to it that so many blocks can be listed. Returns whether there was memory for that.
+    pub(crate) fn set_aside(&self, blocks: usize) -> bool {
+        [&self.young_blocks, &self.middle_blocks]
+            .into_iter()
+            .all(|list| room::set_aside(&mut *list.borrow_mut(), blocks))
+    }
+
+    /// Gives back what so many blocks do not need.
+    pub(crate) fn fit(&self, blocks: usize) {
+        for list in [&self.young_blocks, &self.middle_blocks] {
+            room::fit(&mut *list.borrow_mut(), blocks);
+        }
+    }
+
     /// The blocks with young and with middle objects, for verification.
     pub(crate) fn listed(&self) -> [Vec<Block>; 2] {
         [
@@ -178,54 +194,25 @@ impl Locked<'_> {
             candidates.note_survivors(next, witness);
         }
         let survives = if next == 1 { MIDDLE } else { OLD };
-        let mut trash = Vec::new();
-        for &(block, stretches) in &candidates.blocks {
-            for stretch in bits(stretches) {
-                let bytes = block.side_bytes_in(stretch);
-                // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
-                let mut unreached = false;
-                for byte in bytes {
-                    unreached |= byte.get() == YOUNG;
-                    byte.set(if is_reached(byte.get()) {
-                        survives
-                    } else {
-                        byte.get()
-                    });
-                }
-                if unreached {
-                    trash.extend(
-                        block
-                            .cells_in(stretch)
-                            .filter(|&cell| side_byte(cell).get() == YOUNG),
-                    );
-                }
-            }
-        }
-        trash.extend(
-            candidates
-                .others
-                .iter()
-                .filter(|&&object| side_byte(object).get() == YOUNG),
-        );
-        let survivors = candidates
-            .others
-            .iter()
-            .filter(|&&object| is_reached(side_byte(object).get()));
-        survivors.for_each(|&object| self.survive(object, survives, next));
         if next == 1 {
             for &(block, stretches) in &candidates.blocks {
                 state.list_middle(block, stretches);
             }
         }
-        self.inner
-            .counters
-            .scratch(trash.capacity() * size_of::<Object>());
-        for &object in &trash {
-            witness.note(|| Step::Unreachable {
-                object: object.into(),
+        for &object in &candidates.others {
+            if is_reached(side_byte(object).get()) {
+                self.survive(object, survives, next);
+            }
+        }
+        let trash = self.divide(candidates, survives);
+        if W::RECORDS {
+            trash.each(|object| {
+                witness.note(|| Step::Unreachable {
+                    object: object.into(),
+                });
             });
         }
-        let unreachable = trash.len() as u64;
+        let unreachable = trash.objects;
         let survivors = (examined - unreachable) as usize;
         match generation {
             1 => state
@@ -237,14 +224,17 @@ impl Locked<'_> {
             }
             _ => {}
         }
+        let survive = |object| {
+            self.survive(object, survives, next);
+            witness.note(|| Step::Survived {
+                object: object.into(),
+                generation: next,
+            });
+        };
         if unreachable > 0 {
-            for object in self.dispose(trash, witness) {
-                self.survive(object, survives, next);
-                witness.note(|| Step::Survived {
-                    object: object.into(),
-                    generation: next,
-                });
-            }
+            self.dispose(trash, survive, witness);
+        } else {
+            self.scratch.put_back(trash.among);
         }
         (examined, unreachable)
     }
@@ -280,7 +270,11 @@ impl Locked<'_> {
     /// Makes the objects of generations 0 to `generation` candidates: their side bytes become [`YOUNG`], and they leave the lists.
     fn select(self, generation: usize) -> Candidates {
         let state = &self.generational;
-        let mut blocks = Vec::new();
+        let Candidates {
+            mut blocks,
+            mut others,
+            ..
+        } = self.scratch.take();
         if generation == OLDEST {
             for &block in self.allocator.blocks().iter() {
                 let mut stretches = 0;
@@ -327,9 +321,8 @@ impl Locked<'_> {
             block.young().set(0);
         }
         blocks.sort_unstable_by_key(|&(block, _)| std::cmp::Reverse(block));
-        let mut others = Vec::new();
         for generation in 0..=generation {
-            others.extend(self.allocator.large(generation));
+            self.allocator.list_all_large(generation, &mut others);
         }
         others
             .iter()

@@ -29,7 +29,20 @@
 //! Outside the heap's limit, a collection keeps a word for each object on the stack of the search, for each with a count that
 //! no side byte takes up, for each that it finds unreachable, and for each that possible roots reach: at most a few words for each
 //! candidate, usually far less than one. The most that one took is in the statistics
-//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)).
+//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)). It goes back when the collection ends.
+//!
+//! A collection is made when memory is short, and the system may refuse all of that. None of these lists is more than a
+//! short cut to what the side bytes say:
+//!
+//! * An object that the stack of the search has no room for is marked as reached and not scanned. When the search is through,
+//!   all that is reached is scanned once more, until nothing was left out; each time something new is reached, so there is an end.
+//! * Popular objects that are not listed are known by their counts, and unreachable ones by their side bytes: a walk over
+//!   the candidates finds them.
+//! * If what the possible roots reach cannot be listed, everything is examined instead, as in a full collection of generations.
+//! * The carries that do not fit a header either (four million edges to one object): such an object counts as reached.
+//!
+//! What is left is one entry for each block and each large object, for which memory is set aside when the block is taken
+//! ([`Scratch`]). So a collection needs no memory, and finds the same with none; it only takes longer.
 //!
 //! # The side byte
 //!
@@ -61,7 +74,7 @@ pub(crate) mod bacon_rajan;
 pub(crate) mod generational;
 pub(crate) mod optimistic;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -73,6 +86,7 @@ use crate::gil::COLLECT;
 use crate::heap::Locked;
 use crate::object::{Object, is_immortal, prefetch, tag};
 use crate::primitive::Ordering;
+use crate::room;
 use crate::step::{Step, Witness};
 
 /// How cyclic garbage is found.
@@ -143,6 +157,7 @@ impl Drop for AbortOnUnwind {
 }
 
 /// The objects under examination.
+#[derive(Default)]
 pub(crate) struct Candidates {
     /// Blocks with candidates, by falling address, and the stretches of side bytes to look at.
     pub(crate) blocks: Vec<(Block, u64)>,
@@ -234,22 +249,28 @@ impl Candidates {
         }
     }
 
+    /// Calls `f` with every candidate and its side byte.
+    fn each(&self, mut f: impl FnMut(Object, &Cell<u8>)) {
+        self.each_in_blocks::<false>(|object, side| {
+            f(object, side);
+            true
+        });
+        for &object in &self.others {
+            f(object, side_byte(object));
+        }
+    }
+
     /// Tells a witness which candidates survive to `generation`, after detection.
     #[cold]
     fn note_survivors<W: Witness>(&self, generation: usize, witness: W) {
-        let survived = |object: Object, side: &Cell<u8>| {
+        self.each(|object, side| {
             witness.note(|| {
                 is_reached(side.get()).then(|| Step::Survived {
                     object: object.into(),
                     generation,
                 })
             });
-            true
-        };
-        self.each_in_blocks::<false>(survived);
-        for &object in &self.others {
-            survived(object, side_byte(object));
-        }
+        });
     }
 
     /// Whether there are candidates that nothing is known to reach, after subtraction.
@@ -270,12 +291,88 @@ impl Candidates {
     }
 }
 
+/// Room for [`Candidates`] that is set aside: an entry for each block in use and for each large object.
+#[derive(Default)]
+pub(crate) struct Scratch(RefCell<Candidates>);
+
+impl Scratch {
+    /// Sees to it that so many blocks and large objects can be candidates. Returns whether there was memory for that.
+    pub(crate) fn set_aside(&self, blocks: usize, large: usize) -> bool {
+        let mut scratch = self.0.borrow_mut();
+        room::set_aside(&mut scratch.blocks, blocks) && room::set_aside(&mut scratch.others, large)
+    }
+
+    /// Gives back what so many do not need.
+    pub(crate) fn fit(&self, blocks: usize, large: usize) {
+        let mut scratch = self.0.borrow_mut();
+        room::fit(&mut scratch.blocks, blocks);
+        room::fit(&mut scratch.others, large);
+    }
+
+    /// No candidates, with room for all.
+    fn take(&self) -> Candidates {
+        self.0.take()
+    }
+
+    fn put_back(&self, mut candidates: Candidates) {
+        candidates.blocks.clear();
+        candidates.others.clear();
+        self.0.replace(candidates);
+    }
+}
+
+/// What a collection found unreachable: the candidates whose side bytes are [`YOUNG`].
+struct Trash {
+    listed: Vec<Object>,
+    /// Whether all of it is listed. If not, it is found among these.
+    complete: bool,
+    among: Candidates,
+    objects: u64,
+}
+
+impl Trash {
+    /// Nothing yet, among these candidates.
+    fn new(among: Candidates) -> Self {
+        Self {
+            listed: Vec::new(),
+            complete: true,
+            among,
+            objects: 0,
+        }
+    }
+
+    fn add(&mut self, object: Object) {
+        self.objects += 1;
+        if self.complete && !room::push(&mut self.listed, object) {
+            self.complete = false;
+            self.listed = Vec::new();
+        }
+    }
+
+    /// Calls `f` with each object, whose side byte it may change.
+    fn each(&self, mut f: impl FnMut(Object)) {
+        if self.complete {
+            self.listed.iter().copied().for_each(f);
+        } else {
+            self.among.each(|object, side| {
+                if side.get() == YOUNG {
+                    f(object);
+                }
+            });
+        }
+    }
+}
+
 /// Candidates whose counts no side byte takes up.
 #[derive(Default)]
 struct Popular {
     objects: Vec<Object>,
+    /// There are more than these.
+    unlisted: bool,
     /// Carries that left the header, too.
     beyond: HashMap<Object, u64>,
+    /// There are more than these: objects with the largest carry in their headers.
+    lost: bool,
 }
 
 impl Popular {
@@ -292,9 +389,11 @@ impl Popular {
         let carry = object.carry();
         if carry < Self::HEADER_MAXIMUM {
             object.set_carry(carry + 1);
-        } else {
+        } else if !self.lost && self.beyond.try_reserve(1).is_ok() {
             object.set_carry(0);
             *self.beyond.entry(object).or_default() += Self::HEADER_MAXIMUM + 1;
+        } else {
+            self.lost = true;
         }
         SMALL_COUNT
     }
@@ -312,25 +411,48 @@ impl Popular {
         self.objects.capacity() + 4 * self.beyond.capacity()
     }
 
-    /// Compares the counts with the edges that were found. No carries remain.
-    fn resolve<W: Witness>(self, witness: W) {
-        for object in self.objects {
-            let carry = object.carry() + self.beyond.get(&object).copied().unwrap_or(0);
-            let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
-            object.set_carry(0);
-            let head = object.head();
-            debug_assert!(
-                is_immortal(head) || edges <= head >> 32,
-                "more edges than counts"
-            );
-            let reached = is_immortal(head) || edges < head >> 32;
-            side_byte(object).set(if reached { REACHED } else { YOUNG });
-            witness.note(|| Step::Compared {
-                object: object.into(),
-                count: object.count(),
-                balance: i64::from(object.count()) - edges as i64,
-            });
+    /// Lists an object.
+    #[inline(always)]
+    fn add(&mut self, object: Object) {
+        if !room::push(&mut self.objects, object) {
+            self.unlisted = true;
         }
+    }
+
+    /// Compares the counts with the edges that were found among `candidates`. No carries remain.
+    fn resolve<W: Witness>(self, candidates: &Candidates, witness: W) {
+        if self.unlisted {
+            candidates.each(|object, _| {
+                if object.head() >> 32 > u64::from(SMALL_COUNT) {
+                    self.compare(object, witness);
+                }
+            });
+        } else {
+            for &object in &self.objects {
+                self.compare(object, witness);
+            }
+        }
+    }
+
+    fn compare<W: Witness>(&self, object: Object, witness: W) {
+        let beyond = self.beyond.get(&object).copied();
+        let in_header = object.carry();
+        let carry = in_header + beyond.unwrap_or(0);
+        let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
+        object.set_carry(0);
+        let head = object.head();
+        let uncertain = self.lost && (in_header == Self::HEADER_MAXIMUM || beyond.is_some());
+        debug_assert!(
+            is_immortal(head) || edges <= head >> 32,
+            "more edges than counts"
+        );
+        let reached = is_immortal(head) || uncertain || edges < head >> 32;
+        side_byte(object).set(if reached { REACHED } else { YOUNG });
+        witness.note(|| Step::Compared {
+            object: object.into(),
+            count: object.count(),
+            balance: i64::from(object.count()) - edges as i64,
+        });
     }
 }
 
@@ -362,7 +484,7 @@ fn subtract<W: Witness>(
     if head >> 32 <= u64::from(SMALL_COUNT) {
         side_byte(object).set(byte + (head >> 32) as u8);
     } else {
-        popular.objects.push(object);
+        popular.add(object);
     }
     witness.note(|| Step::Counted {
         object: object.into(),
@@ -397,6 +519,8 @@ fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<
 /// search would wait for one miss after another (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
 struct Search<W> {
     stack: Vec<Object>,
+    /// Something is marked as reached that the stack had no room for.
+    overflowed: bool,
     queue: [Option<Object>; IN_FLIGHT],
     next: usize,
     witness: W,
@@ -421,8 +545,8 @@ impl<W: Witness> Search<W> {
                     back: child.address() >= position,
                 })
             });
-            if new & (child.address() >= position) {
-                self.stack.push(child);
+            if new & (child.address() >= position) && !room::push(&mut self.stack, child) {
+                self.overflowed = true;
             }
         }
     }
@@ -530,7 +654,7 @@ impl Locked<'_> {
             subtract(object, side_byte(object));
         }
         let mut scratch = popular.scratch() + candidates.others.capacity();
-        popular.resolve(witness);
+        popular.resolve(candidates, witness);
         self.search(candidates, &mut scratch, witness);
         self.inner.counters.scratch(scratch * size_of::<Object>());
         examined
@@ -541,6 +665,7 @@ impl Locked<'_> {
         witness.note(|| Step::Searching);
         let mut search = Search {
             stack: Vec::new(),
+            overflowed: false,
             queue: [None; IN_FLIGHT],
             next: 0,
             witness,
@@ -555,8 +680,8 @@ impl Locked<'_> {
             witness.note(|| met(object));
             if is_reached(side_byte(object).get()) {
                 search.scan(object, usize::MAX);
-            } else {
-                rest.push(object);
+            } else if !room::push(&mut rest, object) {
+                search.overflowed = true;
             }
         }
         // If that was so, the search is over.
@@ -577,76 +702,154 @@ impl Locked<'_> {
             }
         }
         search.finish();
+        while search.overflowed {
+            search.overflowed = false;
+            self.search_again(candidates, &mut search);
+        }
         *scratch += search.stack.capacity() + rest.capacity();
+    }
+
+    /// Scans everything that is reached, once more.
+    #[cold]
+    #[inline(never)]
+    fn search_again<W: Witness>(self, candidates: &Candidates, search: &mut Search<W>) {
+        candidates.each_in_blocks::<false>(|object, side| {
+            if is_reached(side.get()) {
+                search.visit(object, object.address());
+            }
+            true
+        });
+        for &object in &candidates.others {
+            if is_reached(side_byte(object).get()) {
+                search.visit(object, 0);
+            }
+        }
+        search.finish();
+    }
+
+    /// After detection: gives the reachable candidates the side byte `survives`, and says what is left.
+    fn divide(self, candidates: Candidates, survives: u8) -> Trash {
+        let mut trash = Trash::new(candidates);
+        let candidates = std::mem::take(&mut trash.among);
+        for &(block, stretches) in &candidates.blocks {
+            for stretch in bits(stretches) {
+                let bytes = block.side_bytes_in(stretch);
+                // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
+                let mut unreached = false;
+                for byte in bytes {
+                    unreached |= byte.get() == YOUNG;
+                    byte.set(if is_reached(byte.get()) {
+                        survives
+                    } else {
+                        byte.get()
+                    });
+                }
+                if unreached {
+                    block
+                        .cells_in(stretch)
+                        .filter(|&cell| side_byte(cell).get() == YOUNG)
+                        .for_each(|cell| trash.add(cell));
+                }
+            }
+        }
+        for &object in &candidates.others {
+            if side_byte(object).get() == YOUNG {
+                trash.add(object);
+            }
+        }
+        trash.among = candidates;
+        let room = trash.listed.capacity();
+        self.inner.counters.scratch(room * size_of::<Object>());
+        trash
     }
 
     /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's are.
     ///
     /// The order is CPython's: weak references are cleared first (an object that dies by its *count* is still visible
     /// through them when its finalizer is due; one that dies in a cycle is not), then finalizers are queued, which own what they
-    /// refer to from then on; what they do not reach dies. Returns the objects that live on.
-    fn dispose<W: Witness>(self, trash: Vec<Object>, witness: W) -> Vec<Object> {
-        for &object in trash.iter().filter(|object| object.has(tag::HAS_WEAK)) {
-            self.clear_weak(object);
-            witness.note(|| Step::WeakCleared {
-                object: object.into(),
-            });
-        }
-        let due =
-            |object: &&Object| object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE;
-        let finalizers: Vec<Object> = trash.iter().filter(due).copied().collect();
-        let mut dying = trash;
-        let mut resurrected = Vec::new();
-        if !finalizers.is_empty() {
-            for object in finalizers {
-                self.queue_finalizer(object, witness);
+    /// refer to from then on; what they do not reach dies. Calls `survive` with the objects that live on, whose side bytes it sets.
+    fn dispose<W: Witness>(self, mut trash: Trash, survive: impl Fn(Object), witness: W) {
+        let mut finalizers = false;
+        trash.each(|object| {
+            finalizers |= is_due(object);
+            if object.has(tag::HAS_WEAK) {
+                self.clear_weak(object);
+                witness.note(|| Step::WeakCleared {
+                    object: object.into(),
+                });
             }
-            let candidates = Candidates {
-                blocks: Vec::new(),
-                others: dying,
-                scattered: false,
-            };
-            self.detect(&candidates, witness);
-            (resurrected, dying) = candidates
-                .others
-                .into_iter()
-                .partition(|&object| is_reached(side_byte(object).get()));
+        });
+        if finalizers {
+            trash.each(|object| {
+                if is_due(object) {
+                    self.queue_finalizer(object, witness);
+                }
+            });
+            if trash.complete {
+                let candidates = Candidates {
+                    blocks: Vec::new(),
+                    others: std::mem::take(&mut trash.listed),
+                    scattered: false,
+                };
+                self.detect(&candidates, witness);
+                trash.listed = candidates.others;
+                trash.listed.retain(|&object| {
+                    let reached = is_reached(side_byte(object).get());
+                    if reached {
+                        survive(object);
+                    }
+                    !reached
+                });
+            } else {
+                self.detect(&trash.among, witness);
+                trash.among.each(|object, side| {
+                    if is_reached(side.get()) {
+                        survive(object);
+                    }
+                });
+            }
         }
         if self.allocator.is_guarded() {
-            self.free_all::<true, W>(&dying, witness)
+            self.free_all::<true, W>(&trash, witness)
         } else {
-            self.free_all::<false, W>(&dying, witness)
+            self.free_all::<false, W>(&trash, witness)
         }
-        resurrected
+        self.scratch.put_back(trash.among);
     }
 
     /// Frees objects that only refer to each other, and releases what else they refer to. References among them need
     /// no counting any more.
-    fn free_all<const GUARDED: bool, W: Witness>(self, dying: &[Object], witness: W) {
-        for &object in dying {
+    fn free_all<const GUARDED: bool, W: Witness>(self, dying: &Trash, witness: W) {
+        dying.each(|object| {
             for child in object.fields().iter().filter_map(|field| field.get()) {
                 if side_byte(child).get() != YOUNG {
                     witness.note(|| released(Some(object), child, child.head()));
                     self.release(child);
                 }
             }
-        }
-        let mut payload = 0;
-        for &object in dying {
+        });
+        let (mut objects, mut payload) = (0, 0);
+        let listed = self.generational.listed_bits();
+        dying.each(|object| {
             side_byte(object).set(0);
+            objects += 1;
             payload += object.payload_bytes();
-            let listed = self.generational.listed_bits();
             self.free::<GUARDED>(object, object.head() & tag::ALL & !listed);
             witness.note(|| Step::Freed {
                 object: object.into(),
             });
-        }
-        self.generational.freed(dying.len());
-        self.inner.counters.freed(dying.len() as u64, payload);
+        });
+        self.generational.freed(objects);
+        self.inner.counters.freed(objects as u64, payload);
         if self.has_pending() {
             self.drain_witnessed(0, witness);
         }
     }
+}
+
+/// Whether an unreachable object's finalizer is due.
+fn is_due(object: Object) -> bool {
+    object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE
 }
 
 /// The step of coming to a candidate in the search: none if an edge has led to it before.

@@ -132,8 +132,8 @@ struct Kept {
     refusals: u64,
 }
 
-const NODES: usize = 400;
-const HANDLES: usize = 30;
+const NODES: usize = 150;
+const HANDLES: usize = 12;
 
 impl Kept {
     fn new() -> Self {
@@ -197,7 +197,7 @@ fn garbage<'h>(m: &mut Mutator<'h>, kept: &mut Kept, a: Local<'_, 'h>, b: Local<
             finalize: index % 5 == 0,
             acyclic: false,
         };
-        let large = if index % 200 == 0 { 9000 } else { 0 };
+        let large = if index % 70 == 0 { 9000 } else { 0 };
         let made = m
             .alloc(a, Shape::new(2, large).with(flags))
             .and_then(|()| m.alloc_init(b, Flags::NONE, [a, a], []))
@@ -229,7 +229,7 @@ fn deaths<'h>(m: &mut Mutator<'h>, kept: &mut Kept, table: Local<'_, 'h>, a: Loc
         } else {
             Flags::NONE
         };
-        let words = if index % 150 == 1 { 5000 } else { 1 };
+        let words = if index % 70 == 1 { 5000 } else { 1 };
         if kept
             .note(m.alloc(a, Shape::new(0, words).with(flags)))
             .is_some()

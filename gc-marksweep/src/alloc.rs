@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_detached_mutators_hole_is_used_again() {
         let space = Space::new(1 << 20).unwrap();
-        let supply = Supply::new(&space, 1 << 20, None);
+        let supply = Supply::new(&space, 1 << 20, None).unwrap();
         let first = Buffer::new();
         let one = first.refill(&space, &supply, 32, ()).unwrap();
         first.give_back(&space, &supply);

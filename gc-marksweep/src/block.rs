@@ -31,12 +31,11 @@
 //! marks before each collection.
 
 use std::cell::UnsafeCell;
-use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::object::{GRANULE, Object};
-use crate::os::{PAGE, Reservation};
+use crate::os::{HUGE_PAGE, Refused, Reservation, Table};
 use crate::remember::CARD;
 
 /// Bytes of a block, the unit in which mutators take memory from the heap.
@@ -46,9 +45,12 @@ pub(crate) const GRANULES_PER_BLOCK: usize = BLOCK / GRANULE;
 pub(crate) const LARGE: usize = 8 * 1024;
 /// Bytes of side metadata for each block: its mark bytes, its live count, and its entries in the supply's tables.
 pub(crate) const BLOCK_METADATA: usize = GRANULES_PER_BLOCK + 32;
-/// Address space for large objects, in multiples of the limit: large runs do not move, so a range exactly as long as
-/// the limit would fail to place some that fit by size.
+/// The most address space for large objects, in multiples of the limit: large runs do not move, so a range exactly as long as
+/// the limit would fail to place some that fit by size. It is reserved as objects need it.
 const LARGE_SPACE_FACTOR: usize = 4;
+
+/// What the marks of take whole huge pages, in bytes: the unit in which address space is reserved.
+const MARKED_TOGETHER: usize = HUGE_PAGE * GRANULE;
 
 const LAST_MARK_VALUE: u8 = 255;
 
@@ -59,8 +61,10 @@ pub(crate) type BlockIndex = u32;
 pub(crate) struct Space {
     objects: Reservation,
     marks: Reservation,
-    live_granules: Box<[UnsafeCell<u32>]>,
+    live_granules: Table<UnsafeCell<u32>>,
     blocks: usize,
+    /// Where the large-object space begins, in bytes from the start.
+    large: usize,
     mark_value: AtomicU8,
 }
 
@@ -68,27 +72,35 @@ pub(crate) struct Space {
 unsafe impl Sync for Space {}
 
 impl Space {
-    /// A space with room for `limit` bytes of blocks and, apart from them, of large objects.
-    pub(crate) fn new(limit: usize) -> io::Result<Self> {
-        let too_large = || io::Error::from(io::ErrorKind::OutOfMemory);
+    /// A space with room for `limit` bytes of blocks and, apart from them, of large objects. Address space for the blocks is reserved
+    /// now, with their marks; for large objects in [steps](Self::grow_large).
+    pub(crate) fn new(limit: usize) -> Result<Self, Refused> {
+        let too_large = Refused::too_large;
         let blocks = limit.div_ceil(BLOCK);
-        let large = limit
-            .checked_mul(LARGE_SPACE_FACTOR)
-            .and_then(|large| large.checked_next_multiple_of(BLOCK))
-            .ok_or_else(too_large)?;
-        let length = (blocks * BLOCK).checked_add(large).ok_or_else(too_large)?;
         if BlockIndex::try_from(blocks).is_err() {
             return Err(too_large());
         }
-        // Zeroed by the system, so that the part of an enormous heap that is never used costs nothing.
-        let live_granules = Box::into_raw(vec![0_u32; blocks].into_boxed_slice());
-        // SAFETY: a cell has the layout of what is in it.
-        let live_granules = unsafe { Box::from_raw(live_granules as *mut [UnsafeCell<u32>]) };
+        let large = (blocks * BLOCK)
+            .checked_next_multiple_of(MARKED_TOGETHER)
+            .ok_or_else(too_large)?;
+        let room = limit
+            .checked_mul(LARGE_SPACE_FACTOR)
+            .and_then(|length| length.checked_add(large))
+            .and_then(|room| room.checked_next_multiple_of(MARKED_TOGETHER))
+            .ok_or_else(too_large)?;
+        let objects = Reservation::new(large, room)?;
+        let marks = objects.length() / GRANULE;
+        let marks = Reservation::new(marks, room / GRANULE).map_err(|refused| Refused {
+            // Of both, as the one is of no use without the other.
+            asked: objects.length().saturating_add(refused.asked),
+            ..refused
+        })?;
         Ok(Self {
-            objects: Reservation::new(length)?,
-            marks: Reservation::new((length / GRANULE).next_multiple_of(PAGE))?,
-            live_granules,
+            objects,
+            marks,
+            live_granules: Table::new(blocks)?,
             blocks,
+            large,
             // No byte holds it yet: nothing is marked.
             mark_value: AtomicU8::new(1),
         })
@@ -114,13 +126,28 @@ impl Space {
 
     /// The first address of the large-object space.
     pub(crate) fn large_start(&self) -> NonNull<u8> {
-        // SAFETY: the large-object space follows the blocks in the reservation.
-        unsafe { self.objects.start().add(self.blocks * BLOCK) }
+        // SAFETY: the large-object space follows the blocks in the reservation, or will.
+        unsafe { self.objects.start().add(self.large) }
     }
 
-    /// Bytes of the large-object space.
+    /// Bytes of the large-object space that are reserved now.
     pub(crate) fn large_length(&self) -> usize {
-        self.objects.length() - self.blocks * BLOCK
+        // Marks are reserved last.
+        GRANULE * self.marks.length().min(self.objects.length() / GRANULE) - self.large
+    }
+
+    /// What [`Self::large_length`] may grow to.
+    pub(crate) fn large_room(&self) -> usize {
+        self.objects.room() - self.large
+    }
+
+    /// Reserves the large-object space up to `length` bytes at least; `false` if the system refuses or it would be more than
+    /// [`Self::large_room`]. One thread at a time.
+    pub(crate) fn grow_large(&self, length: usize) -> bool {
+        let Some(length) = (self.large + length).checked_next_multiple_of(MARKED_TOGETHER) else {
+            return false;
+        };
+        self.objects.grow(length) && self.marks.grow(length / GRANULE)
     }
 
     /// Gives pages of the large-object space back to the system.
@@ -130,7 +157,7 @@ impl Space {
     /// Whole pages at `offset` from [`Self::large_start`] that hold no object.
     pub(crate) unsafe fn release_large(&self, offset: usize, length: usize) {
         // SAFETY: passed on.
-        unsafe { self.objects.release(self.blocks * BLOCK + offset, length) }
+        unsafe { self.objects.release(self.large + offset, length) }
     }
 
     /// Gives a block's pages back to the system.

@@ -10,6 +10,7 @@ use crate::event::{Clock, Event, EventLog, Listener, Listeners, Recorder};
 use crate::handle::Handles;
 use crate::mark::{MAX_PREFETCH_DEPTH, MAX_WORKERS, Marker};
 use crate::mutator::{Context, Mutator};
+use crate::os::Refused;
 use crate::overhead::{Overhead, OverheadLimit};
 use crate::policy::{Generations, HeapSize, Policy};
 use crate::remember::Orphans;
@@ -112,10 +113,12 @@ pub enum BuildError {
         /// The overhead limit asked for.
         limit: OverheadLimit,
     },
-    /// The system has no address space of the size asked for.
+    /// The system has no address space for the blocks and tables of a heap of that limit (see [`Builder::limit`]).
     AddressSpace {
         /// The limit asked for, in bytes.
         limit: usize,
+        /// What the system was asked for, in bytes, and refused; `usize::MAX` if it is more than there can be.
+        bytes: usize,
         /// What the system said.
         source: std::io::Error,
     },
@@ -161,9 +164,22 @@ impl fmt::Display for BuildError {
                 f,
                 "an overhead limit of {limit} is out of range: choose percentages from 0 to 100"
             ),
-            Self::AddressSpace { limit, source } => write!(
+            Self::AddressSpace {
+                limit,
+                bytes: usize::MAX,
+                ..
+            } => write!(
                 f,
-                "no address space for a heap with a limit of {limit} bytes ({source}): choose a smaller limit"
+                "no address space is large enough for a heap with a limit of {limit} bytes: choose a smaller limit"
+            ),
+            Self::AddressSpace {
+                limit,
+                bytes,
+                source,
+            } => write!(
+                f,
+                "no address space for a heap with a limit of {limit} bytes: {bytes} bytes were asked for ({source}): choose a smaller \
+                 limit, or let the process have more address space (ulimit -v)"
             ),
         }
     }
@@ -209,6 +225,11 @@ impl Builder {
     pub const MAX_MARKING_WORKERS: usize = MAX_WORKERS;
 
     /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation, side metadata. Default: 64 MiB.
+    ///
+    /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB, with an eighth of that for mark bytes, and
+    /// 1.4 % of the limit for tables: 1.14 times the limit, and no memory. For large objects (more than 8 KiB) it is reserved when
+    /// they need it, a sixteenth of the limit at a time, at most 4.5 times the limit together, since what cannot move may need more room than it fills.
+    /// Where the system refuses that, [`HeapFull`] says so.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
@@ -308,7 +329,7 @@ impl Builder {
         self
     }
 
-    /// Makes the heap. Address space is reserved at once, memory is used when objects first need it.
+    /// Makes the heap. Address space is reserved (see [`Self::limit`]), memory is used when objects first need it.
     ///
     /// # Errors
     ///
@@ -358,9 +379,13 @@ impl Builder {
         if !(1..=Self::MAX_MARKING_WORKERS).contains(&workers) {
             return Err(BuildError::MarkingWorkers { workers });
         }
-        let space =
-            Space::new(limit).map_err(|source| BuildError::AddressSpace { limit, source })?;
-        let supply = Supply::new(&space, limit, self.release_after);
+        let refused = |refused: Refused| BuildError::AddressSpace {
+            limit,
+            bytes: refused.asked,
+            source: refused.source,
+        };
+        let space = Space::new(limit).map_err(refused)?;
+        let supply = Supply::new(&space, limit, self.release_after).map_err(refused)?;
         let initial = policy.settings();
         supply.set_goal(initial.goal);
         supply.set_allowance(initial.allowance);

@@ -125,6 +125,8 @@ mod pause;
 mod policy;
 mod primitive;
 mod remember;
+mod room;
+mod runs;
 mod safepoint;
 mod step;
 mod supply;

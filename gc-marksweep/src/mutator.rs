@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) buffer: Buffer,
     pub(crate) frames: Frames,
     pub(crate) log: Log,
+    /// Whether it was the system that had no memory for the last large object asked for. The owner's alone.
+    refused: Cell<bool>,
     pub(crate) number: u32,
 }
 
@@ -138,6 +140,7 @@ impl<'h> Mutator<'h> {
                 buffer: Buffer::new(),
                 frames: Frames::new(),
                 log: Log::default(),
+                refused: Cell::new(false),
                 number: heap.0.counters.mutators.fetch_add(1, Ordering::Relaxed),
             },
             tally: Cell::new(0),
@@ -382,7 +385,11 @@ impl<'h> Mutator<'h> {
                 attempt,
             );
             if let Collection::Done(memory) = collection {
-                return memory;
+                let refused = size > LARGE && self.context.refused.get();
+                return memory.map_err(|cause| match cause {
+                    FullCause::Limit if refused => FullCause::System,
+                    cause => cause,
+                });
             }
         }
     }
@@ -405,8 +412,10 @@ impl<'h> Mutator<'h> {
     fn try_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
         let Shared { space, supply, .. } = self.shared();
         if size > LARGE {
-            let memory = supply.take_large(space, size)?;
-            Some((memory.start, memory.zeroed))
+            let memory = supply.take_large(space, size);
+            let refused = matches!(memory, Err(FullCause::System));
+            self.context.refused.set(refused);
+            memory.ok().map(|memory| (memory.start, memory.zeroed))
         } else {
             Some((
                 self.context.buffer.refill(space, supply, size, witness)?,

@@ -18,15 +18,17 @@
 //! Rejected: one lock for everything (a mutator that allocates 32-byte objects takes a block every 5 us); lists a mutator
 //! each, with stealing (blocks would have to be shared out before anyone knows who allocates).
 
+use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::block::{BLOCK, BLOCK_METADATA, BlockIndex, GRANULES_PER_BLOCK, Space};
-use crate::large::{LargeObject, LargeSpace, large_charge};
+use crate::heap::FullCause;
+use crate::large::{LargeObject, LargeSpace, Run, large_charge};
 use crate::object::{GRANULE, Object};
-use crate::os::PAGE;
+use crate::os::{PAGE, Refused, Table};
 use crate::policy::Extent;
 
 /// What a block costs of the limit.
@@ -38,7 +40,7 @@ pub(crate) const BLOCK_CHARGE: usize = BLOCK + BLOCK_METADATA;
 /// Between two pauses it only shrinks, so an index never names two entries in turn and there is no ABA problem. The
 /// entries taken stay in place above the top until the next pause, which reads there what has been handed out.
 struct Stock {
-    entries: Box<[AtomicU32]>,
+    entries: Table<AtomicU32>,
     /// The first entry in the low half, the end of the last one in the high half.
     ends: AtomicU64,
     /// Where the stack ended when it was last filled.
@@ -46,16 +48,12 @@ struct Stock {
 }
 
 impl Stock {
-    fn new(capacity: usize) -> Self {
-        // Zeroed by the system, so that an enormous limit of which little is used costs little.
-        let entries = Box::into_raw(vec![0_u32; capacity].into_boxed_slice());
-        // SAFETY: an atomic has the layout of what is in it.
-        let entries = unsafe { Box::from_raw(entries as *mut [AtomicU32]) };
-        Self {
-            entries,
+    fn new(capacity: usize) -> Result<Self, Refused> {
+        Ok(Self {
+            entries: Table::new(capacity)?,
             ends: AtomicU64::new(0),
             filled: AtomicUsize::new(0),
-        }
+        })
     }
 
     fn ends(&self) -> (usize, usize) {
@@ -135,6 +133,69 @@ impl Stock {
     }
 }
 
+/// Stacks of blocks that lie in no other: linked through one table, as a block is in at most one of them.
+struct Links {
+    /// Of each block that is in a chain: the one below it, and one more than that, so that 0 is none.
+    below: Table<u32>,
+    /// Of each block that is in a chain: the granule its search goes on at.
+    granule: Table<u16>,
+}
+
+/// One of the stacks: its top, and one more than that, so that 0 is none; and its length.
+#[derive(Clone, Copy, Default)]
+struct Chain {
+    top: u32,
+    length: usize,
+}
+
+impl Links {
+    fn push(&mut self, chain: &mut Chain, block: BlockIndex, granule: usize) {
+        self.below[block as usize] = chain.top;
+        self.granule[block as usize] = granule as u16;
+        chain.top = block + 1;
+        chain.length += 1;
+    }
+
+    fn pop(&mut self, chain: &mut Chain) -> Option<(BlockIndex, usize)> {
+        let block = chain.top.checked_sub(1)?;
+        chain.top = self.below[block as usize];
+        chain.length -= 1;
+        Some((block, self.granule[block as usize].into()))
+    }
+}
+
+/// Blocks in a table that is long enough for all there are.
+struct Blocks {
+    table: Table<u32>,
+    length: usize,
+}
+
+impl Blocks {
+    fn new(capacity: usize) -> Result<Self, Refused> {
+        Ok(Self {
+            table: Table::new(capacity)?,
+            length: 0,
+        })
+    }
+
+    fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    fn push(&mut self, block: BlockIndex) {
+        self.table[self.length] = block;
+        self.length += 1;
+    }
+}
+
+impl Deref for Blocks {
+    type Target = [BlockIndex];
+
+    fn deref(&self) -> &[BlockIndex] {
+        &self.table[..self.length]
+    }
+}
+
 /// The heap's free memory, and the account of what is used.
 pub(crate) struct Supply {
     /// Blocks with holes, none of them searched since the last pause.
@@ -159,27 +220,27 @@ pub(crate) struct Supply {
 
 /// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
 struct Reserve {
+    links: Links,
     /// Blocks that mutators have not used up, because they detached or needed another, each with the granule its search goes on at.
-    returned: Vec<(BlockIndex, usize)>,
+    returned: Chain,
     /// Blocks in which there was no hole of the size that was needed.
-    narrow: Vec<BlockIndex>,
+    narrow: Chain,
     /// Blocks from this index on have never been used.
     fresh: BlockIndex,
     /// Wholly free blocks that have been given back to the system.
-    released: Vec<BlockIndex>,
+    released: Chain,
     /// Blocks that were fresh or released and have been handed out since the last pause.
-    taken: Vec<BlockIndex>,
+    taken: Blocks,
     large: LargeSpace,
-    /// Of each block: its live granules when it was last put into a list, and whether the system backs it. Two vectors, because
-    /// numbers and truth values that are all zero come from the system without being touched.
-    block_live: Vec<u32>,
-    block_backed: Vec<bool>,
+    /// Of each block: its live granules when it was last put into a list, and whether the system backs it, which is then 1.
+    block_live: Table<u32>,
+    block_backed: Table<u8>,
     /// Live granules of all blocks.
     live: usize,
     /// Bytes of the holes in recyclable blocks.
     holes: usize,
     /// Room for [`Supply::reclaim`], so that it allocates nothing inside a pause.
-    scratch: Vec<BlockIndex>,
+    scratch: Blocks,
     ageing: Ageing,
 }
 
@@ -223,24 +284,33 @@ pub(crate) struct LargeMemory {
 }
 
 impl Supply {
-    pub(crate) fn new(space: &Space, limit: usize, release_after: Option<Duration>) -> Self {
+    /// Makes all tables, each as long as it can get: nothing here needs memory later, but the list of large objects.
+    pub(crate) fn new(
+        space: &Space,
+        limit: usize,
+        release_after: Option<Duration>,
+    ) -> Result<Self, Refused> {
         let blocks = space.blocks();
-        Self {
-            recyclable: Stock::new(blocks),
-            free: Stock::new(blocks),
+        Ok(Self {
+            recyclable: Stock::new(blocks)?,
+            free: Stock::new(blocks)?,
             returned: AtomicUsize::new(0),
             reserve: Mutex::new(Reserve {
-                returned: Vec::new(),
-                narrow: Vec::new(),
+                links: Links {
+                    below: Table::new(blocks)?,
+                    granule: Table::new(blocks)?,
+                },
+                returned: Chain::default(),
+                narrow: Chain::default(),
                 fresh: 0,
-                released: Vec::with_capacity(blocks),
-                taken: Vec::with_capacity(blocks),
-                large: LargeSpace::new(space.large_length() / PAGE),
-                block_live: vec![0; blocks],
-                block_backed: vec![false; blocks],
+                released: Chain::default(),
+                taken: Blocks::new(blocks)?,
+                large: LargeSpace::new(space)?,
+                block_live: Table::new(blocks)?,
+                block_backed: Table::new(blocks)?,
                 live: 0,
                 holes: 0,
-                scratch: Vec::with_capacity(blocks),
+                scratch: Blocks::new(blocks)?,
                 ageing: Ageing::new(release_after),
             }),
             limit,
@@ -251,7 +321,7 @@ impl Supply {
             peak: AtomicUsize::new(0),
             backed: AtomicUsize::new(0),
             large_pages: AtomicUsize::new(0),
-        }
+        })
     }
 
     fn reserve(&self) -> MutexGuard<'_, Reserve> {
@@ -334,19 +404,20 @@ impl Supply {
         if self.returned.load(Ordering::Relaxed) == 0 || !self.allow(0) {
             return None;
         }
-        let mut reserve = self.reserve();
-        let mut returned = reserve.returned.pop();
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        let mut returned = reserve.links.pop(&mut reserve.returned);
         if returned.is_none() && narrow {
-            returned = reserve.narrow.pop().map(|block| (block, 0));
+            returned = reserve.links.pop(&mut reserve.narrow);
         }
-        self.count_returned(&reserve);
+        self.count_returned(reserve);
         let (block, granule) = returned?;
         self.allow(left_over(space, block, granule));
         returned
     }
 
     fn count_returned(&self, reserve: &Reserve) {
-        let count = reserve.returned.len() + reserve.narrow.len();
+        let count = reserve.returned.length + reserve.narrow.length;
         self.returned.store(count, Ordering::Relaxed);
     }
 
@@ -367,37 +438,41 @@ impl Supply {
     /// A wholly free block that the system does not back.
     #[cold]
     fn take_unbacked(&self, space: &Space) -> Option<BlockIndex> {
-        let mut reserve = self.reserve();
-        let block = reserve.released.pop().or_else(|| {
-            let block = reserve.fresh;
-            ((block as usize) < space.blocks()).then(|| {
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        let block = match reserve.links.pop(&mut reserve.released) {
+            Some((block, _)) => block,
+            None if (reserve.fresh as usize) < space.blocks() => {
                 reserve.fresh += 1;
-                block
-            })
-        })?;
-        reserve.block_backed[block as usize] = true;
+                reserve.fresh - 1
+            }
+            None => return None,
+        };
+        reserve.block_backed[block as usize] = 1;
         reserve.taken.push(block);
         self.backed.fetch_add(BLOCK_CHARGE, Ordering::Relaxed);
-        self.trim(space, &mut reserve);
+        self.trim(space, reserve);
         Some(block)
     }
 
     /// Takes back a block whose memory from `granule` on has not been used. It no longer counts as handed out.
     pub(crate) fn put_back(&self, space: &Space, block: BlockIndex, granule: usize) {
         if granule < GRANULES_PER_BLOCK {
-            let mut reserve = self.reserve();
-            reserve.returned.push((block, granule));
+            let mut guard = self.reserve();
+            let reserve = &mut *guard;
+            (reserve.links).push(&mut reserve.returned, block, granule);
             self.refund(space, block, granule);
-            self.count_returned(&reserve);
+            self.count_returned(reserve);
         }
     }
 
     /// Takes back a block that has been searched in vain, for an object that is not among the smallest.
     pub(crate) fn put_back_narrow(&self, space: &Space, block: BlockIndex) {
-        let mut reserve = self.reserve();
-        reserve.narrow.push(block);
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        reserve.links.push(&mut reserve.narrow, block, 0);
         self.refund(space, block, 0);
-        self.count_returned(&reserve);
+        self.count_returned(reserve);
     }
 
     fn refund(&self, space: &Space, block: BlockIndex, granule: usize) {
@@ -410,31 +485,31 @@ impl Supply {
         let _ = self.allowance.fetch_update(relaxed, relaxed, refund);
     }
 
-    /// Memory for a large object of `size` bytes; `None` when only a collection can help.
-    pub(crate) fn take_large(&self, space: &Space, size: usize) -> Option<LargeMemory> {
+    /// Memory for a large object of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When only a collection can help: the system has refused, or what may be occupied has been.
+    pub(crate) fn take_large(&self, space: &Space, size: usize) -> Result<LargeMemory, FullCause> {
         let pages = size.div_ceil(PAGE);
         let charge = large_charge(pages);
         if !self.allow(0) || !self.charge(charge) {
-            return None;
+            return Err(FullCause::Limit);
         }
-        let mut reserve = self.reserve();
-        let run = match reserve.large.take(pages) {
-            Some(run) => Some(run),
-            // Runs of the two kinds that lie side by side are one when both are clean.
-            None => {
-                self.release_large_runs(space, &mut reserve.large, u64::MAX);
-                reserve.large.take(pages)
-            }
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        let run = match reserve.large.reserve_object() {
+            true => self.take_run(space, &mut reserve.large, pages),
+            false => Err(FullCause::System),
         };
-        let Some(run) = run else {
+        let run = run.inspect_err(|_| {
             self.charged.fetch_sub(charge, Ordering::Relaxed);
-            return None;
-        };
+        })?;
         self.allow(pages * PAGE);
         self.large_pages.fetch_add(pages, Ordering::Relaxed);
         if !run.dirty {
             self.backed.fetch_add(charge, Ordering::Relaxed);
-            self.trim(space, &mut reserve);
+            self.trim(space, reserve);
         }
         // SAFETY: the run lies in the large-object space.
         let start = unsafe { space.large_start().add(run.page * PAGE) };
@@ -445,19 +520,56 @@ impl Supply {
             pages,
             size,
         });
-        Some(LargeMemory {
+        Ok(LargeMemory {
             start,
             zeroed: !run.dirty,
         })
     }
 
+    /// A run of pages, in address space that is reserved for it if need be.
+    fn take_run(
+        &self,
+        space: &Space,
+        large: &mut LargeSpace,
+        pages: usize,
+    ) -> Result<Run, FullCause> {
+        if let Some(run) = large.take(pages) {
+            return Ok(run);
+        }
+        // Address space is dear only where there is more of it than of what may be in it.
+        let early = large.pages() < self.limit / PAGE;
+        if early
+            && large.grow(space, pages)
+            && let Some(run) = large.take(pages)
+        {
+            return Ok(run);
+        }
+        // Runs of the two kinds that lie side by side are one when both are clean.
+        self.release_large_runs(space, large, u64::MAX);
+        if let Some(run) = large.take(pages) {
+            return Ok(run);
+        }
+        if !large.grow(space, pages) {
+            // At its most it is the limit's doing.
+            let most = space.large_length() == space.large_room();
+            return Err(if most {
+                FullCause::Limit
+            } else {
+                FullCause::System
+            });
+        }
+        large.take(pages).ok_or(FullCause::Limit)
+    }
+
     /// Keeps what the system backs below the limit: free memory of one kind makes room for the other.
     fn trim(&self, space: &Space, reserve: &mut Reserve) {
-        let too_much = || self.backed.load(Ordering::Relaxed) > self.limit;
-        if too_much() {
-            self.release_large_runs(space, &mut reserve.large, u64::MAX);
+        let too_much = || (self.backed.load(Ordering::Relaxed)).saturating_sub(self.limit);
+        let pages = too_much().div_ceil(large_charge(1));
+        if pages > 0 {
+            let released = reserve.large.release_some(space, pages);
+            (self.backed).fetch_sub(large_charge(released), Ordering::Relaxed);
         }
-        while too_much() && self.release_free_block(space, reserve) {}
+        while too_much() > 0 && self.release_free_block(space, reserve) {}
     }
 
     /// Gives the free block that would be used last back to the system.
@@ -467,15 +579,15 @@ impl Supply {
         };
         // SAFETY: a free block holds no object, and this one is in no list any more.
         unsafe { space.release_block(block) };
-        reserve.block_backed[block as usize] = false;
-        reserve.released.push(block);
+        reserve.block_backed[block as usize] = 0;
+        reserve.links.push(&mut reserve.released, block, 0);
         self.backed.fetch_sub(BLOCK_CHARGE, Ordering::Relaxed);
         true
     }
 
     /// Gives the free runs of the large-object space that were freed before `stage` back to the system.
     fn release_large_runs(&self, space: &Space, large: &mut LargeSpace, stage: u64) {
-        let pages = large.release_dirty(space, stage);
+        let pages = large.release_before(space, stage);
         (self.backed).fetch_sub(large_charge(pages), Ordering::Relaxed);
     }
 
@@ -500,8 +612,8 @@ impl Supply {
         let mut guard = self.reserve();
         let reserve = &mut *guard;
         reserve.ageing.note_unused(self.free.len());
-        reserve.returned.clear();
-        reserve.narrow.clear();
+        reserve.returned = Chain::default();
+        reserve.narrow = Chain::default();
         self.returned.store(0, Ordering::Relaxed);
 
         let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
@@ -516,7 +628,9 @@ impl Supply {
                 self.recyclable.clear();
                 self.free.clear();
                 // Backwards, because the lists are used from their ends: the lowest addresses first.
-                scratch.extend((0..reserve.fresh).rev());
+                (0..reserve.fresh)
+                    .rev()
+                    .for_each(|block| scratch.push(block));
                 charged = large_charge(large_pages);
                 reserve.block_live[..reserve.fresh as usize].fill(0);
                 reserve.live = 0;
@@ -529,7 +643,7 @@ impl Supply {
                     scratch.push(block);
                 });
                 self.free.for_each_taken(|block| scratch.push(block));
-                scratch.extend_from_slice(&reserve.taken);
+                reserve.taken.iter().for_each(|&block| scratch.push(block));
                 charged = self.charged.load(Ordering::Relaxed)
                     - large_charge(freed_pages)
                     - scratch.len() * BLOCK_CHARGE;
@@ -548,7 +662,7 @@ impl Supply {
                     self.recyclable.push(index);
                     reserve.holes += free_bytes(live);
                 }
-            } else if reserve.block_backed[index as usize] {
+            } else if reserve.block_backed[index as usize] == 1 {
                 self.free.push(index);
             }
         }
@@ -651,14 +765,12 @@ impl Ageing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::large::FreeRun;
-    use std::collections::BTreeMap;
 
     #[test]
     fn the_limit_counts_blocks_and_their_metadata() {
         let limit = 10 * BLOCK_CHARGE + BLOCK_CHARGE / 2;
         let space = Space::new(limit).unwrap();
-        let supply = Supply::new(&space, limit, None);
+        let supply = Supply::new(&space, limit, None).unwrap();
         assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
         assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
     }
@@ -667,7 +779,7 @@ mod tests {
     #[test]
     fn a_block_put_back_late_raises_no_allowance() {
         let space = Space::new(1 << 20).unwrap();
-        let supply = Supply::new(&space, 1 << 20, None);
+        let supply = Supply::new(&space, 1 << 20, None).unwrap();
         for allowance in [1 << 16, usize::MAX] {
             let block = supply.take_free(&space).unwrap();
             supply.set_allowance(allowance);
@@ -681,16 +793,19 @@ mod tests {
     fn backed_and_unbacked_runs_side_by_side_hold_one_large_object() {
         let limit = 1 << 20;
         let space = Space::new(limit).unwrap();
-        let supply = Supply::new(&space, limit, None);
-        {
-            let mut reserve = supply.reserve();
-            let run = FreeRun { pages: 8, freed: 0 };
-            reserve.large.clean = BTreeMap::from([(8, run)]);
-            reserve.large.dirty = BTreeMap::from([(0, run)]);
+        let supply = Supply::new(&space, limit, None).unwrap();
+        let start = {
+            let large = &mut supply.reserve().large;
+            assert!(large.grow(&space, 1));
+            let pages = large.pages();
+            assert!(large.take(pages - 16).is_some() && large.take(8).is_some());
+            large.free(pages - 16, 8, 0);
             supply.backed.store(large_charge(8), Ordering::Relaxed);
-        }
+            (pages - 16) * PAGE
+        };
         let memory = supply.take_large(&space, 16 * PAGE).unwrap();
-        assert_eq!(memory.start, space.large_start());
+        let offset = memory.start.addr().get() - space.large_start().addr().get();
+        assert_eq!(offset, start);
         assert!(memory.zeroed);
         assert_eq!(supply.usage().backed, large_charge(16));
     }

@@ -128,6 +128,34 @@ fn memory_moves_between_small_medium_and_large_objects() {
     );
 }
 
+/// What cannot move needs more address space than it fills: holes that are too short are in nobody's way.
+#[test]
+fn large_objects_fit_wherever_their_bytes_do() {
+    heap(32 * MIB).attach(|m| {
+        m.frame(|m, [table, object]| {
+            m.alloc(table, Shape::new(1000, 0)).unwrap();
+            let mut words = 10_000;
+            let mut made = 0;
+            // Each round fills half of what is free with objects, and lets go of every other one, so that no hole does for the next.
+            for _ in 0..6 {
+                let first = made;
+                for _ in 0..(64 * 10_000) / words {
+                    m.alloc(object, Shape::new(0, words)).unwrap();
+                    m.store(m.get(table).unwrap(), made, m.get(object));
+                    made += 1;
+                }
+                m.set(object, None);
+                for index in (first..made).step_by(2) {
+                    m.store(m.get(table).unwrap(), index, None);
+                }
+                m.collect();
+                words += words / 2;
+            }
+            m.verify();
+        });
+    });
+}
+
 /// The memory of large objects that have died is not kept on top of a limit's worth of blocks.
 #[test]
 fn small_objects_make_the_memory_of_dead_large_ones_go_back() {

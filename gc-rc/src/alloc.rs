@@ -659,6 +659,17 @@ impl Allocator {
         true
     }
 
+    /// Whether there is memory for an object of `bytes` and `class` below the limit, as long as the system has some.
+    pub(crate) fn would_fit(&self, class: usize, bytes: usize, counters: &Counters) -> bool {
+        if class == LARGE {
+            return counters.would_fit(occupied_by(bytes));
+        }
+        let carving = self.carving[class].get().is_some_and(|block| {
+            BLOCK_BYTES - block.header().end.get() as usize >= CELL_BYTES[class] as usize
+        });
+        carving || self.list(class).get().is_some() || counters.would_fit(BLOCK_COST)
+    }
+
     /// An unused block.
     fn new_block(&self, counters: &Counters) -> Result<Block, FullCause> {
         if !counters.charge(BLOCK_COST) {

@@ -22,6 +22,7 @@ use crate::gil::{Gil, GlobalLock, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
 use crate::mutator::Attached;
 use crate::object::{HEADER_BYTES, Object, Shape, tag};
+use crate::overhead::{Overhead, OverheadLimit};
 use crate::room::{self, List};
 use crate::shared::{Counted, Shared};
 
@@ -247,6 +248,21 @@ impl Counters {
         (objects, objects * HEADER_BYTES as u64 + payload)
     }
 
+    /// Bytes of all objects that were ever made, headers included.
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        let headers = self
+            .objects
+            .load(Relaxed)
+            .saturating_mul(HEADER_BYTES as u64);
+        headers.saturating_add(self.payload.load(Relaxed))
+    }
+
+    /// Bytes that may still be allocated below the limit, free cells of any class included.
+    pub(crate) fn room(&self) -> u64 {
+        let metadata = self.side.load(Relaxed) + self.tables.load(Relaxed);
+        (self.limit as u64).saturating_sub(self.object_bytes() + metadata as u64)
+    }
+
     fn object_bytes(&self) -> u64 {
         self.in_heap().1
     }
@@ -254,13 +270,18 @@ impl Counters {
     /// Takes `bytes` out of what the limit leaves, or says that they do not fit.
     pub(crate) fn charge(&self, bytes: usize) -> bool {
         let occupied = self.occupied.load(Relaxed).saturating_add(bytes);
-        let fits = occupied <= self.limit;
+        let fits = self.would_fit(bytes);
         if fits {
             self.occupied.store(occupied, Relaxed);
             self.peak
                 .store(self.peak.load(Relaxed).max(occupied), Relaxed);
         }
         fits
+    }
+
+    /// Whether [`charge`](Self::charge) would take `bytes`.
+    pub(crate) fn would_fit(&self, bytes: usize) -> bool {
+        self.occupied.load(Relaxed).saturating_add(bytes) <= self.limit
     }
 
     pub(crate) fn discharge(&self, bytes: usize) {
@@ -371,6 +392,7 @@ pub(crate) struct Protected {
     pub(crate) globals: Globals,
     /// The attached mutator that was the last to attach; they are linked.
     pub(crate) attached: Cell<*const Attached>,
+    pub(crate) overhead: Overhead,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
     /// When unused memory was last looked at.
@@ -633,8 +655,10 @@ impl Heap {
             Cycle::BaconRajan => tag::IN_YOUNG,
             Cycle::None => tag::BUFFERED | tag::IN_YOUNG,
         };
+        let counters = Counters::new(builder.limit);
+        let overhead = Overhead::new(builder.overhead_limit, counters.limit());
         let inner = Shared::new(Inner {
-            counters: Counters::new(builder.limit),
+            counters,
             protected: Protected {
                 pending,
                 pending_unlisted: Cell::new(false),
@@ -650,6 +674,7 @@ impl Heap {
                 ),
                 possible_roots: PossibleRoots::new(builder.possible_roots),
                 scratch: Scratch::default(),
+                overhead,
                 last_tidy: Cell::new(None),
                 weak: RefCell::default(),
                 cleared: Cleared::new(),
@@ -720,6 +745,7 @@ const LEAST_PENDING: usize = 64;
 #[must_use]
 pub struct Builder {
     limit: usize,
+    overhead_limit: Option<OverheadLimit>,
     stress: bool,
     poison: bool,
     watchdog: Option<Duration>,
@@ -741,6 +767,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             limit: usize::MAX,
+            overhead_limit: Some(OverheadLimit::default()),
             stress: false,
             poison: false,
             watchdog: None,
@@ -770,6 +797,21 @@ impl Builder {
     pub fn limit(self, bytes: usize) -> Self {
         Self {
             limit: bytes,
+            ..self
+        }
+    }
+
+    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each would still find memory after one more
+    /// collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`).
+    /// Without a [limit](Self::limit) it has no effect.
+    ///
+    /// A *strike* is a collection that an allocation makes at the limit, when since the last such one less than
+    /// [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and collections took at least
+    /// [`time_percent`](OverheadLimit::time_percent) of the time. At the fifth in a row allocations are refused. From then on
+    /// each attempt at the limit may make one collection, and succeeds again once that finds `free_percent` of the limit free.
+    pub fn overhead_limit(self, limit: Option<OverheadLimit>) -> Self {
+        Self {
+            overhead_limit: limit,
             ..self
         }
     }
@@ -896,14 +938,17 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the limit is below [`Heap::MINIMUM_LIMIT`], the switch interval or the number of possible roots is zero,
-    /// or there is no memory for as many events as asked for.
+    /// [`BuildError`] if the limit is below [`Heap::MINIMUM_LIMIT`], the switch interval or the number of possible roots is zero, a
+    /// percentage of the overhead limit is above 100, or there is no memory for as many events as asked for.
     pub fn build(self) -> Result<Heap, BuildError> {
         if self.limit < Heap::MINIMUM_LIMIT {
             return Err(BuildError::LimitTooSmall { limit: self.limit });
         }
         if self.switch_interval.is_zero() {
             return Err(BuildError::NoInterval);
+        }
+        if let Some(limit) = self.overhead_limit.filter(|limit| !limit.is_valid()) {
+            return Err(BuildError::OverheadLimit { limit });
         }
         if self.possible_roots == 0 {
             return Err(BuildError::NoPossibleRoots);
@@ -928,6 +973,11 @@ pub enum BuildError {
         /// The capacity that was asked for, in events.
         events: usize,
     },
+    /// A percentage of the overhead limit is above 100.
+    OverheadLimit {
+        /// The overhead limit that was asked for.
+        limit: OverheadLimit,
+    },
     /// The number of possible roots is zero: every decrement would request a collection.
     NoPossibleRoots,
     /// The system has no memory for the heap's own state, a few kilobytes.
@@ -948,6 +998,10 @@ impl fmt::Display for BuildError {
                 f,
                 "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
                 size_of::<Event>()
+            ),
+            Self::OverheadLimit { limit } => write!(
+                f,
+                "an overhead limit of {limit} is out of range: choose percentages from 0 to 100"
             ),
             Self::NoPossibleRoots => write!(
                 f,

@@ -61,6 +61,7 @@
 //! | `cycle/bacon_rajan.rs` | the same: what possible roots reach |
 //! | `cycle/ahead.rs` | asking the cache for what comes next, where objects are scattered |
 //! | `gil.rs` | the global lock: taking, dropping, forced switches |
+//! | `overhead.rs` | when a nearly full heap refuses allocations: [`OverheadLimit`] |
 //! | `handle.rs` | [`Global`], [`Weak`], the mailbox of deferred releases |
 //! | `event.rs` | time-stamped events, for measuring programs; listeners |
 //! | `verify.rs` | a recount of every reference |
@@ -111,7 +112,8 @@
 //! * Finalizers and callbacks of weak references are not called but *asked for* ([`Mutator::finalizable`], [`Mutator::cleared`]): no client
 //!   code runs inside an operation.
 //! * What several dying objects refer to may die, and its finalizer be due, earlier among them (`count.rs`).
-//! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not.
+//! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not. A heap
+//!   that is nearly full refuses allocations before all time goes into such collections ([`Builder::overhead_limit`]).
 //! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
 //!
 //! # Settings
@@ -166,6 +168,7 @@ mod handle;
 mod heap;
 mod mutator;
 mod object;
+mod overhead;
 mod primitive;
 mod room;
 mod shared;
@@ -181,4 +184,5 @@ pub use handle::{Global, Weak};
 pub use heap::{BuildError, Builder, CountStatistics, FullCause, Heap, HeapFull, Statistics};
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use overhead::OverheadLimit;
 pub use step::{Place, Step};

@@ -27,6 +27,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
+use std::time::Instant;
 
 use crate::alloc::{self, LARGE};
 use crate::cycle::{Cycle, OLDEST};
@@ -34,6 +35,7 @@ use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{FullCause, Heap, HeapFull, Inner, Locked, requested};
 use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
+use crate::overhead::{Exhaustive, Verdict};
 use crate::primitive::Ordering;
 use crate::step::{Place, Record, Step, Witness};
 
@@ -780,11 +782,35 @@ impl Locked<'_> {
         if !counters.admits(full.requested as usize) {
             return Err(full);
         }
+        let begun = Instant::now();
         self.collect(OLDEST, ());
         self.free_all_dead();
         self.trim();
+        let fits = self
+            .allocator
+            .would_fit(class, shape.bytes(), &self.inner.counters);
+        if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
+            return Err(HeapFull {
+                cause: FullCause::Overhead,
+                ..full
+            });
+        }
         self.try_obtain(class, shape)
             .map_err(|cause| HeapFull { cause, ..full })
+    }
+
+    /// Judges the exhaustive collection that began at `begun`.
+    fn judge_overhead(self, begun: Instant, fits: bool) -> Verdict {
+        let recorder = &self.inner.recorder;
+        let began = recorder.since(begun);
+        let counters = &self.inner.counters;
+        let collection = Exhaustive {
+            began,
+            took: recorder.since(Instant::now()) - began,
+            allocated: counters.allocated_bytes(),
+            room: counters.room(),
+        };
+        self.overhead.judge(collection, fits)
     }
 
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {

@@ -92,7 +92,7 @@ fn idle_collections_do_not_put_off_automatic_ones() {
 fn collections_at_the_limit_do_not_put_off_automatic_ones() {
     for cycle in CYCLES {
         let builder = Heap::builder().cycle(cycle).possible_roots(100);
-        let builder = builder.limit(Heap::MINIMUM_LIMIT);
+        let builder = builder.limit(Heap::MINIMUM_LIMIT).overhead_limit(None);
         let heap = builder.thresholds([100, 10, 10]).build().unwrap();
         heap.attach(|m| {
             m.frame(|m, [full]| {

@@ -601,7 +601,13 @@ impl Locked<'_> {
                 Cycle::None => None,
             };
             if let Some(generation) = due {
+                let watched = self.overhead.is_watching().then(Instant::now);
                 self.collect(generation, witness);
+                if let Some(begun) = watched {
+                    let took = begun.elapsed().as_nanos();
+                    self.overhead
+                        .note_other(u64::try_from(took).unwrap_or(u64::MAX));
+                }
             }
         }
     }

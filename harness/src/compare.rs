@@ -80,8 +80,9 @@ fn render(
     text.push_str(&missing(after, before, second));
     text.push_str(&match reach {
         Some(reach) => format!(
-            "Effects below {} are not claimed: so much did a heap differ from itself within the runs. What changed on the machine between\nthe runs is in the ratios too.\n",
-            conclusion::percent(reach)
+            "Effects below {} are not claimed: so much did a heap differ from itself within the runs. What changed on the machine between\nthe runs is in the ratios too. Same: the whole interval is below that, and within {} of 1; not shown: it reaches further, so that\nneither a difference nor its absence is shown.\n",
+            conclusion::percent(reach),
+            conclusion::percent(SAME)
         ),
         None => "No heap was run twice in either file (--aa none): how much two equal things differ is not known, and no effect is claimed.\n".to_owned(),
     });
@@ -180,7 +181,7 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
     let word = match verdict {
         Some(Verdict::Faster) => "faster",
         Some(Verdict::Slower) => "slower",
-        Some(Verdict::NotSignificant) => "same",
+        Some(Verdict::NotSignificant) => nothing_shown(ratio, reach),
         Some(Verdict::Unknown) => "?",
         None if has_same_work(a, b) => "",
         None => "other work",
@@ -207,6 +208,20 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
         peak(a),
         peak(b),
     ]
+}
+
+/// Two are called the same if their times differ by less than this factor, and by no more than the machine's noise.
+const SAME: f64 = 1.05;
+
+/// What is said where no effect is claimed. That nothing was seen does not show that there is nothing: two
+/// are the same only where the whole interval lies within what one heap differs from itself, and near 1.
+fn nothing_shown(ratio: Option<Ratio>, reach: Option<f64>) -> &'static str {
+    let within = ratio.and_then(Ratio::reach).zip(reach);
+    if within.is_some_and(|(shown, noise)| shown <= noise.min(SAME)) {
+        "same"
+    } else {
+        "not shown"
+    }
 }
 
 /// Whether the two did the same work, as far as both did any.
@@ -364,6 +379,36 @@ mod tests {
             text.contains("Only in a.jsonl: list:nodes=77 on arena within 8 MiB"),
             "{text}"
         );
+    }
+
+    /// A noisy machine, on which nothing can be told, shows neither a difference nor that there is none.
+    #[test]
+    fn what_was_not_seen_is_not_called_the_same() {
+        const NOISY: [u64; 5] = [1000, 2000, 500, 1500, 700];
+        let before = [
+            results("gc-rc", &BASE, "old", false),
+            results("gc-rc", &BASE, "old", true),
+        ];
+        let after = results("gc-rc", &NOISY, "new", false);
+        let text = comparison(before.concat(), after.clone()).unwrap();
+        let line = |text: &str| {
+            text.lines()
+                .find(|line| line.contains(" gc-rc "))
+                .unwrap()
+                .to_owned()
+        };
+        assert!(line(&text).contains("not shown"), "{text}");
+        assert!(
+            text.contains("neither a difference nor its absence is shown"),
+            "{text}"
+        );
+        // Noise as wide as the effect does not make it a small one.
+        let before = [
+            results("gc-rc", &NOISY, "old", false),
+            results("gc-rc", &NOISY, "old", true),
+        ];
+        let text = comparison(before.concat(), after).unwrap();
+        assert!(line(&text).contains("not shown"), "{text}");
     }
 
     #[test]

@@ -450,12 +450,17 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
                 )
             })
             .collect();
+        let mut verdicts = points.iter().map(|(_, _, verdict)| verdict);
+        let is_claimed =
+            verdicts.all(|verdict| matches!(verdict, Verdict::Faster | Verdict::Slower));
         said.push(if words.is_empty() {
-            format!(
-                "    they do not cross from {} to {}.",
-                size(least),
-                size(most)
-            )
+            // Where nothing was shown at a size, they may cross there.
+            let words = if is_claimed {
+                "they do not cross"
+            } else {
+                "no crossing is shown"
+            };
+            format!("    {words} from {} to {}.", size(least), size(most))
         } else {
             format!("    they cross {}.", words.join(", and "))
         });
@@ -791,6 +796,12 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("0.50 [0.50-0.50] at 4x"), "{text}");
+        // Nothing was shown at 2x: they may cross there.
+        let text = conclusion([sweep(1.0, 500), sweep(2.0, 1000)].concat());
+        assert!(
+            text.contains("no crossing is shown from 1x to 2x"),
+            "{text}"
+        );
         let text = conclusion([sweep(1.0, 500), sweep(2.0, 400)].concat());
         assert!(text.contains("they do not cross from 1x to 2x"), "{text}");
         assert!(

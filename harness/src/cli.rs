@@ -276,9 +276,12 @@ struct Reporting {
     /// [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
-    /// Go on with an interrupted run: what is in this result file is not run again
+    /// Go on with an interrupted run: what this result file has figures of is not run again
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "output")]
     resume: Option<PathBuf>,
+    /// With --resume: leave alone what crashed, was killed or took too long, in place of running it again
+    #[arg(long, global = true)]
+    keep_failures: bool,
     /// How long one process may take before it is killed and reported
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout, global = true)]
     timeout: Duration,
@@ -527,6 +530,7 @@ fn empty(reporting: Reporting) -> Plan {
         format: reporting.format,
         output: reporting.output,
         resume: reporting.resume,
+        keep_failures: reporting.keep_failures,
         budget: None,
         quiet: reporting.quiet,
         verbose: reporting.verbose,

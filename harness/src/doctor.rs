@@ -235,6 +235,7 @@ fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Rat
         format: Format::Table,
         output: None,
         resume: None,
+        keep_failures: false,
         budget: None,
         quiet: true,
         verbose: false,

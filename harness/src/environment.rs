@@ -9,8 +9,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroup;
+use crate::process;
 
 /// What must be known about a machine and a build to read a figure. `null` where the system does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +138,12 @@ impl Environment {
         }
     }
 
+    /// The memory that this process may use, as far as the system says.
+    pub fn usable_memory_bytes(&self) -> Option<u64> {
+        let limits = [self.memory_bytes, self.cgroup_memory_bytes];
+        limits.into_iter().flatten().min()
+    }
+
     /// What decides how fast a machine of its kind is: rows with the same text may be compared. The host's name is not in it: machines of one
     /// kind are pooled, once a user has said so ([`crate::merge`]).
     pub fn machine(&self) -> String {
@@ -224,80 +234,18 @@ impl Environment {
     }
 }
 
-/// The limits of the control group that this process is in (version 2, or version 1 where that is mounted).
-struct Cgroup {
-    cores: Option<String>,
-    memory_bytes: Option<u64>,
-}
-
-impl Cgroup {
-    fn read() -> Self {
-        let root = PathBuf::from("/sys/fs/cgroup");
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = |controller: &str| {
-            let mut lines = groups.lines().filter_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                Some((parts.next()?, parts.next()?))
-            });
-            let path = lines.find_map(|(controllers, path)| {
-                let is_mine = controllers.split(',').any(|name| name == controller);
-                is_mine.then(|| path.trim_start_matches('/').to_owned())
-            });
-            path.unwrap_or_default()
-        };
-        // The limit of any group above binds as well; inside a container the group's own path may not be visible, and its root is the group.
-        let least = |directory: PathBuf, path: &str, limit: &dyn Fn(PathBuf) -> Option<f64>| {
-            let mut directory = directory;
-            let mut limits = vec![limit(directory.clone())];
-            for part in path.split('/').filter(|part| !part.is_empty()) {
-                directory.push(part);
-                limits.push(limit(directory.clone()));
-            }
-            limits.into_iter().flatten().min_by(f64::total_cmp)
-        };
-        let text = |path: PathBuf| fs::read_to_string(path).ok();
-        let number = |path: PathBuf| text(path)?.trim().parse::<f64>().ok();
-        let cores = least(root.clone(), &own(""), &|group| {
-            cpu_limit(&text(group.join("cpu.max"))?)
-        })
-        .or_else(|| {
-            least(root.join("cpu"), &own("cpu"), &|group| {
-                let quota = number(group.join("cpu.cfs_quota_us")).filter(|&quota| quota > 0.0)?;
-                Some(quota / number(group.join("cpu.cfs_period_us"))?)
-            })
-        });
-        let memory = least(root.clone(), &own(""), &|group| {
-            number(group.join("memory.max"))
-        })
-        .or_else(|| {
-            least(root.join("memory"), &own("memory"), &|group| {
-                // "No limit" is a number of pages that no machine has.
-                number(group.join("memory.limit_in_bytes")).filter(|&bytes| bytes < 1e18)
-            })
-        });
-        Self {
-            cores: cores.map(|cores| format!("{cores:.2}")),
-            memory_bytes: memory.map(|bytes| bytes as u64),
-        }
-    }
-}
-
-/// The processors that `cpu.max` (`quota period`, or `max period`) allows.
-fn cpu_limit(text: &str) -> Option<f64> {
-    let mut numbers = text.split_whitespace();
-    let quota: f64 = numbers.next()?.parse().ok()?;
-    let period: f64 = numbers.next()?.parse().ok()?;
-    Some(quota / period)
-}
-
 /// The word in brackets of a line such as `always [madvise] never`.
 fn selected(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('[')?;
     Some(rest.split_once(']')?.0.to_owned())
 }
 
+/// How long the system's own programs may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
+    let mut command = Command::new(program);
+    let output = process::output(command.args(arguments), b"", PATIENCE).ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
@@ -313,12 +261,6 @@ mod tests {
             Some("madvise")
         );
         assert_eq!(selected("none"), None);
-    }
-
-    #[test]
-    fn limits_of_processor_time_are_read() {
-        assert_eq!(cpu_limit("150000 100000\n"), Some(1.5));
-        assert_eq!(cpu_limit("max 100000\n"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
-use crate::heap::{Heap, HeapFull};
+use crate::heap::{FullCause, Heap, HeapFull};
 pub use crate::measure::distribution::Distribution;
 use crate::measure::event::EventLog;
 use crate::measure::hiccup::{self, Interference};
@@ -27,6 +27,7 @@ pub use crate::measure::utilisation::Utilisation;
 use crate::measure::{
     cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
 };
+use crate::threads;
 use crate::workload::{Input, Outcome, Size, Workload};
 
 /// What a child process is asked to do. Everything is resolved: no default is left to the child.
@@ -98,6 +99,10 @@ pub struct Row {
     /// Whether it was run for an [experiment](crate::experiment), and is in no comparison of workloads. Filled in by the parent.
     #[serde(default)]
     pub experiment: bool,
+    /// Whether its process was run because an earlier one of the same number had ended without
+    /// figures: it takes that one's place. Filled in by the parent.
+    #[serde(default)]
+    pub again: bool,
     /// What disturbed the iteration, in words (see [`crate::measure::hiccup`]): it is kept, and shown as noisy.
     #[serde(default)]
     pub noisy: Vec<String>,
@@ -119,6 +124,14 @@ pub enum Status {
     Timeout,
     /// The process ended in another way; the message says how.
     Crashed,
+}
+
+impl Status {
+    /// Whether it is an accident: another attempt may end otherwise. A full heap, and an arena
+    /// without room, are results; what is void has been measured, and judged.
+    pub fn is_accident(self) -> bool {
+        matches!(self, Self::Timeout | Self::Crashed)
+    }
 }
 
 impl fmt::Display for Status {
@@ -342,6 +355,7 @@ impl Row {
             minimum_heap_bytes: None,
             twin: false,
             experiment: false,
+            again: false,
             noisy: Vec::new(),
         }
     }
@@ -356,7 +370,19 @@ impl Row {
         }
     }
 
-    /// Reads a line of a result file.
+    /// Makes a timed iteration void that took no time at all: a clock too coarse for it, or none. Everything is
+    /// divided by its time, and would come out infinite, or not as a number.
+    pub(crate) fn void_without_time(&mut self) {
+        let metrics = self.metrics.as_ref();
+        let timeless = metrics.is_some_and(|metrics| metrics.wall_ns == 0);
+        if timeless && self.iteration > 0 && self.status == Status::Ok {
+            self.status = Status::Void;
+            self.message =
+                Some("took 0 ns: too short for its clock; give it more to do".to_owned());
+        }
+    }
+
+    /// Reads a line of a result file. An iteration that took no time is void.
     ///
     /// # Errors
     ///
@@ -375,7 +401,7 @@ impl Row {
                 "was written by a newer version of this program: format {schema}, and this one reads up to {SCHEMA}"
             ));
         }
-        let row: Self =
+        let mut row: Self =
             serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
         // The figures' fields stand beside the others, so one that is missing or wrong makes all of them absent.
         if row.metrics.is_none() && row.status == Status::Ok {
@@ -383,6 +409,7 @@ impl Row {
                 .map_or_else(|error| error.to_string(), |_| "figures missing".to_owned());
             return Err(format!("is no row of results: {reason}"));
         }
+        row.void_without_time();
         Ok(row)
     }
 }
@@ -426,8 +453,15 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
     fn visit<A: Adapter>(self) -> Self::Output {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
-            let row = match iterate::<W, A::Heap>(&heap, self.input) {
-                Ok((mut metrics, noisy)) => {
+            let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
+            let row = match iterated {
+                Err(refused) => {
+                    let crashed = Status::Crashed;
+                    let row = Row::without_metrics(self.invocation, iteration, crashed, refused);
+                    (self.emit)(row);
+                    return Ok(());
+                }
+                Ok(Ok((mut metrics, noisy))) => {
                     if iteration == 0 {
                         metrics.forget_details();
                     }
@@ -436,8 +470,11 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
                         ..Row::measured(self.invocation, iteration, metrics)
                     }
                 }
-                Err(full) => {
-                    let (status, message) = if A::capabilities(self.settings).limited {
+                Ok(Err(full)) => {
+                    let (status, message) = if full.cause == FullCause::System {
+                        // Neither a small heap nor the arena's own limit.
+                        (Status::Crashed, full.to_string())
+                    } else if A::capabilities(self.settings).limited {
                         (Status::HeapFull, full.to_string())
                     } else {
                         let limit = format_bytes(heap.statistics().limit_bytes);

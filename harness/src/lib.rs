@@ -108,6 +108,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 pub mod adapter;
+mod cgroup;
 mod cli;
 pub mod compare;
 pub mod doctor;
@@ -122,6 +123,7 @@ pub mod merge;
 pub mod minheap;
 pub mod peer;
 pub mod plan;
+mod process;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -129,6 +131,7 @@ pub mod scatter;
 mod suggest;
 pub mod sweep;
 pub mod sync;
+mod threads;
 pub mod workload;
 
 use cli::{Action, Refusal};
@@ -182,6 +185,7 @@ impl Harness {
     /// Reads the command line, does what it says, and returns the process's exit status. Children are this same program, so the caller
     /// does nothing else.
     pub fn main(&self) -> ExitCode {
+        process::keep_program();
         let action = match cli::parse(&self.workloads, std::env::args_os()) {
             Ok(action) => action,
             Err(Refusal::Clap(error)) => {
@@ -197,6 +201,14 @@ impl Harness {
             }
             Err(Refusal::Usage(message)) => return refuse(NOT_RUN, &message),
         };
+        if let Some(signal) = interrupt::signal() {
+            // While programs of peers were made: what is temporary goes with the action.
+            drop(action);
+            return status(Err(run::Error::Interrupted {
+                signal,
+                message: "interrupted before anything was run".to_owned(),
+            }));
+        }
         match action {
             Action::Print(text) => printed(&text),
             Action::Compare(plan) => status(run::run(&plan)),
@@ -218,8 +230,8 @@ impl Harness {
                 invocation,
                 attended,
             } => {
-                if attended {
-                    run::end_with_parent();
+                if attended && let Err(reason) = run::end_with_parent() {
+                    return refuse(NOT_RUN, &reason);
                 }
                 match self.child(&invocation) {
                     Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@
 //! * *Resumable*: each attempt's rows are appended to the result file as it ends. Attempts that an existing file (`--resume`, or `--output`) already
 //!   has are not made again: the search is deterministic, so that it goes through them as if it had made them, to where it was interrupted.
 //!   Rows of attempts have the invocation number 0: they are no measurements.
+//!   Crashes among them are forgotten, unless `--keep-failures` is given: what made them may have been mended.
 //! * *A crash is retried*, twice; after that the size counts as one that does not complete. So does a time-out: a heap that spends all
 //!   its time collecting is too small.
 //! * Completing is taken to be monotonous in the size. Near the minimum it is not quite, where threads race: one lucky
@@ -88,8 +89,12 @@ pub(crate) fn find<'p>(
     earlier: Vec<Row>,
     of_each_attempt: bool,
 ) -> Searched<'p> {
-    let largest = session.environment.memory_bytes.unwrap_or(UNKNOWN_MEMORY);
+    let usable = session.environment.usable_memory_bytes();
+    let largest = usable.unwrap_or(UNKNOWN_MEMORY);
     let mut known = Known::of(&earlier);
+    if !plan.keep_failures {
+        known.forget_accidents();
+    }
     let mut trials = earlier;
     let mut minima: Vec<(&Cell, Minimum)> = Vec::new();
     for cell in &plan.cells {
@@ -228,6 +233,13 @@ impl Known {
         }
         let attempts = self.attempts.entry(key(&last.invocation)).or_default();
         attempts.push(last.status);
+    }
+
+    /// What went wrong in an earlier run says nothing about the sizes: that may have been mended.
+    fn forget_accidents(&mut self) {
+        for attempts in self.attempts.values_mut() {
+            attempts.retain(|status| !is_accident(*status));
+        }
     }
 
     /// How the invocation ends: as is known, or as attempts now show; `None` if one was interrupted.

@@ -32,6 +32,9 @@ pub struct Plan {
     pub output: Option<PathBuf>,
     /// The result file of an interrupted run that is to be gone on with.
     pub resume: Option<PathBuf>,
+    /// Whether what ended without figures and could do otherwise is left alone when a run is gone on
+    /// with ([`crate::run`]).
+    pub keep_failures: bool,
     /// As many processes as fit into this time, at least two for each cell that is run at all.
     pub budget: Option<Duration>,
     /// Whether to keep progress and notes to oneself.
@@ -484,6 +487,7 @@ impl Plan {
             format: Format::Table,
             output: None,
             resume: None,
+            keep_failures: false,
             budget: None,
             quiet: true,
             verbose: false,

@@ -9,13 +9,16 @@
 //! * A *group* is the cells that did the same work within the same heap bytes: they are compared with each other.
 //! * A *work* is the groups that differ in nothing but the heap bytes: a sweep.
 //!
+//! A process that ended without figures, and was run again when its run was gone on with, is
+//! represented by the newer attempt.
+//!
 //! Invariants: a cell has at least one row; every attempt is complete (it has all its iterations, or ends with a row that says why not); cells, groups
 //! and works are in the order in which their first rows were written.
 //!
 //! Rejected: keeping the plan beside the rows and indexing both (as a run in progress does): files would then need the plan too, and a merged file has
 //! many. Labels are therefore derived: what differs from the defaults of the size is named, which is what a user types.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -99,7 +102,8 @@ impl Results {
     }
 
     /// Groups rows. Iterations of attempts that were interrupted are left out, and a note says how many.
-    pub fn of_rows(rows: Vec<Row>) -> Self {
+    pub fn of_rows(mut rows: Vec<Row>) -> Self {
+        rows.iter_mut().for_each(Row::void_without_time);
         let (trials, rows): (Vec<Row>, Vec<Row>) =
             (rows.into_iter()).partition(|row| row.invocation.invocation == 0);
         let mut order = Vec::new();
@@ -114,12 +118,13 @@ impl Results {
         }
 
         let programs = programs(by_cell.values().flatten());
-        let mut left_out = 0;
+        let (mut left_out, mut replaced) = (0, 0);
         let (mut cells, mut experiments) = (Vec::new(), Vec::new());
         for key in &order {
-            let (complete, interrupted) =
-                complete_attempts(by_cell.remove(key).unwrap_or_default());
-            left_out += interrupted;
+            let sorted = complete_attempts(by_cell.remove(key).unwrap_or_default());
+            left_out += sorted.left_out;
+            replaced += sorted.replaced;
+            let complete = sorted.rows;
             if let Some(first) = complete.first() {
                 let cells = if key.experiment {
                     &mut experiments
@@ -134,11 +139,19 @@ impl Results {
                 });
             }
         }
-        let notes = match left_out {
-            0 => Vec::new(),
-            1 => vec!["1 row of an interrupted process is left out".to_owned()],
-            rows => vec![format!("{rows} rows of interrupted processes are left out")],
-        };
+        let mut notes = Vec::new();
+        match left_out {
+            0 => {}
+            1 => notes.push("1 row of an interrupted process is left out".to_owned()),
+            rows => notes.push(format!("{rows} rows of interrupted processes are left out")),
+        }
+        match replaced {
+            0 => {}
+            1 => notes.push("1 process that had failed was run again".to_owned()),
+            processes => notes.push(format!(
+                "{processes} processes that had failed were run again"
+            )),
+        }
         Self {
             cells,
             experiments,
@@ -201,6 +214,7 @@ impl Results {
     pub fn minima(&self) -> Vec<Found> {
         let programs = programs(self.trials.iter());
         let mut found: Vec<(CellKey, Found)> = Vec::new();
+        let (mut completed, mut failed) = (HashSet::new(), Vec::new());
         for attempt in self
             .trials
             .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
@@ -229,8 +243,15 @@ impl Results {
             let minimum = &mut found[at].1;
             if last.status == Status::Ok {
                 minimum.completed = Some(minimum.completed.map_or(bytes, |known| known.min(bytes)));
+                completed.insert((at, bytes));
             } else {
-                minimum.failed = minimum.failed.max(bytes);
+                failed.push((at, bytes));
+            }
+        }
+        // A size that completed when it was tried again has not failed.
+        for (at, bytes) in failed {
+            if !completed.contains(&(at, bytes)) {
+                found[at].1.failed = found[at].1.failed.max(bytes);
             }
         }
         found.into_iter().map(|(_, minimum)| minimum).collect()
@@ -473,9 +494,19 @@ pub(crate) fn is_complete(attempt: &[Row]) -> bool {
     })
 }
 
-/// Sorts one cell's rows into attempts, also where those of several processes have been written alternately. Returns the rows of the complete
-/// ones, and how many rows the others have.
-fn complete_attempts(rows: Vec<Row>) -> (Vec<Row>, usize) {
+/// One cell's rows, sorted into attempts.
+struct Sorted {
+    /// Those of the complete attempts that count.
+    rows: Vec<Row>,
+    /// How many rows the others have.
+    left_out: usize,
+    /// How many attempts failed, and others were made in their place.
+    replaced: usize,
+}
+
+/// Sorts one cell's rows into attempts, also where those of several processes have been written
+/// alternately. A failure whose process was run [again](Row::again) does not count.
+fn complete_attempts(rows: Vec<Row>) -> Sorted {
     let mut attempts: Vec<Vec<Row>> = Vec::new();
     for row in rows {
         let goes_on = |attempt: &&mut Vec<Row>| {
@@ -490,16 +521,30 @@ fn complete_attempts(rows: Vec<Row>) -> (Vec<Row>, usize) {
             None => attempts.push(vec![row]),
         }
     }
-    let mut complete = Vec::new();
-    let mut left_out = 0;
+    let mut complete: Vec<Vec<Row>> = Vec::new();
+    let (mut left_out, mut replaced) = (0, 0);
     for attempt in attempts {
-        if is_complete(&attempt) {
-            complete.extend(attempt);
-        } else {
+        if !is_complete(&attempt) {
             left_out += attempt.len();
+            continue;
         }
+        if attempt[0].again {
+            let failed = |known: &Vec<Row>| {
+                known[0].invocation == attempt[0].invocation
+                    && known.last().is_some_and(|row| row.status.is_accident())
+            };
+            if let Some(at) = complete.iter().rposition(failed) {
+                complete.remove(at);
+                replaced += 1;
+            }
+        }
+        complete.push(attempt);
     }
-    (complete, left_out)
+    Sorted {
+        rows: complete.into_iter().flatten().collect(),
+        left_out,
+        replaced,
+    }
 }
 
 /// For each peer, the programs that ran it.
@@ -730,6 +775,62 @@ pub(crate) mod tests {
             results.notes,
             ["1 row of an interrupted process is left out"]
         );
+    }
+
+    #[test]
+    fn a_process_that_was_run_again_stands_for_the_one_that_failed() {
+        let failed = |number: u32, iteration: u32, status: Status| Row {
+            status,
+            metrics: None,
+            ..row("gc-rc", number, iteration, 1)
+        };
+        let again = |number: u32, time: u64| {
+            let rows = vec![
+                row("gc-rc", number, 0, 2 * time),
+                row("gc-rc", number, 1, time),
+            ];
+            with(rows, |row| row.again = true)
+        };
+        let rows = vec![
+            failed(1, 0, Status::Crashed),
+            row("gc-rc", 2, 0, 20),
+            failed(2, 1, Status::Timeout),
+            failed(3, 0, Status::Timeout),
+        ];
+        // The third fails a second time.
+        let third = with(vec![failed(3, 0, Status::Crashed)], |row| row.again = true);
+        let resumed = [rows.clone(), again(1, 10), again(2, 12), third].concat();
+        let results = Results::of_rows(resumed.clone());
+        assert_eq!(results.cells[0].times(), [[10.0], [12.0]]);
+        assert_eq!(results.cells[0].failure().unwrap().status, Status::Crashed);
+        assert_eq!(
+            results.notes,
+            ["3 processes that had failed were run again"]
+        );
+
+        let results = Results::of_rows([resumed, again(3, 14)].concat());
+        assert_eq!(results.cells[0].times(), [[10.0], [12.0], [14.0]]);
+        assert_eq!(results.cells[0].failure(), None);
+
+        // Another run's process of the same number hides no failure.
+        let appended = Results::of_rows([rows, processes("gc-rc", &[10])].concat());
+        assert_eq!(appended.cells[0].failure().unwrap().status, Status::Crashed);
+    }
+
+    #[test]
+    fn what_took_no_time_is_void_and_nothing_is_divided_by_it() {
+        let mut rows = processes("gc-rc", &[10, 0]);
+        rows.extend(processes("arena", &[5, 5]));
+        let results = Results::of_rows(rows);
+        assert_eq!(results.cells[0].times(), [[10.0]]);
+        let void = results.cells[0].failure().unwrap();
+        assert_eq!(void.status, Status::Void);
+        assert!(void.message.as_ref().unwrap().contains("0 ns"));
+        assert!(results.groups()[0].is_void());
+        // As it is read from a file; one that warms up is in no figure.
+        let read = |iteration| Row::read(&report::json::line(&row("gc-rc", 1, iteration, 0)));
+        assert_eq!(read(1).unwrap().status, Status::Void);
+        assert_eq!(read(0).unwrap().status, Status::Ok);
     }
 
     #[test]

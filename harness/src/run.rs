@@ -7,8 +7,13 @@
 //!   killed becomes a row that says so, and the rest goes on. Rows that cannot be written are kept, tried again with each later one, and
 //!   in the end printed.
 //! * *Nothing is left behind*: a child ends when its parent does, however that ends.
-//! * *It can be gone on with*: an interrupted run (Ctrl-C, a power cut) is resumed from its file: processes whose rows are all there are not run
-//!   again, and the table is the same as if nothing had happened. Rows of another plan, build or machine are refused.
+//! * *It can be gone on with*: an interrupted run (Ctrl-C, a power cut) is resumed from its file:
+//!   processes whose rows are all there are not run again, and the table is the same as if nothing
+//!   had happened. What has no figures is run again, and the newer rows take the place of the older
+//!   in every report: processes that crashed, were killed (by the system too, when it had no more
+//!   memory) or took too long. A heap that was full, an arena without room, and work that was void
+//!   are results, and stay. `--keep-failures` leaves failures as they are. Rows of another plan,
+//!   build or machine are refused.
 //! * *The same thing twice*: in a group of several heaps one of them has a twin, a second series in the same interleaving. How much the two differ
 //!   is the smallest effect that can be claimed (A/A).
 //! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects and payload bytes. The first
@@ -38,8 +43,8 @@ mod sink;
 
 use budget::Budget;
 pub(crate) use child::{command, end_with_parent, invoke};
-pub(crate) use resume::command_line;
 use resume::{Done, resume_command, same_build};
+pub(crate) use resume::{command_line, is_accident};
 pub(crate) use sink::{Sink, complain, deliver, not_printed, print};
 
 /// Why there are no results, or not where they belong. Each holds a sentence for the user.
@@ -164,6 +169,7 @@ impl Session {
             row.experiment = cell.experiment;
             row.minimum_heap_bytes = cell.minimum_heap_bytes;
             row.environment = Some(environment_of(cell, &self.environment));
+            row.void_without_time();
             complete(row);
             self.sink.write(row);
             if self.verbose {
@@ -219,8 +225,10 @@ impl Session {
                     });
                     self.expect(plan, &done, invocation);
                     let asked = cell.invocation(plan, invocation);
+                    let again = done.is_again(index, invocation);
                     let started = Instant::now();
                     let rows = self.attempt(cell, &asked, plan.timeout, |row| {
+                        row.again = again;
                         check(row, cell, &mut references);
                     });
                     let Some(rows) = rows else {
@@ -481,7 +489,9 @@ pub(crate) fn environment_of(cell: &Cell, environment: &Environment) -> Environm
 
 /// Compares a measured row with its group's reference, or makes it that.
 fn check(row: &mut Row, cell: &Cell, references: &mut HashMap<usize, Row>) {
-    let Some(metrics) = &row.metrics else { return };
+    let Some(metrics) = row.metrics.as_ref().filter(|_| row.status == Status::Ok) else {
+        return;
+    };
     let reference = references.entry(cell.group).or_insert_with(|| row.clone());
     let expected = reference
         .metrics
@@ -591,6 +601,46 @@ mod tests {
         for row in other {
             assert!(Done::of(&plan, &[row]).is_err());
         }
+    }
+
+    /// What has no figures and could have some is run again, once, unless it is to be left alone.
+    #[test]
+    fn accidents_are_run_again_and_results_are_not() {
+        let plan = plan(&["gc-rc", "arena"], 2);
+        let keeping = Plan {
+            keep_failures: true,
+            ..plan.clone()
+        };
+        for (status, is_result) in [
+            (Status::Ok, true),
+            (Status::HeapFull, true),
+            (Status::Skipped, true),
+            (Status::Void, true),
+            (Status::Timeout, false),
+            (Status::Crashed, false),
+        ] {
+            let row = Row {
+                status,
+                ..row(&plan, 1, "a")
+            };
+            let rows = [row];
+            let done = Done::of(&plan, &rows).unwrap();
+            assert_eq!(done.is_done(1, 1), is_result, "{status}");
+            assert_eq!(done.is_again(1, 1), !is_result, "{status}");
+            assert!(Done::of(&keeping, &rows).unwrap().is_done(1, 1), "{status}");
+        }
+        // It is there now.
+        let failed = Row {
+            status: Status::Timeout,
+            iteration: 0,
+            ..row(&plan, 1, "a")
+        };
+        let again = Row {
+            again: true,
+            ..row(&plan, 1, "a")
+        };
+        let done = Done::of(&plan, &[failed, again]).unwrap();
+        assert!(done.is_done(1, 1) && !done.is_done(1, 2));
     }
 
     #[test]

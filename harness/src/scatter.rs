@@ -2,7 +2,7 @@
 //!
 //! `harness plan` prints the lines (as JSON, one object a line, if asked), `harness invoke` is what a line runs, and `harness merge` joins the files that
 //! they have written. Each line has a file of its own, so that nothing is shared; and it is idempotent: if its rows are in its file already, it does
-//! nothing, so that a batch engine may repeat what it believes lost.
+//! nothing, so that a batch engine may repeat what it believes lost. A failure is repeated, unless `--keep-failures` is given.
 //!
 //! ```text
 //! harness plan run rings --invocations 20 | parallel
@@ -23,7 +23,7 @@ use crate::invocation::{Invocation, Row, Status};
 use crate::peer::{self, Search};
 use crate::plan::{Cell, Plan, Subject};
 use crate::results;
-use crate::run::{Error, Session, command_line, in_rounds};
+use crate::run::{Error, Session, command_line, in_rounds, is_accident};
 use crate::workload::{self, Input};
 
 /// One process to run, with all that its rows say about it.
@@ -194,17 +194,23 @@ pub fn run(plan: &Plan, task: &Task) -> Result<bool, Error> {
         let mut rows = rows.iter();
         rows.all(|row| matches!(row.status, Status::Ok | Status::Skipped))
     };
-    let mut attempts = session
+    let attempts: Vec<&[Row]> = session
         .rows()
-        .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration);
-    if let Some(rows) =
-        attempts.find(|rows| rows[0].invocation == task.invocation && results::is_complete(rows))
-    {
+        .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
+        .filter(|rows| rows[0].invocation == task.invocation && results::is_complete(rows))
+        .collect();
+    let settled = |rows: &&&[Row]| plan.keep_failures || !is_accident(rows);
+    if let Some(rows) = attempts.iter().find(settled) {
         session.note("note: its rows are in the file already; nothing was run");
         return Ok(is_ok(rows));
     }
+    // What ended without figures may be what the batch engine repeats it for.
+    let again = !attempts.is_empty();
     let cell = &plan.cells[0];
-    let Some(rows) = session.attempt(cell, &task.invocation, plan.timeout, |_| ()) else {
+    let attempted = session.attempt(cell, &task.invocation, plan.timeout, |row| {
+        row.again = again
+    });
+    let Some(rows) = attempted else {
         return Err(session.interruption());
     };
     for row in rows.iter().filter(|row| row.status != Status::Ok) {

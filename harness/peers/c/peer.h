@@ -61,6 +61,12 @@ static _Noreturn void fail(const char *what)
     exit(1);
 }
 
+static _Noreturn void fail_with(const char *what, int error)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(error));
+    exit(1);
+}
+
 static inline uint64_t get(const input *in, const char *name)
 {
     for (const parameter *p = in->parameters; p->name; p++)
@@ -163,8 +169,9 @@ static void on_threads(const input *in, int threads, part_function part, void *s
         fail("out of memory");
     for (int thread = 0; thread < threads; thread++) {
         starts[thread] = (start){ in, part, shared, thread };
-        if (pthread_create(&handles[thread], NULL, run_part, &starts[thread]) != 0)
-            fail("cannot start a thread");
+        int error = pthread_create(&handles[thread], NULL, run_part, &starts[thread]);
+        if (error != 0)
+            fail_with("cannot start a thread", error);
     }
     for (int thread = 0; thread < threads; thread++)
         pthread_join(handles[thread], NULL);
@@ -361,8 +368,9 @@ static int execute(int count, char **arguments, parameter *parameters, workload_
         /* Unknown to the collector, which need not stop it. */
 #undef pthread_create
         pthread_t watcher;
-        if (pthread_create(&watcher, NULL, end_with_parent, NULL) != 0)
-            fail("cannot start a thread");
+        int error = pthread_create(&watcher, NULL, end_with_parent, NULL);
+        if (error != 0)
+            fail_with("cannot start a thread", error);
     }
     for (iteration = 0; iteration <= common[2].value; iteration++) {
         measure(workload, &in);

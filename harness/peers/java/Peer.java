@@ -119,11 +119,12 @@ final class Peer {
             running[thread].start();
         }
         for (Thread thread : running) {
-            boolean ended = false;
-            while (!ended) {
+            long patience = PATIENCE;
+            while (thread.isAlive() && patience > 0) {
                 try {
-                    thread.join();
-                    ended = true;
+                    thread.join(STEP);
+                    // Whoever waits for one that has failed, at a barrier or for a queue, waits for ever.
+                    patience -= hasFailed(failures) ? STEP : 0;
                 } catch (InterruptedException none) {
                     // Nobody interrupts; and the threads must end in any case.
                 }
@@ -138,6 +139,19 @@ final class Peer {
             }
         }
         return results;
+    }
+
+    /** For how long the other threads may go on when one has failed, in milliseconds, and how often it is looked. */
+    private static final long PATIENCE = 2000;
+    private static final long STEP = 100;
+
+    private static boolean hasFailed(Throwable[] failures) {
+        for (Throwable failure : failures) {
+            if (failure != null) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Adds what the calling thread, which is about to end, has allocated. */
@@ -302,8 +316,8 @@ final class Peer {
             do {
                 try {
                     line = measure(workload, input, iteration);
-                } catch (OutOfMemoryError full) {
-                    System.out.println("{\"iteration\":" + iteration + ",\"heap_full\":\"" + full.getMessage() + "\"}");
+                } catch (OutOfMemoryError refused) {
+                    giveUp(iteration, refused);
                     return;
                 }
                 // One iteration's garbage is not charged to the next. The virtual machine has by then logged whatever came before.
@@ -312,6 +326,23 @@ final class Peer {
             } while (cold);
             System.out.println(line);
         }
+    }
+
+    /**
+     * Says why there is no row, and ends the process, whatever its other threads wait for. The virtual machine throws the same error when its heap is
+     * full, which is a result, and when the system has refused it a thread or memory, which is none.
+     */
+    private static void giveUp(long iteration, OutOfMemoryError refused) {
+        String reason = String.valueOf(refused.getMessage());
+        boolean full = reason.startsWith("Java heap space") || reason.startsWith("GC overhead limit exceeded")
+                || reason.startsWith("Requested array size exceeds VM limit") || refused.getMessage() == null;
+        if (reason.contains("native thread")) {
+            reason = "cannot start a thread: " + reason;
+        }
+        reason = reason.replaceAll("[\\\\\"\\p{Cntrl}]", " ");
+        System.out.println("{\"iteration\":" + iteration + ",\"" + (full ? "heap_full" : "failed") + "\":\"" + reason + "\"}");
+        System.out.flush();
+        Runtime.getRuntime().halt(0);
     }
 
     private static String measure(Workload workload, Input input, long iteration) {

@@ -3,7 +3,7 @@
 CPython 3.7 or later. How it is measured:
 
 - CPython's heap has no limit: it grows as it is asked to. So there is no heap size to set and no full heap; what a run took at most is what the
-  process grew by from before its first iteration.
+  process grew by from before its first iteration. Where the system refuses it memory, that is what its row says.
 - The cycle collector is on with its own thresholds, as it is by default. gc.callbacks tells when each collection begins and ends; two calls
   of a few hundred nanoseconds for each of them are part of what is measured. Cascades of decrements and waits for the global lock stop
   threads, too, but CPython says nothing about them: the pauses here are a lower bound.
@@ -59,6 +59,23 @@ def share(total, threads, thread):
     return total * thread // threads, total * (thread + 1) // threads
 
 
+class Refused(Exception):
+    """What the system has refused."""
+
+
+# For how long the other threads may go on when one has failed, and how often it is looked.
+PATIENCE_S = 2.0
+STEP_S = 0.1
+
+
+def start(thread):
+    """Starts a thread, or says that the system has none."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise Refused("cannot start a thread: %s" % error) from error
+
+
 def on_threads(threads, part):
     """Runs `part(number)` on new threads, numbered from 0, and returns their results in that order once all have ended."""
     results = [None] * threads
@@ -72,9 +89,13 @@ def on_threads(threads, part):
 
     running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
     for thread in running:
-        thread.start()
+        start(thread)
     for thread in running:
-        thread.join()
+        patience = PATIENCE_S
+        while thread.is_alive() and patience > 0:
+            thread.join(STEP_S)
+            # Whoever waits for one that has failed, at a barrier or for a queue, waits for ever.
+            patience -= STEP_S if failures else 0
     if failures:
         raise failures[0]
     return results
@@ -107,16 +128,17 @@ def beside(threads, work):
     """Runs `work()` while so many more threads compute, and stops them when it is done. Returns its result, and the longest time in nanoseconds
     that one of them spent between two turns."""
     computing = [Computing() for _ in range(threads)]
-    for thread in computing:
-        thread.start()
-        thread.began.wait()
     try:
+        for thread in computing:
+            start(thread)
+            thread.began.wait()
         result = work()
     finally:
         for thread in computing:
             thread.stopping = True
         for thread in computing:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
     return result, max([thread.longest_gap for thread in computing], default=0)
 
 
@@ -197,12 +219,21 @@ def end_with_parent():
             pass
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    try:
+        start(threading.Thread(target=wait, daemon=True))
+    except Refused as error:
+        fail(str(error))
 
 
 def fail(message):
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+def give_up(iteration, reason):
+    """Says why there is no row, and ends the process, whatever its other threads wait for. The heap has no limit, so this is never a full one."""
+    print(json.dumps({"iteration": iteration, "failed": reason}), flush=True)
+    os._exit(0)
 
 
 def execute(parameters, workload):
@@ -231,8 +262,9 @@ def execute(parameters, workload):
         try:
             outcome = workload(values)
         except MemoryError:
-            print(json.dumps({"iteration": iteration, "heap_full": "the system has no more memory"}), flush=True)
-            return
+            give_up(iteration, "the system has no more memory")
+        except (Refused, OSError) as error:
+            give_up(iteration, str(error))
         end = time.monotonic_ns()
         cpu = time.process_time_ns() - cpu
         gc.callbacks.remove(pauses)

@@ -6,8 +6,11 @@
 
 use std::fs;
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
 use super::forward::forward;
 use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
+use crate::cgroup::Cgroup;
 use crate::heap::FullCause;
 use crate::measure::event::EventLog;
 
@@ -15,6 +18,10 @@ use crate::measure::event::EventLog;
 #[derive(Clone, Copy, Debug)]
 pub struct Arena;
 
+/// The limit where hardly anything is available: enough to say that it does not suffice.
+const LEAST: u64 = 1 << 20;
+/// The unit of `/proc/self/statm`, or less.
+const PAGE: u64 = 4096;
 /// The limit where the system does not say how much memory is available.
 const UNKNOWN_AVAILABLE: u64 = 4 << 30;
 
@@ -41,7 +48,7 @@ impl Adapter for Arena {
     }
 
     fn build(settings: &Settings) -> Result<arena::Heap, String> {
-        let share = || available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7;
+        let share = || (available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7).max(LEAST);
         let limit = settings.bytes("limit").unwrap_or_else(share);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         arena::Heap::builder()
@@ -56,10 +63,10 @@ impl Adapter for Arena {
     }
 }
 
-/// Memory that can be used without swapping, as the kernel estimates it and the control group allows it; `None` where the
-/// system has no such file.
+/// Memory that can be used without swapping, as the kernel estimates it, the control groups allow it, and the limit of the
+/// process's address space leaves room for it; `None` where the system says nothing.
 fn available_bytes() -> Option<u64> {
-    let information = fs::read_to_string("/proc/meminfo").ok()?;
+    let information = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = information
         .lines()
         .find_map(|line| {
@@ -67,14 +74,19 @@ fn available_bytes() -> Option<u64> {
                 .trim()
                 .strip_suffix(" kB")
         })
-        .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())?
-        * 1024;
-    let read = |name: &str| {
-        let text = fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    let allowed = read("max").map(|max| max.saturating_sub(read("current").unwrap_or(0)));
-    Some(allowed.map_or(available, |allowed| allowed.min(available)))
+        .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())
+        .map(|kilobytes| kilobytes * 1024);
+    let allowed = Cgroup::read().memory_left_bytes;
+    let limits = [available, allowed, address_space_bytes()];
+    limits.into_iter().flatten().min()
+}
+
+/// The address space that this process may still take; `None` without a limit.
+fn address_space_bytes() -> Option<u64> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    let sizes = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = sizes.split(' ').next()?.parse().unwrap_or(0);
+    (limit < RLIM_INFINITY).then(|| limit.saturating_sub(pages * PAGE))
 }
 
 /// Nothing ever happens on an arena.

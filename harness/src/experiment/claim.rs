@@ -71,9 +71,9 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// Its value in one iteration, if it has one.
+    /// Its value in one iteration, if it has one. Something divided by nothing is none.
     pub fn of(self, metrics: &Metrics) -> Option<f64> {
-        Some(match self {
+        let value = match self {
             Self::Wall => metrics.wall_ns as f64,
             Self::Cpu => metrics.cpu_ns as f64,
             Self::PeakResident => metrics.peak_resident_bytes? as f64,
@@ -82,7 +82,8 @@ impl Quantity {
             Self::Collections => metrics.collections as f64,
             Self::Observed(name) => *metrics.observations.get(name)? as f64,
             Self::Of(value) => value(metrics)?,
-        })
+        };
+        value.is_finite().then_some(value)
     }
 }
 

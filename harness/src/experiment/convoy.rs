@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use super::threads::{beside, joined, median_ns, nanoseconds};
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};
+use crate::threads::start_scoped;
 use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads};
 
 /// See the [module documentation](self).
@@ -128,7 +129,7 @@ impl Workload for Convoy {
 fn call<M: Mutator>(m: &mut M, calls: u64) -> Result<(u64, Vec<Duration>), HeapFull> {
     let (mut ours, theirs) = UnixStream::pair().expect("two more file descriptors");
     thread::scope(|scope| {
-        let outsider = scope.spawn(move || answer(theirs));
+        let outsider = start_scoped(scope, move || answer(theirs));
         let called = m.frame(|m, [answer]| {
             let mut sum = 0u64;
             let mut times = Vec::with_capacity(calls as usize);

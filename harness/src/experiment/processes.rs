@@ -35,6 +35,7 @@ use crate::heap::{Flags, Heap, HeapFull, Mutator};
 use crate::invocation::{Invocation, Row, Status};
 use crate::measure::space::peak_resident_bytes;
 use crate::run;
+use crate::threads::{give_up, refused};
 use crate::workload::{Input, Outcome, Parameter, Workload, on_threads, share};
 
 /// See the [module documentation](self).
@@ -273,7 +274,8 @@ struct Process {
 impl Process {
     fn start(invocation: &Invocation) -> Self {
         let started = run::command(invocation).and_then(|mut command| command.spawn());
-        let mut child = started.unwrap_or_else(|error| panic!("no process for a task: {error}"));
+        let mut child =
+            started.unwrap_or_else(|error| give_up(refused("a process for a task", &error)));
         // Waiting closes what is left of it.
         let input = child.stdin.take();
         Self { child, input }
@@ -281,9 +283,11 @@ impl Process {
 
     /// Its result, and its largest resident size, once it has ended.
     ///
+    /// Gives the experiment up if it did not carry its task out, with its reason.
+    ///
     /// # Panics
     ///
-    /// If it did not carry its task out, with its reason.
+    /// If it did another task.
     fn result(mut self, steps: u64) -> (u64, Option<u64>) {
         let mut line = String::new();
         let mut output = self.child.stdout.take().expect("it was piped");
@@ -291,14 +295,16 @@ impl Process {
         let status = self.child.wait();
         drop(self.input);
         let row = Row::read(&line).unwrap_or_else(|message| {
-            panic!("the process of a task ({status:?}, {read:?}): {message}")
+            give_up(format!(
+                "the process of a task ({status:?}, {read:?}): {message}"
+            ))
         });
         let metrics = match (row.status, row.metrics) {
             (Status::Ok, Some(metrics)) => metrics,
-            (status, _) => panic!(
+            (status, _) => give_up(format!(
                 "the process of a task: {status}: {}",
                 row.message.unwrap_or_default()
-            ),
+            )),
         };
         // Each step makes an object, and the result is one.
         assert_eq!(

@@ -15,15 +15,15 @@
 //! CPython's program uses `subprocess`, Java's `ProcessBuilder`, with the same threads.
 
 use std::env;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};
+use crate::threads::{self, give_up, refused};
 use crate::workload::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
 
 /// See the [module documentation](self).
@@ -177,9 +177,8 @@ impl Workload for Subprocesses {
 
 /// Starts a child that sleeps. Its standard output ends when it does.
 ///
-/// # Panics
-///
-/// If there is no `sleep`, in words that say how to get one: the row that this becomes has them.
+/// Gives the experiment up if there is no `sleep`, in words that say how to get one, or no process to
+/// be had.
 fn start(time: Duration) -> Child {
     Command::new("sleep")
         .arg(format!("{}.{:03}", time.as_secs(), time.subsec_millis()))
@@ -187,8 +186,14 @@ fn start(time: Duration) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| {
-            let path = env::var_os("PATH").unwrap_or_default();
-            panic!("no child can be started: the program 'sleep' ({error}) is looked for on PATH, which is {path:?}; it is in coreutils")
+            let mut reason = refused("a process", &error);
+            if error.kind() == ErrorKind::NotFound {
+                let path = env::var_os("PATH").unwrap_or_default();
+                reason = format!(
+                    "{reason}; the program 'sleep' is looked for on PATH, which is {path:?}; it is in coreutils"
+                );
+            }
+            give_up(reason)
         })
 }
 
@@ -201,10 +206,15 @@ fn ended(child: &mut Child) -> ExitStatus {
 fn until(mut child: Child, time: Duration) -> Option<ExitStatus> {
     let mut output = child.stdout.take().expect("it was piped");
     let (sender, receiver) = mpsc::channel();
-    let reader = thread::spawn(move || {
+    let reader = threads::start("reader", move || {
         let _ = output.read_to_end(&mut Vec::new());
         // Nobody listens any more if the time was up.
         let _ = sender.send(());
+    });
+    let reader = reader.unwrap_or_else(|reason| {
+        let _ = child.kill();
+        ended(&mut child);
+        give_up(reason)
     });
     let overdue = receiver.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
     if overdue {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::measure::throughput::median;
+use crate::threads::start_scoped;
 use crate::workload::Parameter;
 
 /// The switch interval, for the one runtime whose programs set it themselves.
@@ -38,10 +39,12 @@ pub(super) fn beside<H: Heap, T>(
     let stop = AtomicBool::new(false);
     let (began, has_begun) = mpsc::channel();
     thread::scope(|scope| {
+        // Also if the work panics, or one of them cannot be started: the scope waits for them.
+        let stopping = Stop(&stop);
         let computing: Vec<_> = (0..threads)
             .map(|_| {
                 let (stop, began) = (&stop, began.clone());
-                scope.spawn(move || heap.attach(|m| compute(m, stop, began)))
+                start_scoped(scope, move || heap.attach(|m| compute(m, stop, began)))
             })
             .collect();
         drop(began);
@@ -49,8 +52,6 @@ pub(super) fn beside<H: Heap, T>(
             // One that could not begin says so when it is joined.
             let _ = has_begun.recv();
         }
-        // Also if the work panics: the scope waits for them.
-        let stopping = Stop(&stop);
         let result = work();
         drop(stopping);
         let mut longest = Duration::ZERO;

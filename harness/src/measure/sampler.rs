@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::heap::{Heap, Statistics};
+use crate::threads;
 
 /// What it sleeps between two looks.
 pub const PERIOD: Duration = Duration::from_millis(1);
@@ -67,22 +68,20 @@ impl Sampler {
     pub fn start<H: Heap>(heap: &H) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("sampler".to_owned())
-            .spawn({
-                let (heap, stop) = (heap.clone(), stop.clone());
-                move || {
-                    let mut eye = Eye::new(heap);
-                    eye.read();
-                    let begun = thread_clock();
-                    // The other side waits for it.
-                    let _ = ready.send(());
-                    eye.watch(&stop);
-                    eye.sampled.cpu_ns = thread_clock() - begun;
-                    eye.sampled
-                }
-            })
-            .expect("the process may have one more thread");
+        let thread = threads::start("sampler", {
+            let (heap, stop) = (heap.clone(), stop.clone());
+            move || {
+                let mut eye = Eye::new(heap);
+                eye.read();
+                let begun = thread_clock();
+                // The other side waits for it.
+                let _ = ready.send(());
+                eye.watch(&stop);
+                eye.sampled.cpu_ns = thread_clock() - begun;
+                eye.sampled
+            }
+        });
+        let thread = thread.unwrap_or_else(|reason| threads::give_up(reason));
         // Also when it has ended: `stop` will tell why.
         let _ = is_ready.recv();
         Self { stop, thread }

@@ -7,16 +7,17 @@
 //! that collects stands still until *finished*: the collector prepares its sweep when the others already run. So a pause is from the request
 //! to there, as for every heap: *to the last mutator resumed*.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::{
-    Installation, Measured, Observed, Observer, Program, Runtime, last_words, program, run,
+    Installation, Measured, Observed, Observer, PATIENCE, Program, Runtime, last_words, program,
+    run, write,
 };
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
+use crate::process;
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "c/gcbench.c"),
@@ -71,7 +72,7 @@ impl Runtime for Boehm {
         directory: &Path,
     ) -> Result<(), String> {
         let failed = |error: io::Error| error.to_string();
-        fs::write(directory.join("peer.h"), HEADER).map_err(failed)?;
+        write(&directory.join("peer.h"), HEADER)?;
         for program in programs {
             program.write(directory)?;
             let source = program.file();
@@ -103,19 +104,10 @@ impl Runtime for Boehm {
 
 /// What the preprocessor makes of the collector's version macros; `None` if it fails.
 fn preprocess(compiler: &Path) -> io::Result<Option<String>> {
-    let mut child = Command::new(compiler)
-        .args(["-E", "-P", "-x", "c", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // A compiler that does not read its input says so by its status.
-        let _ = input.write_all(
-            b"#include <gc.h>\nversion GC_VERSION_MAJOR GC_VERSION_MINOR GC_VERSION_MICRO\n",
-        );
-    }
-    let output = child.wait_with_output()?;
+    let question = b"#include <gc.h>\nversion GC_VERSION_MAJOR GC_VERSION_MINOR GC_VERSION_MICRO\n";
+    let mut command = Command::new(compiler);
+    let command = command.args(["-E", "-P", "-x", "c", "-"]);
+    let output = process::output(command, question, PATIENCE)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(output.status.success().then_some(text))
 }

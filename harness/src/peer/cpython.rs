@@ -10,12 +10,11 @@
 //!
 //! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boehm::Recorded;
-use super::{Installation, Observer, Program, Runtime, Search, last_words, program, run};
+use super::{Installation, Observer, Program, Runtime, Search, last_words, program, run, write};
 use crate::invocation::Invocation;
 
 /// What it is called in messages.
@@ -98,7 +97,7 @@ impl Runtime for Cpython {
         programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
-        fs::write(directory.join("peer.py"), SHARED).map_err(|error| error.to_string())?;
+        write(&directory.join("peer.py"), SHARED)?;
         programs
             .iter()
             .try_for_each(|program| program.write(directory))

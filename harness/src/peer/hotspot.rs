@@ -61,6 +61,7 @@ use std::time::Duration;
 
 use super::{
     Installation, Measured, Observed, Observer, Program, Runtime, Search, last_words, program, run,
+    write,
 };
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
@@ -181,7 +182,7 @@ impl Runtime for Hotspot {
                 ".",
             ])
             .current_dir(directory);
-        fs::write(directory.join("Peer.java"), SHARED).map_err(failed)?;
+        write(&directory.join("Peer.java"), SHARED)?;
         compile.arg("Peer.java");
         for program in programs {
             program.write(directory)?;

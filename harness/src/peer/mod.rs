@@ -41,9 +41,11 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::environment;
+use crate::interrupt;
 use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::distribution::Distribution;
 use crate::measure::event::EventLog;
+use crate::process;
 use crate::suggest;
 #[cfg(doc)]
 use crate::workload::Size;
@@ -229,9 +231,21 @@ impl Program {
 
     /// Writes its source into `directory`.
     fn write(&self, directory: &Path) -> Result<(), String> {
-        let path = directory.join(self.file());
-        std::fs::write(path, self.source).map_err(|error| error.to_string())
+        write(&directory.join(self.file()), self.source)
     }
+}
+
+/// Writes a source file. The sentence says where there was no room for it, and what to do.
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| no_room(path, &error))
+}
+
+/// That something temporary cannot be written.
+fn no_room(path: &Path, error: &io::Error) -> String {
+    format!(
+        "cannot write {}: {error}; name a directory with room for temporary files in TMPDIR",
+        path.display()
+    )
 }
 
 /// Follows one process from iteration to iteration.
@@ -421,10 +435,15 @@ pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, 
     if found.is_empty() {
         return Ok(Vec::new());
     }
+    // Before there is anything to remove.
+    interrupt::install();
     let root = tempfile::Builder::new()
         .prefix("harness-peers-")
         .tempdir()
-        .map_err(|error| format!("no directory for the peers' programs: {error}; set TMPDIR"))?;
+        .map_err(|error| {
+            let place = no_room(&std::env::temp_dir(), &error);
+            format!("no directory for the peers' programs: {place}")
+        })?;
     let root = Arc::new(root);
     let mut notes = Vec::new();
     let mut built: Vec<(&str, Installation, Option<PathBuf>)> = Vec::new();
@@ -445,7 +464,7 @@ pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, 
                     .path()
                     .join(format!("{}-{}", runtime.name(), built.len()));
                 let result = std::fs::create_dir(&directory)
-                    .map_err(|error| error.to_string())
+                    .map_err(|error| no_room(&directory, &error))
                     .and_then(|()| match wanted[..] {
                         [] => Ok(()),
                         _ => runtime.build(&peer.installation, &wanted, &directory),
@@ -546,6 +565,15 @@ impl Reader {
                     heap_full,
                 ));
             }
+            Line::Failed { iteration, failed } => {
+                let crashed = Status::Crashed;
+                return Some(Row::without_metrics(
+                    &self.invocation,
+                    iteration,
+                    crashed,
+                    failed,
+                ));
+            }
             Line::Measured(measured) => measured,
         };
         let threads = u32::try_from(self.invocation.threads).unwrap_or(u32::MAX);
@@ -583,7 +611,7 @@ impl Reader {
                 reclamation_delay: Distribution::of(iteration.delays_ns.iter().copied()),
                 ..Metrics::of_events(
                     &observed.events,
-                    iteration.from_ns..iteration.until_ns,
+                    iteration.from_ns..iteration.until_ns.max(iteration.from_ns),
                     self.invocation.threads,
                 )
             }),
@@ -608,6 +636,8 @@ const LAG: u64 = 16;
 enum Line {
     /// It did not fit, and the process ends.
     HeapFull { iteration: u32, heap_full: String },
+    /// The system has refused it something, and the process ends.
+    Failed { iteration: u32, failed: String },
     /// It was measured.
     Measured(Measured),
 }
@@ -643,9 +673,13 @@ struct Measured {
     delays_ns: Vec<u64>,
 }
 
+/// How long a runtime may take to say what it is, and a compiler for the programs. A machine that
+/// does much else needs many times what an idle one does.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Runs a command to its end, with nothing on standard input.
 fn run(command: &mut Command) -> io::Result<Output> {
-    command.stdin(Stdio::null()).output()
+    process::output(command, b"", PATIENCE)
 }
 
 /// The last line that a failed command wrote, on either stream.
@@ -741,6 +775,15 @@ mod tests {
             .unwrap();
         assert_eq!((row.status, row.iteration), (Status::HeapFull, 2));
         assert_eq!(row.message.as_deref(), Some("Java heap space"));
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_full_heap() {
+        let row = reader()
+            .row(r#"{"iteration":1,"failed":"cannot start a thread: x"}"#)
+            .unwrap();
+        assert_eq!((row.status, row.iteration), (Status::Crashed, 1));
+        assert_eq!(row.message.as_deref(), Some("cannot start a thread: x"));
     }
 
     #[test]

@@ -802,7 +802,8 @@ pub(crate) fn memory_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
         if std::ptr::eq(baseline, cell) || group.is_void() || !cell.is_limited() {
             return None;
         }
-        Some((peak(cell)? / peak(baseline)?, None))
+        let of_baseline = peak(baseline).filter(|&peak| peak > 0.0)?;
+        Some((peak(cell)? / of_baseline, None))
     };
     let see = |baseline: &str| {
         format!(

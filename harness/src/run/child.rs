@@ -1,22 +1,37 @@
-//! One child process: started, read, bounded in time, and never left behind.
+//! One child process: started, read, bounded in time, and never left behind ([`crate::process`]).
+//!
+//! What it printed counts as far as it is whole, however it ended: a row that has been read is kept
+//! when the process is killed for the next one. Lines that are no rows are a workload's or a
+//! runtime's own words, in whatever encoding.
+//!
+//! A process that has written every row and then does not end has been measured. It is killed when
+//! its time is up, and that is said; a failure is what kept rows from being written.
 
-use std::env;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::interrupt;
 use crate::invocation::{Invocation, Row, Status};
 use crate::peer;
 use crate::plan::Cell;
+use crate::process::{self, Cut, Excerpt, Lines, Running, Stream};
+use crate::threads::{self, AGAIN};
 
 /// As good as no limit, and still a time that can be added to a clock's.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How much of a line that is no row is kept as a reason, in characters.
+const REASON: usize = 500;
+/// How many such lines are kept beside the last.
+const UNREAD: usize = 20;
+/// How the system's own killer ends a process when there is no more memory.
+const SIGKILL: i32 = 9;
 
-/// Runs one child to its end, or to the end of its time. At least one row; or `None` if the user interrupted it.
+/// Runs one child to its end, or to the end of its time. At least one row; or `None` if the user
+/// interrupted it.
 pub(crate) fn invoke(
     cell: &Cell,
     invocation: &Invocation,
@@ -27,74 +42,196 @@ pub(crate) fn invoke(
         return None;
     }
     let deadline = Instant::now() + timeout.min(LONGEST);
-    let mut rows = Vec::new();
-    let failed = |rows: &[Row], status, message: String| {
-        Row::without_metrics(invocation, rows.len() as u32, status, message)
-    };
-    let (started, mut reader) = match cell.peer() {
-        None => (start(invocation), Reader::Heap),
+    let killed_before = killed_for_memory();
+    let (started, reader) = match cell.peer() {
+        None => {
+            let started = command(invocation)
+                .map_err(|error| threads::refused("this program again", &error))
+                .and_then(|mut command| start(&mut command));
+            (started, Reader::Heap)
+        }
         Some(peer) => {
             let mut session = peer.session(invocation, cell.workload.operation);
-            (session.command.spawn(), Reader::Peer(session.reader))
+            (start(&mut session.command), Reader::Peer(session.reader))
         }
     };
     let mut child = match started {
-        Ok(child) => Running::new(child),
-        Err(error) => {
-            rows.push(failed(
-                &rows,
-                Status::Crashed,
-                format!("could not be started: {error}"),
-            ));
-            return Some(rows);
+        Ok(child) => child,
+        Err(message) => {
+            let row = Row::without_metrics(invocation, 0, Status::Crashed, message);
+            return Some(vec![row]);
         }
     };
 
-    let mut unread = None;
-    let outcome = child.collect(deadline, &mut |line| match reader.row(&line) {
-        Some(row) => rows.push(row),
-        None => unread = Some(line),
+    let mut printed = Printed {
+        reader,
+        rows: Vec::new(),
+        most: invocation.iterations as usize + 1,
+        unread: Vec::new(),
+    };
+    let (mut lines, mut messages) = (Lines::default(), Excerpt::default());
+    let outcome = child.watch(deadline, &mut |stream, bytes| match stream {
+        Stream::Out => lines.push(bytes, &mut |line| printed.line(line)),
+        Stream::Err => messages.push(bytes),
     });
+    lines.finish(&mut |line| printed.line(line));
+    drop(child);
+    let messages = messages.into_text();
+    let (work, heap) = (&invocation.workload, &invocation.heap);
     if let Err(Cut::Interrupted) = outcome {
         return None;
     }
-    let messages = child.messages();
     for line in messages.lines() {
-        note(&format!(
-            "{} on {}: {line}",
-            invocation.workload, invocation.heap
-        ));
+        note(&format!("{work} on {heap}: {line}"));
     }
+    let complete = printed.is_complete();
+    let Printed {
+        reader,
+        mut rows,
+        unread,
+        ..
+    } = printed;
     let is_full = rows
         .last()
         .is_some_and(|row| row.status == Status::HeapFull);
-    let complete = rows.len() as u32 == invocation.iterations + 1
-        || rows.last().is_some_and(|row| row.status != Status::Ok);
-    match outcome {
-        Err(_) => {
-            let limit = humantime::format_duration(timeout);
-            rows.push(failed(
-                &rows,
-                Status::Timeout,
-                format!("killed after {limit}"),
+    let limit = || humantime::format_duration(timeout);
+    let failure = match outcome {
+        Err(_) if complete => {
+            note(&format!(
+                "{work} on {heap}: had written every row and did not end; killed after {}",
+                limit()
             ));
+            None
         }
+        Err(_) => Some((Status::Timeout, format!("killed after {}", limit()))),
         Ok(status) if !complete || !(status.success() || is_full) => {
             let reason = match reader {
-                Reader::Heap => reason(&messages),
-                // Theirs come first, before a trace of the stack or a farewell; some say on standard output why they end.
-                Reader::Peer(_) => messages.lines().next().or(unread.as_deref()),
+                Reader::Heap => reason(&messages).map(str::to_owned),
+                Reader::Peer(_) => reason_of_peer(&messages, &unread),
             };
             let reason = reason.map_or(String::new(), |line| format!(": {line}"));
-            rows.push(failed(
-                &rows,
-                Status::Crashed,
-                format!("{}{reason}", describe(status)),
-            ));
+            let memory = if status.signal() == Some(SIGKILL) && killed_for_memory() > killed_before
+            {
+                "; the system had no more memory (for its control group) and killed a process meanwhile"
+            } else {
+                ""
+            };
+            let message = format!("{}{memory}{reason}", describe(status));
+            Some((Status::Crashed, message))
         }
-        Ok(_) => {}
+        Ok(_) => None,
+    };
+    if let Some((status, message)) = failure {
+        let iteration = rows.len() as u32;
+        rows.push(Row::without_metrics(invocation, iteration, status, message));
     }
     Some(rows)
+}
+
+/// What a child has printed so far.
+struct Printed {
+    reader: Reader,
+    rows: Vec<Row>,
+    /// How many rows it was asked for.
+    most: usize,
+    /// Lines that are no rows: the first few and the last.
+    unread: Vec<String>,
+}
+
+impl Printed {
+    fn line(&mut self, line: &[u8]) {
+        if self.is_complete() {
+            // Who goes on has been measured already.
+            return;
+        }
+        let line = String::from_utf8_lossy(line);
+        match self.reader.row(&line) {
+            Some(row) => self.rows.push(row),
+            // Half a row says nothing.
+            None if line.starts_with('{') || line.trim().is_empty() => {}
+            None => {
+                self.unread.truncate(UNREAD);
+                self.unread.push(line.chars().take(REASON).collect());
+            }
+        }
+    }
+
+    /// Whether no row can follow.
+    fn is_complete(&self) -> bool {
+        self.rows.len() >= self.most || self.rows.last().is_some_and(|row| row.status != Status::Ok)
+    }
+}
+
+/// Starts a child, or says why it cannot be.
+fn start(command: &mut Command) -> Result<Running, String> {
+    Running::start(command).map_err(|error| {
+        let program = Path::new(command.get_program());
+        let place = if error.kind() == io::ErrorKind::PermissionDenied && program.is_absolute() {
+            "; if it lies where no program may be run (noexec), name another directory in TMPDIR"
+        } else {
+            ""
+        };
+        let what = match error.raw_os_error() {
+            Some(AGAIN) => "a process".to_owned(),
+            _ => program.display().to_string(),
+        };
+        format!("{}{place}", threads::refused(&what, &error))
+    })
+}
+
+/// How many processes the system has killed so far because there was no memory, where it says.
+fn killed_for_memory() -> u64 {
+    let statistics = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
+    count.unwrap_or(0)
+}
+
+/// What runtimes say when the system has refused them something, and what that is.
+const REFUSALS: [(&str, &str); 10] = [
+    ("cannot start a thread", "cannot start a thread"),
+    ("unable to create native thread", "cannot start a thread"),
+    (
+        "unable to create new native thread",
+        "cannot start a thread",
+    ),
+    ("Cannot create GC thread", "cannot start a thread"),
+    ("Cannot create worker GC thread", "cannot start a thread"),
+    ("can't start new thread", "cannot start a thread"),
+    (
+        "Could not reserve enough space",
+        "the system has no memory for it",
+    ),
+    (
+        "insufficient memory for the Java Runtime",
+        "the system has no memory for it",
+    ),
+    ("Cannot allocate memory", "the system has no memory for it"),
+    (
+        "No space left on device",
+        "no room in the directory for temporary files (TMPDIR)",
+    ),
+];
+
+/// Why a runtime has ended. A line that tells of a refusal is the reason, wherever it stands, and is
+/// said in the words that rows of all heaps have. Otherwise it is their first message, before a
+/// trace of the stack or a farewell; some say on standard output, at last, why they end.
+fn reason_of_peer(messages: &str, unread: &[String]) -> Option<String> {
+    let said = || messages.lines().chain(unread.iter().map(String::as_str));
+    for (pattern, words) in REFUSALS {
+        if let Some(line) = said().find(|line| line.contains(pattern)) {
+            return Some(if line.starts_with(words) {
+                line.to_owned()
+            } else {
+                format!("{words}: {}", line.trim_start_matches(['#', ' ']))
+            });
+        }
+    }
+    let first = messages.lines().next();
+    first
+        .or(unread.last().map(String::as_str))
+        .map(str::to_owned)
 }
 
 /// How a process ended, in words.
@@ -115,14 +252,10 @@ fn reason(messages: &str) -> Option<&str> {
         .or_else(|| messages.lines().last())
 }
 
-fn start(invocation: &Invocation) -> io::Result<Child> {
-    command(invocation)?.stderr(Stdio::piped()).spawn()
-}
-
 /// This program again, to carry an invocation out and to write its rows to the pipe of its standard output; it ends when the one of its standard input
 /// does.
 pub(crate) fn command(invocation: &Invocation) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = process::this_program()?;
     command
         .arg("child")
         .arg(serde_json::to_string(invocation)?)
@@ -148,116 +281,18 @@ impl Reader {
     }
 }
 
-/// A child that is read on two threads, so that neither of its pipes can fill up and block it.
-struct Running {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-    messages: Option<thread::JoinHandle<String>>,
-}
-
-/// Why a child was killed.
-enum Cut {
-    /// Its time was up.
-    Overdue,
-    /// The user wants to stop.
-    Interrupted,
-}
-
-/// How often the user's wish to stop is looked at.
-const ATTENTION: Duration = Duration::from_millis(50);
-
-impl Running {
-    fn new(mut child: Child) -> Self {
-        let stdout = child.stdout.take().expect("it was piped");
-        let mut stderr = child.stderr.take().expect("it was piped");
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || {
-            let lines = BufReader::new(stdout).split(b'\n');
-            // A launcher's greeting may be in any encoding: what is not text costs its own line alone. Ends at the end
-            // of the stream, or when nobody listens any more.
-            let _ = lines
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(String::from_utf8_lossy(&line).into_owned()));
-        });
-        let messages = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        Self {
-            child,
-            lines,
-            messages: Some(messages),
-        }
-    }
-
-    /// Reads lines until the child has ended.
-    fn collect(
-        &mut self,
-        deadline: Instant,
-        read: &mut dyn FnMut(String),
-    ) -> Result<ExitStatus, Cut> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left.min(ATTENTION)) {
-                Ok(line) => read(line),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if interrupt::signal().is_some() => {
-                    self.kill();
-                    return Err(Cut::Interrupted);
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    self.kill();
-                    // What it had written before that counts.
-                    while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                        read(line);
-                    }
-                    return Err(Cut::Overdue);
-                }
-            }
-        }
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => {
-                    // A terminal's Ctrl-C reaches the child as well, and may have ended it before this process has heard of it.
-                    if status.signal() == Some(interrupt::SIGINT) {
-                        thread::sleep(ATTENTION);
-                    }
-                    return match interrupt::signal() {
-                        Some(_) if !status.success() => Err(Cut::Interrupted),
-                        _ => Ok(status),
-                    };
-                }
-                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
-                _ => {
-                    self.kill();
-                    return Err(Cut::Overdue);
-                }
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        // It may have ended in this very moment; either way it is gone afterwards.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// What it wrote to standard error, once it has ended.
-    fn messages(&mut self) -> String {
-        let messages = self.messages.take().map(thread::JoinHandle::join);
-        messages.and_then(Result::ok).unwrap_or_default()
-    }
-}
-
 /// Ends this process as soon as standard input does: its other end is held by the parent, which may be killed without a chance to kill
 /// its child. A child left alone would disturb whatever is measured next.
-pub(crate) fn end_with_parent() {
-    thread::spawn(|| {
+///
+/// # Errors
+///
+/// The reason, if the thread that watches it cannot be started.
+pub(crate) fn end_with_parent() -> Result<(), String> {
+    threads::start("parent", || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(1);
-    });
+    })
+    .map(drop)
 }
 
 #[cfg(test)]
@@ -272,6 +307,35 @@ mod tests {
         assert_eq!(reason(&two), Some("out of luck"));
         assert_eq!(reason("one\nfatal: two\n"), Some("fatal: two"));
         assert_eq!(reason(""), None);
+    }
+
+    #[test]
+    fn what_the_system_refused_a_runtime_is_its_reason_wherever_it_stands() {
+        let java = "Exception in thread \"main\" java.lang.OutOfMemoryError: unable to create native thread: x";
+        let farewell = [
+            "#",
+            "# There is insufficient memory for the Java Runtime Environment to continue.",
+            "# /tmp/x.log",
+        ];
+        let unread = farewell.map(str::to_owned);
+        let reason = |messages: &str, unread: &[String]| reason_of_peer(messages, unread).unwrap();
+        assert_eq!(
+            reason(&format!("a warning\n{java}\n"), &[]),
+            format!("cannot start a thread: {java}")
+        );
+        assert_eq!(
+            reason("", &unread),
+            "the system has no memory for it: There is insufficient memory for the Java Runtime Environment to continue."
+        );
+        let python = "Traceback:\n  x\nRuntimeError: can't start new thread\n";
+        assert!(reason(python, &[]).starts_with("cannot start a thread: RuntimeError"));
+        assert_eq!(
+            reason("cannot start a thread: Cannot allocate memory\n", &[]),
+            "cannot start a thread: Cannot allocate memory"
+        );
+        assert_eq!(reason("first\nlast\n", &unread[..1]), "first");
+        assert_eq!(reason("", &["one".to_owned(), "two".to_owned()]), "two");
+        assert_eq!(reason_of_peer("", &[]), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Done {
 #[derive(Clone, Debug, Default)]
 struct DoneCell {
     invocations: Vec<u32>,
+    /// Those that ended without figures before, and are run again.
+    failed: Vec<u32>,
     /// No other process of this cell could end differently.
     is_final: bool,
     /// Of the processes that were run now.
@@ -36,12 +38,17 @@ impl Done {
             let attempt = open.entry((cell, row.invocation.invocation)).or_default();
             if attempt
                 .last()
-                .is_some_and(|last| last.iteration >= row.iteration)
+                .is_some_and(|last| last.iteration >= row.iteration || last.status != Status::Ok)
             {
                 attempt.clear();
             }
             attempt.push(row.clone());
-            if results::is_complete(attempt) {
+            if !results::is_complete(attempt) {
+                continue;
+            }
+            if is_accident(attempt) && !plan.keep_failures {
+                done.cells[cell].failed.push(row.invocation.invocation);
+            } else {
                 done.record(cell, attempt, Duration::ZERO);
             }
         }
@@ -80,6 +87,11 @@ impl Done {
         cell.is_final || cell.invocations.contains(&invocation)
     }
 
+    /// Whether this process takes the place of one that ended without figures.
+    pub(super) fn is_again(&self, cell: usize, invocation: u32) -> bool {
+        self.cells[cell].failed.contains(&invocation)
+    }
+
     /// The measured rows of these, with the groups of their cells.
     pub(super) fn measured<'r>(
         &self,
@@ -115,6 +127,11 @@ impl Done {
                 .sum(),
         )
     }
+}
+
+/// Whether a complete attempt says nothing about the heap: another one may end otherwise.
+pub(crate) fn is_accident(attempt: &[Row]) -> bool {
+    attempt.last().is_some_and(|row| row.status.is_accident())
 }
 
 /// Whether another invocation could only end the same way, after the same time.

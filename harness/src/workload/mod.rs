@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::panic;
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -31,6 +32,7 @@ use crate::invocation::{self, Invocation, Row};
 use crate::measure::latency::Request;
 use crate::measure::reclamation::Death;
 use crate::suggest;
+use crate::threads;
 
 pub mod binary_trees;
 pub mod churn;
@@ -333,7 +335,8 @@ pub const fn twice(live: u64, threads: usize) -> u64 {
 
 /// Runs `f` on `threads` attached threads, which it tells apart by a number from 0, and returns what each returned, in that order.
 ///
-/// The calling thread waits without being attached. One thread is a new one, too: threads of every count begin alike.
+/// The calling thread waits without being attached. One thread is a new one, too: threads of every count begin alike. They
+/// begin when all of them are there, so that what they wait for at each other will come.
 ///
 /// # Errors
 ///
@@ -341,7 +344,8 @@ pub const fn twice(live: u64, threads: usize) -> u64 {
 ///
 /// # Panics
 ///
-/// If a thread panicked, with its payload.
+/// If a thread panicked, with its payload. If the system has not as many threads: then `f` was not run at all, and the harness
+/// writes a row that says so.
 pub fn on_threads<H, T, E, F>(heap: &H, threads: usize, f: F) -> Result<Vec<T>, E>
 where
     H: Heap,
@@ -350,17 +354,29 @@ where
     F: for<'h> Fn(&mut H::Mutator<'h>, usize) -> Result<T, E> + Sync,
 {
     let f = &f;
+    // Held until every thread has been started; whether they all have.
+    let all = RwLock::new(false);
     thread::scope(|scope| {
+        let mut starting = all.write().unwrap_or_else(PoisonError::into_inner);
+        let all = &all;
         let handles: Vec<_> = (0..threads)
-            .map(|number| scope.spawn(move || heap.attach(|mutator| f(mutator, number))))
+            .map(|number| {
+                threads::start_scoped(scope, move || {
+                    // A panic while it was held is that of a thread that could not be started.
+                    let begin = all.read().is_ok_and(|all| *all);
+                    begin.then(|| heap.attach(|mutator| f(mutator, number)))
+                })
+            })
             .collect();
+        *starting = true;
+        drop(starting);
         handles
             .into_iter()
             .map(|handle| {
-                handle
-                    .join()
-                    .unwrap_or_else(|payload| panic::resume_unwind(payload))
+                let result = handle.join();
+                result.unwrap_or_else(|payload| panic::resume_unwind(payload))
             })
+            .map(|result| result.expect("all were started"))
             // Every thread is joined before the first error is looked at.
             .collect::<Vec<_>>()
             .into_iter()

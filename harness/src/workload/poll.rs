@@ -25,6 +25,7 @@ use std::thread;
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use crate::threads::start_scoped;
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +80,11 @@ impl Workload for Poll {
         let allocations = input.get("allocations");
         let (done, is_done) = mpsc::channel::<()>();
         let (allocated, computed, waited) = thread::scope(|scope| {
-            let computing = scope.spawn(|| {
+            let computing = start_scoped(scope, || {
                 heap.attach(|m| compute(m, input.get("interval"), input.get("computing")))
             });
-            let waiting = scope.spawn(move || heap.attach(|m| wait(m, &is_done)));
+            // Ends with the sender, which this closure owns.
+            let waiting = start_scoped(scope, move || heap.attach(|m| wait(m, &is_done)));
             let allocated = on_threads(heap, input.threads, |m, number| {
                 allocate(m, share(allocations, input.threads, number))
             });

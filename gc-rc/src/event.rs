@@ -15,6 +15,10 @@
 //! A [`Listener`] is client code, which never runs inside an operation, nor with the lock. What happens while a thread has the
 //! lock waits until the thread gives it up: at the next safepoint, blocking region, or end of its attachment. With no listener, recording
 //! costs one test of a length more.
+//!
+//! Telling must not cause what it tells of. To give the lock up where others wait for it is to wait for it in turn, so that a wait
+//! is no reason to give it up: it is told when there is another one. What happens to a thread while it tells is told to nobody, and
+//! gives nothing up; and what is due because of a listener's allocations happens to its thread, before that lets another in.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,7 +78,8 @@ pub enum EventKind {
 /// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
 pub trait Listener: Send + Sync {
     /// Called for each event, also for those that do not fit the buffer, on the thread that it happened to, after that thread has given
-    /// the global lock up: at its next safepoint or blocking region, or when it detaches. Several threads may call at once.
+    /// the global lock up: at its next safepoint or blocking region, or when it detaches. A [wait for the lock](EventKind::LockWait) is
+    /// not a reason to give it up at a safepoint: it is told when there is another one. Several threads may call at once.
     ///
     /// No lock of the heap is held. The thread counts as inside [`Mutator::blocking`](crate::Mutator::blocking): the listener may wait for
     /// others, and may attach to a heap, also to this one; of events that happen to it meanwhile no listener is told.
@@ -108,6 +113,11 @@ struct Listening {
 thread_local! {
     /// Whether this thread is telling listeners.
     static TELLING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether this thread is telling listeners.
+pub(crate) fn is_telling() -> bool {
+    TELLING.get()
 }
 
 /// The buffer and the listeners of a heap.
@@ -159,7 +169,13 @@ impl Recorder {
         at.saturating_duration_since(self.origin).as_nanos() as u64
     }
 
-    /// Records what began at `from` and ends now. Returns whether there are listeners to be told.
+    /// Whether there is anybody to be told of what happens to this thread.
+    fn is_heard(&self) -> bool {
+        let hears = |listening: &Listening| !listening.failed.load(Ordering::Relaxed);
+        self.listeners.iter().any(hears) && !is_telling()
+    }
+
+    /// Records what began at `from` and ends now. Returns whether the lock is to be given up soon, to tell listeners of it.
     pub(crate) fn record(&self, mutator: u32, from: Instant, kind: EventKind) -> bool {
         let event = Event {
             mutator,
@@ -172,12 +188,12 @@ impl Recorder {
             log.lost += 1;
         }
         drop(log);
-        let listened = !self.listeners.is_empty();
-        if listened && !room::push(&mut lock(&self.untold), event) {
+        let heard = self.is_heard();
+        if heard && !room::push(&mut lock(&self.untold), event) {
             // Listeners lose what there is no memory for.
             lock(&self.log).lost += 1;
         }
-        listened
+        heard && kind != EventKind::LockWait
     }
 
     /// Tells the listeners what has happened to `mutator`, which is the current thread's, and does not have the lock.

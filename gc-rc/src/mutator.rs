@@ -31,6 +31,7 @@ use std::time::Instant;
 
 use crate::alloc::{self, LARGE};
 use crate::cycle::{Cycle, OLDEST};
+use crate::event::is_telling;
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{FullCause, Heap, HeapFull, Inner, Locked, requested};
@@ -244,6 +245,7 @@ impl Drop for Attached {
     fn drop(&mut self) {
         let locked = self.locked();
         locked.settle();
+        locked.clear_up_after_listener();
         locked.account_metadata();
         let me: *const Self = self;
         let mut link = &locked.inner.protected.attached;
@@ -445,6 +447,7 @@ impl<'h> Mutator<'h> {
         }
 
         self.locked().settle();
+        self.locked().clear_up_after_listener();
         ATTACHED.set(false);
         self.inner.drop_lock(self.id, Leave::ForNow);
         let _return = Return {
@@ -811,6 +814,14 @@ impl Locked<'_> {
             room: counters.room(),
         };
         self.overhead.judge(collection, fits)
+    }
+
+    /// Collects what a listener has made due, which would be another thread's event else, and be told of again.
+    #[inline]
+    fn clear_up_after_listener(self) {
+        if self.inner.mailbox.poll.load(Ordering::Relaxed) & COLLECT != 0 && is_telling() {
+            self.collect_if_requested(());
+        }
     }
 
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {

@@ -576,13 +576,14 @@ impl<'a> Locked<'a> {
             * (self.pending.capacity() + self.possible_roots.capacity() + finalizable.capacity())
             + weak.capacity() * TABLE_ENTRY
             + (weak.len() + self.cleared.len()) * WEAK_CELL
-            + self.globals.len() * size_of::<GlobalCell>();
+            + self.globals.len() * size_of::<GlobalCell>()
+            + self.scratch.bytes();
         self.inner.counters.set_metadata(side, tables);
         self.allocator.keep_within_bound(&self.inner.counters);
     }
 
     /// Blocks in use, and large objects.
-    fn listable(self) -> (usize, usize) {
+    pub(crate) fn listable(self) -> (usize, usize) {
         (
             self.allocator.blocks().len(),
             self.allocator.large_objects(),

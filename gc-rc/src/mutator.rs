@@ -826,10 +826,10 @@ impl Locked<'_> {
 
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
-        self.account_metadata();
         if !self.set_aside() {
             return Err(FullCause::System);
         }
+        self.account_metadata();
         if class == LARGE {
             self.allocator.obtain_large(shape.bytes(), counters)
         } else {

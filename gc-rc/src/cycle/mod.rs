@@ -34,8 +34,10 @@
 //! A collection is made when memory is short, and the system may refuse all of that. None of these lists is more than a
 //! short cut to what the side bytes say:
 //!
-//! * An object that the stack of the search has no room for is marked as reached and not scanned. When the search is through,
-//!   all that is reached is scanned once more, until nothing was left out; each time something new is reached, so there is an end.
+//! * An object that the stack of the search has no room for takes the place of another, which is marked as reached and not
+//!   scanned. When the search is through, all that is reached is scanned once more, until nothing was left out; each time
+//!   something new is reached, so there is an end. [`LEAST_STACK`] places are there always, and what comes last stays, so
+//!   that the search follows a long list whatever hangs on it: as a rule one more pass is enough.
 //! * Popular objects that are not listed are known by their counts, and unreachable ones by their side bytes: a walk over
 //!   the candidates finds them.
 //! * If what the possible roots reach cannot be listed, everything is examined instead, as in a full collection of generations.
@@ -291,33 +293,54 @@ impl Candidates {
     }
 }
 
-/// Room for [`Candidates`] that is set aside: an entry for each block in use and for each large object.
+/// Objects that the stack of the search always has room for, in a heap of [`LEAST_STACK`] / [`STACK_OF_BLOCK`] blocks or more.
+const LEAST_STACK: usize = 4096;
+/// How many of these a block, or a large object, adds.
+const STACK_OF_BLOCK: usize = 64;
+
+/// Room that is set aside for collections: an entry for each block in use and for each large object, and a short stack.
 #[derive(Default)]
-pub(crate) struct Scratch(RefCell<Candidates>);
+pub(crate) struct Scratch {
+    candidates: RefCell<Candidates>,
+    stack: RefCell<Vec<Object>>,
+}
 
 impl Scratch {
     /// Sees to it that so many blocks and large objects can be candidates. Returns whether there was memory for that.
     pub(crate) fn set_aside(&self, blocks: usize, large: usize) -> bool {
-        let mut scratch = self.0.borrow_mut();
-        room::set_aside(&mut scratch.blocks, blocks) && room::set_aside(&mut scratch.others, large)
+        let mut candidates = self.candidates.borrow_mut();
+        room::set_aside(&mut candidates.blocks, blocks)
+            && room::set_aside(&mut candidates.others, large)
+            && room::set_aside(&mut *self.stack.borrow_mut(), Self::stack_of(blocks, large))
     }
 
     /// Gives back what so many do not need.
     pub(crate) fn fit(&self, blocks: usize, large: usize) {
-        let mut scratch = self.0.borrow_mut();
-        room::fit(&mut scratch.blocks, blocks);
-        room::fit(&mut scratch.others, large);
+        let mut candidates = self.candidates.borrow_mut();
+        room::fit(&mut candidates.blocks, blocks);
+        room::fit(&mut candidates.others, large);
+        room::fit(&mut *self.stack.borrow_mut(), Self::stack_of(blocks, large));
+    }
+
+    /// Objects that the stack of the search has room for.
+    fn stack_of(blocks: usize, large: usize) -> usize {
+        LEAST_STACK.min(STACK_OF_BLOCK * (blocks + large))
+    }
+
+    /// Bytes of the stack.
+    pub(crate) fn bytes(&self) -> usize {
+        self.stack.borrow().capacity() * size_of::<Object>()
     }
 
     /// No candidates, with room for all.
     fn take(&self) -> Candidates {
-        self.0.take()
+        self.candidates.take()
     }
 
     fn put_back(&self, mut candidates: Candidates) {
         candidates.blocks.clear();
         candidates.others.clear();
-        self.0.replace(candidates);
+        self.candidates.replace(candidates);
     }
 }
 
@@ -519,8 +542,8 @@ fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<
 /// search would wait for one miss after another (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
 struct Search<W> {
     stack: Vec<Object>,
-    /// Something is marked as reached that the stack had no room for.
-    overflowed: bool,
+    /// Objects that lost their places on the stack, and are marked as reached and not scanned.
+    left_out: usize,
     queue: [Option<Object>; IN_FLIGHT],
     next: usize,
     witness: W,
@@ -546,9 +569,20 @@ impl<W: Witness> Search<W> {
                 })
             });
             if new & (child.address() >= position) && !room::push(&mut self.stack, child) {
-                self.overflowed = true;
+                self.push_out(child);
             }
         }
+    }
+
+    /// Gives the place of another object on the stack to `object`: in turn, so that what came last stays longest.
+    #[cold]
+    #[inline(never)]
+    fn push_out(&mut self, object: Object) {
+        let places = self.stack.len();
+        if places > 0 {
+            self.stack[self.left_out % places] = object;
+        }
+        self.left_out += 1;
     }
 
     /// [`scan`](Self::scan)s a reached object, and what was pushed, but for the objects in the queue.
@@ -670,8 +704,8 @@ impl Locked<'_> {
     fn search<W: Witness>(self, candidates: &Candidates, scratch: &mut usize, witness: W) {
         witness.note(|| Step::Searching);
         let mut search = Search {
-            stack: Vec::new(),
-            overflowed: false,
+            stack: self.scratch.stack.take(),
+            left_out: 0,
             queue: [None; IN_FLIGHT],
             next: 0,
             witness,
@@ -687,7 +721,7 @@ impl Locked<'_> {
             if is_reached(side_byte(object).get()) {
                 search.scan(object, usize::MAX);
             } else if !room::push(&mut rest, object) {
-                search.overflowed = true;
+                search.left_out += 1;
             }
         }
         // If that was so, the search is over.
@@ -708,11 +742,14 @@ impl Locked<'_> {
             }
         }
         search.finish();
-        while search.overflowed {
-            search.overflowed = false;
+        while search.left_out > 0 {
+            search.left_out = 0;
             self.search_again(candidates, &mut search);
         }
         *scratch += search.stack.capacity() + rest.capacity();
+        let (blocks, large) = self.listable();
+        room::fit(&mut search.stack, Scratch::stack_of(blocks, large));
+        self.scratch.stack.replace(search.stack);
     }
 
     /// Scans everything that is reached, once more.

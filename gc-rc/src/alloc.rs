@@ -630,6 +630,14 @@ impl Allocator {
         Ok(cell)
     }
 
+    /// Whether the next cell of a small class takes a block more.
+    pub(crate) fn needs_block(&self, class: usize) -> bool {
+        let has_room = |block: Block| {
+            BLOCK_BYTES - block.header().end.get() as usize >= CELL_BYTES[class] as usize
+        };
+        self.list(class).get().is_none() && !self.carving[class].get().is_some_and(has_room)
+    }
+
     /// Carves the next cells out of the class's current block, if it has room.
     fn carve(&self, class: usize) -> bool {
         let Some(block) = self.carving[class].get() else {

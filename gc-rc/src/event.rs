@@ -125,7 +125,7 @@ pub(crate) struct Recorder {
     origin: Instant,
     capacity: usize,
     log: Mutex<EventLog>,
-    listeners: Box<[Listening]>,
+    listeners: Vec<Listening>,
     /// Events that the listeners have not been told of.
     untold: Mutex<Vec<Event>>,
 }
@@ -151,11 +151,14 @@ impl Recorder {
             listener: listener.clone(),
             failed: AtomicBool::new(false),
         };
+        let mut all = Vec::new();
+        all.try_reserve_exact(listeners.0.len()).ok()?;
+        all.extend(listeners.0.iter().map(listening));
         Some(Self {
             origin: Instant::now(),
             capacity,
             log: Mutex::new(empty(capacity)?),
-            listeners: listeners.0.iter().map(listening).collect(),
+            listeners: all,
             untold: Mutex::default(),
         })
     }

@@ -351,17 +351,22 @@ impl Cleared {
 
     fn push(&self, cell: Shared<WeakCell>) {
         if self.len.get() >= self.crowded.get() {
-            // A client that never asks should not pay for ever: what only the queue still has is of no interest.
-            for _ in 0..self.len.get() {
-                if let Some(cell) = self.pop()
-                    && cell.handles() > 1
-                {
-                    self.append(cell);
-                }
-            }
-            self.crowded.set((2 * self.len.get()).max(Self::LEAST));
+            // A client that never asks should not pay for ever.
+            self.forget_unheld();
         }
         self.append(cell);
+    }
+
+    /// Forgets what only the queue still has, which is of no interest.
+    fn forget_unheld(&self) {
+        for _ in 0..self.len.get() {
+            if let Some(cell) = self.pop()
+                && cell.handles() > 1
+            {
+                self.append(cell);
+            }
+        }
+        self.crowded.set((2 * self.len.get()).max(Self::LEAST));
     }
 
     fn append(&self, cell: Shared<WeakCell>) {
@@ -510,9 +515,10 @@ impl Locked<'_> {
         Some(cell)
     }
 
-    /// Forgets the objects that no weak reference is left to. Cost: a look at each entry of the table.
+    /// Forgets the objects that no weak reference is left to, and notices that nobody could ask for. Cost: a look at each.
     pub(crate) fn forget_unheld_weak(self) {
         forget_unheld(&mut self.weak.borrow_mut());
+        self.cleared.forget_unheld();
     }
 
     /// Clears the weak references to a dying object and queues them for [`cleared`](crate::Mutator::cleared), if anybody still has one.

@@ -443,7 +443,10 @@ impl Inner {
     }
 
     pub(crate) fn resign(&self, me: u32) {
-        self.names().retain(|(id, _)| *id != me);
+        let mut names = self.names();
+        names.retain(|(id, _)| *id != me);
+        let attached = names.len();
+        room::fit(&mut *names, attached);
     }
 
     /// Takes the lock, and records the wait if there was one.

@@ -101,7 +101,8 @@
 //! 3. *Counts.* When nothing is pending, the count of an object is the number of fields, locals and globals that refer to it, plus
 //!    one if it waits for its finalizer (`verify.rs` recounts that); or it is immortal.
 //! 4. *Memory.* Occupied bytes are those of objects, of fragmentation and of metadata, and of nothing else; what collections use beside the
-//!    heap is reported apart ([`Statistics`]).
+//!    heap is reported apart ([`Statistics`]). What grew with a burst shrinks after it (`room.rs`), and what is committed stays
+//!    within a bound (`alloc.rs`). What the system refuses is [`HeapFull`], or is done without (`count.rs`, `cycle/mod.rs`).
 //! 5. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
 //! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never depends on the heap's contents.
 //!
@@ -154,6 +155,10 @@
 //! it: `cargo run --release -p gc-rc --example convoy`. The lock alone: `cargo bench -p gc-rc --bench lock`.
 //!
 //! # Threads
+//!
+//! A process that is forked has a copy of the heap and one thread, the one that forked. The copy can be used and dropped, but for one
+//! thing: if another thread had the lock at that time, outside of [`Mutator::blocking`], it is never given up there, and [`Heap::attach`]
+//! waits for ever. Dropping asks for no lock.
 //!
 //! A thread that waits for another (a lock, a channel, a join, I/O) does so inside [`Mutator::blocking`], or the other may never run. A loop
 //! polls ([`Mutator::safepoint`]) at least every few thousand objects. [`Builder::watchdog`] names threads that do neither.

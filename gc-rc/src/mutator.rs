@@ -826,7 +826,7 @@ impl Locked<'_> {
 
     fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
-        if !self.set_aside() {
+        if (class == LARGE || self.allocator.needs_block(class)) && !self.set_aside() {
             return Err(FullCause::System);
         }
         self.account_metadata();

@@ -363,7 +363,7 @@ impl Locked<'_> {
     }
 
     /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them. `None` if there is no
-    /// memory for that: then nothing is a candidate, and nothing is known to be a possible root.
+    /// memory for that: then nothing is known to be a possible root, and side bytes are as they may be.
     fn mark_grey<W: Witness>(self, witness: W) -> Option<Grey> {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();
@@ -428,10 +428,8 @@ impl Locked<'_> {
             }
         }
         if !complete {
-            for object in grey {
-                side_byte(object).set(0);
-                object.set_carry(0);
-            }
+            // Side bytes are of no account where everything is examined next.
+            grey.iter().for_each(|object| object.set_carry(0));
             return None;
         }
         Some(Grey {

@@ -230,6 +230,7 @@ impl Harness {
                 invocation,
                 attended,
             } => {
+                run::name_process();
                 if attended && let Err(reason) = run::end_with_parent() {
                     return refuse(NOT_RUN, &reason);
                 }

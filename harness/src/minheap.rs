@@ -392,6 +392,18 @@ mod tests {
         );
     }
 
+    /// Three crashes of an earlier run, whose cause may have been mended, are not three of this one.
+    #[test]
+    fn crashes_of_an_earlier_run_can_be_forgotten() {
+        let crash = || row(3, 0, Status::Crashed);
+        let rows = [crash(), crash(), crash(), row(2, 0, Status::Timeout)];
+        let mut known = Known::of(&rows);
+        assert_eq!(verdict(&mut known, 3, &[]), (Status::Crashed, 0));
+        known.forget_accidents();
+        assert_eq!(verdict(&mut known, 3, &[Status::Ok]), (Status::Ok, 1));
+        assert_eq!(verdict(&mut known, 2, &[]), (Status::Timeout, 0));
+    }
+
     #[test]
     fn an_interrupted_search_ends_without_a_verdict() {
         assert_eq!(search(MIB, 100 * MIB, |_| None), None);

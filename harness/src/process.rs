@@ -281,6 +281,8 @@ pub(crate) fn output(command: &mut Command, input: &[u8], limit: Duration) -> io
     } else {
         Stdio::piped()
     });
+    // Ctrl-C does not reach it in its group: who is not told of one would leave it behind.
+    interrupt::install();
     let mut running = Running::start(command)?;
     if let Some(mut stdin) = running.child.stdin.take() {
         // One that does not read its input says so by its status.

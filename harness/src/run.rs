@@ -42,7 +42,7 @@ mod resume;
 mod sink;
 
 use budget::Budget;
-pub(crate) use child::{command, end_with_parent, invoke};
+pub(crate) use child::{command, end_with_parent, invoke, name_process};
 use resume::{Done, resume_command, same_build};
 pub(crate) use resume::{command_line, is_accident};
 pub(crate) use sink::{Sink, complain, deliver, not_printed, print};

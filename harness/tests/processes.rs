@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Asked for of whatever must not be waited for, in seconds.
-const LONG: u64 = 61;
+const LONG: u64 = 181;
 
 /// What a command did.
 struct Run {
@@ -83,7 +83,7 @@ fn compiler(directory: &Path, program: &str) {
     script(
         &directory.join("cc"),
         r#"# Left behind with every pipe that it was given.
-        sleep 61 &
+        sleep 181 &
         case "$*" in
         *-E*) cat > /dev/null; echo 'version 8 2 2' ;;
         *)
@@ -140,30 +140,30 @@ fn is_alive(pid: &str) -> bool {
 #[test]
 fn a_grandchild_that_keeps_the_pipe_costs_no_time_and_no_row() {
     let began = Instant::now();
-    let run = beside("@0; @1; sleep 61 & echo $! > \"$LEFT\"", "50s");
+    let run = beside("@0; @1; sleep 181 & echo $! > \"$LEFT\"", "120s");
     assert_eq!(run.statuses(), ["ok", "ok"], "{}", run.errors);
     assert_eq!(run.status, 0, "{}", run.errors);
     let left = fs::read_to_string(run.directory.path().join("left")).unwrap();
     while is_alive(left.trim()) {
         assert!(
-            began.elapsed() < Duration::from_secs(LONG / 2),
+            began.elapsed() < Duration::from_secs(LONG - 10),
             "{left} goes on"
         );
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(began.elapsed() < Duration::from_secs(LONG / 2));
+    assert!(began.elapsed() < Duration::from_secs(LONG - 10));
 }
 
 /// Each script, the statuses of its rows, and words of the last one's message or of a note.
 const HANGING: [(&str, &[&str], &str); 6] = [
     // It has been measured: what it does then is its own affair.
     (
-        "@0; @1; exec >&- 2>&-; sleep 61",
+        "@0; @1; exec >&- 2>&-; sleep 181",
         &["ok", "ok"],
         "had written every row and did not end",
     ),
     (
-        "@0; exec >&-; sleep 61; @1",
+        "@0; exec >&-; sleep 181; @1",
         &["ok", "timeout"],
         "killed after 2s",
     ),
@@ -183,7 +183,7 @@ const HANGING: [(&str, &[&str], &str); 6] = [
         "killed after 2s",
     ),
     (
-        "@0; printf '{\"iteration\":1,\"che'; sleep 61",
+        "@0; printf '{\"iteration\":1,\"che'; sleep 181",
         &["ok", "timeout"],
         "killed after 2s",
     ),
@@ -202,11 +202,23 @@ fn a_timeout_is_one_whatever_hangs_and_what_is_complete_is_kept() {
             });
         }
     });
-    assert!(began.elapsed() < Duration::from_secs(LONG / 2));
+    assert!(began.elapsed() < Duration::from_secs(LONG - 10));
 }
 
 /// Each script, the statuses of its rows, and words of the last one's message.
-const ODD: [(&str, &[&str], &str); 4] = [
+const ODD: [(&str, &[&str], &str); 6] = [
+    // A row of each iteration, in order.
+    (
+        "@0; @0",
+        &["ok", "crashed"],
+        "before it had written every row",
+    ),
+    // Out of its group, out of reach; but not waited for.
+    (
+        "@0; @1; setsid sh -c 'sleep 2; while :; do echo more; done' &",
+        &["ok", "ok"],
+        "",
+    ),
     (
         "printf 'caf\\351 ouvert\\n'; @0; printf '\\377\\n'; @1",
         &["ok", "ok"],
@@ -234,7 +246,7 @@ fn lines_are_bytes_and_only_whole_rows_count() {
     thread::scope(|scope| {
         for (program, statuses, words) in ODD {
             scope.spawn(move || {
-                let run = beside(program, "50s");
+                let run = beside(program, "120s");
                 assert_eq!(run.statuses(), statuses, "{program}: {}", run.errors);
                 assert!(
                     run.message().contains(words),
@@ -267,7 +279,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(
-            began.elapsed() < Duration::from_secs(LONG / 2),
+            began.elapsed() < Duration::from_secs(LONG - 10),
             "never: {what}"
         );
         thread::sleep(Duration::from_millis(5));
@@ -372,7 +384,7 @@ fn no_signal_leaves_anything_behind() {
         signals.push(("HUP", 1));
     }
     // While it measures, and while programs are compiled.
-    let scripts = ["echo $$ > \"$LEFT\"; sleep 61", "@cc"];
+    let scripts = ["echo $$ > \"$LEFT\"; sleep 181", "@cc"];
     thread::scope(|scope| {
         for (name, number) in signals {
             for program in scripts {
@@ -390,7 +402,7 @@ fn interrupted(name: &str, number: i32, program: &str) {
         script(
             &directory.path().join("cc"),
             "case \"$*\" in *-E*) cat > /dev/null; echo 'version 8 2 2'; exit ;; esac
-            echo $$ > \"$LEFT\"; sleep 61",
+            echo $$ > \"$LEFT\"; sleep 181",
         );
     } else {
         compiler(directory.path(), program);
@@ -481,7 +493,7 @@ fn an_iteration_that_took_no_time_is_void() {
     // A clock that goes backwards is no better.
     let backwards = timeless.replace("\"until_ns\":2000", "\"until_ns\":0");
     for last in [timeless, backwards] {
-        let run = beside(&format!("@0; printf '%s\\n' '{last}'"), "50s");
+        let run = beside(&format!("@0; printf '%s\\n' '{last}'"), "120s");
         assert_eq!(run.statuses(), ["ok", "void"], "{}", run.errors);
         assert!(run.message().contains("took 0 ns"), "{}", run.message());
         assert_eq!(run.status, 1);
@@ -571,7 +583,6 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
     let Some(group) = Group::new("threads", "pids", ["pids.max", "pids.max"], "30") else {
         return;
     };
-    let began = Instant::now();
     // Some of the threads can be had, and would wait at a barrier for the others.
     let arguments = [
         "--threads",
@@ -579,7 +590,7 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
         "--size",
         "tiny",
         "--timeout",
-        "50s",
+        "120s",
         "--aa",
         "none",
     ];
@@ -606,7 +617,7 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
         "--size",
         "tiny",
     ];
-    let (_, rows, errors) = group.run(&[&claims[..], &["--timeout", "50s"]].concat());
+    let (_, rows, errors) = group.run(&[&claims[..], &["--timeout", "120s"]].concat());
     let refused = |row: &&Value| {
         row["message"]
             .as_str()
@@ -617,7 +628,6 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
         rows.iter().all(|row| row["status"] != "timeout"),
         "{errors}"
     );
-    assert!(began.elapsed() < Duration::from_secs(LONG - 10));
 }
 
 /// What a container allows is what the arena takes into account, wherever the limit is.
@@ -634,8 +644,9 @@ fn an_arena_that_a_control_group_leaves_no_room_is_skipped() {
     }
     // Its own limit is none.
     let inner = Group { path };
+    let work = ["run", "binary-trees", "--size", "small"];
     let (status, rows, errors) =
-        inner.run(&["run", "binary-trees", "--size", "small", "--heap", "arena"]);
+        inner.run(&[&work[..], &["--heap", "arena", "--timeout", "10m"]].concat());
     assert_eq!(rows.len(), 1, "{errors}");
     assert_eq!(rows[0]["status"], "skipped", "{}", rows[0]);
     let message = rows[0]["message"].as_str().unwrap();

@@ -319,6 +319,11 @@ final class Peer {
                 } catch (OutOfMemoryError refused) {
                     giveUp(iteration, refused);
                     return;
+                } catch (RuntimeException | Error failure) {
+                    failure.printStackTrace();
+                    // Whatever its other threads wait for.
+                    Runtime.getRuntime().halt(1);
+                    return;
                 }
                 // One iteration's garbage is not charged to the next. The virtual machine has by then logged whatever came before.
                 System.gc();

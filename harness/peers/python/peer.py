@@ -21,6 +21,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 
 WORD = 0xFFFFFFFFFFFFFFFF
 LEAST_OBJECT_BYTES = 16
@@ -263,8 +264,15 @@ def execute(parameters, workload):
             outcome = workload(values)
         except MemoryError:
             give_up(iteration, "the system has no more memory")
-        except (Refused, OSError) as error:
+        except Refused as error:
             give_up(iteration, str(error))
+        except BlockingIOError as error:
+            give_up(iteration, "cannot start a process: %s" % error)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            # Whatever its other threads wait for.
+            os._exit(1)
         end = time.monotonic_ns()
         cpu = time.process_time_ns() - cpu
         gc.callbacks.remove(pauses)

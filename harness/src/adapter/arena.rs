@@ -81,12 +81,13 @@ fn available_bytes() -> Option<u64> {
     limits.into_iter().flatten().min()
 }
 
-/// The address space that this process may still take; `None` without a limit.
+/// Half of the address space that this process may still take; `None` without a limit. Where an arena cannot reserve what it may
+/// take it grows by chunks, each as large as all before it.
 fn address_space_bytes() -> Option<u64> {
     let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
     let sizes = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = sizes.split(' ').next()?.parse().unwrap_or(0);
-    (limit < RLIM_INFINITY).then(|| limit.saturating_sub(pages * PAGE))
+    (limit < RLIM_INFINITY).then(|| limit.saturating_sub(pages * PAGE) / 2)
 }
 
 /// Nothing ever happens on an arena.

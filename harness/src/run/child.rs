@@ -25,6 +25,8 @@ use crate::threads::{self, AGAIN};
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// How much of a line that is no row is kept as a reason, in characters.
 const REASON: usize = 500;
+/// How many of the first messages are passed on to the user, and of the last.
+const NOTED: usize = 20;
 /// How many such lines are kept beside the last.
 const UNREAD: usize = 20;
 /// How the system's own killer ends a process when there is no more memory.
@@ -81,8 +83,17 @@ pub(crate) fn invoke(
     if let Err(Cut::Interrupted) = outcome {
         return None;
     }
-    for line in messages.lines() {
-        note(&format!("{work} on {heap}: {line}"));
+    let lines: Vec<&str> = messages.lines().collect();
+    let left_out = lines.len().saturating_sub(2 * NOTED);
+    for (number, line) in lines.iter().enumerate() {
+        if number == NOTED && left_out > 0 {
+            note(&format!(
+                "{work} on {heap}: ... {left_out} lines are left out ..."
+            ));
+        }
+        if number < NOTED || number >= NOTED + left_out {
+            note(&format!("{work} on {heap}: {line}"));
+        }
     }
     let complete = printed.is_complete();
     let Printed {
@@ -146,14 +157,20 @@ impl Printed {
         }
         let line = String::from_utf8_lossy(line);
         match self.reader.row(&line) {
-            Some(row) => self.rows.push(row),
+            Some(row) if row.status != Status::Ok || row.iteration as usize == self.rows.len() => {
+                self.rows.push(row);
+            }
+            // Neither a second row of an iteration nor one of another is what was asked for.
+            Some(_) => self.unread("a row of another iteration than the next"),
             // Half a row says nothing.
             None if line.starts_with('{') || line.trim().is_empty() => {}
-            None => {
-                self.unread.truncate(UNREAD);
-                self.unread.push(line.chars().take(REASON).collect());
-            }
+            None => self.unread(&line),
         }
+    }
+
+    fn unread(&mut self, line: &str) {
+        self.unread.truncate(UNREAD);
+        self.unread.push(line.chars().take(REASON).collect());
     }
 
     /// Whether no row can follow.
@@ -216,7 +233,8 @@ const REFUSALS: [(&str, &str); 10] = [
 
 /// Why a runtime has ended. A line that tells of a refusal is the reason, wherever it stands, and is
 /// said in the words that rows of all heaps have. Otherwise it is their first message, before a
-/// trace of the stack or a farewell; some say on standard output, at last, why they end.
+/// trace of the stack or a farewell, or the last, where a trace comes first; some say on standard
+/// output, at last, why they end.
 fn reason_of_peer(messages: &str, unread: &[String]) -> Option<String> {
     let said = || messages.lines().chain(unread.iter().map(String::as_str));
     for (pattern, words) in REFUSALS {
@@ -228,7 +246,10 @@ fn reason_of_peer(messages: &str, unread: &[String]) -> Option<String> {
             });
         }
     }
-    let first = messages.lines().next();
+    let first = match messages.lines().next() {
+        Some(line) if line.starts_with("Traceback ") => messages.lines().last(),
+        first => first,
+    };
     first
         .or(unread.last().map(String::as_str))
         .map(str::to_owned)
@@ -243,12 +264,15 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The line that says most about why a process ended: the message of the first panic, or else the last line.
+/// The line that says most about why a process ended: the message of the first panic, that there was no memory for something
+/// that must be had, or else the last line.
 fn reason(messages: &str) -> Option<&str> {
     let mut lines = messages.lines();
+    let mut refused = messages.lines();
     lines
         .find(|line| line.contains(" panicked at "))
         .and_then(|_| lines.next())
+        .or_else(|| refused.find(|line| line.starts_with("memory allocation of ")))
         .or_else(|| messages.lines().last())
 }
 
@@ -281,6 +305,13 @@ impl Reader {
     }
 }
 
+/// Gives this process the name in lists of processes that it would have if it were started by its path.
+pub(crate) fn name_process() {
+    // A name is a convenience.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_name(c"harness");
+}
+
 /// Ends this process as soon as standard input does: its other end is held by the parent, which may be killed without a chance to kill
 /// its child. A child left alone would disturb whatever is measured next.
 ///
@@ -306,6 +337,11 @@ mod tests {
         let two = format!("a warning\n{panic}thread 'main' panicked at b:\nsecond\n");
         assert_eq!(reason(&two), Some("out of luck"));
         assert_eq!(reason("one\nfatal: two\n"), Some("fatal: two"));
+        let refused = "memory allocation of 128 bytes failed";
+        assert_eq!(
+            reason(&format!("{refused}\nskipping backtrace printing\n")),
+            Some(refused)
+        );
         assert_eq!(reason(""), None);
     }
 
@@ -335,6 +371,8 @@ mod tests {
         );
         assert_eq!(reason("first\nlast\n", &unread[..1]), "first");
         assert_eq!(reason("", &["one".to_owned(), "two".to_owned()]), "two");
+        let trace = "Traceback (most recent call last):\n  File x\nValueError: bad\n";
+        assert_eq!(reason(trace, &[]), "ValueError: bad");
         assert_eq!(reason_of_peer("", &[]), None);
     }
 

@@ -5,12 +5,15 @@
 //! that the two graphs can be walked side by side. They are compared, and the heap verifies itself, after every
 //! collection and at the end; weak references must yield whatever the model can still reach, and after a
 //! collection nothing else.
+//!
+//! Each variant plays other scripts in each run, after those of `scripts.proptest-regressions`: what has failed once, on whatever heap, is
+//! added there, and stays. `SCRIPT_CASES` is the number of scripts, for those who want to look for long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use harness::heap::{Flags, Heap, Mutator, Shape};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use tests::{MIB, Variant, on_every_heap};
 
 on_every_heap!(scripts_agree_with_the_model);
@@ -520,10 +523,16 @@ impl<H: Heap> Pair<H> {
 }
 
 fn scripts_agree_with_the_model<V: Variant>() {
-    let cases = if V::is_stress() { 60 } else { 150 };
+    let cases = match std::env::var("SCRIPT_CASES") {
+        Ok(cases) => cases.parse().expect("SCRIPT_CASES is a number"),
+        Err(_) if V::is_stress() => 60,
+        Err(_) => 150,
+    };
+    // One for all heaps: a script that one has failed at is worth a try on the others.
+    let kept = FileFailurePersistence::Direct("scripts.proptest-regressions");
     let config = Config {
         cases,
-        failure_persistence: None,
+        failure_persistence: Some(Box::new(kept)),
         ..Config::default()
     };
     let script = prop::collection::vec(op(), 1..120);

@@ -493,6 +493,7 @@ mod tests {
 
     /// As on a system with pages of 64 KiB: what lies beside the range keeps its contents, the range reads as zero.
     #[test]
+    #[cfg_attr(miri, ignore = "looks at 12 MiB, byte by byte")]
     fn neighbours_of_released_memory_are_left_alone() {
         let mut reservation = Reservation::new(4 << 20, 4 << 20).unwrap();
         reservation.system_page = 64 * 1024;

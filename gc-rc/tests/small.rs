@@ -23,7 +23,7 @@ impl Random {
 }
 
 /// The number of steps: an interpreter takes some ten thousand times as long.
-const STEPS: usize = if cfg!(miri) { 120 } else { 4000 };
+const STEPS: usize = if cfg!(miri) { 40 } else { 4000 };
 
 /// What a mutator keeps beside its locals.
 #[derive(Default)]

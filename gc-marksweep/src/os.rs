@@ -255,6 +255,9 @@ impl Reservation {
 
     /// A page fault on a virtual machine costs microseconds; with huge pages there are 512 times fewer. A refusal costs only speed.
     fn ask_for_huge_pages(&self, from: usize, until: usize) {
+        if cfg!(miri) {
+            return;
+        }
         #[cfg(target_os = "linux")]
         // SAFETY: the range is ours; the advice changes no contents.
         unsafe {
@@ -446,6 +449,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "needs mappings at fixed addresses")]
     fn a_reservation_grows_in_its_room_and_no_further() {
         let step = 4 * HUGE_PAGE;
         let [one, two] = [(); 2].map(|()| Reservation::new(step, 8 * step).unwrap());

@@ -125,6 +125,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "makes 600,000 objects")]
     fn a_list_is_not_scattered_and_a_shuffled_graph_is() {
         assert!(!scattered(300_000, false));
         assert!(scattered(300_000, true));

@@ -168,8 +168,9 @@ impl Shared {
         let guard = AbortOnPanic;
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
-        let object_bytes = self.counters.object_bytes();
+        let object_bytes = self.counters.object_bytes(*self.counters.found());
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
+        marker.forget_lost_helpers();
         let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
         let mut log_bytes = 0;

@@ -29,6 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::process::is_held;
+
 /// What happened between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct EventLog {
@@ -179,6 +181,11 @@ impl Recorder {
             log: Mutex::new(empty(capacity)?),
             listeners: listeners.0.into_iter().map(listening).collect(),
         })
+    }
+
+    /// After a fork: whether a thread that is not there holds the lock.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.log)
     }
 
     fn lock(&self) -> MutexGuard<'_, EventLog> {

@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::object::{Header, Object};
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
+use crate::process::is_held;
 
 /// A root that may be kept anywhere, sent to other threads, cloned, and dropped at any time. It does not keep its heap
 /// alive.
@@ -183,6 +184,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Handles {
+    /// After a fork: whether a thread that is not there holds one of the locks.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.globals)
+            || is_held(&self.weaks)
+            || is_held(&self.cleared)
+            || is_held(&self.finalizers)
+            || is_held(&self.due)
+    }
+
     /// `object` is live.
     pub(crate) fn global(&self, heap: u64, object: Object) -> Global {
         let cell = Arc::new(GlobalCell { heap, object });

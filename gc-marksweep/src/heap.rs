@@ -13,6 +13,7 @@ use crate::mutator::{Context, Mutator};
 use crate::os::Refused;
 use crate::overhead::{Overhead, OverheadLimit};
 use crate::policy::{Generations, HeapSize, Policy};
+use crate::process::{Home, is_held};
 use crate::remember::Orphans;
 use crate::safepoint::Handshake;
 use crate::supply::{BLOCK_CHARGE, Supply};
@@ -391,6 +392,7 @@ impl Builder {
         supply.set_allowance(initial.allowance);
         Ok(Heap(Arc::new(Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            home: Home::here(),
             stress: self.stress,
             poison: self.poison,
             supply,
@@ -437,6 +439,8 @@ impl Default for Builder {
 /// What all mutators of a heap share.
 pub(crate) struct Shared {
     pub(crate) id: u64,
+    /// The process whose threads use it.
+    home: Home,
     pub(crate) stress: bool,
     pub(crate) poison: bool,
     pub(crate) space: Space,
@@ -453,6 +457,58 @@ pub(crate) struct Shared {
     pub(crate) handles: Handles,
     pub(crate) events: Recorder,
     pub(crate) counters: Counters,
+}
+
+impl Shared {
+    /// Before whatever takes a lock or asks for a stop.
+    ///
+    /// # Panics
+    ///
+    /// If the process has been forked and the heap lacks other threads: see [`crate::process`].
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn enter(&self) {
+        if !self.home.is_here() {
+            self.enter_after_fork();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn enter_after_fork(&self) {
+        if let Err(lacking) = self.move_here() {
+            panic!(
+                "this process was forked while {lacking}, and its mark-sweep heap cannot go on without that thread: \
+                 fork when no other thread is attached"
+            );
+        }
+    }
+
+    /// Whether [`Self::enter`] lets the caller in.
+    #[inline(always)]
+    pub(crate) fn may_enter(&self) -> bool {
+        self.home.is_here() || self.move_here().is_ok()
+    }
+
+    #[cold]
+    fn move_here(&self) -> Result<(), String> {
+        self.home.move_here(|| {
+            self.handshake.look_after_fork()?;
+            let held = self.supply.is_held()
+                || self.handles.is_held()
+                || self.events.is_held()
+                || self.orphans.is_held()
+                || self.policy.is_held()
+                || is_held(&self.overhead)
+                || is_held(&self.marker)
+                || is_held(&self.counters.found);
+            match held {
+                true => Err("another thread was inside an operation on it".to_owned()),
+                false => Ok(()),
+            }
+        })
+    }
 }
 
 /// Counters that readers need not wait for. Mutators add to them on slow paths.
@@ -477,8 +533,8 @@ impl Counters {
     }
 
     /// Bytes of objects that are live or not found dead yet: see [`Statistics::object_bytes`].
-    pub(crate) fn object_bytes(&self) -> u64 {
-        let (live, allocated_before) = match *self.found() {
+    pub(crate) fn object_bytes(&self, found: Option<(Found, u64)>) -> u64 {
+        let (live, allocated_before) = match found {
             Some((found, allocated)) => (found.live_bytes, allocated),
             None => (0, 0),
         };
@@ -557,7 +613,8 @@ impl Heap {
     ///
     /// # Panics
     ///
-    /// If the thread is already attached to a mark-sweep heap, unless it is inside [`Mutator::blocking`].
+    /// If the thread is already attached to a mark-sweep heap, unless it is inside [`Mutator::blocking`]. After a fork, if the heap lacks
+    /// other threads: see the crate's documentation.
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         Mutator::attach(self, f)
     }
@@ -568,7 +625,14 @@ impl Heap {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let usage = self.0.supply.usage();
         let (occupied, backed) = (usage.occupied as u64, usage.backed as u64);
-        let found = counters.found().map(|(found, _)| found);
+        // A thread that a fork has left behind may hold the lock for ever.
+        let found = if self.0.may_enter() {
+            *counters.found()
+        } else {
+            None
+        };
+        let object_bytes = counters.object_bytes(found);
+        let found = found.map(|(found, _)| found);
         let collector_bytes = load(&counters.collector_bytes);
         Statistics {
             limit_bytes: self.0.supply.limit() as u64,
@@ -583,7 +647,7 @@ impl Heap {
             committed_bytes: backed.max(occupied) + collector_bytes,
             last_collection: found,
             live_bytes: found.map(|found| found.live_bytes),
-            object_bytes: counters.object_bytes(),
+            object_bytes,
             collections: load(&counters.collections),
             minor_collections: load(&counters.minor_collections),
         }
@@ -595,7 +659,12 @@ impl Heap {
     }
 
     /// Removes and returns what happened since the last call. Never waits for a mutator.
+    ///
+    /// # Panics
+    ///
+    /// After a fork, if the heap lacks other threads: see the crate's documentation.
     pub fn take_events(&self) -> EventLog {
+        self.0.enter();
         self.0.events.take()
     }
 }

@@ -62,6 +62,13 @@
 //! all by a second walk. Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`), what touches it (`alloc`, `supply`,
 //! `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`); each block argues from the invariant that its module opens with.
 //!
+//! # Forks
+//!
+//! A process with a heap may fork. The child's copy of the heap is its own: it goes on with the thread that forked, attached or not, and starts
+//! marking helpers anew. What it cannot do without are other threads that were attached, waited for a stop or were inside an operation on the
+//! heap when the process was forked: then every operation of the child on that heap panics with a message that
+//! says so, and dropping the heap leaks its memory. `statistics` works in any case.
+//!
 //! # Glossary
 //!
 //! | term | meaning |
@@ -124,6 +131,7 @@ mod overhead;
 mod pause;
 mod policy;
 mod primitive;
+mod process;
 mod remember;
 mod room;
 mod runs;

@@ -127,17 +127,25 @@ impl Marker {
         let stack_limit = (stack_limit / size_of::<Option<Object>>()).max(MIN_STACK);
         Self {
             tracer: Tracer::new(depth, stack_limit).expect("16 KiB for a mark stack"),
-            team: Arc::new(Team {
-                workers: Arc::new(Workers::new(workers - 1)),
-                most_workers: workers,
-                depth,
-                stack_limit,
-                incomplete: AtomicBool::new(false),
-                census: AtomicCensus::default(),
-                footprint: AtomicUsize::new(0),
-            }),
+            team: Arc::new(Team::new(depth, workers, stack_limit)),
             table: None,
             shared: false,
+        }
+    }
+
+    /// Forgets helpers that a fork has left behind: others are started when there is work for them. What the old ones share is leaked,
+    /// because nothing may be asked of threads that are not there, not even to detach them.
+    pub(crate) fn forget_lost_helpers(&mut self) {
+        let Team {
+            ref workers,
+            most_workers,
+            depth,
+            stack_limit,
+            ..
+        } = *self.team;
+        if workers.are_lost() {
+            let fresh = Arc::new(Team::new(depth, most_workers, stack_limit));
+            std::mem::forget(std::mem::replace(&mut self.team, fresh));
         }
     }
 
@@ -348,6 +356,7 @@ impl Marker {
 
 impl Drop for Marker {
     fn drop(&mut self) {
+        self.forget_lost_helpers();
         self.team.workers.stop();
     }
 }
@@ -411,6 +420,18 @@ impl Among<'_> {
 }
 
 impl Team {
+    fn new(depth: usize, workers: usize, stack_limit: usize) -> Self {
+        Self {
+            workers: Arc::new(Workers::new(workers - 1)),
+            most_workers: workers,
+            depth,
+            stack_limit,
+            incomplete: AtomicBool::new(false),
+            census: AtomicCensus::default(),
+            footprint: AtomicUsize::new(0),
+        }
+    }
+
     #[cold]
     fn start_helper(self: &Arc<Self>) {
         self.workers.start(|| {

@@ -123,6 +123,10 @@ impl<'h> Mutator<'h> {
             fn drop(&mut self) {
                 let Mutator { context, heap, .. } = self.0;
                 self.0.flush_tally();
+                if !heap.0.may_enter() {
+                    // Every other operation is refused for ever.
+                    return;
+                }
                 context.buffer.give_back(&heap.0.space, &heap.0.supply);
                 heap.0.orphans.adopt(&context.log);
                 heap.0.handshake.detach(context.into());
@@ -133,6 +137,7 @@ impl<'h> Mutator<'h> {
             !ATTACHED.get(),
             "this thread is already attached to a mark-sweep heap: attach a second time only inside `blocking`"
         );
+        heap.0.enter();
         let _attachment = Attachment::set(true);
         let mut mutator = Mutator {
             context: Context {
@@ -315,6 +320,7 @@ impl<'h> Mutator<'h> {
     fn finish(&self, into: Local<'_, 'h>, object: Object, flags: Flags) {
         into.0.set(object.as_raw());
         if flags.finalize {
+            self.shared().enter();
             self.shared().handles.add_finalizer(object);
         }
     }
@@ -329,6 +335,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn obtain<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
         self.flush_tally();
+        self.shared().enter();
         self.safepoint();
         let size = shape.size();
         let full = |cause| HeapFull {
@@ -436,6 +443,7 @@ impl<'h> Mutator<'h> {
     #[inline(never)]
     fn park(&mut self) {
         let shared = self.shared();
+        shared.enter();
         let wait = shared.handshake.park(&self.context.party);
         shared.record_wait(&self.context, wait);
     }
@@ -445,6 +453,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn collect(&mut self) {
         let shared = self.shared();
+        shared.enter();
         let first = shared.handshake.next();
         // Somebody else's collection may have been a minor one.
         while shared.last_major.load(Ordering::Relaxed) < first {
@@ -459,6 +468,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let shared = self.shared();
+        shared.enter();
         loop {
             let record = Record::new(&shared.space);
             let target = shared.handshake.next();
@@ -478,6 +488,7 @@ impl<'h> Mutator<'h> {
     /// If an invariant does not hold, which is a bug in this crate.
     #[cold]
     pub fn verify(&mut self) {
+        self.shared().enter();
         crate::verify::verify(self.shared(), &self.context);
     }
 
@@ -486,6 +497,7 @@ impl<'h> Mutator<'h> {
     /// due may be due as well.
     #[inline]
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
+        self.shared().enter();
         let object = self.shared().handles.next_finalizable();
         if let Some(object) = object {
             into.0.set(object.as_raw());
@@ -497,6 +509,7 @@ impl<'h> Mutator<'h> {
     /// in the order in which they were made. One of which no clone is left may be left out.
     #[inline]
     pub fn cleared(&mut self) -> Option<Weak> {
+        self.shared().enter();
         self.shared().handles.next_cleared()
     }
 
@@ -510,6 +523,12 @@ impl<'h> Mutator<'h> {
             fn drop(&mut self) {
                 let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
+                if !std::thread::panicking() {
+                    shared.enter();
+                } else if !shared.may_enter() {
+                    // Unwinding goes on to where the mutator is given up.
+                    return;
+                }
                 let wait = shared.handshake.leave_blocking(&context.party);
                 shared.record_wait(context, wait);
             }
@@ -620,6 +639,7 @@ impl<'h> Mutator<'h> {
 
     /// A new root for the object that may leave the thread. Takes a lock for a moment.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
+        self.shared().enter();
         self.shared().handles.global(self.shared().id, object.0)
     }
 
@@ -635,6 +655,7 @@ impl<'h> Mutator<'h> {
 
     /// A weak reference to the object. Takes a lock for a moment.
     pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
+        self.shared().enter();
         self.shared().handles.downgrade(self.shared().id, object.0)
     }
 

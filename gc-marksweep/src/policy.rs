@@ -30,6 +30,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use crate::process::is_held;
 use crate::supply::BLOCK_CHARGE;
 
 /// Whether there are minor collections, which look at new objects only.
@@ -209,6 +210,11 @@ impl Policy {
                 rates: Rates::default(),
             }),
         }
+    }
+
+    /// After a fork: whether a thread that is not there holds the lock.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -31,6 +31,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::block::Space;
 use crate::object::{HEADER, Header, Object};
+use crate::process::is_held;
 
 /// Bytes of a card.
 pub(crate) const CARD: usize = 512;
@@ -158,6 +159,11 @@ fn push<T>(list: &Cell<Vec<T>>, item: T) {
 pub(crate) struct Orphans(Mutex<Log>);
 
 impl Orphans {
+    /// After a fork: whether a thread that is not there holds the lock.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.0)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Log> {
         self.0
             .lock()

@@ -61,6 +61,7 @@
 //! context switches for each pause, which on a virtual machine cost more than marking a small heap).
 
 use std::ptr::NonNull;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::event::Clock;
@@ -119,8 +120,9 @@ struct Registered<M> {
     /// The mutator's number in events.
     number: u32,
     /// What the watchdog calls it.
-    #[cfg_attr(loom, expect(dead_code, reason = "models have no watchdog"))]
     name: String,
+    /// The thread that it runs on.
+    thread: ThreadId,
     /// It was running when the stop in progress was requested, and has not been seen to stop since.
     awaited: bool,
 }
@@ -240,6 +242,25 @@ impl<M: Member> Handshake<M> {
         }
     }
 
+    /// After a fork: whether the calling thread can go on alone. If not, says what it lacks.
+    pub(crate) fn look_after_fork(&self) -> Result<(), String> {
+        let Ok(mut state) = self.state.try_lock() else {
+            return Err("another thread was inside an operation on it".to_owned());
+        };
+        let here = std::thread::current().id();
+        let lost = (state.members.iter()).find(|registered| registered.thread != here);
+        if let Some(lost) = lost {
+            return Err(format!("{} was attached to it", lost.name));
+        }
+        if state.stopping {
+            return Err("a stop was in progress".to_owned());
+        }
+        // Of threads that are not there.
+        state.attaching = 0;
+        state.arrivals.clear();
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<M>> {
         // No code that can panic runs under this lock, so a poisoned lock is a bug here, not a client's.
         self.state
@@ -278,6 +299,7 @@ impl<M: Member> Handshake<M> {
             member,
             number,
             name,
+            thread: std::thread::current().id(),
             awaited: false,
         });
         self.waited(state, before, from)

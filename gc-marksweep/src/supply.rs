@@ -30,6 +30,7 @@ use crate::large::{LargeObject, LargeSpace, Run, large_charge};
 use crate::object::{GRANULE, Object};
 use crate::os::{PAGE, Refused, Table};
 use crate::policy::Extent;
+use crate::process::is_held;
 
 /// What a block costs of the limit.
 pub(crate) const BLOCK_CHARGE: usize = BLOCK + BLOCK_METADATA;
@@ -322,6 +323,11 @@ impl Supply {
             backed: AtomicUsize::new(0),
             large_pages: AtomicUsize::new(0),
         })
+    }
+
+    /// After a fork: whether a thread that is not there holds the lock.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.reserve)
     }
 
     fn reserve(&self) -> MutexGuard<'_, Reserve> {

@@ -31,6 +31,7 @@ use std::thread::JoinHandle;
 
 use crate::collect::AbortOnPanic;
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+use crate::process::Home;
 
 /// How often an idle worker looks for work before it sleeps: some 10 microseconds.
 #[cfg(not(loom))]
@@ -245,6 +246,8 @@ pub(crate) struct Workers<W> {
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
     /// Processor time of the helpers, up to the last work that each has finished. Not part of what the models look at.
     cpu_ns: AtomicU64,
+    /// The process that the helpers run in.
+    home: Home,
 }
 
 impl<W: Send + 'static> Workers<W> {
@@ -254,7 +257,13 @@ impl<W: Send + 'static> Workers<W> {
             pool: Pool::new(helpers),
             threads: std::sync::Mutex::new(Vec::new()),
             cpu_ns: AtomicU64::new(0),
+            home: Home::here(),
         }
+    }
+
+    /// Whether the process has been forked: the helpers are not there, and one of them may have held the pool's lock.
+    pub(crate) fn are_lost(&self) -> bool {
+        !self.home.is_here()
     }
 
     /// Processor time of the helpers so far, in nanoseconds: exact when [`Pool::finish`] has returned `None`, but for what they spent looking for
@@ -313,8 +322,11 @@ impl<W: Send + 'static> Workers<W> {
         self.threads.lock().unwrap().len()
     }
 
-    /// Ends the helpers and waits until they are gone. Nobody uses the pool any more.
+    /// Ends the helpers and waits until they are gone, unless they are [lost](Self::are_lost). Nobody uses the pool any more.
     pub(crate) fn stop(&self) {
+        if self.are_lost() {
+            return;
+        }
         self.pool.close();
         let threads = std::mem::take(
             &mut *self

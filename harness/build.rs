@@ -1,7 +1,11 @@
 //! Records the compiler and the revision in the program, for the results it writes.
 
 use std::env;
-use std::process::Command;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn main() {
     let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
@@ -41,8 +45,32 @@ fn main() {
     }
 }
 
+/// How long a program may take to answer: `git` may have to look at every file of a cold disk.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a program prints. It is the program that is waited for, for so long, and not its output: git
+/// may leave a daemon behind, which would keep a pipe open. So it prints into a file.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
+    let path = Path::new(&env::var_os("OUT_DIR")?).join("answer");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(File::create(&path).ok()?)
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait().ok()? {
+            Some(status) => break status,
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    };
+    let text = fs::read_to_string(&path).ok()?.trim().to_owned();
+    (status.success() && !text.is_empty()).then_some(text)
 }

@@ -58,7 +58,7 @@ Exit status:
   2    the command line is wrong, or a result file cannot be opened, read or gone on with; nothing was run
   3    standard output or the result file could not be written to the end; rows that are missing in the file
        are printed on standard error
-  130  interrupted by Ctrl-C (143: by a termination signal); what was measured is kept, and the way to go on is printed";
+  130  interrupted by Ctrl-C (128 and its number by another signal: 143 by SIGTERM, 129 by SIGHUP); what was measured is kept, and the way to go on is printed";
 
 /// Headings and what the user types stand out, where colours are wanted: clap leaves them out for pipes and `NO_COLOR`.
 const STYLES: Styles = Styles::styled()

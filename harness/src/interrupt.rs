@@ -58,6 +58,11 @@ fn is_ignored(signal: i32) -> Option<bool> {
     Some(mask & (1 << (signal - 1)) != 0)
 }
 
+/// Whether it is one of the signals that somebody sends to end a process.
+pub(crate) fn is_ending(signal: i32) -> bool {
+    ENDING.contains(&signal)
+}
+
 /// The signal that came, if one did.
 pub(crate) fn signal() -> Option<i32> {
     let received = RECEIVED.get()?.load(Ordering::SeqCst);

@@ -111,7 +111,10 @@ impl Running {
         loop {
             if let Some(status) = self.ended() {
                 self.drain(read);
-                return Ok(status);
+                return match interrupted_with(status) {
+                    true => Err(Cut::Interrupted),
+                    false => Ok(status),
+                };
             }
             let cut = if interrupt::signal().is_some() {
                 Cut::Interrupted
@@ -246,6 +249,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Whether a process that ended like this was ended by what is to end this one: a batch system sends
+/// its signal to every process at once, and this one may hear of it last.
+fn interrupted_with(status: ExitStatus) -> bool {
+    // Runtimes that catch the signal end with a status that names it.
+    let signal = status.signal().or(status.code().map(|code| code - 128));
+    if signal.is_some_and(interrupt::is_ending) {
+        thread::sleep(ATTENTION);
+    }
+    !status.success() && interrupt::signal().is_some()
 }
 
 /// Reads once from a pipe that is ready. Says whether it has ended.

@@ -432,6 +432,26 @@ fn interrupted(name: &str, number: i32, program: &str) {
     until("its child's end", || !is_alive(child.trim()));
 }
 
+/// A batch system ends every process at once; the child's end is then no crash.
+#[test]
+fn a_child_that_is_interrupted_with_its_parent_has_not_crashed() {
+    let directory = TempDir::new().unwrap();
+    for end in ["kill -TERM $$; sleep 181", "exit 143"] {
+        compiler(directory.path(), &format!("kill -TERM $PPID; {end}"));
+        let arguments = ["--output", "rows.jsonl"];
+        let output = starting(directory.path(), &arguments).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(143), "{errors}");
+        let path = directory.path().join("rows.jsonl");
+        let rows = rows(&fs::read(&path).unwrap());
+        assert!(
+            rows.iter().all(|row| row["status"] == "ok"),
+            "{end}: {errors}"
+        );
+        fs::remove_file(path).unwrap();
+    }
+}
+
 /// The reason is named where the program that was made may not be run, and where nothing can be made.
 #[test]
 fn directories_for_temporary_files_that_will_not_do_are_named() {

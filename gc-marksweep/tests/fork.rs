@@ -1,7 +1,7 @@
 //! Forks: a child's heap works, or says why it cannot; it never waits for threads that are not there.
 //!
 //! What a child has to say it says by its exit status. The parent waits for it, and kills it if it hangs.
-#![cfg(unix)]
+#![cfg(all(unix, not(miri)))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

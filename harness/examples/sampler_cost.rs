@@ -13,7 +13,10 @@ use harness::measure::sampler::Sampler;
 use harness::workload::{Input, Size, Workload, binary_trees::BinaryTrees, churn::Churn};
 
 fn main() {
-    let rounds = match std::env::args().nth(1).map(|text| text.parse()) {
+    let rounds = match std::env::args_os()
+        .nth(1)
+        .map(|text| text.to_string_lossy().parse())
+    {
         None => 15,
         Some(Ok(rounds @ 1..=1000)) => rounds,
         Some(_) => {

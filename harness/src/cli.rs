@@ -17,7 +17,7 @@ use crate::explain;
 use crate::invocation::{Invocation, format_bytes};
 use crate::merge::Merge;
 use crate::peer::{self, Search};
-use crate::plan::{self, Format, Plan, Selection, Twins};
+use crate::plan::{self, Format, Notes, Plan, Selection, Twins};
 use crate::report::{self, command::Report};
 use crate::scatter::{self, Task};
 use crate::sweep::{self, Sweep};
@@ -54,7 +54,8 @@ const EXAMPLES: &str = "Examples:
 
 Exit status:
   0    every pair of workload and heap was measured (or skipped, where the arena would need more memory than there is)
-  1    some pair has no figures (heap full, timeout, crash), or its heaps did not do the same work; the others were measured
+  1    some pair has no figures (heap full, timeout, crash), its heaps did not do the same work, or a peer that was asked
+       for by name cannot be run here; the others were measured
   2    the command line is wrong, or a result file cannot be opened, read or gone on with; nothing was run
   3    standard output or the result file could not be written to the end; rows that are missing in the file
        are printed on standard error
@@ -298,6 +299,8 @@ struct Reporting {
 pub(crate) enum Action {
     /// Print this and stop.
     Print(String),
+    /// Print a plan, and say what is not in it.
+    PrintPlan(String, Notes),
     /// Compare.
     Compare(Box<Plan>),
     /// Find the smallest heap of each cell.
@@ -350,9 +353,7 @@ pub(crate) fn parse(
     let command = definition(workloads);
     let mut arguments = arguments.into_iter().peekable();
     // What lines of a plan begin with: the program as it was called.
-    let program = arguments.peek().map_or_else(String::new, |program| {
-        program.to_string_lossy().into_owned()
-    });
+    let program = arguments.peek().cloned().unwrap_or_default();
     let matches = command
         .clone()
         .try_get_matches_from(arguments)
@@ -371,16 +372,28 @@ pub(crate) fn parse(
             Action::Sweep(Box::new(arguments.sweep(workloads, reporting)?))
         }
         Some(Command::Plan(arguments)) => {
-            let plan = match arguments.planned {
-                Planned::Run(run) => run.plan(workloads, reporting)?,
+            let quiet = reporting.quiet;
+            let (plan, mut notes) = match arguments.planned {
+                Planned::Run(run) => {
+                    let plan = run.plan(workloads, reporting)?;
+                    let notes = plan.notes.clone();
+                    (plan, notes)
+                }
                 Planned::Sweep(arguments) => {
                     let sweep = arguments.sweep(workloads, reporting)?;
-                    sweep::planned(&sweep).map_err(Refusal::Usage)?.0
+                    let (plan, left_out) = sweep::planned(&sweep).map_err(Refusal::Usage)?;
+                    let mut notes = sweep.plan.notes;
+                    notes.lines.extend(left_out);
+                    (plan, notes)
                 }
             };
             let directory = arguments.directory.unwrap_or_else(scatter::directory);
-            let lines = scatter::lines(&plan, &program, &directory, arguments.json);
-            Action::Print(lines)
+            let lines = scatter::lines(&plan, &program, &directory, arguments.json)
+                .map_err(Refusal::Usage)?;
+            if quiet {
+                notes.lines.clear();
+            }
+            Action::PrintPlan(lines, notes)
         }
         Some(Command::Invoke { task }) => {
             let task: Task = serde_json::from_str(&task)
@@ -429,7 +442,7 @@ pub(crate) fn parse(
             quiet: reporting.quiet,
         },
         Some(Command::List) => {
-            Action::Print(catalogue(workloads) + &peers(&Search::default(), true) + &experiments())
+            Action::Print(catalogue(workloads) + &peers(Some(&Search::default())) + &experiments())
         }
         Some(Command::Explain { topic }) => {
             Action::Print(explain::text(topic.as_deref()).map_err(Refusal::Usage)?)
@@ -451,7 +464,7 @@ pub(crate) fn parse(
 
 /// The command line with what can be chosen in its help.
 fn definition(workloads: &[workload::Description]) -> clap::Command {
-    let catalogue = catalogue(workloads) + &peers(&Search::default(), false);
+    let catalogue = catalogue(workloads) + &peers(None);
     let with_catalogue = |command: clap::Command| {
         command
             .after_help(
@@ -522,7 +535,7 @@ fn manual(mut command: clap::Command, of: Option<&str>) -> Result<String, String
 fn empty(reporting: Reporting) -> Plan {
     Plan {
         cells: Vec::new(),
-        notes: Vec::new(),
+        notes: Notes::default(),
         size: Size::default(),
         invocations: 1,
         iterations: 1,
@@ -667,8 +680,10 @@ impl ClaimsArguments {
             java: self.javas,
             python: self.pythons,
         };
-        let (cells, notes) =
+        let (cells, mut notes) =
             experiment::cells(&experiments, self.size, &peers, &search).map_err(Refusal::Usage)?;
+        // Those that are run by default are run as far as they are here.
+        notes.missing &= !self.peers.is_empty();
         Ok(Action::Compare(Box::new(Plan {
             cells,
             notes,
@@ -743,29 +758,29 @@ fn catalogue(workloads: &[workload::Description]) -> String {
     text
 }
 
-/// The peers, and if asked, which of them are here.
-fn peers(search: &Search, look: bool) -> String {
+/// The peers, and if they were looked for, which of them are here.
+fn peers(look: Option<&Search>) -> String {
     let mut text = String::from(
         "\nPeers, --peer NAME: other runtimes, for the workloads that they have programs for\n",
     );
-    for description in peer::PEERS {
+    let found = look.map(peer::survey);
+    for (index, description) in peer::PEERS.iter().enumerate() {
         let moving = if description.moving { " (moving)" } else { "" };
         let _ = writeln!(
             text,
-            "\n  {:<20}{}{moving}",
+            "\n  {:<28}{}{moving}",
             description.name, description.summary
         );
-        if look {
-            let found = match peer::find(description, search) {
-                Ok(found) => found
-                    .into_iter()
-                    .map(|one| format!("found: {}", one.version))
-                    .collect(),
-                Err(reason) => vec![format!("not found: {reason}")],
-            };
-            for line in found {
-                let _ = writeln!(text, "    {line}");
-            }
+        let lines = match found.as_ref().map(|found| &found[index].1) {
+            Some(Ok(found)) => found
+                .iter()
+                .map(|one| format!("found: {} ({})", one.version, one.program.display()))
+                .collect(),
+            Some(Err(reason)) => vec![format!("not found: {reason}")],
+            None => Vec::new(),
+        };
+        for line in lines {
+            let _ = writeln!(text, "    {line}");
         }
     }
     text

@@ -135,6 +135,9 @@ fn machine(environment: &Environment) -> String {
         }),
     );
     entry("build", &environment.build());
+    if !environment.outside.is_empty() {
+        entry("set from outside", &environment.outside_in_words());
+    }
     text
 }
 
@@ -147,8 +150,8 @@ fn load() -> Option<f64> {
 fn runtimes() -> String {
     let mut text = String::from("\nRuntimes to compare with\n");
     let mut said = Vec::new();
-    for description in peer::PEERS {
-        let lines = match peer::find(description, &Search::default()) {
+    for (description, found) in peer::survey(&Search::default()) {
+        let lines = match found {
             Ok(found) => found
                 .into_iter()
                 .map(|one| format!("{} ({})", one.version, one.program.display()))
@@ -227,7 +230,7 @@ fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Rat
     };
     let plan = Plan {
         cells: vec![cells[0].clone(), again],
-        notes: Vec::new(),
+        notes: plan::Notes::default(),
         size: Size::Small,
         invocations: PROCESSES,
         iterations: 1,
@@ -304,6 +307,12 @@ fn judgement(
             format_time(longest as f64)
         ));
     }
+    if !environment.outside.is_empty() {
+        lines.push(format!(
+            "Set from outside, for every process: {}. Figures hold for that; unset it to measure without.",
+            environment.outside_in_words()
+        ));
+    }
     if environment.cores < 2 {
         lines.push(
             "One core: threads take turns; what a second thread gains cannot be seen.".to_owned(),
@@ -346,6 +355,8 @@ fn judgement(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -393,6 +404,7 @@ mod tests {
             governor: Some("powersave".to_owned()),
             boost: Some(true),
             transparent_huge_pages: Some("always".to_owned()),
+            outside: BTreeMap::from([("MALLOC_ARENA_MAX".to_owned(), "1".to_owned())]),
             ..Environment::default()
         };
         let bad = judgement(&shaky, &[3_000_000; 200], same(0.8, 1.1), Some(3.0)).join("\n");
@@ -406,6 +418,7 @@ mod tests {
             "powersave",
             "Boost",
             "Huge pages",
+            "MALLOC_ARENA_MAX=1",
             "3.00 processes",
         ] {
             assert!(bad.contains(part), "no '{part}' in:\n{bad}");

@@ -5,8 +5,8 @@
 //!
 //! Rejected: reading the whole of `/proc/cpuinfo` and `sysctl -a` into the rows (megabytes that nobody compares).
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
+use crate::outside;
 use crate::process;
 
 /// What must be known about a machine and a build to read a figure. `null` where the system does not say.
@@ -63,8 +64,11 @@ pub struct Environment {
     pub optimised: bool,
     /// The revision it was built from, with `-dirty` if there were changes on top.
     pub revision: Option<String>,
-    /// The command line.
+    /// The command line. What is no text in it is replaced.
     pub arguments: Vec<String>,
+    /// Environment variables that reach every process and change what is measured: those of the allocator and the loader.
+    #[serde(default)]
+    pub outside: BTreeMap<String, String>,
     /// The runtime, where the row is a [peer's](crate::peer).
     pub peer: Option<Peer>,
 }
@@ -74,10 +78,19 @@ pub struct Environment {
 pub struct Peer {
     /// Its name and version.
     pub version: String,
-    /// The program that runs or compiles ours.
-    pub program: PathBuf,
+    /// The file that ran: the runtime's own, or the library. As text: what is none in it is replaced.
+    pub program: String,
     /// Whether its collector moves objects.
     pub moving: bool,
+    /// Whether the process that was measured has said so itself. If it ended before it could, this is what was planned.
+    #[serde(default)]
+    pub confirmed: bool,
+    /// What else the process says of itself, by name.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+    /// Environment variables that were set for this runtime, and not passed on to it.
+    #[serde(default)]
+    pub cleared: Vec<String>,
 }
 
 impl Environment {
@@ -134,6 +147,7 @@ impl Environment {
             arguments: std::env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
+            outside: outside::in_force(),
             peer: None,
         }
     }
@@ -142,6 +156,15 @@ impl Environment {
     pub fn usable_memory_bytes(&self) -> Option<u64> {
         let limits = [self.memory_bytes, self.cgroup_memory_bytes];
         limits.into_iter().flatten().min()
+    }
+
+    /// The environment variables that reach every process, in one line; empty if there are none.
+    pub fn outside_in_words(&self) -> String {
+        let settings = self.outside.iter();
+        let settings: Vec<String> = settings
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        settings.join(", ")
     }
 
     /// What decides how fast a machine of its kind is: rows with the same text may be compared. The host's name is not in it: machines of one
@@ -156,11 +179,15 @@ impl Environment {
             Some(limit) => format!("{} cores (at most {limit} used)", self.cores),
             None => format!("{} cores", self.cores),
         };
-        format!(
+        let mut text = format!(
             "{}, {cores}, {memory}, {}",
             self.cpu.as_deref().unwrap_or(&self.architecture),
             self.kernel.as_deref().unwrap_or("kernel unknown"),
-        )
+        );
+        if !self.outside.is_empty() {
+            text.push_str(&format!(", with {}", self.outside_in_words()));
+        }
+        text
     }
 
     /// What was built, and how.
@@ -196,6 +223,7 @@ impl Environment {
             serde_json::Value::Null => "unknown".to_owned(),
             serde_json::Value::String(text) if text.is_empty() => "none".to_owned(),
             serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Object(entries) if entries.is_empty() => "none".to_owned(),
             other => other.to_string(),
         };
         names
@@ -230,6 +258,9 @@ impl Environment {
                 .as_ref()
                 .map(|revision| format!("revision {revision}")),
         );
+        if !self.outside.is_empty() {
+            parts.push(format!("set from outside: {}", self.outside_in_words()));
+        }
         parts.join("; ")
     }
 }
@@ -278,6 +309,23 @@ mod tests {
             ("governor", "powersave")
         );
         assert_eq!(here.machine(), there.machine());
+    }
+
+    #[test]
+    fn what_is_set_from_outside_makes_another_machine() {
+        let plain = Environment::default();
+        let preloaded = Environment {
+            outside: BTreeMap::from([("LD_PRELOAD".to_owned(), "/lib/x.so".to_owned())]),
+            ..plain.clone()
+        };
+        assert_ne!(plain.machine(), preloaded.machine());
+        assert!(preloaded.summary().contains("LD_PRELOAD=/lib/x.so"));
+        assert!(!plain.summary().contains("outside"));
+        for (one, other) in [(&plain, &preloaded), (&preloaded, &plain)] {
+            let differences = one.differences(other);
+            assert_eq!(differences.len(), 1, "{differences:?}");
+            assert_eq!(differences[0].0, "outside");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct Invocation {
     pub parameters: BTreeMap<String, u64>,
     /// Name of the heap, or of the [peer](crate::peer).
     pub heap: String,
-    /// Every option of the heap; of a peer, the program that runs or compiles ours.
+    /// Every option of the heap; of a peer, the program that runs or compiles ours, and the version.
     pub options: BTreeMap<String, String>,
     /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the comparison's.
     pub heap_bytes: u64,
@@ -118,7 +118,7 @@ pub enum Status {
     HeapFull,
     /// The arena would need more than the machine has.
     Skipped,
-    /// It was measured, but did other work than another heap did: its figures count for nothing.
+    /// It was measured, but did other work than another heap did, or on another runtime than was planned: its figures count for nothing.
     Void,
     /// It took longer than allowed and was killed.
     Timeout,

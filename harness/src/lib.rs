@@ -121,6 +121,7 @@ pub mod invocation;
 pub mod measure;
 pub mod merge;
 pub mod minheap;
+mod outside;
 pub mod peer;
 pub mod plan;
 mod process;
@@ -211,6 +212,15 @@ impl Harness {
         }
         match action {
             Action::Print(text) => printed(&text),
+            Action::PrintPlan(text, notes) => {
+                for line in &notes.lines {
+                    run::complain(&format!("note: {line}"));
+                }
+                match printed(&text) {
+                    ExitCode::SUCCESS if notes.missing => ExitCode::FAILURE,
+                    status => status,
+                }
+            }
             Action::Compare(plan) => status(run::run(&plan)),
             Action::FindMinimum(plan) => status(minheap::run(&plan)),
             Action::Sweep(sweep) => status(sweep::run(&sweep)),

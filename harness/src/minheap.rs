@@ -70,7 +70,8 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     }
     Ok(minima
         .iter()
-        .all(|(_, minimum)| minimum.completed.is_some()))
+        .all(|(_, minimum)| minimum.completed.is_some())
+        && !plan.notes.missing)
 }
 
 /// What a search has found.

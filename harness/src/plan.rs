@@ -16,8 +16,8 @@ use crate::workload::{self, Input, Size};
 pub struct Plan {
     /// What to measure, grouped: cells of one group follow each other.
     pub cells: Vec<Cell>,
-    /// What was asked for and will not be measured, a line each.
-    pub notes: Vec<String>,
+    /// What was asked for and will not be measured, and what else is to be said of the plan.
+    pub notes: Notes,
     /// Size the parameters were taken from.
     pub size: Size,
     /// Processes for each cell.
@@ -41,6 +41,23 @@ pub struct Plan {
     pub quiet: bool,
     /// Whether to show each row as its process ends.
     pub verbose: bool,
+}
+
+/// What is to be said of a plan before it is carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// A line each.
+    pub lines: Vec<String>,
+    /// Whether a peer that was asked for by name cannot be run: the exit status then says that figures are missing.
+    pub missing: bool,
+}
+
+impl Notes {
+    /// Adds a line for each peer that cannot be run.
+    pub(crate) fn miss(&mut self, lines: Vec<String>) {
+        self.missing |= !lines.is_empty();
+        self.lines.extend(lines);
+    }
 }
 
 /// Which groups' baselines are run a second time, in the same interleaving, to learn how much two equal things differ here (A/A).
@@ -259,7 +276,7 @@ pub struct Selection {
 pub fn cells(
     known: &[workload::Description],
     selection: &Selection,
-) -> Result<(Vec<Cell>, Vec<String>), String> {
+) -> Result<(Vec<Cell>, Notes), String> {
     let every = |names: Vec<&str>, chosen: &[String]| {
         if chosen.is_empty() {
             names.into_iter().map(str::to_owned).collect()
@@ -275,7 +292,9 @@ pub fn cells(
         adapter::HEAPS.iter().map(|heap| heap.name).collect(),
         &separate(&selection.heaps),
     );
-    let (mut peers, mut notes) = peer::choose(&selection.peers, &selection.search)?;
+    let (mut peers, missing) = peer::choose(&selection.peers, &selection.search)?;
+    let mut notes = Notes::default();
+    notes.miss(missing);
 
     let mut cells = Vec::new();
     let mut group = 0;
@@ -326,10 +345,14 @@ pub fn cells(
         let names: BTreeSet<&str> = cells.iter().map(|cell| cell.workload.name).collect();
         let names: Vec<&str> = names.into_iter().collect();
         // After everything else has been checked: this takes seconds.
-        notes.extend(peer::build(&mut peers, &names)?);
+        notes.miss(peer::build(&mut peers, &names)?);
         let (beside, unknown) = beside(cells, &peers);
         cells = beside;
-        notes.extend(unknown);
+        notes.lines.extend(unknown);
+        // One that has no program for some of the workloads has its place with the others; one that has none at all has been asked for in vain.
+        let runs = |peer: &peer::Found| names.iter().any(|name| peer.knows(name));
+        notes.missing |= !peers.iter().all(runs);
+        notes.lines.extend(peer::cleared(&peers));
     }
     Ok((cells, notes))
 }
@@ -479,7 +502,7 @@ impl Plan {
     pub(crate) fn of(selection: &Selection) -> Self {
         Self {
             cells: cells(&workload::standard(), selection).unwrap().0,
-            notes: Vec::new(),
+            notes: Notes::default(),
             size: selection.size,
             invocations: 1,
             iterations: 1,

@@ -18,7 +18,7 @@
 //! Rejected: keeping the plan beside the rows and indexing both (as a run in progress does): files would then need the plan too, and a merged file has
 //! many. Labels are therefore derived: what differs from the defaults of the size is named, which is what a user types.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -27,7 +27,7 @@ use serde::de::IgnoredAny;
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
-use crate::invocation::{Metrics, Row, Status};
+use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::ratio::{self, Ratio};
 use crate::peer;
 use crate::workload;
@@ -272,6 +272,37 @@ impl Results {
             }
         }
         found
+    }
+
+    /// What was set from outside, a line each: what reached every process, and what was not passed on to a runtime.
+    pub fn outside(&self) -> Vec<String> {
+        let environments = self.environments().into_iter();
+        let settings = environments
+            .filter(|environment| !environment.outside.is_empty())
+            .map(|environment| format!("set from outside: {}", environment.outside_in_words()));
+        settings.chain(self.not_passed_on()).collect()
+    }
+
+    /// A line for each runtime that had settings in the environment which were not passed on to it.
+    pub fn not_passed_on(&self) -> Vec<String> {
+        let cells = self.cells.iter().chain(&self.experiments);
+        let rows = cells.flat_map(|cell| &cell.rows).chain(&self.trials);
+        let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for row in rows {
+            let environment = row.environment.as_ref();
+            let peer = environment.and_then(|environment| environment.peer.as_ref());
+            let Some(peer) = peer.filter(|peer| !peer.cleared.is_empty()) else {
+                continue;
+            };
+            let runtime = peer::runtime_of(&row.invocation.heap);
+            let names = found.entry(runtime).or_default();
+            names.extend(peer.cleared.iter().map(String::as_str));
+        }
+        let lines = found.into_iter().map(|(runtime, names)| {
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            peer::not_passed_on(runtime, &names)
+        });
+        lines.collect()
     }
 }
 
@@ -547,18 +578,22 @@ fn complete_attempts(rows: Vec<Row>) -> Sorted {
     }
 }
 
-/// For each peer, the programs that ran it.
-type Programs = BTreeMap<String, Vec<String>>;
+/// For each peer, the programs that ran it, and the versions that they were of.
+type Programs = BTreeMap<String, BTreeSet<(String, String)>>;
+
+fn program(invocation: &Invocation) -> Option<(String, String)> {
+    let program = invocation.options.get("program")?;
+    // Rows of older builds do not say it here.
+    let version = invocation.options.get("version");
+    Some((program.clone(), version.cloned().unwrap_or_default()))
+}
 
 fn programs<'r>(rows: impl Iterator<Item = &'r Row>) -> Programs {
     let mut programs = Programs::new();
     for invocation in rows.map(|row| &row.invocation) {
-        let Some(program) = invocation.options.get("program") else {
-            continue;
-        };
-        let known = programs.entry(invocation.heap.clone()).or_default();
-        if !known.contains(program) {
-            known.push(program.clone());
+        if let Some(program) = program(invocation) {
+            let known = programs.entry(invocation.heap.clone()).or_default();
+            known.insert(program);
         }
     }
     programs
@@ -588,11 +623,17 @@ fn workload_label(row: &Row) -> String {
 fn heap_label(row: &Row, programs: &Programs) -> String {
     let invocation = &row.invocation;
     let Ok(heap) = adapter::find(&invocation.heap) else {
-        let several = programs
-            .get(&invocation.heap)
-            .is_some_and(|programs| programs.len() > 1);
-        let program = invocation.options.get("program").filter(|_| several);
-        return with_settings(&invocation.heap, program.into_iter().cloned().collect());
+        let mut settings = Vec::new();
+        if let (Some(known), Some(own)) = (programs.get(&invocation.heap), program(invocation)) {
+            let others = || known.iter().filter(|other| **other != own);
+            if others().count() > 0 {
+                settings.push(own.0.clone());
+            }
+            if others().any(|(program, _)| *program == own.0) {
+                settings.push(own.1.clone());
+            }
+        }
+        return with_settings(&invocation.heap, settings);
     };
     let is_default = |name: &str, value: &str| {
         let mut options = heap.options.iter();
@@ -680,7 +721,7 @@ fn parse_rows(name: &str, text: &str) -> Result<(Vec<Row>, Vec<String>), String>
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::invocation::{Invocation, SCHEMA};
+    use crate::invocation::SCHEMA;
     use crate::report;
     use crate::workload::Size;
 

@@ -141,7 +141,7 @@ impl Session {
                 "note: built without optimisation; figures mean nothing. Use cargo run --release",
             );
         }
-        for text in notes.iter().chain(&plan.notes) {
+        for text in notes.iter().chain(&plan.notes.lines) {
             session.note(&format!("note: {text}"));
         }
         Ok(session)
@@ -168,7 +168,7 @@ impl Session {
             row.twin = cell.twin;
             row.experiment = cell.experiment;
             row.minimum_heap_bytes = cell.minimum_heap_bytes;
-            row.environment = Some(environment_of(cell, &self.environment));
+            row.environment = Some(environment_of(cell, row, &self.environment));
             row.void_without_time();
             complete(row);
             self.sink.write(row);
@@ -305,7 +305,8 @@ impl Session {
         Ok(cells.all(|cell| {
             let failure = cell.failure();
             failure.is_none_or(|row| row.status == Status::Skipped)
-        }) && planned > 0)
+        }) && planned > 0
+            && !plan.notes.missing)
     }
 
     /// Writes the page with plots beside the result file, and says where it is; or why there is none. Nothing if nothing was measured, or the results
@@ -479,10 +480,12 @@ fn in_words(cell: &Cell, row: &Row) -> String {
     )
 }
 
-/// Where a row of this cell was made.
-pub(crate) fn environment_of(cell: &Cell, environment: &Environment) -> Environment {
+/// Where a row of this cell was made; of a peer, with what its process said that it is, if it came to that.
+pub(crate) fn environment_of(cell: &Cell, row: &Row, environment: &Environment) -> Environment {
+    let said = row.environment.as_ref();
+    let said = said.and_then(|environment| environment.peer.clone());
     Environment {
-        peer: cell.peer().map(peer::Found::environment),
+        peer: said.or_else(|| cell.peer().map(peer::Found::environment)),
         ..environment.clone()
     }
 }

@@ -13,6 +13,7 @@
 //! comparison close together. Checksums are compared when the files are merged.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,29 @@ struct Line<'l> {
 }
 
 /// One command line a process of the plan. Each begins with `program`, and writes to a numbered file in `directory`.
-pub fn lines(plan: &Plan, program: &str, directory: &Path, json: bool) -> String {
+///
+/// # Errors
+///
+/// A sentence, if a path is no text: no line could hold it for every shell and every batch engine.
+pub fn lines(plan: &Plan, program: &OsStr, directory: &Path, json: bool) -> Result<String, String> {
+    let text_of = |what: &str, path: &OsStr, way_out: &str| {
+        path.to_str().map(str::to_owned).ok_or_else(|| {
+            format!(
+                "{what} is not UTF-8, and cannot be part of a plan ({}): {way_out}",
+                path.display()
+            )
+        })
+    };
+    let program = text_of(
+        "the path of this program",
+        program,
+        "call it by another name",
+    )?;
+    text_of(
+        "the directory of the results",
+        directory.as_os_str(),
+        "name another with --directory",
+    )?;
     let mut text = String::new();
     for (index, (invocation, cell)) in in_rounds(plan).into_iter().enumerate() {
         let cell = &plan.cells[cell];
@@ -69,7 +92,7 @@ pub fn lines(plan: &Plan, program: &str, directory: &Path, json: bool) -> String
         };
         let output = directory.join(format!("{:06}.jsonl", index + 1));
         let argv = [
-            program.to_owned(),
+            program.clone(),
             "invoke".to_owned(),
             "--output".to_owned(),
             output.display().to_string(),
@@ -93,7 +116,7 @@ pub fn lines(plan: &Plan, program: &str, directory: &Path, json: bool) -> String
         text.push_str(&line);
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
 /// Where the files of a plan go by default.
@@ -163,14 +186,14 @@ fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
     notes.extend(peer::build(&mut found, &[&invocation.workload])?);
     found.pop().ok_or_else(|| {
         let options: &BTreeMap<String, String> = &invocation.options;
-        let program = options.get("program").map_or("", String::as_str);
-        let notes = notes.join("; ");
+        let option = |name| options.get(name).map_or("", String::as_str);
+        let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
         format!(
-            "{} ({program}) is not on this machine {notes}",
-            invocation.heap
+            "{} ({} at {}) is not on this machine{notes}",
+            invocation.heap,
+            option("version"),
+            option("program"),
         )
-        .trim_end()
-        .to_owned()
     })
 }
 
@@ -243,12 +266,13 @@ mod tests {
             invocations: 2,
             ..Plan::of(&selection)
         };
-        let text = lines(&plan, "harness", Path::new("out"), false);
+        let program = OsStr::new("harness");
+        let text = lines(&plan, program, Path::new("out"), false).unwrap();
         assert_eq!(text.lines().count(), 4);
         let first = text.lines().next().unwrap();
         assert!(first.starts_with("harness invoke --output out/000001.jsonl --timeout 1s '{"));
 
-        let json = lines(&plan, "harness", Path::new("out"), true);
+        let json = lines(&plan, program, Path::new("out"), true).unwrap();
         let heaps: Vec<String> = json
             .lines()
             .map(|line| {

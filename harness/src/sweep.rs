@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::invocation::{Row, format_bytes};
 use crate::minheap::{self, GRAIN, Minimum, Searched};
-use crate::plan::{self, Cell, Plan, Twins};
+use crate::plan::{self, Cell, Notes, Plan, Twins};
 use crate::results;
 use crate::run::{Error, Session};
 
@@ -151,7 +151,11 @@ fn measurements(sweep: &Sweep, minima: &[(&Cell, Minimum)]) -> Result<(Plan, Vec
     }
     let plan = Plan {
         cells: plan::with_twins(cells, sweep.twins),
-        notes: Vec::new(),
+        // They have been said.
+        notes: Notes {
+            lines: Vec::new(),
+            missing: sweep.plan.notes.missing,
+        },
         ..sweep.plan.clone()
     };
     Ok((plan, notes))

@@ -11,7 +11,7 @@
  *   collector set it up. Otherwise each object would be a byte longer, and a node of 16 bytes would take 32.
  * - Objects with references come from GC_MALLOC, which clears them; those without from GC_MALLOC_ATOMIC, which are never scanned. Objects have no
  *   header: a node of two references and a word takes 32 bytes, one of two references 16.
- * - The collector marks with as many threads as there are processors, which is its default; the environment variable GC_MARKERS changes it.
+ * - The collector marks with as many threads as there are processors, which is its default; the harness passes no GC_MARKERS on.
  *
  * Pauses are read off the collector's own events: requested (a collection begins), stopped (the other threads stand), resumed (they
  * run), finished (the thread that collected may go on; until then it prepares the sweep).
@@ -20,9 +20,13 @@
 #ifndef PEER_H
 #define PEER_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* For dladdr. */
+#endif
 #define GC_THREADS
 #include <gc.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -229,14 +233,47 @@ static void GC_CALLBACK on_event(GC_EventType event)
     }
 }
 
+/*
+ * ---- Which library this is: not the one whose header was compiled with, but the one that the loader has found. Each line begins so. Names of
+ * files are text only as far as they are ASCII; the rest is replaced.
+ */
+
+static char runtime[2048];
+
+static void quote(char *to, size_t room, const char *text)
+{
+    size_t used = 0;
+    for (; *text && used + 2 < room; text++) {
+        if (*text == '"' || *text == '\\')
+            to[used++] = '\\';
+        to[used++] = *text < ' ' || *text > '~' ? '?' : *text;
+    }
+    to[used] = '\0';
+}
+
+static void identify(void)
+{
+    char library[1024] = "", compiler[256];
+    Dl_info found;
+    char real[4096];
+    if (dladdr((void *)(uintptr_t)GC_get_version, &found) != 0 && found.dli_fname)
+        quote(library, sizeof library, realpath(found.dli_fname, real) ? real : found.dli_fname);
+    quote(compiler, sizeof compiler, __VERSION__);
+    unsigned version = GC_get_version();
+    snprintf(runtime, sizeof runtime,
+             "{\"runtime\":{\"name\":\"Boehm-Demers-Weiser collector\",\"version\":\"%u.%u.%u\",\"program\":\"%s\","
+             "\"details\":{\"compiler\":\"%s\"}},",
+             version >> 16, version >> 8 & 255, version & 255, library, compiler);
+}
+
 /* ---- Out of memory is a result and not an error, as on the other heaps. */
 
 static uint64_t iteration;
 
 static void *GC_CALLBACK on_heap_full(size_t requested)
 {
-    printf("{\"iteration\":%" PRIu64 ",\"heap_full\":\"%zu bytes do not fit below the limit of %zu bytes\"}\n", iteration, requested,
-           (size_t)GC_get_heap_size());
+    printf("%s\"iteration\":%" PRIu64 ",\"heap_full\":\"%zu bytes do not fit below the limit of %zu bytes\"}\n", runtime, iteration,
+           requested, (size_t)GC_get_heap_size());
     fflush(stdout);
     _exit(0);
 }
@@ -292,10 +329,10 @@ static void measure(workload_function workload, const input *in)
     cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     allocated = GC_get_total_bytes() - allocated;
     note_heap_bytes();
-    printf("{\"iteration\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\",\"operations\":%" PRIu64 ",\"allocated_objects\":%" PRIu64
+    printf("%s\"iteration\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\",\"operations\":%" PRIu64 ",\"allocated_objects\":%" PRIu64
            ",\"allocated_payload_bytes\":%" PRIu64 ",\"allocated_bytes\":%" PRIu64 ",\"from_ns\":%" PRIu64 ",\"until_ns\":%" PRIu64
            ",\"wall_ns\":%" PRIu64 ",\"cpu_ns\":%" PRIu64 ",\"heap_bytes\":%" PRIu64 ",",
-           iteration, out.checksum, out.operations, out.objects, out.payload_bytes, allocated, from, until, until - from, cpu,
+           runtime, iteration, out.checksum, out.operations, out.objects, out.payload_bytes, allocated, from, until, until - from, cpu,
            peak_heap_bytes);
     uint64_t resident = peak_resident_bytes();
     if (resident)
@@ -354,6 +391,7 @@ static int execute(int count, char **arguments, parameter *parameters, workload_
         return 2;
     }
 
+    identify();
     pauses = calloc(MOST_PAUSES, sizeof *pauses);
     if (!pauses)
         fail("out of memory");

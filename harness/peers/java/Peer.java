@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CountDownLatch;
@@ -309,15 +310,22 @@ final class Peer {
             System.err.println(name + ": threads must be from 1 to 1024");
             System.exit(2);
         }
+        String runtime = "{\"early\":true";
+        try {
+            runtime = identity();
+        } catch (OutOfMemoryError refused) {
+            giveUp(runtime, 0, refused);
+            return;
+        }
         long began = System.nanoTime();
         for (long iteration = 0; iteration <= input.get("iterations"); iteration++) {
             String line;
             boolean cold;
             do {
                 try {
-                    line = measure(workload, input, iteration);
+                    line = measure(workload, input, iteration, runtime);
                 } catch (OutOfMemoryError refused) {
-                    giveUp(iteration, refused);
+                    giveUp(runtime, iteration, refused);
                     return;
                 } catch (RuntimeException | Error failure) {
                     failure.printStackTrace();
@@ -337,7 +345,7 @@ final class Peer {
      * Says why there is no row, and ends the process, whatever its other threads wait for. The virtual machine throws the same error when its heap is
      * full, which is a result, and when the system has refused it a thread or memory, which is none.
      */
-    private static void giveUp(long iteration, OutOfMemoryError refused) {
+    private static void giveUp(String runtime, long iteration, OutOfMemoryError refused) {
         String reason = String.valueOf(refused.getMessage());
         boolean full = reason.startsWith("Java heap space") || reason.startsWith("GC overhead limit exceeded")
                 || reason.startsWith("Requested array size exceeds VM limit") || refused.getMessage() == null;
@@ -345,12 +353,57 @@ final class Peer {
             reason = "cannot start a thread: " + reason;
         }
         reason = reason.replaceAll("[\\\\\"\\p{Cntrl}]", " ");
-        System.out.println("{\"iteration\":" + iteration + ",\"" + (full ? "heap_full" : "failed") + "\":\"" + reason + "\"}");
+        System.out.println(runtime + ",\"iteration\":" + iteration + ",\"" + (full ? "heap_full" : "failed") + "\":\"" + reason + "\"}");
         System.out.flush();
         Runtime.getRuntime().halt(0);
     }
 
-    private static String measure(Workload workload, Input input, long iteration) {
+    /** The flags of which a collector is made: those that are in force are told. */
+    private static final List<String> FLAGS = List.of(
+            "UseSerialGC", "UseParallelGC", "UseG1GC", "UseZGC", "ZGenerational", "UseShenandoahGC", "UseEpsilonGC",
+            "UseCompressedOops", "UseCompactObjectHeaders");
+
+    /**
+     * Which virtual machine this is, which file it is, and which of the flags are in force: how each line begins. Only ASCII, whatever the
+     * system's locale.
+     */
+    private static String identity() {
+        com.sun.management.HotSpotDiagnosticMXBean diagnostic =
+                ManagementFactory.getPlatformMXBean(com.sun.management.HotSpotDiagnosticMXBean.class);
+        StringBuilder flags = new StringBuilder();
+        for (String flag : FLAGS) {
+            try {
+                if (diagnostic.getVMOption(flag).getValue().equals("true")) {
+                    flags.append(flags.length() == 0 ? "" : " ").append(flag);
+                }
+            } catch (IllegalArgumentException unknown) {
+                // A virtual machine of another version.
+            }
+        }
+        String program = ProcessHandle.current().info().command()
+                .orElse(System.getProperty("java.home") + "/bin/java");
+        return "{\"runtime\":{\"name\":" + quoted(System.getProperty("java.vm.name"))
+                + ",\"version\":" + quoted(System.getProperty("java.vm.version"))
+                + ",\"program\":" + quoted(program)
+                + ",\"details\":{\"flags\":" + quoted(flags.toString())
+                + ",\"home\":" + quoted(System.getProperty("java.home"))
+                + ",\"vendor\":" + quoted(System.getProperty("java.vendor.version", System.getProperty("java.vm.vendor")))
+                + "}}";
+    }
+
+    /** A string in JSON. */
+    private static String quoted(String text) {
+        StringBuilder quoted = new StringBuilder("\"");
+        for (char c : text.toCharArray()) {
+            boolean plain = c >= ' ' && c < 127 && c != '"' && c != '\\' && !Character.isSurrogate(c);
+            // Half of a surrogate pair is no text.
+            char safe = Character.isSurrogate(c) ? '\ufffd' : c;
+            quoted.append(plain ? String.valueOf(c) : String.format(Locale.ROOT, "\\u%04x", (int) safe));
+        }
+        return quoted.append('"').toString();
+    }
+
+    private static String measure(Workload workload, Input input, long iteration, String runtime) {
         com.sun.management.OperatingSystemMXBean system =
                 (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         long allocated = ALLOCATED.get();
@@ -364,8 +417,10 @@ final class Peer {
         String observations = outcome.observations.entrySet().stream()
                 .map(entry -> "\"" + entry.getKey() + "\":" + entry.getValue())
                 .collect(Collectors.joining(","));
-        return String.format(
-                "{\"iteration\":%d,\"checksum\":\"%016x\",\"operations\":%d,\"allocated_objects\":%d,\"allocated_payload_bytes\":%d,"
+        return runtime + String.format(
+                // Not the digits of the user's language.
+                Locale.ROOT,
+                ",\"iteration\":%d,\"checksum\":\"%016x\",\"operations\":%d,\"allocated_objects\":%d,\"allocated_payload_bytes\":%d,"
                         + "\"allocated_bytes\":%d,\"from_ns\":%d,\"until_ns\":%d,\"wall_ns\":%d,\"cpu_ns\":%d,\"heap_bytes\":%d,"
                         + "\"resident_bytes\":%s,\"observations\":{%s},\"delays_ns\":%s}",
                 iteration, outcome.checksum, outcome.operations, outcome.objects, outcome.payloadBytes,

@@ -23,6 +23,8 @@ import threading
 import time
 import traceback
 
+import identity
+
 WORD = 0xFFFFFFFFFFFFFFFF
 LEAST_OBJECT_BYTES = 16
 MOST_PAUSES = 1 << 17
@@ -231,9 +233,9 @@ def fail(message):
     sys.exit(2)
 
 
-def give_up(iteration, reason):
+def give_up(runtime, iteration, reason):
     """Says why there is no row, and ends the process, whatever its other threads wait for. The heap has no limit, so this is never a full one."""
-    print(json.dumps({"iteration": iteration, "failed": reason}), flush=True)
+    print(json.dumps({"runtime": runtime, "iteration": iteration, "failed": reason}), flush=True)
     os._exit(0)
 
 
@@ -252,6 +254,7 @@ def execute(parameters, workload):
     if not 1 <= values["threads"] <= 1024:
         fail("threads must be from 1 to 1024")
     pauses = Pauses()
+    runtime = identity.identity()
     before = peak_resident_bytes()
     for iteration in range(values["iterations"] + 1):
         # One iteration's garbage is not charged to the next.
@@ -263,11 +266,11 @@ def execute(parameters, workload):
         try:
             outcome = workload(values)
         except MemoryError:
-            give_up(iteration, "the system has no more memory")
+            give_up(runtime, iteration, "the system has no more memory")
         except Refused as error:
-            give_up(iteration, str(error))
+            give_up(runtime, iteration, str(error))
         except BlockingIOError as error:
-            give_up(iteration, "cannot start a process: %s" % error)
+            give_up(runtime, iteration, "cannot start a process: %s" % error)
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()
@@ -279,6 +282,7 @@ def execute(parameters, workload):
         peak = peak_resident_bytes()
         times = iter(pauses.times)
         line = {
+            "runtime": runtime,
             "iteration": iteration,
             "checksum": "%016x" % outcome.checksum,
             "operations": outcome.operations,

@@ -19,7 +19,7 @@
 //! ratio of 1.03 says nothing without its interval); one rule for both heaps (most claims are about one of them, or about a difference).
 
 use crate::peer::{self, Search};
-use crate::plan::{self, Cell, Selection};
+use crate::plan::{self, Cell, Notes, Selection};
 use crate::suggest;
 use crate::workload::{self, Description, Input, Size, Workload};
 
@@ -277,9 +277,11 @@ pub fn cells(
     size: Size,
     peers: &[String],
     search: &Search,
-) -> Result<(Vec<Cell>, Vec<String>), String> {
+) -> Result<(Vec<Cell>, Notes), String> {
     let known = known();
-    let (mut peers, mut notes) = peer::choose(peers, search)?;
+    let (mut peers, missing) = peer::choose(peers, search)?;
+    let mut notes = Notes::default();
+    notes.miss(missing);
     let forms = || experiments.iter().flat_map(|experiment| experiment.forms);
     let mut names: Vec<&str> = forms()
         .filter(|form| form.peers)
@@ -287,7 +289,8 @@ pub fn cells(
         .collect();
     names.sort_unstable();
     names.dedup();
-    notes.extend(peer::build(&mut peers, &names)?);
+    notes.miss(peer::build(&mut peers, &names)?);
+    notes.lines.extend(peer::cleared(&peers));
 
     let mut cells: Vec<Cell> = Vec::new();
     for (index, form) in forms().enumerate() {

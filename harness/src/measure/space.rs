@@ -216,7 +216,7 @@ pub fn timeline(
 /// started. On other systems it is `getrusage`.
 pub fn peak_resident_bytes() -> Option<u64> {
     if cfg!(target_os = "linux") {
-        parse_status(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+        parse_status(&status()?, "VmHWM:")
     } else {
         resident_by_usage()
     }
@@ -225,7 +225,13 @@ pub fn peak_resident_bytes() -> Option<u64> {
 /// The resident size of this process now, in bytes; `None` where the system does not say (all but Linux). Costs a system call or two, and some
 /// microseconds.
 pub fn resident_bytes() -> Option<u64> {
-    parse_status(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+    parse_status(&status()?, "VmRSS:")
+}
+
+/// What the system says of this process. The program's name is in it, and need not be text.
+fn status() -> Option<String> {
+    let bytes = fs::read("/proc/self/status").ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The value of an entry of the status file.

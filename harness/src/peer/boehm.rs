@@ -8,15 +8,16 @@
 //! to there, as for every heap: *to the last mutator resumed*.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::{
-    Installation, Measured, Observed, Observer, PATIENCE, Program, Runtime, last_words, program,
-    run, write,
+    Installation, Measured, Observed, Observer, PATIENCE, Program, Runtime, Said, last_words,
+    on_path, program, run, write,
 };
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
+use crate::outside;
 use crate::process;
 
 const PROGRAMS: &[Program] = &[
@@ -61,13 +62,20 @@ impl Runtime for Boehm {
         Ok(vec![Installation {
             version: format!("Boehm-Demers-Weiser collector {version}"),
             short_version: version,
-            program: PathBuf::from(compiler),
+            // Where the user stands, and not where it will compile.
+            program: on_path(Path::new(&compiler)),
         }])
+    }
+
+    /// The version is the header's; which library the loader finds is known to the process alone.
+    fn differs(&self, _variant: &str, installation: &Installation, said: &Said) -> Option<String> {
+        said.differs_from(installation)
     }
 
     fn build(
         &self,
         installation: &Installation,
+        _others: &[Installation],
         programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
@@ -76,10 +84,14 @@ impl Runtime for Boehm {
         for program in programs {
             program.write(directory)?;
             let source = program.file();
+            // In the directory where the preprocessor has been: names in CPATH and LIBRARY_PATH may be relative to it.
             let mut compile = Command::new(&installation.program);
             compile
-                .args(["-O2", "-o", program.stem(), source, "-lgc", "-lpthread"])
-                .current_dir(directory);
+                .arg("-O2")
+                .arg("-o")
+                .arg(directory.join(program.stem()))
+                .arg(directory.join(source))
+                .args(["-lgc", "-lpthread", "-ldl"]);
             let output = run(&mut compile).map_err(failed)?;
             if !output.status.success() {
                 return Err(format!("{source}: {}", last_words(&output)));
@@ -106,6 +118,7 @@ impl Runtime for Boehm {
 fn preprocess(compiler: &Path) -> io::Result<Option<String>> {
     let question = b"#include <gc.h>\nversion GC_VERSION_MAJOR GC_VERSION_MINOR GC_VERSION_MICRO\n";
     let mut command = Command::new(compiler);
+    outside::clear(&mut command);
     let command = command.args(["-E", "-P", "-x", "c", "-"]);
     let output = process::output(command, question, PATIENCE)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

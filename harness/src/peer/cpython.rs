@@ -10,11 +10,16 @@
 //!
 //! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use serde::Deserialize;
+
 use super::boehm::Recorded;
-use super::{Installation, Observer, Program, Runtime, Search, last_words, program, run, write};
+use super::{
+    Installation, Observer, Program, Runtime, Said, Search, last_words, located, program, run,
+    write,
+};
 use crate::invocation::Invocation;
 
 /// What it is called in messages.
@@ -55,11 +60,8 @@ const OLDEST: (u32, u32) = (3, 7);
 /// How to get one.
 const HOW: &str = "install Python 3 (Debian: python3) or name one with --python PATH";
 
-/// What an interpreter is asked to print of itself, one to a line. Valid in every version, so that old ones can be named.
-const QUESTION: &str = "import platform, sysconfig\n\
-    print('python ' + platform.python_implementation())\n\
-    print('python ' + platform.python_version())\n\
-    print('python ' + str(int(bool(sysconfig.get_config_var('Py_GIL_DISABLED')))))\n";
+/// What an interpreter is asked, and what its programs say of themselves. Valid in every version, so that old ones can be named.
+const IDENTITY: &str = include_str!("../../peers/python/identity.py");
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -94,10 +96,13 @@ impl Runtime for Cpython {
     fn build(
         &self,
         _installation: &Installation,
+        _others: &[Installation],
         programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
-        write(&directory.join("peer.py"), SHARED)?;
+        for (name, source) in [("peer.py", SHARED), ("identity.py", IDENTITY)] {
+            write(&directory.join(name), source)?;
+        }
         programs
             .iter()
             .try_for_each(|program| program.write(directory))
@@ -123,109 +128,85 @@ impl Runtime for Cpython {
 /// Asks the program at `path` what it is.
 fn installation(path: &Path) -> Result<Installation, String> {
     let name = path.display();
-    let output = run(Command::new(path).args(["-E", "-s", "-c", QUESTION]))
-        .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "{name} does not work ({}): {HOW}",
-            last_words(&output)
-        ));
-    }
-    let answer = Answer::read(&String::from_utf8_lossy(&output.stdout))
-        .ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
-    answer
-        .check()
-        .map_err(|reason| format!("{name} {reason}: {HOW}"))?;
-    Ok(Installation {
-        version: format!("CPython {}", answer.distinct_version()),
-        short_version: answer.distinct_version(),
-        program: absolute(path),
+    located(path, HOW, &|mut command| {
+        let output = run(command.args(["-E", "-s", "-c", IDENTITY]))
+            .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
+        if !output.status.success() {
+            return Err(format!(
+                "{name} does not work ({}): {HOW}",
+                last_words(&output)
+            ));
+        }
+        let said = read(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
+        check(&said).map_err(|reason| format!("{name} {reason}: {HOW}"))?;
+        Ok(Installation {
+            version: said.full_version(),
+            short_version: said.version,
+            program: said.program.into(),
+        })
     })
 }
 
-/// The interpreter at `path`. Programs run in another directory, so a path that is relative to this one is completed; a mere name is looked for on `PATH`.
-fn absolute(path: &Path) -> PathBuf {
-    if path.components().count() > 1 {
-        std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-    } else {
-        path.to_owned()
+/// What an interpreter says of itself, in one of its lines.
+fn read(text: &str) -> Option<Said> {
+    #[derive(Deserialize)]
+    struct Answer {
+        runtime: Said,
     }
+    let mut lines = text.lines();
+    let answer = lines.find_map(|line| serde_json::from_str::<Answer>(line).ok())?;
+    Some(answer.runtime)
 }
 
-/// What an interpreter says of itself.
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    implementation: String,
-    version: String,
-    /// Built without the global lock.
-    free_threaded: bool,
-}
-
-impl Answer {
-    fn read(text: &str) -> Option<Self> {
-        let mut lines = text.lines().filter_map(|line| line.strip_prefix("python "));
-        Some(Self {
-            implementation: lines.next()?.to_owned(),
-            version: lines.next()?.to_owned(),
-            free_threaded: lines.next()? == "1",
-        })
+/// What keeps it from being measured.
+fn check(said: &Said) -> Result<(), String> {
+    if said.name != "CPython" {
+        return Err(format!("is {} and not CPython", said.name));
     }
-
-    /// What keeps it from being measured.
-    fn check(&self) -> Result<(), String> {
-        if self.implementation != "CPython" {
-            return Err(format!("is {} and not CPython", self.implementation));
-        }
-        let mut numbers = self.version.split('.').map(str::parse::<u32>);
-        let version = match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-            _ => return Err("does not say its version".to_owned()),
-        };
-        if version < OLDEST {
-            let (major, minor) = OLDEST;
-            return Err(format!(
-                "is version {}, and {major}.{minor} is the oldest that will do",
-                self.version
-            ));
-        }
-        Ok(())
+    let mut numbers = said.version.split('.').map(str::parse::<u32>);
+    let version = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => return Err("does not say its version".to_owned()),
+    };
+    if version < OLDEST {
+        let (major, minor) = OLDEST;
+        return Err(format!(
+            "is version {}, and {major}.{minor} is the oldest that will do",
+            said.version
+        ));
     }
-
-    /// The version, and whether it is the other kind of build.
-    fn distinct_version(&self) -> String {
-        if self.free_threaded {
-            format!("{} free-threaded", self.version)
-        } else {
-            self.version.clone()
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> Answer {
-        Answer::read(text).unwrap()
+    fn answer(name: &str, version: &str) -> Said {
+        let line = format!(
+            r#"{{"runtime": {{"name": "{name}", "version": "{version}", "program": "/p"}}}}"#
+        );
+        read(&format!("a warning\n{line}\n")).unwrap()
     }
 
     #[test]
     fn interpreters_say_what_they_are() {
-        let usual = answer("python CPython\npython 3.13.0\npython 0\n");
-        assert_eq!(
-            (usual.check(), usual.distinct_version()),
-            (Ok(()), "3.13.0".to_owned())
-        );
-        let free = answer("a warning\npython CPython\npython 3.14.0rc1\npython 1\n");
-        assert_eq!(free.check(), Ok(()));
-        assert_eq!(free.distinct_version(), "3.14.0rc1 free-threaded");
-        let old = answer("python CPython\npython 2.7.18\npython 0\n");
-        assert!(old.check().unwrap_err().contains("2.7.18"));
-        let other = answer("python PyPy\npython 3.10.14\npython 0\n");
-        assert!(other.check().unwrap_err().contains("PyPy"));
-        let strange = answer("python CPython\npython x\npython 0\n");
-        assert!(strange.check().is_err());
-        assert_eq!(Answer::read("python CPython\npython 3.13.0\n"), None);
-        assert_eq!(Answer::read(""), None);
+        let usual = answer("CPython", "3.13.0");
+        assert_eq!(check(&usual), Ok(()));
+        assert_eq!(usual.full_version(), "CPython 3.13.0");
+        let free = answer("CPython", "3.14.0rc1 free-threaded");
+        assert_eq!(check(&free), Ok(()));
+        for (name, version, part) in [
+            ("CPython", "2.7.18", "2.7.18"),
+            ("PyPy", "3.10.14", "PyPy"),
+            ("CPython", "x", "version"),
+        ] {
+            let reason = check(&answer(name, version)).unwrap_err();
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert_eq!(read("python 3.13.0\n"), None);
+        assert_eq!(read(r#"{"runtime": {"name": "CPython"}}"#), None);
+        assert_eq!(read(""), None);
     }
 }

@@ -1,7 +1,16 @@
 //! Java on HotSpot, with one of its collectors.
 //!
 //! The heap is fixed by `-Xms` and `-Xmx`. Programs are compiled by the virtual machine's own compiler (the module `jdk.compiler`), so that each one
-//! named by `--java` runs what it compiled itself, and no `javac` of another version is needed.
+//! named by `--java` runs what it compiled itself. One without a compiler (a runtime environment, as opposed to a development kit) runs what
+//! another one's has compiled: that of an installation named besides, or any `javac` that is found. What it makes is for the older of the two
+//! versions (`--release`): the language is the same, and the optimising compiler, which makes the code that is measured, is the virtual
+//! machine's own in any case.
+//!
+//! # Compact object headers
+//!
+//! From version 25 on (24: as an experiment) headers can be 8 bytes instead of 12 with compressed class pointers, which changes what fits into a
+//! heap as much as another collector does: each collector is a second peer with them, `-compact`. The processes say which flags are in
+//! force, since a virtual machine may drop some of those that it was given, with a warning that nobody reads.
 //!
 //! # Pauses
 //!
@@ -56,12 +65,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use super::{
-    Installation, Measured, Observed, Observer, Program, Runtime, Search, last_words, program, run,
-    write,
+    Installation, Measured, Observed, Observer, Program, Runtime, Said, Search, last_words,
+    located, on_path, program, run, write,
 };
 use crate::invocation::Invocation;
 use crate::measure::event::{Event, EventKind, EventLog};
@@ -153,51 +162,87 @@ impl Runtime for Hotspot {
 
     fn supports(&self, variant: &str, installation: &Installation) -> Result<(), String> {
         let mut command = Command::new(&installation.program);
-        command.args(variant.split(' ')).arg("-version");
+        command
+            .args(variant.split(' '))
+            .args(["-XX:+PrintFlagsFinal", "-version"]);
         let output = run(&mut command).map_err(|error| format!("cannot be run ({error})"))?;
-        if output.status.success() {
-            return Ok(());
+        let wanted = variant.rsplit(' ').next().unwrap_or(variant);
+        if !output.status.success() {
+            return Err(format!(
+                "does not have {wanted} ({})",
+                refusal(&output).unwrap_or_else(|| last_words(&output))
+            ));
         }
-        let flag = variant.rsplit(' ').next().unwrap_or(variant);
-        Err(format!(
-            "was built without its collector ({flag}: {})",
-            last_words(&output)
-        ))
+        let final_flags = String::from_utf8_lossy(&output.stdout);
+        let dropped = flags(variant).find(|flag| is_off(&final_flags, flag));
+        dropped.map_or(Ok(()), |flag| {
+            Err(format!("takes -XX:+{flag} and does not use it here"))
+        })
+    }
+
+    fn differs(&self, variant: &str, installation: &Installation, said: &Said) -> Option<String> {
+        let missing = || {
+            let in_force = said.details.get("flags").map_or("", String::as_str);
+            let flag = flags(variant).find(|flag| !in_force.split(' ').any(|one| one == *flag))?;
+            Some(format!(
+                "its process runs without -XX:+{flag}, which it was given; in force is: {in_force}"
+            ))
+        };
+        said.differs_from(installation)
+            .or_else(|| said.lies_elsewhere(installation))
+            .or_else(missing)
     }
 
     fn build(
         &self,
         installation: &Installation,
+        others: &[Installation],
         programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String> {
         let failed = |error: io::Error| error.to_string();
-        let mut compile = Command::new(&installation.program);
-        compile
-            .args([
-                "-m",
-                "jdk.compiler/com.sun.tools.javac.Main",
-                "-nowarn",
-                "-d",
-                ".",
-            ])
-            .current_dir(directory);
         write(&directory.join("Peer.java"), SHARED)?;
-        compile.arg("Peer.java");
+        let mut sources = vec!["Peer.java"];
         for program in programs {
             program.write(directory)?;
-            compile.arg(program.file());
+            sources.push(program.file());
         }
-        let output = run(&mut compile).map_err(failed)?;
-        if output.status.success() {
-            return Ok(());
+        let compile = |compiler: &Compiler| {
+            let mut compile = compiler.command();
+            compile.args(["-nowarn", "-d", "."]);
+            if let Some(release) = compiler.release {
+                compile.arg("--release").arg(release.to_string());
+            }
+            compile.args(&sources).current_dir(directory);
+            let output = run(&mut compile).map_err(failed)?;
+            if output.status.success() {
+                return Ok(());
+            }
+            Err(refusal_of_compiler(&output))
+        };
+        let own = Compiler {
+            program: installation.program.clone(),
+            is_java: true,
+            release: None,
+        };
+        match compile(&own) {
+            Err(words) if words.contains("jdk.compiler") => {}
+            result => return result,
         }
-        let words = last_words(&output);
-        Err(if words.contains("jdk.compiler") {
-            format!("{} has no compiler: {HOW}", installation.program.display())
-        } else {
-            words
-        })
+        // In the order in which users come to think of them.
+        let mut reasons = Vec::new();
+        for compiler in Compiler::besides(installation, others) {
+            match compile(&compiler) {
+                Ok(()) => return Ok(()),
+                Err(words) => reasons.push(format!("{}: {words}", compiler.program.display())),
+            }
+        }
+        let reasons: String = reasons.iter().map(|reason| format!("; {reason}")).collect();
+        Err(format!(
+            "{} has no compiler, and there is no javac that could do without it: install a JDK besides \
+             (Debian: openjdk-17-jdk-headless), or name one with a second --java PATH{reasons}",
+            installation.program.display()
+        ))
     }
 
     fn command(
@@ -240,36 +285,130 @@ impl Runtime for Hotspot {
     }
 }
 
+/// The flags that a variant turns on, without those that only allow others.
+fn flags(variant: &str) -> impl Iterator<Item = &str> {
+    variant
+        .split(' ')
+        .filter_map(|option| option.strip_prefix("-XX:+"))
+        .filter(|flag| !flag.starts_with("Unlock"))
+}
+
+/// Whether a flag is said to be off in the list of `-XX:+PrintFlagsFinal`, whose lines are `bool Name = value {kind} {origin}`.
+fn is_off(list: &str, flag: &str) -> bool {
+    list.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some(flag) && words.nth(1) == Some("false")
+    })
+}
+
+/// The line that says which option a virtual machine does not take: it comes first, before two that say that none was started.
+fn refusal(output: &Output) -> Option<String> {
+    let text = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes));
+    let mut lines = text.iter().flat_map(|text| text.lines());
+    lines
+        .find(|line| line.contains("VM option '") || line.starts_with("Option -XX"))
+        .map(str::to_owned)
+}
+
+/// The line that says most about why a compiler has failed: its first error.
+fn refusal_of_compiler(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let mut lines = text.lines();
+    lines
+        .find(|line| line.contains("error:") || line.contains("jdk.compiler"))
+        .map_or_else(|| last_words(output), str::to_owned)
+}
+
+/// A compiler of Java.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Compiler {
+    /// `javac`, or a virtual machine that has the compiler as a module.
+    program: PathBuf,
+    is_java: bool,
+    /// The version to compile for; `None` for its own.
+    release: Option<u32>,
+}
+
+impl Compiler {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if self.is_java {
+            command.args(["-m", "jdk.compiler/com.sun.tools.javac.Main"]);
+        }
+        command
+    }
+
+    /// Those that may compile for a virtual machine that has none: of the installations that were chosen besides, of `JAVA_HOME`, on `PATH`, and
+    /// where Linux distributions put theirs. Each for the older of the two versions; those too old for that are left out.
+    fn besides(installation: &Installation, others: &[Installation]) -> Vec<Self> {
+        let others = others.iter().map(|other| (other.program.clone(), true));
+        let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/javac"));
+        let mut packaged: Vec<PathBuf> = fs::read_dir("/usr/lib/jvm")
+            .map(|entries| {
+                let entries = entries.filter_map(Result::ok);
+                entries
+                    .map(|entry| entry.path().join("bin/javac"))
+                    .collect()
+            })
+            .unwrap_or_default();
+        packaged.sort();
+        let commands = home.into_iter().chain([on_path(Path::new("javac"))]);
+        let commands = commands.chain(packaged).map(|program| (program, false));
+        others
+            .chain(commands)
+            .filter(|(program, _)| program.is_file())
+            .filter_map(|(program, is_java)| {
+                let mut compiler = Self {
+                    program,
+                    is_java,
+                    release: None,
+                };
+                let output = run(compiler.command().arg("-version")).ok()?;
+                // Old versions write it to the other stream.
+                let text = [output.stdout, output.stderr].concat();
+                let text = String::from_utf8_lossy(&text);
+                let version = text.lines().find_map(|line| line.strip_prefix("javac "))?;
+                let own = feature(version).filter(|own| *own >= OLDEST)?;
+                let target = feature(&installation.short_version)?;
+                compiler.release = (own != target).then_some(own.min(target));
+                Some(compiler)
+            })
+            .collect()
+    }
+}
+
 /// Asks the program at `path` what it is.
 fn installation(path: &Path) -> Result<Installation, String> {
     let name = path.display();
-    let output = run(Command::new(path).args(["-XshowSettings:properties", "-version"]))
-        .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!(
-            "{name} does not work ({}): {HOW}",
-            last_words(&output)
-        ));
-    }
-    let properties =
-        Properties::read(&text).ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
-    if !properties.is_hotspot() {
-        return Err(format!(
-            "{name} is {} and not HotSpot: {HOW}",
-            properties.name
-        ));
-    }
-    if properties.feature().is_none_or(|feature| feature < OLDEST) {
-        return Err(format!(
-            "{name} is version {}, and {OLDEST} is the oldest that will do: {HOW}",
-            properties.version
-        ));
-    }
-    Ok(Installation {
-        version: format!("{} {}", properties.name, properties.build),
-        short_version: properties.version,
-        program: path.to_owned(),
+    located(path, HOW, &|mut command| {
+        let output = run(command.args(["-XshowSettings:properties", "-version"]))
+            .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(format!(
+                "{name} does not work ({}): {HOW}",
+                last_words(&output)
+            ));
+        }
+        let properties = Properties::read(&text)
+            .ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
+        if !properties.is_hotspot() {
+            return Err(format!(
+                "{name} is {} and not HotSpot: {HOW}",
+                properties.name
+            ));
+        }
+        if properties.feature().is_none_or(|feature| feature < OLDEST) {
+            return Err(format!(
+                "{name} is version {}, and {OLDEST} is the oldest that will do: {HOW}",
+                properties.version
+            ));
+        }
+        Ok(Installation {
+            version: format!("{} {}", properties.name, properties.build),
+            program: properties.home.join("bin/java"),
+            short_version: properties.version,
+        })
     })
 }
 
@@ -282,6 +421,8 @@ struct Properties {
     build: String,
     /// The version of the platform, such as `17.0.15`.
     version: String,
+    /// Where it lies; empty if it does not say.
+    home: PathBuf,
 }
 
 impl Properties {
@@ -296,6 +437,7 @@ impl Properties {
             name: property("java.vm.name")?,
             build: property("java.vm.version")?,
             version: property("java.version")?,
+            home: property("java.home").unwrap_or_default().into(),
         })
     }
 
@@ -346,7 +488,7 @@ impl Log {
 
 impl Observer for Log {
     fn is_heap_full(&self, line: &str) -> bool {
-        TOO_SMALL.iter().any(|words| line.starts_with(words))
+        TOO_SMALL.iter().any(|words| line.contains(words))
     }
 
     fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
@@ -371,11 +513,15 @@ impl Observer for Log {
     }
 }
 
-/// What the virtual machine says on standard output, as its last line, if the heap is too small for itself.
-const TOO_SMALL: [&str; 3] = [
+/// What the virtual machine says on standard output if the heap is too small for itself: as its last line, or where it says so to whoever starts it.
+const TOO_SMALL: [&str; 5] = [
     "Too small maximum heap",
     "Too small initial heap",
     "GC triggered before VM initialization completed",
+    // Z, before there is a program that could say it in a line of its own.
+    "java.lang.OutOfMemoryError: Java heap space",
+    // Shenandoah.
+    "is too low to afford the minimum number of regions",
 ];
 
 /// What these lines say about an iteration.
@@ -586,6 +732,7 @@ mod tests {
             pauses_lost: 0,
             observations: BTreeMap::new(),
             delays_ns: Vec::new(),
+            runtime: None,
         }
     }
 
@@ -689,8 +836,8 @@ printf 'java.version = 21.0.2\njava.vm.name = OpenJDK 64-Bit Server VM\njava.vm.
         let (found, notes) = super::super::choose(&names.map(str::to_owned), &search).unwrap();
         let found: Vec<_> = found.iter().map(|peer| peer.description().name).collect();
         assert_eq!(found, ["hotspot-serial", "hotspot-z"]);
-        let expected = "no hotspot-shenandoah here: OpenJDK 64-Bit Server VM 21.0.2+13 was built without its collector \
-                        (-XX:+UseShenandoahGC: Option -XX:+UseShenandoahGC not supported)";
+        let expected = "no hotspot-shenandoah here: OpenJDK 64-Bit Server VM 21.0.2+13 does not have -XX:+UseShenandoahGC \
+                        (Option -XX:+UseShenandoahGC not supported)";
         assert_eq!(notes, [expected]);
     }
 
@@ -764,7 +911,47 @@ printf 'java.version = 21.0.2\njava.vm.name = OpenJDK 64-Bit Server VM\njava.vm.
     fn a_heap_too_small_for_the_virtual_machine_is_full() {
         let log = Log::default();
         assert!(log.is_heap_full("Too small maximum heap"));
+        assert!(log.is_heap_full("java.lang.OutOfMemoryError: Java heap space"));
+        assert!(log.is_heap_full(
+            "Invalid -XX:ShenandoahMinRegionSize option: Max heap size (2048K) is too low to afford the minimum \
+             number of regions (10) of minimum region size (256K)."
+        ));
         assert!(!log.is_heap_full("Error occurred during initialization of VM"));
+    }
+
+    #[test]
+    fn flags_that_are_dropped_are_seen() {
+        let variant = "-XX:+UnlockExperimentalVMOptions -XX:+UseZGC -XX:+UseCompactObjectHeaders";
+        let wanted: Vec<&str> = flags(variant).collect();
+        assert_eq!(wanted, ["UseZGC", "UseCompactObjectHeaders"]);
+        let list = "[Global flags]\n     bool UseZGC   = true    {product} {command line}\n     \
+                    bool UseCompactObjectHeaders   = false {product lp64_product} {default}\n";
+        assert!(is_off(list, "UseCompactObjectHeaders"));
+        assert!(!is_off(list, "UseZGC") && !is_off(list, "UseCompact"));
+        assert!(!is_off("", "UseZGC"));
+    }
+
+    #[test]
+    fn a_process_without_its_flags_is_not_the_peer() {
+        let planned = Installation {
+            version: "OpenJDK 64-Bit Server VM 25+36".to_owned(),
+            short_version: "25".to_owned(),
+            program: "/no/such/bin/java".into(),
+        };
+        let said = |flags: &str| Said {
+            name: "OpenJDK 64-Bit Server VM".to_owned(),
+            version: "25+36".to_owned(),
+            program: "/no/such/bin/java".to_owned(),
+            details: BTreeMap::from([("flags".to_owned(), flags.to_owned())]),
+        };
+        let variant =
+            "-XX:+UseSerialGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders";
+        let differs = |flags: &str| Hotspot.differs(variant, &planned, &said(flags));
+        assert_eq!(differs("UseSerialGC UseCompactObjectHeaders"), None);
+        let reason = differs("UseSerialGC").unwrap();
+        assert!(reason.contains("UseCompactObjectHeaders"), "{reason}");
+        let reason = differs("UseG1GC UseCompactObjectHeaders").unwrap();
+        assert!(reason.contains("UseSerialGC"), "{reason}");
     }
 
     #[test]
@@ -781,12 +968,14 @@ printf 'java.version = 21.0.2\njava.vm.name = OpenJDK 64-Bit Server VM\njava.vm.
             name: "Java HotSpot(TM) 64-Bit Server VM".to_owned(),
             build: "25.392-b08".to_owned(),
             version: "1.8.0_392".to_owned(),
+            home: PathBuf::new(),
         };
         assert_eq!((old.is_hotspot(), old.feature()), (true, Some(8)));
         let other = Properties {
             name: "Eclipse OpenJ9 VM".to_owned(),
             build: String::new(),
             version: "21-ea".to_owned(),
+            home: PathBuf::new(),
         };
         assert_eq!((other.is_hotspot(), other.feature()), (false, Some(21)));
         assert_eq!(Properties::read("openjdk version \"17\""), None);

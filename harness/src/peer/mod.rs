@@ -22,10 +22,20 @@
 //! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by stands for its peak.
 //! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed, which is a difference in kind.
 //!
+//! # Which runtime it is
+//!
+//! What a name on `PATH` starts may depend on the directory that one stands in, on the environment, and on the day: pyenv, asdf and jenv put scripts
+//! there that choose. So the name is asked once, where the user stands, which file it has started; that file is asked again
+//! elsewhere, must say the same, and is what runs. And every process says itself which runtime it is, which version, and from which
+//! file, in each of its lines. Rows hold what the process said; one that says something else than was planned is void.
+//!
+//! Rejected: following links and reading scripts to guess what they start; trusting what was found once, since files are replaced while
+//! a long run is under way.
+//!
 //! # Found or not
 //!
 //! A runtime, compiler or library that is not there costs one line, which names it and how to get it, and the rest is run; so does a collector that
-//! a runtime was built without. The programs of the workloads that are to be run are compiled once a run, into a directory that is removed when the run ends.
+//! a runtime was built without. As what was asked for by name has then no figures, the exit status says so. The programs of the workloads that are to be run are compiled once a run, into a directory that is removed when the run ends.
 //! Rejected: a permanent cache (stale programs and a predictable path, to save a second or two); compiling with the harness (a build would
 //! need a JDK); Java's launching from source (it compiles anew in each process, and one file alone, so that each would carry a copy of what all share).
 
@@ -40,11 +50,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::environment;
+use crate::environment::{self, Environment};
 use crate::interrupt;
 use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::distribution::Distribution;
 use crate::measure::event::EventLog;
+use crate::outside;
 use crate::process;
 use crate::suggest;
 #[cfg(doc)]
@@ -106,6 +117,41 @@ pub const PEERS: &[Description] = &[
         runtime: &hotspot::Hotspot,
     },
     Description {
+        name: "hotspot-serial-compact",
+        summary: "HotSpot's Serial collector with compact object headers of 8 bytes, from version 24 on",
+        moving: true,
+        variant: "-XX:+UseSerialGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-parallel-compact",
+        summary: "HotSpot's Parallel collector with compact object headers of 8 bytes, from version 24 on",
+        moving: true,
+        variant: "-XX:+UseParallelGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-g1-compact",
+        summary: "HotSpot's G1 collector with compact object headers of 8 bytes, from version 24 on",
+        moving: true,
+        variant: "-XX:+UseG1GC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-shenandoah-compact",
+        summary: "HotSpot's Shenandoah collector with compact object headers of 8 bytes, from version 24 on",
+        moving: true,
+        variant: "-XX:+UseShenandoahGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
+        name: "hotspot-z-compact",
+        summary: "HotSpot's Z collector with compact object headers of 8 bytes, from version 24 on",
+        moving: true,
+        variant: "-XX:+UseZGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        runtime: &hotspot::Hotspot,
+    },
+    Description {
         name: "boehm",
         summary: "Boehm's collector in C: conservative mark-sweep, marking on all processors",
         moving: false,
@@ -120,6 +166,19 @@ pub const PEERS: &[Description] = &[
         runtime: &cpython::Cpython,
     },
 ];
+
+impl Description {
+    /// The name of its runtime, which peers share.
+    #[cfg(test)]
+    pub(crate) fn runtime_name(&self) -> &'static str {
+        self.runtime.name()
+    }
+}
+
+/// The runtime of the peer of this name; of a name that this program does not know, the name.
+pub(crate) fn runtime_of(name: &str) -> &str {
+    describe(name).map_or(name, |description| description.runtime.name())
+}
 
 /// The description of the peer called `name`.
 ///
@@ -149,8 +208,118 @@ pub struct Installation {
     pub version: String,
     /// The version alone.
     pub short_version: String,
-    /// The program that runs or compiles ours.
+    /// The file that runs our programs, as the runtime itself says, or the compiler that compiles them.
     pub program: PathBuf,
+}
+
+/// What a process says of the runtime that it is: one object of JSON, alone in a line where it was asked, and in each line of a program's.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct Said {
+    name: String,
+    version: String,
+    /// The file that is running; of a library, the library's. As text: what is none in it is replaced.
+    program: String,
+    /// What else tells it from others of its kind, such as the flags that are in force.
+    #[serde(default)]
+    details: BTreeMap<String, String>,
+}
+
+impl Said {
+    /// Its name and version.
+    fn full_version(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
+    /// What keeps a row of its process from counting as one of this installation, if anything does.
+    fn differs_from(&self, planned: &Installation) -> Option<String> {
+        let version = self.full_version();
+        if version != planned.version {
+            return Some(format!(
+                "its process says that it is {version} ({}), and the plan has {} ({})",
+                self.program,
+                planned.version,
+                planned.program.display()
+            ));
+        }
+        None
+    }
+
+    /// The same for the file that runs.
+    fn lies_elsewhere(&self, planned: &Installation) -> Option<String> {
+        (!is_same_file(&planned.program, &self.program)).then(|| {
+            format!(
+                "its process says that it runs {}, and the plan has {}: name that file itself",
+                self.program,
+                planned.program.display()
+            )
+        })
+    }
+}
+
+/// Whether a runtime that says that it is the file `said` is the one at `path`.
+fn is_same_file(path: &Path, said: &str) -> bool {
+    // What was replaced while it ran is still what was started.
+    let said = said.trim_end_matches(" (deleted)");
+    match (std::fs::canonicalize(path), std::fs::canonicalize(said)) {
+        (Ok(path), Ok(said)) => path == said,
+        _ => {
+            // Runtimes write what they cannot represent as question marks, or as the sign that stands for it.
+            let plain = |text: &str| -> String {
+                let mut plain = text.to_owned();
+                plain.retain(|c| c.is_ascii() && c != '?');
+                plain
+            };
+            plain(&path.to_string_lossy()) == plain(said)
+        }
+    }
+}
+
+/// Asks the runtime that `path` starts which one it is and where it lies, and that file, in another directory, the same. What comes back can be run from
+/// anywhere. `ask` runs the command that it is given with its question, and reads the answer.
+fn located(
+    path: &Path,
+    how: &str,
+    ask: &dyn Fn(Command) -> Result<Installation, String>,
+) -> Result<Installation, String> {
+    let here = ask(Command::new(path))?;
+    let file = if here.program.is_absolute() && here.program.is_file() {
+        here.program.clone()
+    } else {
+        // It cannot say it in letters that exist.
+        on_path(path)
+    };
+    let elsewhere = std::env::temp_dir();
+    let mut command = Command::new(&file);
+    if elsewhere.is_dir() {
+        command.current_dir(elsewhere);
+    }
+    let there = ask(command)?;
+    if there.version != here.version {
+        return Err(format!(
+            "{} is {} here, and {} says that it is {}: name the runtime itself and not what chooses it: {how}",
+            path.display(),
+            here.version,
+            file.display(),
+            there.version
+        ));
+    }
+    Ok(Installation {
+        program: file,
+        ..there
+    })
+}
+
+/// The file that a command of this name starts: a mere name is looked for on `PATH`, a path is completed.
+fn on_path(path: &Path) -> PathBuf {
+    let complete = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if path.components().count() > 1 || path.is_absolute() {
+        return complete(path);
+    }
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates = std::env::split_paths(&directories).map(|directory| directory.join(path));
+    candidates
+        .find(|candidate| candidate.is_file())
+        .map_or_else(|| path.to_owned(), |found| complete(&found))
 }
 
 /// What one kind of runtime knows about itself.
@@ -169,10 +338,18 @@ trait Runtime: fmt::Debug + Sync {
         Ok(())
     }
 
-    /// Writes and compiles these programs, of which there is at least one, in `directory`, which exists. The sentence says what went wrong.
+    /// Why what a process says of itself is not what was planned, if it is not.
+    fn differs(&self, _variant: &str, installation: &Installation, said: &Said) -> Option<String> {
+        said.differs_from(installation)
+            .or_else(|| said.lies_elsewhere(installation))
+    }
+
+    /// Writes and compiles these programs, of which there is at least one, in `directory`, which exists. `others` are the installations of this kind
+    /// that were chosen besides: one that lacks a compiler may use theirs. The sentence says what went wrong.
     fn build(
         &self,
         installation: &Installation,
+        others: &[Installation],
         programs: &[&Program],
         directory: &Path,
     ) -> Result<(), String>;
@@ -293,8 +470,11 @@ impl Found {
     pub fn environment(&self) -> environment::Peer {
         environment::Peer {
             version: self.installation.version.clone(),
-            program: self.installation.program.clone(),
+            program: self.installation.program.display().to_string(),
             moving: self.description.moving,
+            confirmed: false,
+            details: BTreeMap::new(),
+            cleared: outside::cleared_for(self.description.runtime.name()),
         }
     }
 
@@ -310,8 +490,13 @@ impl Found {
 
     /// What tells its rows from those of another installation.
     pub fn options(&self) -> BTreeMap<String, String> {
+        // The version as well: another one may lie in the same place when an interrupted run is gone on with.
         let program = self.installation.program.display().to_string();
-        BTreeMap::from([("program".to_owned(), program)])
+        let version = self.installation.version.clone();
+        BTreeMap::from([
+            ("program".to_owned(), program),
+            ("version".to_owned(), version),
+        ])
     }
 
     /// Its name, and what tells it from others of that name if there are any.
@@ -323,18 +508,25 @@ impl Found {
     }
 }
 
-/// Looks for one peer. Costs a few processes.
-///
-/// # Errors
-///
-/// A sentence that says what is missing and how to get it.
-pub fn find(description: &Description, search: &Search) -> Result<Vec<Installation>, String> {
-    let installations = description.runtime.find(search)?;
-    let (installations, reasons) = supporting(description, &installations);
-    if installations.is_empty() {
-        return Err(reasons.join("; "));
-    }
-    Ok(installations)
+/// Looks for every peer, each runtime once. Costs a few processes for each. The sentence says what is missing and how to get it.
+pub fn survey(search: &Search) -> Vec<(&'static Description, Result<Vec<Installation>, String>)> {
+    let mut known = BTreeMap::new();
+    let found = PEERS.iter().map(|description| {
+        let runtime = description.runtime;
+        let installations = known
+            .entry(runtime.name())
+            .or_insert_with(|| runtime.find(search))
+            .clone();
+        let able = installations.and_then(|installations| {
+            let (able, reasons) = supporting(description, &installations);
+            if able.is_empty() {
+                return Err(reasons.join("; "));
+            }
+            Ok(able)
+        });
+        (description, able)
+    });
+    found.collect()
 }
 
 /// The installations that have this peer's collector, and why the others have not.
@@ -411,6 +603,28 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
     Ok((found, notes))
 }
 
+/// A line for each runtime of these peers for which the environment had settings that are not passed on to it.
+pub(crate) fn cleared(found: &[Found]) -> Vec<String> {
+    let runtimes: std::collections::BTreeSet<&str> = found
+        .iter()
+        .map(|peer| peer.description.runtime.name())
+        .collect();
+    let lines = runtimes.into_iter().filter_map(|runtime| {
+        let names = outside::cleared_for(runtime);
+        (!names.is_empty()).then(|| not_passed_on(runtime, &names))
+    });
+    lines.collect()
+}
+
+/// That settings are set, and not passed on.
+pub(crate) fn not_passed_on(runtime: &str, names: &[String]) -> String {
+    let are = if names.len() == 1 { "is" } else { "are" };
+    format!(
+        "{} {are} set from outside, and not passed on to {runtime}",
+        names.join(", ")
+    )
+}
+
 /// What tells one installation from the others.
 fn distinction(one: &Installation, all: &[Installation]) -> Option<String> {
     let version = &one.short_version;
@@ -446,6 +660,10 @@ pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, 
         })?;
     let root = Arc::new(root);
     let mut notes = Vec::new();
+    let chosen: Vec<(&str, Installation)> = found
+        .iter()
+        .map(|peer| (peer.description.runtime.name(), peer.installation.clone()))
+        .collect();
     let mut built: Vec<(&str, Installation, Option<PathBuf>)> = Vec::new();
     for peer in found.iter_mut() {
         let runtime = peer.description.runtime;
@@ -467,7 +685,15 @@ pub fn build(found: &mut Vec<Found>, workloads: &[&str]) -> Result<Vec<String>, 
                     .map_err(|error| no_room(&directory, &error))
                     .and_then(|()| match wanted[..] {
                         [] => Ok(()),
-                        _ => runtime.build(&peer.installation, &wanted, &directory),
+                        _ => {
+                            let others: Vec<Installation> = chosen
+                                .iter()
+                                .filter(|(name, _)| *name == runtime.name())
+                                .map(|(_, other)| other.clone())
+                                .filter(|other| *other != peer.installation)
+                                .collect();
+                            runtime.build(&peer.installation, &others, &wanted, &directory)
+                        }
                     });
                 let directory = match result {
                     Ok(()) => Some(directory),
@@ -523,12 +749,14 @@ impl Found {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        outside::clear(&mut command);
         Session {
             command,
             reader: Reader {
                 invocation: invocation.clone(),
                 operation,
                 observer,
+                planned: Box::new(self.clone()),
             },
         }
     }
@@ -540,6 +768,8 @@ pub(crate) struct Reader {
     /// What the workload calls one operation.
     operation: &'static str,
     observer: Box<dyn Observer>,
+    /// What the process must say that it is.
+    planned: Box<Found>,
 }
 
 impl Reader {
@@ -553,32 +783,77 @@ impl Reader {
                 line.to_owned(),
             ));
         }
-        let iteration = match serde_json::from_str(line).ok()? {
+        let (row, said) = match serde_json::from_str(line).ok()? {
             Line::HeapFull {
                 iteration,
                 heap_full,
+                runtime,
             } => {
-                return Some(Row::without_metrics(
-                    &self.invocation,
-                    iteration,
-                    Status::HeapFull,
-                    heap_full,
-                ));
+                let row =
+                    Row::without_metrics(&self.invocation, iteration, Status::HeapFull, heap_full);
+                if runtime.is_none() {
+                    // There was no room even to say what it is.
+                    return Some(row);
+                }
+                (row, runtime)
             }
-            Line::Failed { iteration, failed } => {
-                let crashed = Status::Crashed;
-                return Some(Row::without_metrics(
-                    &self.invocation,
-                    iteration,
-                    crashed,
-                    failed,
-                ));
+            Line::Measured(measured) => {
+                let threads = u32::try_from(self.invocation.threads).unwrap_or(u32::MAX);
+                let observed = self.observer.observe(&measured, threads);
+                (self.measured(&measured, observed), measured.runtime)
             }
-            Line::Measured(measured) => measured,
+            Line::Failed {
+                iteration,
+                failed,
+                runtime,
+            } => {
+                let row =
+                    Row::without_metrics(&self.invocation, iteration, Status::Crashed, failed);
+                if runtime.is_none() {
+                    return Some(row);
+                }
+                (row, runtime)
+            }
         };
-        let threads = u32::try_from(self.invocation.threads).unwrap_or(u32::MAX);
-        let observed = self.observer.observe(&iteration, threads);
-        Some(self.measured(&iteration, observed))
+        Some(self.identified(row, said))
+    }
+
+    /// The row with what its process says that it is; void if that is not what was planned.
+    fn identified(&self, row: Row, said: Option<Said>) -> Row {
+        let Found {
+            description,
+            installation,
+            ..
+        } = &*self.planned;
+        let reason = match &said {
+            Some(said) => description
+                .runtime
+                .differs(description.variant, installation, said),
+            None => Some("its process does not say which runtime it is".to_owned()),
+        };
+        let peer = self.planned.environment();
+        let peer = match said {
+            Some(said) => environment::Peer {
+                version: said.full_version(),
+                program: said.program,
+                confirmed: true,
+                details: said.details,
+                ..peer
+            },
+            None => peer,
+        };
+        let mut row = Row {
+            environment: Some(Environment {
+                peer: Some(peer),
+                ..Environment::default()
+            }),
+            ..row
+        };
+        if let Some(reason) = reason {
+            row.status = Status::Void;
+            row.message = Some(reason);
+        }
+        row
     }
 
     fn measured(&self, iteration: &Measured, observed: Observed) -> Row {
@@ -635,9 +910,19 @@ const LAG: u64 = 16;
 #[serde(untagged)]
 enum Line {
     /// It did not fit, and the process ends.
-    HeapFull { iteration: u32, heap_full: String },
+    HeapFull {
+        iteration: u32,
+        heap_full: String,
+        #[serde(default)]
+        runtime: Option<Said>,
+    },
     /// The system has refused it something, and the process ends.
-    Failed { iteration: u32, failed: String },
+    Failed {
+        iteration: u32,
+        failed: String,
+        #[serde(default)]
+        runtime: Option<Said>,
+    },
     /// It was measured.
     Measured(Measured),
 }
@@ -671,14 +956,18 @@ struct Measured {
     /// How long each of the objects that it watched took from unreachable to reclaimed, in any order.
     #[serde(default)]
     delays_ns: Vec<u64>,
+    /// Which runtime the process is. One that does not say is not believed.
+    #[serde(default)]
+    runtime: Option<Said>,
 }
 
 /// How long a runtime may take to say what it is, and a compiler for the programs. A machine that
 /// does much else needs many times what an idle one does.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs a command to its end, with nothing on standard input.
+/// Runs a command to its end, with nothing on standard input, and without what the environment has for runtimes.
 fn run(command: &mut Command) -> io::Result<Output> {
+    outside::clear(command);
     process::output(command, b"", PATIENCE)
 }
 
@@ -717,10 +1006,21 @@ mod tests {
             invocation: invocation(),
             operation: "node",
             observer: Box::new(boehm::Recorded),
+            planned: Box::new(Found {
+                description: describe("cpython").unwrap(),
+                installation: Installation {
+                    version: "CPython 3.13.0".to_owned(),
+                    short_version: "3.13.0".to_owned(),
+                    program: "/no/such/python3".into(),
+                },
+                distinction: None,
+                directory: PathBuf::new(),
+                root: None,
+            }),
         }
     }
 
-    const LINE: &str = r#"{"iteration":1,"checksum":"00ff","operations":10,"allocated_objects":4,"allocated_payload_bytes":64,
+    const LINE: &str = r#"{"runtime":{"name":"CPython","version":"3.13.0","program":"/no/such/python3"},"iteration":1,"checksum":"00ff","operations":10,"allocated_objects":4,"allocated_payload_bytes":64,
         "allocated_bytes":128,"from_ns":1000,"until_ns":3000,"wall_ns":2000,"cpu_ns":1900,"heap_bytes":4096,"resident_bytes":null,
         "pauses_lost":0,"pauses":[[1100,1110,1200,1300],[2000,2005,2050,2060]]}"#;
 
@@ -770,11 +1070,67 @@ mod tests {
 
     #[test]
     fn a_full_heap_is_a_result() {
-        let row = reader()
-            .row(r#"{"iteration":2,"heap_full":"Java heap space"}"#)
-            .unwrap();
+        let line = r#"{"iteration":2,"heap_full":"no space",
+            "runtime":{"name":"CPython","version":"3.13.0","program":"/no/such/python3"}}"#;
+        let row = reader().row(line).unwrap();
         assert_eq!((row.status, row.iteration), (Status::HeapFull, 2));
-        assert_eq!(row.message.as_deref(), Some("Java heap space"));
+        assert_eq!(row.message.as_deref(), Some("no space"));
+        // That another runtime's heap is full says nothing about this one's.
+        let row = reader().row(&line.replace("3.13.0", "3.12.1")).unwrap();
+        assert_eq!(row.status, Status::Void);
+    }
+
+    #[test]
+    fn a_row_of_another_runtime_than_the_plans_is_void() {
+        let row = |from: &str, to: &str| reader().row(&LINE.replace(from, to)).unwrap();
+        let peer = |row: &Row| row.environment.clone().unwrap().peer.unwrap();
+        let same = row("", "");
+        assert_eq!(same.status, Status::Ok);
+        assert_eq!(peer(&same).version, "CPython 3.13.0");
+        assert!(peer(&same).confirmed);
+
+        for (from, to, parts) in [
+            ("3.13.0", "3.12.1", ["CPython 3.12.1", "CPython 3.13.0"]),
+            ("CPython", "PyPy", ["PyPy 3.13.0", "CPython 3.13.0"]),
+            (
+                "such/python3",
+                "other/python3",
+                ["/no/other/python3", "/no/such/python3"],
+            ),
+        ] {
+            let other = row(from, to);
+            assert_eq!(other.status, Status::Void, "{to}");
+            let message = other.message.clone().unwrap();
+            assert!(!message.contains('\n'), "{message}");
+            for part in parts {
+                assert!(message.contains(part), "no {part} in {message}");
+            }
+            // The row says what was measured, and not what was to be.
+            let peer = peer(&other);
+            assert!(peer.confirmed);
+            assert!(parts[0] == peer.version || parts[0] == peer.program);
+        }
+
+        let silent = row("\"runtime\"", "\"x\"");
+        assert_eq!(silent.status, Status::Void);
+        assert!(!peer(&silent).confirmed);
+    }
+
+    #[test]
+    fn one_file_has_many_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("java"), "").unwrap();
+        std::fs::write(path("other"), "").unwrap();
+        std::os::unix::fs::symlink(path("java"), path("link")).unwrap();
+        let said = |name: &str| path(name).display().to_string();
+        assert!(is_same_file(&path("link"), &said("java")));
+        assert!(is_same_file(&path("java"), &(said("java") + " (deleted)")));
+        assert!(!is_same_file(&path("java"), &said("other")));
+        // Neither is there any more, or can be written as its runtime writes.
+        assert!(is_same_file(Path::new("/no/j\u{e4}va"), "/no/j?va"));
+        assert!(is_same_file(Path::new("/no/j\u{e4}va"), "/no/j\u{fffd}va"));
+        assert!(!is_same_file(Path::new("/no/java"), "/no/other"));
     }
 
     #[test]

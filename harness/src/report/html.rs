@@ -65,6 +65,7 @@ pub fn render(results: &Results) -> String {
                         @for environment in &environments {
                             p.quiet { (environment.summary()) }
                         }
+                        @for line in results.not_passed_on() { p.quiet { (line) "." } }
                         nav aria-label="Contents" {
                             ul {
                                 @if !works.is_empty() {
@@ -324,6 +325,9 @@ fn facts(environment: &Environment) -> Markup {
                     number.as_u64().map_or(number.to_string(), format_bytes)
                 }
                 serde_json::Value::Number(number) => number.to_string(),
+                serde_json::Value::Object(_) if name == "outside" => {
+                    Some(environment.outside_in_words()).filter(|text| !text.is_empty())?
+                }
                 // The peer differs from row to row; its version is beside its figures.
                 serde_json::Value::Object(_) => return None,
             };

@@ -71,6 +71,9 @@ pub fn render(results: &Results) -> String {
     for environment in results.environments() {
         let _ = writeln!(text, "\n{}", escape(&environment.summary()));
     }
+    for line in results.not_passed_on() {
+        let _ = writeln!(text, "\n{}.", escape(&line));
+    }
     let mut commands: Vec<String> = Vec::new();
     for row in cells().flat_map(|cell| &cell.rows) {
         let arguments = row

@@ -43,6 +43,9 @@ pub fn summary(results: &Results) -> String {
             for note in &results.notes {
                 text.push_str(&format!("{note}.\n"));
             }
+            for line in results.outside() {
+                text.push_str(&format!("{line}.\n"));
+            }
         }
     }
     text

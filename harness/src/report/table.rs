@@ -94,6 +94,9 @@ pub fn render(results: &Results) -> String {
     for environment in results.environments() {
         text.push_str(&format!("{}\n", environment.summary()));
     }
+    for line in results.not_passed_on() {
+        text.push_str(&format!("{line}.\n"));
+    }
     text.push_str(&format!("\n{}\n\n", table.trim_fmt()));
     text.push_str(&notes);
     text.push_str(

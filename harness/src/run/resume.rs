@@ -174,8 +174,19 @@ pub(super) fn resume_command(arguments: &[String], path: &Path) -> String {
         }
     }
     command.push("--resume".to_owned());
-    command.push(path.display().to_string());
-    command_line(&command)
+    format!("{} {}", command_line(&command), quote_path(path))
+}
+
+/// A path as a shell reads it, though it be no text.
+fn quote_path(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => quote(text),
+        None => {
+            let bytes = path.as_os_str().as_encoded_bytes().iter();
+            let escaped: String = bytes.map(|byte| format!("\\{byte:03o}")).collect();
+            format!("$'{escaped}'")
+        }
+    }
 }
 
 /// Words as a shell reads them.
@@ -195,6 +206,9 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -211,6 +225,9 @@ mod tests {
         );
         let again = resume_command(&words("harness --resume=x.jsonl"), Path::new("x.jsonl"));
         assert_eq!(again, "harness --resume x.jsonl");
+        let strange = Path::new(OsStr::from_bytes(b"r\xff"));
+        let strange = resume_command(&words("harness"), strange);
+        assert_eq!(strange, r"harness --resume $'\162\377'");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote(""), "''");
     }

@@ -1,0 +1,55 @@
+"""Which interpreter this is, and which file it is: asked before a run, and said by every process that is measured.
+
+Runs on every version of Python, so that one that is too old, or of another kind, can be named:
+
+    python3 identity.py
+"""
+
+import json
+import os
+import platform
+import sys
+
+
+def version():
+    """The version, and what tells this build from others of it."""
+    words = [platform.python_version()]
+    if "t" in getattr(sys, "abiflags", ""):
+        words.append("free-threaded")
+    if hasattr(sys, "gettotalrefcount"):
+        words.append("debug")
+    return " ".join(words)
+
+
+def program():
+    """The file that runs. What the interpreter believes can be what it was called by, which is then looked for on PATH and may be another's: the
+    system knows, where it says. The interpreter's own path is kept if it leads to the same file: it tells a virtual environment."""
+    named = sys.executable or ""
+    try:
+        running = os.readlink("/proc/self/exe")
+    except (OSError, AttributeError):
+        return named
+    try:
+        return named if os.path.samefile(named, running) else running
+    except OSError:
+        return running
+
+
+def text(path):
+    """A path as text that any reader of JSON takes."""
+    if not isinstance(path, bytes):
+        path = os.fsencode(path)
+    return path.decode("utf-8", "replace")
+
+
+def identity():
+    return {
+        "name": platform.python_implementation(),
+        "version": version(),
+        "program": text(program()),
+        "details": {"build": " ".join(sys.version.split())},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps({"runtime": identity()}))

@@ -95,14 +95,14 @@ impl Shared {
         self.handles.prune_globals();
         // Below a goal of its own a heap has room, and collects to keep it.
         let at_limit = self.supply.usage().goal == self.supply.limit();
-        let mut cycle = self.cycle(&world, self.policy.plan(wanted), witness);
+        let mut cycle = self.cycle(&world, self.plan(&world, wanted), witness);
         let began = cycle.began;
         let mut result = None;
         if cycle.plan.extent == Extent::Young {
             result = attempt();
             if result.is_none() {
                 let minor = cycle;
-                cycle = self.cycle(&world, self.policy.plan(Extent::Whole), witness);
+                cycle = self.cycle(&world, self.plan(&world, Extent::Whole), witness);
                 cycle.object_bytes = minor.object_bytes;
                 cycle.cpu_ns += minor.cpu_ns;
             }
@@ -140,6 +140,14 @@ impl Shared {
         self.record_wait(me, stop.waited);
         self.record_collection(me, report, &cycle, wanted == Extent::Whole);
         Collection::Done(result.ok_or(cause))
+    }
+
+    /// What a collection is to be of which at least `wanted` is asked for: also a major one, if not all is remembered that a minor one must know.
+    pub(crate) fn plan(&self, world: &World<'_, Context>, wanted: Extent) -> Plan {
+        let mut incomplete = false;
+        self.for_each_log(world, |log| incomplete |= log.is_incomplete());
+        self.policy
+            .plan(if incomplete { Extent::Whole } else { wanted })
     }
 
     fn overhead(&self) -> MutexGuard<'_, Overhead> {
@@ -182,16 +190,16 @@ impl Shared {
                 Extent::Young => {
                     marker.begin(self.space.continue_marking(plan.arm));
                     self.for_each_log(world, |log| {
-                        log_bytes += log.footprint();
                         log.drain(&self.space, |object, from, until| {
                             marker.push_fields(object, from, until);
                         });
+                        log_bytes += log.footprint();
                     });
                 }
                 Extent::Whole => {
                     self.for_each_log(world, |log| {
-                        log_bytes += log.footprint();
                         log.drain(&self.space, |_, _, _| ());
+                        log_bytes += log.footprint();
                     });
                     let used = self.supply.used_blocks();
                     marker.begin(self.space.begin_marking(used, plan.arm));
@@ -238,7 +246,8 @@ impl Shared {
             object_bytes,
             cpu_ns: 0,
         };
-        self.conclude(&cycle, marker.footprint() + log_bytes);
+        let lists = self.handles.footprint() + self.supply.footprint();
+        self.conclude(&cycle, marker.footprint() + log_bytes + lists);
         cycle.cpu_ns = thread_cpu_ns() + marker.helpers_cpu_ns() - cpu_before;
         std::mem::forget(guard);
         cycle
@@ -355,6 +364,7 @@ impl Shared {
         for Arrival { mutator, at } in report.arrivals {
             self.record(mutator, requested, at, EventKind::Arrived { stop });
         }
+        self.events.lose(report.lost);
         let kind = EventKind::Collection {
             stop,
             stopped: report.stopped,
@@ -401,7 +411,9 @@ pub(crate) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        crate::os::complain("gc-marksweep: a panic inside a collection; the heap cannot go on");
+        crate::os::complain(format_args!(
+            "gc-marksweep: a panic inside a collection; the heap cannot go on"
+        ));
         std::process::abort();
     }
 }

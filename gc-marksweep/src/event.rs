@@ -30,13 +30,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::process::is_held;
+use crate::room;
 
 /// What happened between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct EventLog {
     /// In the order in which they were recorded.
     pub events: Vec<Event>,
-    /// Events that did not fit the buffer.
+    /// Events that did not fit the buffer, or for which the system had no memory.
     pub lost: u64,
 }
 
@@ -165,21 +166,24 @@ pub(crate) struct Recorder {
     clock: Clock,
     capacity: usize,
     log: Mutex<EventLog>,
-    listeners: Box<[Listening]>,
+    listeners: Vec<Listening>,
 }
 
 impl Recorder {
-    /// `None` if there is no memory for a buffer of that capacity.
+    /// `None` if there is no memory for a buffer of that capacity, or for the list of listeners.
     pub(crate) fn new(clock: Clock, capacity: usize, listeners: Listeners) -> Option<Self> {
         let listening = |listener| Listening {
             listener,
             failed: AtomicBool::new(false),
         };
+        let mut heard = Vec::new();
+        heard.try_reserve_exact(listeners.0.len()).ok()?;
+        heard.extend(listeners.0.into_iter().map(listening));
         Some(Self {
             clock,
             capacity,
             log: Mutex::new(empty(capacity)?),
-            listeners: listeners.0.into_iter().map(listening).collect(),
+            listeners: heard,
         })
     }
 
@@ -207,14 +211,19 @@ impl Recorder {
     /// that client code could change.
     pub(crate) fn record(&self, event: Event) {
         let mut log = self.lock();
-        if log.events.len() < self.capacity {
-            log.events.push(event);
-        } else {
-            log.lost += 1;
-        }
+        // There is no room set aside for it only after a taking for which there was no memory.
+        let kept = log.events.len() < self.capacity && room::push(&mut log.events, event);
+        log.lost += u64::from(!kept);
         drop(log);
         if !self.listeners.is_empty() {
             self.tell(&event);
+        }
+    }
+
+    /// Counts events that there was no memory for.
+    pub(crate) fn lose(&self, events: u64) {
+        if events > 0 {
+            self.lock().lost += events;
         }
     }
 
@@ -235,16 +244,10 @@ impl Recorder {
     }
 
     /// Removes and returns what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait
-    /// for an exchange of pointers at most, unless there is no memory for a second one: then it is copied.
+    /// for an exchange of pointers at most. If there is no memory for it, the next one makes its room event by event.
     pub(crate) fn take(&self) -> EventLog {
-        if let Some(fresh) = empty(self.capacity) {
-            return std::mem::replace(&mut *self.lock(), fresh);
-        }
-        let mut log = self.lock();
-        EventLog {
-            events: log.events.drain(..).collect(),
-            lost: std::mem::take(&mut log.lost),
-        }
+        let fresh = empty(self.capacity).unwrap_or_default();
+        std::mem::replace(&mut *self.lock(), fresh)
     }
 }
 

@@ -27,25 +27,34 @@
 //!    ordered; those of an earlier collection come first.
 //! 6. The memory goes with the first collection that finds the object unreachable after it has been handed out.
 //!
+//! # Memory
+//!
+//! What a collection needs here it has: a list is not made longer by one, as entries stay in it when they become old; cleared weak references are
+//! linked through their cells; and for each object with a finalizer there is room in the list of those that are due, set
+//! aside when it is allocated. What is left to refuse is a cell or an entry when it is made: the error of that operation, which changes nothing
+//! then. Lists shrink in the collections that look through them.
+//!
 //! # Generations
 //!
 //! What a collection has kept is old, and a collection of the young only finds no old object dead. So each list is in two parts:
-//! entries made since the last collection, and those whose object has survived one. A collection of the young looks at the
-//! first part only, and its pause does not grow with the number of weak references and finalizers there are. The death of an
+//! entries whose object has survived a collection, and behind them those made since the last one. A collection of the young looks at the
+//! second part only, and its pause does not grow with the number of weak references and finalizers there are. The death of an
 //! old object is found, its weak references are cleared and its finalizer becomes due, in a collection of the whole heap.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard};
 
 use crate::object::{Header, Object};
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
 use crate::process::is_held;
+use crate::room;
+use crate::shared::{Counted, Shared};
 
 /// A root that may be kept anywhere, sent to other threads, cloned, and dropped at any time. It does not keep its heap
 /// alive.
 #[derive(Clone)]
-pub struct Global(Arc<GlobalCell>);
+pub struct Global(Shared<GlobalCell>);
 
 struct GlobalCell {
     heap: u64,
@@ -76,13 +85,15 @@ impl fmt::Debug for Global {
 /// It is cleared by the collection that finds its object reachable only through weak references and finalizers, before any finalizer of that
 /// collection becomes due, as in Java: a finalizer that resurrects its object does not bring weak references back.
 #[derive(Clone)]
-pub struct Weak(Arc<WeakCell>);
+pub struct Weak(Shared<WeakCell>);
 
 struct WeakCell {
     heap: u64,
     object: AtomicPtr<Header>,
     /// Written before the object is cleared, and has a meaning only then.
     cleared_at: AtomicU64,
+    /// The next cell in the queue of cleared ones, whose lock protects it.
+    next: AtomicPtr<Counted<WeakCell>>,
 }
 
 impl WeakCell {
@@ -121,7 +132,7 @@ impl Weak {
 
     /// Whether both are clones of one weak reference.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        ptr::eq(self.0.address(), other.0.address())
     }
 }
 
@@ -150,31 +161,51 @@ fn check_heap(kind: &str, of: u64, at: u64) {
 #[derive(Default)]
 pub(crate) struct Handles {
     globals: Mutex<List<GlobalCell>>,
-    weaks: Mutex<Weaks>,
+    /// Weak references that are not cleared.
+    weaks: Mutex<List<WeakCell>>,
     /// Cleared, and not yet returned to the program. A cell is here or among `weaks`.
-    cleared: Mutex<List<WeakCell>>,
-    /// Objects with a finalizer that is not yet due. Not roots.
+    cleared: Mutex<Cleared>,
     finalizers: Mutex<Finalizers>,
-    /// Objects whose finalizer is due and has not been asked for. Roots.
-    due: Mutex<VecDeque<Object>>,
 }
 
-/// Weak references that are not cleared, by what is known of their objects.
-#[derive(Default)]
-struct Weaks {
-    /// Made since the last collection.
-    young: List<WeakCell>,
-    /// Their objects have survived a collection.
-    old: List<WeakCell>,
-}
-
-/// Objects with a finalizer that is not yet due, each part in the order of allocation.
+/// Objects with finalizers.
 #[derive(Default)]
 struct Finalizers {
-    /// Allocated since the last collection.
-    young: Vec<Object>,
-    /// Have survived a collection; allocated before all that are young.
-    old: Vec<Object>,
+    /// Those whose finalizer is not yet due, in the order of allocation. Not roots.
+    listed: Vec<Object>,
+    /// How many of them have survived a collection: the first.
+    old: usize,
+    /// Those whose finalizer is due, in order, and how many of them have been asked for, from the first. Roots. It has room for all that are listed.
+    due: Vec<Object>,
+    asked: usize,
+    /// How many objects are about to be listed, for which there is room.
+    promised: usize,
+}
+
+impl Finalizers {
+    /// Due and not yet asked for.
+    fn due(&self) -> &[Object] {
+        &self.due[self.asked..]
+    }
+
+    /// Forgets those that have been asked for.
+    fn settle(&mut self) {
+        self.due.drain(..self.asked);
+        self.asked = 0;
+    }
+
+    /// Makes room for one more object, also for when all become due; `false` if there is no memory for it.
+    fn promise(&mut self) -> bool {
+        let listed = self.listed.len() + self.promised + 1;
+        if self.due.capacity() < self.due.len() + listed {
+            self.settle();
+        }
+        let due = self.due.len() + listed;
+        let promised =
+            room::set_aside(&mut self.listed, listed) && room::set_aside(&mut self.due, due);
+        self.promised += usize::from(promised);
+        promised
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -190,38 +221,68 @@ impl Handles {
             || is_held(&self.weaks)
             || is_held(&self.cleared)
             || is_held(&self.finalizers)
-            || is_held(&self.due)
     }
 
-    /// `object` is live.
-    pub(crate) fn global(&self, heap: u64, object: Object) -> Global {
-        let cell = Arc::new(GlobalCell { heap, object });
-        lock(&self.globals).push(cell.clone());
-        Global(cell)
+    /// `object` is live. `None` if the system has no memory for the global.
+    pub(crate) fn global(&self, heap: u64, object: Object) -> Option<Global> {
+        let cell = Shared::new(GlobalCell { heap, object })?;
+        let listed = lock(&self.globals).push(cell.clone());
+        listed.then_some(Global(cell))
     }
 
-    /// `object` is live.
-    pub(crate) fn downgrade(&self, heap: u64, object: Object) -> Weak {
-        let cell = Arc::new(WeakCell {
+    /// `object` is live. `None` if the system has no memory for the weak reference.
+    pub(crate) fn downgrade(&self, heap: u64, object: Object) -> Option<Weak> {
+        let cell = Shared::new(WeakCell {
             heap,
             object: AtomicPtr::new(object.as_raw()),
             cleared_at: AtomicU64::new(0),
-        });
-        lock(&self.weaks).young.push(cell.clone());
-        Weak(cell)
+            next: AtomicPtr::new(ptr::null_mut()),
+        })?;
+        let listed = lock(&self.weaks).push(cell.clone());
+        listed.then_some(Weak(cell))
     }
 
+    /// Makes room for one more object with a finalizer: it is then [added](Self::add_finalizer), or there [is none](Self::expect_no_finalizer).
+    /// `false` if the system has no memory for it.
+    pub(crate) fn expect_finalizer(&self) -> bool {
+        lock(&self.finalizers).promise()
+    }
+
+    pub(crate) fn expect_no_finalizer(&self) {
+        lock(&self.finalizers).promised -= 1;
+    }
+
+    /// Lists an object with a finalizer, which was expected.
     pub(crate) fn add_finalizer(&self, object: Object) {
-        lock(&self.finalizers).young.push(object);
+        let mut finalizers = lock(&self.finalizers);
+        finalizers.promised -= 1;
+        let listed = room::push(&mut finalizers.listed, object);
+        debug_assert!(listed, "room has been set aside");
     }
 
     /// The next object whose finalizer is due. The caller roots it before its next safepoint.
     pub(crate) fn next_finalizable(&self) -> Option<Object> {
-        lock(&self.due).pop_front()
+        let mut finalizers = lock(&self.finalizers);
+        let object = finalizers.due().first().copied()?;
+        finalizers.asked += 1;
+        if 2 * finalizers.asked > finalizers.due.len() {
+            finalizers.settle();
+        }
+        Some(object)
     }
 
     pub(crate) fn next_cleared(&self) -> Option<Weak> {
-        lock(&self.cleared).cells.pop_front().map(Weak)
+        lock(&self.cleared).pop().map(Weak)
+    }
+
+    /// Bytes of the lists, and of the cells in them.
+    pub(crate) fn footprint(&self) -> usize {
+        let finalizers = lock(&self.finalizers);
+        let objects = finalizers.listed.capacity() + finalizers.due.capacity();
+        lock(&self.globals).footprint()
+            + lock(&self.weaks).footprint()
+            + lock(&self.cleared).length * size_of::<Counted<WeakCell>>()
+            + objects * size_of::<Object>()
     }
 
     /// Forgets globals that have no handle any more: their objects are no roots of the collection that is about to begin. The
@@ -235,7 +296,10 @@ impl Handles {
     pub(crate) fn for_each_root(&self, mut f: impl FnMut(Object)) {
         let globals = lock(&self.globals);
         globals.cells.iter().for_each(|cell| f(cell.object));
-        lock(&self.due).iter().for_each(|&object| f(object));
+        lock(&self.finalizers)
+            .due()
+            .iter()
+            .for_each(|&object| f(object));
     }
 
     /// Clears the weak references to objects that are not marked; `now` is the time at which that had been found out.
@@ -248,10 +312,10 @@ impl Handles {
         is_marked: impl Fn(Object) -> bool,
     ) {
         let mut weaks = lock(&self.weaks);
-        let Weaks { young, old } = &mut *weaks;
         let mut cleared = lock(&self.cleared);
-        let mut survives = |cell: &Arc<WeakCell>| {
-            if Arc::strong_count(cell) == 1 {
+        let from = if young_only { weaks.old } else { 0 };
+        weaks.retain(from, |cell| {
+            if cell.handles() == 1 {
                 return false; // No handle is left to read it by.
             }
             let live =
@@ -261,16 +325,9 @@ impl Handles {
                 cleared.push(cell.clone());
             }
             live
-        };
-        if !young_only {
-            old.retain(&mut survives);
-        }
-        for cell in young.cells.drain(..) {
-            if survives(&cell) {
-                old.push(cell);
-            }
-        }
-        young.prune_at = LEAST;
+        });
+        weaks.settle(!young_only);
+        cleared.prune_if_crowded();
     }
 
     /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and says whether there were
@@ -281,23 +338,29 @@ impl Handles {
         young_only: bool,
         is_marked: impl Fn(Object) -> bool,
     ) -> bool {
-        let mut due = lock(&self.due);
-        let before = due.len();
         let mut finalizers = lock(&self.finalizers);
-        let Finalizers { young, old } = &mut *finalizers;
-        let mut survives = |&object: &Object| {
-            let live = is_marked(object);
-            if !live {
-                due.push_back(object);
+        let finalizers = &mut *finalizers;
+        finalizers.settle();
+        let before = finalizers.due.len();
+        let from = if young_only { finalizers.old } else { 0 };
+        let mut kept = from;
+        for index in from..finalizers.listed.len() {
+            let object = finalizers.listed[index];
+            if is_marked(object) {
+                finalizers.listed[kept] = object;
+                kept += 1;
+            } else {
+                let noted = room::push(&mut finalizers.due, object);
+                debug_assert!(noted, "room has been set aside");
             }
-            live
-        };
-        if !young_only {
-            old.retain(&mut survives);
         }
-        young.retain(&mut survives);
-        old.append(young);
-        due.len() > before
+        finalizers.listed.truncate(kept);
+        finalizers.old = kept;
+        let wanted = kept + finalizers.promised;
+        room::fit(&mut finalizers.listed, wanted);
+        let due = finalizers.due.len();
+        room::fit(&mut finalizers.due, due + wanted);
+        due > before
     }
 }
 
@@ -306,38 +369,141 @@ const LEAST: usize = 64;
 
 /// Cells that handles may still refer to, in order of their making.
 struct List<T> {
-    cells: VecDeque<Arc<T>>,
-    /// The length at which it is worth looking for cells without handles.
+    cells: Vec<Shared<T>>,
+    /// How many, from the first, are looked at in collections of the whole heap only.
+    old: usize,
+    /// The number of others at which it is worth looking for cells without handles among them.
     prune_at: usize,
+    /// The number of all, in a collection, at which it is worth looking also among the old ones.
+    crowded: usize,
 }
 
 impl<T> Default for List<T> {
     fn default() -> Self {
         Self {
-            cells: VecDeque::new(),
+            cells: Vec::new(),
+            old: 0,
             prune_at: LEAST,
+            crowded: LEAST,
         }
     }
 }
 
 impl<T> List<T> {
-    /// Adds a cell; in amortised constant time keeps the list within twice the number of cells that have handles.
-    fn push(&mut self, cell: Arc<T>) {
-        if self.cells.len() >= self.prune_at {
+    /// Adds a cell; in amortised constant time keeps the list within twice the number of cells that have handles. `false` if there is no memory
+    /// for that.
+    fn push(&mut self, cell: Shared<T>) -> bool {
+        if self.cells.len() - self.old >= self.prune_at {
             self.prune();
         }
-        self.cells.push_back(cell);
+        room::push(&mut self.cells, cell)
     }
 
-    /// Forgets the cells that have no handle. A count of one is final: only a handle can make another.
+    /// Forgets the cells that have no handle, but for the old ones. A count of one is final: only a handle can make another.
     fn prune(&mut self) {
-        self.retain(|cell| Arc::strong_count(cell) > 1);
+        self.retain(self.old, |cell| cell.handles() > 1);
+        self.prune_at = (2 * (self.cells.len() - self.old)).max(LEAST);
     }
 
-    /// Forgets the cells that do not satisfy the predicate, which none does that has no handle.
-    fn retain(&mut self, predicate: impl FnMut(&Arc<T>) -> bool) {
-        self.cells.retain(predicate);
-        self.prune_at = (2 * self.cells.len()).max(LEAST);
+    /// Makes all old, after a collection that has looked at the others, or at all.
+    fn settle(&mut self, all: bool) {
+        let crowded = self.cells.len() >= self.crowded;
+        if crowded && !all {
+            self.retain(0, |cell| cell.handles() > 1);
+        }
+        if crowded || all {
+            self.crowded = (2 * self.cells.len()).max(LEAST);
+        }
+        self.old = self.cells.len();
+        self.prune_at = LEAST;
+    }
+
+    /// Forgets those cells, from one on, that do not satisfy the predicate, which none does that has no handle.
+    fn retain(&mut self, from: usize, mut predicate: impl FnMut(&Shared<T>) -> bool) {
+        let mut kept = from;
+        for index in from..self.cells.len() {
+            if predicate(&self.cells[index]) {
+                self.cells.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.cells.truncate(kept);
+        room::fit(&mut self.cells, kept);
+    }
+
+    /// Bytes of the list and its cells.
+    fn footprint(&self) -> usize {
+        self.cells.capacity() * size_of::<Shared<T>>() + self.cells.len() * size_of::<Counted<T>>()
+    }
+}
+
+/// Weak references that were cleared and not yet asked for, the oldest first: a queue through the cells, which needs no memory.
+struct Cleared {
+    first: *mut Counted<WeakCell>,
+    last: *mut Counted<WeakCell>,
+    length: usize,
+    /// The length at which the queue is next looked through for those that nobody has any more.
+    crowded: usize,
+}
+
+// SAFETY: as for the handles that it consists of.
+unsafe impl Send for Cleared {}
+
+impl Default for Cleared {
+    fn default() -> Self {
+        Self {
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
+            length: 0,
+            crowded: LEAST,
+        }
+    }
+}
+
+impl Cleared {
+    /// Adds a cell that is in no queue.
+    fn push(&mut self, cell: Shared<WeakCell>) {
+        cell.next.store(ptr::null_mut(), Ordering::Relaxed);
+        let cell = cell.into_raw();
+        // SAFETY: what is linked came from `into_raw`, and has not been popped.
+        match unsafe { Shared::get(self.last) } {
+            Some(last) => last.next.store(cell, Ordering::Relaxed),
+            None => self.first = cell,
+        }
+        self.last = cell;
+        self.length += 1;
+    }
+
+    fn pop(&mut self) -> Option<Shared<WeakCell>> {
+        // SAFETY: `push` made the pointer, and it leaves the queue here.
+        let cell = unsafe { Shared::from_raw(self.first) }?;
+        self.first = cell.next.load(Ordering::Relaxed);
+        if self.first.is_null() {
+            self.last = ptr::null_mut();
+        }
+        self.length -= 1;
+        Some(cell)
+    }
+
+    /// A program that never asks should not pay for ever: what only the queue still has is of no interest.
+    fn prune_if_crowded(&mut self) {
+        if self.length < self.crowded {
+            return;
+        }
+        for _ in 0..self.length {
+            if let Some(cell) = self.pop()
+                && cell.handles() > 1
+            {
+                self.push(cell);
+            }
+        }
+        self.crowded = (2 * self.length).max(LEAST);
+    }
+}
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }
 
@@ -357,7 +523,8 @@ mod tests {
         let mut weaks = Vec::new();
         let mut add = |objects: &[Object]| {
             for &object in objects {
-                weaks.push(handles.downgrade(0, object));
+                weaks.push(handles.downgrade(0, object).unwrap());
+                assert!(handles.expect_finalizer());
                 handles.add_finalizer(object);
             }
         };
@@ -411,22 +578,26 @@ mod tests {
     #[cfg_attr(miri, ignore = "makes 200,000 references")]
     fn weak_references_without_handles_are_forgotten() {
         let handles = Handles::default();
-        let kept: Vec<_> = (0..100).map(|n| handles.downgrade(0, object(n))).collect();
+        let kept: Vec<_> = (0..100)
+            .map(|n| handles.downgrade(0, object(n)).unwrap())
+            .collect();
         for round in 0..200 {
             // Some die young, some after they have survived, some are cleared and never asked for.
-            let survivors: Vec<_> = (0..10).map(|n| handles.downgrade(0, object(n))).collect();
+            let survivors: Vec<_> = (0..10)
+                .map(|n| handles.downgrade(0, object(n)).unwrap())
+                .collect();
             (0..1000).for_each(|n| drop(handles.downgrade(0, object(n))));
             handles.clear_weaks(true, round, |_| true);
             drop(survivors);
-            let dying: Vec<_> = (0..10).map(|n| handles.downgrade(0, object(n))).collect();
+            let dying: Vec<_> = (0..10)
+                .map(|n| handles.downgrade(0, object(n)).unwrap())
+                .collect();
             handles.clear_weaks(true, round, |_| false);
             assert!(dying.iter().all(|weak| weak.cleared_at() == Some(round)));
         }
-        let weaks = lock(&handles.weaks);
         let lengths = [
-            weaks.young.cells.len(),
-            weaks.old.cells.len(),
-            lock(&handles.cleared).cells.len(),
+            lock(&handles.weaks).cells.len(),
+            lock(&handles.cleared).length,
         ];
         assert!(
             lengths.iter().all(|&length| length <= 2 * 110),
@@ -448,11 +619,13 @@ mod model {
     fn a_cleared_reference_knows_when() {
         loom::model(|| {
             let object = std::ptr::without_provenance_mut(16);
-            let weak = Weak(Arc::new(WeakCell {
+            let weak = WeakCell {
                 heap: 0,
                 object: AtomicPtr::new(object),
                 cleared_at: AtomicU64::new(0),
-            }));
+                next: AtomicPtr::new(ptr::null_mut()),
+            };
+            let weak = Weak(Shared::new(weak).unwrap());
             let collector = {
                 let weak = weak.clone();
                 thread::spawn(move || weak.0.clear_at(41))

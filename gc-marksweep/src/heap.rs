@@ -16,6 +16,7 @@ use crate::policy::{Generations, HeapSize, Policy};
 use crate::process::{Home, is_held};
 use crate::remember::Orphans;
 use crate::safepoint::Handshake;
+use crate::shared;
 use crate::supply::{BLOCK_CHARGE, Supply};
 use crate::workers::default_workers;
 
@@ -114,6 +115,8 @@ pub enum BuildError {
         /// The overhead limit asked for.
         limit: OverheadLimit,
     },
+    /// The system has no memory for what a heap has from the beginning, some 50 KiB.
+    Memory,
     /// The system has no address space for the blocks and tables of a heap of that limit (see [`Builder::limit`]).
     AddressSpace {
         /// The limit asked for, in bytes.
@@ -164,6 +167,10 @@ impl fmt::Display for BuildError {
             Self::OverheadLimit { limit } => write!(
                 f,
                 "an overhead limit of {limit} is out of range: choose percentages from 0 to 100"
+            ),
+            Self::Memory => write!(
+                f,
+                "the system has no memory for a heap: give the process more memory"
             ),
             Self::AddressSpace {
                 limit,
@@ -385,12 +392,14 @@ impl Builder {
             bytes: refused.asked,
             source: refused.source,
         };
+        let marker = Marker::new(self.prefetch_depth, workers, self.mark_stack_limit)
+            .ok_or(BuildError::Memory)?;
         let space = Space::new(limit).map_err(refused)?;
         let supply = Supply::new(&space, limit, self.release_after).map_err(refused)?;
         let initial = policy.settings();
         supply.set_goal(initial.goal);
         supply.set_allowance(initial.allowance);
-        Ok(Heap(Arc::new(Shared {
+        let heap = shared::Shared::new(Shared {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             home: Home::here(),
             stress: self.stress,
@@ -402,16 +411,13 @@ impl Builder {
             last_major: AtomicU64::new(0),
             last_finished: AtomicU64::new(0),
             orphans: Orphans::default(),
-            handshake: Handshake::new(self.watchdog, clock),
-            marker: Mutex::new(Marker::new(
-                self.prefetch_depth,
-                workers,
-                self.mark_stack_limit,
-            )),
+            handshake: Handshake::new(self.watchdog, clock).ok_or(BuildError::Memory)?,
+            marker: Mutex::new(marker),
             handles: Handles::default(),
             events,
             counters: Counters::default(),
-        })))
+        });
+        heap.map(Heap).ok_or(BuildError::Memory)
     }
 }
 
@@ -521,7 +527,7 @@ pub(crate) struct Counters {
     pub(crate) minor_collections: AtomicU64,
     /// What the last collection found, and [`Self::allocated_bytes`] at that time. Locked for a copy only.
     pub(crate) found: Mutex<Option<(Found, u64)>>,
-    /// The memory of the collector itself: mark stack and logs.
+    /// The memory of the collector itself: mark stacks, logs and lists.
     pub(crate) collector_bytes: AtomicU64,
 }
 
@@ -568,7 +574,8 @@ pub struct Statistics {
     pub metadata_bytes: u64,
     /// Bytes that the system backs and nobody uses: blocks and page runs not yet given back, with their metadata.
     pub free_bytes: u64,
-    /// Bytes of the collector's own memory, which are not counted against the limit: mark stack and logs.
+    /// Bytes of the collector's own memory, which are not counted against the limit, after the last collection: mark stacks, logs, lists of globals, of weak
+    /// references, of objects with finalizers and of large ones.
     pub collector_bytes: u64,
     /// Bytes backed by the system: [`Self::occupied_bytes`], [`Self::free_bytes`] and [`Self::collector_bytes`].
     pub committed_bytes: u64,
@@ -601,7 +608,7 @@ pub struct Found {
 /// A stop-the-world, non-moving mark-sweep heap: a handle, cheap to clone. The memory goes with the last handle and
 /// the last attached mutator.
 #[derive(Clone)]
-pub struct Heap(pub(crate) Arc<Shared>);
+pub struct Heap(pub(crate) shared::Shared<Shared>);
 
 impl Heap {
     /// Starts the configuration of a heap.
@@ -614,7 +621,8 @@ impl Heap {
     /// # Panics
     ///
     /// If the thread is already attached to a mark-sweep heap, unless it is inside [`Mutator::blocking`]. After a fork, if the heap lacks
-    /// other threads: see the crate's documentation.
+    /// other threads: see the crate's documentation. If more than 16 threads are attached and the system has no memory to note one more; the
+    /// heap is as before then.
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         Mutator::attach(self, f)
     }

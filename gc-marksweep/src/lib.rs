@@ -136,9 +136,11 @@ mod remember;
 mod room;
 mod runs;
 mod safepoint;
+mod shared;
 mod step;
 mod supply;
 mod sweep;
+mod thread;
 mod verify;
 mod workers;
 

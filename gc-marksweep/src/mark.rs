@@ -52,12 +52,12 @@
 mod stack;
 mod tracer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::block::{BlockIndex, GRANULES_PER_BLOCK, MarkTable, Space};
 use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
+use crate::shared::Shared;
 use crate::step::{Step, Witness};
 use crate::supply::Supply;
 use crate::workers::Workers;
@@ -73,6 +73,9 @@ const CHUNK: usize = 512;
 /// always has an edge to offer, and never one that is worth it.
 const SHALLOW: usize = 8;
 const PATIENCE: u32 = 512;
+
+/// Room for edges that a helper keeps from one piece of work to the next, and to the next collection: it does not know which is the last.
+const KEPT_BY_HELPERS: usize = 16 * 1024;
 
 /// Blocks that a worker counts at a time.
 const BLOCKS_COUNTED: usize = 256;
@@ -97,7 +100,7 @@ enum Task {
 
 /// What the workers of a heap share.
 struct Team {
-    workers: Arc<Workers<Work>>,
+    workers: Shared<Workers<Work>>,
     most_workers: usize,
     depth: usize,
     /// The most edges on a worker's stack.
@@ -113,7 +116,7 @@ struct Team {
 /// The traces of a heap, and their leader: see [`crate::workers`].
 pub(crate) struct Marker {
     tracer: Tracer,
-    team: Arc<Team>,
+    team: Shared<Team>,
     table: Option<MarkTable>,
     /// Whether this collection's marks have been shared out, and live granules must be counted.
     shared: bool,
@@ -122,15 +125,16 @@ pub(crate) struct Marker {
 impl Marker {
     /// A marker with room for `depth` objects that wait for their headers, at most [`MAX_PREFETCH_DEPTH`]; 0 turns prefetching
     /// off. It has at most `workers`, at most [`MAX_WORKERS`], each with a stack of at most `stack_limit` bytes, but for a minimum.
-    pub(crate) fn new(depth: usize, workers: usize, stack_limit: usize) -> Self {
+    /// `None` if the system has no memory for it.
+    pub(crate) fn new(depth: usize, workers: usize, stack_limit: usize) -> Option<Self> {
         assert!(depth <= MAX_PREFETCH_DEPTH && (1..=MAX_WORKERS).contains(&workers));
         let stack_limit = (stack_limit / size_of::<Option<Object>>()).max(MIN_STACK);
-        Self {
-            tracer: Tracer::new(depth, stack_limit).expect("16 KiB for a mark stack"),
-            team: Arc::new(Team::new(depth, workers, stack_limit)),
+        Some(Self {
+            tracer: Tracer::new(depth, stack_limit)?,
+            team: Team::new(depth, workers, stack_limit)?,
             table: None,
             shared: false,
-        }
+        })
     }
 
     /// Forgets helpers that a fork has left behind: others are started when there is work for them. What the old ones share is leaked,
@@ -144,8 +148,10 @@ impl Marker {
             ..
         } = *self.team;
         if workers.are_lost() {
-            let fresh = Arc::new(Team::new(depth, most_workers, stack_limit));
-            std::mem::forget(std::mem::replace(&mut self.team, fresh));
+            // Without memory there is no help.
+            if let Some(fresh) = Team::new(depth, most_workers, stack_limit) {
+                std::mem::forget(std::mem::replace(&mut self.team, fresh));
+            }
         }
     }
 
@@ -159,7 +165,7 @@ impl Marker {
         debug_assert!(self.tracer.is_idle());
         self.table = Some(table);
         self.shared = false;
-        self.tracer.census = Census::default();
+        self.tracer.begin();
         self.team.census.take();
     }
 
@@ -241,6 +247,7 @@ impl Marker {
                 // What is recorded is one worker's.
                 _ if W::RECORDS => Alone::for_ever(),
                 1 => Alone::for_ever(),
+                _ if self.team.workers.are_lost() => Alone::for_ever(),
                 _ => Alone::at_first(),
             };
             if self.tracer.trace(table, &mut alone, witness) == Trace::Interrupted {
@@ -276,6 +283,9 @@ impl Marker {
     pub(crate) unsafe fn finish(&mut self, space: &Space, supply: &Supply, extent: Extent) {
         let table = self.table();
         self.table = None;
+        if extent == Extent::Whole {
+            self.tracer.give_room_back(0);
+        }
         if !self.shared {
             return;
         }
@@ -363,7 +373,7 @@ impl Drop for Marker {
 
 /// Others mark too, and may be in want of work.
 struct Among<'a> {
-    team: &'a Arc<Team>,
+    team: &'a Shared<Team>,
     table: MarkTable,
     /// Opportunities to be let pass when there is little to give.
     patience: u32,
@@ -420,22 +430,23 @@ impl Among<'_> {
 }
 
 impl Team {
-    fn new(depth: usize, workers: usize, stack_limit: usize) -> Self {
-        Self {
-            workers: Arc::new(Workers::new(workers - 1)),
+    /// `None` if the system has no memory for it.
+    fn new(depth: usize, workers: usize, stack_limit: usize) -> Option<Shared<Self>> {
+        Shared::new(Self {
+            workers: Shared::new(Workers::new(workers - 1))?,
             most_workers: workers,
             depth,
             stack_limit,
             incomplete: AtomicBool::new(false),
             census: AtomicCensus::default(),
             footprint: AtomicUsize::new(0),
-        }
+        })
     }
 
     #[cold]
-    fn start_helper(self: &Arc<Self>) {
-        self.workers.start(|| {
-            let team = self.clone();
+    fn start_helper(this: &Shared<Self>) {
+        Workers::start(&this.workers, || {
+            let team = this.clone();
             let mut tracer = Tracer::new(team.depth, team.stack_limit)?;
             Some(move |work: Work| {
                 let before = tracer.footprint();
@@ -445,7 +456,9 @@ impl Team {
                     team.incomplete.store(true, Ordering::Relaxed);
                 }
                 team.census.add(std::mem::take(&mut tracer.census));
-                let grown = tracer.footprint() - before;
+                tracer.begin();
+                tracer.give_room_back(KEPT_BY_HELPERS);
+                let grown = tracer.footprint().wrapping_sub(before);
                 team.footprint.fetch_add(grown, Ordering::Relaxed);
             })
         });
@@ -459,7 +472,7 @@ impl Tracer {
     /// # Safety
     ///
     /// As for [`Marker::trace`].
-    unsafe fn perform(&mut self, work: Work, team: &Arc<Team>) {
+    unsafe fn perform(&mut self, work: Work, team: &Shared<Team>) {
         let table = work.table;
         match work.task {
             // SAFETY: blocks are given to one worker each, when marking is complete.
@@ -477,7 +490,7 @@ impl Tracer {
     /// # Safety
     ///
     /// As there.
-    unsafe fn trace_among(&mut self, table: MarkTable, team: &Arc<Team>) {
+    unsafe fn trace_among(&mut self, table: MarkTable, team: &Shared<Team>) {
         let mut among = Among {
             team,
             table,
@@ -529,7 +542,6 @@ impl AtomicCensus {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::heap::Shared;
     use crate::{Flags, Generations, Heap, Local, Mutator, Shape};
 
     fn tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, depth: u32) {
@@ -594,7 +606,7 @@ mod tests {
                 let statistics = heap.statistics();
                 assert!(statistics.minor_collections > 5);
                 // Nothing has been marked since the last collection.
-                let Shared { space, supply, .. } = &*heap.0;
+                let crate::heap::Shared { space, supply, .. } = &*heap.0;
                 for block in 0..supply.used_blocks() as u32 {
                     assert_eq!(space.live_granules(block), space.count_marked(block));
                 }

@@ -29,7 +29,7 @@ use crate::heap::{FullCause, Heap, HeapFull, Shared};
 use crate::object::{Flags, Header, Object, Shape};
 use crate::policy::Extent;
 use crate::remember::Log;
-use crate::safepoint::{Member, Party};
+use crate::safepoint::{Member, Name, Party};
 use crate::step::{Place, Places, Record, Step, Witness};
 
 /// The part of a mutator that a collector touches while the mutator is stopped.
@@ -128,7 +128,8 @@ impl<'h> Mutator<'h> {
                     return;
                 }
                 context.buffer.give_back(&heap.0.space, &heap.0.supply);
-                heap.0.orphans.adopt(&context.log);
+                // SAFETY: this mutator runs, so no collection can be in progress.
+                unsafe { heap.0.orphans.adopt(&heap.0.space, &context.log) };
                 heap.0.handshake.detach(context.into());
             }
         }
@@ -160,6 +161,9 @@ impl<'h> Mutator<'h> {
         unsafe {
             let context = &(*mutator).context;
             let wait = (heap.0.handshake).attach(context.into(), context.number, thread_name());
+            let Ok(wait) = wait else {
+                panic!("gc-marksweep: the system has no memory to attach a thread");
+            };
             let _detach = Detach(&*mutator);
             heap.0.record_wait(context, wait);
             f(&mut *mutator)
@@ -232,6 +236,7 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let size = shape.size();
         let fields = shape.refs as usize + shape.words as usize;
+        self.expect_finalizer(shape)?;
         let (memory, zeroed) = if size <= LARGE
             && let Some(memory) = self.context.buffer.bump(size)
         {
@@ -307,6 +312,7 @@ impl<'h> Mutator<'h> {
             assert!(R <= Shape::MAX_REFS as usize && W <= Shape::MAX_WORDS as usize);
             Shape::new(R as u32, W as u32)
         };
+        self.expect_finalizer(shape.with(flags))?;
         if const { shape_is_small(R, W) }
             && let Some(memory) = self.context.buffer.bump(shape.size())
         {
@@ -314,6 +320,28 @@ impl<'h> Mutator<'h> {
             return Ok(memory);
         }
         self.alloc_slow(shape.with(flags)).map(|(memory, _)| memory)
+    }
+
+    /// Before the memory for an object of that shape: room for the note that it has a finalizer, if it has.
+    #[inline(always)]
+    fn expect_finalizer(&self, shape: Shape) -> Result<(), HeapFull> {
+        if shape.flags.finalize {
+            self.shared().enter();
+            if !self.shared().handles.expect_finalizer() {
+                return Err(self.no_memory(shape.size()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The system has no memory for `bytes` of notes, or for the notes about so many bytes.
+    #[cold]
+    fn no_memory(&self, bytes: usize) -> HeapFull {
+        HeapFull {
+            requested: bytes as u64,
+            limit: self.shared().supply.limit() as u64,
+            cause: FullCause::System,
+        }
     }
 
     #[inline(always)]
@@ -334,6 +362,15 @@ impl<'h> Mutator<'h> {
 
     #[inline(always)]
     fn obtain<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
+        let memory = self.obtain_memory(shape, witness);
+        if memory.is_err() && shape.flags.finalize {
+            self.shared().handles.expect_no_finalizer();
+        }
+        memory
+    }
+
+    #[inline(always)]
+    fn obtain_memory<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
         self.flush_tally();
         self.shared().enter();
         self.safepoint();
@@ -638,9 +675,25 @@ impl<'h> Mutator<'h> {
     }
 
     /// A new root for the object that may leave the thread. Takes a lock for a moment.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory for it. The heap is as before: [`Mutator::try_global`] says so in a value.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
-        self.shared().enter();
-        self.shared().handles.global(self.shared().id, object.0)
+        self.try_global(object)
+            .unwrap_or_else(|full| no_handle("global", full))
+    }
+
+    /// [`Mutator::global`], or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`] if the system has no memory for it. The heap is as before.
+    pub fn try_global<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Global, HeapFull> {
+        let shared = self.shared();
+        shared.enter();
+        (shared.handles.global(shared.id, object.0))
+            .ok_or_else(|| self.no_memory(size_of::<usize>()))
     }
 
     /// The object a global roots.
@@ -654,9 +707,25 @@ impl<'h> Mutator<'h> {
     }
 
     /// A weak reference to the object. Takes a lock for a moment.
+    ///
+    /// # Panics
+    ///
+    /// If the system has no memory for it. The heap is as before: [`Mutator::try_downgrade`] says so in a value.
     pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
-        self.shared().enter();
-        self.shared().handles.downgrade(self.shared().id, object.0)
+        self.try_downgrade(object)
+            .unwrap_or_else(|full| no_handle("weak reference", full))
+    }
+
+    /// [`Mutator::downgrade`], or why there is no weak reference.
+    ///
+    /// # Errors
+    ///
+    /// [`HeapFull`] if the system has no memory for it. The heap is as before.
+    pub fn try_downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Weak, HeapFull> {
+        let shared = self.shared();
+        shared.enter();
+        (shared.handles.downgrade(shared.id, object.0))
+            .ok_or_else(|| self.no_memory(size_of::<usize>()))
     }
 
     /// The object of a weak reference, unless it has died.
@@ -697,10 +766,16 @@ fn check_index(kind: &str, index: usize, length: usize) {
     }
 }
 
-fn thread_name() -> String {
+#[cold]
+#[inline(never)]
+fn no_handle(what: &str, full: HeapFull) -> ! {
+    panic!("gc-marksweep: no {what}: {full}")
+}
+
+fn thread_name() -> Name {
     let thread = std::thread::current();
     match thread.name() {
-        Some(name) => format!("thread \"{name}\""),
-        None => format!("thread {:?}", thread.id()),
+        Some(name) => Name::new(format_args!("thread \"{name}\"")),
+        None => Name::new(format_args!("thread {:?}", thread.id())),
     }
 }

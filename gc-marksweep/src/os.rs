@@ -2,6 +2,7 @@
 //! standard error.
 
 use std::cell::UnsafeCell;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::ops::{Deref, DerefMut, Range};
@@ -437,10 +438,34 @@ pub(crate) fn thread_cpu_ns() -> u64 {
 ///
 /// Past the lock of [`io::stderr`]: a mutator may hold that while it stands at a safepoint, and a collector that waited for
 /// it would never let the mutator go. Nor `eprintln`, which panics where the line cannot be written.
-pub(crate) fn complain(line: &str) {
+pub(crate) fn complain(line: fmt::Arguments<'_>) {
     if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {
-        // In one piece, so that it is not mixed with what others write. There is nobody to tell of a failure.
-        let _ = File::from(descriptor).write_all(format!("{line}\n").as_bytes());
+        // In one piece, so that it is not mixed with what others write.
+        let mut whole = Growing(Vec::new());
+        if writeln!(whole, "{line}").is_ok() {
+            // There is nobody to tell of a failure.
+            let _ = File::from(descriptor).write_all(&whole.0);
+            return;
+        }
+        // Memory is what is lacking.
+        let mut buffer = [0; 1024];
+        let mut rest = &mut buffer[..1023];
+        // What does not fit is left out.
+        let _ = rest.write_fmt(line);
+        let length = 1023 - rest.len();
+        buffer[length] = b'\n';
+        let _ = File::from(descriptor).write_all(&buffer[..=length]);
+    }
+}
+
+/// A text that can be refused memory.
+struct Growing(Vec<u8>);
+
+impl fmt::Write for Growing {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.try_reserve(text.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -46,7 +46,7 @@ pub struct PauseStatistics {
     longest_time_to_safepoint_ns: AtomicU64,
     histogram: [AtomicU64; BUCKETS],
     /// The longest time-to-safepoint of each mutator, by number, in nanoseconds; 0 if it was never waited for.
-    by_mutator: [OnceLock<Box<[AtomicU64]>>; SEGMENTS],
+    by_mutator: [OnceLock<Vec<AtomicU64>>; SEGMENTS],
 }
 
 /// What a [`PauseStatistics`] has heard of so far.
@@ -119,12 +119,20 @@ impl PauseStatistics {
 
     fn arrived(&self, mutator: u32, ns: u64) {
         let (segment, index) = place(mutator);
-        let longest = self.by_mutator[segment].get_or_init(|| {
+        if self.by_mutator[segment].get().is_none() {
             let room = (FIRST_SEGMENT as usize) << segment.saturating_sub(1);
-            std::iter::repeat_with(AtomicU64::default)
-                .take(room)
-                .collect()
-        });
+            let mut fresh = Vec::new();
+            // Without memory the figure is lost: a listener has nobody to tell.
+            if fresh.try_reserve_exact(room).is_err() {
+                return;
+            }
+            fresh.resize_with(room, AtomicU64::default);
+            // Somebody else may have been quicker.
+            let _ = self.by_mutator[segment].set(fresh);
+        }
+        let Some(longest) = self.by_mutator[segment].get() else {
+            return;
+        };
         // One that was waited for shows, also where the clock did not advance.
         longest[index].fetch_max(ns.max(1), Ordering::Relaxed);
     }

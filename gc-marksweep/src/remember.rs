@@ -14,10 +14,12 @@
 //!
 //! A store of null creates no reference, and is not remembered.
 //!
+//! A log for which the system has no memory is [incomplete](Log::is_incomplete), and the next collection a major one, which needs none.
+//!
 //! # Invariants
 //!
 //! 1. While the heap is *armed* (its last major collection set the bits, see [`crate::policy`]): a field of a marked object refers to a marked
-//!    object, or the object's bit is clear and it is in a log, or the field's card is dirty and in a log.
+//!    object, or the object's bit is clear and it is in a log, or the field's card is dirty and in a log, or a log is incomplete.
 //! 2. A card's byte is not 0 exactly while a log holds the card.
 //! 3. The bits are set while the world is stopped, and cleared by mutators. There is no safepoint between the test of a
 //!    bit and the store it is for, so no collection can come between them.
@@ -32,6 +34,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::block::Space;
 use crate::object::{HEADER, Header, Object};
 use crate::process::is_held;
+use crate::room;
 
 /// Bytes of a card.
 pub(crate) const CARD: usize = 512;
@@ -72,6 +75,8 @@ impl Card {
 pub(crate) struct Log {
     objects: Cell<Vec<Object>>,
     cards: Cell<Vec<Card>>,
+    /// Whether there was no memory for something that should be in it.
+    incomplete: Cell<bool>,
 }
 
 impl Log {
@@ -92,13 +97,22 @@ impl Log {
             let card = Card::of(object, field);
             // SAFETY: only large objects log cards.
             let state = unsafe { space.card(object, card.index as usize) };
-            if state.is_clean() && state.soil() {
-                push(&self.cards, card);
+            if state.is_clean() && state.soil() && !push(&self.cards, card) {
+                state.clean();
+                self.incomplete.set(true);
             }
         // SAFETY: passed on.
-        } else if unsafe { object.clear_logging(Header::LOG_OBJECT) } {
-            push(&self.objects, object);
+        } else if unsafe { object.clear_logging(Header::LOG_OBJECT) }
+            && !push(&self.objects, object)
+        {
+            self.incomplete.set(true);
         }
+    }
+
+    /// Whether something has been written that it does not hold. Then a minor collection would miss what only that refers to: the
+    /// next one must be a major one.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete.get()
     }
 
     /// Bytes of memory.
@@ -126,6 +140,7 @@ impl Log {
     /// No mutator runs, and what was live when it was stopped still is.
     pub(crate) unsafe fn drain(&self, space: &Space, mut f: impl FnMut(Object, usize, usize)) {
         let (mut objects, mut cards) = (self.objects.take(), self.cards.take());
+        let lengths = (objects.len(), cards.len());
         for object in objects.drain(..) {
             // SAFETY: what is in a log was live when it was put there, and there has been no collection since.
             let header = unsafe { object.header() };
@@ -142,16 +157,20 @@ impl Log {
             let (from, until) = card.fields(header.refs());
             f(card.object, from, until);
         }
+        room::fit(&mut objects, lengths.0);
+        room::fit(&mut cards, lengths.1);
         self.objects.set(objects);
         self.cards.set(cards);
+        self.incomplete.set(false);
     }
 }
 
 #[inline(always)]
-fn push<T>(list: &Cell<Vec<T>>, item: T) {
+fn push<T>(list: &Cell<Vec<T>>, item: T) -> bool {
     let mut items = list.take();
-    items.push(item);
+    let pushed = room::push(&mut items, item);
     list.set(items);
+    pushed
 }
 
 /// The log of mutators that have detached since the last collection.
@@ -170,18 +189,40 @@ impl Orphans {
             .expect("no code that panics runs under this lock")
     }
 
-    /// Takes over what is in `log`.
-    pub(crate) fn adopt(&self, log: &Log) {
+    /// Takes over what is in `log`, or notes that it could not.
+    ///
+    /// # Safety
+    ///
+    /// There has been no collection since `log`'s mutator last ran.
+    pub(crate) unsafe fn adopt(&self, space: &Space, log: &Log) {
         let orphans = self.lock();
-        append(&orphans.objects, &log.objects);
-        append(&orphans.cards, &log.cards);
+        let adopted = append(&orphans.objects, &log.objects);
+        if !append(&orphans.cards, &log.cards) {
+            for card in log.cards.take() {
+                // SAFETY: what is in a log was live when it was put there, and there has been no collection since.
+                unsafe { space.card(card.object, card.index as usize) }.clean();
+            }
+            orphans.incomplete.set(true);
+        }
+        if !adopted || log.is_incomplete() {
+            orphans.incomplete.set(true);
+        }
     }
 }
 
-fn append<T>(to: &Cell<Vec<T>>, from: &Cell<Vec<T>>) {
+/// Moves what is in the one list to the other, if there is memory for that.
+fn append<T>(to: &Cell<Vec<T>>, from: &Cell<Vec<T>>) -> bool {
     let (mut items, mut more) = (to.take(), from.take());
-    items.append(&mut more);
+    if items.len() < more.len() {
+        std::mem::swap(&mut items, &mut more);
+    }
+    let room = items.try_reserve(more.len()).is_ok();
+    if room {
+        items.append(&mut more);
+    }
     to.set(items);
+    from.set(more);
+    room
 }
 
 #[cfg(test)]

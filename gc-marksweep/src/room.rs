@@ -35,6 +35,22 @@ pub(crate) fn set_aside<T>(list: &mut Vec<T>, wanted: usize) -> bool {
     list.capacity() >= wanted || list.try_reserve(wanted - list.len()).is_ok()
 }
 
+/// Adds an element to a vector. Returns whether there was memory for it.
+#[inline(always)]
+pub(crate) fn push<T>(list: &mut Vec<T>, element: T) -> bool {
+    if list.len() == list.capacity() && !grow(list) {
+        return false;
+    }
+    list.push(element);
+    true
+}
+
+#[cold]
+#[inline(never)]
+fn grow<T>(list: &mut Vec<T>) -> bool {
+    list.try_reserve(1).is_ok()
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

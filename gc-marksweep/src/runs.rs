@@ -45,7 +45,8 @@ impl Runs {
         loop {
             // Whole groups, so that no operation looks past a level's end.
             levels[top + 1] = levels[top] + entries.next_multiple_of(FAN);
-            if entries == 1 {
+            // Two at least, so that there is something above every page.
+            if entries == 1 && top > 0 {
                 break;
             }
             entries = entries.div_ceil(FAN);

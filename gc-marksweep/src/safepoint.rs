@@ -60,6 +60,7 @@
 //! protecting a page and catching the fault (a signal handler in every client); a dedicated collector thread (two
 //! context switches for each pause, which on a virtual machine cost more than marking a small heap).
 
+use std::fmt::{self, Write as _};
 use std::ptr::NonNull;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -68,6 +69,8 @@ use crate::event::Clock;
 use crate::primitive::{
     AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence,
 };
+use crate::room;
+use crate::workers::cores;
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -120,7 +123,7 @@ struct Registered<M> {
     /// The mutator's number in events.
     number: u32,
     /// What the watchdog calls it.
-    name: String,
+    name: Name,
     /// The thread that it runs on.
     thread: ThreadId,
     /// It was running when the stop in progress was requested, and has not been seen to stop since.
@@ -159,8 +162,9 @@ struct State<M> {
     completed: u64,
     /// Threads that wait to attach until the stop in progress is over.
     attaching: usize,
-    /// Who has arrived, of those that the stop in progress waited for.
+    /// Who has arrived, of those that the stop in progress waited for; and how many more there was no memory for.
     arrivals: Vec<Arrival>,
+    lost: u64,
 }
 
 impl<M: Member> State<M> {
@@ -179,10 +183,10 @@ impl<M: Member> State<M> {
             } else {
                 clock.now()
             };
-            self.arrivals.push(Arrival {
-                mutator: registered.number,
-                at,
-            });
+            let mutator = registered.number;
+            if !room::push(&mut self.arrivals, Arrival { mutator, at }) {
+                self.lost += 1;
+            }
         }
         complete
     }
@@ -202,12 +206,79 @@ pub(crate) struct Handshake<M> {
     looks: u32,
 }
 
+/// For how many mutators there is room in any case.
+pub(crate) const MEMBERS_SET_ASIDE: usize = 16;
+
+/// There was no memory to register a mutator: it is not attached.
+#[derive(Debug)]
+pub(crate) struct NoMemory;
+
+/// What the watchdog calls a mutator: in place, as the name of a thread may be of any length and memory may be short.
+#[derive(Clone, Copy)]
+pub(crate) struct Name {
+    text: [u8; Self::MOST],
+    length: u8,
+}
+
+impl Name {
+    const MOST: usize = 96;
+
+    /// As much of it as fits.
+    pub(crate) fn new(name: fmt::Arguments<'_>) -> Self {
+        let mut this = Self {
+            text: [0; Self::MOST],
+            length: 0,
+        };
+        // What does not fit is left out.
+        let _ = this.write_fmt(name);
+        this
+    }
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let start = self.length as usize;
+        let mut fits = text.len().min(Self::MOST - start);
+        while !text.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        self.text[start..start + fits].copy_from_slice(&text.as_bytes()[..fits]);
+        self.length += fits as u8;
+        if fits < text.len() {
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text[..self.length as usize];
+        f.write_str(std::str::from_utf8(text).unwrap_or_default())
+    }
+}
+
+/// Several, with commas between them.
+#[cfg(not(loom))]
+struct Names<'a>(&'a [Name]);
+
+#[cfg(not(loom))]
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{name}")?;
+        }
+        Ok(())
+    }
+}
+
 /// A look and the pause after it take half a microsecond or so.
 const LOOKS: u32 = 100;
 
 /// How often it is worth looking whether another thread has done something.
 fn looks() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     // A model has no use for time.
     if cfg!(loom) || cores == 1 { 0 } else { LOOKS }
 }
@@ -225,21 +296,25 @@ unsafe impl<M> Send for Handshake<M> {}
 unsafe impl<M> Sync for Handshake<M> {}
 
 impl<M: Member> Handshake<M> {
-    pub(crate) fn new(watchdog: Option<Duration>, clock: Clock) -> Self {
-        Self {
+    /// `None` if the system has no memory for it.
+    pub(crate) fn new(watchdog: Option<Duration>, clock: Clock) -> Option<Self> {
+        let mut members = Vec::new();
+        members.try_reserve_exact(MEMBERS_SET_ASIDE).ok()?;
+        Some(Self {
             state: Mutex::new(State {
-                members: Vec::new(),
+                members,
                 stopping: false,
                 completed: 0,
                 attaching: 0,
                 arrivals: Vec::new(),
+                lost: 0,
             }),
             changed: Condvar::new(),
             resumed: Condvar::new(),
             watchdog,
             clock,
             looks: looks(),
-        }
+        })
     }
 
     /// After a fork: whether the calling thread can go on alone. If not, says what it lacks.
@@ -268,20 +343,19 @@ impl<M: Member> Handshake<M> {
             .expect("the handshake's lock is never poisoned")
     }
 
-    /// Registers a running mutator, once no stop is in progress. `number` is what events call it, `name` what the
+    /// Registers a running mutator, once no stop is in progress; fails if there are more than [`MEMBERS_SET_ASIDE`] and no memory for it. `number` is what events call it, `name` what the
     /// watchdog does.
     ///
     /// # Safety
     ///
     /// `member` stays where it is, and valid, until [`Self::detach`] has returned; the calling thread is the only one to
     /// call the other operations with its party.
-    #[must_use]
     pub(crate) unsafe fn attach(
         &self,
         member: NonNull<M>,
         number: u32,
-        name: String,
-    ) -> Option<Wait> {
+        name: Name,
+    ) -> Result<Option<Wait>, NoMemory> {
         let from = self.clock.now();
         let mut state = self.lock();
         let before = state.completed;
@@ -295,14 +369,17 @@ impl<M: Member> Handshake<M> {
                 self.resumed.notify_all();
             }
         }
-        state.members.push(Registered {
+        let registered = Registered {
             member,
             number,
             name,
             thread: std::thread::current().id(),
             awaited: false,
-        });
-        self.waited(state, before, from)
+        };
+        if !room::push(&mut state.members, registered) {
+            return Err(NoMemory);
+        }
+        Ok(self.waited(state, before, from))
     }
 
     /// Forgets a running mutator. A stop that waits for it goes on without it.
@@ -312,10 +389,13 @@ impl<M: Member> Handshake<M> {
         let index = registered.position(|registered| registered.member == member);
         let registered = (state.members).swap_remove(index.expect("a mutator detaches once"));
         if registered.awaited {
-            state.arrivals.push(Arrival {
+            let arrival = Arrival {
                 mutator: registered.number,
                 at: self.clock.now(),
-            });
+            };
+            if !room::push(&mut state.arrivals, arrival) {
+                state.lost += 1;
+            }
             self.changed.notify_one();
         }
     }
@@ -399,9 +479,9 @@ impl<M: Member> Handshake<M> {
         }
 
         debug_assert!(state.attaching == 0 && state.arrivals.is_empty());
-        // Before the request, so that nobody waits for the allocator.
+        // Before the request, so that nobody waits for the allocator. Arrivals for which there is no memory are lost.
         let others = state.members.len() - 1;
-        state.arrivals.reserve_exact(others);
+        room::set_aside(&mut state.arrivals, others);
         state.stopping = true;
         let requested = self.clock.now();
         for registered in &state.members {
@@ -429,6 +509,7 @@ impl<M: Member> Handshake<M> {
             requested,
             stopped: self.clock.now(),
             arrivals: std::mem::take(&mut state.arrivals),
+            lost: std::mem::take(&mut state.lost),
         };
         drop(state);
         Stop {
@@ -510,19 +591,24 @@ impl<M: Member> Handshake<M> {
             return state;
         }
         *deadline = None;
-        let laggards: Vec<String> = (state.members.iter())
+        let laggards = (state.members.iter())
             .filter(|registered| registered.awaited && !registered.party().stopped())
-            .map(|registered| registered.name.clone())
-            .collect();
+            .map(|registered| registered.name);
+        // Where there is no memory for them all, some are named.
+        let mut named = Vec::new();
+        for name in laggards {
+            room::push(&mut named, name);
+        }
+        let laggards = named;
         if laggards.is_empty() {
             return state;
         }
         // Without the lock: writing may take long, and those who arrive meanwhile need it.
         drop(state);
-        crate::os::complain(&format!(
+        crate::os::complain(format_args!(
             "gc-marksweep: a stop has waited more than {:?} for {}: a loop without a safepoint, or a wait outside `blocking`",
             self.watchdog.unwrap_or_default(),
-            laggards.join(", ")
+            Names(&laggards)
         ));
         self.lock()
     }
@@ -547,6 +633,8 @@ pub(crate) struct Report {
     pub(crate) stopped: u64,
     /// The mutators that were running when it was requested.
     pub(crate) arrivals: Vec<Arrival>,
+    /// How many more of them there were no memory for.
+    pub(crate) lost: u64,
 }
 
 /// Proof that every mutator but the caller is stopped. They go on when it is dropped.

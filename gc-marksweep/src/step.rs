@@ -18,11 +18,12 @@
 //! buffer of fixed size; an edge takes less than reading the clock); a listener that is called back (client code inside an operation); a cargo
 //! feature (what is shown would not be the program that people run).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::block::Space;
 use crate::object::Object;
+use crate::room;
 
 /// A place in the heap: so many bytes from the start of its address range. That of an object is its own for as long as it lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +106,8 @@ pub enum Step {
         /// Its size.
         bytes: usize,
     },
+    /// The system had no memory for the steps that followed: the last one of a record that is not complete. The operation itself is.
+    Lost,
 }
 
 /// Hears of each step of an operation.
@@ -150,6 +153,7 @@ impl Places {
 pub(crate) struct Record {
     places: Places,
     steps: RefCell<Vec<Step>>,
+    lost: Cell<bool>,
 }
 
 impl Record {
@@ -157,11 +161,18 @@ impl Record {
         Self {
             places: Places::in_space(space),
             steps: RefCell::default(),
+            lost: Cell::new(false),
         }
     }
 
     pub(crate) fn into_steps(self) -> Vec<Step> {
-        self.steps.into_inner()
+        let mut steps = self.steps.into_inner();
+        if self.lost.get() {
+            // There may be no room for one more, and an incomplete record must not look like a complete one.
+            steps.pop();
+            room::push(&mut steps, Step::Lost);
+        }
+        steps
     }
 }
 
@@ -169,7 +180,11 @@ impl Witness for &Record {
     const RECORDS: bool = true;
 
     fn note<S: Into<Option<Step>>>(self, step: impl FnOnce(Places) -> S) {
-        let step = step(self.places).into();
-        self.steps.borrow_mut().extend(step);
+        let Some(step) = step(self.places).into() else {
+            return;
+        };
+        if self.lost.get() || !room::push(&mut self.steps.borrow_mut(), step) {
+            self.lost.set(true);
+        }
     }
 }

@@ -597,6 +597,11 @@ impl Supply {
         (self.backed).fetch_sub(large_charge(pages), Ordering::Relaxed);
     }
 
+    /// Bytes of the list of large objects.
+    pub(crate) fn footprint(&self) -> usize {
+        self.reserve().large.objects.capacity() * size_of::<LargeObject>()
+    }
+
     /// How many blocks have ever been used: those with a lower index.
     pub(crate) fn used_blocks(&self) -> usize {
         self.reserve().fresh as usize

@@ -25,13 +25,15 @@
 //!    `finish` returns.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
-use std::thread::JoinHandle;
 
 use crate::collect::AbortOnPanic;
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 use crate::process::Home;
+use crate::room;
+use crate::shared::Shared;
+use crate::thread::Thread;
 
 /// How often an idle worker looks for work before it sleeps: some 10 microseconds.
 #[cfg(not(loom))]
@@ -243,7 +245,7 @@ fn wait<'a, W>(condition: &Condvar, state: MutexGuard<'a, State<W>>) -> MutexGua
 /// A pool with its helpers.
 pub(crate) struct Workers<W> {
     pool: Pool<W>,
-    threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    threads: std::sync::Mutex<Vec<Thread>>,
     /// Processor time of the helpers, up to the last work that each has finished. Not part of what the models look at.
     cpu_ns: AtomicU64,
     /// The process that the helpers run in.
@@ -279,40 +281,40 @@ impl<W: Send + 'static> Workers<W> {
     /// Starts one more helper, which does with each piece of work what `helper` makes. If there is no memory or no thread for it
     /// there will be no more helpers.
     pub(crate) fn start<F: FnMut(W) + Send + 'static>(
-        self: &Arc<Self>,
+        this: &Shared<Self>,
         helper: impl FnOnce() -> Option<F>,
     ) {
-        if !self.pool.enlist() {
+        if !this.pool.enlist() {
             return;
         }
-        let mut threads = self
-            .threads
+        let mut threads = (this.threads)
             .lock()
             .expect("no code that panics runs under this lock");
-        let this = self.clone();
+        let workers = this.clone();
         let started = helper().and_then(|mut work| {
             let run = move || {
                 let guard = AbortOnPanic;
                 let mut done = false;
                 let mut counted = 0;
-                while let Some(next) = this.pool.take(done) {
+                while let Some(next) = workers.pool.take(done) {
                     work(next);
                     done = true;
                     // Before the work counts as done. A system call for each piece of work, which is hundreds of edges at least.
                     let now = crate::os::thread_cpu_ns();
-                    (this.cpu_ns).fetch_add(now - counted, std::sync::atomic::Ordering::Relaxed);
+                    (workers.cpu_ns).fetch_add(now - counted, std::sync::atomic::Ordering::Relaxed);
                     counted = now;
                 }
                 std::mem::forget(guard);
             };
-            threads.try_reserve(1).ok()?;
-            // At most 15 bytes are shown on Linux.
-            let name = format!("gc-worker-{}", threads.len() + 1);
-            std::thread::Builder::new().name(name).spawn(run).ok()
+            let number = threads.len() + 1;
+            if !room::set_aside(&mut threads, number) {
+                return None;
+            }
+            Thread::start(format_args!("gc-worker-{number}"), run)
         });
         match started {
             Some(thread) => threads.push(thread),
-            None => self.pool.dismiss(),
+            None => this.pool.dismiss(),
         }
     }
 
@@ -335,17 +337,21 @@ impl<W: Send + 'static> Workers<W> {
                 .expect("no code that panics runs under this lock"),
         );
         for thread in threads {
-            // A helper that panics aborts the process.
-            let _ = thread.join();
+            thread.join();
         }
     }
 }
 
 /// The number of workers that a heap has unless it is told otherwise: the cores this process may use, at most `most`.
 pub(crate) fn default_workers(most: usize) -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(most)
+    cores().min(most)
+}
+
+/// The cores this process may use, as when it was first asked: the standard library reads files to know, and aborts where there is no memory
+/// for their names.
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Models of the pool, checked by loom over every interleaving within a preemption bound:

@@ -5,6 +5,7 @@
 
 use crate::block::MarkTable;
 use crate::object::Object;
+use crate::room;
 
 use super::tracer::{SPLIT, Sharing};
 
@@ -99,6 +100,19 @@ impl Stack {
             limit,
         };
         stack.resize(MIN_STACK).then_some(stack)
+    }
+
+    /// Begins a trace, with an empty stack: only what that needs is made full again.
+    pub(super) fn begin(&mut self) {
+        debug_assert!(self.length == 0);
+        self.edges.truncate(MIN_STACK);
+    }
+
+    /// Gives most of the memory back that was not used since it [began](Self::begin), but for so many edges.
+    pub(super) fn give_room_back(&mut self, keep: usize) {
+        debug_assert!(self.length == 0);
+        let wanted = self.edges.len().max(keep);
+        room::fit(&mut self.edges, wanted);
     }
 
     /// Makes room for `more` edges, at most [`SPLIT`]; `false` if there is none.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::block::{LARGE, MarkTable};
 use crate::object::{GRANULE, Header, Object};
+use crate::room;
 use crate::step::{Step, Witness};
 
 use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
@@ -65,8 +66,21 @@ impl Tracer {
         self.stack.length == 0 && self.fields.is_empty()
     }
 
+    /// Begins a trace.
+    pub(super) fn begin(&mut self) {
+        self.census = Census::default();
+        self.stack.begin();
+    }
+
+    /// Gives most of the memory back that was not used since it [began](Self::begin), but for the room of so many edges.
+    pub(super) fn give_room_back(&mut self, keep: usize) {
+        self.stack.give_room_back(keep);
+        room::fit(&mut self.fields, 0);
+    }
+
     pub(super) fn footprint(&self) -> usize {
-        size_of_val(&*self.stack.edges) + self.fields.capacity() * size_of::<Fields>()
+        self.stack.edges.capacity() * size_of::<Option<Object>>()
+            + self.fields.capacity() * size_of::<Fields>()
     }
 
     pub(super) fn push_fields(&mut self, fields: Fields) -> Result<(), Fields> {

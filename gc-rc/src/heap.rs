@@ -257,6 +257,16 @@ impl Counters {
         headers.saturating_add(self.payload.load(Relaxed))
     }
 
+    /// Bytes of objects that were made or freed.
+    fn turned_over(&self) -> u64 {
+        let headers = self
+            .freed_objects
+            .load(Relaxed)
+            .saturating_mul(HEADER_BYTES as u64);
+        let freed = headers.saturating_add(self.freed_payload.load(Relaxed));
+        self.allocated_bytes().saturating_add(freed)
+    }
+
     /// Bytes that may still be allocated below the limit, free cells of any class included.
     pub(crate) fn room(&self) -> u64 {
         let metadata = self.side.load(Relaxed) + self.tables.load(Relaxed);
@@ -395,6 +405,8 @@ pub(crate) struct Protected {
     pub(crate) overhead: Overhead,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
+    /// What had been turned over when unused memory was last looked at.
+    tidied: Cell<u64>,
     /// When unused memory was last looked at.
     last_tidy: Cell<Option<Instant>>,
 }
@@ -497,6 +509,9 @@ impl Drop for Inner {
     }
 }
 
+/// Unused memory is looked for when so much of the heap was allocated or freed since, as one part of so many.
+const TIDY_SHARE: u64 = 8;
+
 /// The proof that the current thread holds the heap's lock, as the mutator numbered `me`.
 #[derive(Clone, Copy)]
 pub(crate) struct Locked<'a> {
@@ -517,7 +532,7 @@ impl<'a> Locked<'a> {
     /// matter, with the time.
     ///
     /// Finding empty blocks costs a walk over all cells: it is made only if a quarter of them may be free, and at most once in the time
-    /// after which memory is returned.
+    /// after which memory is returned. Where that time is short, the walk is paid for by what the program turns over.
     pub(crate) fn tidy(self, now: Instant) {
         let due = match self.last_tidy.get() {
             Some(last) => now.saturating_duration_since(last) >= self.inner.return_after,
@@ -526,8 +541,14 @@ impl<'a> Locked<'a> {
                 false
             }
         };
-        if due && !self.collecting.get() {
+        let counters = &self.inner.counters;
+        let turned_over = || counters.turned_over().saturating_sub(self.tidied.get());
+        if due
+            && !self.collecting.get()
+            && turned_over() >= self.allocator.bytes_of_cells() as u64 / TIDY_SHARE
+        {
             self.last_tidy.set(Some(now));
+            self.tidied.set(counters.turned_over());
             self.reclaim(self.inner.return_after.is_zero());
         }
     }
@@ -679,6 +700,7 @@ impl Heap {
                 possible_roots: PossibleRoots::new(builder.possible_roots),
                 scratch: Scratch::default(),
                 overhead,
+                tidied: Cell::new(0),
                 last_tidy: Cell::new(None),
                 weak: RefCell::default(),
                 cleared: Cleared::new(),

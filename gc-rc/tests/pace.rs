@@ -285,3 +285,33 @@ fn what_is_resurrected_is_paid_for() {
         });
     });
 }
+
+/// Looking for blocks without objects walks the heap: also where memory goes back at once, it is not done at each burst of deaths.
+#[test]
+fn unused_memory_is_looked_for_in_proportion_to_what_is_turned_over() {
+    let heap = Heap::builder().return_after(std::time::Duration::ZERO);
+    let heap = heap.cycle(Cycle::None).build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [kept, other, burst]| {
+            for _ in 0..100_000 {
+                m.alloc_move(kept, Flags::NONE, [kept], [0]).unwrap();
+                m.alloc_move(other, Flags::NONE, [other], [0]).unwrap();
+            }
+            // Half of every block is free, so that there might be some that are empty.
+            m.set(other, None);
+            m.safepoint();
+            let committed = || heap.statistics().committed_bytes;
+            let mut returned = 0;
+            for _ in 0..100 {
+                for _ in 0..70 {
+                    m.alloc_move(burst, Flags::NONE, [burst], [0; 120]).unwrap();
+                }
+                let before = committed();
+                m.set(burst, None);
+                m.safepoint();
+                returned += u64::from(committed() < before);
+            }
+            assert!((1..=25).contains(&returned), "{returned} times");
+        });
+    });
+}

@@ -192,51 +192,77 @@ impl Locked<'_> {
         let mut freed = Freed::default();
         let mut index = 0;
         // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
-        let mut look = |object: Object| {
-            let head = object.head() & !tag::QUEUED;
-            witness.note(|| drained(object));
-            if head >= ONE {
-                self.revive(object, head);
-            } else {
-                self.cascade::<GUARDED, W>(object, head, &mut freed, witness);
-            }
-        };
         while let Some(object) = self.pending.get(index) {
             index += 1;
-            look(object);
+            self.free_unless_revived::<GUARDED, W>(object, &mut freed, witness);
         }
         self.pending.clear();
         if self.pending_unlisted.get() {
-            self.each_unlisted_pending(look);
+            self.free_unlisted::<GUARDED, W>(&mut freed, witness);
         }
         freed
+    }
+
+    /// Frees a pending object, and what dies of that, if no reference has come back to it.
+    #[inline(always)]
+    fn free_unless_revived<const GUARDED: bool, W: Witness>(
+        self,
+        object: Object,
+        freed: &mut Freed,
+        witness: W,
+    ) {
+        let head = object.head() & !tag::QUEUED;
+        witness.note(|| drained(object));
+        if head >= ONE {
+            self.revive(object, head);
+        } else {
+            self.cascade::<GUARDED, W>(object, head, freed, witness);
+        }
+    }
+
+    /// [`Self::free_unless_revived`] for pending objects that are on no list. Apart, so that the loop over the list is compiled as one.
+    #[cold]
+    #[inline(never)]
+    fn free_unlisted<const GUARDED: bool, W: Witness>(self, freed: &mut Freed, witness: W) {
+        self.each_unlisted_pending(|object| {
+            self.free_unless_revived::<GUARDED, W>(object, freed, witness);
+        });
     }
 
     /// Links the pending objects that no reference has come back to with those that wait to be freed.
     fn bury_pending<W: Witness>(self, witness: W) {
         let mut index = 0;
-        let look = |object: Object| {
-            let head = object.head() & !tag::QUEUED;
-            witness.note(|| drained(object));
-            if head >= ONE {
-                self.revive(object, head);
-            } else {
-                self.bury(object, head, witness);
-            }
-        };
         while let Some(object) = self.pending.get(index) {
             index += 1;
-            look(object);
+            self.bury_unless_revived(object, witness);
         }
         self.pending.clear();
         if self.pending_unlisted.get() {
-            self.each_unlisted_pending(look);
+            self.bury_unlisted(witness);
         }
     }
 
-    /// Calls `look` with the pending objects that are on no list, and takes it that they are pending no more. Nothing else is pending.
+    /// Links a pending object with those that wait to be freed if no reference has come back to it.
+    #[inline(always)]
+    fn bury_unless_revived<W: Witness>(self, object: Object, witness: W) {
+        let head = object.head() & !tag::QUEUED;
+        witness.note(|| drained(object));
+        if head >= ONE {
+            self.revive(object, head);
+        } else {
+            self.bury(object, head, witness);
+        }
+    }
+
+    /// [`Self::bury_unless_revived`] for pending objects that are on no list.
     #[cold]
     #[inline(never)]
+    fn bury_unlisted<W: Witness>(self, witness: W) {
+        self.each_unlisted_pending(|object| self.bury_unless_revived(object, witness));
+    }
+
+    /// Calls `look` with the pending objects that are on no list, and takes it that they are pending no more. Nothing else is pending.
+    #[inline(always)]
     fn each_unlisted_pending(self, mut look: impl FnMut(Object)) {
         self.pending_unlisted.set(false);
         self.allocator

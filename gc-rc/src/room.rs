@@ -118,17 +118,22 @@ pub(crate) fn set_aside(list: &mut impl List, wanted: usize) -> bool {
 /// Adds an element to a vector. Returns whether there was memory for it.
 #[inline(always)]
 pub(crate) fn push<T>(list: &mut Vec<T>, element: T) -> bool {
-    if list.len() == list.capacity() && !grow(list) {
-        return false;
+    // So that the push need not look again whether there is room.
+    if list.len() < list.capacity() {
+        list.push(element);
+        return true;
     }
-    list.push(element);
-    true
+    push_and_grow(list, element)
 }
 
 #[cold]
 #[inline(never)]
-fn grow<T>(list: &mut Vec<T>) -> bool {
-    list.try_reserve(1).is_ok()
+fn push_and_grow<T>(list: &mut Vec<T>, element: T) -> bool {
+    let has_room = list.try_reserve(1).is_ok();
+    if has_room {
+        list.push(element);
+    }
+    has_room
 }
 
 #[cfg(all(test, not(loom)))]

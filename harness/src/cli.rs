@@ -12,15 +12,14 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::adapter;
-use crate::experiment;
-use crate::explain;
+use crate::command::explain;
+use crate::command::merge::Merge;
+use crate::command::report::{CHAPTERS, Report};
+use crate::command::scatter::{self, Task};
+use crate::command::sweep::{self, Sweep};
 use crate::invocation::{Invocation, format_bytes};
-use crate::merge::Merge;
 use crate::peer::{self, Search};
 use crate::plan::{self, Format, Notes, Plan, Selection, Twins};
-use crate::report::{self, command::Report};
-use crate::scatter::{self, Task};
-use crate::sweep::{self, Sweep};
 use crate::workload::{self, Input, Size};
 
 const ABOUT: &str = "Runs the same object-graph work on a reference-counting heap behind a global lock (gc-rc), on a stop-the-world \
@@ -534,19 +533,15 @@ fn manual(mut command: clap::Command, of: Option<&str>) -> Result<String, String
 /// A plan of nothing.
 fn empty(reporting: Reporting) -> Plan {
     Plan {
-        cells: Vec::new(),
-        notes: Notes::default(),
-        size: Size::default(),
-        invocations: 1,
-        iterations: 1,
         timeout: reporting.timeout,
         format: reporting.format,
         output: reporting.output,
         resume: reporting.resume,
         keep_failures: reporting.keep_failures,
-        budget: None,
+        chapters: CHAPTERS,
         quiet: reporting.quiet,
         verbose: reporting.verbose,
+        ..Plan::new(Vec::new(), Size::default())
     }
 }
 
@@ -649,8 +644,8 @@ fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result
         .iter()
         .all(|workload| has(workload.name))
     {
-        let experiments = experiment::choose(&[]).map_err(Refusal::Usage)?;
-        let (mut cells, _) = experiment::cells(&experiments, plan.size, &[], &Search::default())
+        let experiments = claims::choose(&[]).map_err(Refusal::Usage)?;
+        let (mut cells, _) = claims::cells(&experiments, plan.size, &[], &Search::default())
             .map_err(Refusal::Usage)?;
         let groups = cells.last().map_or(0, |cell| cell.group + 1);
         cells.extend(plan.cells.into_iter().map(|cell| plan::Cell {
@@ -664,15 +659,12 @@ fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result
 
 impl ClaimsArguments {
     fn action(self, reporting: Reporting) -> Result<Action, Refusal> {
-        let experiments = experiment::choose(&self.names).map_err(Refusal::Usage)?;
+        let experiments = claims::choose(&self.names).map_err(Refusal::Usage)?;
         if self.explain {
-            return Ok(Action::Print(report::claims::explain(&experiments)));
+            return Ok(Action::Print(claims::report::explain(&experiments)));
         }
         let peers: Vec<String> = match &self.peers[..] {
-            [] => experiment::PEERS
-                .iter()
-                .map(|&peer| peer.to_owned())
-                .collect(),
+            [] => claims::PEERS.iter().map(|&peer| peer.to_owned()).collect(),
             [none] if none == "none" => Vec::new(),
             peers => peers.to_vec(),
         };
@@ -681,7 +673,7 @@ impl ClaimsArguments {
             python: self.pythons,
         };
         let (cells, mut notes) =
-            experiment::cells(&experiments, self.size, &peers, &search).map_err(Refusal::Usage)?;
+            claims::cells(&experiments, self.size, &peers, &search).map_err(Refusal::Usage)?;
         // Those that are run by default are run as far as they are here.
         notes.missing &= !self.peers.is_empty();
         Ok(Action::Compare(Box::new(Plan {
@@ -791,7 +783,7 @@ fn experiments() -> String {
     let mut text = String::from(
         "\nExperiments, harness claims NAME: what they do and do not show is said by --explain\n\n",
     );
-    for experiment in experiment::EXPERIMENTS {
+    for experiment in claims::EXPERIMENTS {
         let claims = match experiment.claims.len() {
             1 => "1 claim".to_owned(),
             claims => format!("{claims} claims"),

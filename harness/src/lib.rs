@@ -7,24 +7,17 @@
 //!
 //! # A tour
 //!
-//! | module | what is in it |
-//! |---|---|
-//! | [`heap`] | the mutator contract, as traits: what a workload may ask of a heap |
-//! | [`adapter`] | the heaps, one file each: options, construction, the traits' implementation |
-//! | [`workload`] | the programs, one file each, generic over the heap |
-//! | [`sync`] | locks, conditions and queues that mutators can wait in without a deadlock |
-//! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
-//! | [`plan`], [`run`], [`invocation`] | what is to be run; the parent that runs it; the child that does the work |
-//! | [`peer`] | other runtimes, run beside the heaps |
-//! | [`experiment`] | the documents' experiments, one file each, and their claims, judged by rules on intervals |
-//! | [`minheap`], [`sweep`] | the smallest heap that a workload completes in; a comparison at multiples of it |
-//! | [`results`] | rows grouped into what is compared: what every report is made of |
-//! | [`report`], [`environment`] | results as tables, plots and logs, and what follows from them; where they were made |
-//! | [`compare`], [`merge`], [`scatter`] | two result files beside each other; many joined; a plan for many machines |
-//! | [`doctor`] | how far results from this machine can be trusted |
-//! | `explain` | the collectors followed step by step, on a graph of six objects |
+//! Four floors, each a crate; arrows run down only, and Cargo keeps them.
 //!
-//! Arrows run one way: the heaps know nothing of the harness. Whatever is judged is judged here, by one definition for all.
+//! | floor | what is in it |
+//! |---|---|
+//! | [`harness`](crate) | the binary, its commands ([`command`], one file each), the door for a workload of your own |
+//! | [`claims`] | the documents' experiments, one file each, and their claims, judged by rules on intervals |
+//! | [`engine`] | workloads, measuring, running, other runtimes, results, reports |
+//! | [`contract`] | the traits of heaps and workloads, the heaps' adapters, events, the rows of results |
+//!
+//! Below them stand the collectors, which know nothing of the harness. Whatever is judged is judged
+//! here, by one definition for all. The modules that a program of your own needs are found here, too.
 //!
 //! # A workload of your own
 //!
@@ -107,41 +100,25 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-pub mod adapter;
-mod cgroup;
+pub use contract::{adapter, heap, sync};
+pub use engine::{
+    environment, invocation, measure, minheap, peer, plan, report, results, run, workload,
+};
+pub use {claims, contract, engine};
+
+use contract::suggest;
+
 mod cli;
-pub mod compare;
-pub mod doctor;
-pub mod environment;
-pub mod experiment;
-mod explain;
-pub mod heap;
-mod interrupt;
-pub mod invocation;
-pub mod measure;
-pub mod merge;
-pub mod minheap;
-mod outside;
-pub mod peer;
-pub mod plan;
-mod process;
-pub mod report;
-pub mod results;
-pub mod run;
-pub mod scatter;
-mod suggest;
-pub mod sweep;
-pub mod sync;
-mod threads;
-pub mod workload;
+pub mod command;
 
 use cli::{Action, Refusal};
-use workload::{Description, Input, Workload};
+use engine::{interrupt, message};
+use workload::{Input, Program, Workload};
 
 /// A command-line program that compares heaps.
 #[derive(Clone, Debug)]
 pub struct Harness {
-    workloads: Vec<Description>,
+    workloads: Vec<Program>,
 }
 
 impl Default for Harness {
@@ -154,7 +131,7 @@ impl Harness {
     /// With the workloads that come with it.
     pub fn standard() -> Self {
         Self {
-            workloads: workload::standard(),
+            workloads: workload::programs(),
         }
     }
 
@@ -179,15 +156,16 @@ impl Harness {
             "there is a workload called {} already",
             W::NAME
         );
-        self.workloads.push(Description::of::<W>());
+        self.workloads.push(Program::of::<W>());
         self
     }
 
     /// Reads the command line, does what it says, and returns the process's exit status. Children are this same program, so the caller
     /// does nothing else.
     pub fn main(&self) -> ExitCode {
-        process::keep_program();
-        let action = match cli::parse(&self.workloads, std::env::args_os()) {
+        run::keep_program();
+        let workloads = workload::describe(&self.workloads);
+        let action = match cli::parse(&workloads, std::env::args_os()) {
             Ok(action) => action,
             Err(Refusal::Clap(error)) => {
                 // Help and version are printed on standard output; a reader that has gone away is no error.
@@ -195,7 +173,7 @@ impl Harness {
                     Err(failure)
                         if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe =>
                     {
-                        refuse(NOT_WRITTEN, &run::not_printed(&failure))
+                        refuse(NOT_WRITTEN, &message::not_printed(&failure))
                     }
                     _ => ExitCode::from(error.exit_code() as u8),
                 };
@@ -214,7 +192,7 @@ impl Harness {
             Action::Print(text) => printed(&text),
             Action::PrintPlan(text, notes) => {
                 for line in &notes.lines {
-                    run::complain(&format!("note: {line}"));
+                    message::complain(&format!("note: {line}"));
                 }
                 match printed(&text) {
                     ExitCode::SUCCESS if notes.missing => ExitCode::FAILURE,
@@ -223,16 +201,16 @@ impl Harness {
             }
             Action::Compare(plan) => status(run::run(&plan)),
             Action::FindMinimum(plan) => status(minheap::run(&plan)),
-            Action::Sweep(sweep) => status(sweep::run(&sweep)),
-            Action::Invoke(plan, task) => status(scatter::run(&plan, &task)),
+            Action::Sweep(sweep) => status(command::sweep::run(&sweep)),
+            Action::Invoke(plan, task) => status(command::scatter::run(&plan, &task)),
             Action::Report {
                 report,
                 format,
                 quiet,
-            } => status(report::command::run(&report, format, quiet)),
-            Action::Merge(merge) => status(merge::run(&merge)),
-            Action::Diagnose { quiet } => status(doctor::run(&self.workloads, quiet)),
-            Action::CompareFiles(first, second) => match compare::run(&first, &second) {
+            } => status(command::report::run(&report, format, quiet)),
+            Action::Merge(merge) => status(command::merge::run(&merge)),
+            Action::Diagnose { quiet } => status(command::doctor::run(&workloads, quiet)),
+            Action::CompareFiles(first, second) => match command::compare::run(&first, &second) {
                 Ok(text) => printed(&text),
                 Err(message) => refuse(NOT_RUN, &message),
             },
@@ -254,8 +232,8 @@ impl Harness {
 
     /// Carries out one invocation and prints its rows.
     fn child(&self, invocation: &invocation::Invocation) -> Result<(), String> {
-        let known = experiment::known();
-        let workload = (self.workloads.iter().chain(&known))
+        let brought = claims::programs();
+        let workload = (self.workloads.iter().chain(&brought))
             .find(|workload| workload.name == invocation.workload)
             .ok_or_else(|| format!("this program has no workload '{}'", invocation.workload))?;
         let mut input = Input::new(workload, invocation.size);
@@ -266,7 +244,7 @@ impl Harness {
             input.set(workload, name, &value.to_string())?;
         }
         workload.execute(invocation, &input, &mut |row| {
-            if run::deliver(&report::json::line(&row)).is_err() {
+            if message::deliver(&engine::report::json::line(&row)).is_err() {
                 // Nobody is there to read this row, nor the next.
                 std::process::exit(i32::from(NOT_WRITTEN));
             }
@@ -286,7 +264,7 @@ fn status(result: Result<bool, run::Error>) -> ExitCode {
         Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
         Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
         Err(run::Error::Interrupted { signal, message }) => {
-            run::complain(&message);
+            message::complain(&message);
             // What a shell says of a process that a signal has ended.
             ExitCode::from(128 + signal as u8)
         }
@@ -294,13 +272,13 @@ fn status(result: Result<bool, run::Error>) -> ExitCode {
 }
 
 fn printed(text: &str) -> ExitCode {
-    match run::print(text) {
+    match message::print(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(NOT_WRITTEN, &run::not_printed(&error)),
+        Err(error) => refuse(NOT_WRITTEN, &message::not_printed(&error)),
     }
 }
 
 fn refuse(status: u8, message: &str) -> ExitCode {
-    run::complain(&format!("error: {message}"));
+    message::complain(&format!("error: {message}"));
     ExitCode::from(status)
 }

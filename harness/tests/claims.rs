@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use harness::experiment::EXPERIMENTS;
+use claims::EXPERIMENTS;
 use serde_json::Value;
 use tempfile::TempDir;
 

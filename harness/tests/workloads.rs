@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::adapter::{self, Adapter, Settings, Visitor};
 use harness::heap::Heap;
-use harness::invocation::Metrics;
+use harness::invocation::{self, Metrics};
 use harness::workload::{
     Description, Input, Outcome, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
     countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
@@ -41,7 +41,7 @@ impl<W: Workload> Visitor for Run<'_, W> {
                 statistics.allocated_payload_bytes,
             ),
             outcome,
-            metrics: Metrics::of_events(&heap.take_events(), 0..1, self.input.threads),
+            metrics: invocation::of_events(&heap.take_events(), 0..1, self.input.threads),
         }
     }
 }

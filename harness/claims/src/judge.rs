@@ -1,0 +1,189 @@
+//! Judges claims by results, whether they were just measured or read from a file.
+
+use super::{Claim, EXPERIMENTS, Estimate, Evidence, Experiment, Side, Verdict, known};
+use crate::results::{CellResults, Results};
+
+/// A claim, what every column says of it, and what follows.
+#[derive(Debug)]
+pub struct Judged {
+    /// The experiment it is of.
+    pub experiment: &'static Experiment,
+    /// The claim.
+    pub claim: &'static Claim,
+    /// The columns in order: our heaps, then other runtimes. The same for every claim of the results.
+    pub columns: Vec<Column>,
+    /// The verdict; `None` if it could not be measured here.
+    pub verdict: Option<Verdict>,
+}
+
+/// What one heap or runtime says of a claim.
+#[derive(Debug)]
+pub struct Column {
+    /// The heap's name; or the runtime's name and version, and where it lies if there are several of that version.
+    pub name: String,
+    /// Whether it is one of our heaps: the verdict rests on these.
+    pub is_heap: bool,
+    /// What it stands for, if it stands for either.
+    pub side: Option<Side>,
+    /// The figure; or what went wrong with a form of the experiment; `None` if nothing did and there is none all the same: it is not measured there.
+    pub figure: Option<Result<Estimate, String>>,
+    /// What its side's rule says of it; `None` if the claim is not about that side, or there is no figure.
+    pub verdict: Option<Verdict>,
+}
+
+impl Column {
+    /// The estimate, if there is one.
+    pub fn estimate(&self) -> Option<Estimate> {
+        self.figure.as_ref()?.as_ref().ok().copied()
+    }
+}
+
+/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself,
+/// has no claims here that need its other forms.
+pub fn judge(results: &Results) -> Vec<Judged> {
+    if results.experiments.is_empty() {
+        return Vec::new();
+    }
+    let known = known();
+    let columns = columns(results);
+    let mut judged = Vec::new();
+    for experiment in EXPERIMENTS {
+        let evidence: Vec<Evidence<'_>> = columns
+            .iter()
+            .map(|title| Evidence::of(experiment, &known, results, &title.key))
+            .collect();
+        if evidence.iter().all(Evidence::is_empty) {
+            continue;
+        }
+        let mut forms = experiment.forms.iter();
+        let is_complete = forms.all(|form| evidence.iter().any(|evidence| evidence.has(form.name)));
+        for claim in experiment.claims {
+            let columns: Vec<Column> = columns
+                .iter()
+                .zip(&evidence)
+                .map(|(title, evidence)| column(claim, title, evidence))
+                .collect();
+            let is_judged = columns
+                .iter()
+                .any(|column| matches!(column.figure, Some(Ok(_))));
+            if !is_judged && !is_complete {
+                continue;
+            }
+            let verdict = verdict(claim, &columns);
+            judged.push(Judged {
+                experiment,
+                claim,
+                columns,
+                verdict,
+            });
+        }
+    }
+    judged
+}
+
+fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
+    let figure = match (claim.figure)(evidence) {
+        Some(estimate) => Some(Ok(estimate)),
+        None => evidence.failure().map(Err),
+    };
+    let estimate = figure.as_ref().and_then(|figure| figure.as_ref().ok());
+    let rule = title.side.and_then(|side| claim.rule(side));
+    let verdict = rule
+        .zip(estimate)
+        .map(|(rule, &estimate)| rule.judge(estimate));
+    Column {
+        name: title.name.clone(),
+        is_heap: title.is_heap,
+        side: title.side,
+        figure,
+        verdict,
+    }
+}
+
+/// What our heaps say together: nothing, unless each side that the claim is about has said something.
+fn verdict(claim: &Claim, columns: &[Column]) -> Option<Verdict> {
+    let of_side = |side: Side| {
+        let mut columns = columns.iter();
+        let column = columns.find(|column| column.is_heap && column.side == Some(side));
+        column.and_then(|column| column.verdict)
+    };
+    let sides = [Side::Counting, Side::Tracing];
+    let about = sides.into_iter().filter(|&side| claim.rule(side).is_some());
+    let verdicts: Option<Vec<Verdict>> = about.map(of_side).collect();
+    Verdict::together(verdicts?)
+}
+
+/// What a column is of.
+struct Title {
+    /// What evidence is asked for by: a heap's name, or a peer's label.
+    key: String,
+    name: String,
+    is_heap: bool,
+    side: Option<Side>,
+}
+
+/// The columns that the results have, our heaps first.
+fn columns(results: &Results) -> Vec<Title> {
+    let mut columns: Vec<Title> = Vec::new();
+    for is_heap in [true, false] {
+        for cell in &results.experiments {
+            if cell.is_peer() == is_heap {
+                continue;
+            }
+            let name = &cell.invocation().heap;
+            let key = if is_heap { name } else { cell.heap_label() };
+            if columns.iter().any(|known| known.key == key) {
+                continue;
+            }
+            let version = version(cell);
+            columns.push(Title {
+                key: key.to_owned(),
+                name: match &version {
+                    Some(version) => format!("{name} {version}"),
+                    None => name.clone(),
+                },
+                is_heap,
+                side: Side::of(name, version.as_deref().unwrap_or_default()),
+            });
+        }
+    }
+    let names: Vec<String> = columns.iter().map(|title| title.name.clone()).collect();
+    for title in &mut columns {
+        if names.iter().filter(|name| **name == title.name).count() > 1 {
+            title.name.push_str(&format!(" ({})", title.key));
+        }
+    }
+    columns
+}
+
+/// The version of the runtime that a peer's cell was run on: its number, without the build, and what follows it.
+fn version(cell: &CellResults) -> Option<String> {
+    let mut environments = cell.rows.iter().filter_map(|row| row.environment.as_ref());
+    let peer = environments.find_map(|environment| environment.peer.as_ref())?;
+    let mut words = peer.version.split_whitespace();
+    let number = words.find(|word| {
+        // Not the 64 of a 64-bit virtual machine.
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest.len() < word.len() && (rest.is_empty() || rest.starts_with(['.', '+']))
+    })?;
+    let number = number.split('+').next().unwrap_or(number);
+    let rest: Vec<&str> = words.collect();
+    Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::trial::Trial;
+
+    /// At tiny size io-bound shares a form with cpu-bound, which was not run.
+    #[test]
+    fn an_experiment_of_which_a_form_was_run_for_another_is_not_judged() {
+        let judged = Trial::of("io-bound").all_judged();
+        assert!(judged.len() > 1);
+        assert!(
+            judged
+                .iter()
+                .all(|judged| judged.experiment.name == "io-bound")
+        );
+    }
+}

@@ -1,0 +1,432 @@
+//! What the claims come to: a table, Markdown, JSON, and a section of the page; and what each experiment does.
+//!
+//! Each figure stands with its interval; the verdict follows from intervals by the rule that is printed beside it. Nothing is computed here.
+
+use maud::{Markup, html};
+use serde_json::json;
+
+use crate::invocation::format_bytes;
+use crate::results::Results;
+use crate::{Claim, Column, Estimate, Experiment, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
+use engine::report::Chapter;
+use engine::report::quantity::format_time;
+
+/// The claims, as a chapter of the engine's reports.
+#[derive(Debug)]
+pub struct Claims;
+
+impl Chapter for Claims {
+    fn title(&self) -> &'static str {
+        "Claims"
+    }
+
+    fn text(&self, results: &Results) -> String {
+        table(&judge(results))
+    }
+
+    fn markdown(&self, results: &Results) -> String {
+        markdown(&judge(results))
+    }
+
+    fn section(&self, results: &Results) -> Option<Markup> {
+        let judged = judge(results);
+        (!judged.is_empty()).then(|| section(&judged))
+    }
+
+    fn json(&self, results: &Results) -> String {
+        json(&judge(results))
+    }
+}
+
+/// How wide text is set.
+const WIDTH: usize = 150;
+/// How wide the table's columns of words are at most.
+const MEASURED: usize = 40;
+const DOCUMENTS: usize = 24;
+const VERDICT: usize = 24;
+
+/// What the figures and verdicts are.
+const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than five processes their range, of a ratio a widened interval]. A \
+claim holds if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is undecided otherwise. gc-rc \
+stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside them, and where one says something else, the verdict says so.";
+
+/// The table, and what it means. Empty if nothing was judged.
+///
+/// A claim has a line of its own; below it stand the figures under each other's columns, and below each figure the rule that judges it.
+pub fn table(judged: &[Judged]) -> String {
+    let Some(first) = judged.first() else {
+        return String::new();
+    };
+    let rows: Vec<Vec<Vec<String>>> = judged.iter().map(cells).collect();
+    let mut widths: Vec<usize> = header(first).iter().map(|title| width(title)).collect();
+    for cell_lines in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        let (column, lines) = cell_lines;
+        let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+        widths[column] = widths[column].max(widest);
+    }
+    let mut text = align(&header(first), &widths);
+    for (one, row) in judged.iter().zip(&rows) {
+        text.push_str(&format!(
+            "\n{}: {}\n",
+            one.experiment.name, one.claim.statement
+        ));
+        let lines = row.iter().map(Vec::len).max().unwrap_or(0);
+        for index in 0..lines {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|lines| lines.get(index).cloned().unwrap_or_default())
+                .collect();
+            text.push_str(&align(&cells, &widths));
+        }
+    }
+    format!(
+        "{text}\n{}\n\n{}\n{}What is done, and what it does not show: harness claims NAME --explain\n",
+        count(judged),
+        not_built(),
+        wrap(EXPLANATION, WIDTH)
+    )
+}
+
+/// The lines of each cell of a claim's row.
+fn cells(one: &Judged) -> Vec<Vec<String>> {
+    let claim = one.claim;
+    let lines = |text: &str, width| wrap(text, width).lines().map(str::to_owned).collect();
+    let indented = |text: &str| {
+        let lines: Vec<String> = lines(text, MEASURED);
+        lines.iter().map(|line| format!("  {line}")).collect()
+    };
+    let mut cells: Vec<Vec<String>> =
+        vec![indented(claim.measured), lines(claim.document, DOCUMENTS)];
+    for column in &one.columns {
+        let mut figure = vec![figure(claim, column)];
+        figure.extend(rule_of(column, claim).map(|rule| format!("({rule})")));
+        cells.push(figure);
+    }
+    cells.push(lines(&verdict(one), VERDICT));
+    cells
+}
+
+/// One line of the table.
+fn align(cells: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, &column) in cells.iter().zip(widths) {
+        line.push_str(cell);
+        line.push_str(&" ".repeat(2 + column - width(cell).min(column)));
+    }
+    format!("{}\n", line.trim_end())
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn header(first: &Judged) -> Vec<String> {
+    let mut header = vec!["claim".to_owned(), "documents".to_owned()];
+    header.extend(first.columns.iter().map(|column| column.name.clone()));
+    header.push("verdict".to_owned());
+    header
+}
+
+/// A row of the other forms.
+fn line(one: &Judged) -> Vec<String> {
+    let claim = one.claim;
+    let mut line = vec![
+        format!(
+            "{}: {} ({})",
+            one.experiment.name, claim.statement, claim.measured
+        ),
+        claim.document.to_owned(),
+    ];
+    line.extend(one.columns.iter().map(|column| figure(claim, column)));
+    line.push(format!("{}; {}", verdict(one), rules(claim)));
+    line
+}
+
+/// How many hold, in one line.
+fn count(judged: &[Judged]) -> String {
+    let of = |verdict| judged.iter().filter(|one| one.verdict == verdict).count();
+    let counts = [
+        (of(Some(Verdict::Holds)), "hold"),
+        (of(Some(Verdict::Fails)), "do not hold"),
+        (of(Some(Verdict::Undecided)), "undecided"),
+        (of(None), "not measurable here"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    format!("{} claims: {}.", judged.len(), counts.join(", "))
+}
+
+/// A figure with its interval, or why there is none.
+fn figure(claim: &Claim, column: &Column) -> String {
+    match &column.figure {
+        Some(Ok(estimate)) => format_estimate(*estimate, claim.unit),
+        Some(Err(reason)) => reason.clone(),
+        None => "-".to_owned(),
+    }
+}
+
+/// The verdict in words, with those runtimes that say something else than the heap that stands for them.
+fn verdict(one: &Judged) -> String {
+    let mut words = one.verdict.map_or_else(
+        || "not measurable here".to_owned(),
+        |verdict| verdict.to_string(),
+    );
+    for column in one.columns.iter().filter(|column| !column.is_heap) {
+        let stands_for_it = one
+            .columns
+            .iter()
+            .find(|heap| heap.is_heap && heap.side == column.side);
+        let ours = stands_for_it.and_then(|heap| heap.verdict);
+        let differs = match (column.verdict, ours) {
+            (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",
+            (Some(Verdict::Holds), Some(Verdict::Fails)) => "but on",
+            _ => continue,
+        };
+        words.push_str(&format!(" ({differs} {})", column.name));
+    }
+    words
+}
+
+/// What must be true, side by side.
+fn rules(claim: &Claim) -> String {
+    let words = |rule| rule_in_words(rule, claim);
+    let rules = match (claim.counting, claim.tracing) {
+        (Some(counting), Some(tracing)) if counting == tracing => {
+            format!("{} on both", words(counting))
+        }
+        (Some(counting), Some(tracing)) => {
+            format!("gc-rc {}, gc-marksweep {}", words(counting), words(tracing))
+        }
+        (Some(counting), None) => format!("gc-rc {}", words(counting)),
+        (None, Some(tracing)) => format!("gc-marksweep {}", words(tracing)),
+        (None, None) => String::new(),
+    };
+    format!("rule: {rules}")
+}
+
+fn rule_in_words(rule: Rule, claim: &Claim) -> String {
+    rule.in_words(|bound| format_value(bound, claim.unit))
+}
+
+/// The rule by which a column's figure is judged, if there is one to judge.
+fn rule_of(column: &Column, claim: &Claim) -> Option<String> {
+    column.figure.as_ref()?;
+    let rule = claim.rule(column.side?)?;
+    Some(rule_in_words(rule, claim))
+}
+
+fn not_built() -> String {
+    NOT_BUILT
+        .iter()
+        .map(|(name, claim, why)| format!("{name}: not built yet, {why} ({claim})\n"))
+        .collect()
+}
+
+/// A figure with its interval in its unit.
+pub(crate) fn format_estimate(estimate: Estimate, unit: Unit) -> String {
+    let one = |value| format_value(value, unit);
+    match estimate.interval {
+        Some((low, high)) if one(low) == one(high) => one(estimate.value),
+        Some((low, high)) => format!("{} [{} - {}]", one(estimate.value), one(low), one(high)),
+        None => format!("{} (n = 1)", one(estimate.value)),
+    }
+}
+
+/// A value in its unit.
+pub(crate) fn format_value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ratio if value.abs() >= 99.95 => format!("{value:.0}"),
+        Unit::Ratio if value.abs() >= 9.995 => format!("{value:.1}"),
+        Unit::Ratio => format!("{value:.2}"),
+        Unit::Share => format!("{:.1} %", 100.0 * value),
+        Unit::Count => format!("{value:.0}"),
+        Unit::Time => format_time(value),
+        Unit::Bytes => format_bytes(value.max(0.0) as u64),
+    }
+}
+
+/// What is done, why it shows the claims, and what it does not show.
+pub fn explain(experiments: &[&'static Experiment]) -> String {
+    let explain = |experiment: &&'static Experiment| {
+        let mut text = format!("{}: {}\n\n", experiment.name, experiment.summary);
+        text.push_str(&wrap(experiment.explanation, 100));
+        for claim in experiment.claims {
+            text.push_str(&format!(
+                "\n  Claim:      {}\n  Documents:  {}\n  Measured:   {}\n  {}\n",
+                claim.statement,
+                claim.document,
+                claim.measured,
+                rules(claim).replacen("rule: ", "Holds if:   ", 1)
+            ));
+        }
+        text.push_str("\n  Forms:\n");
+        for form in experiment.forms {
+            let threads = match form.threads {
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            };
+            let peers = if form.peers {
+                " and other runtimes"
+            } else {
+                ""
+            };
+            text.push_str(&format!(
+                "    {}: {}, {threads}, on {}{peers}\n",
+                form.name,
+                form.text(crate::workload::Size::Full),
+                form.heaps.join(", ")
+            ));
+        }
+        text
+    };
+    let texts: Vec<String> = experiments.iter().map(explain).collect();
+    texts.join("\n")
+}
+
+/// Lines of at most `width` characters.
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is one");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A table for a README or a pull request. Empty if nothing was judged.
+pub fn markdown(judged: &[Judged]) -> String {
+    let Some(first) = judged.first() else {
+        return String::new();
+    };
+    let row = |cells: Vec<String>| {
+        let cells: Vec<String> = cells
+            .iter()
+            .map(|cell| engine::report::markdown::escape(cell))
+            .collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let header = header(first);
+    let rule = format!("|{}\n", " --- |".repeat(header.len()));
+    let mut text = row(header) + &rule;
+    for one in judged {
+        text.push_str(&row(line(one)));
+    }
+    format!("{text}\n{}\n\n{EXPLANATION}\n", count(judged))
+}
+
+/// A section of the page. Nothing if nothing was judged.
+pub(crate) fn section(judged: &[Judged]) -> Markup {
+    let Some(first) = judged.first() else {
+        return html! {};
+    };
+    html! {
+        section #claims {
+            h2 { "Claims" }
+            p { (count(judged)) }
+            div.scroll tabindex="0" role="region" aria-label="Table of claims" {
+                table {
+                    thead { tr { @for title in header(first) { th { (title) } } } }
+                    tbody {
+                        @for one in judged {
+                            tr {
+                                td { strong { (one.experiment.name) } ": " (one.claim.statement) p.quiet { (one.claim.measured) } }
+                                td { (one.claim.document) }
+                                @for column in &one.columns {
+                                    td {
+                                        (figure(one.claim, column))
+                                        @if let Some(rule) = rule_of(column, one.claim) { p.quiet { (rule) } }
+                                    }
+                                }
+                                td { strong.warn[one.verdict == Some(Verdict::Fails)] { (verdict(one)) } }
+                            }
+                        }
+                    }
+                }
+            }
+            p.quiet { (EXPLANATION) }
+            @for (name, claim, why) in NOT_BUILT {
+                p.quiet { (name) ": not built yet, " (why) " (" (claim) ")" }
+            }
+        }
+    }
+}
+
+/// One object a claim and line.
+pub fn json(judged: &[Judged]) -> String {
+    let number = |estimate: &Estimate| {
+        json!({
+            "value": estimate.value,
+            "low": estimate.interval.map(|(low, _)| low),
+            "high": estimate.interval.map(|(_, high)| high),
+            "n": estimate.n,
+        })
+    };
+    let words = |verdict: Option<Verdict>| verdict.map(|verdict| verdict.to_string());
+    let column = |column: &Column| {
+        let value = match &column.figure {
+            Some(Ok(estimate)) => {
+                json!({ "figure": number(estimate), "verdict": words(column.verdict) })
+            }
+            Some(Err(reason)) => json!({ "reason": reason }),
+            None => json!({ "reason": "not measured" }),
+        };
+        (column.name.clone(), value)
+    };
+    judged
+        .iter()
+        .map(|one| {
+            let columns: serde_json::Map<String, serde_json::Value> =
+                one.columns.iter().map(column).collect();
+            let claim = one.claim;
+            let rule =
+                |rule: Option<Rule>| rule.map(|rule| rule.in_words(|bound| bound.to_string()));
+            let object = json!({
+                "experiment": one.experiment.name,
+                "claim": claim.statement,
+                "documents": claim.document,
+                "measured": claim.measured,
+                "unit": format!("{:?}", claim.unit).to_lowercase(),
+                "rule_counting": rule(claim.counting),
+                "rule_tracing": rule(claim.tracing),
+                "columns": columns,
+                "verdict": words(one.verdict),
+            });
+            format!("{object}\n")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_wrapped_at_words() {
+        assert_eq!(wrap("aa bb cc", 5), "aa bb\ncc\n");
+        assert_eq!(wrap("aaaaaaa b", 3), "aaaaaaa\nb\n");
+    }
+
+    #[test]
+    fn figures_stand_with_their_intervals() {
+        let mut estimate = Estimate {
+            value: 1.0,
+            interval: Some((0.9, 1.2)),
+            n: 3,
+        };
+        assert_eq!(format_estimate(estimate, Unit::Ratio), "1.00 [0.90 - 1.20]");
+        estimate.interval = None;
+        assert_eq!(format_estimate(estimate, Unit::Ratio), "1.00 (n = 1)");
+        estimate.interval = Some((1.0, 1.0));
+        assert_eq!(format_estimate(estimate, Unit::Count), "1");
+    }
+}

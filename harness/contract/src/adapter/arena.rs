@@ -1,0 +1,110 @@
+//! The arena: the floor of the comparison.
+//!
+//! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration allocates. Its own
+//! limit is, unless an option says otherwise, 70 % of the memory the system says is available when the heap is made, so that a workload that
+//! would need more ends as `skipped` and not at the hands of the system's out-of-memory killer.
+
+use std::fs;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use super::forward::forward;
+use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
+use crate::cgroup::Cgroup;
+use crate::event::EventLog;
+use crate::heap::FullCause;
+
+/// The adapter of [`arena::Heap`].
+#[derive(Clone, Copy, Debug)]
+pub struct Arena;
+
+/// The limit where hardly anything is available: enough to say that it does not suffice.
+const LEAST: u64 = 1 << 20;
+/// The unit of `/proc/self/statm`, or less.
+const PAGE: u64 = 4096;
+/// The limit where the system does not say how much memory is available.
+const UNKNOWN_AVAILABLE: u64 = 4 << 30;
+
+impl Adapter for Arena {
+    type Heap = arena::Heap;
+
+    const DESCRIPTION: Description = Description {
+        name: "arena",
+        summary: "never frees: the floor; not bound by --heap-size",
+        options: &[HeapOption {
+            name: "limit",
+            kind: OptionKind::BytesOrAuto,
+            default: "auto",
+            doc: "its own limit, in place of --heap-size; auto is 70 % of available memory",
+        }],
+    };
+
+    fn capabilities(_settings: &Settings) -> Capabilities {
+        Capabilities {
+            reclaims: false,
+            reclaims_cycles: false,
+            limited: false,
+        }
+    }
+
+    fn build(settings: &Settings) -> Result<arena::Heap, String> {
+        let share = || (available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7).max(LEAST);
+        let limit = settings.bytes("limit").unwrap_or_else(share);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        arena::Heap::builder()
+            .limit(limit)
+            .build()
+            .map_err(|error| error.to_string())
+    }
+
+    /// Everything is forgotten; the pages stay, faulted in.
+    fn recycle(heap: &arena::Heap) {
+        heap.reset();
+    }
+}
+
+/// Memory that can be used without swapping, as the kernel estimates it, the control groups allow it, and the limit of the
+/// process's address space leaves room for it; `None` where the system says nothing.
+fn available_bytes() -> Option<u64> {
+    let information = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = information
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemAvailable:")?
+                .trim()
+                .strip_suffix(" kB")
+        })
+        .and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok())
+        .map(|kilobytes| kilobytes * 1024);
+    let allowed = Cgroup::read().memory_left_bytes;
+    let limits = [available, allowed, address_space_bytes()];
+    limits.into_iter().flatten().min()
+}
+
+/// Half of the address space that this process may still take; `None` without a limit. Where an arena cannot reserve what it may
+/// take it grows by chunks, each as large as all before it.
+fn address_space_bytes() -> Option<u64> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    let sizes = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = sizes.split(' ').next()?.parse().unwrap_or(0);
+    (limit < RLIM_INFINITY).then(|| limit.saturating_sub(pages * PAGE) / 2)
+}
+
+/// Nothing ever happens on an arena.
+fn events(_heap: &arena::Heap) -> EventLog {
+    EventLog::default()
+}
+
+/// Nothing is reclaimed, and nobody knows what can be reached.
+fn objects(_statistics: &arena::Statistics) -> (Option<u64>, Option<u64>) {
+    (None, None)
+}
+
+fn full_cause(full: &arena::HeapFull) -> FullCause {
+    match full.cause {
+        arena::FullCause::System => FullCause::System,
+        _ => FullCause::Limit,
+    }
+}
+
+forward!(arena, events, objects, full_cause);

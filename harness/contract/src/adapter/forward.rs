@@ -1,0 +1,235 @@
+//! The traits of [`crate::heap`] on a heap crate's own types.
+//!
+//! The heaps know nothing of the harness and of each other, but give the same names to the same operations. So the
+//! forwarding is written once, one line an operation, and every heap's adapter expands it for its crate. Every method resolves to the
+//! inherent one; should a crate lack one, the call would be to the trait's own method and the compiler's
+//! `unconditional_recursion` says so.
+
+/// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of the crate `$heap`;
+/// `$events` is a function that removes and translates its events, `$objects` one that says of its statistics how many bytes all objects have that
+/// were not reclaimed, and how many they are, and `$full_cause` one that says why it had no memory.
+macro_rules! forward {
+    ($heap:ident, $events:path, $objects:path, $full_cause:path) => {
+        impl $crate::heap::Heap for $heap::Heap {
+            type Mutator<'h> = $heap::Mutator<'h>;
+            type Global = $heap::Global;
+            type Weak = $heap::Weak;
+
+            #[inline(always)]
+            fn attach<R>(&self, f: impl for<'h> FnOnce(&mut $heap::Mutator<'h>) -> R) -> R {
+                $heap::Heap::attach(self, f)
+            }
+
+            fn statistics(&self) -> $crate::heap::Statistics {
+                let statistics = $heap::Heap::statistics(self);
+                let (object_bytes, objects) = $objects(&statistics);
+                $crate::heap::Statistics {
+                    limit_bytes: statistics.limit_bytes,
+                    allocated_objects: statistics.allocated_objects,
+                    allocated_payload_bytes: statistics.allocated_payload_bytes,
+                    occupied_bytes: statistics.occupied_bytes,
+                    peak_occupied_bytes: statistics.peak_occupied_bytes,
+                    committed_bytes: statistics.committed_bytes,
+                    metadata_bytes: statistics.metadata_bytes,
+                    live_bytes: statistics.live_bytes,
+                    collections: statistics.collections,
+                    object_bytes,
+                    objects,
+                }
+            }
+
+            fn origin(&self) -> std::time::Instant {
+                $heap::Heap::origin(self)
+            }
+
+            fn take_events(&self) -> $crate::event::EventLog {
+                $events(self)
+            }
+
+            #[inline(always)]
+            fn cleared_at(weak: &$heap::Weak) -> Option<u64> {
+                $heap::Weak::cleared_at(weak)
+            }
+        }
+
+        impl<'h> $crate::heap::Mutator for $heap::Mutator<'h> {
+            type Heap = $heap::Heap;
+            type Ref<'m>
+                = $heap::Ref<'m, 'h>
+            where
+                'h: 'm;
+            type Local<'f> = $heap::Local<'f, 'h>;
+
+            #[inline(always)]
+            fn alloc(
+                &mut self,
+                into: Self::Local<'_>,
+                shape: $crate::heap::Shape,
+            ) -> Result<(), $crate::heap::HeapFull> {
+                $heap::Mutator::alloc(self, into, to_shape(shape)).map_err(heap_full)
+            }
+
+            #[inline(always)]
+            fn alloc_init<const R: usize, const W: usize>(
+                &mut self,
+                into: Self::Local<'_>,
+                flags: $crate::heap::Flags,
+                refs: [Self::Local<'_>; R],
+                words: [u64; W],
+            ) -> Result<(), $crate::heap::HeapFull> {
+                $heap::Mutator::alloc_init(self, into, to_flags(flags), refs, words)
+                    .map_err(heap_full)
+            }
+
+            #[inline(always)]
+            fn alloc_move<const R: usize, const W: usize>(
+                &mut self,
+                into: Self::Local<'_>,
+                flags: $crate::heap::Flags,
+                refs: [Self::Local<'_>; R],
+                words: [u64; W],
+            ) -> Result<(), $crate::heap::HeapFull> {
+                $heap::Mutator::alloc_move(self, into, to_flags(flags), refs, words)
+                    .map_err(heap_full)
+            }
+
+            #[inline(always)]
+            fn safepoint(&mut self) {
+                $heap::Mutator::safepoint(self)
+            }
+
+            #[inline(always)]
+            fn collect(&mut self) {
+                $heap::Mutator::collect(self)
+            }
+
+            #[inline(always)]
+            fn verify(&mut self) {
+                $heap::Mutator::verify(self)
+            }
+
+            #[inline(always)]
+            fn finalizable(&mut self, into: Self::Local<'_>) -> bool {
+                $heap::Mutator::finalizable(self, into)
+            }
+
+            #[inline(always)]
+            fn cleared(&mut self) -> Option<$heap::Weak> {
+                $heap::Mutator::cleared(self)
+            }
+
+            #[inline(always)]
+            fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
+                $heap::Mutator::blocking(self, f)
+            }
+
+            #[inline(always)]
+            fn frame<const N: usize, R>(
+                &mut self,
+                f: impl for<'f> FnOnce(&mut Self, [$heap::Local<'f, 'h>; N]) -> R,
+            ) -> R {
+                $heap::Mutator::frame(self, f)
+            }
+
+            #[inline(always)]
+            fn get(&self, local: Self::Local<'_>) -> Option<Self::Ref<'_>> {
+                $heap::Mutator::get(self, local)
+            }
+
+            #[inline(always)]
+            fn set<'m>(&'m self, local: Self::Local<'_>, value: Option<Self::Ref<'m>>) {
+                $heap::Mutator::set(self, local, value)
+            }
+
+            #[inline(always)]
+            fn load<'m>(&'m self, object: Self::Ref<'m>, field: usize) -> Option<Self::Ref<'m>> {
+                $heap::Mutator::load(self, object, field)
+            }
+
+            #[inline(always)]
+            fn store<'m>(
+                &'m self,
+                object: Self::Ref<'m>,
+                field: usize,
+                value: Option<Self::Ref<'m>>,
+            ) {
+                $heap::Mutator::store(self, object, field, value)
+            }
+
+            #[inline(always)]
+            fn word<'m>(&'m self, object: Self::Ref<'m>, index: usize) -> u64 {
+                $heap::Mutator::word(self, object, index)
+            }
+
+            #[inline(always)]
+            fn set_word<'m>(&'m self, object: Self::Ref<'m>, index: usize, value: u64) {
+                $heap::Mutator::set_word(self, object, index, value)
+            }
+
+            #[inline(always)]
+            fn shape<'m>(&'m self, object: Self::Ref<'m>) -> $crate::heap::Shape {
+                from_shape($heap::Mutator::shape(self, object))
+            }
+
+            #[inline(always)]
+            fn global<'m>(&'m self, object: Self::Ref<'m>) -> $heap::Global {
+                $heap::Mutator::global(self, object)
+            }
+
+            #[inline(always)]
+            fn open<'m>(&'m self, global: &'m $heap::Global) -> Self::Ref<'m> {
+                $heap::Mutator::open(self, global)
+            }
+
+            #[inline(always)]
+            fn downgrade<'m>(&'m self, object: Self::Ref<'m>) -> $heap::Weak {
+                $heap::Mutator::downgrade(self, object)
+            }
+
+            #[inline(always)]
+            fn upgrade<'m>(&'m self, weak: &$heap::Weak) -> Option<Self::Ref<'m>> {
+                $heap::Mutator::upgrade(self, weak)
+            }
+        }
+
+        #[inline(always)]
+        const fn to_flags(flags: $crate::heap::Flags) -> $heap::Flags {
+            $heap::Flags {
+                finalize: flags.finalize,
+                acyclic: flags.acyclic,
+            }
+        }
+
+        #[inline(always)]
+        const fn to_shape(shape: $crate::heap::Shape) -> $heap::Shape {
+            $heap::Shape {
+                refs: shape.refs,
+                words: shape.words,
+                flags: to_flags(shape.flags),
+            }
+        }
+
+        #[inline(always)]
+        const fn from_shape(shape: $heap::Shape) -> $crate::heap::Shape {
+            $crate::heap::Shape {
+                refs: shape.refs,
+                words: shape.words,
+                flags: $crate::heap::Flags {
+                    finalize: shape.flags.finalize,
+                    acyclic: shape.flags.acyclic,
+                },
+            }
+        }
+
+        #[inline(always)]
+        fn heap_full(full: $heap::HeapFull) -> $crate::heap::HeapFull {
+            $crate::heap::HeapFull {
+                requested: full.requested,
+                limit: full.limit,
+                cause: $full_cause(&full),
+            }
+        }
+    };
+}
+
+pub(super) use forward;

@@ -1,0 +1,303 @@
+//! The heaps of the comparison, each behind one [`Adapter`].
+//!
+//! An adapter says what its heap is called, which options it takes, how it is made from them, and implements the traits of
+//! [`crate::heap`] for it. The list of heaps is the one at the end of [`heaps!`](self#heaps)'s invocation below: a new heap is one file and
+//! one line there.
+//!
+//! Workloads are compiled once for each heap: whoever has a heap's *name* and needs its *type* passes a
+//! [`Visitor`] to [`visit`]. Rejected: trait objects (every field read would become an indirect call, and the comparison would measure
+//! those).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::heap::{Heap, Mutator};
+use crate::suggest;
+use crate::units::parse_bytes;
+
+pub mod arena;
+mod forward;
+pub mod gc_marksweep;
+pub mod gc_rc;
+
+/// What the harness must know about a heap.
+pub trait Adapter: 'static {
+    /// The heap.
+    type Heap: Heap;
+    /// Its name, summary and options.
+    const DESCRIPTION: Description;
+
+    /// What it can do when made with these settings.
+    fn capabilities(settings: &Settings) -> Capabilities;
+
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with the settings.
+    fn build(settings: &Settings) -> Result<Self::Heap, String>;
+
+    /// Prepares a heap that no mutator is attached to for the next iteration; the time is nobody's. By default it collects, so that one
+    /// iteration's garbage is not charged to the next.
+    fn recycle(heap: &Self::Heap) {
+        heap.attach(|mutator| mutator.collect());
+    }
+}
+
+/// A heap as `harness list` shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Its name on the command line and in results.
+    pub name: &'static str,
+    /// One line about it.
+    pub summary: &'static str,
+    /// The options it takes.
+    pub options: &'static [HeapOption],
+}
+
+/// One option of a heap: `--heap NAME:option=value`.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapOption {
+    /// Its name.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: OptionKind,
+    /// The value it has if it is not given, as it would be written.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+}
+
+/// The values an option takes.
+#[derive(Clone, Copy, Debug)]
+pub enum OptionKind {
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number in this range, both ends included.
+    Count(u64, u64),
+    /// A time such as `5ms` or `2s`, at least 1 ns.
+    Duration,
+    /// A time, or `off`.
+    DurationOrOff,
+    /// A size such as `64M`, or `auto`.
+    BytesOrAuto,
+}
+
+/// `on` or `off`.
+pub const SWITCH: OptionKind = OptionKind::Choice(&["off", "on"]);
+
+/// Every collector has a watchdog, which is on here: a workload that forgets to poll should be found out.
+const WATCHDOG: HeapOption = HeapOption {
+    name: "watchdog",
+    kind: OptionKind::DurationOrOff,
+    default: "5s",
+    doc: "names on standard error who keeps others waiting longer",
+};
+
+/// Events a heap keeps between two readings: one iteration of the busiest workload has far fewer.
+const EVENT_CAPACITY: usize = 1 << 18;
+
+/// The limit as the collectors take it.
+fn limit(settings: &Settings) -> usize {
+    usize::try_from(settings.limit_bytes).unwrap_or(usize::MAX)
+}
+
+impl fmt::Display for OptionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Choice(values) => f.write_str(&values.join(" | ")),
+            Self::Count(least, most) => write!(f, "{least} to {most}"),
+            Self::Duration => f.write_str("a time, such as 5ms"),
+            Self::DurationOrOff => f.write_str("a time, such as 5s | off"),
+            Self::BytesOrAuto => f.write_str("a size, such as 64M | auto"),
+        }
+    }
+}
+
+impl OptionKind {
+    /// Says what is wrong with `value`, if anything.
+    fn check(self, value: &str) -> Result<(), String> {
+        let right = match self {
+            Self::Choice(values) => values.contains(&value),
+            Self::Count(least, most) => value
+                .parse::<u64>()
+                .is_ok_and(|count| (least..=most).contains(&count)),
+            Self::Duration => humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()),
+            Self::DurationOrOff => value == "off" || Self::Duration.check(value).is_ok(),
+            Self::BytesOrAuto => value == "auto" || parse_bytes(value).is_ok(),
+        };
+        if right {
+            Ok(())
+        } else {
+            Err(format!("expected {self}"))
+        }
+    }
+}
+
+/// What a heap can do; what it cannot do gates tests, never workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Objects that cannot be reached any more are reclaimed (unless they are on a cycle).
+    pub reclaims: bool,
+    /// So are cycles of such objects.
+    pub reclaims_cycles: bool,
+    /// `peak_occupied_bytes` stays below the heap bytes of the comparison.
+    pub limited: bool,
+}
+
+/// How a heap is made: its limit and its options, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    limit_bytes: u64,
+    values: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The defaults of the heap `A` with a limit of `limit_bytes`.
+    pub fn new<A: Adapter>(limit_bytes: u64) -> Self {
+        Self::of(&A::DESCRIPTION, limit_bytes)
+    }
+
+    /// The defaults of a heap with a limit of `limit_bytes`.
+    pub fn of(heap: &Description, limit_bytes: u64) -> Self {
+        let defaults = heap.options.iter();
+        Self {
+            limit_bytes,
+            values: defaults
+                .map(|option| (option.name.to_owned(), option.default.to_owned()))
+                .collect(),
+        }
+    }
+
+    /// Sets an option.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the option the user may have meant, or the values it takes.
+    pub fn set(&mut self, heap: &Description, name: &str, value: &str) -> Result<(), String> {
+        let Some(option) = heap.options.iter().find(|option| option.name == name) else {
+            let names = heap.options.iter().map(|option| option.name);
+            return Err(suggest::unknown(
+                &format!("option of {}", heap.name),
+                name,
+                names,
+            ));
+        };
+        option.kind.check(value).map_err(|expected| {
+            format!(
+                "{}: option {name} cannot be '{value}': {expected}",
+                heap.name
+            )
+        })?;
+        self.values.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// The limit in bytes.
+    pub fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Every option and its value, as it would be written.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    /// The value of an option, as it was written.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option.
+    pub fn text(&self, name: &str) -> &str {
+        &self.values[name]
+    }
+
+    /// The value of a [`SWITCH`].
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.text(name) == "on"
+    }
+
+    /// The value of an [`OptionKind::Count`].
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option, or it is of another kind.
+    pub fn count(&self, name: &str) -> u64 {
+        let text = self.text(name);
+        text.parse()
+            .unwrap_or_else(|_| panic!("option {name} is not a count: {text}"))
+    }
+
+    /// The value of an [`OptionKind::BytesOrAuto`]; `None` for `auto`.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option, or it is of another kind.
+    pub fn bytes(&self, name: &str) -> Option<u64> {
+        let text = self.text(name);
+        (text != "auto").then(|| {
+            parse_bytes(text).unwrap_or_else(|_| panic!("option {name} is not a size: {text}"))
+        })
+    }
+
+    /// The value of an [`OptionKind::Duration`] or [`OptionKind::DurationOrOff`]; `None` for `off`.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option, or it is of another kind.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        let text = self.text(name);
+        (text != "off").then(|| {
+            humantime::parse_duration(text)
+                .unwrap_or_else(|_| panic!("option {name} is not a time: {text}"))
+        })
+    }
+}
+
+/// Something to be done with a heap whose type is known only by its name.
+pub trait Visitor {
+    /// What comes out.
+    type Output;
+
+    /// Called with the adapter that [`visit`] found.
+    fn visit<A: Adapter>(self) -> Self::Output;
+}
+
+/// Lists the heaps, in the order in which they are shown.
+macro_rules! heaps {
+    ($($adapter:ty),+ $(,)?) => {
+        /// Every heap of the comparison.
+        pub const HEAPS: &[Description] = &[$(<$adapter>::DESCRIPTION),+];
+
+        /// Calls the visitor with the adapter of the heap called `name`; `None` if there is none.
+        pub fn visit<V: Visitor>(name: &str, visitor: V) -> Option<V::Output> {
+            match name {
+                $(_ if name == <$adapter>::DESCRIPTION.name => Some(visitor.visit::<$adapter>()),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+heaps![
+    gc_rc::GcRc,
+    gc_marksweep::GcMarksweep,
+    arena::Arena, // the floor: never frees
+];
+
+/// The description of the heap called `name`.
+///
+/// # Errors
+///
+/// A sentence that names the heap the user may have meant.
+pub fn find(name: &str) -> Result<&'static Description, String> {
+    HEAPS
+        .iter()
+        .find(|heap| heap.name == name)
+        .ok_or_else(|| suggest::unknown("heap", name, HEAPS.iter().map(|heap| heap.name)))
+}

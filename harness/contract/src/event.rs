@@ -1,0 +1,121 @@
+//! What heaps report while they run, in one vocabulary: the only input of every metric about pauses.
+//!
+//! A collector emits raw time-stamped events of its own; its adapter translates them into these, and only the
+//! modules beside this one turn them into metrics, so that every heap is judged by one definition. Times are
+//! nanoseconds since the heap's [origin](crate::heap::Heap::origin).
+
+/// What happened on a heap between two readings.
+#[derive(Clone, Debug, Default)]
+pub struct EventLog {
+    /// In the order in which they ended, as far as threads can be ordered.
+    pub events: Vec<Event>,
+    /// Events that did not fit the heap's buffer: if not zero, counts and shares of time are lower bounds.
+    pub lost: u64,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never reused.
+    pub mutator: u32,
+    /// When it began, in nanoseconds.
+    pub from: u64,
+    /// When it ended, in nanoseconds.
+    pub until: u64,
+    /// What it was.
+    pub kind: EventKind,
+}
+
+/// What kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The mutator stood still for stop number `stop`: from its arrival at a safepoint (or its wish to leave a
+    /// blocking region) until it ran again. The mutator that carried the collection out is included.
+    Stopped {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
+    /// The mutator was running when stop number `stop` was requested, at `from`, and had arrived at `until`: its
+    /// time-to-safepoint. Not a pause: it ran meanwhile.
+    Arrived {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
+    /// A collection with every mutator stopped. `from` is the request, `until` the moment the mutators were let go:
+    /// the pause it made ends with the last [`EventKind::Stopped`] of the same stop.
+    Collection {
+        /// The stop's number, from 1.
+        stop: u64,
+        /// When the last mutator had stopped.
+        stopped: u64,
+        /// When the roots had been scanned.
+        rooted: u64,
+        /// When marking was complete.
+        marked: u64,
+        /// Bytes found live; of a minor collection: with all that had been found live before.
+        live_bytes: u64,
+        /// What else the heap says.
+        details: Details,
+    },
+    /// Every mutator was stopped, for a collection or for anything else, by a peer that does not say more. `from` is the
+    /// request, `until` the moment the mutators were let go.
+    Stop {
+        /// The stop's number, from 1.
+        stop: u64,
+        /// When the last mutator had stopped.
+        stopped: u64,
+    },
+    /// A cycle collection by the holder of the global lock.
+    CycleCollection {
+        /// The oldest generation it collected, from 0.
+        generation: u8,
+        /// Objects it examined.
+        examined: u64,
+        /// Objects it found unreachable.
+        unreachable: u64,
+    },
+    /// A wait for the global lock.
+    LockWait,
+    /// A cascade of decrements: objects freed because a count fell to zero, one after another, in one go.
+    Drain {
+        /// Objects freed.
+        objects: u64,
+    },
+    /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a collection. Short ones are not reported.
+    Stall,
+    /// The mutator stood still until a collection that runs beside the mutators had freed memory for it, or had moved an object that it
+    /// needed.
+    CollectionWait,
+}
+
+/// What not every heap says of a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Whether it looked only at what had been allocated since the last one.
+    pub minor: bool,
+    /// Whether the program asked for it by name.
+    pub explicit: bool,
+    /// Processor time that it took, of all threads that took part, in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// Bytes of objects when it began, those that it was to find dead included.
+    pub before_bytes: Option<u64>,
+    /// Committed bytes when it had ended.
+    pub committed_bytes: Option<u64>,
+}
+
+impl EventKind {
+    /// What it is called in results, and whether it is a time in which its mutator was stopped.
+    pub fn describe(self) -> (&'static str, bool) {
+        match self {
+            Self::Stopped { .. } => ("stopped", true),
+            Self::Arrived { .. } => ("arrived", false),
+            Self::Collection { .. } => ("collection", false),
+            Self::Stop { .. } => ("stop", false),
+            Self::CycleCollection { .. } => ("cycle-collection", true),
+            Self::LockWait => ("lock-wait", true),
+            Self::Drain { .. } => ("drain", true),
+            Self::Stall => ("stall", false),
+            Self::CollectionWait => ("collection-wait", true),
+        }
+    }
+}

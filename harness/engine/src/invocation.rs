@@ -1,0 +1,209 @@
+//! One invocation: a workload run several times on one heap, in a process of its own.
+//!
+//! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`] an
+//! iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is recorded like the others, and is in no figure of the
+//! table. Between iterations the heap is collected (the arena: reset) outside the measured time.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::thread;
+
+pub use contract::row::*;
+pub use contract::units::format_bytes;
+
+use crate::adapter::{self, Adapter, Settings};
+use crate::heap::{FullCause, Heap, HeapFull};
+use crate::measure::event::EventLog;
+use crate::measure::hiccup::{self, Interference};
+use crate::measure::sampler::Sampler;
+use crate::measure::space::peak_resident_bytes;
+use crate::measure::throughput::Stopwatch;
+use crate::measure::{
+    cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
+};
+use contract::threads;
+use contract::workload::{Input, Outcome, Workload};
+
+/// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end, in the time of the events, on `threads` threads; the
+/// rest is empty.
+pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Metrics {
+    let pauses = pause::of(log);
+    let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
+    let (collections_log, collections_unlogged) = record::collections(log, &iteration);
+    let (spans, spans_left_out) = record::spans(log, &iteration);
+    Metrics {
+        stopped_share: pauses.stopped_ns as f64 / (threads as f64 * wall_ns as f64),
+        pauses,
+        collector_cpu_ns: cpu::collector_ns(log),
+        pause_parts: pause::parts(log),
+        time_to_safepoint: safepoint::arrivals(log),
+        stalls: stall::of(log),
+        utilisation: utilisation::of(log, iteration, threads),
+        collections_log,
+        collections_unlogged,
+        spans,
+        spans_left_out,
+        ..Metrics::default()
+    }
+}
+
+/// Carries an invocation out in this process and emits a row for each iteration, or for the first one that does not fit.
+///
+/// # Errors
+///
+/// A sentence, if the heap does not exist or cannot be made.
+pub fn execute<W: Workload>(
+    invocation: &Invocation,
+    input: &Input,
+    emit: &mut dyn FnMut(Row),
+) -> Result<(), String> {
+    let description = adapter::find(&invocation.heap)?;
+    let mut settings = Settings::of(description, invocation.heap_bytes);
+    for (name, value) in &invocation.options {
+        settings.set(description, name, value)?;
+    }
+    let executor = Executor::<'_, W> {
+        invocation,
+        input,
+        settings: &settings,
+        emit,
+        workload: std::marker::PhantomData,
+    };
+    adapter::visit(description.name, executor).expect("the heap was just found")
+}
+
+struct Executor<'e, W> {
+    invocation: &'e Invocation,
+    input: &'e Input,
+    settings: &'e Settings,
+    emit: &'e mut dyn FnMut(Row),
+    workload: std::marker::PhantomData<W>,
+}
+
+impl<W: Workload> adapter::Visitor for Executor<'_, W> {
+    type Output = Result<(), String>;
+
+    fn visit<A: Adapter>(self) -> Self::Output {
+        let heap = A::build(self.settings)?;
+        for iteration in 0..=self.invocation.iterations {
+            let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
+            let row = match iterated {
+                Err(refused) => {
+                    let crashed = Status::Crashed;
+                    let row = Row::without_metrics(self.invocation, iteration, crashed, refused);
+                    (self.emit)(row);
+                    return Ok(());
+                }
+                Ok(Ok((mut metrics, noisy))) => {
+                    if iteration == 0 {
+                        metrics.forget_details();
+                    }
+                    Row {
+                        noisy,
+                        ..Row::measured(self.invocation, iteration, metrics)
+                    }
+                }
+                Ok(Err(full)) => {
+                    let (status, message) = if full.cause == FullCause::System {
+                        // Neither a small heap nor the arena's own limit.
+                        (Status::Crashed, full.to_string())
+                    } else if A::capabilities(self.settings).limited {
+                        (Status::HeapFull, full.to_string())
+                    } else {
+                        let limit = format_bytes(heap.statistics().limit_bytes);
+                        (
+                            Status::Skipped,
+                            format!(
+                                "{} never frees, and would need more than {limit}",
+                                self.invocation.heap
+                            ),
+                        )
+                    };
+                    (self.emit)(Row::without_metrics(
+                        self.invocation,
+                        iteration,
+                        status,
+                        message,
+                    ));
+                    return Ok(());
+                }
+            };
+            (self.emit)(row);
+            A::recycle(&heap);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the workload once and measures it; also says what disturbed it.
+fn iterate<W: Workload, H: Heap>(
+    heap: &H,
+    input: &Input,
+) -> Result<(Metrics, Vec<String>), HeapFull> {
+    heap.take_events();
+    let before = heap.statistics();
+    let sampler = Sampler::start(heap);
+    let interference = Interference::read();
+    let start = heap.origin().elapsed();
+    let stopwatch = Stopwatch::start();
+    let outcome = W::run(heap, input);
+    let elapsed = stopwatch.elapsed();
+    let interference = Interference::read().since(interference);
+    let sampled = sampler.stop();
+    let Outcome {
+        checksum,
+        operations,
+        observations,
+        requests,
+        deaths,
+    } = outcome?;
+
+    let after = heap.statistics();
+    let log = heap.take_events();
+    let start = start.as_nanos() as u64;
+    let readings = &sampled.readings;
+    let reachable = floating::reachable(readings, &log);
+    let reachable = reachable.as_deref();
+    let delays = reclamation::of(&deaths, &log);
+    let mut observations: BTreeMap<String, u64> = observations
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    if !deaths.is_empty() {
+        observations.insert("deaths_not_found_count".to_owned(), delays.pending);
+        let identified = delays.identified.percentile(0.5);
+        observations.extend(identified.map(|ns| ("identified_p50_ns".to_owned(), ns)));
+    }
+    let mut metrics = Metrics {
+        checksum: format!("{checksum:016x}"),
+        operations,
+        operation: W::OPERATION.to_owned(),
+        allocated_objects: after.allocated_objects - before.allocated_objects,
+        allocated_payload_bytes: after.allocated_payload_bytes - before.allocated_payload_bytes,
+        wall_ns: elapsed.wall_ns,
+        // The sampler is no part of what is measured.
+        cpu_ns: elapsed.cpu_ns.saturating_sub(sampled.cpu_ns),
+        wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
+        collections: after.collections - before.collections,
+        peak_heap_bytes: after.peak_occupied_bytes,
+        peak_resident_bytes: peak_resident_bytes(),
+        observations,
+        latency: latency::of(&requests),
+        reclamation_delay: delays.reusable,
+        floating_byte_seconds: reachable
+            .map(|reachable| floating::byte_seconds(readings, reachable)),
+        space: space::of(readings, reachable),
+        timeline: space::timeline(readings, reachable, start, MAX_SAMPLES),
+        hiccup: Distribution::of(sampled.oversleeps),
+        involuntary_switches: interference.involuntary_switches,
+        steal_ns: interference.steal_ns,
+        ..of_events(&log, start..start + elapsed.wall_ns, input.threads)
+    };
+    for record in &mut metrics.collections_log {
+        record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
+    }
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
+    Ok((metrics, noisy))
+}

@@ -1,0 +1,413 @@
+//! Pauses.
+//!
+//! Definitions: a pause is *from the request to stop to the last mutator resumed*; on a counting heap, *any decrement cascade,
+//! deferred drain, cycle collection, or wait for the lock; without these, counting looks pause-free by omission*. Time-to-safepoint is
+//! *request -> last mutator stopped*. **Whatever stops a mutator is a pause.**
+//!
+//! So on a stop-the-world heap there is one pause a stop, common to all threads, and it begins when somebody *asks*, not
+//! when the last thread has obeyed. On a counting heap each wait, drain and cycle collection is a pause of the thread it happened to; one
+//! that lies within another of the same thread (a drain in a collection) is not counted again. Where a collector works
+//! beside the mutators, each wait for it is a pause of the thread that waited.
+//!
+//! The *share of time in pauses* is stopped thread time / (threads x wall time): how much of the mutators' time the heap took
+//! away in pieces. Two threads that take turns at a lock score a half. For stops it counts each thread from its own arrival, so
+//! that the time in which it still ran before it saw the request is not held against the heap.
+//!
+//! Percentiles are given with n; one with fewer than 10 samples above it is not given. Values are kept to three digits, in
+//! nanoseconds. Events shorter than what a heap reports (single drops, refills) are not seen: their cost is in the throughput.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use super::event::{Event, EventKind, EventLog};
+pub use contract::row::{Part, Pauses};
+
+/// What the events of one iteration amount to.
+pub fn of(log: &EventLog) -> Pauses {
+    let mut event_ns: BTreeMap<String, u64> = BTreeMap::new();
+    for event in &log.events {
+        let (name, _) = event.kind.describe();
+        *event_ns.entry(name.to_owned()).or_default() += event.until.saturating_sub(event.from);
+    }
+    let stops = stops(log);
+    let mut lengths: Vec<u64> = stops.values().map(Stop::length).collect();
+    let mut stopped_ns = 0;
+    for span in spans(log).into_values().flatten() {
+        stopped_ns += span.length();
+        if !span.is_shared() {
+            lengths.push(span.length());
+        }
+    }
+    Pauses {
+        stopped_ns,
+        event_ns,
+        events_lost: log.lost,
+        time_to_safepoint_max_ns: stops.values().filter_map(Stop::time_to_safepoint).max(),
+        ..Pauses::of_lengths(Distribution::of(lengths))
+    }
+}
+
+/// What the pauses of one iteration consist of, by the names of the parts: those of stops are consecutive and add up to the pauses.
+///
+/// | part | from | to |
+/// |---|---|---|
+/// | `time-to-safepoint` | the request | the last mutator has stopped |
+/// | `roots` | then | the roots have been scanned |
+/// | `mark` | then | marking is complete, weak references and finalizers included |
+/// | `finish` | then | the mutators are let go |
+/// | `resume` | then | the last of them runs |
+///
+/// A [peer](crate::peer) that does not tell the middle three apart has one part for them, `stop`. Where a minor collection was followed by a major one in the
+/// same stop, `roots` covers the minor one too. On a counting heap each pause is one part: `lock-wait`, `drain` or `cycle-collection`.
+pub fn parts(log: &EventLog) -> BTreeMap<String, Part> {
+    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+    let mut add = |name: &str, length: u64| {
+        let part = parts.entry(name.to_owned()).or_default();
+        part.count += 1;
+        part.total_ns += length;
+        part.max_ns = part.max_ns.max(length);
+    };
+    for stop in stops(log).values() {
+        stop.phases().for_each(|(name, length)| add(name, length));
+    }
+    let spans = spans(log).into_values().flatten();
+    for span in spans.filter(|span| !span.is_shared()) {
+        add(span.kind.describe().0, span.length());
+    }
+    parts
+}
+
+/// The stops by number.
+pub(super) fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
+    let mut stops: BTreeMap<u64, Stop> = BTreeMap::new();
+    for event in &log.events {
+        let number = match event.kind {
+            EventKind::Collection { stop, .. }
+            | EventKind::Stop { stop, .. }
+            | EventKind::Stopped { stop } => stop,
+            _ => continue,
+        };
+        let stop = stops.entry(number).or_insert(Stop {
+            collection: None,
+            arrival: event.from,
+            resumed: event.until,
+        });
+        if !matches!(event.kind, EventKind::Stopped { .. }) {
+            stop.collection = Some(*event);
+        }
+        stop.arrival = event.from.min(stop.arrival);
+        stop.resumed = event.until.max(stop.resumed);
+    }
+    stops
+}
+
+/// What the events of one stop say about its pause.
+pub(super) struct Stop {
+    /// The [`EventKind::Collection`] or [`EventKind::Stop`], once it has been seen.
+    pub(super) collection: Option<Event>,
+    /// When the first thread arrived: where the pause begins if the collection's event was lost.
+    arrival: u64,
+    /// When the last thread went on.
+    resumed: u64,
+}
+
+impl Stop {
+    /// When it was requested. Arrivals are no substitute where that is known: a thread that came to ask for a collection
+    /// itself, and found that another had been quicker, may have arrived before the request.
+    fn request(&self) -> u64 {
+        self.collection.map_or(self.arrival, |event| event.from)
+    }
+
+    /// How long the pause was.
+    pub(super) fn length(&self) -> u64 {
+        self.resumed.saturating_sub(self.request())
+    }
+
+    /// How long it took until the last mutator had stopped, if that is known.
+    pub(super) fn time_to_safepoint(&self) -> Option<u64> {
+        match self.collection?.kind {
+            EventKind::Collection { stopped, .. } | EventKind::Stop { stopped, .. } => {
+                Some(stopped.saturating_sub(self.request()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its parts, as far as they are known.
+    pub(super) fn phases(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut ends = Vec::new();
+        if let Some(Event { until, kind, .. }) = self.collection {
+            match kind {
+                EventKind::Collection {
+                    stopped,
+                    rooted,
+                    marked,
+                    ..
+                } => ends.extend([
+                    ("time-to-safepoint", stopped),
+                    ("roots", rooted),
+                    ("mark", marked),
+                    ("finish", until),
+                ]),
+                EventKind::Stop { stopped, .. } => {
+                    ends.extend([("time-to-safepoint", stopped), ("stop", until)]);
+                }
+                _ => {}
+            }
+            ends.push(("resume", self.resumed));
+        }
+        let mut last = self.request();
+        ends.into_iter().map(move |(name, end)| {
+            let length = end.saturating_sub(last);
+            last = end.max(last);
+            (name, length)
+        })
+    }
+}
+
+/// A time during which a thread did not run its own work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: u64,
+    pub(super) until: u64,
+    pub(super) kind: EventKind,
+}
+
+impl Span {
+    pub(super) fn length(&self) -> u64 {
+        self.until.saturating_sub(self.from)
+    }
+
+    /// Part of a stop, whose pause is recorded once for all threads.
+    fn is_shared(&self) -> bool {
+        matches!(self.kind, EventKind::Stopped { .. })
+    }
+}
+
+/// The times in which each mutator was stopped, in order; those that lie in another of the same mutator are left out.
+pub(super) fn spans(log: &EventLog) -> BTreeMap<u32, Vec<Span>> {
+    let mut spans: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
+    for &Event {
+        mutator,
+        from,
+        until,
+        kind,
+    } in &log.events
+    {
+        if kind.describe().1 {
+            spans
+                .entry(mutator)
+                .or_default()
+                .push(Span { from, until, kind });
+        }
+    }
+    for spans in spans.values_mut() {
+        // Spans of a thread nest or are disjoint.
+        spans.sort_unstable_by_key(|span| (span.from, Reverse(span.until)));
+        let mut covered = None;
+        spans.retain(|span| {
+            let outer = covered.is_none_or(|covered| span.until > covered);
+            covered = covered.max(Some(span.until));
+            outer
+        });
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::event::Details;
+
+    fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
+        Event {
+            mutator,
+            from,
+            until,
+            kind,
+        }
+    }
+
+    fn collection(stop: u64, from: u64, stopped: u64, until: u64) -> Event {
+        let kind = EventKind::Collection {
+            stop,
+            stopped,
+            rooted: stopped,
+            marked: until,
+            live_bytes: 0,
+            details: Details::default(),
+        };
+        event(0, from, until, kind)
+    }
+
+    fn pauses(events: Vec<Event>) -> Pauses {
+        super::of(&EventLog { events, lost: 0 })
+    }
+
+    #[test]
+    fn a_stop_is_one_pause_from_request_to_last_resumed() {
+        let pauses = pauses(vec![
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+            event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!(pauses.pause_count, 1);
+        assert_eq!(pauses.pause_max_ns, Some(130));
+        assert_eq!(pauses.time_to_safepoint_max_ns, Some(30));
+        assert_eq!(pauses.stopped_ns, 105 + 100);
+    }
+
+    #[test]
+    fn a_thread_that_arrived_before_the_request_does_not_lengthen_the_pause() {
+        let pauses = pauses(vec![
+            event(1, 60, 220, EventKind::Stopped { stop: 1 }),
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(120)));
+        assert_eq!(pauses.stopped_ns, 160 + 105);
+    }
+
+    #[test]
+    fn the_time_in_which_a_thread_still_ran_is_no_pause() {
+        let with_arrival = pauses(vec![
+            event(1, 100, 130, EventKind::Arrived { stop: 1 }),
+            collection(1, 100, 130, 200),
+            event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+            event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+        ]);
+        assert_eq!(with_arrival.event_ns["arrived"], 30);
+        assert_eq!(with_arrival.stopped_ns, 105 + 100);
+        assert_eq!(with_arrival.pause_histogram_ns, [(130, 1)]);
+    }
+
+    #[test]
+    fn stops_are_told_apart_and_may_arrive_in_any_order() {
+        let pauses = pauses(vec![
+            event(0, 500, 520, EventKind::Stopped { stop: 2 }),
+            event(0, 100, 110, EventKind::Stopped { stop: 1 }),
+            collection(2, 495, 500, 515),
+            collection(1, 100, 101, 108),
+        ]);
+        assert_eq!(pauses.pause_count, 2);
+        assert_eq!(pauses.pause_max_ns, Some(25));
+    }
+
+    #[test]
+    fn waits_drains_and_cycle_collections_are_pauses_of_their_thread() {
+        let cycles = EventKind::CycleCollection {
+            generation: 0,
+            examined: 9,
+            unreachable: 2,
+        };
+        let pauses = pauses(vec![
+            event(0, 0, 10, EventKind::LockWait),
+            event(1, 5, 25, EventKind::LockWait),
+            event(0, 30, 70, cycles),
+            // Inside the collection: not a pause of its own.
+            event(0, 40, 50, EventKind::Drain { objects: 100 }),
+            event(1, 40, 45, EventKind::Drain { objects: 100 }),
+            event(1, 80, 90, EventKind::Stall),
+        ]);
+        assert_eq!(pauses.pause_count, 4);
+        assert_eq!(pauses.pause_max_ns, Some(40));
+        assert_eq!(pauses.stopped_ns, 10 + 20 + 40 + 5);
+        assert_eq!(pauses.event_ns["drain"], 15);
+        assert_eq!(pauses.event_ns["stall"], 10);
+        assert_eq!(pauses.time_to_safepoint_max_ns, None);
+    }
+
+    #[test]
+    fn the_parts_of_a_stop_add_up_to_its_pause() {
+        let kind = EventKind::Collection {
+            stop: 1,
+            stopped: 130,
+            rooted: 137,
+            marked: 180,
+            live_bytes: 0,
+            details: Details::default(),
+        };
+        let log = EventLog {
+            events: vec![
+                event(0, 100, 200, kind),
+                event(0, 100, 205, EventKind::Stopped { stop: 1 }),
+                event(1, 130, 230, EventKind::Stopped { stop: 1 }),
+                collection(2, 500, 510, 550),
+                event(0, 300, 304, EventKind::LockWait),
+                // One whose collection was lost has a pause and no parts.
+                event(1, 700, 800, EventKind::Stopped { stop: 3 }),
+            ],
+            lost: 1,
+        };
+        let part = |count, total_ns, max_ns| Part {
+            count,
+            total_ns,
+            max_ns,
+        };
+        let expected = [
+            ("finish", part(2, 20, 20)),
+            ("lock-wait", part(1, 4, 4)),
+            ("mark", part(2, 43 + 40, 43)),
+            ("resume", part(2, 30, 30)),
+            ("roots", part(2, 7, 7)),
+            ("time-to-safepoint", part(2, 40, 30)),
+        ];
+        assert_eq!(
+            parts(&log),
+            expected.map(|(name, part)| (name.to_owned(), part)).into()
+        );
+        assert_eq!(
+            super::of(&log).pause_histogram_ns,
+            [(4, 1), (50, 1), (100, 1), (130, 1)]
+        );
+    }
+
+    #[test]
+    fn a_stop_that_says_no_more_is_one_part() {
+        let kind = EventKind::Stop {
+            stop: 1,
+            stopped: 110,
+        };
+        let log = EventLog {
+            events: vec![event(0, 100, 200, kind)],
+            lost: 0,
+        };
+        let parts = parts(&log);
+        let lengths: Vec<_> = parts
+            .iter()
+            .map(|(name, part)| (name.as_str(), part.total_ns))
+            .collect();
+        assert_eq!(
+            lengths,
+            [("resume", 0), ("stop", 90), ("time-to-safepoint", 10)]
+        );
+    }
+
+    #[test]
+    fn percentiles_need_samples_above_them() {
+        let waits = |count: u64| {
+            let wait = |n| event(0, n * 1000, n * 1000 + 1 + n % 100, EventKind::LockWait);
+            pauses((0..count).map(wait).collect())
+        };
+        assert_eq!(waits(0), Pauses::default());
+        let few = waits(19);
+        assert_eq!((few.pause_p50_ns, few.pause_max_ns), (None, Some(19)));
+        assert_eq!(waits(20).pause_p50_ns, Some(10));
+        assert_eq!(waits(999).pause_p99_ns, None);
+        assert_eq!(waits(1000).pause_p99_ns, Some(99));
+        assert_eq!(waits(1000).pause_p999_ns, None);
+    }
+
+    #[test]
+    fn merging_is_like_having_seen_everything() {
+        let wait = |n: u64| event(0, n * 100_000, n * 100_000 + 37 * n, EventKind::LockWait);
+        let whole = pauses((0..500).map(wait).collect());
+        let parts = [
+            pauses((0..200).map(wait).collect()),
+            pauses((200..500).map(wait).collect()),
+            Pauses::default(),
+        ];
+        assert_eq!(Pauses::merge(parts.iter()), whole);
+    }
+}

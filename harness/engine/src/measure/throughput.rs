@@ -1,0 +1,86 @@
+//! Throughput.
+//!
+//! Definition: *work whose checksum was verified / wall time; also / task clock.*
+//!
+//! The work is what a workload counts as operations. Wall time is the monotonic clock around the whole of
+//! [`Workload::run`](contract::workload::Workload::run); the task clock is the processor time of all threads of the process, those of a collector included; that of the [sampler](super::sampler) is taken off.
+//! Whether the checksum is right is known only when the heaps are compared: [`crate::run`] marks what disagrees as void.
+
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Both clocks, running.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    wall: Instant,
+    cpu: Duration,
+}
+
+/// What passed on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed {
+    /// Nanoseconds of wall time.
+    pub wall_ns: u64,
+    /// Nanoseconds of processor time, summed over all threads of the process.
+    pub cpu_ns: u64,
+}
+
+impl Stopwatch {
+    /// Starts both clocks.
+    pub fn start() -> Self {
+        Self {
+            cpu: task_clock(),
+            wall: Instant::now(),
+        }
+    }
+
+    /// Reads both clocks.
+    pub fn elapsed(&self) -> Elapsed {
+        let wall = self.wall.elapsed();
+        Elapsed {
+            wall_ns: wall.as_nanos() as u64,
+            cpu_ns: (task_clock() - self.cpu).as_nanos() as u64,
+        }
+    }
+}
+
+/// Processor time of this process so far.
+fn task_clock() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .map(Duration::from)
+        .expect("POSIX systems have a clock for the process")
+}
+
+/// The median: of an even number of values, the mean of the middle two. `None` of nothing.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+    }
+
+    #[test]
+    fn both_clocks_advance_with_work() {
+        let stopwatch = Stopwatch::start();
+        let mut elapsed = stopwatch.elapsed();
+        while elapsed.wall_ns == 0 || elapsed.cpu_ns == 0 {
+            elapsed = stopwatch.elapsed();
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! CPython, whose memory management gc-rc models.
+//!
+//! The programs are Python, so that most of what they take is the interpreter's time and not the memory management's: the comparison says
+//! what a program pays in all, and CPython's pauses beside ours are about the collectors alone. `harness/peers/python/peer.py` says how it is measured and what
+//! that leaves out. In short: its heap has no limit and the heap size is ignored; the collector is on, with its own thresholds; pauses are those of cycle
+//! collections, since CPython tells of nothing else.
+//!
+//! There is no program for `requests`, whose latencies it could not report, nor for `poll`: the interpreter decides where it polls, at calls and when
+//! a loop goes back.
+//!
+//! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::boehm::Recorded;
+use super::{
+    Installation, Observer, Program, Runtime, Said, Search, last_words, located, program, run,
+    write,
+};
+use crate::invocation::Invocation;
+
+/// What it is called in messages.
+pub(super) const NAME: &str = "cpython";
+
+const PROGRAMS: &[Program] = &[
+    program!("gcbench", "python/gcbench.py"),
+    program!("binary-trees", "python/binary_trees.py"),
+    program!("list", "python/linked_list.py"),
+    program!("churn", "python/churn.py"),
+    program!("rewire", "python/rewire.py"),
+    program!("rings", "python/rings.py"),
+    program!("quads", "python/quads.py"),
+    program!("lru", "python/lru.py"),
+    program!("sawtooth", "python/sawtooth.py"),
+    program!("shared-graph", "python/shared_graph.py"),
+    program!("countdown", "python/countdown.py"),
+    program!("cpu-bound", "python/cpu_bound.py"),
+    program!("native", "python/native.py"),
+    program!("switch-interval", "python/switch_interval.py"),
+    program!("contention", "python/contention.py"),
+    program!("convoy", "python/convoy.py"),
+    program!("lost-update", "python/lost_update.py"),
+    program!("pipeline", "python/pipeline.py"),
+    program!("subprocesses", "python/subprocesses.py"),
+    program!("async", "python/async.py"),
+    program!("processes", "python/processes.py"),
+    program!("replacement", "python/replacement.py"),
+    program!("cycles", "python/cycles.py"),
+    program!("reference-changes", "python/reference_changes.py"),
+];
+/// What they share.
+const SHARED: &str = include_str!("../../../peers/python/peer.py");
+
+/// The first version that has the clocks and callbacks that the programs use.
+const OLDEST: (u32, u32) = (3, 7);
+
+/// How to get one.
+const HOW: &str = "install Python 3 (Debian: python3) or name one with --python PATH";
+
+/// What an interpreter is asked, and what its programs say of themselves. Valid in every version, so that old ones can be named.
+const IDENTITY: &str = include_str!("../../../peers/python/identity.py");
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub(super) struct Cpython;
+
+impl Runtime for Cpython {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn programs(&self) -> &'static [Program] {
+        PROGRAMS
+    }
+
+    fn find(&self, search: &Search) -> Result<Vec<Installation>, String> {
+        if search.python.is_empty() {
+            return Ok(vec![installation(Path::new("python3"))?]);
+        }
+        search
+            .python
+            .iter()
+            .map(|path| {
+                installation(&if path.is_dir() {
+                    path.join("bin/python3")
+                } else {
+                    path.clone()
+                })
+            })
+            .collect()
+    }
+
+    fn build(
+        &self,
+        _installation: &Installation,
+        _others: &[Installation],
+        programs: &[&Program],
+        directory: &Path,
+    ) -> Result<(), String> {
+        for (name, source) in [("peer.py", SHARED), ("identity.py", IDENTITY)] {
+            write(&directory.join(name), source)?;
+        }
+        programs
+            .iter()
+            .try_for_each(|program| program.write(directory))
+    }
+
+    fn command(
+        &self,
+        _variant: &str,
+        installation: &Installation,
+        program: &Program,
+        _invocation: &Invocation,
+        directory: &Path,
+    ) -> (Command, Box<dyn Observer>) {
+        let mut command = Command::new(&installation.program);
+        // Neither the environment's settings nor the user's packages.
+        command
+            .args(["-E", "-s"])
+            .arg(directory.join(program.file()));
+        (command, Box::new(Recorded))
+    }
+}
+
+/// Asks the program at `path` what it is.
+fn installation(path: &Path) -> Result<Installation, String> {
+    let name = path.display();
+    located(path, HOW, &|mut command| {
+        let output = run(command.args(["-E", "-s", "-c", IDENTITY]))
+            .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
+        if !output.status.success() {
+            return Err(format!(
+                "{name} does not work ({}): {HOW}",
+                last_words(&output)
+            ));
+        }
+        let said = read(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
+        check(&said).map_err(|reason| format!("{name} {reason}: {HOW}"))?;
+        Ok(Installation {
+            version: said.full_version(),
+            short_version: said.version,
+            program: said.program.into(),
+        })
+    })
+}
+
+/// What an interpreter says of itself, in one of its lines.
+fn read(text: &str) -> Option<Said> {
+    #[derive(Deserialize)]
+    struct Answer {
+        runtime: Said,
+    }
+    let mut lines = text.lines();
+    let answer = lines.find_map(|line| serde_json::from_str::<Answer>(line).ok())?;
+    Some(answer.runtime)
+}
+
+/// What keeps it from being measured.
+fn check(said: &Said) -> Result<(), String> {
+    if said.name != "CPython" {
+        return Err(format!("is {} and not CPython", said.name));
+    }
+    let mut numbers = said.version.split('.').map(str::parse::<u32>);
+    let version = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => return Err("does not say its version".to_owned()),
+    };
+    if version < OLDEST {
+        let (major, minor) = OLDEST;
+        return Err(format!(
+            "is version {}, and {major}.{minor} is the oldest that will do",
+            said.version
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(name: &str, version: &str) -> Said {
+        let line = format!(
+            r#"{{"runtime": {{"name": "{name}", "version": "{version}", "program": "/p"}}}}"#
+        );
+        read(&format!("a warning\n{line}\n")).unwrap()
+    }
+
+    #[test]
+    fn interpreters_say_what_they_are() {
+        let usual = answer("CPython", "3.13.0");
+        assert_eq!(check(&usual), Ok(()));
+        assert_eq!(usual.full_version(), "CPython 3.13.0");
+        let free = answer("CPython", "3.14.0rc1 free-threaded");
+        assert_eq!(check(&free), Ok(()));
+        for (name, version, part) in [
+            ("CPython", "2.7.18", "2.7.18"),
+            ("PyPy", "3.10.14", "PyPy"),
+            ("CPython", "x", "version"),
+        ] {
+            let reason = check(&answer(name, version)).unwrap_err();
+            assert!(reason.contains(part), "{reason}");
+        }
+        assert_eq!(read("python 3.13.0\n"), None);
+        assert_eq!(read(r#"{"runtime": {"name": "CPython"}}"#), None);
+        assert_eq!(read(""), None);
+    }
+}

@@ -1,0 +1,395 @@
+//! The report as one page: the conclusion and a table on top, then plots, then where the figures were made.
+//!
+//! The page is one file that needs nothing else: no network, no font, no script. A policy in its head forbids all three, so that a label from a
+//! result file could not fetch or run anything even if it were not escaped; and it is, by `maud`, which escapes whatever is put into a page.
+//! Colours are variables, light and dark by the reader's own setting; drawings scale with the page, and tables scroll inside their boxes.
+//!
+//! It is made of [`Results`] alone, so the page of a file from last year, or of several machines' files, is the same function as the one at the end
+//! of a run.
+
+use std::fs;
+use std::path::Path;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Chapters;
+use super::conclusion;
+use super::figure::{self, Figure, Missing, Styles};
+use super::table;
+use crate::environment::Environment;
+use crate::invocation::format_bytes;
+use crate::measure::lbo::Resource;
+use crate::measure::ratio::Ratio;
+use crate::results::{CellResults, Group, Results};
+
+const STYLE: &str = include_str!("html.css");
+
+/// Writes the page.
+///
+/// # Errors
+///
+/// What is wrong, without the way out: the file cannot be written.
+pub fn write(results: &Results, chapters: &Chapters, path: &Path) -> Result<(), String> {
+    fs::write(path, render(results, chapters))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// The whole page.
+pub fn render(results: &Results, chapters: &Chapters) -> String {
+    let styles = Styles::new(results);
+    let works = results.works();
+    let chapters: Vec<(&str, Markup)> = chapters
+        .iter()
+        .filter_map(|chapter| Some((chapter.title(), chapter.section(results)?)))
+        .collect();
+    let several_threads = figure::several(works.iter().map(|work| work[0].cells[0].threads()));
+    let names: Vec<String> = works
+        .iter()
+        .map(|work| figure::work_name(work[0].cells[0], several_threads))
+        .collect();
+    let environments = results.environments();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                meta name="color-scheme" content="light dark";
+                title { "What each heap costs" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { "What each heap costs" }
+                        @if !works.is_empty() { p.quiet { (table::about(results)) } }
+                        @for environment in &environments {
+                            p.quiet { (environment.summary()) }
+                        }
+                        @for line in results.not_passed_on() { p.quiet { (line) "." } }
+                        nav aria-label="Contents" {
+                            ul {
+                                @if !works.is_empty() {
+                                    li { a href="#table" { "Table" } }
+                                    li { a href="#glance" { "At a glance" } }
+                                }
+                                @for (title, _) in &chapters {
+                                    li { a href=(format!("#{}", title.to_lowercase())) { (title) } }
+                                }
+                                @for (index, name) in names.iter().enumerate() {
+                                    li { a href=(format!("#work-{index}")) { (name) } }
+                                }
+                                li { a href="#environment" { "Environment" } }
+                            }
+                        }
+                    }
+                    (conclusion(results))
+                    @if !works.is_empty() {
+                        section #table {
+                            h2 { "Table" }
+                            (results_table(results, several_threads))
+                        }
+                        section #glance {
+                            h2 { "At a glance" }
+                            (figures(at_a_glance(results, &styles)))
+                        }
+                    }
+                    @for (_, section) in &chapters { (section) }
+                    @for (index, (work, name)) in works.iter().zip(&names).enumerate() {
+                        section id=(format!("work-{index}")) {
+                            h2 { (name) }
+                            (figures(figure::of_work(work, &styles)))
+                        }
+                    }
+                    section #environment {
+                        h2 { "Environment" }
+                        @for environment in &environments { (facts(environment)) }
+                        @if environments.is_empty() { p { "The rows do not say where they were made." } }
+                    }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// What follows, what to know about the file, and what has no figures.
+fn conclusion(results: &Results) -> Markup {
+    let cells = results.cells.iter().chain(&results.experiments);
+    let failures: Vec<(String, String)> = cells
+        .filter_map(|cell| {
+            let row = cell.failure()?;
+            let name = format!("{} on {}", cell.workload_label(), cell.heap_label());
+            let message = row.message.as_deref().unwrap_or_default();
+            Some((name, format!("{}: {message}", row.status)))
+        })
+        .collect();
+    let sentences = conclusion::sentences(results);
+    let disturbed = disturbed(results);
+    if sentences.is_empty()
+        && results.notes.is_empty()
+        && failures.is_empty()
+        && disturbed.is_none()
+    {
+        return html! {};
+    }
+    html! {
+        section.conclusion #conclusion aria-label="Conclusion" {
+            @for sentence in &sentences { p { (sentence.trim()) } }
+            @for note in &results.notes { p.warn { "Note: " (note) "." } }
+            @for (name, reason) in &failures { p.warn { (name) ": " (reason) } }
+            @if let Some(disturbed) = disturbed { p.warn { (disturbed) } }
+        }
+    }
+}
+
+/// How many of the iterations that count were marked as noisy, and why.
+fn disturbed(results: &Results) -> Option<String> {
+    let rows = || results.cells.iter().flat_map(CellResults::measured_rows);
+    let noisy = rows().filter(|row| !row.noisy.is_empty()).count();
+    // Figures differ from row to row: what happened is the same.
+    let without_figures = |mark: &String| {
+        let words = mark.split(' ').map(|word| match word.parse::<f64>() {
+            Ok(_) => "n",
+            Err(_) => word,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let mut reasons: Vec<String> = rows()
+        .flat_map(|row| &row.noisy)
+        .map(without_figures)
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    (noisy > 0).then(|| {
+        format!(
+            "{noisy} of {} timed iterations were disturbed and are kept: {}.",
+            rows().count(),
+            reasons.join("; ")
+        )
+    })
+}
+
+/// Drawings side by side, and a line for those that are not there.
+fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
+    html! {
+        div.figures {
+            @for figure in &figures {
+                figure {
+                    h3 { (figure.title) }
+                    (figure.drawing)
+                    figcaption {
+                        p { (figure.see) }
+                        p { (figure.n) "." }
+                        @if !figure.commands.is_empty() {
+                            details {
+                                summary { "Made by" @if let [_, _, ..] = figure.commands[..] { " " (figure.commands.len()) " commands" } }
+                                @for command in &figure.commands { code { (command) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if !missing.is_empty() {
+            p.left-out {
+                "Not drawn: "
+                @for (index, absent) in missing.iter().enumerate() {
+                    @if index > 0 { "; " }
+                    (absent.title) " (" (absent.reason) ")"
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// The figures over all workloads.
+fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>) {
+    let mut drawn = Vec::new();
+    let mut missing = Vec::new();
+    for figure in [
+        figure::times_at_a_glance(results, styles),
+        figure::memory_at_a_glance(results, styles),
+        figure::overhead_at_a_glance(results, styles, Resource::Wall),
+        figure::overhead_at_a_glance(results, styles, Resource::Cpu),
+        figure::pauses_against_live(results, styles),
+    ] {
+        match figure {
+            Ok(figure) => drawn.push(figure),
+            Err(absent) => missing.push(absent),
+        }
+    }
+    (drawn, missing)
+}
+
+/// The same table as on the terminal.
+fn results_table(results: &Results, several_threads: bool) -> Markup {
+    // Sizes of one work under each other.
+    let groups: Vec<Group<'_>> = results.works().into_iter().flatten().collect();
+    let baseline = groups
+        .first()
+        .map_or("", |group| group.baseline().heap_label());
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Table of results" {
+            table {
+                thead {
+                    tr {
+                        th.text scope="col" { "workload" }
+                        @if several_threads { th scope="col" { "threads" } }
+                        th.text scope="col" { "heap" }
+                        @for title in ["limit", "time (min-max)", "throughput"] { th scope="col" { (title) } }
+                        th scope="col" { "time / " (baseline) " [95 %]" }
+                        @for title in ["pauses", "p50", "p99", "max", "in pauses", "peak heap", "resident"] {
+                            th scope="col" { (title) }
+                        }
+                    }
+                }
+                @for group in &groups {
+                    @let cells: Vec<&CellResults> = group.cells.iter().chain(&group.twins).copied().collect();
+                    tbody.group {
+                        @for (index, cell) in cells.iter().enumerate() {
+                            tr {
+                                @if index == 0 {
+                                    th scope="rowgroup" rowspan=(cells.len()) { (cell.workload_label()) }
+                                    @if several_threads { td rowspan=(cells.len()) { (cell.threads()) } }
+                                }
+                                td.text {
+                                    (cell.heap_label())
+                                    @if cell.is_moving() { " (moving)" }
+                                    @if cell.is_twin() { " (again)" }
+                                }
+                                td { @if cell.is_limited() { (format_bytes(cell.heap_bytes())) } @else { "-" } }
+                                (measured(group, cell))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p.quiet {
+            "Time: median over processes, in parentheses the fastest and the slowest. Ratio: with its 95 % interval; heaps differ only if it excludes 1; \
+             a heap marked \u{201c}again\u{201d} is the same one in a second series, whose ratio shows how much two equal things differ here. Pauses: everything that \
+             stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses above it is not shown. In pauses: stopped thread \
+             time / (threads \u{d7} time). The arena never frees: the floor. Moving: its collector moves objects; peak heap is then what that runtime \
+             counts, which leaves out most of its metadata."
+        }
+    }
+}
+
+/// The cells of a line of the table from the time on: what the terminal's table says, or the reason why there is nothing to say.
+fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
+    const COLUMNS: usize = 10;
+    let mut figures = table::figures(group, cell);
+    if figures.len() < COLUMNS {
+        let reason = match cell.failure() {
+            Some(row) if !group.is_void() => {
+                let message = row.message.as_deref().unwrap_or_default();
+                format!("{}: {message}", row.status)
+            }
+            _ => figures.concat(),
+        };
+        return html! { td.reason colspan=(COLUMNS) { (reason) } };
+    }
+    if let Some(ratio) = group.same_over_same().filter(|_| cell.is_twin()) {
+        figures[RATIO] = shown_ratio(ratio);
+    }
+    html! {
+        @for figure in &figures { td { (figure) } }
+    }
+}
+
+/// Which of the table's figures is the ratio of the times.
+pub(crate) const RATIO: usize = 2;
+
+pub(crate) fn shown_ratio(ratio: Ratio) -> String {
+    match ratio.interval {
+        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
+        None => format!("{:.2}", ratio.value),
+    }
+}
+
+/// Everything that an environment says.
+fn facts(environment: &Environment) -> Markup {
+    let value = serde_json::to_value(environment).expect("environments are JSON");
+    let entries: Vec<(String, String)> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| {
+            let text = match value {
+                serde_json::Value::Null => return None,
+                serde_json::Value::String(text) if text.is_empty() => return None,
+                serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Array(_) => figure::command(&environment.arguments),
+                serde_json::Value::Bool(true) => "yes".to_owned(),
+                serde_json::Value::Bool(false) => "no".to_owned(),
+                serde_json::Value::Number(number) if name.ends_with("_bytes") => {
+                    number.as_u64().map_or(number.to_string(), format_bytes)
+                }
+                serde_json::Value::Number(number) => number.to_string(),
+                serde_json::Value::Object(_) if name == "outside" => {
+                    Some(environment.outside_in_words()).filter(|text| !text.is_empty())?
+                }
+                // The peer differs from row to row; its version is beside its figures.
+                serde_json::Value::Object(_) => return None,
+            };
+            let name = name.trim_end_matches("_bytes").replace('_', " ");
+            Some((name, text))
+        })
+        .collect();
+    html! {
+        dl {
+            @for (name, text) in &entries {
+                dt { (name) }
+                dd { (text) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STYLE;
+
+    /// Relative luminance and contrast, as the Web Content Accessibility Guidelines 2.2 define them.
+    fn contrast(one: &str, other: &str) -> f64 {
+        let luminance = |colour: &str| {
+            let channel = |index: usize| {
+                let value = u8::from_str_radix(&colour[2 * index..2 * index + 2], 16).unwrap();
+                let value = f64::from(value) / 255.0;
+                if value <= 0.040_45 {
+                    value / 12.92
+                } else {
+                    ((value + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn colours_can_be_told_from_the_page_light_and_dark() {
+        let schemes: Vec<&str> = STYLE.split(":root {").skip(1).collect();
+        assert_eq!(schemes.len(), 2);
+        for scheme in schemes {
+            let colour = |name: &str| {
+                let (_, rest) = scheme.split_once(&format!("--{name}: #")).unwrap();
+                &rest[..6]
+            };
+            for text in ["ink", "quiet", "accent", "warn"] {
+                for surface in ["page", "panel"] {
+                    let contrast = contrast(colour(text), colour(surface));
+                    assert!(contrast >= 4.5, "{text} on {surface}: {contrast}");
+                }
+            }
+            for series in ["s0", "s1", "s2", "s3", "s4", "s5"] {
+                let contrast = contrast(colour(series), colour("page"));
+                assert!(contrast >= 3.0, "{series}: {contrast}");
+            }
+        }
+    }
+}

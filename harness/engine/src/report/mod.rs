@@ -1,0 +1,146 @@
+//! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is measured here.
+
+pub mod conclusion;
+pub mod csv;
+mod figure;
+pub mod hlog;
+pub mod html;
+pub mod json;
+pub mod markdown;
+pub mod minheap;
+mod plot;
+pub mod quantity;
+pub mod table;
+pub mod trace;
+pub mod unified_log;
+
+use std::fmt;
+
+use maud::Markup;
+
+use crate::message::complain;
+use crate::results::Results;
+
+/// What is printed on standard output. The result file holds JSON rows in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One table at the end.
+    #[default]
+    Table,
+    /// The rows, as they come.
+    Json,
+    /// The rows, flattened, as they come.
+    Csv,
+    /// A table for a README or a pull request.
+    Markdown,
+    /// Every distribution, as an HdrHistogram interval log.
+    Hlog,
+    /// The collections of one heap, as a HotSpot JVM logs them (GCViewer).
+    UnifiedLog,
+    /// What stopped which thread when, as trace events (Perfetto).
+    Trace,
+}
+
+/// A part of every report that is judged on a floor above this one: the documents' claims are one.
+///
+/// Each form is empty, or `None`, if the results have nothing that it is about.
+pub trait Chapter: fmt::Debug + Sync {
+    /// What it is called, and linked to by in the page: one word.
+    fn title(&self) -> &'static str;
+    /// On a terminal.
+    fn text(&self, results: &Results) -> String;
+    /// For a README or a pull request.
+    fn markdown(&self, results: &Results) -> String;
+    /// In the page; the section's id is [`Self::title`] in small letters.
+    fn section(&self, results: &Results) -> Option<Markup>;
+    /// JSON, an object a line.
+    fn json(&self, results: &Results) -> String;
+}
+
+/// The chapters of a report, in order.
+pub type Chapters = [&'static dyn Chapter];
+
+/// What a comparison ends with on a terminal: the minima if they were looked for, the table, what follows from it, and the
+/// chapters that have something to say.
+pub fn summary(results: &Results, chapters: &Chapters) -> String {
+    let mut text = minheap::render(results);
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    if !results.cells.is_empty() {
+        text.push_str(&table::render(results));
+    }
+    let conclusion = conclusion::render(results);
+    if !conclusion.is_empty() {
+        text.push_str(&format!("\n{conclusion}"));
+    }
+    let mut judged = false;
+    for chapter in chapters.iter().map(|chapter| chapter.text(results)) {
+        if !chapter.is_empty() {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{gap}{chapter}"));
+            judged = true;
+        }
+    }
+    // A comparison's table has them already.
+    if judged && results.cells.is_empty() {
+        for note in &results.notes {
+            text.push_str(&format!("{note}.\n"));
+        }
+        for line in results.outside() {
+            text.push_str(&format!("{line}.\n"));
+        }
+    }
+    text
+}
+
+/// The results in any form that is text.
+///
+/// # Errors
+///
+/// One line: the rows have nothing that has a place in this form, or more than it can hold.
+pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<String, String> {
+    let cells = || results.cells.iter().chain(&results.experiments);
+    let rows = || cells().flat_map(|cell| &cell.rows);
+    match format {
+        Format::Table => Ok(summary(results, chapters)),
+        Format::Json => Ok(rows().map(json::line).collect()),
+        Format::Csv => {
+            let mut writer = csv::Writer::default();
+            Ok(rows().map(|row| writer.line(row)).collect())
+        }
+        Format::Markdown => {
+            let chapters = chapters.iter().map(|chapter| chapter.markdown(results));
+            let mut parts: Vec<String> = chapters.filter(|part| !part.is_empty()).collect();
+            if !results.cells.is_empty() || parts.is_empty() {
+                parts.insert(0, markdown::render(results));
+            }
+            Ok(parts.join("\n"))
+        }
+        Format::Hlog => hlog::render(results).ok_or_else(|| {
+            "these rows have no distribution of pauses or anything else, and so no interval log"
+                .to_owned()
+        }),
+        Format::UnifiedLog => {
+            let cell = unified_log::only_cell(results)?;
+            let log = unified_log::render(cell);
+            if log.collections == 0 {
+                return Err(format!(
+                    "no collection of {} on {} says how much memory there was before and after it, and so there is no log",
+                    cell.workload_label(),
+                    cell.heap_label()
+                ));
+            }
+            if log.left_out > 0 {
+                complain(&format!(
+                    "note: {} collections are not in the log: the rows do not say their sizes",
+                    log.left_out
+                ));
+            }
+            Ok(log.text)
+        }
+        Format::Trace => trace::render(results).ok_or_else(|| {
+            "these rows say what stopped no thread, and when, and so there is no trace; rows of the first version never do".to_owned()
+        }),
+    }
+}

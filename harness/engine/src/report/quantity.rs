@@ -1,0 +1,93 @@
+//! Quantities in words: three digits, in a unit that fits.
+
+/// A time with three digits, in a fitting unit.
+pub fn format_time(nanoseconds: f64) -> String {
+    let (value, unit) = scale_time(nanoseconds, nanoseconds.abs());
+    format!("{value} {unit}")
+}
+
+/// A median and its range, in the unit of the largest.
+pub(crate) fn format_spread(median: f64, fastest: f64, slowest: f64) -> String {
+    let [(median, unit), (fastest, _), (slowest, _)] =
+        [median, fastest, slowest].map(|time| scale_time(time, slowest));
+    format!("{median} {unit} ({fastest}-{slowest})")
+}
+
+/// A time in the unit that fits `reference`.
+fn scale_time(nanoseconds: f64, reference: f64) -> (String, &'static str) {
+    // 999.5 of one unit would be shown as 1000.
+    let (divisor, unit) = [(1.0, "ns"), (1e3, "us"), (1e6, "ms")]
+        .into_iter()
+        .find(|(divisor, _)| reference / divisor < 999.5)
+        .unwrap_or((1e9, "s"));
+    (three_digits(nanoseconds / divisor), unit)
+}
+
+/// Operations a second, such as `147 M nodes/s`.
+pub(crate) fn format_rate(per_second: f64, operation: &str) -> String {
+    let (divisor, prefix) = [(1.0, ""), (1e3, "k "), (1e6, "M ")]
+        .into_iter()
+        .find(|(divisor, _)| per_second / divisor < 999.5)
+        .unwrap_or((1e9, "G "));
+    format!(
+        "{} {prefix}{operation}s/s",
+        three_digits(per_second / divisor)
+    )
+}
+
+pub(crate) fn format_share(share: f64) -> String {
+    if share == 0.0 {
+        return "0".to_owned();
+    }
+    if share < 0.0005 {
+        return "<0.1 %".to_owned();
+    }
+    format!("{:.1} %", share * 100.0)
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = match value.abs() {
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_a_fitting_unit() {
+        let shown: Vec<String> = [
+            7.0,
+            999.4,
+            999.6,
+            41_230.0,
+            1_234_567.0,
+            999_700_000.0,
+            12e9,
+        ]
+        .map(format_time)
+        .to_vec();
+        assert_eq!(
+            shown,
+            [
+                "7.00 ns", "999 ns", "1.00 us", "41.2 us", "1.23 ms", "1.00 s", "12.0 s"
+            ]
+        );
+        // A difference of two.
+        assert_eq!(format_time(-41_230.0), "-41.2 us");
+        assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
+    }
+
+    #[test]
+    fn rates_and_shares() {
+        assert_eq!(format_rate(147e6, "node"), "147 M nodes/s");
+        assert_eq!(format_rate(12.0, "ring"), "12.0 rings/s");
+        assert_eq!(format_share(0.0), "0");
+        assert_eq!(format_share(0.0001), "<0.1 %");
+        assert_eq!(format_share(0.1234), "12.3 %");
+    }
+}

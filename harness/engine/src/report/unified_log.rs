@@ -1,0 +1,178 @@
+//! The log that a HotSpot JVM writes with `-Xlog:gc*,safepoint`, made of our collections: for GCViewer, GCeasy and whatever else reads such logs.
+//!
+//! ```text
+//! [0.003s][info][gc] Using MarkSweep
+//! [0.412s][info][gc,start    ] GC(0) Pause Full (Allocation Failure)
+//! [0.422s][info][gc,phases   ] GC(0) Marking Phase 9.871ms
+//! [0.423s][info][gc          ] GC(0) Pause Full (Allocation Failure) 63488K->31744K(131072K) 10.512ms
+//! [0.424s][info][safepoint   ] Total time for which application threads were stopped: 0.0105120 seconds, Stopping threads took: 0.0000514 seconds
+//! ```
+//!
+//! Readers are strict where one would not expect it, so what is written is chosen from fixed tables:
+//!
+//! * the type is `Pause Full` or `Pause Young`, the phase `Marking Phase`; phases that HotSpot has no name for are at level `debug`, where readers pass
+//!   over them;
+//! * the cause is one of [`CAUSES`]: an underscore, a digit or a comma in it would make GCViewer take the sizes for part of it;
+//! * sizes are whole kibibytes, and a pause is a decimal fraction of milliseconds.
+//!
+//! *One log is of one heap*: it is what one JVM would have written, so it is made of one cell ([`render`] takes no more), its timed iterations one
+//! after another, numbered through. Cycle collections of a counting heap are pauses of the thread that carries them out, `Pause Full` for
+//! the oldest generation; waits and cascades of decrements have no counterpart in the format and are not in it: for pauses of *all* kinds see
+//! [`hlog`](super::hlog). A collection whose sizes the heap does not say cannot be written; [`Log::left_out`] counts them.
+
+use std::fmt::Write as _;
+
+use super::trace::PHASES;
+use crate::invocation::CollectionRecord;
+use crate::results::{CellResults, Results};
+
+/// Every cause that is written; the first stands for any that is not among them.
+pub const CAUSES: [&str; 3] = ["Unknown Cause", "Allocation Failure", "System.gc()"];
+
+/// A log, and what is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// The lines.
+    pub text: String,
+    /// Collections that are in the text.
+    pub collections: u64,
+    /// Collections that are not: the heap did not say how much there was before or after, or the row had no room for them.
+    pub left_out: u64,
+}
+
+/// The log of one cell.
+pub fn render(cell: &CellResults) -> Log {
+    let mut log = Log::default();
+    let _ = writeln!(log.text, "[0.000s][info][gc] Using {}", collector(cell));
+    let mut start_ns = 0;
+    for metrics in cell.measured() {
+        log.left_out += metrics.collections_unlogged;
+        for collection in &metrics.collections_log {
+            if write(&mut log.text, log.collections, start_ns, collection).is_some() {
+                log.collections += 1;
+            } else {
+                log.left_out += 1;
+            }
+        }
+        start_ns += metrics.wall_ns;
+    }
+    log
+}
+
+/// The heap's name as HotSpot would write one: letters alone.
+fn collector(cell: &CellResults) -> String {
+    let name = &cell.invocation().heap;
+    let words = name.split(|character: char| !character.is_ascii_alphabetic());
+    words
+        .map(|word| {
+            let mut characters = word.chars();
+            let first = characters.next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(characters).collect::<String>()
+        })
+        .collect()
+}
+
+/// Writes the lines of a collection that was requested `start_ns` + `at_ns` after the log's beginning, or none if sizes are missing.
+fn write(
+    text: &mut String,
+    number: u64,
+    start_ns: u64,
+    collection: &CollectionRecord,
+) -> Option<()> {
+    let kibibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.div_ceil(1024));
+    let before = kibibytes(collection.before_bytes)?;
+    let after = kibibytes(collection.after_bytes)?;
+    // As there: how much the heap is now, not how much it may be.
+    let total = kibibytes(collection.committed_bytes.or(collection.limit_bytes))?;
+    let name = format!("{} ({})", kind(collection), cause(&collection.cause));
+    let from = start_ns + collection.at_ns;
+    let until = from + collection.pause_ns;
+    let milliseconds = |nanoseconds: u64| format!("{:.3}ms", nanoseconds as f64 / 1e6);
+    let line = |text: &mut String, at: u64, level: &str, tags: &str, message: &str| {
+        let seconds = at as f64 / 1e9;
+        let _ = writeln!(text, "[{seconds:.3}s][{level}][{tags:<12}] {message}");
+    };
+    let started = format!("GC({number}) {name}");
+    line(text, from, "info", "gc,start", &started);
+    let mut phases: Vec<(&String, &u64)> = collection.phases.iter().collect();
+    phases.sort_by_key(|(phase, _)| PHASES.iter().position(|known| known == phase));
+    for (phase, &length) in phases {
+        let (level, phase) = if phase == "mark" {
+            ("info", "Marking Phase")
+        } else {
+            ("debug", phase.as_str())
+        };
+        let message = format!("GC({number}) {} {}", words(phase), milliseconds(length));
+        line(text, until, level, "gc,phases", &message);
+    }
+    let ended = format!(
+        "GC({number}) {name} {before}K->{after}K({total}K) {}",
+        milliseconds(collection.pause_ns)
+    );
+    line(text, until, "info", "gc", &ended);
+    let stopped = format!(
+        "Total time for which application threads were stopped: {:.7} seconds, Stopping threads took: {:.7} seconds",
+        collection.pause_ns as f64 / 1e9,
+        collection.time_to_safepoint_ns.unwrap_or(0) as f64 / 1e9
+    );
+    line(text, until, "info", "safepoint", &stopped);
+    Some(())
+}
+
+/// A collection of everything, or of the young.
+fn kind(collection: &CollectionRecord) -> &'static str {
+    /// Generations are numbered 0, 1 and 2.
+    const OLDEST: u8 = 2;
+    let is_full = match (collection.kind.as_str(), collection.generation) {
+        ("young", _) => false,
+        ("cycle", Some(generation)) => generation >= OLDEST,
+        _ => true,
+    };
+    if is_full { "Pause Full" } else { "Pause Young" }
+}
+
+fn cause(cause: &str) -> &'static str {
+    let known = CAUSES.iter().find(|known| **known == cause);
+    known.copied().unwrap_or(CAUSES[0])
+}
+
+/// The phase as words: names come from files, and a line feed or a bracket would make it another line or field.
+fn words(phase: &str) -> String {
+    phase
+        .chars()
+        .map(|character| {
+            if character.is_ascii_alphabetic() {
+                character
+            } else {
+                ' '
+            }
+        })
+        .collect()
+}
+
+/// The cell that a form of one heap is made of.
+///
+/// # Errors
+///
+/// One line, if there are several.
+pub(super) fn only_cell(results: &Results) -> Result<&CellResults, String> {
+    let mut cells = results.cells.iter().filter(|cell| !cell.is_twin());
+    match (cells.next(), cells.next()) {
+        (Some(cell), None) => Ok(cell),
+        (first, second) => {
+            // Labels come from files, and may hold line feeds.
+            let words = |label: &str| label.split_whitespace().collect::<Vec<_>>().join(" ");
+            let shown = first.into_iter().chain(second).map(|cell| {
+                words(&format!(
+                    "{} on {}",
+                    cell.workload_label(),
+                    cell.heap_label()
+                ))
+            });
+            Err(format!(
+                "a unified log is of one heap, and there is more here ({}, ...): choose with --workload, --heap, --threads and --heap-size of harness report",
+                shown.collect::<Vec<_>>().join(", ")
+            ))
+        }
+    }
+}

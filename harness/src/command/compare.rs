@@ -1,0 +1,449 @@
+//! Two result files beside each other: a change of the code, of an option's default, or of the machine.
+//!
+//! Cells are paired by what was asked of them; the time of the second is divided by that of the first, with its interval, and the geometric mean is
+//! taken over each heap's cells. What differs between the two environments is said before any figure, since it is part of the answer.
+//!
+//! The two runs were not interleaved: whatever changed on the machine between them (its neighbours, its temperature) is in the ratios, and no
+//! A/A comparison within one run shows it. So an effect counts as significant if it exceeds the A/A intervals of both files, and the report says what that
+//! leaves open. To compare two heaps or options, put them into one run.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::environment::Environment;
+use crate::invocation::format_bytes;
+use crate::measure::ratio::{self, Ratio, Times};
+use crate::results::{CellResults, Results};
+use engine::report::conclusion::{self, Verdict, with_interval};
+use engine::report::quantity::format_time;
+
+/// The comparison of two files, as text.
+///
+/// # Errors
+///
+/// One line, if a file cannot be read, or the two have nothing in common.
+pub fn run(first: &Path, second: &Path) -> Result<String, String> {
+    let (before, after) = (Results::of_file(first)?, Results::of_file(second)?);
+    render(
+        (&first.display().to_string(), &before),
+        (&second.display().to_string(), &after),
+    )
+}
+
+fn render(
+    (first, before): (&str, &Results),
+    (second, after): (&str, &Results),
+) -> Result<String, String> {
+    let pairs: Vec<(&CellResults, &CellResults)> = before
+        .cells
+        .iter()
+        .filter(|cell| !cell.is_twin())
+        .filter_map(|cell| Some((cell, counterpart(cell, after)?)))
+        .collect();
+    if pairs.is_empty() {
+        return Err(format!(
+            "{first} and {second} have no cell in common: no workload with the same parameters, threads and seed on the same heap within the \
+             same heap bytes"
+        ));
+    }
+    let reach = [before, after]
+        .iter()
+        .flat_map(|results| results.groups())
+        .filter_map(|group| group.same_over_same().and_then(Ratio::reach))
+        .max_by(f64::total_cmp);
+
+    let mut text = format!("A: {first}\nB: {second}\n\n");
+    text.push_str(&environments(before, after));
+    for (name, results) in [(first, before), (second, after)] {
+        for note in &results.notes {
+            let _ = writeln!(text, "{name}: {note}");
+        }
+    }
+    let lines = lines(&pairs, reach);
+    let wide = arrange(&lines, TITLES.len());
+    let fits = |table: &Table| {
+        let needed = table.lines().map(|line| line.chars().count()).max();
+        table
+            .width()
+            .is_none_or(|width| needed <= Some(usize::from(width)))
+    };
+    let table = if fits(&wide) {
+        wide
+    } else {
+        arrange(&lines, TITLES.len() - DETAILS)
+    };
+    let _ = writeln!(text, "{}\n", table.trim_fmt());
+    text.push_str(&means(&pairs));
+    text.push_str(&missing(before, after, first));
+    text.push_str(&missing(after, before, second));
+    text.push_str(&match reach {
+        Some(reach) => format!(
+            "Effects below {} are not claimed: so much did a heap differ from itself within the runs. What changed on the machine between\nthe runs is in the ratios too. Same: the whole interval is below that, and within {} of 1; not shown: it reaches further, so that\nneither a difference nor its absence is shown.\n",
+            conclusion::percent(reach),
+            conclusion::percent(SAME)
+        ),
+        None => "No heap was run twice in either file (--aa none): how much two equal things differ is not known, and no effect is claimed.\n".to_owned(),
+    });
+    Ok(text)
+}
+
+const TITLES: [&str; 12] = [
+    "workload",
+    "threads",
+    "heap",
+    "limit",
+    "A",
+    "B",
+    "B / A [95 %]",
+    "",
+    "longest pause A",
+    "B",
+    "peak heap A",
+    "B",
+];
+/// The columns that a narrow terminal has no room for.
+const DETAILS: usize = 4;
+
+/// One line a pair, all columns.
+fn lines(pairs: &[(&CellResults, &CellResults)], reach: Option<f64>) -> Vec<Vec<String>> {
+    let mut last = None;
+    pairs
+        .iter()
+        .map(|(a, b)| {
+            let work = (a.workload_label(), a.threads());
+            let is_new = last.replace(work) != Some(work);
+            let once = |text: String| if is_new { text } else { String::new() };
+            let limit = if a.is_limited() {
+                format_bytes(a.heap_bytes())
+            } else {
+                "-".to_owned()
+            };
+            let mut line = vec![
+                once(a.workload_label().to_owned()),
+                once(a.threads().to_string()),
+                a.heap_label().to_owned(),
+                limit,
+            ];
+            line.extend(figures(a, b, reach));
+            line
+        })
+        .collect()
+}
+
+/// The table of the first columns.
+fn arrange(lines: &[Vec<String>], columns: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(&TITLES[..columns]);
+    table.add_rows(lines.iter().map(|line| &line[..columns]));
+    for (index, title) in TITLES.iter().enumerate().take(columns).skip(3) {
+        if let Some(column) = table.column_mut(index).filter(|_| !title.is_empty()) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// The cell of `results` that was asked to do the same. Sizes that are multiples of a searched minimum are matched by the multiple: a change of the
+/// code may change the minimum.
+fn counterpart<'r>(cell: &CellResults, results: &'r Results) -> Option<&'r CellResults> {
+    let size = |cell: &CellResults| match cell.multiple() {
+        Some(multiple) => (true, (multiple * 50.0).round() as u64),
+        None => (false, cell.heap_bytes()),
+    };
+    results.cells.iter().find(|other| {
+        !other.is_twin()
+            && cell.is_same_work(other)
+            && size(cell) == size(other)
+            && if cell.is_peer() {
+                // The program may lie elsewhere on another machine.
+                cell.heap_label() == other.heap_label()
+            } else {
+                cell.is_same_heap(other)
+            }
+    })
+}
+
+fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> {
+    let time = |cell: &CellResults| {
+        ratio::time(&cell.times()).map_or_else(
+            || {
+                let failure = cell.failure();
+                failure.map_or("-".to_owned(), |row| row.status.to_string())
+            },
+            format_time,
+        )
+    };
+    let ratio = ratio::ratio(&b.times(), &a.times()).filter(|_| has_same_work(a, b));
+    let verdict = ratio.map(|ratio| conclusion::verdict(ratio, reach));
+    let word = match verdict {
+        Some(Verdict::Faster) => "faster",
+        Some(Verdict::Slower) => "slower",
+        Some(Verdict::NotSignificant) => nothing_shown(ratio, reach),
+        Some(Verdict::Unknown) => "?",
+        None if has_same_work(a, b) => "",
+        None => "other work",
+    };
+    let pause = |cell: &CellResults| {
+        let longest = cell
+            .measured()
+            .filter_map(|metrics| metrics.pauses.pause_max_ns);
+        longest
+            .max()
+            .map_or("-".to_owned(), |longest| format_time(longest as f64))
+    };
+    let peak = |cell: &CellResults| {
+        let peak = cell.measured().map(|metrics| metrics.peak_heap_bytes);
+        peak.max().map_or("-".to_owned(), format_bytes)
+    };
+    vec![
+        time(a),
+        time(b),
+        ratio.map_or("-".to_owned(), with_interval),
+        word.to_owned(),
+        pause(a),
+        pause(b),
+        peak(a),
+        peak(b),
+    ]
+}
+
+/// Two are called the same if their times differ by less than this factor, and by no more than the machine's noise.
+const SAME: f64 = 1.05;
+
+/// What is said where no effect is claimed. That nothing was seen does not show that there is nothing: two
+/// are the same only where the whole interval lies within what one heap differs from itself, and near 1.
+fn nothing_shown(ratio: Option<Ratio>, reach: Option<f64>) -> &'static str {
+    let within = ratio.and_then(Ratio::reach).zip(reach);
+    if within.is_some_and(|(shown, noise)| shown <= noise.min(SAME)) {
+        "same"
+    } else {
+        "not shown"
+    }
+}
+
+/// Whether the two did the same work, as far as both did any.
+fn has_same_work(a: &CellResults, b: &CellResults) -> bool {
+    match (a.measured().next(), b.measured().next()) {
+        (Some(a), Some(b)) => a.work() == b.work(),
+        _ => true,
+    }
+}
+
+/// For each heap, the geometric mean over its cells.
+fn means(pairs: &[(&CellResults, &CellResults)]) -> String {
+    let mut heaps: Vec<&str> = Vec::new();
+    for (a, _) in pairs {
+        if !heaps.contains(&a.heap_label()) {
+            heaps.push(a.heap_label());
+        }
+    }
+    let mut text = String::new();
+    for heap in heaps {
+        let times: Vec<_> = pairs
+            .iter()
+            .filter(|(a, b)| a.heap_label() == heap && has_same_work(a, b))
+            .map(|(a, b)| (b.times(), a.times()))
+            .filter(|(b, a)| !a.is_empty() && !b.is_empty())
+            .collect();
+        let sides: Vec<(&Times, &Times)> = times.iter().map(|(b, a)| (&b[..], &a[..])).collect();
+        if let Some(mean) = ratio::geometric_mean(&sides) {
+            let cells = if sides.len() == 1 { "pair" } else { "pairs" };
+            let _ = writeln!(
+                text,
+                "{heap}: geometric mean of B / A over {} {cells}: {}",
+                sides.len(),
+                with_interval(mean)
+            );
+        }
+    }
+    text
+}
+
+/// What only one of the two has.
+fn missing(of: &Results, other: &Results, name: &str) -> String {
+    let alone: Vec<String> = of
+        .cells
+        .iter()
+        .filter(|cell| !cell.is_twin() && counterpart(cell, other).is_none())
+        .map(|cell| {
+            format!(
+                "{} on {} within {}",
+                cell.workload_label(),
+                cell.heap_label(),
+                format_bytes(cell.heap_bytes())
+            )
+        })
+        .collect();
+    if alone.is_empty() {
+        String::new()
+    } else {
+        format!("Only in {name}: {}\n", alone.join("; "))
+    }
+}
+
+/// What is not the same around the two.
+fn environments(before: &Results, after: &Results) -> String {
+    let (old, new) = (before.environments(), after.environments());
+    let mut text = String::new();
+    for (name, environments) in [("A", &old), ("B", &new)] {
+        if environments.len() > 1 {
+            let _ = writeln!(
+                text,
+                "{name} was made in {} environments; the first is looked at.",
+                environments.len()
+            );
+        }
+    }
+    let (Some(old), Some(new)) = (old.first(), new.first()) else {
+        return text;
+    };
+    let differences = old.differences(new);
+    if differences.is_empty() {
+        text.push_str("Same machine, build and settings.\n\n");
+        return text;
+    }
+    if old.machine() != new.machine() {
+        text.push_str("Made on different machines: the ratios say what the machines and everything else that differs do together.\n");
+    }
+    let _ = writeln!(text, "What differs:");
+    for (name, a, b) in differences {
+        let _ = writeln!(text, "  {name}: {a} -> {b}");
+    }
+    text.push('\n');
+    text
+}
+
+/// Where rows were made, for messages: the host and the machine.
+pub(crate) fn place(environment: &Environment) -> String {
+    match &environment.host {
+        Some(host) => format!("{host} ({})", environment.machine()),
+        None => environment.machine(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invocation::Row;
+    use engine::fixture::processes;
+
+    fn results(heap: &str, times: &[u64], revision: &str, twin: bool) -> Vec<Row> {
+        let mut rows = processes(heap, times);
+        for row in &mut rows {
+            row.twin = twin;
+            row.environment = Some(Environment {
+                revision: Some(revision.to_owned()),
+                ..Environment::default()
+            });
+        }
+        rows
+    }
+
+    const BASE: [u64; 5] = [1000, 1010, 990, 1005, 995];
+    const HALF: [u64; 5] = [500, 505, 495, 502, 498];
+
+    fn comparison(before: Vec<Row>, after: Vec<Row>) -> Result<String, String> {
+        render(
+            ("a.jsonl", &Results::of_rows(before)),
+            ("b.jsonl", &Results::of_rows(after)),
+        )
+    }
+
+    #[test]
+    fn a_change_is_shown_as_a_ratio_with_what_else_changed() {
+        let before = [
+            results("gc-rc", &BASE, "old", false),
+            results("gc-rc", &BASE, "old", true),
+            results("gc-marksweep", &BASE, "old", false),
+            results("arena", &BASE, "old", false),
+        ];
+        let after = [
+            results("gc-rc", &BASE, "new", false),
+            results("gc-marksweep", &HALF, "new", false),
+        ];
+        let text = comparison(before.concat(), after.concat()).unwrap();
+        assert!(text.contains("revision: old -> new"), "{text}");
+        let line = |heap: &str| text.lines().find(|line| line.contains(heap)).unwrap();
+        assert!(line(" gc-rc ").contains("same"), "{text}");
+        assert!(
+            line(" gc-marksweep ").contains("0.50 [") && line(" gc-marksweep ").contains("faster")
+        );
+        assert!(
+            text.contains("gc-marksweep: geometric mean of B / A over 1 pair: 0.50"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Only in a.jsonl: list:nodes=77 on arena within 8 MiB"),
+            "{text}"
+        );
+    }
+
+    /// A noisy machine, on which nothing can be told, shows neither a difference nor that there is none.
+    #[test]
+    fn what_was_not_seen_is_not_called_the_same() {
+        const NOISY: [u64; 5] = [1000, 2000, 500, 1500, 700];
+        let before = [
+            results("gc-rc", &BASE, "old", false),
+            results("gc-rc", &BASE, "old", true),
+        ];
+        let after = results("gc-rc", &NOISY, "new", false);
+        let text = comparison(before.concat(), after.clone()).unwrap();
+        let line = |text: &str| {
+            text.lines()
+                .find(|line| line.contains(" gc-rc "))
+                .unwrap()
+                .to_owned()
+        };
+        assert!(line(&text).contains("not shown"), "{text}");
+        assert!(
+            text.contains("neither a difference nor its absence is shown"),
+            "{text}"
+        );
+        // Noise as wide as the effect does not make it a small one.
+        let before = [
+            results("gc-rc", &NOISY, "old", false),
+            results("gc-rc", &NOISY, "old", true),
+        ];
+        let text = comparison(before.concat(), after).unwrap();
+        assert!(line(&text).contains("not shown"), "{text}");
+    }
+
+    #[test]
+    fn without_twins_no_effect_is_claimed() {
+        let text = comparison(
+            results("gc-rc", &BASE, "old", false),
+            results("gc-rc", &HALF, "old", false),
+        );
+        let text = text.unwrap();
+        assert!(
+            text.contains("no effect is claimed") && !text.contains("faster"),
+            "{text}"
+        );
+        assert!(text.contains("Same machine, build and settings."), "{text}");
+    }
+
+    #[test]
+    fn nothing_in_common_is_an_error() {
+        let reason = comparison(
+            results("gc-rc", &BASE, "old", false),
+            results("arena", &BASE, "old", false),
+        );
+        assert!(reason.unwrap_err().contains("no cell in common"));
+    }
+
+    #[test]
+    fn other_work_is_not_compared() {
+        let mut after = results("gc-rc", &HALF, "old", false);
+        for row in &mut after {
+            row.metrics.as_mut().unwrap().checksum = "0bad".to_owned();
+        }
+        let text = comparison(results("gc-rc", &BASE, "old", false), after).unwrap();
+        assert!(
+            text.contains("other work") && !text.contains("geometric mean"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,418 @@
+//! How far results from this machine can be trusted: what moves figures here, what can be compared, and how much two equal things differ.
+//!
+//! Two measurements, some seconds together. A *sleeper* that touches no heap asks for a millisecond at a time and sees how late it is woken: the floor of
+//! every pause, whatever the collector does (after jHiccup). And an *A/A comparison*: one workload on one heap in two interleaved series of
+//! processes, whose ratio differs from 1 by the machine's doing alone.
+//!
+//! Judgements are words, each with the figure it rests on and what can be done. Nothing here is a test that fails: a noisy machine gives wide intervals,
+//! which say so themselves.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::environment::{self, Environment};
+use crate::invocation::{Row, Status, format_bytes};
+use crate::measure::ratio::Ratio;
+use crate::peer::{self, Search};
+use crate::plan::{self, Cell, Plan, Selection};
+use crate::results::{Group, Results};
+use crate::run::{self, Error};
+use crate::workload::{self, Size};
+use engine::interrupt;
+use engine::message;
+use engine::report::conclusion::{percent, with_interval};
+use engine::report::quantity::format_time;
+
+/// What the A/A comparison runs, if the program has it.
+const WORKLOAD: &str = "binary-trees";
+const HEAP: &str = "gc-marksweep";
+/// Processes in each of the two series.
+const PROCESSES: u32 = 6;
+/// How long the sleeper is watched.
+const WATCH: Duration = Duration::from_secs(2);
+/// What it asks for.
+const SLEEP: Duration = Duration::from_millis(1);
+
+/// Looks, measures, and prints.
+///
+/// # Errors
+///
+/// If standard output cannot be written, or the user interrupts.
+pub fn run(known: &[workload::Description], quiet: bool) -> Result<bool, Error> {
+    interrupt::install();
+    let environment = environment::read();
+    let mut text = machine(&environment);
+    text.push_str(&runtimes());
+    let say = |text: &str| {
+        message::print(text).map_err(|error| Error::NotWritten(message::not_printed(&error)))
+    };
+    say(&text)?;
+    if !quiet {
+        message::complain("measuring the noise, some seconds ...");
+    }
+    let late = sleeper(WATCH);
+    let same = same_over_same(known).map_err(Error::NotRun)?;
+    if let Some(signal) = interrupt::signal() {
+        return Err(Error::Interrupted {
+            signal,
+            message: "interrupted".to_owned(),
+        });
+    }
+    let mut text = String::from("\nNoise\n");
+    entry(&mut text, "sleeper", &in_words(&late));
+    entry(
+        &mut text,
+        "A/A",
+        &match &same {
+            Some((name, ratio)) => format!("{name} over itself: {}", with_interval(*ratio)),
+            None => "could not be measured".to_owned(),
+        },
+    );
+    text.push_str("\nWhat that means\n");
+    let ratio = same.map(|(_, ratio)| ratio);
+    for line in judgement(&environment, &late, ratio, load()) {
+        let _ = writeln!(text, "  - {line}");
+    }
+    say(&text)?;
+    Ok(true)
+}
+
+fn entry(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<22}{value}");
+}
+
+fn machine(environment: &Environment) -> String {
+    let known = |value: &Option<String>| {
+        value
+            .clone()
+            .unwrap_or_else(|| "the system does not say".to_owned())
+    };
+    let mut text = String::from("Machine\n");
+    let mut entry = |name: &str, value: &str| entry(&mut text, name, value);
+    entry("processor", &known(&environment.cpu));
+    let limit = environment
+        .cgroup_cores
+        .as_ref()
+        .map_or(String::new(), |limit| {
+            format!(", of which the control group allows {limit}")
+        });
+    entry("cores", &format!("{}{limit}", environment.cores));
+    let virtual_machine = match environment.virtual_machine {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "the system does not say",
+    };
+    entry("virtual machine", virtual_machine);
+    let memory = environment
+        .memory_bytes
+        .map_or("the system does not say".to_owned(), format_bytes);
+    let limit = environment
+        .cgroup_memory_bytes
+        .map_or(String::new(), |limit| {
+            format!(
+                ", of which the control group allows {}",
+                format_bytes(limit)
+            )
+        });
+    entry("memory", &format!("{memory}{limit}"));
+    entry("kernel", &known(&environment.kernel));
+    entry("governor", &known(&environment.governor));
+    let boost = match environment.boost {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "the system does not say",
+    };
+    entry("boost", boost);
+    entry("huge pages", &known(&environment.transparent_huge_pages));
+    entry(
+        "address randomisation",
+        &known(&environment.address_randomisation),
+    );
+    entry(
+        "load, last minute",
+        &load().map_or("the system does not say".to_owned(), |load| {
+            format!("{load:.2}")
+        }),
+    );
+    entry("build", &environment.build());
+    if !environment.outside.is_empty() {
+        entry("set from outside", &environment.outside_in_words());
+    }
+    text
+}
+
+/// Processes that wanted to run in the last minute, on average.
+fn load() -> Option<f64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+fn runtimes() -> String {
+    let mut text = String::from("\nRuntimes to compare with\n");
+    let mut said = Vec::new();
+    for (description, found) in peer::survey(&Search::default()) {
+        let lines = match found {
+            Ok(found) => found
+                .into_iter()
+                .map(|one| format!("{} ({})", one.version, one.program.display()))
+                .collect(),
+            Err(reason) => vec![format!("not found: {reason}")],
+        };
+        // Collectors of one runtime are found together.
+        if !said.contains(&lines) {
+            for line in &lines {
+                entry(
+                    &mut text,
+                    description.name.split('-').next().unwrap_or_default(),
+                    line,
+                );
+            }
+            said.push(lines);
+        }
+    }
+    text
+}
+
+/// By how much a thread that sleeps a millisecond at a time was woken too late, ascending, in nanoseconds.
+fn sleeper(watch: Duration) -> Vec<u64> {
+    let mut late = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < watch && interrupt::signal().is_none() {
+        let before = Instant::now();
+        thread::sleep(SLEEP);
+        late.push(before.elapsed().saturating_sub(SLEEP).as_nanos() as u64);
+    }
+    late.sort_unstable();
+    late
+}
+
+fn at(sorted: &[u64], share: f64) -> Option<u64> {
+    let last = sorted.len().checked_sub(1)?;
+    Some(sorted[(last as f64 * share).round() as usize])
+}
+
+fn in_words(late: &[u64]) -> String {
+    let words =
+        |share: f64| at(late, share).map_or("-".to_owned(), |value| format_time(value as f64));
+    format!(
+        "{} sleeps of 1 ms ended late by {} (median), {} (99 %), {} (longest)",
+        late.len(),
+        words(0.5),
+        words(0.99),
+        words(1.0)
+    )
+}
+
+/// One cell against itself: what it is, and the ratio. `None` if it could not be measured.
+fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Ratio)>, String> {
+    let names = known.iter().map(|workload| workload.name);
+    let Some(workload) = names
+        .clone()
+        .find(|&name| name == WORKLOAD)
+        .or(names.clone().next())
+    else {
+        return Ok(None);
+    };
+    let selection = Selection {
+        workloads: vec![workload.to_owned()],
+        heaps: vec![HEAP.to_owned()],
+        peers: Vec::new(),
+        search: Search::default(),
+        threads: vec![1],
+        heap_bytes: None,
+        size: Size::Small,
+        seed: 42,
+    };
+    let (cells, _) = plan::cells(known, &selection)?;
+    let again = Cell {
+        twin: true,
+        ..cells[0].clone()
+    };
+    let plan = Plan {
+        invocations: PROCESSES,
+        ..Plan::new(vec![cells[0].clone(), again], Size::Small)
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    for (invocation, cell) in run::in_rounds(&plan) {
+        let cell = &plan.cells[cell];
+        let asked = cell.invocation(&plan, invocation);
+        let Some(mut made) = run::invoke(cell, &asked, plan.timeout, &|_| ()) else {
+            return Ok(None);
+        };
+        for row in &mut made {
+            row.twin = cell.twin;
+        }
+        if made.iter().any(|row| row.status != Status::Ok) {
+            return Ok(None);
+        }
+        rows.append(&mut made);
+    }
+    let results = Results::of_rows(rows);
+    let groups = results.groups();
+    Ok(groups
+        .first()
+        .and_then(Group::same_over_same)
+        .map(|ratio| (cells[0].to_string(), ratio)))
+}
+
+/// What to make of it, a line each.
+fn judgement(
+    environment: &Environment,
+    late: &[u64],
+    same: Option<Ratio>,
+    load: Option<f64>,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !environment.optimised {
+        lines.push("This program was built without optimisation: figures mean nothing. Use cargo run --release.".to_owned());
+    }
+    if let Some(reach) = same.and_then(Ratio::reach) {
+        let word = match reach {
+            reach if reach < 1.02 => "good",
+            reach if reach < 1.05 => "fair",
+            reach if reach < 1.15 => "poor",
+            _ => "bad",
+        };
+        let advice = if reach < 1.05 {
+            "more --invocations make it smaller"
+        } else {
+            "close what else runs, or give more --invocations"
+        };
+        lines.push(format!(
+            "Times: {word}. With {PROCESSES} processes a heap differs from itself by up to {}; smaller effects will not be claimed; {advice}.",
+            percent(reach)
+        ));
+    }
+    if let (Some(p99), Some(longest)) = (at(late, 0.99), at(late, 1.0)) {
+        let word = match p99 {
+            p99 if p99 < 200_000 => "good",
+            p99 if p99 < 1_000_000 => "fair",
+            _ => "poor",
+        };
+        lines.push(format!(
+            "Pauses: {word}. A thread that does nothing is late by {} in one of a hundred cases and by {} in the worst: shorter pauses cannot be told from \
+             the machine's own.",
+            format_time(p99 as f64),
+            format_time(longest as f64)
+        ));
+    }
+    if !environment.outside.is_empty() {
+        lines.push(format!(
+            "Set from outside, for every process: {}. Figures hold for that; unset it to measure without.",
+            environment.outside_in_words()
+        ));
+    }
+    if environment.cores < 2 {
+        lines.push(
+            "One core: threads take turns; what a second thread gains cannot be seen.".to_owned(),
+        );
+    } else {
+        lines.push(format!(
+            "Threads: up to {} run at once, collectors' workers included; with more of them, times say how the system shares its cores.",
+            environment.cores
+        ));
+    }
+    if environment.virtual_machine == Some(true) {
+        lines.push("A virtual machine: its neighbours take time that no counter here shows; interleaving spreads it over all heaps.".to_owned());
+    }
+    match environment.governor.as_deref() {
+        Some("performance") | None => {}
+        Some(governor) => lines.push(format!(
+            "Governor {governor}: the clock follows the load; for steadier times: cpupower frequency-set -g performance."
+        )),
+    }
+    if environment.boost == Some(true) {
+        lines.push(
+            "Boost is on: the clock depends on temperature and on what the other cores do."
+                .to_owned(),
+        );
+    }
+    if environment.transparent_huge_pages.as_deref() == Some("always") {
+        lines.push("Huge pages are always on: a heap may get them at one time and not at another; madvise lets each heap ask.".to_owned());
+    }
+    if let Some(load) = load.filter(|&load| load > 0.5) {
+        lines.push(format!(
+            "Something else was running: {load:.2} processes on average in the last minute."
+        ));
+    }
+    lines.push(
+        "Interleaved heaps suffer alike: ratios within one run hold better than times, and both better than anything from another day."
+            .to_owned(),
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_sleeper_is_never_early() {
+        let late = sleeper(Duration::from_millis(20));
+        assert!(!late.is_empty() && late.is_sorted());
+        assert_eq!(at(&[], 0.5), None);
+        assert_eq!(
+            (at(&[1, 2, 3], 0.5), at(&[1, 2, 3], 1.0)),
+            (Some(2), Some(3))
+        );
+    }
+
+    #[test]
+    fn judgements_rest_on_figures() {
+        let steady = Environment {
+            cores: 4,
+            optimised: true,
+            governor: Some("performance".to_owned()),
+            ..Environment::default()
+        };
+        let same = |low: f64, high: f64| {
+            Some(Ratio {
+                value: 1.0,
+                interval: Some((low, high)),
+            })
+        };
+        let good = judgement(&steady, &[50_000; 200], same(0.99, 1.01), Some(0.1)).join("\n");
+        assert!(
+            good.contains("Times: good") && good.contains("1.0 %"),
+            "{good}"
+        );
+        assert!(
+            good.contains("Pauses: good") && good.contains("50.0 us"),
+            "{good}"
+        );
+        assert!(
+            !good.contains("Governor") && !good.contains("virtual"),
+            "{good}"
+        );
+
+        let shaky = Environment {
+            cores: 1,
+            virtual_machine: Some(true),
+            governor: Some("powersave".to_owned()),
+            boost: Some(true),
+            transparent_huge_pages: Some("always".to_owned()),
+            outside: BTreeMap::from([("MALLOC_ARENA_MAX".to_owned(), "1".to_owned())]),
+            ..Environment::default()
+        };
+        let bad = judgement(&shaky, &[3_000_000; 200], same(0.8, 1.1), Some(3.0)).join("\n");
+        for part in [
+            "without optimisation",
+            "Times: bad",
+            "25 %",
+            "Pauses: poor",
+            "One core",
+            "virtual machine",
+            "powersave",
+            "Boost",
+            "Huge pages",
+            "MALLOC_ARENA_MAX=1",
+            "3.00 processes",
+        ] {
+            assert!(bad.contains(part), "no '{part}' in:\n{bad}");
+        }
+    }
+}

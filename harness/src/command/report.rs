@@ -1,0 +1,281 @@
+//! `harness report`: result files in another form. Nothing is measured, and no file is written but the one that is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::invocation::Row;
+use crate::plan::{self, Format};
+use crate::results::{Results, read_rows};
+use crate::suggest;
+use claims::report::Claims;
+use engine::message::{self, Error};
+use engine::report::{self, Chapters, html};
+
+/// What reports have beside the comparison.
+pub(crate) const CHAPTERS: &Chapters = &[&Claims];
+
+/// What to report, and how.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Report {
+    /// Result files; several are taken together
+    #[arg(value_name = "RESULTS", required = true)]
+    files: Vec<PathBuf>,
+    /// Where to write the page; - is standard output
+    /// [default: the first result file's name with .html, unless --format asks for another form]
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Replace the marked sections of this Markdown file by what the results say: what stands between
+    /// the lines <!-- harness comparison --> or <!-- harness claims --> and <!-- end harness -->
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    splice: Option<PathBuf>,
+    /// Only these workloads, by name; may be repeated, or several separated by commas
+    #[arg(long = "workload", value_name = "NAME", value_delimiter = ',')]
+    workloads: Vec<String>,
+    /// Only these heaps, by name; may be repeated, or several separated by commas
+    #[arg(long = "heap", value_name = "NAME", value_delimiter = ',')]
+    heaps: Vec<String>,
+    /// Only these numbers of threads
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    threads: Vec<usize>,
+    /// Only these heap sizes: 64M, 1.5G
+    #[arg(long = "heap-size", value_name = "BYTES", value_delimiter = ',', value_parser = plan::parse_bytes)]
+    heap_bytes: Vec<u64>,
+}
+
+/// Writes the page, or prints the other form that was asked for.
+///
+/// # Errors
+///
+/// If a file cannot be read or holds something else, nothing in it is meant, or the result cannot be written.
+pub(crate) fn run(report: &Report, format: Option<Format>, quiet: bool) -> Result<bool, Error> {
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
+    for file in &report.files {
+        let (more, remarks) = read_rows(file).map_err(Error::NotRun)?;
+        rows.extend(more);
+        notes.extend(remarks);
+    }
+    let rows = choose(report, rows).map_err(Error::NotRun)?;
+    let mut results = Results::of_rows(rows);
+    results.notes.splice(0..0, notes);
+    if results.cells.is_empty() && results.experiments.is_empty() {
+        let files: Vec<String> = report
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        return Err(Error::NotRun(format!(
+            "there is nothing to report in {}: no process that measures had ended",
+            files.join(", ")
+        )));
+    }
+
+    if let Some(path) = &report.splice {
+        return splice(&results, path, quiet).map(|()| true);
+    }
+    if let Some(format) = format {
+        let text = report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?;
+        message::print(&text).map_err(|error| Error::NotWritten(message::not_printed(&error)))?;
+    }
+    match (&report.html, format) {
+        (None, Some(_)) => {}
+        (Some(path), _) if path.as_os_str() == "-" => {
+            let page = html::render(&results, CHAPTERS);
+            message::print(&page)
+                .map_err(|error| Error::NotWritten(message::not_printed(&error)))?;
+        }
+        (path, _) => {
+            let path = (path.clone()).unwrap_or_else(|| report.files[0].with_extension("html"));
+            write(report, &results, &path)?;
+            if !quiet {
+                message::complain(&format!("Report: {}", path.display()));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Where a section that is written by this program begins, up to its name.
+const BEGIN: &str = "<!-- harness ";
+/// Where it ends.
+const END: &str = "<!-- end harness -->";
+
+/// Replaces the marked sections of a Markdown file. The file stays as it is if anything is wrong.
+fn splice(results: &Results, path: &Path, quiet: bool) -> Result<(), Error> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Error::NotRun(format!("cannot read {shown}: {error}")))?;
+    let (text, sections) = spliced(&text, &|name| section(results, name))
+        .map_err(|reason| Error::NotRun(format!("{shown}: {reason}")))?;
+    fs::write(path, text)
+        .map_err(|error| Error::NotWritten(format!("cannot write {shown}: {error}")))?;
+    if !quiet {
+        message::complain(&format!("Replaced in {shown}: {}", sections.join(", ")));
+    }
+    Ok(())
+}
+
+/// What the results say in the section of this name, in Markdown.
+fn section(results: &Results, name: &str) -> Result<String, String> {
+    const COMPARISON: &str = "comparison";
+    let chapter = CHAPTERS
+        .iter()
+        .find(|chapter| chapter.title().to_lowercase() == name);
+    let text = match chapter {
+        Some(chapter) => chapter.markdown(results),
+        None if name == COMPARISON && results.cells.is_empty() => String::new(),
+        None if name == COMPARISON => report::markdown::render(results),
+        None => {
+            let titles: Vec<String> = CHAPTERS
+                .iter()
+                .map(|chapter| chapter.title().to_lowercase())
+                .collect();
+            let known = titles.iter().map(String::as_str).chain([COMPARISON]);
+            return Err(suggest::unknown("section", name, known));
+        }
+    };
+    if text.is_empty() {
+        return Err(format!("the results have nothing for the section '{name}'"));
+    }
+    Ok(text)
+}
+
+/// The text with each marked section replaced, and the names of the sections.
+fn spliced(
+    text: &str,
+    section: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<(String, Vec<String>), String> {
+    let mut spliced = String::new();
+    let mut names = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        spliced.push_str(line);
+        spliced.push('\n');
+        let marker = line.trim().strip_prefix(BEGIN);
+        let Some(name) = marker
+            .and_then(|rest| rest.strip_suffix("-->"))
+            .map(str::trim)
+        else {
+            continue;
+        };
+        let found = section(name).map_err(|reason| format!("line {}: {reason}", number + 1))?;
+        if !lines.any(|(_, line)| line.trim() == END) {
+            return Err(format!(
+                "line {}: the section '{name}' has no end: put a line {END} below it",
+                number + 1
+            ));
+        }
+        spliced.push_str(&format!("\n{}\n\n{END}\n", found.trim()));
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        return Err(format!(
+            "no section is marked: put the lines {BEGIN}comparison --> and {END} where it is to be"
+        ));
+    }
+    Ok((spliced, names))
+}
+
+/// Writes the page, but over no result.
+fn write(report: &Report, results: &Results, path: &Path) -> Result<(), Error> {
+    let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
+        (Ok(file), Ok(path)) => file == path,
+        _ => false,
+    };
+    if report.files.iter().any(is_input) {
+        return Err(Error::NotRun(format!(
+            "the page would replace the results in {}; name another file with --html FILE",
+            path.display()
+        )));
+    }
+    html::write(results, CHAPTERS, path).map_err(|reason| {
+        Error::NotWritten(format!("{reason}; name another file with --html FILE"))
+    })
+}
+
+/// The rows that are meant.
+fn choose(report: &Report, rows: Vec<Row>) -> Result<Vec<Row>, String> {
+    let known = |kind: &str, wanted: &[String], name: fn(&Row) -> &str| {
+        for one in wanted {
+            if !rows.iter().any(|row| name(row) == one) {
+                let mut names: Vec<&str> = rows.iter().map(name).collect();
+                names.sort_unstable();
+                names.dedup();
+                return Err(suggest::unknown(kind, one, names.into_iter()));
+            }
+        }
+        Ok(())
+    };
+    known("workload", &report.workloads, |row| {
+        &row.invocation.workload
+    })?;
+    known("heap", &report.heaps, |row| &row.invocation.heap)?;
+    let had_any = !rows.is_empty();
+    let chosen: Vec<Row> = rows
+        .into_iter()
+        .filter(|row| {
+            let invocation = &row.invocation;
+            is_wanted(&report.workloads, &invocation.workload)
+                && is_wanted(&report.heaps, &invocation.heap)
+                && is_wanted(&report.threads, &invocation.threads)
+                && is_wanted(&report.heap_bytes, &invocation.heap_bytes)
+        })
+        .collect();
+    if had_any && chosen.is_empty() {
+        return Err(
+            "no row is of that choice; leave out --workload, --heap, --threads or --heap-size"
+                .to_owned(),
+        );
+    }
+    Ok(chosen)
+}
+
+fn is_wanted<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+    wanted.is_empty() || wanted.contains(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn splice(text: &str) -> Result<(String, Vec<String>), String> {
+        spliced(text, &|name| match name {
+            "claims" => Ok("| new |\n".to_owned()),
+            _ => Err(format!("unknown section '{name}'")),
+        })
+    }
+
+    #[test]
+    fn a_marked_section_is_replaced_and_nothing_else() {
+        let text = "# Head\n<!-- harness claims -->\nold\n\nold\n<!-- end harness -->\ntail\n";
+        let (new, names) = splice(text).unwrap();
+        let expected = "# Head\n<!-- harness claims -->\n\n| new |\n\n<!-- end harness -->\ntail\n";
+        assert_eq!((new.as_str(), names), (expected, vec!["claims".to_owned()]));
+        assert_eq!(
+            splice(&new).unwrap().0,
+            new,
+            "a second time changes nothing"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        assert!(
+            splice("text\n")
+                .unwrap_err()
+                .contains("no section is marked")
+        );
+        let open = splice("a\n<!-- harness claims -->\nold\n").unwrap_err();
+        assert!(
+            open.starts_with("line 2: ") && open.contains("has no end"),
+            "{open}"
+        );
+        let unknown = splice("<!-- harness clams -->\n<!-- end harness -->\n").unwrap_err();
+        assert!(
+            unknown.contains("line 1: unknown section 'clams'"),
+            "{unknown}"
+        );
+    }
+}

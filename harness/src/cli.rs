@@ -167,7 +167,7 @@ struct Chosen {
     #[arg(long = "python", value_name = "PATH", requires = "peers")]
     pythons: Vec<PathBuf>,
     /// Mutator threads over which the work is split; several numbers are compared
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_THREADS)))]
     threads: Vec<u32>,
     /// How much work
     #[arg(long, value_enum, default_value_t)]
@@ -193,10 +193,10 @@ struct Run {
 #[derive(Debug, Args)]
 struct Amount {
     /// Timed iterations in each process, after one that warms up
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_ROUNDS)))]
     iterations: u32,
     /// Processes for each pair of workload and heap [default: 3; with --budget: as many as fit]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_ROUNDS)))]
     invocations: Option<u32>,
     /// As many processes as fit into this time, at least two for each pair that is run; what is left out is said
     #[arg(long, value_name = "TIME", value_parser = timeout)]
@@ -242,7 +242,7 @@ struct ClaimsArguments {
     #[arg(long, value_enum, default_value_t = Size::Full)]
     size: Size,
     /// Processes for each form of an experiment on each heap and runtime [default: up to 5, as many as fit into ten minutes]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_ROUNDS)))]
     invocations: Option<u32>,
 }
 

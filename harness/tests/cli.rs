@@ -358,6 +358,21 @@ fn impossible_numbers_are_refused() {
     tiny(&["list", "--threads", "0"]).expect_refusal(&["0", "--threads"]);
     tiny(&["list", "--heap-size", "lots"]).expect_refusal(&["lots", "64M"]);
     tiny(&["list", "--timeout", "10"]).expect_refusal(&["10", "60s"]);
+    for (option, value) in [
+        ("--heap-size", "99999999T"),
+        ("--heap-size", "1e300"),
+        ("--threads", "1025"),
+        ("--threads", "18446744073709551616"),
+        ("--seed", "18446744073709551616"),
+        ("--timeout", "99999999999999999999y"),
+        ("--heap", "gc-marksweep:nursery=0"),
+        ("--heap", "gc-marksweep:marking-workers=65"),
+        ("--heap", "gc-marksweep:overhead-limit=98/101"),
+        ("--heap", "gc-rc:overhead-limit=255"),
+    ] {
+        let value_alone = value.rsplit('=').next().unwrap();
+        tiny(&["list", option, value]).expect_refusal(&[value_alone]);
+    }
     tiny(&["list", "--heap", "gc-marksweep", "--heap-size", "4K"]).expect_refusal(&[
         "gc-marksweep",
         "4096",
@@ -641,6 +656,8 @@ fn full_disks_are_met_with_words_and_lose_nothing() {
 #[test]
 fn an_enormous_timeout_is_no_limit() {
     tiny(&["list", "--heap", "arena", "--timeout", "500000000000y"]).expect(0);
+    let budget = ["--budget", "500000000000y", "--invocations", "2"];
+    harness(&[&["run", "list", "--heap=arena", "--size=tiny"], &budget[..]].concat()).expect(0);
 }
 
 /// A reader that goes away early is no error.
@@ -751,6 +768,10 @@ fn minheap_finds_the_smallest_heap_and_goes_on_where_it_was() {
         first.stderr
     );
     let rows = fs::read_to_string(&path).unwrap();
+    // What completes slowly completes; and what is so of every attempt is no part of a heap's name.
+    assert!(rows.contains(r#""overhead-limit":"off""#));
+    assert!(!rows.contains(r#""overhead-limit":"98/2""#));
+    assert!(!first.stdout.contains("overhead-limit"), "{}", first.stdout);
     for heap in ["gc-rc", "gc-marksweep"] {
         let sizes = |ended: &str| {
             let rows = rows
@@ -1237,6 +1258,19 @@ fn a_plan_is_run_line_by_line_and_merged() {
         );
     }
     harness(&["invoke", "{}"]).expect_refusal(&["not a line of harness plan"]);
+    for (name, number) in [
+        ("threads", 0),
+        ("threads", u64::MAX),
+        ("iterations", 0),
+        ("iterations", u64::from(u32::MAX)),
+        ("heap_bytes", 0),
+        ("heap_bytes", u64::MAX),
+    ] {
+        let mut task = json.rows()[0]["task"].clone();
+        task[name] = number.into();
+        let text = number.to_string();
+        harness(&["invoke", &task.to_string()]).expect_refusal(&[name, &text]);
+    }
 }
 
 #[test]

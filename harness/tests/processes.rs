@@ -619,7 +619,8 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
         "none",
     ];
     let peers = ["--peer", "hotspot-serial,cpython"];
-    let (_, rows, errors) = group.run(&[&["run", "list"], &arguments[..], &peers[..]].concat());
+    let (_, rows, errors) =
+        group.run(&[&["run", "list:nodes=1000000"], &arguments[..], &peers[..]].concat());
     assert!(rows.len() >= 3, "{errors}");
     for row in rows {
         let heap = row["heap"].as_str().unwrap();

@@ -378,6 +378,38 @@ mod tests {
         assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
     }
 
+    /// The ends of every parameter's range, beside each other and with as many threads as there may be: heap bytes are sizes that a
+    /// command line takes, whatever is multiplied. What lies beyond the ends is refused.
+    #[test]
+    fn parameters_hold_to_the_ends_of_their_ranges() {
+        for workload in known() {
+            let ends = |parameter: &workload::Parameter| [parameter.range.0, parameter.range.1];
+            for chosen in 0..1_usize << workload.parameters.len() {
+                let mut input = Input::new(&workload, Size::Tiny);
+                for (index, parameter) in workload.parameters.iter().enumerate() {
+                    let value = ends(parameter)[chosen >> index & 1].to_string();
+                    input.set(&workload, parameter.name, &value).unwrap();
+                }
+                for threads in [1, plan::MOST_THREADS as usize] {
+                    input.threads = threads;
+                    let bytes = workload.heap_bytes(&input);
+                    assert!((1..1 << 60).contains(&bytes), "{}: {bytes}", workload.name);
+                }
+            }
+            let mut input = Input::new(&workload, Size::Tiny);
+            for parameter in workload.parameters {
+                let (least, most) = parameter.range;
+                let beyond = [least.wrapping_sub(1), most.wrapping_add(1)].map(|it| it.to_string());
+                let senseless = ["", "-1", "1e3", "0x10", "nan", "18446744073709551616"];
+                for value in beyond.iter().map(String::as_str).chain(senseless) {
+                    let refused = input.set(&workload, parameter.name, value).unwrap_err();
+                    assert!(refused.contains(parameter.name), "{refused}");
+                    assert!(!refused.contains('\n'), "{refused}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn programs_have_names_of_their_own() {
         let known = known();

@@ -16,6 +16,9 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
+/// Sizes are below this. A larger heap is a slip of the hand, and so far every integer is exact as a floating-point number.
+pub const MOST_BYTES: u64 = 1 << 53;
+
 /// Reads a number of bytes: `64M`, `1.5GiB`, `4096`. Units are powers of 1024.
 ///
 /// # Errors
@@ -41,11 +44,12 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     }
     let number: f64 = digits.replace('_', "").parse().map_err(|_| wrong())?;
     let bytes = number * (1u64 << shift) as f64;
-    // A heap beyond 2^53 bytes is a slip of the hand, and so far every integer is exact.
-    if (1.0..9_007_199_254_740_992.0).contains(&bytes) {
+    if (1.0..MOST_BYTES as f64).contains(&bytes) {
         Ok(bytes as u64)
     } else {
-        Err(wrong())
+        Err(format!(
+            "'{text}' is out of range: a size is at least 1 byte and less than 8192T"
+        ))
     }
 }
 
@@ -70,6 +74,14 @@ mod tests {
         assert_eq!(parse_bytes("64M"), Ok(64 << 20));
         assert_eq!(parse_bytes("1.5GiB"), Ok(3 << 29));
         assert_eq!(parse_bytes("16kb"), Ok(16 << 10));
+        assert_eq!(parse_bytes("8191T"), Ok(8191 << 40));
+        for large in ["8192T", "99999999T", "1e300", "1e9999", "0", "0.5"] {
+            let refused = parse_bytes(large).unwrap_err();
+            assert!(
+                refused.contains("out of range") && refused.contains(large),
+                "{refused}"
+            );
+        }
         for wrong in ["", "M", "-1", "1X", "inf", "nan", "0", "1e9G", "ä"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }

@@ -16,10 +16,13 @@
 //! * Completing is taken to be monotonous in the size. Near the minimum it is not quite, where threads race: one lucky
 //!   process is enough. A runtime that rounds its heap size has a minimum no finer than that.
 //!
+//! The heaps' overhead limits are off: what completes slowly completes, and the clock has no say but by the time-out.
+//!
 //! Heaps without a limit have no minimum and are left out.
 
 use std::collections::HashMap;
 
+use crate::adapter::OVERHEAD_LIMIT_NAME;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
@@ -159,11 +162,21 @@ pub fn known(plan: &Plan, cell: &Cell, trials: &[Row]) -> Option<Minimum> {
 
 /// What an attempt at a size is asked to do.
 fn attempt_at(plan: &Plan, cell: &Cell, heap_bytes: u64) -> Invocation {
-    Invocation {
+    let mut invocation = Invocation {
         heap_bytes,
         iterations: 1,
         ..cell.invocation(plan, 0)
-    }
+    };
+    let overhead_limit = invocation.options.get_mut(OVERHEAD_LIMIT_NAME);
+    overhead_limit
+        .into_iter()
+        .for_each(|it| *it = "off".to_owned());
+    invocation
+}
+
+/// Whether every attempt has this option of its heap, whatever the plan says.
+pub(crate) fn is_of_every_attempt(name: &str, value: &str) -> bool {
+    name == OVERHEAD_LIMIT_NAME && value == "off"
 }
 
 /// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says. `None` as soon as it is not told.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use contract::units::parse_bytes;
+pub use contract::units::{MOST_BYTES, parse_bytes};
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::invocation::{Invocation, format_bytes};
@@ -468,6 +468,11 @@ impl adapter::Visitor for Check<'_> {
         Ok(A::capabilities(self.0).limited)
     }
 }
+
+/// The most mutator threads.
+pub const MOST_THREADS: u32 = 1024;
+/// The most timed iterations of a process, and the most processes of a cell.
+pub const MOST_ROUNDS: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,7 @@ use crate::adapter::{self, Adapter, Settings};
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::ratio::{self, Ratio};
+use crate::minheap::is_of_every_attempt;
 use crate::peer;
 use crate::workload;
 
@@ -642,6 +643,7 @@ fn heap_label(row: &Row, programs: &Programs) -> String {
     let set = invocation.options.iter();
     let set = set
         .filter(|(name, value)| !is_default(name, value))
+        .filter(|(name, value)| invocation.invocation > 0 || !is_of_every_attempt(name, value))
         .map(|(name, value)| format!("{name}={value}"));
     with_settings(&invocation.heap, set.collect())
 }

@@ -387,10 +387,11 @@ impl Session {
     /// Says when everything will have been run: each cell takes as long as it did before, or as long as the others.
     fn expect(&self, plan: &Plan, done: &Done, invocation: u32) {
         let end = match plan.budget {
-            Some(budget) => Some(self.began + budget),
+            // None where that is past all time.
+            Some(budget) => self.began.checked_add(budget),
             None => done
                 .left(plan, invocation)
-                .map(|left| Instant::now() + left),
+                .and_then(|left| Instant::now().checked_add(left)),
         };
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapter::{self, Settings};
 use crate::invocation::{Invocation, Row, Status};
 use crate::peer::{self, Search};
-use crate::plan::{Cell, Plan, Subject};
+use crate::plan::{self, Cell, Plan, Subject};
 use crate::results;
 use crate::run::{Error, Session, command_line, in_rounds, is_accident};
 use crate::workload::{self, Input};
@@ -135,6 +135,7 @@ pub fn cell(known: &[workload::Description], task: &Task) -> Result<Cell, String
         .iter()
         .find(|workload| workload.name == invocation.workload)
         .ok_or_else(|| format!("this program has no workload '{}'", invocation.workload))?;
+    check_numbers(invocation)?;
     let mut input = Input::new(workload, invocation.size);
     input.threads = invocation.threads;
     input.seed = invocation.seed;
@@ -164,6 +165,29 @@ pub fn cell(known: &[workload::Description], task: &Task) -> Result<Cell, String
         experiment: task.experiment,
         minimum_heap_bytes: task.minimum_heap_bytes,
     })
+}
+
+/// What the command line checks where it makes a plan, a task brings along, from whoever wrote it.
+fn check_numbers(invocation: &Invocation) -> Result<(), String> {
+    let rounds = u64::from(plan::MOST_ROUNDS);
+    let numbers = [
+        (
+            "threads",
+            invocation.threads as u64,
+            u64::from(plan::MOST_THREADS),
+        ),
+        ("iterations", u64::from(invocation.iterations), rounds),
+        ("invocation", u64::from(invocation.invocation), rounds),
+        ("heap_bytes", invocation.heap_bytes, plan::MOST_BYTES),
+    ];
+    for (name, number, most) in numbers {
+        if !(1..=most).contains(&number) {
+            return Err(format!(
+                "the task's {name} cannot be {number}: expected a whole number from 1 to {most}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The peer that the plan named, built. A program that lies elsewhere on this machine is another installation, and is not taken for it.

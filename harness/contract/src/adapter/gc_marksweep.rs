@@ -1,11 +1,11 @@
 //! gc-marksweep: stop-the-world mark-sweep, its mutators running freely between stops.
 
-use gc_marksweep::{EventKind as Kind, Generations, Heap, HeapSize};
+use gc_marksweep::{EventKind as Kind, Generations, Heap, HeapSize, OverheadLimit};
 
 use super::forward::forward;
 use super::{
-    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
-    WATCHDOG, limit,
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OVERHEAD_LIMIT, OptionKind,
+    SWITCH, Settings, WATCHDOG, limit,
 };
 use crate::event::{Details, Event, EventKind, EventLog};
 use crate::heap::FullCause;
@@ -57,6 +57,7 @@ impl Adapter for GcMarksweep {
                 default: "4s",
                 doc: "free memory not needed for this long is given back to the system",
             },
+            OVERHEAD_LIMIT,
             HeapOption {
                 name: "stress",
                 kind: SWITCH,
@@ -103,6 +104,12 @@ impl Adapter for GcMarksweep {
                 _ => Generations::Auto,
             })
             .prefetch_depth(settings.count("prefetch-depth") as usize)
+            .overhead_limit(settings.percentages(OVERHEAD_LIMIT.name).map(
+                |(time_percent, free_percent)| OverheadLimit {
+                    time_percent,
+                    free_percent,
+                },
+            ))
             .stress(settings.is_on("stress"))
             .poison(settings.is_on("poison"))
             .watchdog(settings.duration("watchdog"))

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use gc_rc::{Cycle, EventKind as Kind, Free, Gil, Heap};
+use gc_rc::{Cycle, EventKind as Kind, Free, Gil, Heap, OverheadLimit};
 
 use super::forward::forward;
 use super::{
-    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OptionKind, SWITCH, Settings,
-    WATCHDOG, limit,
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, OVERHEAD_LIMIT, OptionKind,
+    SWITCH, Settings, WATCHDOG, limit,
 };
 use crate::event::{Event, EventKind, EventLog};
 use crate::heap::FullCause;
@@ -71,6 +71,7 @@ impl Adapter for GcRc {
                 default: "5ms",
                 doc: "how long a thread waits for the lock before it asks for it",
             },
+            OVERHEAD_LIMIT,
             HeapOption {
                 name: "stress",
                 kind: SWITCH,
@@ -123,6 +124,12 @@ impl Adapter for GcRc {
             )
             .cycle(cycle)
             .thresholds([settings.count("threshold") as usize, 10, 10])
+            .overhead_limit(settings.percentages(OVERHEAD_LIMIT.name).map(
+                |(time_percent, free_percent)| OverheadLimit {
+                    time_percent,
+                    free_percent,
+                },
+            ))
             .stress(settings.is_on("stress"))
             .poison(settings.is_on("poison"))
             .watchdog(settings.duration("watchdog"))

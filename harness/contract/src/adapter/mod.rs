@@ -82,6 +82,8 @@ pub enum OptionKind {
     DurationOrOff,
     /// A size such as `64M`, or `auto`.
     BytesOrAuto,
+    /// Two percentages such as `98/2`, or `off`.
+    PercentagesOrOff,
 }
 
 /// `on` or `off`.
@@ -94,6 +96,17 @@ const WATCHDOG: HeapOption = HeapOption {
     default: "5s",
     doc: "names on standard error who keeps others waiting longer",
 };
+
+/// Every collector refuses allocations where it would do nothing but collect. Searches for the least heap switch it off.
+const OVERHEAD_LIMIT: HeapOption = HeapOption {
+    name: OVERHEAD_LIMIT_NAME,
+    kind: OptionKind::PercentagesOrOff,
+    default: "98/2",
+    doc: "heap full where collections take TIME % and less than FREE % of the limit is allocated between them",
+};
+
+/// What [`OVERHEAD_LIMIT`] is called.
+pub const OVERHEAD_LIMIT_NAME: &str = "overhead-limit";
 
 /// Events a heap keeps between two readings: one iteration of the busiest workload has far fewer.
 const EVENT_CAPACITY: usize = 1 << 18;
@@ -111,6 +124,7 @@ impl fmt::Display for OptionKind {
             Self::Duration => f.write_str("a time, such as 5ms"),
             Self::DurationOrOff => f.write_str("a time, such as 5s | off"),
             Self::BytesOrAuto => f.write_str("a size, such as 64M | auto"),
+            Self::PercentagesOrOff => f.write_str("two percentages, such as 98/2 | off"),
         }
     }
 }
@@ -126,6 +140,7 @@ impl OptionKind {
             Self::Duration => humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()),
             Self::DurationOrOff => value == "off" || Self::Duration.check(value).is_ok(),
             Self::BytesOrAuto => value == "auto" || parse_bytes(value).is_ok(),
+            Self::PercentagesOrOff => value == "off" || percentages(value).is_some(),
         };
         if right {
             Ok(())
@@ -133,6 +148,13 @@ impl OptionKind {
             Err(format!("expected {self}"))
         }
     }
+}
+
+/// Reads `98/2`: two whole numbers from 0 to 100.
+fn percentages(text: &str) -> Option<(u8, u8)> {
+    let percentage = |text: &str| text.parse().ok().filter(|&percent| percent <= 100);
+    let (first, second) = text.split_once('/')?;
+    Some((percentage(first)?, percentage(second)?))
 }
 
 /// What a heap can do; what it cannot do gates tests, never workloads.
@@ -257,6 +279,19 @@ impl Settings {
                 .unwrap_or_else(|_| panic!("option {name} is not a time: {text}"))
         })
     }
+
+    /// The value of an [`OptionKind::PercentagesOrOff`]; `None` for `off`.
+    ///
+    /// # Panics
+    ///
+    /// If the heap has no such option, or it is of another kind.
+    pub fn percentages(&self, name: &str) -> Option<(u8, u8)> {
+        let text = self.text(name);
+        (text != "off").then(|| {
+            percentages(text)
+                .unwrap_or_else(|| panic!("option {name} is not two percentages: {text}"))
+        })
+    }
 }
 
 /// Something to be done with a heap whose type is known only by its name.
@@ -300,4 +335,68 @@ pub fn find(name: &str) -> Result<&'static Description, String> {
         .iter()
         .find(|heap| heap.name == name)
         .ok_or_else(|| suggest::unknown("heap", name, HEAPS.iter().map(|heap| heap.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Build<'s>(&'s Settings);
+
+    impl Visitor for Build<'_> {
+        type Output = Result<(), String>;
+        fn visit<A: Adapter>(self) -> Self::Output {
+            A::build(self.0).map(drop)
+        }
+    }
+
+    /// Each option at the ends of what it takes, and beyond: it makes a heap, or it is refused in one line.
+    #[test]
+    fn options_hold_to_their_ends() {
+        let numbers = [
+            "0",
+            "1",
+            "64",
+            "65",
+            "4294967296",
+            "18446744073709551615",
+            "-1",
+            "1e3",
+            "nan",
+        ];
+        let times = ["1ns", "0s", "584554530872y", "99999999999999999999y", "off"];
+        let sizes = ["1", "64K", "8191T", "8192T", "1e300", "0.1", "infT", "auto"];
+        let percentages = [
+            "0/0", "100/100", "101/0", "0/255", "256/2", "98", "-1/2", "98/2/1",
+        ];
+        let values = || {
+            numbers
+                .iter()
+                .chain(&times)
+                .chain(&sizes)
+                .chain(&percentages)
+        };
+        for heap in HEAPS {
+            for option in heap.options {
+                let mut taken = 0;
+                for value in values() {
+                    let mut settings = Settings::of(heap, 64 << 20);
+                    let set = settings.set(heap, option.name, value);
+                    let built = set.and_then(|()| {
+                        taken += 1;
+                        visit(heap.name, Build(&settings)).unwrap()
+                    });
+                    if let Err(refused) = built {
+                        assert!(!refused.contains('\n') && refused.len() > 20, "{refused}");
+                    }
+                }
+                assert!(taken < values().count(), "{} takes anything", option.name);
+            }
+            for limit in [0, 1, 4096, 1 << 20, (1 << 53) - 1, u64::MAX] {
+                if let Err(refused) = visit(heap.name, Build(&Settings::of(heap, limit))).unwrap() {
+                    assert!(!refused.contains('\n'), "{refused}");
+                }
+            }
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl Adapter for GcRc {
                 name: "prefetch",
                 kind: SWITCH,
                 default: "off",
-                doc: "prefetch in collections of generations",
+                doc: "prefetch in every collection, and not where objects are scattered only",
             },
             HeapOption {
                 name: "gil",

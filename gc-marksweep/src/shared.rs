@@ -171,7 +171,9 @@ mod model {
     use loom::cell::UnsafeCell;
     use loom::thread;
 
-    struct Value(UnsafeCell<u32>);
+    struct Value {
+        cell: UnsafeCell<u32>,
+    }
 
     // SAFETY: loom checks that accesses are ordered.
     unsafe impl Sync for Value {}
@@ -180,17 +182,20 @@ mod model {
     #[test]
     fn a_value_goes_after_its_last_use() {
         loom::model(|| {
-            let shared = Shared::new(Value(UnsafeCell::new(7))).unwrap();
+            let shared = Shared::new(Value {
+                cell: UnsafeCell::new(7),
+            })
+            .unwrap();
             let other = shared.clone();
             let user = thread::spawn(move || {
                 // SAFETY: loom checks it.
-                assert_eq!(other.0.with(|value| unsafe { *value }), 7);
+                assert_eq!(other.cell.with(|value| unsafe { *value }), 7);
                 drop(other);
             });
             // Alone, the holder of a handle may do what it likes.
             if shared.handles() == 1 {
                 // SAFETY: loom checks it.
-                shared.0.with_mut(|value| unsafe { *value = 8 });
+                shared.cell.with_mut(|value| unsafe { *value = 8 });
             }
             drop(shared);
             user.join().unwrap();

@@ -63,7 +63,8 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 /// Attaches `toy`; says for how many stops it had to wait.
 fn attach(handshake: &Handshake<Toy>, toy: &Arc<Toy>, number: u32) -> u64 {
     // SAFETY: models keep their toys until after `detach`.
-    let wait = unsafe { handshake.attach(pointer(toy), number, String::new()) };
+    let wait =
+        unsafe { handshake.attach(pointer(toy), number, Name::new(format_args!(""))) }.unwrap();
     // From now on no stop can end that this mutator does not take part in.
     wait.map_or(0, |wait| handshake.completed() + 1 - wait.stop)
 }
@@ -78,7 +79,7 @@ fn attached(handshake: &Handshake<Toy>, toy: &Arc<Toy>, number: u32, f: impl FnO
 #[test]
 fn a_stop_excludes_a_mutator_that_polls_and_detaches() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two) = (Toy::new(), Toy::new());
         let other = {
             let (handshake, two) = (handshake.clone(), two.clone());
@@ -104,7 +105,7 @@ fn a_stop_excludes_a_mutator_that_polls_and_detaches() {
 #[test]
 fn a_stop_excludes_a_mutator_that_enters_and_leaves_a_blocking_region() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two) = (Toy::new(), Toy::new());
         let other = {
             let (handshake, two) = (handshake.clone(), two.clone());
@@ -129,7 +130,7 @@ fn a_stop_excludes_a_mutator_that_enters_and_leaves_a_blocking_region() {
 #[test]
 fn a_mutator_that_blocks_until_the_stop_is_over_keeps_nobody_waiting() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let over = Arc::new((Mutex::new(false), Condvar::new()));
         let (one, two) = (Toy::new(), Toy::new());
         attach(&handshake, &one, 1);
@@ -160,7 +161,7 @@ fn a_mutator_that_blocks_until_the_stop_is_over_keeps_nobody_waiting() {
 #[test]
 fn two_racing_triggers_make_one_collection() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two) = (Toy::new(), Toy::new());
         attach(&handshake, &one, 1);
         attach(&handshake, &two, 2);
@@ -184,7 +185,7 @@ fn two_racing_triggers_make_one_collection() {
 #[test]
 fn two_collections_in_a_row_do_not_let_a_late_waker_run() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two) = (Toy::new(), Toy::new());
         attach(&handshake, &one, 1);
         attach(&handshake, &two, 2);
@@ -208,7 +209,7 @@ fn two_collections_in_a_row_do_not_let_a_late_waker_run() {
 #[test]
 fn two_mutators_and_a_collector_meet() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let toys = [Toy::new(), Toy::new(), Toy::new()];
         attach(&handshake, &toys[0], 0);
         let others: Vec<_> = (1..3)
@@ -238,7 +239,7 @@ fn two_mutators_and_a_collector_meet() {
 #[test]
 fn a_thread_that_attaches_waits_for_one_stop_at_most() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two) = (Toy::new(), Toy::new());
         attach(&handshake, &one, 1);
         let other = {
@@ -266,7 +267,7 @@ fn a_thread_that_attaches_waits_for_one_stop_at_most() {
 #[test]
 fn a_trigger_that_stood_still_for_another_knows_for_which() {
     check(|| {
-        let handshake = Arc::new(Handshake::new(None, Clock::new()));
+        let handshake = Arc::new(Handshake::new(None, Clock::new()).unwrap());
         let (one, two, three) = (Toy::new(), Toy::new(), Toy::new());
         attach(&handshake, &one, 1);
         attach(&handshake, &two, 2);

@@ -174,11 +174,6 @@ fn attempt_at(plan: &Plan, cell: &Cell, heap_bytes: u64) -> Invocation {
     invocation
 }
 
-/// Whether every attempt has this option of its heap, whatever the plan says.
-pub(crate) fn is_of_every_attempt(name: &str, value: &str) -> bool {
-    name == OVERHEAD_LIMIT_NAME && value == "off"
-}
-
 /// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says. `None` as soon as it is not told.
 fn search(
     start: u64,

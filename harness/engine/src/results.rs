@@ -25,11 +25,10 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-use crate::adapter::{self, Adapter, Settings};
+use crate::adapter::{self, Adapter, OVERHEAD_LIMIT_NAME, Settings};
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Metrics, Row, Status};
 use crate::measure::ratio::{self, Ratio};
-use crate::minheap::is_of_every_attempt;
 use crate::peer;
 use crate::workload;
 
@@ -718,6 +717,11 @@ fn parse_rows(name: &str, text: &str) -> Result<(Vec<Row>, Vec<String>), String>
         }
     }
     Ok((rows, notes))
+}
+
+/// Whether every attempt of a search for the smallest heap has this option, whatever was asked for.
+fn is_of_every_attempt(name: &str, value: &str) -> bool {
+    name == OVERHEAD_LIMIT_NAME && value == "off"
 }
 
 #[cfg(test)]

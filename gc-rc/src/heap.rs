@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::alloc::{Allocator, BLOCK_BYTES};
+use crate::alloc::{Allocator, BLOCK_BYTES, BLOCK_COST};
 use crate::buffer::Buffer;
 use crate::count::Free;
 use crate::cycle::{Cycle, Scratch, bacon_rajan::PossibleRoots, generational::Generational};
@@ -267,10 +267,12 @@ impl Counters {
         self.allocated_bytes().saturating_add(freed)
     }
 
-    /// Bytes that may still be allocated below the limit, free cells of any class included.
+    /// Bytes that may still be allocated below the limit, free cells of any class included. What is left over of the limit and too
+    /// little for a block is good for nothing.
     pub(crate) fn room(&self) -> u64 {
         let metadata = self.side.load(Relaxed) + self.tables.load(Relaxed);
-        (self.limit as u64).saturating_sub(self.object_bytes() + metadata as u64)
+        let rest = self.limit.saturating_sub(self.occupied.load(Relaxed)) % BLOCK_COST;
+        (self.limit as u64).saturating_sub(self.object_bytes() + (metadata + rest) as u64)
     }
 
     fn object_bytes(&self) -> u64 {

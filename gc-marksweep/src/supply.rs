@@ -779,11 +779,13 @@ mod tests {
 
     #[test]
     fn the_limit_counts_blocks_and_their_metadata() {
-        let limit = 10 * BLOCK_CHARGE + BLOCK_CHARGE / 2;
-        let space = Space::new(limit).unwrap();
-        let supply = Supply::new(&space, limit, None).unwrap();
-        assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
-        assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
+        for more in [0, BLOCK_CHARGE / 2, BLOCK_CHARGE - 1] {
+            let limit = 10 * BLOCK_CHARGE + more;
+            let space = Space::new(limit).unwrap();
+            let supply = Supply::new(&space, limit, None).unwrap();
+            assert_eq!(std::iter::from_fn(|| supply.take_free(&space)).count(), 10);
+            assert_eq!(supply.usage().occupied, 10 * BLOCK_CHARGE);
+        }
     }
 
     /// As when it was taken in a pause, before the allowance was set anew.

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use gc_marksweep::{Flags, Generations, Global, Heap, Local, Mutator, Shape};
+use gc_marksweep::{Flags, Generations, Global, Heap, Local, Mutator, Shape, Step};
 
 /// The 8-byte fields and words of the largest object that is not large: 8 KiB with its header.
 const LARGEST_SMALL: u32 = 8 * 1024 / 8 - 1;
@@ -221,6 +221,64 @@ fn holes_that_an_ended_thread_had_not_used_are_used_by_the_next() {
     });
 }
 
+/// A collection finds out anew what is free: what ended threads had put back before, and blocks whose holes were too small for
+/// somebody, are not handed out twice.
+#[test]
+fn what_was_put_back_before_a_collection_is_handed_out_once() {
+    let heap = Heap::builder()
+        .limit(2 << 20)
+        .generations(Generations::Off)
+        .poison(true)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [table, object]| {
+            m.alloc(table, Shape::new(60_000, 0)).unwrap();
+            let kept = m.global(m.get(table).unwrap());
+            let mut count = 0;
+            let fill = |m: &mut Mutator<'_>, count: &mut usize, number: usize, words: u32| {
+                m.frame(|m, [object]| {
+                    for _ in 0..number {
+                        m.alloc(object, Shape::new(0, words)).unwrap();
+                        m.set_word(m.get(object).unwrap(), 0, *count as u64);
+                        m.store(m.open(&kept), *count, m.get(object));
+                        *count += 1;
+                    }
+                });
+            };
+            // Holes of 64 bytes in a mebibyte of blocks.
+            fill(m, &mut count, 16_000, 7);
+            for index in (0..count).step_by(2) {
+                m.store(m.open(&kept), index, None);
+            }
+            for _ in 0..3 {
+                m.collect();
+                // Too large for the holes, and not for a block: all of those are put aside.
+                fill(m, &mut count, 300, 15);
+                // A thread that has used a little of a block.
+                m.blocking(|| {
+                    on_a_thread(&heap, |m| {
+                        m.frame(|m, [object]| m.alloc(object, Shape::new(0, 2)).unwrap());
+                    });
+                });
+            }
+            // The smallest objects fit everywhere.
+            fill(m, &mut count, 8_000, 2);
+            for index in 0..count {
+                if let Some(object) = m.load(m.open(&kept), index) {
+                    assert_eq!(
+                        m.word(object, 0),
+                        index as u64,
+                        "object {index} was overwritten"
+                    );
+                }
+            }
+            m.set(object, None);
+            m.verify();
+        });
+    });
+}
+
 /// What a thread has put on lists that all share is there for those who come after it.
 #[test]
 fn what_a_thread_leaves_behind_is_everybodys() {
@@ -424,6 +482,44 @@ fn a_heap_is_full_when_it_is_full() {
             });
         });
     }
+}
+
+/// A medium object that the current hole has no room for takes a whole free block: it searches no others and gives up no hole, as
+/// long as there are free ones.
+#[test]
+fn medium_objects_search_no_holes_while_there_are_free_blocks() {
+    let heap = Heap::builder()
+        .limit(8 << 20)
+        .generations(Generations::Off)
+        .build()
+        .unwrap();
+    let searches = |m: &mut Mutator<'_>, words: u32| {
+        m.frame(|m, [object]| {
+            let steps = m.alloc_recorded(object, Shape::new(0, words)).unwrap();
+            let is_search = |step: &&Step| matches!(step, Step::Swept { .. });
+            steps.iter().filter(is_search).count()
+        })
+    };
+    heap.attach(|m| {
+        m.frame(|m, [table, object]| {
+            // Holes of 64 bytes in every block of a mebibyte.
+            m.alloc(table, Shape::new(16_000, 0)).unwrap();
+            for index in 0..16_000 {
+                m.alloc(object, Shape::new(0, 7)).unwrap();
+                if index % 2 == 0 {
+                    m.store(m.get(table).unwrap(), index, m.get(object));
+                }
+            }
+            m.collect();
+            assert!(searches(m, 7) > 0, "a small one takes a hole");
+            for _ in 0..200 {
+                assert_eq!(searches(m, 40), 0);
+            }
+            // What was a hole for small ones still is.
+            assert!(searches(m, 7) <= 2, "the next hole of the same block");
+            m.verify();
+        });
+    });
 }
 
 // ---- finalizers

@@ -105,7 +105,7 @@ const OVERHEAD_LIMIT: HeapOption = HeapOption {
     doc: "heap full where collections take TIME % and less than FREE % of the limit is allocated between them",
 };
 
-/// What [`OVERHEAD_LIMIT`] is called.
+/// What the option of the overhead limit is called, on every heap that has it.
 pub const OVERHEAD_LIMIT_NAME: &str = "overhead-limit";
 
 /// Events a heap keeps between two readings: one iteration of the busiest workload has far fewer.

@@ -93,8 +93,8 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules right below a crate's root, and what each imports from the others by `crate::`, or by
-/// `super::` from a file of its own.
+/// The modules right below a crate's root, and what each imports from the others by `crate::`, or
+/// by `super::` from a file of its own.
 fn modules(source: &str) -> Graph {
     let directory = root().join(source);
     let entries = fs::read_dir(&directory).expect("a directory of sources");

@@ -1,4 +1,5 @@
-//! Several mutators at once, with collections, attaching and detaching in between: what only shows on real threads.
+//! Several mutators at once, with collections, attaching and detaching in between: what only shows
+//! on real threads.
 //!
 //! Nothing here measures time. A deadlock shows as a test that is not finished within minutes.
 
@@ -59,8 +60,8 @@ fn mutators_keep_their_own_objects<V: Variant>() {
     });
 }
 
-/// Threads replace entries of one table at random and follow what others have put there. Racing stores may lose entries, never
-/// objects.
+/// Threads replace entries of one table at random and follow what others have put there. Racing
+/// stores may lose entries, never objects.
 fn mutators_share_a_table<V: Variant>() {
     const ENTRIES: usize = 64;
     within(PATIENCE, || {
@@ -195,7 +196,8 @@ fn all_triggers_at_once<V: Variant>() {
                                 let weak = m.downgrade(m.get(weak_target).unwrap());
                                 m.set(weak_target, None);
                                 m.collect();
-                                // Whoever collected, it was a collection that began after the object had died.
+                                // Whoever collected, it was a collection that began after the
+                                // object had died.
                                 assert!(m.upgrade(&weak).is_none() || !V::capabilities().reclaims);
                                 while m.cleared().is_some() {}
                             }
@@ -286,7 +288,8 @@ fn objects_move_between_threads_as_globals<V: Variant>() {
     });
 }
 
-/// Threads fill a small heap and empty it again and again: an error is an answer, a hang or a crash is not.
+/// Threads fill a small heap and empty it again and again: an error is an answer, a hang or a crash
+/// is not.
 fn a_full_heap_is_reported_to_those_who_need_it<V: Variant>() {
     if !V::capabilities().limited {
         return;

@@ -45,7 +45,8 @@ on_every_heap!(
     occupied_memory_stays_below_the_limit,
 );
 
-/// Runs `f` attached to a new heap with a frame of two locals, verifies, and checks that the heap stayed within bounds.
+/// Runs `f` attached to a new heap with a frame of two locals, verifies, and checks that the heap
+/// stayed within bounds.
 fn on_heap<V: Variant>(f: impl for<'h> FnOnce(&mut <V::Heap as Heap>::Mutator<'h>)) {
     let heap = V::heap(16 * MIB);
     heap.attach(|m| {
@@ -170,8 +171,8 @@ fn fields_and_words_keep_what_is_stored<V: Variant>() {
     });
 }
 
-/// The one rule: what a mutator has read is not reclaimed before its next `&mut self` operation, even if nothing refers to it any
-/// more; and it may be stored again as often as one likes.
+/// The one rule: what a mutator has read is not reclaimed before its next `&mut self` operation,
+/// even if nothing refers to it any more; and it may be stored again as often as one likes.
 fn what_was_read_outlives_its_last_reference<V: Variant>() {
     on_heap::<V>(|m| {
         m.frame(|m, [a, b]| {
@@ -395,11 +396,12 @@ fn a_panic_in_blocking_comes_back_running<V: Variant>() {
     });
 }
 
-/// A heap that keeps its allocation cursor in a register across `blocking` allocates from memory that has become
-/// somebody else's.
+/// A heap that keeps its allocation cursor in a register across `blocking` allocates from memory
+/// that has become somebody else's.
 fn a_collection_during_blocking_leaves_no_stale_state<V: Variant>() {
-    /// Allocates on both sides of a blocking region. A function of its own, so that the compiler knows no more of `m` than that
-    /// it is an exclusive reference: what it may then keep in registers is the question.
+    /// Allocates on both sides of a blocking region. A function of its own, so that the compiler
+    /// knows no more of `m` than that it is an exclusive reference: what it may then keep in
+    /// registers is the question.
     #[inline(never)]
     fn around<'f, M: Mutator>(
         m: &mut M,

@@ -1,8 +1,8 @@
 //! The misuses of the mutator contract that must not compile, each beside a twin that does.
 //!
-//! Each file in `contract/` is one misuse, compiled four times: wrong and right, against each collector. A wrong
-//! one must fail at the line that says so, for the reason it says; nothing else of the compiler's output is compared, so that a new
-//! compiler's wording breaks nothing.
+//! Each file in `contract/` is one misuse, compiled four times: wrong and right, against each
+//! collector. A wrong one must fail at the line that says so, for the reason it says; nothing else
+//! of the compiler's output is compared, so that a new compiler's wording breaks nothing.
 
 use ui_test::dependencies::DependencyBuilder;
 use ui_test::{Args, Config, ignore_output_conflict};

@@ -1,7 +1,8 @@
-//! What the tests share: every heap of the comparison in the variants it is tested in, and small helpers.
+//! What the tests share: every heap of the comparison in the variants it is tested in, and small
+//! helpers.
 //!
-//! Tests are written once, generic over [`Variant`], and expanded for each by [`on_every_heap!`]. A new heap or variant
-//! is one line in the list there.
+//! Tests are written once, generic over [`Variant`], and expanded for each by [`on_every_heap!`]. A
+//! new heap or variant is one line in the list there.
 
 use std::sync::mpsc;
 use std::thread;
@@ -127,7 +128,8 @@ pub fn new_node<M: Mutator>(m: &mut M, into: M::Local<'_>, word: u64) {
     m.set_word(m.get(into).expect("just made"), 0, word);
 }
 
-/// Pushes `length` nodes in front of `list`, each with its distance from the old front; as a loop, with a poll.
+/// Pushes `length` nodes in front of `list`, each with its distance from the old front; as a loop,
+/// with a poll.
 ///
 /// # Errors
 ///
@@ -144,7 +146,8 @@ pub fn push_nodes<M: Mutator>(
     Ok(())
 }
 
-/// The sum of the words of a list made by [`push_nodes`], and its length. Polls as the contract asks.
+/// The sum of the words of a list made by [`push_nodes`], and its length. Polls as the contract
+/// asks.
 pub fn sum_list<M: Mutator>(m: &mut M, list: M::Local<'_>) -> (u64, u64) {
     let (mut sum, mut length) = (0, 0);
     m.frame(|m, [cursor]| {
@@ -163,7 +166,8 @@ pub fn sum_list<M: Mutator>(m: &mut M, list: M::Local<'_>) -> (u64, u64) {
     })
 }
 
-/// Runs `f` on a thread of its own and fails if it has not finished in time: what a deadlock looks like to a test.
+/// Runs `f` on a thread of its own and fails if it has not finished in time: what a deadlock looks
+/// like to a test.
 pub fn within<R: Send + 'static>(limit: Duration, f: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = mpsc::channel();
     let thread = thread::spawn(move || {

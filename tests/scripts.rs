@@ -1,13 +1,15 @@
-//! Random programs against a plain model: whatever a script does, the heap and the model must see the same graph.
+//! Random programs against a plain model: whatever a script does, the heap and the model must see
+//! the same graph.
 //!
-//! A script is a list of operations on a few locals, globals and weak references. The model is a map from object
-//! numbers to fields and words, and knows nothing of collectors. Every object carries its number in its first word, so
-//! that the two graphs can be walked side by side. They are compared, and the heap verifies itself, after every
-//! collection and at the end; weak references must yield whatever the model can still reach, and after a
-//! collection nothing else.
+//! A script is a list of operations on a few locals, globals and weak references. The model is a
+//! map from object numbers to fields and words, and knows nothing of collectors. Every object
+//! carries its number in its first word, so that the two graphs can be walked side by side. They
+//! are compared, and the heap verifies itself, after every collection and at the end; weak
+//! references must yield whatever the model can still reach, and after a collection nothing else.
 //!
-//! Each variant plays other scripts in each run, after those of `scripts.proptest-regressions`: what has failed once, on whatever heap, is
-//! added there, and stays. `SCRIPT_CASES` is the number of scripts, for those who want to look for long.
+//! Each variant plays other scripts in each run, after those of `scripts.proptest-regressions`:
+//! what has failed once, on whatever heap, is added there, and stays. `SCRIPT_CASES` is the number
+//! of scripts, for those who want to look for long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,8 +103,8 @@ enum Op {
     },
     Safepoint,
     Collect,
-    /// The rest of the script up to the number runs in a frame of its own, which gets a copy of one local and gives one
-    /// back.
+    /// The rest of the script up to the number runs in a frame of its own, which gets a copy of one
+    /// local and gives one back.
     Frame {
         argument: usize,
         result: usize,
@@ -451,7 +453,8 @@ impl<H: Heap> Pair<H> {
                     m.set(inner[0], m.get(locals[argument]));
                     let value = self.model.locals()[argument];
                     self.model.frames.push([value, None, None, None, None]);
-                    // The outer locals stay in the model's lower frame: the heap must keep them too.
+                    // The outer locals stay in the model's lower frame: the heap must keep them
+                    // too.
                     self.run(m, inner, body);
                     m.set(locals[result], m.get(inner[1]));
                     let frame = self.model.frames.pop().expect("pushed above");
@@ -461,8 +464,8 @@ impl<H: Heap> Pair<H> {
         }
     }
 
-    /// Compares everything that can be reached from the innermost frame and the globals. With `collected`, weak references to what cannot be
-    /// reached must be gone.
+    /// Compares everything that can be reached from the innermost frame and the globals. With
+    /// `collected`, weak references to what cannot be reached must be gone.
     fn compare<'h>(&mut self, m: &mut H::Mutator<'h>, collected: bool) {
         for (global, &number) in self.globals.iter().zip(&self.model.globals) {
             self.compare_from(m, m.open(global), number);

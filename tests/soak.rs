@@ -1,9 +1,10 @@
 //! Random programs on several threads, on heaps with random options: what nobody thought of.
 //!
-//! A *round* is a seed: it decides the options, the number of threads and what each does. Threads share a table whose entries they
-//! replace and follow, hand objects to each other through globals, come and go, block, panic, and run out of memory. Every object carries a
-//! number and its complement, so that one that was freed or overwritten shows; and the heap verifies itself. A fault that needs
-//! no particular schedule comes back with its seed.
+//! A *round* is a seed: it decides the options, the number of threads and what each does. Threads
+//! share a table whose entries they replace and follow, hand objects to each other through globals,
+//! come and go, block, panic, and run out of memory. Every object carries a number and its
+//! complement, so that one that was freed or overwritten shows; and the heap verifies itself. A
+//! fault that needs no particular schedule comes back with its seed.
 //!
 //! The ordinary run plays a few rounds that are always the same. To look for more:
 //!
@@ -25,7 +26,8 @@ use harness::adapter::{Adapter, HeapOption, OptionKind, Settings};
 use harness::heap::{Flags, Heap, Mutator, Shape};
 use tests::within;
 
-/// How long a round may take before it counts as hanging: rounds take milliseconds, under a sanitizer a few seconds.
+/// How long a round may take before it counts as hanging: rounds take milliseconds, under a
+/// sanitizer a few seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Entries of the table that all threads share.
@@ -124,7 +126,8 @@ fn step<'h, H: Heap>(
     };
     match random.below(24) {
         0..4 => {
-            // Of many sizes: with two words, around what each heap calls large, and larger than a block.
+            // Of many sizes: with two words, around what each heap calls large, and larger than a
+            // block.
             let units = [2, 3, 5, 8, 33, 64, 1000, 1023, 1024, 4094, 4095, 9000];
             let choices = if random.below(8) == 0 { 12 } else { 6 };
             let units = random.of(&units[..choices]) as u32;

@@ -1,18 +1,22 @@
-//! How fast a heap is marked, by prefetch depth and number of workers:
-//! `cargo bench -p gc-marksweep --bench marking [-- SHAPES [OBJECTS [ROUNDS [DEPTHS [WORKERS]]]]]`, lists separated by commas.
+//! How fast a heap is marked, by prefetch depth and number of workers: `cargo bench -p gc-marksweep
+//! --bench marking [-- SHAPES [OBJECTS [ROUNDS [DEPTHS [WORKERS]]]]]`, lists separated by commas.
 //!
-//! Objects are of 32 bytes, two fields and a word. Each configuration has a heap of its own that holds the same objects; the rounds
-//! go from heap to heap, because machines change speed. A figure is the median over the rounds of the time from the last root to
-//! the end of marking, as the heap's events give it, in nanoseconds for each live object, with the fastest in parentheses.
+//! Objects are of 32 bytes, two fields and a word. Each configuration has a heap of its own that
+//! holds the same objects; the rounds go from heap to heap, because machines change speed. A figure
+//! is the median over the rounds of the time from the last root to the end of marking, as the
+//! heap's events give it, in nanoseconds for each live object, with the fastest in parentheses.
 //!
-//! - `tree`: balanced, its nodes in the order of a depth-first walk: what an allocator lays out for a program that builds trees.
-//! - `graph`: every field leads to a random node, so that neighbours in memory have nothing to do with each other. A fifth
-//!   more nodes are made than can be reached from the first.
-//! - `list`: in the order of allocation. There is never more than one edge to follow: nothing to prefetch, and nothing to share.
+//! - `tree`: balanced, its nodes in the order of a depth-first walk: what an allocator lays out for
+//!   a program that builds trees.
+//! - `graph`: every field leads to a random node, so that neighbours in memory have nothing to do
+//!   with each other. A fifth more nodes are made than can be reached from the first.
+//! - `list`: in the order of allocation. There is never more than one edge to follow: nothing to
+//!   prefetch, and nothing to share.
 
 use gc_marksweep::{EventKind, Flags, Global, Heap, Local, Mutator, Shape};
 
-/// The part of a large random graph with two edges a node that can be reached from one of its nodes, usually.
+/// The part of a large random graph with two edges a node that can be reached from one of its
+/// nodes, usually.
 const REACHABLE: f64 = 0.7968;
 
 fn tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, nodes: usize) {

@@ -1,4 +1,5 @@
-//! What the operations of a mutator cost, each beside what it is compared with: `cargo bench -p gc-marksweep --bench operations`.
+//! What the operations of a mutator cost, each beside what it is compared with: `cargo bench -p
+//! gc-marksweep --bench operations`.
 //!
 //! | group | against |
 //! |---|---|
@@ -7,8 +8,9 @@
 //! | frame | an array of null pointers on the stack, and nothing |
 //! | allocate | `bumpalo`, reset when it has used as much as the heap may |
 //!
-//! Operations are done [`BATCH`] at a time, and times are for one: a loop of one would measure the loop. Ratios within a group are
-//! what is comparable; the operations of one group run one after the other in the same process.
+//! Operations are done [`BATCH`] at a time, and times are for one: a loop of one would measure the
+//! loop. Ratios within a group are what is comparable; the operations of one group run one after
+//! the other in the same process.
 
 use std::hint::black_box;
 use std::ptr::null_mut;
@@ -147,7 +149,8 @@ fn frame(c: &mut Criterion) {
     group.finish();
 }
 
-/// Objects of `8 * (WORDS + 1)` bytes: in the heap a header and `WORDS` words, in the arena as many words.
+/// Objects of `8 * (WORDS + 1)` bytes: in the heap a header and `WORDS` words, in the arena as many
+/// words.
 fn allocate_size<const WORDS: usize>(group: &mut BenchmarkGroup<'_, WallTime>) {
     let bytes = Shape::new(0, WORDS as u32).size();
     let mut arena = Bump::with_capacity(MEMORY);
@@ -161,7 +164,8 @@ fn allocate_size<const WORDS: usize>(group: &mut BenchmarkGroup<'_, WallTime>) {
             }
         });
     });
-    // Dead objects only: what is measured is the bump, the search for holes, and a collection every few thousand objects.
+    // Dead objects only: what is measured is the bump, the search for holes, and a collection every
+    // few thousand objects.
     heap(MEMORY).attach(|m| {
         m.frame(|m, [object]| {
             group.bench_function(format!("heap, {bytes} bytes"), |b| {

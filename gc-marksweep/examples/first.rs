@@ -17,8 +17,8 @@ fn born<'h>(m: &mut Mutator<'h>, person: Local<'_, 'h>, year: u64) -> Result<(),
     Ok(())
 }
 
-/// The oldest ancestor's year of birth. References are read without being rooted: nothing can be collected while `m` is
-/// borrowed shared.
+/// The oldest ancestor's year of birth. References are read without being rooted: nothing can be
+/// collected while `m` is borrowed shared.
 fn earliest<'m, 'h>(m: &'m Mutator<'h>, person: Ref<'m, 'h>) -> u64 {
     let parents = [m.load(person, MOTHER), m.load(person, FATHER)];
     let years = parents

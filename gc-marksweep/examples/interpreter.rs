@@ -1,9 +1,11 @@
-//! A very small interpreter with closures: the lambda calculus with integers, whose environments and closures are heap
-//! objects. Recursive functions refer to the environment that refers to them, so every one is a cycle.
+//! A very small interpreter with closures: the lambda calculus with integers, whose environments
+//! and closures are heap objects. Recursive functions refer to the environment that refers to them,
+//! so every one is a cycle.
 //!
 //! `cargo run --release -p gc-marksweep --example interpreter`
 //!
-//! Expressions are Rust values, for they are code; everything a program makes at run time is on the heap:
+//! Expressions are Rust values, for they are code; everything a program makes at run time is on the
+//! heap:
 //!
 //! | object | fields | words |
 //! |---|---|---|
@@ -140,7 +142,8 @@ fn number(value: u64) -> Box<Expr> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Function 0: fib = n -> if n = 0 then 0 else if n - 1 = 0 then 1 else fib (n - 1) + fib (n - 2), where variable 0 is n and variable 1 is fib.
+    // Function 0: fib = n -> if n = 0 then 0 else if n - 1 = 0 then 1 else fib (n - 1) + fib (n -
+    // 2), where variable 0 is n and variable 1 is fib.
     let call = |less| {
         let argument = Expr::Subtract(variable(0), number(less));
         Box::new(Expr::Call(variable(1), Box::new(argument)))

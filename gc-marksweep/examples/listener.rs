@@ -1,7 +1,8 @@
 //! Listening to a heap: who keeps the others waiting, and how long does everybody stand still?
 //!
-//! Three threads allocate; one of them forgets its safepoints for a while each time it computes something, and the
-//! others stand still meanwhile. The threads know nothing of the listeners that tell of it.
+//! Three threads allocate; one of them forgets its safepoints for a while each time it computes
+//! something, and the others stand still meanwhile. The threads know nothing of the listeners that
+//! tell of it.
 //!
 //! `cargo run --release -p gc-marksweep --example listener`
 

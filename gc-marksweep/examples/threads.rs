@@ -23,7 +23,8 @@ fn produce(heap: &Heap, queue: mpsc::SyncSender<Global>) -> Result<(), HeapFull>
                 let Some(global) = m.get(list).map(|list| m.global(list)) else {
                     continue;
                 };
-                // Waiting for room in the queue outside `blocking` would keep collections waiting too.
+                // Waiting for room in the queue outside `blocking` would keep collections waiting
+                // too.
                 if m.blocking(|| queue.send(global)).is_err() {
                     break;
                 }

@@ -1,24 +1,27 @@
 //! Where a mutator gets memory: its private [`Buffer`], filled from the [`Supply`] all share.
 //!
-//! A mutator bumps a cursor through a *hole*, a run of free granules in a block it owns until the next collection.
-//! When the hole is used up it searches its block for the next one, which is the sweep: lazy, private and without a lock. When
-//! the block is used up it takes another from the supply: a block with holes first, then one that is wholly
-//! free (the most recently used first, while it is in the cache), fresh address space last.
+//! A mutator bumps a cursor through a *hole*, a run of free granules in a block it owns until the
+//! next collection. When the hole is used up it searches its block for the next one, which is the
+//! sweep: lazy, private and without a lock. When the block is used up it takes another from the
+//! supply: a block with holes first, then one that is wholly free (the most recently used first,
+//! while it is in the cache), fresh address space last.
 //!
-//! A *medium* object (more than [`MEDIUM`] bytes) that misses the current hole goes to a second, *overflow*, hole that is a whole free
-//! block, so that it neither gives up a hole that would serve small objects for longer nor searches for one its size (Blackburn and McKinley, Immix, PLDI 2008). Only
-//! when no free block is left does it search those with holes. A block that has been searched in vain, for an object of whatever size, is not searched again for any but
-//! the smallest until the next collection.
+//! A *medium* object (more than [`MEDIUM`] bytes) that misses the current hole goes to a second,
+//! *overflow*, hole that is a whole free block, so that it neither gives up a hole that would serve
+//! small objects for longer nor searches for one its size (Blackburn and McKinley, Immix, PLDI
+//! 2008). Only when no free block is left does it search those with holes. A block that has been
+//! searched in vain, for an object of whatever size, is not searched again for any but the smallest
+//! until the next collection.
 //!
 //! # Invariants
 //!
-//! 1. A block is in one mutator's buffer, or in one list of the supply, or full, or not yet used: never in two places. So two mutators never
-//!    allocate from one hole.
-//! 2. The bytes of a hole are dead: unmarked by the last collection, and not allocated since. A block put back
-//!    into the supply between collections carries the granule from which that holds.
+//! 1. A block is in one mutator's buffer, or in one list of the supply, or full, or not yet used:
+//!    never in two places. So two mutators never allocate from one hole.
+//! 2. The bytes of a hole are dead: unmarked by the last collection, and not allocated since. A
+//!    block put back into the supply between collections carries the granule from which that holds.
 //!
-//! Rejected: segregated free lists (a list pop and a metadata access for each object, no bump); zeroing a hole when
-//! it is taken (an initialising allocation would write everything twice).
+//! Rejected: segregated free lists (a list pop and a metadata access for each object, no bump);
+//! zeroing a hole when it is taken (an initialising allocation would write everything twice).
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -36,17 +39,19 @@ pub(crate) const MEDIUM: usize = 256;
 /// Objects of at most this many bytes fit nearly every hole.
 const SMALLEST: usize = 32;
 
-/// A mutator's private source of memory. Filled by its owner; emptied by the collector while the owner is stopped.
+/// A mutator's private source of memory. Filled by its owner; emptied by the collector while the
+/// owner is stopped.
 pub(crate) struct Buffer {
     cursor: Cell<*mut u8>,
     end: Cell<*mut u8>,
-    /// The block the current hole lies in, and the granule after the hole: where the search goes on.
+    /// The block the current hole lies in, and the granule after the hole: where the search goes
+    /// on.
     block: Cell<Option<BlockIndex>>,
     granule: Cell<usize>,
     overflow_cursor: Cell<*mut u8>,
     overflow_end: Cell<*mut u8>,
-    /// When the last [`Self::refill`] began to look through one block after another; `None` if the first that it took would do, as nearly always: then no clock
-    /// is read.
+    /// When the last [`Self::refill`] began to look through one block after another; `None` if the
+    /// first that it took would do, as nearly always: then no clock is read.
     searching: Cell<Option<Instant>>,
 }
 
@@ -68,7 +73,8 @@ impl Buffer {
         self.searching.take()
     }
 
-    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive multiple of a granule.
+    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive
+    /// multiple of a granule.
     #[inline(always)]
     pub(crate) fn bump(&self, size: usize) -> Option<NonNull<u8>> {
         bump(&self.cursor, &self.end, size)
@@ -80,8 +86,8 @@ impl Buffer {
         self.end.set(start.as_ptr().wrapping_add(length));
     }
 
-    /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of the supply; `None`
-    /// when only a collection can help.
+    /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of
+    /// the supply; `None` when only a collection can help.
     pub(crate) fn refill<W: Witness>(
         &self,
         space: &Space,
@@ -202,7 +208,8 @@ impl Buffer {
         self.retire();
     }
 
-    /// Puts back the block of the overflow hole from where that is not used up; what lies before is lost until the next collection.
+    /// Puts back the block of the overflow hole from where that is not used up; what lies before is
+    /// lost until the next collection.
     fn give_back_overflow(&self, space: &Space, supply: &Supply) {
         let cursor = self.overflow_cursor.get().addr();
         if cursor < self.overflow_end.get().addr() {
@@ -218,8 +225,8 @@ impl Buffer {
     }
 }
 
-/// The unused end of a block that somebody has put back, if it has room for `size` bytes: else threads that come, make one medium
-/// object and end would use up a block each.
+/// The unused end of a block that somebody has put back, if it has room for `size` bytes: else
+/// threads that come, make one medium object and end would use up a block each.
 fn take_tail(space: &Space, supply: &Supply, size: usize) -> Option<Hole> {
     let (block, granule) = supply.take_returned(space, false)?;
     // Without a hole the block is as good as used up.

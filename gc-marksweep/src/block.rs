@@ -1,4 +1,5 @@
-//! The heap's address range and its side metadata: which granules are marked, and how much of each block is live.
+//! The heap's address range and its side metadata: which granules are marked, and how much of each
+//! block is live.
 //!
 //! ```text
 //!   start                                     large
@@ -7,28 +8,32 @@
 //!     marks: one byte for each 8-byte granule, at (address >> 3) + bias
 //! ```
 //!
-//! A *mark byte* says in which collection a granule was last found to be part of a live object: it holds that
-//! collection's *mark value*. Marking writes the value into the bytes of all granules of a small object (a large one: its first), so
-//! that extents are recorded when an object is found live, and never when it is allocated. A run of
-//! other bytes in a block is a *hole*: free memory, found by comparing bytes, without touching an object.
+//! A *mark byte* says in which collection a granule was last found to be part of a live object: it
+//! holds that collection's *mark value*. Marking writes the value into the bytes of all granules of
+//! a small object (a large one: its first), so that extents are recorded when an object is found
+//! live, and never when it is allocated. A run of other bytes in a block is a *hole*: free memory,
+//! found by comparing bytes, without touching an object.
 //!
-//! Mark values rotate: each major collection uses the next one, so nothing is cleared between collections, and an object
-//! allocated since is unmarked because whatever its bytes hold is not the current value. All mark bytes are zeroed when
-//! the values run out (every 255th time), before any value is used a second time. A minor collection goes on with the value of the one
-//! before: marks stick, and what bears one is old (Demers et al., POPL 1990).
+//! Mark values rotate: each major collection uses the next one, so nothing is cleared between
+//! collections, and an object allocated since is unmarked because whatever its bytes hold is not
+//! the current value. All mark bytes are zeroed when the values run out (every 255th time), before
+//! any value is used a second time. A minor collection goes on with the value of the one before:
+//! marks stick, and what bears one is old (Demers et al., POPL 1990).
 //!
-//! **Invariant.** Mark bytes, live counts and the mark value are written only while the world is stopped, by the
-//! collector and the workers that help it, who are done before the world goes on. Mutators read them between stops, and
-//! the handshake orders the two. A large object's mark is its first byte, and the second says which worker scans it; some of the others
-//! hold the state of its cards, and are no marks (see [`crate::remember`]).
+//! **Invariant.** Mark bytes, live counts and the mark value are written only while the world is
+//! stopped, by the collector and the workers that help it, who are done before the world goes on.
+//! Mutators read them between stops, and the handshake orders the two. A large object's mark is its
+//! first byte, and the second says which worker scans it; some of the others hold the state of its
+//! cards, and are no marks (see [`crate::remember`]).
 //!
-//! A granule is as large as a field, so that objects lie without gaps. With 16 bytes the table is half as long, and every other shape is padded:
-//! a node of two fields took 34 bytes with its marks and not 27, which made `binary-trees` 10 to 25 % slower at the same limit; shapes
-//! that need no padding, and take 4 % more memory now, showed no difference.
+//! A granule is as large as a field, so that objects lie without gaps. With 16 bytes the table is
+//! half as long, and every other shape is padded: a node of two fields took 34 bytes with its marks
+//! and not 27, which made `binary-trees` 10 to 25 % slower at the same limit; shapes that need no
+//! padding, and take 4 % more memory now, showed no difference.
 //!
-//! Rejected: a mark bit in the header (touches the object; cannot rotate), an END bit at an object's last granule
-//! (Whippet's way; as many writes for small objects, and a hole search that must step from object to object), clearing
-//! marks before each collection.
+//! Rejected: a mark bit in the header (touches the object; cannot rotate), an END bit at an
+//! object's last granule (Whippet's way; as many writes for small objects, and a hole search that
+//! must step from object to object), clearing marks before each collection.
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
@@ -43,10 +48,12 @@ pub(crate) const BLOCK: usize = 32 * 1024;
 pub(crate) const GRANULES_PER_BLOCK: usize = BLOCK / GRANULE;
 /// Objects larger than this many bytes are *large*: they get pages of their own.
 pub(crate) const LARGE: usize = 8 * 1024;
-/// Bytes of side metadata for each block: its mark bytes, its live count, and its entries in the supply's tables.
+/// Bytes of side metadata for each block: its mark bytes, its live count, and its entries in the
+/// supply's tables.
 pub(crate) const BLOCK_METADATA: usize = GRANULES_PER_BLOCK + 32;
-/// The most address space for large objects, in multiples of the limit: large runs do not move, so a range exactly as long as
-/// the limit would fail to place some that fit by size. It is reserved as objects need it.
+/// The most address space for large objects, in multiples of the limit: large runs do not move, so
+/// a range exactly as long as the limit would fail to place some that fit by size. It is reserved
+/// as objects need it.
 const LARGE_SPACE_FACTOR: usize = 4;
 
 /// What the marks of take whole huge pages, in bytes: the unit in which address space is reserved.
@@ -72,8 +79,9 @@ pub(crate) struct Space {
 unsafe impl Sync for Space {}
 
 impl Space {
-    /// A space with room for `limit` bytes of blocks and, apart from them, of large objects. Address space for the blocks is reserved
-    /// now, with their marks; for large objects in [steps](Self::grow_large).
+    /// A space with room for `limit` bytes of blocks and, apart from them, of large objects.
+    /// Address space for the blocks is reserved now, with their marks; for large objects in
+    /// [steps](Self::grow_large).
     pub(crate) fn new(limit: usize) -> Result<Self, Refused> {
         let too_large = Refused::too_large;
         let blocks = limit.div_ceil(BLOCK);
@@ -117,7 +125,8 @@ impl Space {
         unsafe { self.objects.start().add(block as usize * BLOCK) }
     }
 
-    /// The block that an address lies in, if it is not in the large-object space or outside the heap.
+    /// The block that an address lies in, if it is not in the large-object space or outside the
+    /// heap.
     pub(crate) fn block_of(&self, address: usize) -> Option<BlockIndex> {
         let offset = address.checked_sub(self.objects.start().addr().get())?;
         let block = offset / BLOCK;
@@ -141,8 +150,8 @@ impl Space {
         self.objects.room() - self.large
     }
 
-    /// Reserves the large-object space up to `length` bytes at least; `false` if the system refuses or it would be more than
-    /// [`Self::large_room`]. One thread at a time.
+    /// Reserves the large-object space up to `length` bytes at least; `false` if the system refuses
+    /// or it would be more than [`Self::large_room`]. One thread at a time.
     pub(crate) fn grow_large(&self, length: usize) -> bool {
         let Some(length) = (self.large + length).checked_next_multiple_of(MARKED_TOGETHER) else {
             return false;
@@ -170,7 +179,8 @@ impl Space {
         unsafe { self.objects.release(block as usize * BLOCK, BLOCK) }
     }
 
-    /// The value that marks what the last collection found live. Never 0, which is what unused mark bytes hold.
+    /// The value that marks what the last collection found live. Never 0, which is what unused mark
+    /// bytes hold.
     #[inline]
     pub(crate) fn mark_value(&self) -> u8 {
         self.mark_value.load(Ordering::Relaxed)
@@ -192,8 +202,8 @@ impl Space {
         self.mark_of(object) == self.mark_value()
     }
 
-    /// What the object's mark byte holds: the value of the collection that last found it live. For one allocated since it is what a dead object
-    /// there was marked with, or 0.
+    /// What the object's mark byte holds: the value of the collection that last found it live. For
+    /// one allocated since it is what a dead object there was marked with, or 0.
     pub(crate) fn mark_of(&self, object: Object) -> u8 {
         // SAFETY: an object lies in the space, so its mark byte in the side table.
         unsafe { self.mark_byte(object.address()).read() }
@@ -217,7 +227,8 @@ impl Space {
         unsafe { *self.live_granules[block as usize].get() as usize }
     }
 
-    /// Prepares a major collection: a fresh mark value, no live granules in the first `used` blocks.
+    /// Prepares a major collection: a fresh mark value, no live granules in the first `used`
+    /// blocks.
     ///
     /// # Safety
     ///
@@ -229,8 +240,9 @@ impl Space {
         }
         let mut value = self.mark_value();
         if value == LAST_MARK_VALUE {
-            // SAFETY: nobody reads marks while the world is stopped, no live object needs its old mark in order
-            // to be found again, and no card is dirty. The side table reads as zero afterwards.
+            // SAFETY: nobody reads marks while the world is stopped, no live object needs its old
+            // mark in order to be found again, and no card is dirty. The side table reads as zero
+            // afterwards.
             unsafe { self.marks.release(0, self.marks.length()) };
             value = 0;
         }
@@ -262,8 +274,8 @@ impl Space {
         }
     }
 
-    /// The state of a card of a large object: the third mark byte of the card. (The first two of the first card are the object's
-    /// mark and its claim.)
+    /// The state of a card of a large object: the third mark byte of the card. (The first two of
+    /// the first card are the object's mark and its claim.)
     ///
     /// # Safety
     ///
@@ -271,20 +283,22 @@ impl Space {
     #[inline(always)]
     pub(crate) unsafe fn card(&self, object: Object, index: usize) -> CardState<'_> {
         let byte = self.mark_byte(object.address() + index * CARD + 2 * GRANULE);
-        // SAFETY: within the large object's pages, so in the side table; these bytes are accessed as cards only.
+        // SAFETY: within the large object's pages, so in the side table; these bytes are accessed
+        // as cards only.
         CardState(unsafe { AtomicU8::from_ptr(byte) })
     }
 
     /// The mark bytes of a block, as the last collection left them.
     pub(crate) fn block_marks(&self, block: BlockIndex) -> &[u8] {
         let first = self.mark_byte(self.block_start(block).addr().get());
-        // SAFETY: a block's mark bytes are consecutive, and are written only while the world is stopped, by the collector.
+        // SAFETY: a block's mark bytes are consecutive, and are written only while the world is
+        // stopped, by the collector.
         unsafe { std::slice::from_raw_parts(first, GRANULES_PER_BLOCK) }
     }
 }
 
-/// The state of a card of a large object (see [`crate::remember`]): dirty if something in it has been written since the last
-/// collection.
+/// The state of a card of a large object (see [`crate::remember`]): dirty if something in it has
+/// been written since the last collection.
 #[derive(Clone, Copy)]
 pub(crate) struct CardState<'a>(&'a AtomicU8);
 
@@ -305,12 +319,13 @@ impl CardState<'_> {
     }
 }
 
-/// What the marker needs of the side metadata, as bare pointers that stay in registers, made so that an address shifted right is
-/// an index into each.
+/// What the marker needs of the side metadata, as bare pointers that stay in registers, made so
+/// that an address shifted right is an index into each.
 ///
-/// While several workers mark, they race: two may find the same object unmarked and mark it both, with the same value. So a mark
-/// byte that another worker may touch is an [`AtomicU8`], read and written Relaxed, with no read-modify-write; that the marking of
-/// an object twice is harmless is argued in [`crate::mark`]. What is *not* harmless twice is [claimed](Self::claim).
+/// While several workers mark, they race: two may find the same object unmarked and mark it both,
+/// with the same value. So a mark byte that another worker may touch is an [`AtomicU8`], read and
+/// written Relaxed, with no read-modify-write; that the marking of an object twice is harmless is
+/// argued in [`crate::mark`]. What is *not* harmless twice is [claimed](Self::claim).
 #[derive(Clone, Copy)]
 pub(crate) struct MarkTable {
     marks: *mut u8,
@@ -322,8 +337,8 @@ pub(crate) struct MarkTable {
     pub(crate) arm: bool,
 }
 
-// SAFETY: pointers into the side metadata of one heap; who uses them on another thread argues that the heap is still there and
-// that the accesses do not conflict.
+// SAFETY: pointers into the side metadata of one heap; who uses them on another thread argues that
+// the heap is still there and that the accesses do not conflict.
 unsafe impl Send for MarkTable {}
 
 impl MarkTable {
@@ -343,8 +358,8 @@ impl MarkTable {
     /// The world is stopped and `object` is live.
     #[inline(always)]
     unsafe fn atomic<'a>(self, object: Object, granule: usize) -> &'a AtomicU8 {
-        // SAFETY: an object lies in the space, so the mark bytes of its granules in the side table; while somebody else may touch
-        // them, all accesses are atomic.
+        // SAFETY: an object lies in the space, so the mark bytes of its granules in the side table;
+        // while somebody else may touch them, all accesses are atomic.
         unsafe { AtomicU8::from_ptr(self.byte(object).wrapping_add(granule)) }
     }
 
@@ -357,8 +372,9 @@ impl MarkTable {
         unsafe { self.atomic(object, 0) }.load(Ordering::Relaxed) == self.value
     }
 
-    /// Whether a small object of two granules or more, which is being marked, had been allocated since the last collection: if it is the caller who marks
-    /// it, the second granule still bears what that has left. When the mark values have run out all look young.
+    /// Whether a small object of two granules or more, which is being marked, had been allocated
+    /// since the last collection: if it is the caller who marks it, the second granule still bears
+    /// what that has left. When the mark values have run out all look young.
     ///
     /// # Safety
     ///
@@ -369,8 +385,9 @@ impl MarkTable {
         unsafe { self.atomic(object, 1) }.load(Ordering::Relaxed) != self.previous
     }
 
-    /// Marks the first granule, which is the mark of the object; says whether it was unmarked. No branch depends on that, so it may be called before
-    /// the byte has arrived. With others at work (not `alone`), several may be told so.
+    /// Marks the first granule, which is the mark of the object; says whether it was unmarked. No
+    /// branch depends on that, so it may be called before the byte has arrived. With others at work
+    /// (not `alone`), several may be told so.
     ///
     /// # Safety
     ///
@@ -383,7 +400,8 @@ impl MarkTable {
         if alone {
             byte.store(self.value, Ordering::Relaxed);
         } else {
-            // A store to a line that others read would take it away from them, also if it changed nothing.
+            // A store to a line that others read would take it away from them, also if it changed
+            // nothing.
             let elsewhere = AtomicU8::new(0);
             let target = if unmarked { byte } else { &elsewhere };
             target.store(self.value, Ordering::Relaxed);
@@ -391,19 +409,20 @@ impl MarkTable {
         unmarked
     }
 
-    /// Marks the rest of a small object of `granules`, at most [`Self::COMMON`], whose first is marked. If the caller is
-    /// `alone`, counts it as live in its block.
+    /// Marks the rest of a small object of `granules`, at most [`Self::COMMON`], whose first is
+    /// marked. If the caller is `alone`, counts it as live in its block.
     ///
     /// # Safety
     ///
-    /// The world is stopped, `object` is live, and of that size; the caller is the only one that marks, if it says so, and has just marked
-    /// the first granule.
+    /// The world is stopped, `object` is live, and of that size; the caller is the only one that
+    /// marks, if it says so, and has just marked the first granule.
     #[inline(always)]
     pub(crate) unsafe fn mark_rest(self, object: Object, granules: usize, alone: bool) {
         debug_assert!((1..=Self::COMMON).contains(&granules));
         let byte = self.byte(object);
-        // SAFETY: the object's granules lie in one block, so their bytes in the side table; overlapping writes cover 4 to 32 of them without a
-        // loop, and all stay within the object's bytes. Wider writes than a byte only where nobody else marks.
+        // SAFETY: the object's granules lie in one block, so their bytes in the side table;
+        // overlapping writes cover 4 to 32 of them without a loop, and all stay within the object's
+        // bytes. Wider writes than a byte only where nobody else marks.
         unsafe {
             if granules < 4 {
                 let middle = self.atomic(object, granules / 2);
@@ -430,15 +449,16 @@ impl MarkTable {
     /// The most granules that [`Self::mark_rest`] marks.
     pub(crate) const COMMON: usize = 32;
 
-    /// As [`Self::mark_rest`] for a small object of more granules than that. Others may be marking, but not this object: the caller has
-    /// [claimed](Self::claim) it.
+    /// As [`Self::mark_rest`] for a small object of more granules than that. Others may be marking,
+    /// but not this object: the caller has [claimed](Self::claim) it.
     ///
     /// # Safety
     ///
     /// As there.
     pub(crate) unsafe fn mark_rest_claimed(self, object: Object, granules: usize, alone: bool) {
         debug_assert!(granules > Self::COMMON && granules <= LARGE / GRANULE);
-        // SAFETY: as in `mark_rest`. Others may still touch the first byte, to test it, and the second, to claim it; nobody the rest.
+        // SAFETY: as in `mark_rest`. Others may still touch the first byte, to test it, and the
+        // second, to claim it; nobody the rest.
         unsafe {
             (self.atomic(object, 1)).store(self.value, Ordering::Relaxed);
             (self.byte(object).add(2)).write_bytes(self.value, granules - 2);
@@ -448,24 +468,28 @@ impl MarkTable {
         }
     }
 
-    /// Whether the caller is the first in this collection to claim this object, of more than [`Self::COMMON`] granules: the one
-    /// atomic exchange, for objects that are so much work to scan that it does not show. The claim is in the second mark byte, as the
-    /// first tells others that there is nothing to do.
+    /// Whether the caller is the first in this collection to claim this object, of more than
+    /// [`Self::COMMON`] granules: the one atomic exchange, for objects that are so much work to
+    /// scan that it does not show. The claim is in the second mark byte, as the first tells others
+    /// that there is nothing to do.
     ///
     /// # Safety
     ///
-    /// The world is stopped, `object` is live, has that many granules, and was unmarked when the trace began.
+    /// The world is stopped, `object` is live, has that many granules, and was unmarked when the
+    /// trace began.
     pub(crate) unsafe fn claim(self, object: Object) -> bool {
-        // SAFETY: passed on. Relaxed: who claims an object writes only what is read when all workers are done.
+        // SAFETY: passed on. Relaxed: who claims an object writes only what is read when all
+        // workers are done.
         unsafe { self.atomic(object, 1) }.swap(self.value, Ordering::Relaxed) != self.value
     }
 
-    /// Counts the live granules of blocks anew, from their mark bytes: after several workers have marked, who counted nothing, as
-    /// two of them may have marked the same object.
+    /// Counts the live granules of blocks anew, from their mark bytes: after several workers have
+    /// marked, who counted nothing, as two of them may have marked the same object.
     ///
     /// # Safety
     ///
-    /// The world is stopped, `first` is the start of a block, at least `blocks` begin there, nobody marks, and nobody else counts these blocks.
+    /// The world is stopped, `first` is the start of a block, at least `blocks` begin there, nobody
+    /// marks, and nobody else counts these blocks.
     pub(crate) unsafe fn recount(self, first: usize, blocks: usize) {
         for start in (first..).step_by(BLOCK).take(blocks) {
             let marks = self.marks.wrapping_add(start / GRANULE);
@@ -489,8 +513,8 @@ impl MarkTable {
     }
 }
 
-/// How many of a block's mark bytes hold `value`. Summed in bytes, which the compiler turns into vector comparisons and
-/// subtractions, for as long as those cannot overflow.
+/// How many of a block's mark bytes hold `value`. Summed in bytes, which the compiler turns into
+/// vector comparisons and subtractions, for as long as those cannot overflow.
 fn count_bytes(marks: &[u8], value: u8) -> usize {
     let count = |bytes: &[u8]| {
         bytes

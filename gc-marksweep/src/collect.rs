@@ -6,12 +6,14 @@
 //!      |            |             | refs, finalizers| reserve    | go on
 //! ```
 //!
-//! The mutator that ran out of memory carries it out on its own thread, and before it lets the others go takes the
-//! memory it came for. If that is not to be had after a minor collection, a major one follows in the same pause, then a
-//! look at blocks that count as full: so an allocation fails only if it does not fit into a heap that has just been
-//! collected, and never because others were quicker.
+//! The mutator that ran out of memory carries it out on its own thread, and before it lets the
+//! others go takes the memory it came for. If that is not to be had after a minor collection, a
+//! major one follows in the same pause, then a look at blocks that count as full: so an allocation
+//! fails only if it does not fit into a heap that has just been collected, and never because others
+//! were quicker.
 //!
-//! A panic in here would leave the heap half marked and the world stopped; it aborts the process with a message.
+//! A panic in here would leave the heap half marked and the world stopped; it aborts the process
+//! with a message.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -30,8 +32,8 @@ use crate::safepoint::{Arrival, Report, Wait, World};
 use crate::step::{Step, Witness};
 use crate::supply::Reclaimed;
 
-/// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it would cost more
-/// than what it yields.
+/// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it
+/// would cost more than what it yields.
 const WORTH_SEARCHING: usize = crate::block::GRANULES_PER_BLOCK / 32;
 
 /// How a request for a collection ended.
@@ -73,10 +75,10 @@ impl Cycle {
 }
 
 impl Shared {
-    /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time this one could
-    /// begin; then calls `attempt` before the mutators go on. Where that returns `None`, collects more thoroughly and calls
-    /// it again, until there is nothing left to do. With a `demand`, the [overhead limit](crate::overhead) may refuse it
-    /// instead.
+    /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time
+    /// this one could begin; then calls `attempt` before the mutators go on. Where that returns
+    /// `None`, collects more thoroughly and calls it again, until there is nothing left to do. With
+    /// a `demand`, the [overhead limit](crate::overhead) may refuse it instead.
     pub(crate) fn collect<R, W: Witness>(
         &self,
         me: &Context,
@@ -142,7 +144,8 @@ impl Shared {
         Collection::Done(result.ok_or(cause))
     }
 
-    /// What a collection is to be of which at least `wanted` is asked for: also a major one, if not all is remembered that a minor one must know.
+    /// What a collection is to be of which at least `wanted` is asked for: also a major one, if not
+    /// all is remembered that a minor one must know.
     pub(crate) fn plan(&self, world: &World<'_, Context>, wanted: Extent) -> Plan {
         let mut incomplete = false;
         self.for_each_log(world, |log| incomplete |= log.is_incomplete());
@@ -166,7 +169,8 @@ impl Shared {
         self.supply.limit() - self.supply.usage().occupied >= least
     }
 
-    /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up what follows.
+    /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up
+    /// what follows.
     pub(crate) fn cycle<W: Witness>(
         &self,
         world: &World<'_, Context>,
@@ -182,9 +186,10 @@ impl Shared {
         let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
         let mut log_bytes = 0;
-        // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection: what is in a log, and every root, is live,
-        // and stays so until the trace is over. Draining the logs cleans all cards. A minor collection looks through what
-        // is remembered; to a major one it is an object like any other.
+        // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection:
+        // what is in a log, and every root, is live, and stays so until the trace is over. Draining
+        // the logs cleans all cards. A minor collection looks through what is remembered; to a
+        // major one it is an object like any other.
         unsafe {
             match plan.extent {
                 Extent::Young => {
@@ -305,14 +310,16 @@ impl Shared {
         f(&self.orphans.lock());
     }
 
-    /// Calls `f` with every root: what locals of stopped mutators hold, globals, objects whose finalizer is due.
+    /// Calls `f` with every root: what locals of stopped mutators hold, globals, objects whose
+    /// finalizer is due.
     pub(crate) fn for_each_root(&self, world: &World<'_, Context>, mut f: impl FnMut(Object)) {
         // SAFETY: the world is stopped, and the caller is the collector.
         world.for_each(|context| unsafe { context.frames.for_each(&mut f) });
         self.handles.for_each_root(&mut f);
     }
 
-    /// Calls `attempt` again after a major collection, now with all of the limit, and with blocks that count as full too.
+    /// Calls `attempt` again after a major collection, now with all of the limit, and with blocks
+    /// that count as full too.
     fn attempt_exhaustively<R>(
         &self,
         world: &World<'_, Context>,
@@ -334,7 +341,8 @@ impl Shared {
         result
     }
 
-    /// Counts a collection, of which a stop has one: a minor one that a major one had to follow is part of that.
+    /// Counts a collection, of which a stop has one: a minor one that a major one had to follow is
+    /// part of that.
     pub(crate) fn count(&self, cycle: &Cycle) {
         if cycle.plan.extent == Extent::Young {
             (self.counters.minor_collections).fetch_add(1, Ordering::Relaxed);
@@ -342,7 +350,8 @@ impl Shared {
         self.counters.collections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Records a mutator's stay for somebody else's stop. It runs again, and no stop of its own is in progress.
+    /// Records a mutator's stay for somebody else's stop. It runs again, and no stop of its own is
+    /// in progress.
     pub(crate) fn record_wait(&self, me: &Context, wait: Option<Wait>) {
         if let Some(Wait { stop, from, until }) = wait {
             self.record(me.number, from, until, EventKind::Stopped { stop });
@@ -398,7 +407,8 @@ impl Shared {
         for block in 0..self.supply.used_blocks() {
             let mut granule = 0;
             while let Some(hole) = self.space.next_hole(block as u32, granule, GRANULE, ()) {
-                // SAFETY: the world is stopped and all buffers are retired, so unmarked granules are nobody's.
+                // SAFETY: the world is stopped and all buffers are retired, so unmarked granules
+                // are nobody's.
                 unsafe { crate::verify::poison(hole.start, hole.length) };
                 granule = hole.end;
             }

@@ -1,27 +1,34 @@
-//! What happened, with raw time-stamps, for whoever wants to know: kept in a buffer, and told to listeners.
+//! What happened, with raw time-stamps, for whoever wants to know: kept in a buffer, and told to
+//! listeners.
 //!
-//! The heap measures nothing itself: whoever reads the events decides what a pause is. They go into a buffer that was
-//! allocated with the heap, so that recording one neither allocates nor waits for anything but another recorder.
-//! When nobody takes them the buffer fills up, and further events are only counted.
+//! The heap measures nothing itself: whoever reads the events decides what a pause is. They go into
+//! a buffer that was allocated with the heap, so that recording one neither allocates nor waits for
+//! anything but another recorder. When nobody takes them the buffer fills up, and further events
+//! are only counted.
 //!
 //! # Time-to-safepoint
 //!
-//! The time-to-safepoint of a stop runs from the request to the moment at which the last mutator had stopped; that of
-//! one mutator, from the request to its own arrival. An [`EventKind::Arrived`] is exactly the latter, one for each
-//! mutator that was running when the stop was requested. A mutator that has none for some stop kept nobody waiting:
-//! it was inside [`blocking`](crate::Mutator::blocking), or had asked for the collection, or still stood where an
-//! earlier stop had found it. How long it was held up itself, which is another matter, is an [`EventKind::Stopped`].
+//! The time-to-safepoint of a stop runs from the request to the moment at which the last mutator
+//! had stopped; that of one mutator, from the request to its own arrival. An [`EventKind::Arrived`]
+//! is exactly the latter, one for each mutator that was running when the stop was requested. A
+//! mutator that has none for some stop kept nobody waiting: it was inside
+//! [`blocking`](crate::Mutator::blocking), or had asked for the collection, or still stood where an
+//! earlier stop had found it. How long it was held up itself, which is another matter, is an
+//! [`EventKind::Stopped`].
 //!
 //! # Listeners
 //!
-//! A [`Listener`] is client code, so it runs where it can do no harm: on a mutator's own thread when the stop that the
-//! event tells of is over and no lock of the heap is held, never inside a pause. A panic in it ends there, because the places that report
-//! events include the destructor that leaves a blocking region while another panic unwinds, and because an instrument
-//! should not decide how the program under it ends. With no listener, recording costs one test of a length more.
+//! A [`Listener`] is client code, so it runs where it can do no harm: on a mutator's own thread
+//! when the stop that the event tells of is over and no lock of the heap is held, never inside a
+//! pause. A panic in it ends there, because the places that report events include the destructor
+//! that leaves a blocking region while another panic unwinds, and because an instrument should not
+//! decide how the program under it ends. With no listener, recording costs one test of a length
+//! more.
 //!
-//! Rejected: a thread that hands events on (a context switch for each, and an order that no longer tells anything);
-//! running listeners inside the stop, where they would know of a laggard while it lags (a listener that waits for a
-//! lock of a stopped thread would never return; the [watchdog](crate::Builder::watchdog) is for that).
+//! Rejected: a thread that hands events on (a context switch for each, and an order that no longer
+//! tells anything); running listeners inside the stop, where they would know of a laggard while it
+//! lags (a listener that waits for a lock of a stopped thread would never return; the
+//! [watchdog](crate::Builder::watchdog) is for that).
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,26 +64,30 @@ pub struct Event {
 /// What kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The mutator stood still for a stop: from its arrival at a safepoint, or its wish to attach or to leave a blocking region,
-    /// until it ran again. For the mutator that collected: from its request until it had let the others go. A mutator that wakes so late that another
-    /// stop has begun stays where it is, and its event runs on.
+    /// The mutator stood still for a stop: from its arrival at a safepoint, or its wish to attach
+    /// or to leave a blocking region, until it ran again. For the mutator that collected: from its
+    /// request until it had let the others go. A mutator that wakes so late that another stop has
+    /// begun stays where it is, and its event runs on.
     Stopped {
         /// The stop's number, from 1.
         stop: u64,
     },
-    /// The stop waited for the mutator: from the request until the mutator had arrived, that is, stopped at a
-    /// safepoint, entered a blocking region, or detached. The difference is its time-to-safepoint. Reported by the mutator that requested the
-    /// stop, for each that was running at that moment.
+    /// The stop waited for the mutator: from the request until the mutator had arrived, that is,
+    /// stopped at a safepoint, entered a blocking region, or detached. The difference is its
+    /// time-to-safepoint. Reported by the mutator that requested the stop, for each that was
+    /// running at that moment.
     Arrived {
         /// The stop's number, from 1.
         stop: u64,
     },
-    /// A collection, from the request to stop until the mutators were let go. The pause it made ends when the last of
-    /// them runs, which is when the last [`EventKind::Stopped`] of the same stop ends.
+    /// A collection, from the request to stop until the mutators were let go. The pause it made
+    /// ends when the last of them runs, which is when the last [`EventKind::Stopped`] of the same
+    /// stop ends.
     Collection {
         /// The stop's number, from 1.
         stop: u64,
-        /// When the last mutator had stopped. No [`EventKind::Arrived`] of the same stop ends later.
+        /// When the last mutator had stopped. No [`EventKind::Arrived`] of the same stop ends
+        /// later.
         stopped: u64,
         /// When the roots had been scanned.
         rooted: u64,
@@ -86,19 +97,22 @@ pub enum EventKind {
         minor: bool,
         /// Whether the program asked for it, and not an allocation.
         explicit: bool,
-        /// Bytes found live, headers and rounding included; of a minor collection: with all that had been found live
-        /// before.
+        /// Bytes found live, headers and rounding included; of a minor collection: with all that
+        /// had been found live before.
         live_bytes: u64,
-        /// Bytes of objects when all mutators had stopped, dead ones included: [`Statistics::object_bytes`](crate::Statistics).
+        /// Bytes of objects when all mutators had stopped, dead ones included:
+        /// [`Statistics::object_bytes`](crate::Statistics).
         object_bytes: u64,
         /// Bytes backed by the system when what is free had been found.
         committed_bytes: u64,
-        /// Processor time that it took while all mutators were stopped, in nanoseconds: that of the collecting thread and of the helpers, which are
-        /// counted up to the last work that they finished.
+        /// Processor time that it took while all mutators were stopped, in nanoseconds: that of the
+        /// collecting thread and of the helpers, which are counted up to the last work that they
+        /// finished.
         cpu_ns: u64,
     },
-    /// An allocation looked through several blocks for a hole that is large enough, and that took at least [`STALL_EVENT_MINIMUM`]. A collection, should it have
-    /// been in vain, is not part of it.
+    /// An allocation looked through several blocks for a hole that is large enough, and that took
+    /// at least [`STALL_EVENT_MINIMUM`]. A collection, should it have been in vain, is not part of
+    /// it.
     Stall,
 }
 
@@ -107,16 +121,18 @@ pub const STALL_EVENT_MINIMUM: Duration = Duration::from_micros(10);
 
 /// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
 pub trait Listener: Send + Sync {
-    /// Called for each event, also for those that do not fit the buffer, on the thread of the mutator that recorded it:
-    /// the one it happened to, but for [`EventKind::Arrived`], which the mutator that requested the stop
-    /// records. Several threads may call at once.
+    /// Called for each event, also for those that do not fit the buffer, on the thread of the
+    /// mutator that recorded it: the one it happened to, but for [`EventKind::Arrived`], which the
+    /// mutator that requested the stop records. Several threads may call at once.
     ///
-    /// The stop that the event tells of is over and no lock of the heap is held: it may allocate Rust memory, take
-    /// locks, and call any method of [`Heap`](crate::Heap) but `attach`, which panics on a thread that is attached already. The mutator counts as running
-    /// meanwhile, so a listener that takes long delays the next stop; and a lock that it takes must not be held by any
-    /// thread across an operation of a mutator, which may call a listener.
+    /// The stop that the event tells of is over and no lock of the heap is held: it may allocate
+    /// Rust memory, take locks, and call any method of [`Heap`](crate::Heap) but `attach`, which
+    /// panics on a thread that is attached already. The mutator counts as running meanwhile, so a
+    /// listener that takes long delays the next stop; and a lock that it takes must not be held by
+    /// any thread across an operation of a mutator, which may call a listener.
     ///
-    /// A listener that panics is not called again. The panic is reported as any other and goes no further.
+    /// A listener that panics is not called again. The panic is reported as any other and goes no
+    /// further.
     fn event(&self, event: &Event);
 }
 
@@ -207,8 +223,8 @@ impl Recorder {
         self.clock.now()
     }
 
-    /// Records an event and tells the listeners. The caller is a running mutator, holds no lock, and relies on no state
-    /// that client code could change.
+    /// Records an event and tells the listeners. The caller is a running mutator, holds no lock,
+    /// and relies on no state that client code could change.
     pub(crate) fn record(&self, event: Event) {
         let mut log = self.lock();
         // There is no room set aside for it only after a taking for which there was no memory.
@@ -233,7 +249,8 @@ impl Recorder {
             if listening.failed.load(Ordering::Relaxed) {
                 continue;
             }
-            // What a panic may have left half done is the listener's alone, which is not called again.
+            // What a panic may have left half done is the listener's alone, which is not called
+            // again.
             let call = AssertUnwindSafe(|| listening.listener.event(event));
             if let Err(payload) = catch_unwind(call) {
                 listening.failed.store(true, Ordering::Relaxed);
@@ -243,8 +260,9 @@ impl Recorder {
         }
     }
 
-    /// Removes and returns what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait
-    /// for an exchange of pointers at most. If there is no memory for it, the next one makes its room event by event.
+    /// Removes and returns what was recorded. The buffer is exchanged for a new one that is made
+    /// first, so that recorders wait for an exchange of pointers at most. If there is no memory for
+    /// it, the next one makes its room event by event.
     pub(crate) fn take(&self) -> EventLog {
         let fresh = empty(self.capacity).unwrap_or_default();
         std::mem::replace(&mut *self.lock(), fresh)

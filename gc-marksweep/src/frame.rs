@@ -1,13 +1,14 @@
 //! Frames: the roots on a mutator's native stack.
 //!
-//! A frame is a record in the stack frame of [`Mutator::frame`](crate::Mutator::frame), linked to the one below it; a
-//! [`Local`] is a reference to one of its slots. Reading a local is one load, with no index, no bounds
-//! check and no way through the mutator.
+//! A frame is a record in the stack frame of [`Mutator::frame`](crate::Mutator::frame), linked to
+//! the one below it; a [`Local`] is a reference to one of its slots. Reading a local is one load,
+//! with no index, no bounds check and no way through the mutator.
 //!
-//! **Invariant.** The list that starts at a mutator's `frames` consists of records that are all still in place: a
-//! record is linked by [`with_frame`], which neither moves it nor returns, normally or by unwinding, before it is
-//! unlinked; and safe code can neither leak nor reorder what lives in somebody else's stack frame. From the moment it is
-//! linked a record is touched through shared references only.
+//! **Invariant.** The list that starts at a mutator's `frames` consists of records that are all
+//! still in place: a record is linked by [`with_frame`], which neither moves it nor returns,
+//! normally or by unwinding, before it is unlinked; and safe code can neither leak nor reorder what
+//! lives in somebody else's stack frame. From the moment it is linked a record is touched through
+//! shared references only.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,15 +17,16 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::object::{Header, Object};
 
-/// An invariant lifetime that is made afresh for each attachment, so that what belongs to one mutator does not
-/// type-check on another. Neither `Send` nor `Sync`.
+/// An invariant lifetime that is made afresh for each attachment, so that what belongs to one
+/// mutator does not type-check on another. Neither `Send` nor `Sync`.
 pub(crate) type Brand<'h> = PhantomData<(Cell<&'h ()>, *mut ())>;
 
 /// A root: the place that a [`Local`] names.
 ///
-/// An atomic, although its owner and a collector never touch it at the same time: the compiler merges neighbouring plain loads into one
-/// vector load, and one that reads two slots just written separately cannot be forwarded from the store
-/// buffer. That stall alone was a third of the time of binary-trees.
+/// An atomic, although its owner and a collector never touch it at the same time: the compiler
+/// merges neighbouring plain loads into one vector load, and one that reads two slots just written
+/// separately cannot be forwarded from the store buffer. That stall alone was a third of the time
+/// of binary-trees.
 #[derive(Debug)]
 pub(crate) struct Slot(AtomicPtr<Header>);
 
@@ -47,7 +49,8 @@ impl Slot {
     }
 }
 
-/// A slot of a frame: a root for as long as the frame lasts. Copying it does not copy what it holds.
+/// A slot of a frame: a root for as long as the frame lasts. Copying it does not copy what it
+/// holds.
 #[derive(Clone, Copy)]
 pub struct Local<'f, 'h>(pub(crate) &'f Slot, Brand<'h>);
 
@@ -87,8 +90,8 @@ impl Frames {
     pub(crate) unsafe fn for_each(&self, mut f: impl FnMut(Object)) {
         let mut frame = self.0.get();
         while !frame.is_null() {
-            // SAFETY: linked records are in place (the module's invariant). The pointer was made from the whole record, so it may be used to
-            // reach the slots that follow the head.
+            // SAFETY: linked records are in place (the module's invariant). The pointer was made
+            // from the whole record, so it may be used to reach the slots that follow the head.
             let slots = unsafe {
                 let slots = frame.cast::<u8>().add(size_of::<Head>()).cast::<Slot>();
                 std::slice::from_raw_parts(slots, (*frame).slots)

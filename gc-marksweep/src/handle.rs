@@ -1,45 +1,52 @@
 //! Handles that may leave the thread: [`Global`], a root, and [`Weak`], which is none.
 //!
-//! Both are shared cells that the heap lists too. Dropping a handle only drops a reference to its cell: it
-//! touches no lock, no heap and no thread-local, so it may happen anywhere, also in the destructor of a thread-local or after the
-//! heap is gone. The collector finds out at its next look that only its own list still knows the cell.
+//! Both are shared cells that the heap lists too. Dropping a handle only drops a reference to its
+//! cell: it touches no lock, no heap and no thread-local, so it may happen anywhere, also in the
+//! destructor of a thread-local or after the heap is gone. The collector finds out at its next look
+//! that only its own list still knows the cell.
 //!
-//! **Invariant.** While any clone of a `Global` exists its cell is in the heap's list, and the object is marked in
-//! every collection. A `Weak` cell holds the address of a live object or null: collections clear it before the memory can be
-//! reused.
+//! **Invariant.** While any clone of a `Global` exists its cell is in the heap's list, and the
+//! object is marked in every collection. A `Weak` cell holds the address of a live object or null:
+//! collections clear it before the memory can be reused.
 //!
-//! Handles carry the number of their heap, which is never used again. A heap's memory may go before its handles, and
-//! then no heap with that number exists to open them with.
+//! Handles carry the number of their heap, which is never used again. A heap's memory may go before
+//! its handles, and then no heap with that number exists to open them with.
 //!
 //! # Finalizers
 //!
-//! An object with [`Flags::finalize`](crate::Flags) is listed when it is allocated. A collection that finds it unreachable makes
-//! its finalizer *due*; the program asks for objects with due finalizers when it likes
-//! ([`finalizable`](crate::Mutator::finalizable)) and does with each what it likes. The rules are Java's:
+//! An object with [`Flags::finalize`](crate::Flags) is listed when it is allocated. A collection
+//! that finds it unreachable makes its finalizer *due*; the program asks for objects with due
+//! finalizers when it likes ([`finalizable`](crate::Mutator::finalizable)) and does with each what
+//! it likes. The rules are Java's:
 //!
 //! 1. No finalizer runs inside a pause, nor inside any operation: the heap only hands objects out.
 //! 2. At most once an object. Resurrecting it, by storing it somewhere, does not list it again.
-//! 3. Weak references are cleared first: those to an object whose finalizer becomes due, and those to what only such
-//!    objects reach. Resurrection does not bring them back; a new one may be made.
-//! 4. What a due object reaches stays, until the object has been handed out and is unreachable once more. If there are objects with
-//!    finalizers among it, they become due in the same collection.
-//! 5. Objects that become due together are handed out in the order of their allocation, as far as threads can be
-//!    ordered; those of an earlier collection come first.
-//! 6. The memory goes with the first collection that finds the object unreachable after it has been handed out.
+//! 3. Weak references are cleared first: those to an object whose finalizer becomes due, and those
+//!    to what only such objects reach. Resurrection does not bring them back; a new one may be
+//!    made.
+//! 4. What a due object reaches stays, until the object has been handed out and is unreachable once
+//!    more. If there are objects with finalizers among it, they become due in the same collection.
+//! 5. Objects that become due together are handed out in the order of their allocation, as far as
+//!    threads can be ordered; those of an earlier collection come first.
+//! 6. The memory goes with the first collection that finds the object unreachable after it has been
+//!    handed out.
 //!
 //! # Memory
 //!
-//! What a collection needs here it has: a list is not made longer by one, as entries stay in it when they become old; cleared weak references are
-//! linked through their cells; and for each object with a finalizer there is room in the list of those that are due, set
-//! aside when it is allocated. What is left to refuse is a cell or an entry when it is made: the error of that operation, which changes nothing
-//! then. Lists shrink in the collections that look through them.
+//! What a collection needs here it has: a list is not made longer by one, as entries stay in it
+//! when they become old; cleared weak references are linked through their cells; and for each
+//! object with a finalizer there is room in the list of those that are due, set aside when it is
+//! allocated. What is left to refuse is a cell or an entry when it is made: the error of that
+//! operation, which changes nothing then. Lists shrink in the collections that look through them.
 //!
 //! # Generations
 //!
-//! What a collection has kept is old, and a collection of the young only finds no old object dead. So each list is in two parts:
-//! entries whose object has survived a collection, and behind them those made since the last one. A collection of the young looks at the
-//! second part only, and its pause does not grow with the number of weak references and finalizers there are. The death of an
-//! old object is found, its weak references are cleared and its finalizer becomes due, in a collection of the whole heap.
+//! What a collection has kept is old, and a collection of the young only finds no old object dead.
+//! So each list is in two parts: entries whose object has survived a collection, and behind them
+//! those made since the last one. A collection of the young looks at the second part only, and its
+//! pause does not grow with the number of weak references and finalizers there are. The death of an
+//! old object is found, its weak references are cleared and its finalizer becomes due, in a
+//! collection of the whole heap.
 
 use std::fmt;
 use std::ptr;
@@ -51,8 +58,8 @@ use crate::process::is_held;
 use crate::room;
 use crate::shared::{Counted, Shared};
 
-/// A root that may be kept anywhere, sent to other threads, cloned, and dropped at any time. It does not keep its heap
-/// alive.
+/// A root that may be kept anywhere, sent to other threads, cloned, and dropped at any time. It
+/// does not keep its heap alive.
 #[derive(Clone)]
 pub struct Global(Shared<GlobalCell>);
 
@@ -62,7 +69,8 @@ struct GlobalCell {
 }
 
 impl Global {
-    /// The object, which is live as long as the borrow lasts if `heap` is the number of a heap that exists.
+    /// The object, which is live as long as the borrow lasts if `heap` is the number of a heap that
+    /// exists.
     ///
     /// # Panics
     ///
@@ -82,8 +90,9 @@ impl fmt::Debug for Global {
 
 /// A weak reference: it does not keep its object alive, and never yields a dead one.
 ///
-/// It is cleared by the collection that finds its object reachable only through weak references and finalizers, before any finalizer of that
-/// collection becomes due, as in Java: a finalizer that resurrects its object does not bring weak references back.
+/// It is cleared by the collection that finds its object reachable only through weak references and
+/// finalizers, before any finalizer of that collection becomes due, as in Java: a finalizer that
+/// resurrects its object does not bring weak references back.
 #[derive(Clone)]
 pub struct Weak(Shared<WeakCell>);
 
@@ -117,13 +126,16 @@ impl Weak {
         Object::from_raw(self.0.object.load(Ordering::Acquire))
     }
 
-    /// When the object was found dead: the time, in nanoseconds since the heap's [`origin`](crate::Heap::origin), at
-    /// which the collection that cleared this reference had marked all that can be reached. `None` as long as it is
-    /// not cleared, which it never is once the heap is gone. Reads two atomics; any thread may ask at any time.
+    /// When the object was found dead: the time, in nanoseconds since the heap's
+    /// [`origin`](crate::Heap::origin), at which the collection that cleared this reference had
+    /// marked all that can be reached. `None` as long as it is not cleared, which it never is once
+    /// the heap is gone. Reads two atomics; any thread may ask at any time.
     ///
-    /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time when it drops the last
-    /// reference to an object, and the difference is how long the object floated until it was *identified* as garbage. Its memory can be
-    /// *reused* when that collection ends ([`Event::until`](crate::Event)); if it has a finalizer, not before a later one.
+    /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time
+    /// when it drops the last reference to an object, and the difference is how long the object
+    /// floated until it was *identified* as garbage. Its memory can be *reused* when that
+    /// collection ends ([`Event::until`](crate::Event)); if it has a finalizer, not before a later
+    /// one.
     pub fn cleared_at(&self) -> Option<u64> {
         // Acquire: pairs with the release store that cleared it.
         let cleared = self.0.object.load(Ordering::Acquire).is_null();
@@ -175,7 +187,8 @@ struct Finalizers {
     listed: Vec<Object>,
     /// How many of them have survived a collection: the first.
     old: usize,
-    /// Those whose finalizer is due, in order, and how many of them have been asked for, from the first. Roots. It has room for all that are listed.
+    /// Those whose finalizer is due, in order, and how many of them have been asked for, from the
+    /// first. Roots. It has room for all that are listed.
     due: Vec<Object>,
     asked: usize,
     /// How many objects are about to be listed, for which there is room.
@@ -194,7 +207,8 @@ impl Finalizers {
         self.asked = 0;
     }
 
-    /// Makes room for one more object, also for when all become due; `false` if there is no memory for it.
+    /// Makes room for one more object, also for when all become due; `false` if there is no memory
+    /// for it.
     fn promise(&mut self) -> bool {
         let listed = self.listed.len() + self.promised + 1;
         if self.due.capacity() < self.due.len() + listed {
@@ -242,8 +256,8 @@ impl Handles {
         listed.then_some(Weak(cell))
     }
 
-    /// Makes room for one more object with a finalizer: it is then [added](Self::add_finalizer), or there [is none](Self::expect_no_finalizer).
-    /// `false` if the system has no memory for it.
+    /// Makes room for one more object with a finalizer: it is then [added](Self::add_finalizer), or
+    /// there [is none](Self::expect_no_finalizer). `false` if the system has no memory for it.
     pub(crate) fn expect_finalizer(&self) -> bool {
         lock(&self.finalizers).promise()
     }
@@ -285,14 +299,15 @@ impl Handles {
             + objects * size_of::<Object>()
     }
 
-    /// Forgets globals that have no handle any more: their objects are no roots of the collection that is about to begin. The
-    /// world is stopped.
+    /// Forgets globals that have no handle any more: their objects are no roots of the collection
+    /// that is about to begin. The world is stopped.
     pub(crate) fn prune_globals(&self) {
         lock(&self.globals).prune();
     }
 
-    /// Calls `f` with every root that is here. Handles may be dropped at any time, also by threads that no stop stops; the roots are
-    /// nevertheless the same for the whole of a stop, but for [`Self::prune_globals`].
+    /// Calls `f` with every root that is here. Handles may be dropped at any time, also by threads
+    /// that no stop stops; the roots are nevertheless the same for the whole of a stop, but for
+    /// [`Self::prune_globals`].
     pub(crate) fn for_each_root(&self, mut f: impl FnMut(Object)) {
         let globals = lock(&self.globals);
         globals.cells.iter().for_each(|cell| f(cell.object));
@@ -302,9 +317,9 @@ impl Handles {
             .for_each(|&object| f(object));
     }
 
-    /// Clears the weak references to objects that are not marked; `now` is the time at which that had been found out.
-    /// If `young_only`, looks only at those made since the last collection: old objects are all marked. The world is
-    /// stopped.
+    /// Clears the weak references to objects that are not marked; `now` is the time at which that
+    /// had been found out. If `young_only`, looks only at those made since the last collection: old
+    /// objects are all marked. The world is stopped.
     pub(crate) fn clear_weaks(
         &self,
         young_only: bool,
@@ -330,9 +345,9 @@ impl Handles {
         cleared.prune_if_crowded();
     }
 
-    /// Makes the finalizers of objects that are not marked due, in the order of their allocation, and says whether there were
-    /// any; these objects are roots from now on. If `young_only`, looks only at those allocated since the last collection. The
-    /// world is stopped.
+    /// Makes the finalizers of objects that are not marked due, in the order of their allocation,
+    /// and says whether there were any; these objects are roots from now on. If `young_only`, looks
+    /// only at those allocated since the last collection. The world is stopped.
     pub(crate) fn queue_finalizers(
         &self,
         young_only: bool,
@@ -390,8 +405,8 @@ impl<T> Default for List<T> {
 }
 
 impl<T> List<T> {
-    /// Adds a cell; in amortised constant time keeps the list within twice the number of cells that have handles. `false` if there is no memory
-    /// for that.
+    /// Adds a cell; in amortised constant time keeps the list within twice the number of cells that
+    /// have handles. `false` if there is no memory for that.
     fn push(&mut self, cell: Shared<T>) -> bool {
         if self.cells.len() - self.old >= self.prune_at {
             self.prune();
@@ -399,7 +414,8 @@ impl<T> List<T> {
         room::push(&mut self.cells, cell)
     }
 
-    /// Forgets the cells that have no handle, but for the old ones. A count of one is final: only a handle can make another.
+    /// Forgets the cells that have no handle, but for the old ones. A count of one is final: only a
+    /// handle can make another.
     fn prune(&mut self) {
         self.retain(self.old, |cell| cell.handles() > 1);
         self.prune_at = (2 * (self.cells.len() - self.old)).max(LEAST);
@@ -418,7 +434,8 @@ impl<T> List<T> {
         self.prune_at = LEAST;
     }
 
-    /// Forgets those cells, from one on, that do not satisfy the predicate, which none does that has no handle.
+    /// Forgets those cells, from one on, that do not satisfy the predicate, which none does that
+    /// has no handle.
     fn retain(&mut self, from: usize, mut predicate: impl FnMut(&Shared<T>) -> bool) {
         let mut kept = from;
         for index in from..self.cells.len() {
@@ -437,7 +454,8 @@ impl<T> List<T> {
     }
 }
 
-/// Weak references that were cleared and not yet asked for, the oldest first: a queue through the cells, which needs no memory.
+/// Weak references that were cleared and not yet asked for, the oldest first: a queue through the
+/// cells, which needs no memory.
 struct Cleared {
     first: *mut Counted<WeakCell>,
     last: *mut Counted<WeakCell>,
@@ -485,7 +503,8 @@ impl Cleared {
         Some(cell)
     }
 
-    /// A program that never asks should not pay for ever: what only the queue still has is of no interest.
+    /// A program that never asks should not pay for ever: what only the queue still has is of no
+    /// interest.
     fn prune_if_crowded(&mut self) {
         if self.length < self.crowded {
             return;
@@ -517,7 +536,8 @@ mod tests {
         Object::from_raw(address).expect("not null")
     }
 
-    /// The weak references and finalizers of `old` have survived a collection, those of `young` are new.
+    /// The weak references and finalizers of `old` have survived a collection, those of `young` are
+    /// new.
     fn handles(old: &[Object], young: &[Object]) -> (Handles, Vec<Weak>) {
         let handles = Handles::default();
         let mut weaks = Vec::new();

@@ -20,8 +20,8 @@ use crate::shared;
 use crate::supply::{BLOCK_CHARGE, Supply};
 use crate::workers::default_workers;
 
-/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the heap stays usable,
-/// and the same allocation may succeed once memory has been released.
+/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the
+/// heap stays usable, and the same allocation may succeed once memory has been released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header and rounding included.
@@ -38,7 +38,8 @@ pub struct HeapFull {
 pub enum FullCause {
     /// It does not fit below the heap's limit.
     Limit,
-    /// It fits below the heap's limit, but the system has no memory for it or for what the collector notes about it.
+    /// It fits below the heap's limit, but the system has no memory for it or for what the
+    /// collector notes about it.
     System,
     /// It would fit, but only after one more of too many collections that free next to nothing.
     Overhead,
@@ -117,11 +118,13 @@ pub enum BuildError {
     },
     /// The system has no memory for what a heap has from the beginning, some 50 KiB.
     Memory,
-    /// The system has no address space for the blocks and tables of a heap of that limit (see [`Builder::limit`]).
+    /// The system has no address space for the blocks and tables of a heap of that limit (see
+    /// [`Builder::limit`]).
     AddressSpace {
         /// The limit asked for, in bytes.
         limit: usize,
-        /// What the system was asked for, in bytes, and refused; `usize::MAX` if it is more than there can be.
+        /// What the system was asked for, in bytes, and refused; `usize::MAX` if it is more than
+        /// there can be.
         bytes: usize,
         /// What the system said.
         source: std::io::Error,
@@ -232,12 +235,14 @@ impl Builder {
     /// The most marking workers.
     pub const MAX_MARKING_WORKERS: usize = MAX_WORKERS;
 
-    /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation, side metadata. Default: 64 MiB.
+    /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation,
+    /// side metadata. Default: 64 MiB.
     ///
-    /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB, with an eighth of that for mark bytes, and
-    /// 1.4 % of the limit for tables: 1.14 times the limit, and no memory. For large objects (more than 8 KiB) it is reserved when
-    /// they need it, a sixteenth of the limit at a time, at most 4.5 times the limit together, since what cannot move may need more room than it fills.
-    /// Where the system refuses that, [`HeapFull`] says so.
+    /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB, with an
+    /// eighth of that for mark bytes, and 1.4 % of the limit for tables: 1.14 times the limit, and
+    /// no memory. For large objects (more than 8 KiB) it is reserved when they need it, a sixteenth
+    /// of the limit at a time, at most 4.5 times the limit together, since what cannot move may
+    /// need more room than it fills. Where the system refuses that, [`HeapFull`] says so.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
@@ -249,8 +254,8 @@ impl Builder {
         self
     }
 
-    /// How many bytes are handed out between minor collections, at least [`Self::MINIMUM_NURSERY`]; less where a major
-    /// collection leaves less than twice as much. Default: 16 MiB.
+    /// How many bytes are handed out between minor collections, at least [`Self::MINIMUM_NURSERY`];
+    /// less where a major collection leaves less than twice as much. Default: 16 MiB.
     pub fn nursery(mut self, bytes: usize) -> Self {
         self.nursery = bytes;
         self
@@ -262,86 +267,98 @@ impl Builder {
         self
     }
 
-    /// For how long memory must have been free and not needed before a collection gives it back to the system; never if `None`.
-    /// Default: 4 seconds.
+    /// For how long memory must have been free and not needed before a collection gives it back to
+    /// the system; never if `None`. Default: 4 seconds.
     pub fn release_after(mut self, after: Option<Duration>) -> Self {
         self.release_after = after;
         self
     }
 
-    /// Whether every allocation collects first, mostly minor collections if there are generations: slow, and the surest way to find a missing root. Default: no.
+    /// Whether every allocation collects first, mostly minor collections if there are generations:
+    /// slow, and the surest way to find a missing root. Default: no.
     pub fn stress(mut self, stress: bool) -> Self {
         self.stress = stress;
         self
     }
 
-    /// Whether collections fill free memory with a pattern that no live object bears, so that a use after free is seen; not that of large
-    /// objects (more than 8 KiB). Blocks given back to the system are filled too, and so take memory again. Default: no.
+    /// Whether collections fill free memory with a pattern that no live object bears, so that a use
+    /// after free is seen; not that of large objects (more than 8 KiB). Blocks given back to the
+    /// system are filled too, and so take memory again. Default: no.
     pub fn poison(mut self, poison: bool) -> Self {
         self.poison = poison;
         self
     }
 
-    /// After how long the threads that keep a stop waiting are named on standard error, in one line and once a stop. Default: never.
+    /// After how long the threads that keep a stop waiting are named on standard error, in one line
+    /// and once a stop. Default: never.
     pub fn watchdog(mut self, after: Option<Duration>) -> Self {
         self.watchdog = after;
         self
     }
 
-    /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched until used).
+    /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched
+    /// until used).
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// Adds a listener, which is told of every event. Each call adds one; they are told in the order in which they
-    /// were added. Default: none.
+    /// Adds a listener, which is told of every event. Each call adds one; they are told in the
+    /// order in which they were added. Default: none.
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
         self.listeners.add(listener);
         self
     }
 
-    /// How many objects are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
+    /// How many objects are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0
+    /// turns prefetching off. Default: 16.
     pub fn prefetch_depth(mut self, objects: usize) -> Self {
         self.prefetch_depth = objects;
         self
     }
 
-    /// How many threads mark, from 1 to [`Self::MAX_MARKING_WORKERS`], the one that collects included. The others are started when there is first
-    /// enough to mark for them, sleep between collections, and end with the heap; if the system refuses a thread there are fewer. With 1 there is none, and
-    /// marking is free of atomic operations that would cost something. Default: the cores that the process may use.
+    /// How many threads mark, from 1 to [`Self::MAX_MARKING_WORKERS`], the one that collects
+    /// included. The others are started when there is first enough to mark for them, sleep between
+    /// collections, and end with the heap; if the system refuses a thread there are fewer. With 1
+    /// there is none, and marking is free of atomic operations that would cost something. Default:
+    /// the cores that the process may use.
     pub fn marking_workers(mut self, workers: usize) -> Self {
         self.marking_workers = Some(workers);
         self
     }
 
-    /// The most bytes that each marking thread's stack may grow to; it is not counted against [`Self::limit`]. A collection that needs more than that, or
-    /// more than the system gives, succeeds but takes longer: it looks through the marked objects of the whole heap for those it could not remember. A limit below 32 KiB is as
-    /// one of 32 KiB. Default: none; a stack takes 8 bytes for each reference that has been seen and not yet followed.
+    /// The most bytes that each marking thread's stack may grow to; it is not counted against
+    /// [`Self::limit`]. A collection that needs more than that, or more than the system gives,
+    /// succeeds but takes longer: it looks through the marked objects of the whole heap for those
+    /// it could not remember. A limit below 32 KiB is as one of 32 KiB. Default: none; a stack
+    /// takes 8 bytes for each reference that has been seen and not yet followed.
     pub fn mark_stack_limit(mut self, bytes: usize) -> Self {
         self.mark_stack_limit = bytes;
         self
     }
 
-    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each would still find memory
-    /// after one more collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as HotSpot's `GCTimeLimit` and
-    /// `GCHeapFreeLimit`).
+    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each
+    /// would still find memory after one more collection; `None`: never. Default: 98 % of the time,
+    /// 2 % of the limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`).
     ///
-    /// A *strike* is a collection of the whole heap that an allocation asks for at the limit, when since the last such
-    /// one less than [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and collections took at
-    /// least [`time_percent`](OverheadLimit::time_percent) of the time. At the fifth in a row allocations are
-    /// refused. From then on each attempt at the limit may make one collection, and succeeds again once that
-    /// finds `free_percent` of the limit free.
+    /// A *strike* is a collection of the whole heap that an allocation asks for at the limit, when
+    /// since the last such one less than [`free_percent`](OverheadLimit::free_percent) of the limit
+    /// was allocated and collections took at least [`time_percent`](OverheadLimit::time_percent) of
+    /// the time. At the fifth in a row allocations are refused. From then on each attempt at the
+    /// limit may make one collection, and succeeds again once that finds `free_percent` of the
+    /// limit free.
     pub fn overhead_limit(mut self, limit: Option<OverheadLimit>) -> Self {
         self.overhead_limit = limit;
         self
     }
 
-    /// Makes the heap. Address space is reserved (see [`Self::limit`]), memory is used when objects first need it.
+    /// Makes the heap. Address space is reserved (see [`Self::limit`]), memory is used when objects
+    /// first need it.
     ///
     /// # Errors
     ///
-    /// If a setting is out of range, or there is no memory for the buffer of events or no address space for the heap.
+    /// If a setting is out of range, or there is no memory for the buffer of events or no address
+    /// space for the heap.
     pub fn build(self) -> Result<Heap, BuildError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -525,14 +542,16 @@ pub(crate) struct Counters {
     pub(crate) payload_words: AtomicU64,
     pub(crate) collections: AtomicU64,
     pub(crate) minor_collections: AtomicU64,
-    /// What the last collection found, and [`Self::allocated_bytes`] at that time. Locked for a copy only.
+    /// What the last collection found, and [`Self::allocated_bytes`] at that time. Locked for a
+    /// copy only.
     pub(crate) found: Mutex<Option<(Found, u64)>>,
     /// The memory of the collector itself: mark stacks, logs and lists.
     pub(crate) collector_bytes: AtomicU64,
 }
 
 impl Counters {
-    /// Bytes of all objects allocated so far, without what is lost in rounding up. Lags as [`Statistics::allocated_objects`] does.
+    /// Bytes of all objects allocated so far, without what is lost in rounding up. Lags as
+    /// [`Statistics::allocated_objects`] does.
     pub(crate) fn allocated_bytes(&self) -> u64 {
         let objects = self.objects.load(Ordering::Relaxed);
         8 * (objects + self.payload_words.load(Ordering::Relaxed))
@@ -559,32 +578,39 @@ impl Counters {
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`].
     pub limit_bytes: u64,
-    /// Objects allocated since the heap was made. A running mutator's part lags by what it allocated from its current hole, at most 2,048 objects; a
-    /// detached mutator's part is exact.
+    /// Objects allocated since the heap was made. A running mutator's part lags by what it
+    /// allocated from its current hole, at most 2,048 objects; a detached mutator's part is exact.
     pub allocated_objects: u64,
-    /// Payload bytes allocated since the heap was made: 8 for each field and word. Lags as the objects do.
+    /// Payload bytes allocated since the heap was made: 8 for each field and word. Lags as the
+    /// objects do.
     pub allocated_payload_bytes: u64,
-    /// Bytes counted against the limit: blocks that are not wholly free, pages of large objects, side metadata.
+    /// Bytes counted against the limit: blocks that are not wholly free, pages of large objects,
+    /// side metadata.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// What [`Self::occupied_bytes`] may reach before a collection: the limit, or less (see [`HeapSize`]).
+    /// What [`Self::occupied_bytes`] may reach before a collection: the limit, or less (see
+    /// [`HeapSize`]).
     pub goal_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata: mark bytes and live counts.
     pub metadata_bytes: u64,
-    /// Bytes that the system backs and nobody uses: blocks and page runs not yet given back, with their metadata.
+    /// Bytes that the system backs and nobody uses: blocks and page runs not yet given back, with
+    /// their metadata.
     pub free_bytes: u64,
-    /// Bytes of the collector's own memory, which are not counted against the limit, after the last collection: mark stacks, logs, lists of globals, of weak
-    /// references, of objects with finalizers and of large ones.
+    /// Bytes of the collector's own memory, which are not counted against the limit, after the last
+    /// collection: mark stacks, logs, lists of globals, of weak references, of objects with
+    /// finalizers and of large ones.
     pub collector_bytes: u64,
-    /// Bytes backed by the system: [`Self::occupied_bytes`], [`Self::free_bytes`] and [`Self::collector_bytes`].
+    /// Bytes backed by the system: [`Self::occupied_bytes`], [`Self::free_bytes`] and
+    /// [`Self::collector_bytes`].
     pub committed_bytes: u64,
     /// What the last collection found; `None` before the first.
     pub last_collection: Option<Found>,
     /// Bytes the last collection found live: [`Found::live_bytes`].
     pub live_bytes: Option<u64>,
-    /// Bytes of objects that are live or not found dead yet: what the last collection found live, and what has been allocated since, which
-    /// lags as the allocated objects do and leaves out what is lost in rounding up.
+    /// Bytes of objects that are live or not found dead yet: what the last collection found live,
+    /// and what has been allocated since, which lags as the allocated objects do and leaves out
+    /// what is lost in rounding up.
     pub object_bytes: u64,
     /// Collections so far.
     pub collections: u64,
@@ -597,7 +623,8 @@ pub struct Statistics {
 pub struct Found {
     /// Bytes counted against the limit.
     pub occupied_bytes: u64,
-    /// Bytes of live objects, headers and rounding included; dead old ones too, if it was a minor collection.
+    /// Bytes of live objects, headers and rounding included; dead old ones too, if it was a minor
+    /// collection.
     pub live_bytes: u64,
     /// Side metadata of what is occupied.
     pub metadata_bytes: u64,
@@ -605,8 +632,8 @@ pub struct Found {
     pub fragmentation_bytes: u64,
 }
 
-/// A stop-the-world, non-moving mark-sweep heap: a handle, cheap to clone. The memory goes with the last handle and
-/// the last attached mutator.
+/// A stop-the-world, non-moving mark-sweep heap: a handle, cheap to clone. The memory goes with the
+/// last handle and the last attached mutator.
 #[derive(Clone)]
 pub struct Heap(pub(crate) shared::Shared<Shared>);
 
@@ -616,13 +643,15 @@ impl Heap {
         Builder::default()
     }
 
-    /// Attaches the calling thread for the length of `f`. Waits out a collection that is in progress.
+    /// Attaches the calling thread for the length of `f`. Waits out a collection that is in
+    /// progress.
     ///
     /// # Panics
     ///
-    /// If the thread is already attached to a mark-sweep heap, unless it is inside [`Mutator::blocking`]. After a fork, if the heap lacks
-    /// other threads: see the crate's documentation. If more than 16 threads are attached and the system has no memory to note one more; the
-    /// heap is as before then.
+    /// If the thread is already attached to a mark-sweep heap, unless it is inside
+    /// [`Mutator::blocking`]. After a fork, if the heap lacks other threads: see the crate's
+    /// documentation. If more than 16 threads are attached and the system has no memory to note one
+    /// more; the heap is as before then.
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         Mutator::attach(self, f)
     }

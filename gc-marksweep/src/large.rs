@@ -1,20 +1,21 @@
 //! The large-object space: runs of pages, each with one object.
 //!
-//! First fit by address, free neighbours merged; [`Runs`] find the run without a scan. Free runs are of two kinds: those that the system
-//! backs, which are used first, and those that read as zero, because they were never used or have been given back. A large object's
-//! memory is zero already if it comes from the latter.
+//! First fit by address, free neighbours merged; [`Runs`] find the run without a scan. Free runs
+//! are of two kinds: those that the system backs, which are used first, and those that read as
+//! zero, because they were never used or have been given back. A large object's memory is zero
+//! already if it comes from the latter.
 //!
-//! Address space is reserved in steps, as objects need it. Runs do not move, so after a while it may take more of it than the limit
-//! allows bytes; it grows up to a multiple of the limit, but once there is as much of it as the limit, only when runs of both kinds
-//! together have no place.
+//! Address space is reserved in steps, as objects need it. Runs do not move, so after a while it
+//! may take more of it than the limit allows bytes; it grows up to a multiple of the limit, but
+//! once there is as much of it as the limit, only when runs of both kinds together have no place.
 //!
-//! **Invariant.** Every page that is [reserved](LargeSpace::pages) is in one free run, or in the run of one object, and no run is of both
-//! kinds. No two free runs of a kind touch.
+//! **Invariant.** Every page that is [reserved](LargeSpace::pages) is in one free run, or in the
+//! run of one object, and no run is of both kinds. No two free runs of a kind touch.
 //!
-//! Behind the supply's lock: a large object costs microseconds to clear and to touch, so its lock is not what counts.
-//! Rejected: a hash set of objects (iteration order, and no neighbours to merge with); rounding to powers of two
-//! (half a large array wasted in the worst case); all of the address space at once (a limit of 1 GiB was refused where the process may
-//! have 5 GiB).
+//! Behind the supply's lock: a large object costs microseconds to clear and to touch, so its lock
+//! is not what counts. Rejected: a hash set of objects (iteration order, and no neighbours to merge
+//! with); rounding to powers of two (half a large array wasted in the worst case); all of the
+//! address space at once (a limit of 1 GiB was refused where the process may have 5 GiB).
 
 use crate::block::Space;
 use crate::object::{GRANULE, Object};
@@ -26,7 +27,8 @@ use crate::runs::Runs;
 /// Bytes of the tables of free runs for each page.
 const PAGE_TABLES: usize = 13;
 
-/// What a run of pages costs of the limit: its pages, a mark byte for each of their granules, and its share of the tables.
+/// What a run of pages costs of the limit: its pages, a mark byte for each of their granules, and
+/// its share of the tables.
 pub(crate) fn large_charge(pages: usize) -> usize {
     pages * (PAGE + PAGE / GRANULE + PAGE_TABLES)
 }
@@ -54,7 +56,8 @@ pub(crate) struct LargeSpace {
     clean: Runs,
     /// Free runs that are backed by memory.
     dirty: Runs,
-    /// Of each dirty run, at its first page: the stage of [`Ageing`](crate::supply) in which a part of it was last freed.
+    /// Of each dirty run, at its first page: the stage of [`Ageing`](crate::supply) in which a part
+    /// of it was last freed.
     freed: Table<u32>,
     /// Pages that address space has been reserved for.
     pages: usize,
@@ -86,8 +89,8 @@ impl LargeSpace {
         self.pages
     }
 
-    /// Reserves so much more address space that a run of `pages` finds a place, and a good deal more than that if possible; `false` if the
-    /// system refuses.
+    /// Reserves so much more address space that a run of `pages` finds a place, and a good deal
+    /// more than that if possible; `false` if the system refuses.
     pub(crate) fn grow(&mut self, space: &Space, pages: usize) -> bool {
         // The last free run goes on in what is new.
         let (last, length) = self.clean.last().unwrap_or((0, 0));
@@ -140,7 +143,8 @@ impl LargeSpace {
         self.freed[page] = stage;
     }
 
-    /// Frees the objects that are not marked, of the young ones or of all; returns how many pages those had.
+    /// Frees the objects that are not marked, of the young ones or of all; returns how many pages
+    /// those had.
     pub(crate) fn reclaim(&mut self, space: &Space, extent: Extent, stage: u64) -> usize {
         if extent == Extent::Whole {
             (self.old, self.live) = (0, 0);
@@ -165,7 +169,8 @@ impl LargeSpace {
         freed
     }
 
-    /// Gives the free runs that were freed before `stage` back to the system; returns how many pages those were.
+    /// Gives the free runs that were freed before `stage` back to the system; returns how many
+    /// pages those were.
     pub(crate) fn release_before(&mut self, space: &Space, stage: u64) -> usize {
         let mut released = 0;
         let mut end = usize::MAX;
@@ -179,8 +184,8 @@ impl LargeSpace {
         released
     }
 
-    /// Gives free pages back to the system, those at the highest addresses, as many as `wanted` if there are so many; returns how many
-    /// those were.
+    /// Gives free pages back to the system, those at the highest addresses, as many as `wanted` if
+    /// there are so many; returns how many those were.
     pub(crate) fn release_some(&mut self, space: &Space, wanted: usize) -> usize {
         let mut released = 0;
         while released < wanted
@@ -241,7 +246,8 @@ mod tests {
         assert_eq!((runs.before(8), runs.before(0)), (Some((0, 7)), None));
     }
 
-    /// The free runs of one kind, each with the stage in which it was freed; found by looking at one after another.
+    /// The free runs of one kind, each with the stage in which it was freed; found by looking at
+    /// one after another.
     type Model = BTreeMap<usize, (usize, u64)>;
 
     fn add(runs: &mut Model, page: usize, pages: usize, stage: u64) {
@@ -289,7 +295,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// What is backed is used first, at the lowest address where it fits; so is what is not; and no page is lost.
+        /// What is backed is used first, at the lowest address where it fits; so is what is not;
+        /// and no page is lost.
         #[test]
         #[cfg_attr(miri, ignore = "many operations on one table")]
         fn memory_is_taken_first_fit_by_address(

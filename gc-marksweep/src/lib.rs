@@ -1,9 +1,10 @@
 //! A stop-the-world, non-moving mark-sweep heap whose mutator threads run freely.
 //!
-//! Threads attach to a [`Heap`], make objects (a header, reference fields, 64-bit payload words) and let them go.
-//! Nobody counts references: from time to time a collection stops all threads, marks what can still be
-//! reached from their frames and from [`Global`]s, and what is left unmarked is free memory. Between two collections threads allocate by
-//! bumping a private cursor and meet on nothing.
+//! Threads attach to a [`Heap`], make objects (a header, reference fields, 64-bit payload words)
+//! and let them go. Nobody counts references: from time to time a collection stops all threads,
+//! marks what can still be reached from their frames and from [`Global`]s, and what is left
+//! unmarked is free memory. Between two collections threads allocate by bumping a private cursor
+//! and meet on nothing.
 //!
 //! ```
 //! use gc_marksweep::{Flags, Heap};
@@ -31,43 +32,52 @@
 //!
 //! # The one rule
 //!
-//! Operations on `&Mutator` read and write; those on `&mut Mutator` may collect, or wait for somebody else's collection. A
-//! [`Ref`] borrows the mutator shared, so the compiler ends it before the next collection could: reading through it
-//! costs nothing. What must survive sits in a [`Local`] of a [frame](Mutator::frame) or in a [`Global`]. A thread that
-//! waits for anything else than the heap does so inside [`Mutator::blocking`], and one that runs for long calls
+//! Operations on `&Mutator` read and write; those on `&mut Mutator` may collect, or wait for
+//! somebody else's collection. A [`Ref`] borrows the mutator shared, so the compiler ends it before
+//! the next collection could: reading through it costs nothing. What must survive sits in a
+//! [`Local`] of a [frame](Mutator::frame) or in a [`Global`]. A thread that waits for anything else
+//! than the heap does so inside [`Mutator::blocking`], and one that runs for long calls
 //! [`Mutator::safepoint`] in between: until every thread has stopped, a collection cannot begin.
 //!
 //! # How it works
 //!
 //! An object's life, and where to read about it:
 //!
-//! 1. **Allocation** (`alloc.rs`): a mutator owns a *hole*, a
-//!    run of free 8-byte granules in a 32 KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from the
-//!    supply (`supply.rs`), without a lock. Objects above 8 KiB get pages of their own (`large.rs`).
-//! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out, or nothing is left. It is a *minor* one,
-//!    of what is new, or a *major* one, of everything.
-//! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the others to stop, by a flag that each
-//!    polls with one relaxed load. Threads in blocking regions count as stopped.
-//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and rings of prefetched edges and objects; of a large heap by several workers, which share work only when
-//!    one of them has none (`workers.rs`). A mark is a byte in a side table (`block.rs`), written
-//!    for each granule of the object, so that extents are known without touching objects again. Mark values
-//!    rotate; nothing is cleared. A minor collection does not even rotate them: what is marked is old, and not looked at. Which
-//!    old objects have been made to refer to new ones is remembered by the write barrier (`remember.rs`).
-//! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of live granules when marking
-//!    ends; the others are searched for holes by the mutators that allocate from them.
+//! 1. **Allocation** (`alloc.rs`): a mutator owns a *hole*, a run of free 8-byte granules in a 32
+//!    KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from
+//!    the supply (`supply.rs`), without a lock. Objects above 8 KiB get pages of their own
+//!    (`large.rs`).
+//! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out,
+//!    or nothing is left. It is a *minor* one, of what is new, or a *major* one, of everything.
+//! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the
+//!    others to stop, by a flag that each polls with one relaxed load. Threads in blocking regions
+//!    count as stopped.
+//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and rings of prefetched edges
+//!    and objects; of a large heap by several workers, which share work only when one of them has
+//!    none (`workers.rs`). A mark is a byte in a side table (`block.rs`), written for each granule
+//!    of the object, so that extents are known without touching objects again. Mark values rotate;
+//!    nothing is cleared. A minor collection does not even rotate them: what is marked is old, and
+//!    not looked at. Which old objects have been made to refer to new ones is remembered by the
+//!    write barrier (`remember.rs`).
+//! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of
+//!    live granules when marking ends; the others are searched for holes by the mutators that
+//!    allocate from them.
 //!
-//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers; `event.rs` says what happened
-//! and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps statistics; `step.rs` records what a collection does object by object;
-//! `verify.rs` checks it
-//! all by a second walk. Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`), what touches it (`alloc`, `supply`,
-//! `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`); each block argues from the invariant that its module opens with.
+//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers;
+//! `event.rs` says what happened and when, to a log and to [`Listener`]s, of which `pause.rs` has
+//! one that keeps statistics; `step.rs` records what a collection does object by object;
+//! `verify.rs` checks it all by a second walk. Unsafe code is what lays out memory (`object`,
+//! `block`, `frame`, `os`), what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`,
+//! `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`);
+//! each block argues from the invariant that its module opens with.
 //!
 //! # Forks
 //!
-//! A process with a heap may fork. The child's copy of the heap is its own: it goes on with the thread that forked, attached or not, and starts
-//! marking helpers anew. What it cannot do without are other threads that were attached, waited for a stop or were inside an operation on the
-//! heap when the process was forked: then every operation of the child on that heap panics with a message that
-//! says so, and dropping the heap leaks its memory. `statistics` works in any case.
+//! A process with a heap may fork. The child's copy of the heap is its own: it goes on with the
+//! thread that forked, attached or not, and starts marking helpers anew. What it cannot do without
+//! are other threads that were attached, waited for a stop or were inside an operation on the heap
+//! when the process was forked: then every operation of the child on that heap panics with a
+//! message that says so, and dropping the heap leaks its memory. `statistics` works in any case.
 //!
 //! # Glossary
 //!
@@ -88,18 +98,21 @@
 //!
 //! # What it costs
 //!
-//! A header is 8 bytes, and so is a field; nothing is rounded up. Side metadata is an eighth of the heap, plus 32 bytes a block. The [limit](Builder::limit) counts all of
-//! it, whole blocks where anything in them is live included. A major collection costs a few nanoseconds for each *live* object,
-//! all threads stopped, a minor one for each *new* live object and each remembered field; dead ones cost nothing but
-//! the search for holes between the live. A store costs a test of the object's header, which it loads anyhow; the first one into an old
-//! object since the last collection a call.
+//! A header is 8 bytes, and so is a field; nothing is rounded up. Side metadata is an eighth of the
+//! heap, plus 32 bytes a block. The [limit](Builder::limit) counts all of it, whole blocks where
+//! anything in them is live included. A major collection costs a few nanoseconds for each *live*
+//! object, all threads stopped, a minor one for each *new* live object and each remembered field;
+//! dead ones cost nothing but the search for holes between the live. A store costs a test of the
+//! object's header, which it loads anyhow; the first one into an old object since the last
+//! collection a call.
 //!
 //! # What generations are worth
 //!
-//! `harness run binary-trees gcbench list rings churn rewire --heap gc-marksweep:generations=off --heap gc-marksweep:generations=on
-//! --heap gc-marksweep --invocations 5` on two cores of an AMD EPYC 7003 (a virtual machine with noisy neighbours: of the ratios, those of `list`
-//! exclude 1, and `rings` on/off does; the shares and counts of pauses are steady). Time is the ratio of medians to `off`; share is the part of thread
-//! time in pauses.
+//! `harness run binary-trees gcbench list rings churn rewire --heap gc-marksweep:generations=off
+//! --heap gc-marksweep:generations=on --heap gc-marksweep --invocations 5` on two cores of an AMD
+//! EPYC 7003 (a virtual machine with noisy neighbours: of the ratios, those of `list` exclude 1,
+//! and `rings` on/off does; the shares and counts of pauses are steady). Time is the ratio of
+//! medians to `off`; share is the part of thread time in pauses.
 //!
 //! | workload | on | auto | share, off / on / auto | pauses, off / on / auto |
 //! |---|---|---|---|---|
@@ -110,9 +123,10 @@
 //! | list | 2.71 | 1.04 (of ten) | 2 % / 58 % / 3 % | 2 / 20 / 2 |
 //! | rewire | 0.79 | 0.94 | 0 / 0 / 0 | none: the noise of this table |
 //!
-//! Where most objects die young minor collections cost a third of the pauses' time, and the median pause falls from a millisecond to 20-30 us; where
-//! a program builds what stays they cost several times as much. `auto` avoids the second and gets most of the first; it is late where a
-//! program changes its ways every few collections, as `rings` does.
+//! Where most objects die young minor collections cost a third of the pauses' time, and the median
+//! pause falls from a millisecond to 20-30 us; where a program builds what stays they cost several
+//! times as much. `auto` avoids the second and gets most of the first; it is late where a program
+//! changes its ways every few collections, as `rings` does.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod alloc;

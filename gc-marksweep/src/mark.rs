@@ -1,53 +1,66 @@
 //! Marking: finds every object that can be reached, and marks it.
 //!
-//! Edges to be followed wait on an explicit stack; nothing recurses, so a list of any length is marked on a native stack of
-//! any size. What takes time is not the work but waiting for memory: the mark byte of an edge's target, to see whether there is anything to do, and then
-//! its header and fields. So an edge that leaves the stack goes through two short first-in-first-out rings (the idea: Cher, Hosking and
-//! Vitek, ASPLOS 2004; edges, not objects: Garner, Blackburn and Frampton, ISMM 2007):
+//! Edges to be followed wait on an explicit stack; nothing recurses, so a list of any length is
+//! marked on a native stack of any size. What takes time is not the work but waiting for memory:
+//! the mark byte of an edge's target, to see whether there is anything to do, and then its header
+//! and fields. So an edge that leaves the stack goes through two short first-in-first-out rings
+//! (the idea: Cher, Hosking and Vitek, ASPLOS 2004; edges, not objects: Garner, Blackburn and
+//! Frampton, ISMM 2007):
 //!
 //! ```text
-//!   stack --(prefetch mark byte)--> edges --(test and mark; prefetch header)--> objects --(scan)--> stack
+//!   stack --(prefetch mark byte)--> edges
+//!         --(test and mark; prefetch header)--> objects --(scan)--> stack
 //! ```
 //!
-//! The first holds [`EDGES`](stack::EDGES) edges, the second as many objects as the heap's *prefetch depth*. Only objects that were unmarked get into the second, so
-//! memory is asked for nothing that is not used, and the test that decides it is no branch: in a graph it could not be predicted, and the
-//! processor would wait for the byte before it asked for the next. Edges go through the first ring in groups of
-//! [`GROUP`](stack::GROUP), so that the loop has no other branch either.
+//! The first holds [`EDGES`](stack::EDGES) edges, the second as many objects as the heap's
+//! *prefetch depth*. Only objects that were unmarked get into the second, so memory is asked for
+//! nothing that is not used, and the test that decides it is no branch: in a graph it could not be
+//! predicted, and the processor would wait for the byte before it asked for the next. Edges go
+//! through the first ring in groups of [`GROUP`](stack::GROUP), so that the loop has no other
+//! branch either.
 //!
-//! When the stack holds less than a group, edges are followed one at a time, as they come: a list, which offers one edge at a time, does not pay
-//! for rings that cannot help it. With a prefetch depth of 0, always.
+//! When the stack holds less than a group, edges are followed one at a time, as they come: a list,
+//! which offers one edge at a time, does not pay for rings that cannot help it. With a prefetch
+//! depth of 0, always.
 //!
-//! Rejected: one ring that prefetches mark byte and header together and tests the byte with a branch at its end (on an EPYC 7003, 4.6 ns
-//! an object instead of 5.5 on a tree that fits the cache, but 32 instead of 25 on a random graph of 10,000,000 objects); groups without a ring, the next tested
-//! while the last is scanned (mark bytes that are not in the cache stall every group).
+//! Rejected: one ring that prefetches mark byte and header together and tests the byte with a
+//! branch at its end (on an EPYC 7003, 4.6 ns an object instead of 5.5 on a tree that fits the
+//! cache, but 32 instead of 25 on a random graph of 10,000,000 objects); groups without a ring, the
+//! next tested while the last is scanned (mark bytes that are not in the cache stall every group).
 //!
-//! Arrays of more than [`SPLIT`] references are scanned piece by piece, so that one of a million references does not put a
-//! million edges on the stack, and several workers can take part.
+//! Arrays of more than [`SPLIT`] references are scanned piece by piece, so that one of a million
+//! references does not put a million edges on the stack, and several workers can take part.
 //!
 //! # Several workers
 //!
-//! A trace begins on one thread, and pays for no other: its marks are plain stores, its counts plain additions. Only when it has marked [`WORTHWHILE`](tracer::WORTHWHILE)
-//! objects does it share, with [helpers](crate::workers). Each worker has a stack and rings of its own, and gives something away only when
-//! somebody has nothing: half of what remains of a large array, or edges from the *bottom* of its stack, which lead to the largest subgraphs, at most
-//! [`CHUNK`], and never more than half of what it has.
+//! A trace begins on one thread, and pays for no other: its marks are plain stores, its counts
+//! plain additions. Only when it has marked [`WORTHWHILE`](tracer::WORTHWHILE) objects does it
+//! share, with [helpers](crate::workers). Each worker has a stack and rings of its own, and gives
+//! something away only when somebody has nothing: half of what remains of a large array, or edges
+//! from the *bottom* of its stack, which lead to the largest subgraphs, at most [`CHUNK`], and
+//! never more than half of what it has.
 //!
-//! There is no atomic read-modify-write for each object. Two workers may find an object unmarked at the same time, and then both mark
-//! it, with the same value, and both scan it. That is harmless: the fields are the same for both (the world is stopped), each edge that the second
-//! pushes leads to an object that the first has pushed as well, and whoever comes later finds it marked. All it costs is the second scan, so
-//! it is allowed for objects of up to [`MarkTable::COMMON`] granules; larger ones are claimed with an atomic exchange. Live granules are
-//! not counted meanwhile (some would be counted twice) but afterwards, from the mark bytes: by all workers together, or in the few blocks that a
-//! minor collection has marked in, by the leader.
+//! There is no atomic read-modify-write for each object. Two workers may find an object unmarked at
+//! the same time, and then both mark it, with the same value, and both scan it. That is harmless:
+//! the fields are the same for both (the world is stopped), each edge that the second pushes leads
+//! to an object that the first has pushed as well, and whoever comes later finds it marked. All it
+//! costs is the second scan, so it is allowed for objects of up to [`MarkTable::COMMON`] granules;
+//! larger ones are claimed with an atomic exchange. Live granules are not counted meanwhile (some
+//! would be counted twice) but afterwards, from the mark bytes: by all workers together, or in the
+//! few blocks that a minor collection has marked in, by the leader.
 //!
 //! # When memory is short
 //!
-//! A stack that cannot grow, because the system has no memory or the heap's builder set a limit, drops edges instead:
-//! the object whose fields did not fit is marked but not scanned. When nothing else is left to do, all marked objects are scanned again, block by
-//! block, until a pass drops nothing (as in Boehm's collector; the side bytes make a pass linear). Each pass marks something, so it ends.
-//! Edges from roots are never dropped: they are followed at once if the stack is full.
+//! A stack that cannot grow, because the system has no memory or the heap's builder set a limit,
+//! drops edges instead: the object whose fields did not fit is marked but not scanned. When nothing
+//! else is left to do, all marked objects are scanned again, block by block, until a pass drops
+//! nothing (as in Boehm's collector; the side bytes make a pass linear). Each pass marks something,
+//! so it ends. Edges from roots are never dropped: they are followed at once if the stack is full.
 //!
-//! **Invariant.** When a trace is over, every object reachable from those given to [`Marker::push`] and [`Marker::push_fields`] is
-//! marked: an object is put on its way to be scanned when it is marked, by whoever marked it, and each of its edges is pushed, or
-//! the trace is noted as [incomplete](Tracer::incomplete).
+//! **Invariant.** When a trace is over, every object reachable from those given to [`Marker::push`]
+//! and [`Marker::push_fields`] is marked: an object is put on its way to be scanned when it is
+//! marked, by whoever marked it, and each of its edges is pushed, or the trace is noted as
+//! [incomplete](Tracer::incomplete).
 
 mod stack;
 mod tracer;
@@ -69,12 +82,14 @@ use tracer::{Alone, Census, Fields, SPLIT, Sharing, Trace, Tracer};
 /// The most edges given away together.
 const CHUNK: usize = 512;
 
-/// With fewer edges than this to give away it is not done at every opportunity, but after this many: a list whose nodes have a leaf each
-/// always has an edge to offer, and never one that is worth it.
+/// With fewer edges than this to give away it is not done at every opportunity, but after this
+/// many: a list whose nodes have a leaf each always has an edge to offer, and never one that is
+/// worth it.
 const SHALLOW: usize = 8;
 const PATIENCE: u32 = 512;
 
-/// Room for edges that a helper keeps from one piece of work to the next, and to the next collection: it does not know which is the last.
+/// Room for edges that a helper keeps from one piece of work to the next, and to the next
+/// collection: it does not know which is the last.
 const KEPT_BY_HELPERS: usize = 16 * 1024;
 
 /// Blocks that a worker counts at a time.
@@ -123,9 +138,10 @@ pub(crate) struct Marker {
 }
 
 impl Marker {
-    /// A marker with room for `depth` objects that wait for their headers, at most [`MAX_PREFETCH_DEPTH`]; 0 turns prefetching
-    /// off. It has at most `workers`, at most [`MAX_WORKERS`], each with a stack of at most `stack_limit` bytes, but for a minimum.
-    /// `None` if the system has no memory for it.
+    /// A marker with room for `depth` objects that wait for their headers, at most
+    /// [`MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. It has at most `workers`, at most
+    /// [`MAX_WORKERS`], each with a stack of at most `stack_limit` bytes, but for a minimum. `None`
+    /// if the system has no memory for it.
     pub(crate) fn new(depth: usize, workers: usize, stack_limit: usize) -> Option<Self> {
         assert!(depth <= MAX_PREFETCH_DEPTH && (1..=MAX_WORKERS).contains(&workers));
         let stack_limit = (stack_limit / size_of::<Option<Object>>()).max(MIN_STACK);
@@ -137,8 +153,9 @@ impl Marker {
         })
     }
 
-    /// Forgets helpers that a fork has left behind: others are started when there is work for them. What the old ones share is leaked,
-    /// because nothing may be asked of threads that are not there, not even to detach them.
+    /// Forgets helpers that a fork has left behind: others are started when there is work for them.
+    /// What the old ones share is leaked, because nothing may be asked of threads that are not
+    /// there, not even to detach them.
     pub(crate) fn forget_lost_helpers(&mut self) {
         let Team {
             ref workers,
@@ -169,8 +186,9 @@ impl Marker {
         self.team.census.take();
     }
 
-    /// What share of what has been marked since [`Self::begin`] had been allocated since the last collection, from 0 to 1;
-    /// estimated from the small objects of at least two granules. 1 if there were none. Known only if objects are not made to log.
+    /// What share of what has been marked since [`Self::begin`] had been allocated since the last
+    /// collection, from 0 to 1; estimated from the small objects of at least two granules. 1 if
+    /// there were none. Known only if objects are not made to log.
     pub(crate) fn young_share(&self) -> f64 {
         let mut census = self.tracer.census;
         census.add(self.team.census.take());
@@ -193,7 +211,8 @@ impl Marker {
     ///
     /// # Safety
     ///
-    /// Marking has [begun](Self::begin); from then until [`Self::finish`] the world is stopped, and `object` is live.
+    /// Marking has [begun](Self::begin); from then until [`Self::finish`] the world is stopped, and
+    /// `object` is live.
     #[inline]
     pub(crate) unsafe fn push<W: Witness>(&mut self, object: Object, witness: W) {
         if !self.tracer.stack.reserve(1) {
@@ -207,7 +226,8 @@ impl Marker {
         self.tracer.stack.push(object);
     }
 
-    /// Adds the edges from the fields `from .. until` of an object, whether or not it is marked; it is not marked by that. Some may be followed at once.
+    /// Adds the edges from the fields `from .. until` of an object, whether or not it is marked; it
+    /// is not marked by that. Some may be followed at once.
     ///
     /// # Safety
     ///
@@ -290,7 +310,8 @@ impl Marker {
             return;
         }
         if extent == Extent::Young {
-            // All that is young lies in these blocks; to count the others would take time in proportion to the heap.
+            // All that is young lies in these blocks; to count the others would take time in
+            // proportion to the heap.
             supply.for_each_handed_out(|block| {
                 // SAFETY: passed on; a block is handed out once, and nobody else counts.
                 unsafe { table.recount(space.block_start(block).addr().get(), 1) };
@@ -330,9 +351,10 @@ impl Marker {
             while granule < GRANULES_PER_BLOCK {
                 let object = Object::from_raw(start.wrapping_add(granule * GRANULE).cast());
                 let object = object.expect("heap addresses are not null");
-                // SAFETY: `granule` is not within an object that is marked: whatever is marked is so to its end once nothing waits to be scanned,
-                // and such objects are stepped over whole. So if it is marked, an object begins there, which is live, or was when it was marked
-                // and has not been reused.
+                // SAFETY: `granule` is not within an object that is marked: whatever is marked is
+                // so to its end once nothing waits to be scanned, and such objects are stepped over
+                // whole. So if it is marked, an object begins there, which is live, or was when it
+                // was marked and has not been reused.
                 unsafe {
                     if table.is_marked(object) {
                         let header = object.header();
@@ -450,7 +472,8 @@ impl Team {
             let mut tracer = Tracer::new(team.depth, team.stack_limit)?;
             Some(move |work: Work| {
                 let before = tracer.footprint();
-                // SAFETY: who gives work stops the world first, and does not let it go on before all work is done.
+                // SAFETY: who gives work stops the world first, and does not let it go on before
+                // all work is done.
                 unsafe { tracer.perform(work, &team) };
                 if std::mem::take(&mut tracer.incomplete) {
                     team.incomplete.store(true, Ordering::Relaxed);
@@ -500,8 +523,8 @@ impl Tracer {
         unsafe { self.trace(table, &mut among, ()) };
     }
 
-    /// Takes over what another worker gave, when there is room: that worker had it on its stack, and this one's is empty; or it was this one's
-    /// a moment ago.
+    /// Takes over what another worker gave, when there is room: that worker had it on its stack,
+    /// and this one's is empty; or it was this one's a moment ago.
     fn accept(&mut self, task: Task) {
         match task {
             Task::Edges(edges) => {
@@ -629,7 +652,8 @@ mod tests {
                     let space = &heap.0.space;
                     let object = m.get(object).unwrap().object();
                     let mut two = [(); 2].map(|()| Tracer::new(16, usize::MAX).unwrap());
-                    // SAFETY: the only mutator is in the middle of an operation on a live object, which is as good as stopped.
+                    // SAFETY: the only mutator is in the middle of an operation on a live object,
+                    // which is as good as stopped.
                     unsafe {
                         let table = space.begin_marking(heap.0.supply.used_blocks(), false);
                         assert!(table.mark_first(object, false));

@@ -1,16 +1,16 @@
 //! A thread's way into the heap: attachment, frames, the allocation fast path, accessors.
 //!
-//! Operations on `&mut Mutator` may collect or wait for a collection; operations on `&Mutator` do neither. A [`Ref`] borrows the
-//! mutator shared, so it is gone before anything could free its object; that is the whole proof that reading through it is
-//! sound: what it names was reachable at the last safepoint or has been allocated since, and nothing is
-//! freed before the next.
+//! Operations on `&mut Mutator` may collect or wait for a collection; operations on `&Mutator` do
+//! neither. A [`Ref`] borrows the mutator shared, so it is gone before anything could free its
+//! object; that is the whole proof that reading through it is sound: what it names was reachable at
+//! the last safepoint or has been allocated since, and nothing is freed before the next.
 //!
 //! # Aliasing
 //!
-//! A collector on another thread empties this mutator's buffer and walks its frames while a `&mut Mutator` exists (in a
-//! blocking region, say). So [`Mutator`] is `!Unpin`, which keeps the compiler from assuming that such a
-//! reference is the only way to the memory behind it; all that the collector touches sits in [`Context`] behind cells; and the
-//! handshake orders the accesses.
+//! A collector on another thread empties this mutator's buffer and walks its frames while a `&mut
+//! Mutator` exists (in a blocking region, say). So [`Mutator`] is `!Unpin`, which keeps the
+//! compiler from assuming that such a reference is the only way to the memory behind it; all that
+//! the collector touches sits in [`Context`] behind cells; and the handshake orders the accesses.
 
 use std::cell::Cell;
 use std::fmt;
@@ -38,7 +38,8 @@ pub(crate) struct Context {
     pub(crate) buffer: Buffer,
     pub(crate) frames: Frames,
     pub(crate) log: Log,
-    /// Whether it was the system that had no memory for the last large object asked for. The owner's alone.
+    /// Whether it was the system that had no memory for the last large object asked for. The
+    /// owner's alone.
     refused: Cell<bool>,
     pub(crate) number: u32,
 }
@@ -53,20 +54,21 @@ unsafe impl Member for Context {
 /// A thread attached to a heap, made by [`Heap::attach`].
 pub struct Mutator<'h> {
     context: Context,
-    /// Objects (high half) and payload words (low half) allocated since the last slow path, which comes after at most a
-    /// block's worth of either.
+    /// Objects (high half) and payload words (low half) allocated since the last slow path, which
+    /// comes after at most a block's worth of either.
     tally: Cell<u64>,
     heap: Heap,
     brand: Brand<'h>,
     _pinned: PhantomPinned,
 }
 
-// A panic cannot leave a mutator broken: every operation completes its change before anything of the client's runs.
+// A panic cannot leave a mutator broken: every operation completes its change before anything of
+// the client's runs.
 impl UnwindSafe for Mutator<'_> {}
 impl RefUnwindSafe for Mutator<'_> {}
 
-/// An object seen since the mutator's last `&mut self` operation. Not a root: it costs nothing to copy and ends at
-/// the next such operation.
+/// An object seen since the mutator's last `&mut self` operation. Not a root: it costs nothing to
+/// copy and ends at the next such operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ref<'m, 'h>(Object, PhantomData<&'m ()>, Brand<'h>);
 
@@ -155,9 +157,10 @@ impl<'h> Mutator<'h> {
             _pinned: PhantomPinned,
         };
         let mutator = &raw mut mutator;
-        // SAFETY: the mutator stays in this stack frame, which outlives the guard that detaches it. From here on it is
-        // reached only through this pointer; it is `!Unpin`, so the exclusive reference that the client gets does not
-        // exclude the registered one, and what both touch are cells and atomics.
+        // SAFETY: the mutator stays in this stack frame, which outlives the guard that detaches it.
+        // From here on it is reached only through this pointer; it is `!Unpin`, so the exclusive
+        // reference that the client gets does not exclude the registered one, and what both touch
+        // are cells and atomics.
         unsafe {
             let context = &(*mutator).context;
             let wait = (heap.0.handshake).attach(context.into(), context.number, thread_name());
@@ -191,8 +194,8 @@ impl<'h> Mutator<'h> {
             .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
     }
 
-    /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of attachment to their heap, and no
-    /// number is used again.
+    /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of
+    /// attachment to their heap, and no number is used again.
     pub fn number(&self) -> u32 {
         self.context.number
     }
@@ -203,15 +206,16 @@ impl<'h> Mutator<'h> {
     ///
     /// # Errors
     ///
-    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than [`Shape::MAX_REFS`], fails at
-    /// once.
+    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than
+    /// [`Shape::MAX_REFS`], fails at once.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         self.alloc_witnessed(into, shape, ())
     }
 
-    /// [`Mutator::alloc`], by the same code, which returns the steps it took: the search for a hole, if the current one does not do, and the collection, if there
-    /// was one. Cost: that, and memory for each step, some 40 bytes.
+    /// [`Mutator::alloc`], by the same code, which returns the steps it took: the search for a
+    /// hole, if the current one does not do, and the collection, if there was one. Cost: that, and
+    /// memory for each step, some 40 bytes.
     ///
     /// # Errors
     ///
@@ -257,8 +261,8 @@ impl<'h> Mutator<'h> {
         Ok(())
     }
 
-    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`, which may
-    /// be one of the operands. Nothing is written twice.
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it
+    /// in `into`, which may be one of the operands. Nothing is written twice.
     ///
     /// # Errors
     ///
@@ -279,8 +283,9 @@ impl<'h> Mutator<'h> {
         Ok(())
     }
 
-    /// As [`Self::alloc_init`], but moves the operands: they are taken from left to right, so that a local named twice is null the second
-    /// time, and all are null afterwards (then `into` is set).
+    /// As [`Self::alloc_init`], but moves the operands: they are taken from left to right, so that
+    /// a local named twice is null the second time, and all are null afterwards (then `into` is
+    /// set).
     ///
     /// # Errors
     ///
@@ -322,7 +327,8 @@ impl<'h> Mutator<'h> {
         self.alloc_slow(shape.with(flags)).map(|(memory, _)| memory)
     }
 
-    /// Before the memory for an object of that shape: room for the note that it has a finalizer, if it has.
+    /// Before the memory for an object of that shape: room for the note that it has a finalizer, if
+    /// it has.
     #[inline(always)]
     fn expect_finalizer(&self, shape: Shape) -> Result<(), HeapFull> {
         if shape.flags.finalize {
@@ -353,7 +359,8 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Everything but a bump of the cursor: the next hole, the next block, large objects, collections.
+    /// Everything but a bump of the cursor: the next hole, the next block, large objects,
+    /// collections.
     #[cold]
     #[inline(never)]
     fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
@@ -396,7 +403,8 @@ impl<'h> Mutator<'h> {
         }
         let payload_words = shape.refs as usize + shape.words as usize;
         if size > LARGE {
-            // The tally is made for small objects: the words of a large one may not fit its low half.
+            // The tally is made for small objects: the words of a large one may not fit its low
+            // half.
             let counters = &self.shared().counters;
             counters.objects.fetch_add(1, Ordering::Relaxed);
             (counters.payload_words).fetch_add(payload_words as u64, Ordering::Relaxed);
@@ -468,7 +476,8 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Lets a collection that another mutator has asked for happen: one relaxed load and a branch if there is none.
+    /// Lets a collection that another mutator has asked for happen: one relaxed load and a branch
+    /// if there is none.
     #[inline(always)]
     pub fn safepoint(&mut self) {
         if self.context.party.armed() {
@@ -485,8 +494,8 @@ impl<'h> Mutator<'h> {
         shared.record_wait(&self.context, wait);
     }
 
-    /// Collects the whole heap. Everything that was unreachable when this was called is found to be so: of several
-    /// mutators that ask at once, one collects for all.
+    /// Collects the whole heap. Everything that was unreachable when this was called is found to be
+    /// so: of several mutators that ask at once, one collects for all.
     #[cold]
     pub fn collect(&mut self) {
         let shared = self.shared();
@@ -499,9 +508,10 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// [`Mutator::collect`], by the same code, which returns the steps it took; a collection of another mutator is never taken for this one. It marks on one
-    /// thread, one edge at a time. Cost: that of the collection without the help of prefetching and of other threads, and memory for each step, some 40 bytes for an object and
-    /// for an edge.
+    /// [`Mutator::collect`], by the same code, which returns the steps it took; a collection of
+    /// another mutator is never taken for this one. It marks on one thread, one edge at a time.
+    /// Cost: that of the collection without the help of prefetching and of other threads, and
+    /// memory for each step, some 40 bytes for an object and for an edge.
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let shared = self.shared();
@@ -517,8 +527,8 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Checks the heap's invariants by a walk of its own over every reachable object, before and after a collection.
-    /// Costs a collection and several times its time and memory.
+    /// Checks the heap's invariants by a walk of its own over every reachable object, before and
+    /// after a collection. Costs a collection and several times its time and memory.
     ///
     /// # Panics
     ///
@@ -529,9 +539,9 @@ impl<'h> Mutator<'h> {
         crate::verify::verify(self.shared(), &self.context);
     }
 
-    /// Moves the next object whose finalizer is due into `into` and says whether there was one. Objects come in the
-    /// order in which they were allocated within a collection, each at most once; an object reachable from one that is
-    /// due may be due as well.
+    /// Moves the next object whose finalizer is due into `into` and says whether there was one.
+    /// Objects come in the order in which they were allocated within a collection, each at most
+    /// once; an object reachable from one that is due may be due as well.
     #[inline]
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
         self.shared().enter();
@@ -542,16 +552,18 @@ impl<'h> Mutator<'h> {
         object.is_some()
     }
 
-    /// The next weak reference that a collection has cleared and that has not been returned yet, if any: those of one collection
-    /// in the order in which they were made. One of which no clone is left may be left out.
+    /// The next weak reference that a collection has cleared and that has not been returned yet, if
+    /// any: those of one collection in the order in which they were made. One of which no clone is
+    /// left may be left out.
     #[inline]
     pub fn cleared(&mut self) -> Option<Weak> {
         self.shared().enter();
         self.shared().handles.next_cleared()
     }
 
-    /// Runs `f` while this thread counts as stopped: collections go on without it. `f` may wait for other threads, and
-    /// may attach to a heap. Waits for the end of a collection that is in progress when `f` returns or unwinds.
+    /// Runs `f` while this thread counts as stopped: collections go on without it. `f` may wait for
+    /// other threads, and may attach to a heap. Waits for the end of a collection that is in
+    /// progress when `f` returns or unwinds.
     #[inline]
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Runs again before anything else does, also when `f` unwinds.
@@ -667,8 +679,9 @@ impl<'h> Mutator<'h> {
         Places::in_space(&self.shared().space).of(object.0)
     }
 
-    /// What the object's mark byte holds: the value of the collection that last found it live ([`Step::Began`]). For one that has been allocated since it
-    /// is what is left of a dead object in its place, or 0.
+    /// What the object's mark byte holds: the value of the collection that last found it live
+    /// ([`Step::Began`]). For one that has been allocated since it is what is left of a dead object
+    /// in its place, or 0.
     #[inline]
     pub fn mark<'m>(&'m self, object: Ref<'m, 'h>) -> u8 {
         self.shared().space.mark_of(object.0)
@@ -678,7 +691,8 @@ impl<'h> Mutator<'h> {
     ///
     /// # Panics
     ///
-    /// If the system has no memory for it. The heap is as before: [`Mutator::try_global`] says so in a value.
+    /// If the system has no memory for it. The heap is as before: [`Mutator::try_global`] says so
+    /// in a value.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
         self.try_global(object)
             .unwrap_or_else(|full| no_handle("global", full))
@@ -710,7 +724,8 @@ impl<'h> Mutator<'h> {
     ///
     /// # Panics
     ///
-    /// If the system has no memory for it. The heap is as before: [`Mutator::try_downgrade`] says so in a value.
+    /// If the system has no memory for it. The heap is as before: [`Mutator::try_downgrade`] says
+    /// so in a value.
     pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
         self.try_downgrade(object)
             .unwrap_or_else(|full| no_handle("weak reference", full))

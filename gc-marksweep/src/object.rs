@@ -8,18 +8,21 @@
 //!         +--------+--------+----------------+-------------------+
 //! ```
 //!
-//! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see [`crate::block`]), so
-//! that marking an object a second time touches one byte and not the object, and so that a
-//! dead object is never touched at all. What the header does have is the state of the write barrier, because a store loads it anyhow
-//! to check the index: one test more, and no table to look into (see [`crate::remember`]).
+//! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see
+//! [`crate::block`]), so that marking an object a second time touches one byte and not the object,
+//! and so that a dead object is never touched at all. What the header does have is the state of the
+//! write barrier, because a store loads it anyhow to check the index: one test more, and no table
+//! to look into (see [`crate::remember`]).
 //!
-//! **Invariant.** From its allocation until the end of the pause that finds it unreachable, an object's header does
-//! not change but for its write-barrier bits ([`Header::LOG_OBJECT`], [`Header::LOG_CARD`]), its first `refs` words each hold null or the address of an object that is
-//! at least as alive, and it starts on a granule. Everything that dereferences an [`Object`] argues from this.
+//! **Invariant.** From its allocation until the end of the pause that finds it unreachable, an
+//! object's header does not change but for its write-barrier bits ([`Header::LOG_OBJECT`],
+//! [`Header::LOG_CARD`]), its first `refs` words each hold null or the address of an object that is
+//! at least as alive, and it starts on a granule. Everything that dereferences an [`Object`] argues
+//! from this.
 //!
-//! Fields are atomics because mutators race: a reference is published with Release and read with Acquire, so that who
-//! reads it sees the header and fields behind it initialised; payload words are Relaxed. On x86-64 both are plain
-//! moves.
+//! Fields are atomics because mutators race: a reference is published with Release and read with
+//! Acquire, so that who reads it sees the header and fields behind it initialised; payload words
+//! are Relaxed. On x86-64 both are plain moves.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -70,10 +73,11 @@ impl Shape {
 /// Properties of an object, fixed when it is allocated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
-    /// Once unreachable, the object is handed to [`Mutator::finalizable`](crate::Mutator::finalizable), once.
+    /// Once unreachable, the object is handed to
+    /// [`Mutator::finalizable`](crate::Mutator::finalizable), once.
     pub finalize: bool,
-    /// The object is never part of a cycle. A tracing collector has no use for the promise; it is kept for
-    /// [`Mutator::shape`](crate::Mutator::shape) to give back.
+    /// The object is never part of a cycle. A tracing collector has no use for the promise; it is
+    /// kept for [`Mutator::shape`](crate::Mutator::shape) to give back.
     pub acyclic: bool,
 }
 
@@ -95,9 +99,9 @@ impl Flags {
     };
 }
 
-/// The 8 bytes before an object's fields: the number of reference fields in bits 0-27, properties in bits 28-29, the
-/// state of the write barrier in bits 30-31, the number of payload words in bits 32-63. All but the barrier's bits are
-/// written once, before the object is reachable.
+/// The 8 bytes before an object's fields: the number of reference fields in bits 0-27, properties
+/// in bits 28-29, the state of the write barrier in bits 30-31, the number of payload words in bits
+/// 32-63. All but the barrier's bits are written once, before the object is reachable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Header(u64);
@@ -168,8 +172,8 @@ impl Header {
     }
 }
 
-/// The address of an object. A plain pointer: what makes a dereference sound is where it was found, and each use says
-/// so.
+/// The address of an object. A plain pointer: what makes a dereference sound is where it was found,
+/// and each use says so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub(crate) struct Object(NonNull<Header>);
@@ -209,16 +213,19 @@ impl Object {
     /// The object is live.
     #[inline(always)]
     unsafe fn header_word<'a>(self) -> &'a AtomicU64 {
-        // SAFETY: the header of a live object is initialised, and only ever accessed as an atomic from then on.
+        // SAFETY: the header of a live object is initialised, and only ever accessed as an atomic
+        // from then on.
         unsafe { self.0.cast::<AtomicU64>().as_ref() }
     }
 
-    /// Decides whether stores into the object, whose header is given, are slow ones, which remember it. Does not write where
-    /// nothing changes: most old objects' headers are as they should be, and their lines stay clean.
+    /// Decides whether stores into the object, whose header is given, are slow ones, which remember
+    /// it. Does not write where nothing changes: most old objects' headers are as they should be,
+    /// and their lines stay clean.
     ///
     /// # Safety
     ///
-    /// The object is live, and no mutator runs; `bit` is [`Header::LOG_OBJECT`] or [`Header::LOG_CARD`].
+    /// The object is live, and no mutator runs; `bit` is [`Header::LOG_OBJECT`] or
+    /// [`Header::LOG_CARD`].
     #[inline(always)]
     pub(crate) unsafe fn set_logging(self, header: Header, bit: u64, logging: bool) {
         let wanted = if logging { bit } else { 0 };
@@ -244,14 +251,16 @@ impl Object {
     /// The object is live, and `index` is less than its number of reference fields.
     #[inline(always)]
     pub(crate) unsafe fn field<'a>(self, index: usize) -> &'a AtomicPtr<Header> {
-        // SAFETY: within the object by the caller's word; aligned, as objects start on a granule and fields follow
-        // the 8-byte header; only ever accessed as an atomic once the object is reachable.
+        // SAFETY: within the object by the caller's word; aligned, as objects start on a granule
+        // and fields follow the 8-byte header; only ever accessed as an atomic once the object is
+        // reachable.
         unsafe { self.0.add(1 + index).cast::<AtomicPtr<Header>>().as_ref() }
     }
 
     /// # Safety
     ///
-    /// The object is live, has `refs` reference fields, and `index` is less than its number of payload words.
+    /// The object is live, has `refs` reference fields, and `index` is less than its number of
+    /// payload words.
     #[inline(always)]
     pub(crate) unsafe fn word<'a>(self, refs: usize, index: usize) -> &'a AtomicU64 {
         // SAFETY: as for `field`; payload words follow the reference fields.
@@ -273,8 +282,9 @@ impl Object {
     ///
     /// # Safety
     ///
-    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes belong to the caller
-    /// alone, where the shape is that of `R` fields and `W` words; `fields` are live objects.
+    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes
+    /// belong to the caller alone, where the shape is that of `R` fields and `W` words; `fields`
+    /// are live objects.
     #[inline(always)]
     pub(crate) unsafe fn initialise<const R: usize, const W: usize>(
         memory: NonNull<u8>,
@@ -284,8 +294,9 @@ impl Object {
     ) -> Self {
         let shape = Shape::new(R as u32, W as u32).with(flags);
         let object = Self(memory.cast());
-        // SAFETY: all writes are within the object, which nobody else can see yet. Fields are written one by one, from
-        // registers: gathering them into a vector first would delay the stores.
+        // SAFETY: all writes are within the object, which nobody else can see yet. Fields are
+        // written one by one, from registers: gathering them into a vector first would delay the
+        // stores.
         unsafe {
             object.0.write(Header::new(shape));
             for (index, field) in fields.into_iter().enumerate() {
@@ -302,8 +313,8 @@ impl Object {
     ///
     /// # Safety
     ///
-    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes belong to the caller
-    /// alone; where `zeroed`, they are zero.
+    /// `memory` is aligned to a granule, lies in the heap, and its first `shape.size()` bytes
+    /// belong to the caller alone; where `zeroed`, they are zero.
     #[inline(always)]
     pub(crate) unsafe fn clear(memory: NonNull<u8>, shape: Shape, zeroed: bool) -> Self {
         let start = memory.cast::<Header>();

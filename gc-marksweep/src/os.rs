@@ -1,5 +1,5 @@
-//! What the heap asks of the system: address space to reserve, back with huge pages, and give back; and a line on
-//! standard error.
+//! What the heap asks of the system: address space to reserve, back with huge pages, and give back;
+//! and a line on standard error.
 
 use std::cell::UnsafeCell;
 use std::fmt::{self, Write as _};
@@ -11,8 +11,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-/// The unit in which large objects take memory and give it back, in bytes: the page of most systems. Where the system's is larger (arm64
-/// kernels have pages of 4, 16 or 64 KiB), [`Reservation::release`] gives back the whole ones of those only.
+/// The unit in which large objects take memory and give it back, in bytes: the page of most
+/// systems. Where the system's is larger (arm64 kernels have pages of 4, 16 or 64 KiB),
+/// [`Reservation::release`] gives back the whole ones of those only.
 #[cfg(not(all(target_os = "macos", target_arch = "aarch64")))]
 pub(crate) const PAGE: usize = 4096;
 #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
@@ -39,7 +40,8 @@ impl Refused {
     }
 }
 
-/// Maps `length` bytes of zeroes that are backed when they are first touched, at `hint` if the system likes.
+/// Maps `length` bytes of zeroes that are backed when they are first touched, at `hint` if the
+/// system likes.
 fn map(hint: usize, length: usize) -> io::Result<NonNull<u8>> {
     if cfg!(miri) {
         return interpreted::map(length);
@@ -73,8 +75,8 @@ unsafe fn unmap(mapping: NonNull<u8>, length: usize) {
     unsafe { libc::munmap(mapping.as_ptr().cast(), length) };
 }
 
-/// Under Miri, which has no mappings that reserve nothing and no advice, the allocator stands in. That loses nothing of what
-/// Miri is there to see: which accesses to a reservation are allowed.
+/// Under Miri, which has no mappings that reserve nothing and no advice, the allocator stands in.
+/// That loses nothing of what Miri is there to see: which accesses to a reservation are allowed.
 mod interpreted {
     use super::*;
     use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -108,14 +110,17 @@ fn map_at(address: usize, length: usize) -> io::Result<NonNull<u8>> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// Addresses that heaps have been given to grow into, each from its start; in order. Nothing is mapped by being noted here.
+/// Addresses that heaps have been given to grow into, each from its start; in order. Nothing is
+/// mapped by being noted here.
 ///
-/// A mapping can be lengthened only where nothing lies behind it. Systems put mappings close to one another, so those that are to
-/// grow go to a part of the address space that the system does not choose by itself (as Go's heap does), and keep out of each other's way
-/// by this list. Rejected: mapping all there may ever be without access (it counts against `RLIMIT_AS` all the same).
+/// A mapping can be lengthened only where nothing lies behind it. Systems put mappings close to one
+/// another, so those that are to grow go to a part of the address space that the system does not
+/// choose by itself (as Go's heap does), and keep out of each other's way by this list. Rejected:
+/// mapping all there may ever be without access (it counts against `RLIMIT_AS` all the same).
 static ROOMS: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
 
-/// Where rooms are: far from where programs, their libraries and their stacks lie on 64-bit systems, and below 2^47.
+/// Where rooms are: far from where programs, their libraries and their stacks lie on 64-bit
+/// systems, and below 2^47.
 const ROOMS_WITHIN: Range<usize> = 0x1000_0000_0000..0x5000_0000_0000;
 
 fn rooms() -> MutexGuard<'static, Vec<Range<usize>>> {
@@ -148,7 +153,8 @@ fn give_room_back(start: usize) {
     rooms().retain(|room| room.start != start);
 }
 
-/// A range of zeroed address space, backed by memory when it is first touched. It may have room to grow.
+/// A range of zeroed address space, backed by memory when it is first touched. It may have room to
+/// grow.
 pub(crate) struct Reservation {
     mapping: NonNull<u8>,
     /// Bytes of the mapping that [`Self::length`] does not count: what aligns it.
@@ -169,13 +175,14 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    /// Where to look for a place before it is given up, should the system have put something into the window.
+    /// Where to look for a place before it is given up, should the system have put something into
+    /// the window.
     const PLACES: usize = 4;
     /// How far apart these are.
     const APART: usize = 1 << 40;
 
-    /// Reserves `length` bytes, aligned to a huge page, with room to grow to `room`, which is reserved at once only where it cannot
-    /// be had otherwise. Both are multiples of a huge page.
+    /// Reserves `length` bytes, aligned to a huge page, with room to grow to `room`, which is
+    /// reserved at once only where it cannot be had otherwise. Both are multiples of a huge page.
     pub(crate) fn new(length: usize, room: usize) -> Result<Self, Refused> {
         debug_assert!(length <= room);
         let reservation = match Self::place(length, room)? {
@@ -191,7 +198,8 @@ impl Reservation {
                 Self {
                     mapping,
                     padding: HUGE_PAGE,
-                    // SAFETY: `offset` is less than a huge page, by which the mapping is longer than `room`.
+                    // SAFETY: `offset` is less than a huge page, by which the mapping is longer
+                    // than `room`.
                     start: unsafe { mapping.add(offset) },
                     length: AtomicUsize::new(room),
                     room,
@@ -239,7 +247,8 @@ impl Reservation {
         Ok(None)
     }
 
-    /// Grows to `length` bytes, a multiple of a huge page; `false` if there is no room or the system refuses. One thread at a time.
+    /// Grows to `length` bytes, a multiple of a huge page; `false` if there is no room or the
+    /// system refuses. One thread at a time.
     pub(crate) fn grow(&self, length: usize) -> bool {
         let before = self.length();
         if length <= before {
@@ -254,7 +263,8 @@ impl Reservation {
         true
     }
 
-    /// A page fault on a virtual machine costs microseconds; with huge pages there are 512 times fewer. A refusal costs only speed.
+    /// A page fault on a virtual machine costs microseconds; with huge pages there are 512 times
+    /// fewer. A refusal costs only speed.
     fn ask_for_huge_pages(&self, from: usize, until: usize) {
         if cfg!(miri) {
             return;
@@ -283,7 +293,8 @@ impl Reservation {
         self.room
     }
 
-    /// Gives the memory behind `offset .. offset + length` back to the system; it reads as zero afterwards.
+    /// Gives the memory behind `offset .. offset + length` back to the system; it reads as zero
+    /// afterwards.
     ///
     /// # Safety
     ///
@@ -294,7 +305,8 @@ impl Reservation {
                 && length.is_multiple_of(PAGE)
                 && offset + length <= self.length()
         );
-        // The system rounds the end of a range up to a page of its own, and what lies beyond ours may be in use.
+        // The system rounds the end of a range up to a page of its own, and what lies beyond ours
+        // may be in use.
         let end = offset + length;
         let (first, last) = whole_pages(offset, end, self.system_page);
         // SAFETY: within the mapping, and unused by the caller's word.
@@ -328,7 +340,8 @@ impl Reservation {
     }
 }
 
-/// The part of `start .. end` that is made of whole pages of `page` bytes, a power of two; empty if there is none.
+/// The part of `start .. end` that is made of whole pages of `page` bytes, a power of two; empty if
+/// there is none.
 fn whole_pages(start: usize, end: usize, page: usize) -> (usize, usize) {
     let first = start.next_multiple_of(page).min(end);
     (first, (end & !(page - 1)).max(first))
@@ -372,7 +385,8 @@ unsafe impl Zeroed for AtomicU64 {}
 // SAFETY: a cell has the layout of what is in it.
 unsafe impl<T: Zeroed> Zeroed for UnsafeCell<T> {}
 
-/// An array of zeroes, backed when they are first touched: an enormous one of which little is used costs little.
+/// An array of zeroes, backed when they are first touched: an enormous one of which little is used
+/// costs little.
 pub(crate) struct Table<T> {
     mapping: NonNull<T>,
     length: usize,
@@ -429,15 +443,17 @@ pub(crate) fn thread_cpu_ns() -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `time` is there to be written to. POSIX systems have this clock; without it the time stays 0.
+    // SAFETY: `time` is there to be written to. POSIX systems have this clock; without it the time
+    // stays 0.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Writes a line to standard error, if that can be written.
 ///
-/// Past the lock of [`io::stderr`]: a mutator may hold that while it stands at a safepoint, and a collector that waited for
-/// it would never let the mutator go. Nor `eprintln`, which panics where the line cannot be written.
+/// Past the lock of [`io::stderr`]: a mutator may hold that while it stands at a safepoint, and a
+/// collector that waited for it would never let the mutator go. Nor `eprintln`, which panics where
+/// the line cannot be written.
 pub(crate) fn complain(line: fmt::Arguments<'_>) {
     if let Ok(descriptor) = io::stderr().as_fd().try_clone_to_owned() {
         // In one piece, so that it is not mixed with what others write.
@@ -520,7 +536,8 @@ mod tests {
         }
     }
 
-    /// As on a system with pages of 64 KiB: what lies beside the range keeps its contents, the range reads as zero.
+    /// As on a system with pages of 64 KiB: what lies beside the range keeps its contents, the
+    /// range reads as zero.
     #[test]
     #[cfg_attr(miri, ignore = "looks at 12 MiB, byte by byte")]
     fn neighbours_of_released_memory_are_left_alone() {

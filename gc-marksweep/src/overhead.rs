@@ -1,35 +1,42 @@
-//! The overhead limit: a heap that is nearly full says so, before a program that goes on in it spends all its time in
-//! collections.
+//! The overhead limit: a heap that is nearly full says so, before a program that goes on in it
+//! spends all its time in collections.
 //!
-//! With room for twenty objects, each twentieth allocation collects the whole heap. That succeeds each time, so without this
-//! limit nothing would ever be refused and the program would stand still without a word.
+//! With room for twenty objects, each twentieth allocation collects the whole heap. That succeeds
+//! each time, so without this limit nothing would ever be refused and the program would stand still
+//! without a word.
 //!
-//! What is looked at are *exhaustive* collections: those of the whole heap that an allocation asks for because the heap's limit
-//! is reached. At each of them the time since the last one is judged. It is a *strike* if little was allocated since that
-//! ended, and if collections took nearly all of the time since that began. Any other is no strike, and the
-//! count begins anew. [`STRIKES`] in a row, and allocations are refused: each further one that reaches the limit makes
-//! one collection, and only one that makes room ends it.
+//! What is looked at are *exhaustive* collections: those of the whole heap that an allocation asks
+//! for because the heap's limit is reached. At each of them the time since the last one is judged.
+//! It is a *strike* if little was allocated since that ended, and if collections took nearly all of
+//! the time since that began. Any other is no strike, and the count begins anew. [`STRIKES`] in a
+//! row, and allocations are refused: each further one that reaches the limit makes one collection,
+//! and only one that makes room ends it.
 //!
-//! - Little room is judged by what the program could *allocate*, not by what the collection counts as free: holes too small for any
-//!   object are free as well. So the last strike is let pass once where there seems to be room, since the program may have
-//!   let go of much; it is not where the next one shows that there was none.
-//! - Several mutators that find the heap full at once collect one after the other, each for the room that the others took. They
-//!   count as one: an allocation that began before the last exhaustive collection was over is not judged. But no
-//!   more of them in a row than there are other mutators, or two that wait for each other for ever would never be.
-//! - An allocation that does not fit anyhow is refused for that. It says nothing of the others, and is no strike.
+//! - Little room is judged by what the program could *allocate*, not by what the collection counts
+//!   as free: holes too small for any object are free as well. So the last strike is let pass once
+//!   where there seems to be room, since the program may have let go of much; it is not where the
+//!   next one shows that there was none.
+//! - Several mutators that find the heap full at once collect one after the other, each for the
+//!   room that the others took. They count as one: an allocation that began before the last
+//!   exhaustive collection was over is not judged. But no more of them in a row than there are
+//!   other mutators, or two that wait for each other for ever would never be.
+//! - An allocation that does not fit anyhow is refused for that. It says nothing of the others, and
+//!   is no strike.
 //! - Collections that the program asks for are its own affair.
 //!
 //! The numbers are those of HotSpot: `GCTimeLimit`, `GCHeapFreeLimit`, five collections in a row.
 //!
-//! **Invariant.** The clock decides nothing where the time percentage is 0: then the verdicts follow from counts of bytes alone.
+//! **Invariant.** The clock decides nothing where the time percentage is 0: then the verdicts
+//! follow from counts of bytes alone.
 //!
-//! Rejected: to judge by the time alone (a machine that swaps would be refused memory that it has); by the room alone (a program that
-//! fills its heap to the brim and goes on reading does no harm).
+//! Rejected: to judge by the time alone (a machine that swaps would be refused memory that it has);
+//! by the room alone (a program that fills its heap to the brim and goes on reading does no harm).
 
 use std::fmt;
 
-/// When allocations in a nearly full heap are refused: see [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are
-/// percentages, from 0 to 100.
+/// When allocations in a nearly full heap are refused: see
+/// [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are percentages, from 0 to
+/// 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverheadLimit {
     /// Collections took at least this share of the time. 0: whatever they took.
@@ -70,7 +77,8 @@ impl OverheadLimit {
 /// So many strikes in a row, and the next allocation is refused.
 const STRIKES: u32 = 5;
 
-/// What is known of an exhaustive collection when it has found out what is free. Times in nanoseconds, sizes in bytes.
+/// What is known of an exhaustive collection when it has found out what is free. Times in
+/// nanoseconds, sizes in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exhaustive {
     /// When it began.
@@ -167,7 +175,8 @@ impl Overhead {
         }
     }
 
-    /// Takes note of a judged collection of so many nanoseconds, and of what became of the allocation: `fits` unless it did not fit anyhow.
+    /// Takes note of a judged collection of so many nanoseconds, and of what became of the
+    /// allocation: `fits` unless it did not fit anyhow.
     pub(crate) fn note(
         &mut self,
         collection: Exhaustive,
@@ -240,8 +249,9 @@ mod tests {
             }
         }
 
-        /// The program allocates so much in so many nanoseconds, and asks for a collection, which leaves so much room. `behind`: the
-        /// allocation that asks began before so many of the last stops were over.
+        /// The program allocates so much in so many nanoseconds, and asks for a collection, which
+        /// leaves so much room. `behind`: the allocation that asks began before so many of the last
+        /// stops were over.
         fn turn(&mut self, allocated: u64, nanoseconds: u64, room: u64, behind: u64) -> Verdict {
             self.stop += 1;
             self.now += nanoseconds;

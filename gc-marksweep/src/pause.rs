@@ -1,12 +1,12 @@
 //! Statistics of pauses, as a listener: a heap that nobody watches keeps none.
 //!
-//! What it counts it knows from one event at a time. So a *stop* here is one mutator's standstill for it, which is what
-//! that thread's user felt; the pause of the whole process, from the request until the last mutator runs, joins events
-//! of several threads and is left to readers of the log.
+//! What it counts it knows from one event at a time. So a *stop* here is one mutator's standstill
+//! for it, which is what that thread's user felt; the pause of the whole process, from the request
+//! until the last mutator runs, joins events of several threads and is left to readers of the log.
 //!
-//! Every figure is an atomic that only grows: listening takes no lock and, but for the first time that a high mutator number
-//! is waited for, allocates nothing; reading waits for nobody. Figures read together may differ by the events
-//! that were being recorded at that moment.
+//! Every figure is an atomic that only grows: listening takes no lock and, but for the first time
+//! that a high mutator number is waited for, allocates nothing; reading waits for nobody. Figures
+//! read together may differ by the events that were being recorded at that moment.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -18,7 +18,8 @@ use crate::event::{Event, EventKind, Listener};
 /// Buckets of [`Pauses::histogram`]: the last one begins at 2^47 ns, a day and a half.
 const BUCKETS: usize = 48;
 
-/// Mutators whose figures are allocated first; each further segment has room for as many as all before it.
+/// Mutators whose figures are allocated first; each further segment has room for as many as all
+/// before it.
 const FIRST_SEGMENT: u32 = 64;
 /// Enough segments for every mutator number.
 const SEGMENTS: usize = 27;
@@ -45,7 +46,8 @@ pub struct PauseStatistics {
     longest_stop_ns: AtomicU64,
     longest_time_to_safepoint_ns: AtomicU64,
     histogram: [AtomicU64; BUCKETS],
-    /// The longest time-to-safepoint of each mutator, by number, in nanoseconds; 0 if it was never waited for.
+    /// The longest time-to-safepoint of each mutator, by number, in nanoseconds; 0 if it was never
+    /// waited for.
     by_mutator: [OnceLock<Vec<AtomicU64>>; SEGMENTS],
 }
 
@@ -63,8 +65,8 @@ pub struct Pauses {
     pub longest_stop: Duration,
     /// The longest time-to-safepoint: from a request to stop until the last mutator had stopped.
     pub longest_time_to_safepoint: Duration,
-    /// How many stops took how long: number *i* counts those of at least 2^*i* and less than 2^(*i* + 1) ns; those of less
-    /// than 1 ns are in the first, and the last has no upper end.
+    /// How many stops took how long: number *i* counts those of at least 2^*i* and less than
+    /// 2^(*i* + 1) ns; those of less than 1 ns are in the first, and the last has no upper end.
     pub histogram: [u64; BUCKETS],
 }
 
@@ -103,8 +105,8 @@ impl PauseStatistics {
         (longest > 0).then(|| Duration::from_nanos(longest))
     }
 
-    /// The mutators that a stop has ever waited for, each with its longest time-to-safepoint, in order of their
-    /// numbers. Never waits; takes time in proportion to the largest such number.
+    /// The mutators that a stop has ever waited for, each with its longest time-to-safepoint, in
+    /// order of their numbers. Never waits; takes time in proportion to the largest such number.
     pub fn laggards(&self) -> impl Iterator<Item = (u32, Duration)> {
         let segments = self.by_mutator.iter().enumerate();
         let allocated = segments.filter_map(|(segment, longest)| Some((segment, longest.get()?)));

@@ -2,31 +2,36 @@
 //!
 //! # Generations
 //!
-//! With generations, a collection is due whenever a *nursery*'s worth of memory has been handed out. It is a minor one, which
-//! looks at what is new only, as long as the minors leave enough free memory; else the next is a major one. (There is no
-//! nursery in memory: nothing moves.)
+//! With generations, a collection is due whenever a *nursery*'s worth of memory has been handed
+//! out. It is a minor one, which looks at what is new only, as long as the minors leave enough free
+//! memory; else the next is a major one. (There is no nursery in memory: nothing moves.)
 //!
-//! Minor collections pay where most objects die young. Where they do not, each marks nearly all that is new, looks through
-//! what is remembered, and frees little: on a table of a million live nodes whose entries are replaced at random they
-//! double the time. [`Generations::Auto`] compares what both ways cost for each byte that they free:
+//! Minor collections pay where most objects die young. Where they do not, each marks nearly all
+//! that is new, looks through what is remembered, and frees little: on a table of a million live
+//! nodes whose entries are replaced at random they double the time. [`Generations::Auto`] compares
+//! what both ways cost for each byte that they free:
 //!
-//! - minors: their time since the last major collection, over the bytes they have freed, both decaying;
+//! - minors: their time since the last major collection, over the bytes they have freed, both
+//!   decaying;
 //! - majors: the time of the last one, over the bytes that were available after it.
 //!
-//! If minors are dearer, the next collection is a major one, which does not arm the write barrier, and so are those that follow. Major
-//! collections then count what survives of the new objects (an object's mark byte tells, before it is overwritten,
-//! whether the last collection had marked it), which costs nothing. When minors that mark so much would be clearly cheaper than majors, the
-//! next major arms the barrier; if they lose all the same, twice as many majors as last time must pass before the next
-//! try. A heap begins in this way too, with an early major collection: programs often begin by building what stays.
+//! If minors are dearer, the next collection is a major one, which does not arm the write barrier,
+//! and so are those that follow. Major collections then count what survives of the new objects (an
+//! object's mark byte tells, before it is overwritten, whether the last collection had marked it),
+//! which costs nothing. When minors that mark so much would be clearly cheaper than majors, the
+//! next major arms the barrier; if they lose all the same, twice as many majors as last time must
+//! pass before the next try. A heap begins in this way too, with an early major collection:
+//! programs often begin by building what stays.
 //!
-//! Rejected: deciding by survival alone (it does not see the remembered set, which was most of the cost above); trying
-//! minors every so many majors (a try in vain costs a minor that takes as long as a major).
+//! Rejected: deciding by survival alone (it does not see the remembered set, which was most of the
+//! cost above); trying minors every so many majors (a try in vain costs a minor that takes as long
+//! as a major).
 //!
 //! # Heap size
 //!
-//! The *goal* is what may be occupied before a collection is due, at most the limit; it is set after each major
-//! collection (see [`HeapSize`]). `HeapFull` is decided by the limit alone: when a collection does not get an object below the
-//! goal, the goal gives way.
+//! The *goal* is what may be occupied before a collection is due, at most the limit; it is set
+//! after each major collection (see [`HeapSize`]). `HeapFull` is decided by the limit alone: when a
+//! collection does not get an object below the goal, the goal gives way.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -51,11 +56,13 @@ pub enum HeapSize {
     /// Up to the limit: for comparisons at equal memory.
     #[default]
     Fixed,
-    /// As much as is live, times this less 1, may be allocated before a collection; more than 1. (2 is Go's default.)
+    /// As much as is live, times this less 1, may be allocated before a collection; more than 1. (2
+    /// is Go's default.)
     Multiplier(f64),
-    /// sqrt(L g / (c s)) may be allocated before a collection, L being what is live, g and s the rates of allocation and of collection: the sizes
-    /// for which several heaps with one memory to share spend the least time in all (Kirisame, Shenoy and Panchekha, OOPSLA 2022). The
-    /// value is c, in 1/MiB, above 0: the larger, the smaller the heap. MMTk's default is 0.2.
+    /// sqrt(L g / (c s)) may be allocated before a collection, L being what is live, g and s the
+    /// rates of allocation and of collection: the sizes for which several heaps with one memory to
+    /// share spend the least time in all (Kirisame, Shenoy and Panchekha, OOPSLA 2022). The value
+    /// is c, in 1/MiB, above 0: the larger, the smaller the heap. MMTk's default is 0.2.
     MemBalancer(f64),
 }
 
@@ -68,7 +75,8 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// The least that may be allocated between major collections, so that a nearly empty heap does not collect all the time.
+/// The least that may be allocated between major collections, so that a nearly empty heap does not
+/// collect all the time.
 const MINIMUM_HEADROOM: usize = 4 << 20;
 /// By how much minor collections must promise to be cheaper, for each byte freed, to be tried.
 const WORTH_TRYING: f64 = 2.0;
@@ -81,8 +89,8 @@ const STRESS_MAJOR: u64 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) extent: Extent,
-    /// Whether it makes the objects that it marks log. A minor collection always does: whatever is to follow, what it marks is old
-    /// from now on, among objects that log.
+    /// Whether it makes the objects that it marks log. A minor collection always does: whatever is
+    /// to follow, what it marks is old from now on, among objects that log.
     pub(crate) arm: bool,
 }
 
@@ -145,13 +153,15 @@ struct State {
     /// Of the last major collection: how long it took, and what was available after it.
     major: Option<(u64, usize)>,
     minors: Minors,
-    /// Major collections to go before minors are tried again, and how many there are to be after the next try in vain.
+    /// Major collections to go before minors are tried again, and how many there are to be after
+    /// the next try in vain.
     rest: u32,
     next_rest: u32,
     rates: Rates,
 }
 
-/// The minor collections since the last major one: how long they took and what they freed, in bytes, the latest weighing most.
+/// The minor collections since the last major one: how long they took and what they freed, in
+/// bytes, the latest weighing most.
 #[derive(Clone, Copy, Default)]
 struct Minors {
     count: u32,
@@ -160,7 +170,8 @@ struct Minors {
 }
 
 impl Minors {
-    /// How much of the past stays when another one is noted. A program that changes its ways is followed within a few collections.
+    /// How much of the past stays when another one is noted. A program that changes its ways is
+    /// followed within a few collections.
     const PAST: f64 = 0.75;
 
     fn note(&mut self, nanoseconds: u64, freed: isize) {
@@ -259,8 +270,8 @@ impl Policy {
                 _ => Extent::Young,
             };
         }
-        // A nursery's worth before a minor collection, and before the major one that makes them possible. Else what is
-        // left is used up.
+        // A nursery's worth before a minor collection, and before the major one that makes them
+        // possible. Else what is left is used up.
         let soon = match state.armed {
             true => state.next == Extent::Young,
             false => state.arm,
@@ -329,7 +340,8 @@ impl Policy {
             HeapSize::Multiplier(factor) => live * (factor - 1.0),
             HeapSize::MemBalancer(factor) => rates.extra(live, factor),
         };
-        // Saturates: a factor may ask for more than there are addresses. One that is no number asks for nothing.
+        // Saturates: a factor may ask for more than there are addresses. One that is no number asks
+        // for nothing.
         let headroom = (headroom as usize).max(MINIMUM_HEADROOM);
         // Holes are part of it. But what comes next may be too large for them.
         let beyond = headroom.saturating_sub(measured.holes).max(headroom / 4);
@@ -338,8 +350,8 @@ impl Policy {
 }
 
 impl State {
-    /// Whether minor collections have cost more for each byte they freed than the last major one. A single one is
-    /// believed only if it has lost clearly.
+    /// Whether minor collections have cost more for each byte they freed than the last major one. A
+    /// single one is believed only if it has lost clearly.
     fn minors_lose(&self) -> bool {
         let Some((major, available)) = self.major else {
             return false;
@@ -537,8 +549,8 @@ mod tests {
         // A headroom that holes alone could fill still has a quarter beyond them.
         assert_eq!(goal(HeapSize::Multiplier(1.05)), 110 * MIB + 5 * MIB / 4);
         assert_eq!(goal(HeapSize::Multiplier(1.01)), 111 * MIB);
-        // 8 MiB in 10 ms are allocated and 100 MiB in 10 ms collected: sqrt(100 x 0.8 / (0.2 x 10)) = 6.32 MiB. With
-        // a factor a hundred times smaller 63.2 MiB.
+        // 8 MiB in 10 ms are allocated and 100 MiB in 10 ms collected: sqrt(100 x 0.8 / (0.2 x 10))
+        // = 6.32 MiB. With a factor a hundred times smaller 63.2 MiB.
         let beyond = |factor| goal(HeapSize::MemBalancer(factor)) - 110 * MIB;
         assert!((3 * MIB / 2..2 * MIB).contains(&beyond(0.2)));
         assert!((57 * MIB..58 * MIB).contains(&beyond(0.002)));

@@ -1,5 +1,5 @@
-//! The synchronisation primitives of the handshake, of the workers' pool and of weak references: the standard library's, or loom's when a model is checked
-//! (`RUSTFLAGS="--cfg loom"`).
+//! The synchronisation primitives of the handshake, of the workers' pool and of weak references:
+//! the standard library's, or loom's when a model is checked (`RUSTFLAGS="--cfg loom"`).
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{

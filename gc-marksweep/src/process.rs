@@ -1,17 +1,21 @@
 //! Which process this is: a heap outlives a fork of its process, and other threads do not.
 //!
-//! After a fork the child has a copy of the heap and one thread, the one that forked. What another thread had begun it will
-//! never end: a lock that it held stays locked, a stop that it asked for stays, a mutator that ran on it is never seen to stop. So
-//! the first operation of the child that could meet such a thing looks whether there is any. If there is none the heap is
-//! the child's ([`Shared::enter`](crate::heap::Shared::enter)); else the operation, and each that follows, panics with a line that
-//! says why. Marking helpers are no such thing: outside a stop they hold nothing, and the child starts its own.
+//! After a fork the child has a copy of the heap and one thread, the one that forked. What another
+//! thread had begun it will never end: a lock that it held stays locked, a stop that it asked for
+//! stays, a mutator that ran on it is never seen to stop. So the first operation of the child that
+//! could meet such a thing looks whether there is any. If there is none the heap is the child's
+//! ([`Shared::enter`](crate::heap::Shared::enter)); else the operation, and each that follows,
+//! panics with a line that says why. Marking helpers are no such thing: outside a stop they hold
+//! nothing, and the child starts its own.
 //!
-//! Processes are told apart by a number in a page that the system hands to a child zeroed, so that asking is one load;
-//! where the system has no such pages, by the process's own number, which is a system call.
+//! Processes are told apart by a number in a page that the system hands to a child zeroed, so that
+//! asking is one load; where the system has no such pages, by the process's own number, which is a
+//! system call.
 //!
-//! Rejected: `pthread_atfork` (what is registered there stays when a library is unloaded, and a child made by a bare system
-//! call does not run it); going on without the mutators of other threads (their frames lie on stacks that the C library
-//! hands out again in the child, and so do their parts of the remembered set).
+//! Rejected: `pthread_atfork` (what is registered there stays when a library is unloaded, and a
+//! child made by a bare system call does not run it); going on without the mutators of other
+//! threads (their frames lie on stacks that the C library hands out again in the child, and so do
+//! their parts of the remembered set).
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Mutex, TryLockError};
@@ -22,8 +26,8 @@ static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 /// A static that is never the page: the system has none.
 static NO_PAGE: AtomicU32 = AtomicU32::new(0);
 
-/// The number of the next process. A child goes on counting where its parent was, so no process has the number of one that it comes
-/// from. Those of the system are far below the upper half.
+/// The number of the next process. A child goes on counting where its parent was, so no process has
+/// the number of one that it comes from. Those of the system are far below the upper half.
 static NEXT: AtomicU32 = AtomicU32::new(1 << 24);
 
 /// Marks the number of a process that is looking.
@@ -114,8 +118,8 @@ impl Home {
         self.0.load(Ordering::Acquire) == current()
     }
 
-    /// Moves here from the process that this one was forked from, if `look` finds nothing against it. Of several threads one looks, and
-    /// the others wait.
+    /// Moves here from the process that this one was forked from, if `look` finds nothing against
+    /// it. Of several threads one looks, and the others wait.
     #[cold]
     pub(crate) fn move_here(
         &self,

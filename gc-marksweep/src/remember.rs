@@ -1,32 +1,39 @@
 //! The remembered set: which old objects may refer to young ones.
 //!
-//! A minor collection does not look at old objects (those that an earlier collection has marked), so it must be told
-//! of the references that mutators have stored into them since. The write barrier does, per *object*, not per field
-//! (object logging: Blackburn and Hosking, ISMM 2004; MMTk's `ObjectBarrier`): the first store into an old object puts it into the mutator's
-//! [`Log`] and makes further stores fast. The collector looks through all its fields, and makes it log again.
+//! A minor collection does not look at old objects (those that an earlier collection has marked),
+//! so it must be told of the references that mutators have stored into them since. The write
+//! barrier does, per *object*, not per field (object logging: Blackburn and Hosking, ISMM 2004;
+//! MMTk's `ObjectBarrier`): the first store into an old object puts it into the mutator's [`Log`]
+//! and makes further stores fast. The collector looks through all its fields, and makes it log
+//! again.
 //!
-//! Whether a store is to be remembered is a bit of the object's header, which a store loads anyhow to check the index. The collector sets
-//! it when it marks the object, and never on objects without reference fields.
+//! Whether a store is to be remembered is a bit of the object's header, which a store loads anyhow
+//! to check the index. The collector sets it when it marks the object, and never on objects without
+//! reference fields.
 //!
-//! A large object (a table of a million references) would be looked through as a whole at each minor collection for the sake of one
-//! store. It is remembered by *cards* of [`CARD`] bytes instead. A card's state is one of the object's mark bytes, of which a large
-//! object uses none but the first two. The header's bit stays set, so that every store looks at its card.
+//! A large object (a table of a million references) would be looked through as a whole at each
+//! minor collection for the sake of one store. It is remembered by *cards* of [`CARD`] bytes
+//! instead. A card's state is one of the object's mark bytes, of which a large object uses none but
+//! the first two. The header's bit stays set, so that every store looks at its card.
 //!
 //! A store of null creates no reference, and is not remembered.
 //!
-//! A log for which the system has no memory is [incomplete](Log::is_incomplete), and the next collection a major one, which needs none.
+//! A log for which the system has no memory is [incomplete](Log::is_incomplete), and the next
+//! collection a major one, which needs none.
 //!
 //! # Invariants
 //!
-//! 1. While the heap is *armed* (its last major collection set the bits, see [`crate::policy`]): a field of a marked object refers to a marked
-//!    object, or the object's bit is clear and it is in a log, or the field's card is dirty and in a log, or a log is incomplete.
+//! 1. While the heap is *armed* (its last major collection set the bits, see [`crate::policy`]): a
+//!    field of a marked object refers to a marked object, or the object's bit is clear and it is in
+//!    a log, or the field's card is dirty and in a log, or a log is incomplete.
 //! 2. A card's byte is not 0 exactly while a log holds the card.
-//! 3. The bits are set while the world is stopped, and cleared by mutators. There is no safepoint between the test of a
-//!    bit and the store it is for, so no collection can come between them.
+//! 3. The bits are set while the world is stopped, and cleared by mutators. There is no safepoint
+//!    between the test of a bit and the store it is for, so no collection can come between them.
 //!
-//! Rejected: a bit in a side table (a second address to compute and a second line to load for each store); cards for
-//! all objects (a scan of a card begins in the middle of objects, and needs a way to find their starts); a filter for
-//! old values (it loads the value's header, a cache miss where values are picked at random, to save one store per object and collection).
+//! Rejected: a bit in a side table (a second address to compute and a second line to load for each
+//! store); cards for all objects (a scan of a card begins in the middle of objects, and needs a way
+//! to find their starts); a filter for old values (it loads the value's header, a cache miss where
+//! values are picked at random, to save one store per object and collection).
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard};
@@ -109,8 +116,8 @@ impl Log {
         }
     }
 
-    /// Whether something has been written that it does not hold. Then a minor collection would miss what only that refers to: the
-    /// next one must be a major one.
+    /// Whether something has been written that it does not hold. Then a minor collection would miss
+    /// what only that refers to: the next one must be a major one.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete.get()
     }
@@ -132,8 +139,8 @@ impl Log {
         copy
     }
 
-    /// Empties the log; calls `f` with each object in it and the range of its fields that is to be looked through. What
-    /// it held will be remembered again when it is next written.
+    /// Empties the log; calls `f` with each object in it and the range of its fields that is to be
+    /// looked through. What it held will be remembered again when it is next written.
     ///
     /// # Safety
     ///
@@ -142,7 +149,8 @@ impl Log {
         let (mut objects, mut cards) = (self.objects.take(), self.cards.take());
         let lengths = (objects.len(), cards.len());
         for object in objects.drain(..) {
-            // SAFETY: what is in a log was live when it was put there, and there has been no collection since.
+            // SAFETY: what is in a log was live when it was put there, and there has been no
+            // collection since.
             let header = unsafe { object.header() };
             // SAFETY: as above; no mutator runs.
             unsafe { object.set_logging(header, Header::LOG_OBJECT, true) };
@@ -199,7 +207,8 @@ impl Orphans {
         let adopted = append(&orphans.objects, &log.objects);
         if !append(&orphans.cards, &log.cards) {
             for card in log.cards.take() {
-                // SAFETY: what is in a log was live when it was put there, and there has been no collection since.
+                // SAFETY: what is in a log was live when it was put there, and there has been no
+                // collection since.
                 unsafe { space.card(card.object, card.index as usize) }.clean();
             }
             orphans.incomplete.set(true);

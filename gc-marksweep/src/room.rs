@@ -1,17 +1,19 @@
-//! How much room the heap's lists have: growth that can be refused, and the one rule by which they shrink.
+//! How much room the heap's lists have: growth that can be refused, and the one rule by which they
+//! shrink.
 //!
-//! A list grows with a burst and must not keep the memory when the burst is over. [`fit`] is the rule: a list of which less than a quarter
-//! is wanted is made anew with room for twice what is wanted. So the elements that are moved are fewer than those that went since it last
-//! grew or shrank, and both directions cost amortised O(1) for each element that comes and goes. Collections apply it to what they have
-//! looked through.
+//! A list grows with a burst and must not keep the memory when the burst is over. [`fit`] is the
+//! rule: a list of which less than a quarter is wanted is made anew with room for twice what is
+//! wanted. So the elements that are moved are fewer than those that went since it last grew or
+//! shrank, and both directions cost amortised O(1) for each element that comes and goes.
+//! Collections apply it to what they have looked through.
 //!
 //! Rejected: `shrink_to`, which aborts the process if the system refuses the smaller copy.
 
 /// Room that is not worth shrinking, in elements.
 const LEAST: usize = 256;
 
-/// Shrinks a list that has much more room than the `wanted` elements need, its own or more, by the module's rule. If the
-/// system has no memory for the smaller one it stays as it is.
+/// Shrinks a list that has much more room than the `wanted` elements need, its own or more, by the
+/// module's rule. If the system has no memory for the smaller one it stays as it is.
 pub(crate) fn fit<T>(list: &mut Vec<T>, wanted: usize) {
     if list.capacity() > 2 * LEAST && wanted < list.capacity() / 4 {
         make_anew(list, wanted);
@@ -29,7 +31,8 @@ fn make_anew<T>(list: &mut Vec<T>, wanted: usize) {
     }
 }
 
-/// Sees to it that a list has room for `wanted` elements, those included that are there. Returns whether it has.
+/// Sees to it that a list has room for `wanted` elements, those included that are there. Returns
+/// whether it has.
 #[inline]
 pub(crate) fn set_aside<T>(list: &mut Vec<T>, wanted: usize) -> bool {
     list.capacity() >= wanted || list.try_reserve(wanted - list.len()).is_ok()
@@ -55,7 +58,8 @@ fn grow<T>(list: &mut Vec<T>) -> bool {
 mod tests {
     use super::*;
 
-    /// Moves stay below the number of elements that came and went, however a list's length goes up and down.
+    /// Moves stay below the number of elements that came and went, however a list's length goes up
+    /// and down.
     #[test]
     #[cfg_attr(miri, ignore = "some 300,000 operations")]
     fn lists_shrink_by_one_rule_at_a_constant_cost() {

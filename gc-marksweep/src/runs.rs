@@ -1,17 +1,20 @@
 //! Free runs of pages, found by address and by length in time that does not grow with their number.
 //!
-//! A tree over all pages, as a table: a leaf for each page, which holds the length of the free run that *starts* there, or 0; above them,
-//! for each [`FAN`] entries of a level one that holds the largest of them. The first run by address that is long enough is found from the
-//! top down, the one before a page from the bottom up and down again; a change is carried upwards. Each
-//! looks at no more than two times [`FAN`] entries, which lie in one cache line, on each of a few levels (five for 4 GiB).
+//! A tree over all pages, as a table: a leaf for each page, which holds the length of the free run
+//! that *starts* there, or 0; above them, for each [`FAN`] entries of a level one that holds the
+//! largest of them. The first run by address that is long enough is found from the top down, the
+//! one before a page from the bottom up and down again; a change is carried upwards. Each looks at
+//! no more than two times [`FAN`] entries, which lie in one cache line, on each of a few levels
+//! (five for 4 GiB).
 //!
-//! The table is made with the heap, and backed where there are runs: no operation needs memory, so none can fail. It takes little more
-//! than 4 bytes a page.
+//! The table is made with the heap, and backed where there are runs: no operation needs memory, so
+//! none can fail. It takes little more than 4 bytes a page.
 //!
 //! **Invariant.** An entry above the leaves is the largest of the entries below it.
 //!
-//! Rejected: lists by classes of length (a class says nothing of addresses, and low ones keep a heap together); ordered maps by address
-//! and by length (they allocate a node for a run, inside a pause and under the supply's lock, where there may be no memory).
+//! Rejected: lists by classes of length (a class says nothing of addresses, and low ones keep a
+//! heap together); ordered maps by address and by length (they allocate a node for a run, inside a
+//! pause and under the supply's lock, where there may be no memory).
 
 use crate::os::{Refused, Table};
 

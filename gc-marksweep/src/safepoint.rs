@@ -1,64 +1,73 @@
 //! The stop-the-world handshake: how one mutator brings all others to a halt, and how they go on.
 //!
-//! Each mutator has a [`Party`]: a poll flag that a stop arms, and a status that says whether the mutator is
-//! *running* (it may touch the heap) or *stopped* (parked at a safepoint, or inside a blocking region, where it has
-//! promised not to). The mutator that wants a collection performs it itself: there is no collector thread to wake.
+//! Each mutator has a [`Party`]: a poll flag that a stop arms, and a status that says whether the
+//! mutator is *running* (it may touch the heap) or *stopped* (parked at a safepoint, or inside a
+//! blocking region, where it has promised not to). The mutator that wants a collection performs it
+//! itself: there is no collector thread to wake.
 //!
 //! # Invariants
 //!
-//! 1. While a [`World`] exists, every other registered party is stopped and none can become running: the collector may
-//!    touch what mutators own.
+//! 1. While a [`World`] exists, every other registered party is stopped and none can become
+//!    running: the collector may touch what mutators own.
 //! 2. At most one `World` exists at a time.
-//! 3. A party changes its own status only. From running to stopped it goes freely; from stopped to running only after
-//!    it has seen its poll flag disarmed *after* announcing that it runs (outside the lock), or while holding the lock
-//!    with no stop in progress.
+//! 3. A party changes its own status only. From running to stopped it goes freely; from stopped to
+//!    running only after it has seen its poll flag disarmed *after* announcing that it runs
+//!    (outside the lock), or while holding the lock with no stop in progress.
 //!
 //! # Why it is correct
 //!
 //! Entering and leaving a blocking region must not take a lock. The race between a stop and a
-//! mutator that crosses the border of a blocking region is Dekker's: the collector arms the poll, *fence*, reads the
-//! status; the mutator writes its status, *fence*, reads the poll. At least one sees the other. If the collector sees a running mutator, it
-//! waits, and the mutator's next poll parks it. If the mutator sees an armed poll, it takes the lock, declares itself stopped
-//! again and waits there. Fences, not sequentially consistent accesses: that is what the C11 model orders,
-//! and what loom can check.
+//! mutator that crosses the border of a blocking region is Dekker's: the collector arms the poll,
+//! *fence*, reads the status; the mutator writes its status, *fence*, reads the poll. At least one
+//! sees the other. If the collector sees a running mutator, it waits, and the mutator's next poll
+//! parks it. If the mutator sees an armed poll, it takes the lock, declares itself stopped again
+//! and waits there. Fences, not sequentially consistent accesses: that is what the C11 model
+//! orders, and what loom can check.
 //!
-//! Everything the collector wrote is visible to a mutator that goes on: a parked one synchronises through the lock,
-//! one that leaves a blocking region through the release store that disarmed its poll. What a mutator wrote before it
-//! stopped is visible to the collector through the release store of its status, or the lock.
+//! Everything the collector wrote is visible to a mutator that goes on: a parked one synchronises
+//! through the lock, one that leaves a blocking region through the release store that disarmed its
+//! poll. What a mutator wrote before it stopped is visible to the collector through the release
+//! store of its status, or the lock.
 //!
-//! A mutator that wakes late finds either no stop in progress, or a later one: in both cases it re-reads the state
-//! under the lock, so it can never take the end of stop *n* for the end of stop *n + 1*.
+//! A mutator that wakes late finds either no stop in progress, or a later one: in both cases it
+//! re-reads the state under the lock, so it can never take the end of stop *n* for the end of stop
+//! *n + 1*.
 //!
-//! A mutator once seen stopped after the polls were armed need not be looked at again: by the same argument it finds its poll armed
-//! before it runs, and then waits. So each is waited for at most once a stop, and what is kept of it is the time of its arrival.
+//! A mutator once seen stopped after the polls were armed need not be looked at again: by the same
+//! argument it finds its poll armed before it runs, and then waits. So each is waited for at most
+//! once a stop, and what is kept of it is the time of its arrival.
 //!
 //! # Time-to-safepoint
 //!
-//! The collector knows whom it waited for: those that were running when it first looked. Each stamps its own arrival
-//! before it publishes its status, so that the stamp tells when the mutator came and not when the collector woke up. A
-//! mutator that enters a blocking region reads the clock only when its poll is armed already; one that the arming overtakes
-//! there has no stamp of this stop, and the collector's own clock stands in.
+//! The collector knows whom it waited for: those that were running when it first looked. Each
+//! stamps its own arrival before it publishes its status, so that the stamp tells when the mutator
+//! came and not when the collector woke up. A mutator that enters a blocking region reads the clock
+//! only when its poll is armed already; one that the arming overtakes there has no stamp of this
+//! stop, and the collector's own clock stands in.
 //!
 //! # Coalescing
 //!
-//! A trigger names the number of completed stops that would satisfy it. Whoever finds that number reached does not
-//! collect again: racing triggers make one collection, and none is lost.
+//! A trigger names the number of completed stops that would satisfy it. Whoever finds that number
+//! reached does not collect again: racing triggers make one collection, and none is lost.
 //!
 //! # Attaching
 //!
-//! A thread that attaches during a stop waits for its end; the next stop does not begin while threads that waited out the
-//! previous one have not got in, so that repeated stops cannot starve them. They hold nothing that could delay
-//! this; threads that arrive later do not wait at all, so the wait is bounded.
+//! A thread that attaches during a stop waits for its end; the next stop does not begin while
+//! threads that waited out the previous one have not got in, so that repeated stops cannot starve
+//! them. They hold nothing that could delay this; threads that arrive later do not wait at all, so
+//! the wait is bounded.
 //!
 //! # Waiting
 //!
-//! Most stops are minor collections, over within some 20 us, less than it takes to put a thread to sleep and to wake it on another core
-//! (33 us, measured). So both sides look for a while before they sleep, if there is more than one core: a parked mutator at its poll flag, the
-//! collector at who has arrived.
+//! Most stops are minor collections, over within some 20 us, less than it takes to put a thread to
+//! sleep and to wake it on another core (33 us, measured). So both sides look for a while before
+//! they sleep, if there is more than one core: a parked mutator at its poll flag, the collector at
+//! who has arrived.
 //!
-//! Rejected: a counter of running mutators under a lock (Whippet's way: two lock operations for every blocking call);
-//! protecting a page and catching the fault (a signal handler in every client); a dedicated collector thread (two
-//! context switches for each pause, which on a virtual machine cost more than marking a small heap).
+//! Rejected: a counter of running mutators under a lock (Whippet's way: two lock operations for
+//! every blocking call); protecting a page and catching the fault (a signal handler in every
+//! client); a dedicated collector thread (two context switches for each pause, which on a virtual
+//! machine cost more than marking a small heap).
 
 use std::fmt::{self, Write as _};
 use std::ptr::NonNull;
@@ -104,7 +113,8 @@ impl Party {
     }
 
     fn stopped(&self) -> bool {
-        // Acquire: pairs with the release store of the mutator that stopped, whose writes the collector will read.
+        // Acquire: pairs with the release store of the mutator that stopped, whose writes the
+        // collector will read.
         self.status.load(Ordering::Acquire) == STOPPED
     }
 }
@@ -132,7 +142,8 @@ struct Registered<M> {
 
 impl<M: Member> Registered<M> {
     fn party(&self) -> &Party {
-        // SAFETY: valid until it detaches, which takes the lock; whoever has a registration holds that.
+        // SAFETY: valid until it detaches, which takes the lock; whoever has a registration holds
+        // that.
         unsafe { self.member.as_ref() }.party()
     }
 }
@@ -162,7 +173,8 @@ struct State<M> {
     completed: u64,
     /// Threads that wait to attach until the stop in progress is over.
     attaching: usize,
-    /// Who has arrived, of those that the stop in progress waited for; and how many more there was no memory for.
+    /// Who has arrived, of those that the stop in progress waited for; and how many more there was
+    /// no memory for.
     arrivals: Vec<Arrival>,
     lost: u64,
 }
@@ -213,7 +225,8 @@ pub(crate) const MEMBERS_SET_ASIDE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct NoMemory;
 
-/// What the watchdog calls a mutator: in place, as the name of a thread may be of any length and memory may be short.
+/// What the watchdog calls a mutator: in place, as the name of a thread may be of any length and
+/// memory may be short.
 #[derive(Clone, Copy)]
 pub(crate) struct Name {
     text: [u8; Self::MOST],
@@ -289,8 +302,8 @@ fn pause() {
     }
 }
 
-// SAFETY: the pointers in the registry are dereferenced only through a `World`, while their owners are stopped, and for
-// their `Party`, which is made of atomics.
+// SAFETY: the pointers in the registry are dereferenced only through a `World`, while their owners
+// are stopped, and for their `Party`, which is made of atomics.
 unsafe impl<M> Send for Handshake<M> {}
 // SAFETY: as above; the registry itself is behind the lock.
 unsafe impl<M> Sync for Handshake<M> {}
@@ -337,19 +350,21 @@ impl<M: Member> Handshake<M> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
-        // No code that can panic runs under this lock, so a poisoned lock is a bug here, not a client's.
+        // No code that can panic runs under this lock, so a poisoned lock is a bug here, not a
+        // client's.
         self.state
             .lock()
             .expect("the handshake's lock is never poisoned")
     }
 
-    /// Registers a running mutator, once no stop is in progress; fails if there are more than [`MEMBERS_SET_ASIDE`] and no memory for it. `number` is what events call it, `name` what the
+    /// Registers a running mutator, once no stop is in progress; fails if there are more than
+    /// [`MEMBERS_SET_ASIDE`] and no memory for it. `number` is what events call it, `name` what the
     /// watchdog does.
     ///
     /// # Safety
     ///
-    /// `member` stays where it is, and valid, until [`Self::detach`] has returned; the calling thread is the only one to
-    /// call the other operations with its party.
+    /// `member` stays where it is, and valid, until [`Self::detach`] has returned; the calling
+    /// thread is the only one to call the other operations with its party.
     pub(crate) unsafe fn attach(
         &self,
         member: NonNull<M>,
@@ -400,7 +415,8 @@ impl<M: Member> Handshake<M> {
         }
     }
 
-    /// Waits out the stop that armed the poll, if it is still in progress. The mutator counts as stopped meanwhile.
+    /// Waits out the stop that armed the poll, if it is still in progress. The mutator counts as
+    /// stopped meanwhile.
     #[cold]
     pub(crate) fn park(&self, party: &Party) -> Option<Wait> {
         let from = self.clock.now();
@@ -424,8 +440,8 @@ impl<M: Member> Handshake<M> {
         party.status.store(STOPPED, Ordering::Release);
         fence(Ordering::SeqCst);
         if party.armed.load(Ordering::Relaxed) {
-            // The collector may have read our status before we changed it, and be asleep. The lock keeps the wake-up
-            // from falling between its look and its sleep.
+            // The collector may have read our status before we changed it, and be asleep. The lock
+            // keeps the wake-up from falling between its look and its sleep.
             let _state = self.lock();
             self.changed.notify_one();
         }
@@ -435,15 +451,16 @@ impl<M: Member> Handshake<M> {
     pub(crate) fn leave_blocking(&self, party: &Party) -> Option<Wait> {
         party.status.store(RUNNING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // Acquire: pairs with the release store that disarmed the poll at the end of a stop we slept through.
+        // Acquire: pairs with the release store that disarmed the poll at the end of a stop we
+        // slept through.
         if party.armed.load(Ordering::Acquire) {
             return self.park(party);
         }
         None
     }
 
-    /// How many stops are over. A trigger that would be satisfied by any stop that ends after this moment passes this
-    /// number plus one to [`Self::stop`].
+    /// How many stops are over. A trigger that would be satisfied by any stop that ends after this
+    /// moment passes this number plus one to [`Self::stop`].
     pub(crate) fn completed(&self) -> u64 {
         self.lock().completed
     }
@@ -456,7 +473,8 @@ impl<M: Member> Handshake<M> {
 
     /// Stops every other mutator, unless `target` stops are over by the time this one could begin.
     ///
-    /// The caller is a registered, running mutator; while it waits for somebody else's stop it counts as stopped.
+    /// The caller is a registered, running mutator; while it waits for somebody else's stop it
+    /// counts as stopped.
     pub(crate) fn stop(&self, me: NonNull<M>, target: u64) -> Stop<'_, M> {
         // SAFETY: the caller's own registration is valid while it calls.
         let party = unsafe { me.as_ref() }.party();
@@ -465,7 +483,8 @@ impl<M: Member> Handshake<M> {
         let mut state = self.lock();
         let before = state.completed;
         while state.stopping || (state.completed < target && state.attaching > 0) {
-            // Stopped also while it lets others attach: one of them, or another trigger, may begin a stop first.
+            // Stopped also while it lets others attach: one of them, or another trigger, may begin
+            // a stop first.
             party.status.store(STOPPED, Ordering::Release);
             self.changed.notify_one();
             state = self.wait_for_resume(state);
@@ -479,7 +498,8 @@ impl<M: Member> Handshake<M> {
         }
 
         debug_assert!(state.attaching == 0 && state.arrivals.is_empty());
-        // Before the request, so that nobody waits for the allocator. Arrivals for which there is no memory are lost.
+        // Before the request, so that nobody waits for the allocator. Arrivals for which there is
+        // no memory are lost.
         let others = state.members.len() - 1;
         room::set_aside(&mut state.arrivals, others);
         state.stopping = true;
@@ -525,8 +545,8 @@ impl<M: Member> Handshake<M> {
         }
     }
 
-    /// The stay of a mutator that came at `from`, when `before` stops were over, and goes on now: none if no stop has
-    /// ended since.
+    /// The stay of a mutator that came at `from`, when `before` stops were over, and goes on now:
+    /// none if no stop has ended since.
     fn waited(&self, state: MutexGuard<'_, State<M>>, before: u64, from: u64) -> Option<Wait> {
         let stood = state.completed > before;
         drop(state);
@@ -574,7 +594,8 @@ impl<M: Member> Handshake<M> {
         self.changed.wait(state).unwrap()
     }
 
-    /// Waits for a mutator to stop; when the deadline passes names those that keep the others waiting, and clears it.
+    /// Waits for a mutator to stop; when the deadline passes names those that keep the others
+    /// waiting, and clears it.
     #[cfg(not(loom))]
     fn wait_for_change<'a>(
         &'a self,
@@ -663,8 +684,8 @@ impl<M: Member> World<'_, M> {
     pub(crate) fn for_each(&self, mut f: impl FnMut(&M)) {
         let state = self.handshake.lock();
         for registered in &state.members {
-            // SAFETY: valid until it detaches, which takes the lock that we hold; its owner is stopped or is the
-            // caller, who lends it here only for the length of `f`.
+            // SAFETY: valid until it detaches, which takes the lock that we hold; its owner is
+            // stopped or is the caller, who lends it here only for the length of `f`.
             f(unsafe { registered.member.as_ref() });
         }
     }
@@ -674,7 +695,8 @@ impl<M: Member> Drop for World<'_, M> {
     fn drop(&mut self) {
         let mut state = self.handshake.lock();
         for registered in &state.members {
-            // Release: a mutator that leaves a blocking region sees, with this, all that the collector wrote.
+            // Release: a mutator that leaves a blocking region sees, with this, all that the
+            // collector wrote.
             registered.party().armed.store(false, Ordering::Release);
         }
         state.stopping = false;

@@ -1,21 +1,26 @@
-//! Steps: what an operation does on its way, for those who want to follow it and for tests that check its numbers.
+//! Steps: what an operation does on its way, for those who want to follow it and for tests that
+//! check its numbers.
 //!
-//! [`Mutator::collect_recorded`](crate::Mutator::collect_recorded) and [`Mutator::alloc_recorded`](crate::Mutator::alloc_recorded) are the ordinary
-//! operations, carried out by the ordinary code: marking and the search for holes take a [`Witness`] and tell it what they have just done. For everybody else
-//! the witness is `()`, which hears nothing and is no argument at run time, so that both are compiled to what they would be without it.
+//! [`Mutator::collect_recorded`](crate::Mutator::collect_recorded) and
+//! [`Mutator::alloc_recorded`](crate::Mutator::alloc_recorded) are the ordinary operations, carried
+//! out by the ordinary code: marking and the search for holes take a [`Witness`] and tell it what
+//! they have just done. For everybody else the witness is `()`, which hears nothing and is no
+//! argument at run time, so that both are compiled to what they would be without it.
 //!
 //! # What is not as usual
 //!
-//! A recorded trace follows one edge at a time, on one thread: it uses neither the rings through which edges go when there are
-//! many nor helpers (see [`crate::mark`]). It marks the same objects. An ordinary trace does so too as long as there are fewer than eight edges on its stack.
+//! A recorded trace follows one edge at a time, on one thread: it uses neither the rings through
+//! which edges go when there are many nor helpers (see [`crate::mark`]). It marks the same objects.
+//! An ordinary trace does so too as long as there are fewer than eight edges on its stack.
 //!
 //! # Invariant
 //!
-//! A step is told beside the write that it describes, and its numbers are read from where the collector keeps them. A witness never touches
-//! the heap.
+//! A step is told beside the write that it describes, and its numbers are read from where the
+//! collector keeps them. A witness never touches the heap.
 //!
-//! Rejected: a flag tested at run time (a branch for each edge, in a loop that has none); [events](crate::EventKind) (they have a time and a
-//! buffer of fixed size; an edge takes less than reading the clock); a listener that is called back (client code inside an operation); a cargo
+//! Rejected: a flag tested at run time (a branch for each edge, in a loop that has none);
+//! [events](crate::EventKind) (they have a time and a buffer of fixed size; an edge takes less than
+//! reading the clock); a listener that is called back (client code inside an operation); a cargo
 //! feature (what is shown would not be the program that people run).
 
 use std::cell::{Cell, RefCell};
@@ -25,7 +30,8 @@ use crate::block::Space;
 use crate::object::Object;
 use crate::room;
 
-/// A place in the heap: so many bytes from the start of its address range. That of an object is its own for as long as it lives.
+/// A place in the heap: so many bytes from the start of its address range. That of an object is its
+/// own for as long as it lives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(usize);
 
@@ -48,9 +54,11 @@ impl fmt::Debug for Place {
 pub enum Step {
     /// The world is stopped, and marking begins.
     Began {
-        /// What it marks with: from 1 to 255, in turns. Before a major collection comes to 1 again, all mark bytes are zeroed.
+        /// What it marks with: from 1 to 255, in turns. Before a major collection comes to 1 again,
+        /// all mark bytes are zeroed.
         mark: u8,
-        /// Whether it is a minor collection, which goes on with the value of the one before and looks at new objects only.
+        /// Whether it is a minor collection, which goes on with the value of the one before and
+        /// looks at new objects only.
         minor: bool,
     },
     /// An edge goes onto the mark stack.
@@ -66,7 +74,8 @@ pub enum Step {
         object: Place,
         /// What it was marked with.
         mark: u8,
-        /// Its size: so many bytes are marked, in their granules; of a large object the first granule alone.
+        /// Its size: so many bytes are marked, in their granules; of a large object the first
+        /// granule alone.
         bytes: usize,
     },
     /// An edge leaves the stack and leads to an object that is marked: there is nothing to do.
@@ -106,7 +115,8 @@ pub enum Step {
         /// Its size.
         bytes: usize,
     },
-    /// The system had no memory for the steps that followed: the last one of a record that is not complete. The operation itself is.
+    /// The system had no memory for the steps that followed: the last one of a record that is not
+    /// complete. The operation itself is.
     Lost,
 }
 
@@ -168,7 +178,8 @@ impl Record {
     pub(crate) fn into_steps(self) -> Vec<Step> {
         let mut steps = self.steps.into_inner();
         if self.lost.get() {
-            // There may be no room for one more, and an incomplete record must not look like a complete one.
+            // There may be no room for one more, and an incomplete record must not look like a
+            // complete one.
             steps.pop();
             room::push(&mut steps, Step::Lost);
         }

@@ -1,22 +1,24 @@
 //! The heap's free memory, which all mutators share, and the account of what is used.
 //!
-//! Between two collections free blocks only go out. So the lists of them are arrays that are filled in a pause, and taking
-//! a block is one compare-and-swap on an index: mutators do not meet on a lock. What is rare, or waits for the system
-//! anyhow, is behind one: blocks that were never used or have been given back, large objects, what a detached mutator
-//! has left over.
+//! Between two collections free blocks only go out. So the lists of them are arrays that are filled
+//! in a pause, and taking a block is one compare-and-swap on an index: mutators do not meet on a
+//! lock. What is rare, or waits for the system anyhow, is behind one: blocks that were never used
+//! or have been given back, large objects, what a detached mutator has left over.
 //!
-//! What has been handed out since the last collection can be read off the arrays, above their tops. All that is young lies there, so
-//! a minor collection rebuilds the supply from those blocks alone.
+//! What has been handed out since the last collection can be read off the arrays, above their tops.
+//! All that is young lies there, so a minor collection rebuilds the supply from those blocks alone.
 //!
 //! # Invariants
 //!
 //! 1. A block is in at most one list, and in none while a mutator has it.
-//! 2. `charged` counts every block that is not wholly free, every run of pages of a large object, and the side metadata of both; it
-//!    never exceeds the limit. `backed` counts what is charged and what is free and backed by the system.
+//! 2. `charged` counts every block that is not wholly free, every run of pages of a large object,
+//!    and the side metadata of both; it never exceeds the limit. `backed` counts what is charged
+//!    and what is free and backed by the system.
 //! 3. Lists grow only while the world is stopped (but for those behind the lock).
 //!
-//! Rejected: one lock for everything (a mutator that allocates 32-byte objects takes a block every 5 us); lists a mutator
-//! each, with stealing (blocks would have to be shared out before anyone knows who allocates).
+//! Rejected: one lock for everything (a mutator that allocates 32-byte objects takes a block every
+//! 5 us); lists a mutator each, with stealing (blocks would have to be shared out before anyone
+//! knows who allocates).
 
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -35,11 +37,12 @@ use crate::process::is_held;
 /// What a block costs of the limit.
 pub(crate) const BLOCK_CHARGE: usize = BLOCK + BLOCK_METADATA;
 
-/// A stack of free memory that is filled in a pause and emptied by mutators, without a lock: taking its top entry is
-/// one compare-and-swap.
+/// A stack of free memory that is filled in a pause and emptied by mutators, without a lock: taking
+/// its top entry is one compare-and-swap.
 ///
-/// Between two pauses it only shrinks, so an index never names two entries in turn and there is no ABA problem. The
-/// entries taken stay in place above the top until the next pause, which reads there what has been handed out.
+/// Between two pauses it only shrinks, so an index never names two entries in turn and there is no
+/// ABA problem. The entries taken stay in place above the top until the next pause, which reads
+/// there what has been handed out.
 struct Stock {
     entries: Table<AtomicU32>,
     /// The first entry in the low half, the end of the last one in the high half.
@@ -94,8 +97,8 @@ impl Stock {
         Some(self.entries[first].load(Ordering::Relaxed))
     }
 
-    /// Calls `f` with each entry taken from the top since the last [`Self::settle`], in the order in which they were
-    /// taken. The world is stopped.
+    /// Calls `f` with each entry taken from the top since the last [`Self::settle`], in the order
+    /// in which they were taken. The world is stopped.
     fn for_each_taken(&self, mut f: impl FnMut(BlockIndex)) {
         let (_, end) = self.ends();
         for entry in self.entries[end..self.filled.load(Ordering::Relaxed)]
@@ -134,9 +137,11 @@ impl Stock {
     }
 }
 
-/// Stacks of blocks that lie in no other: linked through one table, as a block is in at most one of them.
+/// Stacks of blocks that lie in no other: linked through one table, as a block is in at most one of
+/// them.
 struct Links {
-    /// Of each block that is in a chain: the one below it, and one more than that, so that 0 is none.
+    /// Of each block that is in a chain: the one below it, and one more than that, so that 0 is
+    /// none.
     below: Table<u32>,
     /// Of each block that is in a chain: the granule its search goes on at.
     granule: Table<u16>,
@@ -203,11 +208,13 @@ pub(crate) struct Supply {
     recyclable: Stock,
     /// Wholly free blocks that are backed by memory; the most recently used one is on top.
     free: Stock,
-    /// How many entries [`Reserve::returned`] and [`Reserve::narrow`] have, so that finding none takes no lock.
+    /// How many entries [`Reserve::returned`] and [`Reserve::narrow`] have, so that finding none
+    /// takes no lock.
     returned: AtomicUsize,
     reserve: Mutex<Reserve>,
     limit: usize,
-    /// What [`Self::charged`] may not exceed: the limit, or less where the heap's size is to stay below it.
+    /// What [`Self::charged`] may not exceed: the limit, or less where the heap's size is to stay
+    /// below it.
     goal: AtomicUsize,
     /// Bytes that may still be handed out before a collection is due.
     allowance: AtomicIsize,
@@ -219,10 +226,12 @@ pub(crate) struct Supply {
     large_pages: AtomicUsize,
 }
 
-/// The part of the supply that takes a lock: what is needed once for a detached mutator, a page fault or a large object.
+/// The part of the supply that takes a lock: what is needed once for a detached mutator, a page
+/// fault or a large object.
 struct Reserve {
     links: Links,
-    /// Blocks that mutators have not used up, because they detached or needed another, each with the granule its search goes on at.
+    /// Blocks that mutators have not used up, because they detached or needed another, each with
+    /// the granule its search goes on at.
     returned: Chain,
     /// Blocks in which there was no hole of the size that was needed.
     narrow: Chain,
@@ -233,7 +242,8 @@ struct Reserve {
     /// Blocks that were fresh or released and have been handed out since the last pause.
     taken: Blocks,
     large: LargeSpace,
-    /// Of each block: its live granules when it was last put into a list, and whether the system backs it, which is then 1.
+    /// Of each block: its live granules when it was last put into a list, and whether the system
+    /// backs it, which is then 1.
     block_live: Table<u32>,
     block_backed: Table<u8>,
     /// Live granules of all blocks.
@@ -266,7 +276,8 @@ impl Reclaimed {
 /// The account of the heap's memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    /// Counted against the limit: blocks that are not wholly free, page runs of large objects, the metadata of both.
+    /// Counted against the limit: blocks that are not wholly free, page runs of large objects, the
+    /// metadata of both.
     pub(crate) occupied: usize,
     pub(crate) peak: usize,
     /// The part of `occupied` that is metadata.
@@ -285,7 +296,8 @@ pub(crate) struct LargeMemory {
 }
 
 impl Supply {
-    /// Makes all tables, each as long as it can get: nothing here needs memory later, but the list of large objects.
+    /// Makes all tables, each as long as it can get: nothing here needs memory later, but the list
+    /// of large objects.
     pub(crate) fn new(
         space: &Space,
         limit: usize,
@@ -372,7 +384,8 @@ impl Supply {
         }
     }
 
-    /// Whether `bytes` may be handed out before the next collection; if so, they count as handed out.
+    /// Whether `bytes` may be handed out before the next collection; if so, they count as handed
+    /// out.
     fn allow(&self, bytes: usize) -> bool {
         // One that goes too far is no harm: the next finds nothing left.
         let allowed = self.allowance.load(Ordering::Relaxed) > 0;
@@ -404,8 +417,8 @@ impl Supply {
         Some(block)
     }
 
-    /// A block that a mutator has put back, and the granule from which to search it. If `narrow`, one in which a search for a larger
-    /// hole was in vain will do.
+    /// A block that a mutator has put back, and the granule from which to search it. If `narrow`,
+    /// one in which a search for a larger hole was in vain will do.
     pub(crate) fn take_returned(&self, space: &Space, narrow: bool) -> Option<(BlockIndex, usize)> {
         if self.returned.load(Ordering::Relaxed) == 0 || !self.allow(0) {
             return None;
@@ -461,7 +474,8 @@ impl Supply {
         Some(block)
     }
 
-    /// Takes back a block whose memory from `granule` on has not been used. It no longer counts as handed out.
+    /// Takes back a block whose memory from `granule` on has not been used. It no longer counts as
+    /// handed out.
     pub(crate) fn put_back(&self, space: &Space, block: BlockIndex, granule: usize) {
         if granule < GRANULES_PER_BLOCK {
             let mut guard = self.reserve();
@@ -472,7 +486,8 @@ impl Supply {
         }
     }
 
-    /// Takes back a block that has been searched in vain, for an object that is not among the smallest.
+    /// Takes back a block that has been searched in vain, for an object that is not among the
+    /// smallest.
     pub(crate) fn put_back_narrow(&self, space: &Space, block: BlockIndex) {
         let mut guard = self.reserve();
         let reserve = &mut *guard;
@@ -567,7 +582,8 @@ impl Supply {
         large.take(pages).ok_or(FullCause::Limit)
     }
 
-    /// Keeps what the system backs below the limit: free memory of one kind makes room for the other.
+    /// Keeps what the system backs below the limit: free memory of one kind makes room for the
+    /// other.
     fn trim(&self, space: &Space, reserve: &mut Reserve) {
         let too_much = || (self.backed.load(Ordering::Relaxed)).saturating_sub(self.limit);
         let pages = too_much().div_ceil(large_charge(1));
@@ -591,7 +607,8 @@ impl Supply {
         true
     }
 
-    /// Gives the free runs of the large-object space that were freed before `stage` back to the system.
+    /// Gives the free runs of the large-object space that were freed before `stage` back to the
+    /// system.
     fn release_large_runs(&self, space: &Space, large: &mut LargeSpace, stage: u64) {
         let pages = large.release_before(space, stage);
         (self.backed).fetch_sub(large_charge(pages), Ordering::Relaxed);
@@ -607,16 +624,18 @@ impl Supply {
         self.reserve().fresh as usize
     }
 
-    /// Calls `f` with each block that has been handed out since the last pause. The world is stopped.
+    /// Calls `f` with each block that has been handed out since the last pause. The world is
+    /// stopped.
     pub(crate) fn for_each_handed_out(&self, mut f: impl FnMut(BlockIndex)) {
         self.recyclable.for_each_taken(&mut f);
         self.free.for_each_taken(&mut f);
         self.reserve().taken.iter().copied().for_each(f);
     }
 
-    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules count as full and
-    /// are not searched. After a minor collection only the blocks that have been handed out since the last one are looked at:
-    /// nothing has died, been born or been found elsewhere.
+    /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules
+    /// count as full and are not searched. After a minor collection only the blocks that have been
+    /// handed out since the last one are looked at: nothing has died, been born or been found
+    /// elsewhere.
     ///
     /// The world is stopped, marking is complete, and all buffers are retired.
     pub(crate) fn reclaim(&self, space: &Space, extent: Extent, minimum: usize) -> Reclaimed {
@@ -638,7 +657,8 @@ impl Supply {
             Extent::Whole => {
                 self.recyclable.clear();
                 self.free.clear();
-                // Backwards, because the lists are used from their ends: the lowest addresses first.
+                // Backwards, because the lists are used from their ends: the lowest addresses
+                // first.
                 (0..reserve.fresh)
                     .rev()
                     .for_each(|block| scratch.push(block));
@@ -648,7 +668,8 @@ impl Supply {
                 reserve.holes = 0;
             }
             Extent::Young => {
-                // In the order in which they were taken, so that the last, whose lines are in the cache, is the next again.
+                // In the order in which they were taken, so that the last, whose lines are in the
+                // cache, is the next again.
                 self.recyclable.for_each_taken(|block| {
                     reserve.holes -= free_bytes(reserve.block_live[block as usize]);
                     scratch.push(block);
@@ -685,8 +706,8 @@ impl Supply {
         }
     }
 
-    /// Gives memory that has not been needed for long back to the system. `now` is in nanoseconds since the heap was
-    /// made. The world is stopped and the supply has just been rebuilt.
+    /// Gives memory that has not been needed for long back to the system. `now` is in nanoseconds
+    /// since the heap was made. The world is stopped and the supply has just been rebuilt.
     pub(crate) fn age(&self, space: &Space, now: u64) {
         let mut guard = self.reserve();
         let reserve = &mut *guard;
@@ -722,11 +743,13 @@ fn free_bytes(live_granules: u32) -> usize {
     (GRANULES_PER_BLOCK - live_granules as usize) * GRANULE
 }
 
-/// How long free memory has not been needed: it rests for a few stages before it is given back to the system, because a page fault
-/// costs far more than a page that stays (a program whose need goes up and down within seconds would pay at every rise).
+/// How long free memory has not been needed: it rests for a few stages before it is given back to
+/// the system, because a page fault costs far more than a page that stays (a program whose need
+/// goes up and down within seconds would pay at every rise).
 ///
-/// A block is not followed through the stages. What counts is how many free blocks were left over when the supply was lowest: that
-/// many have not been needed, whichever they were, as the supply is a stack.
+/// A block is not followed through the stages. What counts is how many free blocks were left over
+/// when the supply was lowest: that many have not been needed, whichever they were, as the supply
+/// is a stack.
 struct Ageing {
     /// How long a stage lasts, in nanoseconds.
     length: Option<u64>,
@@ -755,7 +778,8 @@ impl Ageing {
         self.unused[0] = self.unused[0].min(blocks);
     }
 
-    /// Begins a new stage if it is time, and says how many blocks have not been needed through all stages.
+    /// Begins a new stage if it is time, and says how many blocks have not been needed through all
+    /// stages.
     fn advance(&mut self, now: u64) -> Option<usize> {
         if now.saturating_sub(self.began) < self.length? {
             return None;

@@ -1,13 +1,14 @@
 //! Sweeping: finding the memory that marking did not reach.
 //!
-//! There is no sweep phase. Within a pause only the per-block counts of live granules are looked at (in
-//! [`Supply::reclaim`](crate::supply::Supply::reclaim)): a block without any is free as a whole, one with hardly a free
-//! granule is full, and neither is ever searched. The others are swept by the mutator that allocates from them, hole by hole, when it
-//! needs the memory, which then comes into its cache just before it is used (lazy sweeping: Hughes 1982; in Whippet's
-//! form: the search for the next hole *is* the sweep).
+//! There is no sweep phase. Within a pause only the per-block counts of live granules are looked at
+//! (in [`Supply::reclaim`](crate::supply::Supply::reclaim)): a block without any is free as a
+//! whole, one with hardly a free granule is full, and neither is ever searched. The others are
+//! swept by the mutator that allocates from them, hole by hole, when it needs the memory, which
+//! then comes into its cache just before it is used (lazy sweeping: Hughes 1982; in Whippet's form:
+//! the search for the next hole *is* the sweep).
 //!
-//! A block that nobody has asked for when the next collection begins is simply never swept: marks are not cleared, so nothing has to be
-//! undone.
+//! A block that nobody has asked for when the next collection begins is simply never swept: marks
+//! are not cleared, so nothing has to be undone.
 
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -59,7 +60,8 @@ impl Space {
 }
 
 impl Space {
-    /// Tells a witness of granules that the search has looked at, those with the same mark byte together.
+    /// Tells a witness of granules that the search has looked at, those with the same mark byte
+    /// together.
     #[inline(always)]
     fn note_runs<W: Witness>(&self, block: BlockIndex, granules: Range<usize>, witness: W) {
         if W::RECORDS {
@@ -79,8 +81,8 @@ impl Space {
     }
 }
 
-/// The first index at or after `from` whose byte satisfies the predicate; 32 bytes at a time, which compiles to vector
-/// comparisons.
+/// The first index at or after `from` whose byte satisfies the predicate; 32 bytes at a time, which
+/// compiles to vector comparisons.
 #[inline(always)]
 fn find(bytes: &[u8], from: usize, predicate: impl Fn(u8) -> bool) -> Option<usize> {
     const STRIDE: usize = 32;
@@ -129,7 +131,8 @@ mod tests {
         }
     }
 
-    /// More rounds than there are mark values: a value that comes round again must find nothing of its own.
+    /// More rounds than there are mark values: a value that comes round again must find nothing of
+    /// its own.
     #[test]
     fn holes_are_the_runs_between_marked_objects() {
         let space = Space::new(1 << 20).unwrap();

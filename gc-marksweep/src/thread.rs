@@ -1,7 +1,8 @@
-//! Threads whose start can be refused: what the standard library's are to those whose start aborts the process if there is no memory
-//! for what they share with who started them.
+//! Threads whose start can be refused: what the standard library's are to those whose start aborts
+//! the process if there is no memory for what they share with who started them.
 //!
-//! For helpers alone, which share nothing with the client: no name that it could ask for, no result, no panic that goes further.
+//! For helpers alone, which share nothing with the client: no name that it could ask for, no
+//! result, no panic that goes further.
 
 use std::ffi::c_void;
 use std::io::Write as _;
@@ -19,8 +20,8 @@ pub(crate) struct Thread(libc::pthread_t);
 unsafe impl Send for Thread {}
 
 impl Thread {
-    /// Starts a thread that runs `run`, which does not unwind; `None` if the system has no memory or no thread for it. It
-    /// is shown as `name`, at most 15 bytes on Linux.
+    /// Starts a thread that runs `run`, which does not unwind; `None` if the system has no memory
+    /// or no thread for it. It is shown as `name`, at most 15 bytes on Linux.
     pub(crate) fn start<F: FnOnce() + Send + 'static>(
         name: std::fmt::Arguments<'_>,
         run: F,
@@ -31,7 +32,8 @@ impl Thread {
         let argument = Box::into_raw(try_box((text, run)).ok()?);
         let mut attributes = MaybeUninit::uninit();
         let mut thread = MaybeUninit::uninit();
-        // SAFETY: the attributes are used between their making and their end; the argument is what the function takes.
+        // SAFETY: the attributes are used between their making and their end; the argument is what
+        // the function takes.
         let started = unsafe {
             let made = libc::pthread_attr_init(attributes.as_mut_ptr()) == 0;
             if made {

@@ -11,8 +11,8 @@ use crate::policy::Extent;
 use crate::remember::card_of;
 use crate::safepoint::World;
 
-/// What free memory is filled with: as a header, an object far larger than any block; as a reference, an address in
-/// no heap.
+/// What free memory is filled with: as a header, an object far larger than any block; as a
+/// reference, an address in no heap.
 const POISON: u8 = 0xdb;
 
 /// Fills free memory with the pattern.
@@ -25,13 +25,15 @@ pub(crate) unsafe fn poison(start: NonNull<u8>, length: usize) {
     unsafe { start.write_bytes(POISON, length) };
 }
 
-/// Walks the reachable objects with a stack and a set of its own, collects, walks again, and compares.
+/// Walks the reachable objects with a stack and a set of its own, collects, walks again, and
+/// compares.
 ///
 /// 1. Before: the write barrier has missed nothing.
-/// 2. Before and after: every address reached is that of an object: aligned, in a used block and within its bounds or in
-///    a run of pages of its own, with a header that fits there; and no two objects overlap.
-/// 3. The collection found live exactly what the second walk reaches: each of its granules bears the mark, no
-///    other granule does, and the per-block counts and the total say the same.
+/// 2. Before and after: every address reached is that of an object: aligned, in a used block and
+///    within its bounds or in a run of pages of its own, with a header that fits there; and no two
+///    objects overlap.
+/// 3. The collection found live exactly what the second walk reaches: each of its granules bears
+///    the mark, no other granule does, and the per-block counts and the total say the same.
 /// 4. Whatever was reachable before is reachable afterwards.
 ///
 /// All in one stop, so that mutators cannot change what is compared.
@@ -46,7 +48,8 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
         }
         shared.record_wait(me, stop.waited);
     };
-    // Once, so that all three looks at the heap see the same roots whoever drops a global meanwhile.
+    // Once, so that all three looks at the heap see the same roots whoever drops a global
+    // meanwhile.
     shared.handles.prune_globals();
     let before = walk(shared, &world);
     let mut complete = true;
@@ -54,7 +57,8 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
     if shared.policy.is_armed() && complete {
         check_barrier(shared, &world, &before);
     }
-    // First what is young, then everything: the second must not find anything that the first has lost.
+    // First what is young, then everything: the second must not find anything that the first has
+    // lost.
     let collect = |wanted| {
         let cycle = shared.cycle(&world, shared.plan(&world, wanted), ());
         let after = walk(shared, &world);
@@ -108,7 +112,8 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
                 panic!("{address:#x} is reachable and neither in a block nor a large object")
             }),
         };
-        // SAFETY: checked to lie in memory of this heap; what is read is checked before it is relied on.
+        // SAFETY: checked to lie in memory of this heap; what is read is checked before it is
+        // relied on.
         let header = unsafe { object.header() };
         let size = header.size();
         assert!(
@@ -131,8 +136,8 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
     reached
 }
 
-/// Checks the first invariant of [`crate::remember`]: an old object that refers to a young one is in a log, or the
-/// field's card is dirty.
+/// Checks the first invariant of [`crate::remember`]: an old object that refers to a young one is
+/// in a log, or the field's card is dirty.
 fn check_barrier(shared: &Shared, world: &World<'_, Context>, reachable: &Reachable) {
     let mut logged = HashSet::new();
     shared.for_each_log(world, |log| logged.extend(log.objects()));

@@ -1,28 +1,33 @@
 //! Sharing the work of a pause: a pool of work, and the threads that help with it.
 //!
-//! The thread that collects is the *leader*; it makes the first work and returns when there is none left. *Helpers* are
-//! threads that exist for nothing else. Each worker keeps its work to itself and puts a part of it into the pool
-//! only when [`Pool::wanted`] says that somebody has none, so that as long as all are busy they share nothing but the one cache
-//! line they read that from, which then nobody writes.
+//! The thread that collects is the *leader*; it makes the first work and returns when there is none
+//! left. *Helpers* are threads that exist for nothing else. Each worker keeps its work to itself
+//! and puts a part of it into the pool only when [`Pool::wanted`] says that somebody has none, so
+//! that as long as all are busy they share nothing but the one cache line they read that from,
+//! which then nobody writes.
 //!
-//! The pool is a vector behind a lock. What goes through it is large (hundreds of edges, the upper part of a tree, half an array) and
-//! comes seldom, and the same lock makes the end of the work certain without a protocol of its own: work is in the pool or with a
-//! helper counted as *busy* or with the leader; if the leader has none, the pool is empty and nobody is busy, all in one
-//! look under the lock, then there is none. Rejected: a work-stealing deque for each worker (Chase and Lev, SPAA 2005), which makes every pop pay a
-//! fence so that a thief need not ask, and leaves the detection of the end to be solved.
+//! The pool is a vector behind a lock. What goes through it is large (hundreds of edges, the upper
+//! part of a tree, half an array) and comes seldom, and the same lock makes the end of the work
+//! certain without a protocol of its own: work is in the pool or with a helper counted as *busy* or
+//! with the leader; if the leader has none, the pool is empty and nobody is busy, all in one look
+//! under the lock, then there is none. Rejected: a work-stealing deque for each worker (Chase and
+//! Lev, SPAA 2005), which makes every pop pay a fence so that a thief need not ask, and leaves the
+//! detection of the end to be solved.
 //!
-//! Who finds nothing looks again for a few microseconds and then sleeps: a worker that looked for longer would take a core from
-//! somebody else's thread, one that slept at once would pay a wake-up (some 30 microseconds across cores) for each small chunk near the end.
+//! Who finds nothing looks again for a few microseconds and then sleeps: a worker that looked for
+//! longer would take a core from somebody else's thread, one that slept at once would pay a wake-up
+//! (some 30 microseconds across cores) for each small chunk near the end.
 //!
-//! Helpers start one by one, when there is work in the pool and nobody to take it; a heap that never has much to mark
-//! has no helper. Between collections they sleep in [`Pool::take`], and they end when the pool closes.
+//! Helpers start one by one, when there is work in the pool and nobody to take it; a heap that
+//! never has much to mark has no helper. Between collections they sleep in [`Pool::take`], and they
+//! end when the pool closes.
 //!
 //! **Invariants.**
 //!
-//! 1. When [`Pool::finish`] returns `None`, all that was given to the pool is done, and no helper touches anything but the pool
-//!    until work is given again.
-//! 2. What was written before work was given is visible to who takes it; what a helper wrote is visible to the leader when
-//!    `finish` returns.
+//! 1. When [`Pool::finish`] returns `None`, all that was given to the pool is done, and no helper
+//!    touches anything but the pool until work is given again.
+//! 2. What was written before work was given is visible to who takes it; what a helper wrote is
+//!    visible to the leader when `finish` returns.
 
 use std::num::NonZero;
 use std::sync::OnceLock;
@@ -48,9 +53,11 @@ pub(crate) struct Pool<W> {
     given: Condvar,
     /// For the leader: there is work, or no helper is busy any more.
     settled: Condvar,
-    /// Whether more workers are without work than there is work in the pool. Written under the lock.
+    /// Whether more workers are without work than there is work in the pool. Written under the
+    /// lock.
     wanted: AtomicBool,
-    /// What an idle worker looks at before it sleeps: twice the length of `work`, plus [`BUSY`] while a helper is busy.
+    /// What an idle worker looks at before it sleeps: twice the length of `work`, plus [`BUSY`]
+    /// while a helper is busy.
     sight: AtomicUsize,
 }
 
@@ -97,7 +104,8 @@ impl<W> Pool<W> {
             .expect("no code that panics runs under this lock")
     }
 
-    /// Whether somebody would take work that was given now, or could be started to do so. A hint, and cheap.
+    /// Whether somebody would take work that was given now, or could be started to do so. A hint,
+    /// and cheap.
     #[inline(always)]
     pub(crate) fn wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
@@ -114,8 +122,8 @@ impl<W> Pool<W> {
         self.sight.store(sight, Ordering::Relaxed);
     }
 
-    /// Adds work, and wakes a worker that sleeps if no other is about to find it. Says whether to [start](Workers::start) a helper.
-    /// Without memory to note the work down it gives it back.
+    /// Adds work, and wakes a worker that sleeps if no other is about to find it. Says whether to
+    /// [start](Workers::start) a helper. Without memory to note the work down it gives it back.
     pub(crate) fn give(&self, work: W) -> Result<bool, W> {
         let mut state = self.lock();
         if state.work.try_reserve(1).is_err() {
@@ -156,8 +164,8 @@ impl<W> Pool<W> {
         self.publish(&state);
     }
 
-    /// A helper's way to work: waits for some; `done` unless it is its first, says that what it had taken is done. `None` when
-    /// the pool is closed.
+    /// A helper's way to work: waits for some; `done` unless it is its first, says that what it had
+    /// taken is done. `None` when the pool is closed.
     pub(crate) fn take(&self, done: bool) -> Option<W> {
         let mut state = self.lock();
         if done {
@@ -246,7 +254,8 @@ fn wait<'a, W>(condition: &Condvar, state: MutexGuard<'a, State<W>>) -> MutexGua
 pub(crate) struct Workers<W> {
     pool: Pool<W>,
     threads: std::sync::Mutex<Vec<Thread>>,
-    /// Processor time of the helpers, up to the last work that each has finished. Not part of what the models look at.
+    /// Processor time of the helpers, up to the last work that each has finished. Not part of what
+    /// the models look at.
     cpu_ns: AtomicU64,
     /// The process that the helpers run in.
     home: Home,
@@ -263,13 +272,15 @@ impl<W: Send + 'static> Workers<W> {
         }
     }
 
-    /// Whether the process has been forked: the helpers are not there, and one of them may have held the pool's lock.
+    /// Whether the process has been forked: the helpers are not there, and one of them may have
+    /// held the pool's lock.
     pub(crate) fn are_lost(&self) -> bool {
         !self.home.is_here()
     }
 
-    /// Processor time of the helpers so far, in nanoseconds: exact when [`Pool::finish`] has returned `None`, but for what they spent looking for
-    /// more work since, which counts when they have found some.
+    /// Processor time of the helpers so far, in nanoseconds: exact when [`Pool::finish`] has
+    /// returned `None`, but for what they spent looking for more work since, which counts when they
+    /// have found some.
     pub(crate) fn cpu_ns(&self) -> u64 {
         self.cpu_ns.load(std::sync::atomic::Ordering::Relaxed)
     }
@@ -278,8 +289,8 @@ impl<W: Send + 'static> Workers<W> {
         &self.pool
     }
 
-    /// Starts one more helper, which does with each piece of work what `helper` makes. If there is no memory or no thread for it
-    /// there will be no more helpers.
+    /// Starts one more helper, which does with each piece of work what `helper` makes. If there is
+    /// no memory or no thread for it there will be no more helpers.
     pub(crate) fn start<F: FnMut(W) + Send + 'static>(
         this: &Shared<Self>,
         helper: impl FnOnce() -> Option<F>,
@@ -299,7 +310,8 @@ impl<W: Send + 'static> Workers<W> {
                 while let Some(next) = workers.pool.take(done) {
                     work(next);
                     done = true;
-                    // Before the work counts as done. A system call for each piece of work, which is hundreds of edges at least.
+                    // Before the work counts as done. A system call for each piece of work, which
+                    // is hundreds of edges at least.
                     let now = crate::os::thread_cpu_ns();
                     (workers.cpu_ns).fetch_add(now - counted, std::sync::atomic::Ordering::Relaxed);
                     counted = now;
@@ -324,7 +336,8 @@ impl<W: Send + 'static> Workers<W> {
         self.threads.lock().unwrap().len()
     }
 
-    /// Ends the helpers and waits until they are gone, unless they are [lost](Self::are_lost). Nobody uses the pool any more.
+    /// Ends the helpers and waits until they are gone, unless they are [lost](Self::are_lost).
+    /// Nobody uses the pool any more.
     pub(crate) fn stop(&self) {
         if self.are_lost() {
             return;
@@ -342,13 +355,14 @@ impl<W: Send + 'static> Workers<W> {
     }
 }
 
-/// The number of workers that a heap has unless it is told otherwise: the cores this process may use, at most `most`.
+/// The number of workers that a heap has unless it is told otherwise: the cores this process may
+/// use, at most `most`.
 pub(crate) fn default_workers(most: usize) -> usize {
     cores().min(most)
 }
 
-/// The cores this process may use, as when it was first asked: the standard library reads files to know, and aborts where there is no memory
-/// for their names.
+/// The cores this process may use, as when it was first asked: the standard library reads files to
+/// know, and aborts where there is no memory for their names.
 pub(crate) fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
@@ -363,14 +377,15 @@ mod model {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Work that is done by halving it until it is 1, and then touching one cell, which nobody else may touch: loom reports accesses that are not
-    /// ordered.
+    /// Work that is done by halving it until it is 1, and then touching one cell, which nobody else
+    /// may touch: loom reports accesses that are not ordered.
     struct Toy {
         pool: Pool<std::ops::Range<usize>>,
         cells: Vec<UnsafeCell<usize>>,
     }
 
-    // SAFETY: each cell is touched by who has its index as work, and by the leader when all work is done, which is what the model checks.
+    // SAFETY: each cell is touched by who has its index as work, and by the leader when all work is
+    // done, which is what the model checks.
     unsafe impl Sync for Toy {}
 
     impl Toy {
@@ -443,7 +458,8 @@ mod model {
         });
     }
 
-    /// When the leader finds that all is done, it is, and no helper is still at it; nobody waits for ever.
+    /// When the leader finds that all is done, it is, and no helper is still at it; nobody waits
+    /// for ever.
     #[test]
     fn all_work_is_done_when_the_leader_finishes() {
         check(1, 4, 1);

@@ -1,4 +1,5 @@
-//! What a heap does where the process may have little address space (`ulimit -v`). Each case is a process of its own: a limit stays.
+//! What a heap does where the process may have little address space (`ulimit -v`). Each case is a
+//! process of its own: a limit stays.
 #![cfg(target_os = "linux")]
 
 use std::process::{Command, Stdio};
@@ -10,7 +11,8 @@ const MIB: usize = 1 << 20;
 /// Says to the process that a test has started which case it is to be.
 const CASE: &str = "GC_MARKSWEEP_ADDRESS_SPACE_CASE";
 
-/// Runs `case` in a process of its own that may have `more` bytes of address space than it has when it begins.
+/// Runs `case` in a process of its own that may have `more` bytes of address space than it has when
+/// it begins.
 fn in_a_process_with(more: usize, test: &str, case: impl FnOnce()) {
     if std::env::var_os(CASE).is_some() {
         let bytes = (reserved() + more) as libc::rlim_t;

@@ -1,5 +1,5 @@
-//! What goes wrong at an edge only: when a thread ends, at the size at which an object becomes medium or large, at the border of
-//! a card or a block.
+//! What goes wrong at an edge only: when a thread ends, at the size at which an object becomes
+//! medium or large, at the border of a card or a block.
 //!
 //! Each test stands for a fault that was planted in the heap and that no other test noticed.
 
@@ -11,7 +11,8 @@ use gc_marksweep::{Flags, Generations, Global, Heap, Local, Mutator, Shape, Step
 /// The 8-byte fields and words of the largest object that is not large: 8 KiB with its header.
 const LARGEST_SMALL: u32 = 8 * 1024 / 8 - 1;
 
-/// A heap whose collections are made by hand, minor ones by [`minor`], and which writes over what it frees.
+/// A heap whose collections are made by hand, minor ones by [`minor`], and which writes over what
+/// it frees.
 fn heap(limit: usize) -> Heap {
     Heap::builder()
         .limit(limit)
@@ -47,8 +48,9 @@ fn on_a_thread(heap: &Heap, f: impl for<'h> Fn(&mut Mutator<'h>) + Sync) {
 
 // ---- a thread ends
 
-/// Two threads in turn store into old objects and end before a collection: what they have remembered, objects and cards of large
-/// ones, is looked through as if they were there still. Nothing but these stores keeps what was stored.
+/// Two threads in turn store into old objects and end before a collection: what they have
+/// remembered, objects and cards of large ones, is looked through as if they were there still.
+/// Nothing but these stores keeps what was stored.
 #[test]
 fn what_ended_threads_have_remembered_is_looked_through() {
     let heap = heap(8 << 20);
@@ -76,7 +78,8 @@ fn what_ended_threads_have_remembered_is_looked_through() {
                         });
                     }
                 });
-                // Alone first; later rounds also find out whether what was remembered is forgotten in time.
+                // Alone first; later rounds also find out whether what was remembered is forgotten
+                // in time.
                 if round == 1 {
                     m.verify();
                 } else {
@@ -138,8 +141,8 @@ fn what_a_blocked_thread_has_remembered_is_looked_through() {
     heap.attach(|m| m.verify());
 }
 
-/// Threads that come, allocate a little, and end: what is left of their memory serves the next, small and medium objects alike, and
-/// what they have allocated is counted.
+/// Threads that come, allocate a little, and end: what is left of their memory serves the next,
+/// small and medium objects alike, and what they have allocated is counted.
 #[test]
 fn memory_that_an_ended_thread_had_not_used_is_used_by_the_next() {
     const THREADS: u64 = 300;
@@ -175,7 +178,8 @@ fn memory_that_an_ended_thread_had_not_used_is_used_by_the_next() {
     }
 }
 
-/// The holes of a block that a thread had begun to search, and holes that were too small for it, serve the next thread too.
+/// The holes of a block that a thread had begun to search, and holes that were too small for it,
+/// serve the next thread too.
 #[test]
 fn holes_that_an_ended_thread_had_not_used_are_used_by_the_next() {
     let heap = Heap::builder()
@@ -221,8 +225,8 @@ fn holes_that_an_ended_thread_had_not_used_are_used_by_the_next() {
     });
 }
 
-/// A collection finds out anew what is free: what ended threads had put back before, and blocks whose holes were too small for
-/// somebody, are not handed out twice.
+/// A collection finds out anew what is free: what ended threads had put back before, and blocks
+/// whose holes were too small for somebody, are not handed out twice.
 #[test]
 fn what_was_put_back_before_a_collection_is_handed_out_once() {
     let heap = Heap::builder()
@@ -317,7 +321,8 @@ fn what_a_thread_leaves_behind_is_everybodys() {
             assert!(m.upgrade(&weaks[1]).is_none() && m.upgrade(&weaks[2]).is_none());
         }
     });
-    // A root ends with its last handle, on whatever thread: the next collection that is asked for finds so.
+    // A root ends with its last handle, on whatever thread: the next collection that is asked for
+    // finds so.
     while let Some((global, weaks)) = left.pop() {
         let clone = global.clone();
         drop(global);
@@ -331,9 +336,10 @@ fn what_a_thread_leaves_behind_is_everybodys() {
 
 // ---- sizes
 
-/// The units (fields and words) of objects around every size from which on they are treated in another way: with the header, 256 bytes are
-/// still small, 32 granules are the most that is marked at once, 8 KiB are not large yet; an array of 1,024 references is not
-/// looked through in pieces yet; 512 bytes are a card, 32 KiB a block, 4 KiB a page.
+/// The units (fields and words) of objects around every size from which on they are treated in
+/// another way: with the header, 256 bytes are still small, 32 granules are the most that is marked
+/// at once, 8 KiB are not large yet; an array of 1,024 references is not looked through in pieces
+/// yet; 512 bytes are a card, 32 KiB a block, 4 KiB a page.
 fn edges() -> impl Iterator<Item = u32> {
     let header = 1;
     [
@@ -353,7 +359,8 @@ fn edges() -> impl Iterator<Item = u32> {
     .chain([0, 1, 2])
 }
 
-/// What only an old object refers to stays, from whichever field: the first, the last, and those at the borders of cards.
+/// What only an old object refers to stays, from whichever field: the first, the last, and those at
+/// the borders of cards.
 #[test]
 fn stores_into_old_objects_of_every_size_are_remembered() {
     let heap = heap(16 << 20);
@@ -402,7 +409,8 @@ fn stores_into_old_objects_of_every_size_are_remembered() {
     }
 }
 
-/// Memory that others have written to comes as nulls and zeroes, to the end and not beyond, whatever the size.
+/// Memory that others have written to comes as nulls and zeroes, to the end and not beyond,
+/// whatever the size.
 #[test]
 fn objects_of_every_size_begin_as_nulls_and_zeroes() {
     for generations in [Generations::Off, Generations::On] {
@@ -446,7 +454,8 @@ fn objects_of_every_size_begin_as_nulls_and_zeroes() {
     }
 }
 
-/// A heap holds as many objects of a size as fit, and not fewer by a block's, a page's or a granule's worth at some edge.
+/// A heap holds as many objects of a size as fit, and not fewer by a block's, a page's or a
+/// granule's worth at some edge.
 #[test]
 fn a_heap_is_full_when_it_is_full() {
     const LIMIT: usize = 64 * 36 * 1024;
@@ -484,8 +493,8 @@ fn a_heap_is_full_when_it_is_full() {
     }
 }
 
-/// A medium object that the current hole has no room for takes a whole free block: it searches no others and gives up no hole, as
-/// long as there are free ones.
+/// A medium object that the current hole has no room for takes a whole free block: it searches no
+/// others and gives up no hole, as long as there are free ones.
 #[test]
 fn medium_objects_search_no_holes_while_there_are_free_blocks() {
     let heap = Heap::builder()
@@ -524,8 +533,8 @@ fn medium_objects_search_no_holes_while_there_are_free_blocks() {
 
 // ---- finalizers
 
-/// What a finalizer brings back is as old as what survived, whatever its size: later stores into it are remembered, minor collections
-/// keep it, and a major one finds it when it dies for good.
+/// What a finalizer brings back is as old as what survived, whatever its size: later stores into it
+/// are remembered, minor collections keep it, and a major one finds it when it dies for good.
 #[test]
 fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
     for units in [3, 40, LARGEST_SMALL, LARGEST_SMALL + 1, 10_000] {

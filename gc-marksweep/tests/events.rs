@@ -60,7 +60,8 @@ fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
     stops
 }
 
-/// Whether the mutator stood still from before the request until the marking was over, for whatever stop it had come.
+/// Whether the mutator stood still from before the request until the marking was over, for whatever
+/// stop it had come.
 fn stood_still(stops: &BTreeMap<u64, Stop>, mutator: u32, collection: Event) -> bool {
     let mut stays = stops.values().filter_map(|stop| stop.stopped.get(&mutator));
     let EventKind::Collection {
@@ -72,7 +73,8 @@ fn stood_still(stops: &BTreeMap<u64, Stop>, mutator: u32, collection: Event) -> 
     stays.any(|stay| stay.from <= stopped && marked <= stay.until)
 }
 
-/// One mutator polls all the time, one is a laggard that polls every few milliseconds, one blocks, one collects.
+/// One mutator polls all the time, one is a laggard that polls every few milliseconds, one blocks,
+/// one collects.
 #[test]
 fn every_mutator_that_ran_at_the_request_arrives_and_nobody_else() {
     const STOPS: u64 = 30;
@@ -154,7 +156,8 @@ fn every_mutator_that_ran_at_the_request_arrives_and_nobody_else() {
     }
 }
 
-/// The stop goes on without one that enters a blocking region or detaches, and the events say when it did.
+/// The stop goes on without one that enters a blocking region or detaches, and the events say when
+/// it did.
 #[test]
 fn blocking_and_detaching_are_arrivals() {
     let heap = Heap::builder().build().unwrap();
@@ -210,7 +213,8 @@ fn blocking_and_detaching_are_arrivals() {
     );
 }
 
-/// Triggers race, threads come and go: each stop has its one collection, and whoever was attached stood still for it.
+/// Triggers race, threads come and go: each stop has its one collection, and whoever was attached
+/// stood still for it.
 #[test]
 fn no_stop_is_without_an_event_for_those_who_stood_still() {
     let heap = Heap::builder().build().unwrap();
@@ -356,7 +360,8 @@ fn listeners_are_told_of_every_event_on_its_own_thread() {
     }
 }
 
-/// Were a listener called inside the pause, it would wait here for ever for a mutator that stands still.
+/// Were a listener called inside the pause, it would wait here for ever for a mutator that stands
+/// still.
 #[test]
 fn the_world_goes_on_before_listeners_are_told() {
     let polls = Arc::new(AtomicUsize::new(0));
@@ -442,8 +447,9 @@ fn a_listener_may_use_the_heap() {
     assert!(memory.lock().unwrap().len() >= 2 * stops);
 }
 
-/// Panics end in the listener, wherever it was called: while allocating, at a safepoint, when a blocking region is left by a
-/// panic. It is not called again; others are; the heap notices nothing.
+/// Panics end in the listener, wherever it was called: while allocating, at a safepoint, when a
+/// blocking region is left by a panic. It is not called again; others are; the heap notices
+/// nothing.
 #[test]
 fn a_listener_that_panics_is_not_called_again() {
     /// Panics when it is dropped, as the payload of a panic.
@@ -538,7 +544,8 @@ fn a_listener_may_panic_while_a_panic_leaves_a_blocking_region() {
     }
 }
 
-/// A thread that is attached already cannot attach in a listener; the panic that says so is the listener's own.
+/// A thread that is attached already cannot attach in a listener; the panic that says so is the
+/// listener's own.
 #[test]
 fn a_listener_cannot_attach() {
     let heap: Arc<OnceLock<Heap>> = Arc::default();
@@ -719,12 +726,14 @@ fn helpers_time_is_counted() {
         _ => None,
     });
     for (cpu_ns, length) in spans {
-        // It cannot be more than all four, all the time, and what helpers spent looking for work since the last one.
+        // It cannot be more than all four, all the time, and what helpers spent looking for work
+        // since the last one.
         assert!(0 < cpu_ns && cpu_ns <= 8 * length, "{cpu_ns} of {length}");
     }
 }
 
-/// Blocks in which every other granule pair lives, so that none has a hole for a larger object: the search through them is told.
+/// Blocks in which every other granule pair lives, so that none has a hole for a larger object: the
+/// search through them is told.
 #[test]
 fn a_long_search_for_memory_is_told() {
     const OBJECTS: usize = 400_000;

@@ -1,6 +1,8 @@
-//! Forks: a child's heap works, or says why it cannot; it never waits for threads that are not there.
+//! Forks: a child's heap works, or says why it cannot; it never waits for threads that are not
+//! there.
 //!
-//! What a child has to say it says by its exit status. The parent waits for it, and kills it if it hangs.
+//! What a child has to say it says by its exit status. The parent waits for it, and kills it if it
+//! hangs.
 #![cfg(all(unix, not(miri)))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +15,8 @@ use gc_marksweep::{Event, Flags, Generations, Heap, Listener, Local, Mutator, Pa
 
 const MIB: usize = 1 << 20;
 
-/// One test at a time, so that no other thread of this process holds the lock of standard error or the like when it is forked.
+/// One test at a time, so that no other thread of this process holds the lock of standard error or
+/// the like when it is forked.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -158,7 +161,8 @@ fn await_helpers(expected: usize) {
     }
 }
 
-/// From a thread that is not attached: the child uses the heap and gives it up, or only gives it up; and so does its own child.
+/// From a thread that is not attached: the child uses the heap and gives it up, or only gives it
+/// up; and so does its own child.
 #[test]
 fn a_child_goes_on_with_an_idle_heap() {
     let _alone = alone();
@@ -234,7 +238,8 @@ fn a_child_goes_on_in_the_midst_of_its_work() {
     }
 }
 
-/// Just after a collection helpers look for more work before they sleep, under the pool's lock at times.
+/// Just after a collection helpers look for more work before they sleep, under the pool's lock at
+/// times.
 #[test]
 fn helpers_that_are_not_yet_asleep_are_not_missed() {
     let _alone = alone();
@@ -263,7 +268,8 @@ fn is_refused(f: impl FnOnce()) -> bool {
     text.contains("forked while") && !text.contains('\n')
 }
 
-/// Other threads attached, at work or in a blocking region: each operation of the child is refused, and none hangs.
+/// Other threads attached, at work or in a blocking region: each operation of the child is refused,
+/// and none hangs.
 #[test]
 fn a_child_without_the_threads_it_needs_is_refused() {
     let _alone = alone();

@@ -1,4 +1,5 @@
-//! Minor collections, the write barrier, heap sizes and the return of memory, through the public interface.
+//! Minor collections, the write barrier, heap sizes and the return of memory, through the public
+//! interface.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -78,7 +79,8 @@ fn what_only_an_old_large_array_refers_to_survives_a_minor_collection() {
     });
 }
 
-/// Workers that mark together claim large objects in the side table, where the states of their cards are as well.
+/// Workers that mark together claim large objects in the side table, where the states of their
+/// cards are as well.
 #[test]
 fn what_several_workers_have_marked_is_remembered() {
     let heap = Heap::builder()
@@ -196,7 +198,8 @@ fn young_large_objects_die_in_minor_collections() {
     });
 }
 
-/// Old garbage fills the heap: a minor collection finds nothing, and the allocation must succeed all the same.
+/// Old garbage fills the heap: a minor collection finds nothing, and the allocation must succeed
+/// all the same.
 #[test]
 fn a_minor_collection_that_frees_too_little_is_followed_by_a_major_one_at_once() {
     let heap = heap(2 << 20);
@@ -270,7 +273,8 @@ fn weak_references_and_finalizers_of_young_objects_are_found_by_minor_collection
     });
 }
 
-/// A table whose entries are replaced at random: nearly all that is new survives, old objects refer to it.
+/// A table whose entries are replaced at random: nearly all that is new survives, old objects refer
+/// to it.
 fn replace<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, entries: usize, operations: usize) {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     m.frame(|m, [node]| {
@@ -289,8 +293,8 @@ fn replace<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, entries: usize, operat
     });
 }
 
-/// Under stress minor collections go on although they have lost: what they mark must be remembered when it is written, like all that is
-/// old.
+/// Under stress minor collections go on although they have lost: what they mark must be remembered
+/// when it is written, like all that is old.
 #[test]
 fn what_a_minor_collection_that_has_lost_made_old_is_remembered() {
     const LIVE: usize = 1000;
@@ -345,7 +349,8 @@ fn auto_gives_minor_collections_up_and_takes_them_up_again() {
             let after = counts();
             let (minors, majors) = (after.0 - before.0, after.1 - before.1);
             assert!(minors < majors, "{minors} minor, {majors} major");
-            // Enough for all the rests there can have been, at one major collection for at most 14 MiB.
+            // Enough for all the rests there can have been, at one major collection for at most 14
+            // MiB.
             for _ in 0..40_000_000 {
                 m.alloc(garbage, Shape::new(2, 0)).unwrap();
                 if counts().0 >= after.0 + 20 {
@@ -423,8 +428,8 @@ fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
     }
 }
 
-/// Objects that fit no hole, when there are many holes: a search in vain must not use up what may still be handed out, nor
-/// the holes.
+/// Objects that fit no hole, when there are many holes: a search in vain must not use up what may
+/// still be handed out, nor the holes.
 #[test]
 fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
     fn check<const WORDS: usize>(heap_size: HeapSize, generations: Generations) {
@@ -472,7 +477,8 @@ fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
     }
 }
 
-/// Blocks whose holes are all too small use up no nursery: neither is the heap full, nor is there a collection for each object.
+/// Blocks whose holes are all too small use up no nursery: neither is the heap full, nor is there a
+/// collection for each object.
 #[test]
 fn holes_that_are_too_small_are_not_handed_out() {
     const NODES: usize = 120_000;

@@ -20,7 +20,8 @@ fn weak<'h>(m: &Mutator<'h>, local: Local<'_, 'h>) -> Weak {
     m.downgrade(m.get(local).unwrap())
 }
 
-/// The words of the objects whose finalizers are due now, in the order in which they are handed out.
+/// The words of the objects whose finalizers are due now, in the order in which they are handed
+/// out.
 fn due(m: &mut Mutator<'_>) -> Vec<u64> {
     m.frame(|m, [object]| {
         let mut words = Vec::new();
@@ -136,7 +137,8 @@ fn what_a_due_object_reaches_is_kept_and_may_be_due_too() {
     });
 }
 
-/// A cycle of objects with finalizers has no order that would respect its references; all are due, none is lost.
+/// A cycle of objects with finalizers has no order that would respect its references; all are due,
+/// none is lost.
 #[test]
 fn finalizers_of_a_cycle_are_all_due() {
     on_heap(|m| {
@@ -238,7 +240,8 @@ fn several_threads_share_the_finalizers() {
     assert_eq!(sum.into_inner(), OBJECTS * (OBJECTS - 1) / 2);
 }
 
-/// The sentinel of a workload: the time is that of the collection that found the object dead, and of no other.
+/// The sentinel of a workload: the time is that of the collection that found the object dead, and
+/// of no other.
 #[test]
 fn a_weak_reference_tells_when_its_object_was_found_dead() {
     let heap = Heap::builder().limit(4 << 20).build().unwrap();

@@ -64,7 +64,8 @@ fn a_full_heap_says_why_in_one_line_of_its_own() {
     }
 }
 
-/// A limit is no promise to use that much: the tables of a heap of a terabyte take what its blocks in use need.
+/// A limit is no promise to use that much: the tables of a heap of a terabyte take what its blocks
+/// in use need.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_enormous_limit_takes_no_memory_before_it_is_used() {
@@ -82,7 +83,8 @@ fn an_enormous_limit_takes_no_memory_before_it_is_used() {
     assert!(grown < 200 * MIB, "{} MiB", grown / MIB);
 }
 
-/// The values run out every 255 collections; one that comes round again must not find marks of its former life.
+/// The values run out every 255 collections; one that comes round again must not find marks of its
+/// former life.
 #[test]
 fn mark_values_come_round_again() {
     heap(2 * MIB).attach(|m| {
@@ -128,7 +130,8 @@ fn memory_moves_between_small_medium_and_large_objects() {
     );
 }
 
-/// What cannot move needs more address space than it fills: holes that are too short are in nobody's way.
+/// What cannot move needs more address space than it fills: holes that are too short are in
+/// nobody's way.
 #[test]
 fn large_objects_fit_wherever_their_bytes_do() {
     heap(32 * MIB).attach(|m| {
@@ -136,7 +139,8 @@ fn large_objects_fit_wherever_their_bytes_do() {
             m.alloc(table, Shape::new(1000, 0)).unwrap();
             let mut words = 10_000;
             let mut made = 0;
-            // Each round fills half of what is free with objects, and lets go of every other one, so that no hole does for the next.
+            // Each round fills half of what is free with objects, and lets go of every other one,
+            // so that no hole does for the next.
             for _ in 0..6 {
                 let first = made;
                 for _ in 0..(64 * 10_000) / words {
@@ -199,7 +203,8 @@ fn statistics_count_enormous_objects() {
     );
 }
 
-/// A stop does not stop threads that are not attached: they may drop a global between two walks of one `verify`.
+/// A stop does not stop threads that are not attached: they may drop a global between two walks of
+/// one `verify`.
 #[test]
 fn globals_may_be_dropped_while_the_heap_is_verified() {
     let heap = heap(16 * MIB);
@@ -265,7 +270,8 @@ fn waiting_for_somebody_elses_collection_is_an_event_of_its_length() {
     assert!(waits > marked_at.len());
 }
 
-/// With every other object dead there are only holes of one object's size; medium objects need whole blocks.
+/// With every other object dead there are only holes of one object's size; medium objects need
+/// whole blocks.
 #[test]
 fn fragmented_memory_is_used() {
     let heap = heap(4 * MIB);
@@ -360,7 +366,8 @@ fn events_that_do_not_fit_are_counted() {
     assert_eq!((log.events.len(), log.lost), (3, 7));
 }
 
-/// A search for a hole of two kilobytes, in vain, must leave the small holes it saw to small objects.
+/// A search for a hole of two kilobytes, in vain, must leave the small holes it saw to small
+/// objects.
 #[test]
 fn medium_objects_that_fit_nowhere_do_not_use_up_small_holes() {
     let heap = Heap::builder()

@@ -1,4 +1,5 @@
-//! Marking with several workers, and with too little memory for the mark stack, finds what one worker finds.
+//! Marking with several workers, and with too little memory for the mark stack, finds what one
+//! worker finds.
 
 use std::sync::Barrier;
 use std::thread;
@@ -21,7 +22,8 @@ fn tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, nodes: u64) {
     });
 }
 
-/// A tree of arrays of `width` references each: medium objects if that is more than 31, large ones from 1,024 on.
+/// A tree of arrays of `width` references each: medium objects if that is more than 31, large ones
+/// from 1,024 on.
 fn wide_tree<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, width: u32, depth: u32) {
     m.alloc(into, Shape::new(width, 1)).unwrap();
     if depth == 0 {
@@ -41,7 +43,8 @@ fn list<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, nodes: u64) {
     }
 }
 
-/// A list whose every node has a leaf beside it: there is always something to share, and never anything worth it.
+/// A list whose every node has a leaf beside it: there is always something to share, and never
+/// anything worth it.
 fn comb<'h>(m: &mut Mutator<'h>, into: Local<'_, 'h>, nodes: u64) {
     m.frame(|m, [leaf]| {
         for word in 0..nodes {
@@ -112,7 +115,8 @@ const SHAPES: [(&str, Make); 8] = [
     ("graph", |m, into| graph(m, into, 40_000, 1)),
 ];
 
-/// What a heap finds live of each shape, checked by a walk of its own, and again after more collections.
+/// What a heap finds live of each shape, checked by a walk of its own, and again after more
+/// collections.
 fn live_bytes(builder: Builder) -> Vec<(&'static str, u64)> {
     SHAPES
         .map(|(name, make)| {
@@ -230,7 +234,8 @@ fn an_array_of_a_million_references() {
     }
 }
 
-/// Random graphs, each marked many times by several workers: whatever the interleaving, to the same result.
+/// Random graphs, each marked many times by several workers: whatever the interleaving, to the same
+/// result.
 #[test]
 fn random_graphs() {
     for seed in 1..8 {
@@ -258,7 +263,8 @@ fn random_graphs() {
     }
 }
 
-/// Several mutators at work on their own trees, each asking for collections: a worker leads one collection and waits in the next.
+/// Several mutators at work on their own trees, each asking for collections: a worker leads one
+/// collection and waits in the next.
 #[test]
 fn mutators_that_collect_at_the_same_time() {
     let heap = Heap::builder()
@@ -290,7 +296,8 @@ fn mutators_that_collect_at_the_same_time() {
     });
 }
 
-/// Heaps whose helpers sleep, or have never been started, go like any other; helpers of many heaps do not meet.
+/// Heaps whose helpers sleep, or have never been started, go like any other; helpers of many heaps
+/// do not meet.
 #[test]
 fn many_heaps_at_once() {
     let barrier = Barrier::new(4);

@@ -1,4 +1,5 @@
-//! What the collector keeps for itself grows with a burst, and is given back when the burst is over.
+//! What the collector keeps for itself grows with a burst, and is given back when the burst is
+//! over.
 
 use gc_marksweep::{Flags, Generations, Global, Heap, Local, Mutator, Shape, Weak};
 
@@ -19,7 +20,8 @@ fn heap() -> Heap {
         .unwrap()
 }
 
-/// Runs a burst and says when it is at its height; then it is over. What the collector has grown by is asked for at both moments.
+/// Runs a burst and says when it is at its height; then it is over. What the collector has grown by
+/// is asked for at both moments.
 fn burst(name: &str, least: usize, f: impl FnOnce(&mut Mutator<'_>, &dyn Fn(&mut Mutator<'_>))) {
     let heap = heap();
     let own = || {

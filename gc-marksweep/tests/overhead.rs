@@ -61,8 +61,9 @@ fn majors(heap: &Heap) -> u64 {
     statistics.collections - statistics.minor_collections
 }
 
-/// With room for a few nodes there are a few collections of the whole heap; then one for each further attempt at most; and room
-/// again for what is let go of. Minor collections, where they do, cost next to nothing, and may go on.
+/// With room for a few nodes there are a few collections of the whole heap; then one for each
+/// further attempt at most; and room again for what is let go of. Minor collections, where they do,
+/// cost next to nothing, and may go on.
 #[test]
 fn a_nearly_full_heap_is_refused_soon_and_recovers() {
     const MOST: u64 = 20_000;
@@ -188,7 +189,8 @@ fn several_mutators_in_a_nearly_full_heap_are_refused_soon() {
             });
             assert_eq!(refused.into_inner(), MUTATORS as u64);
             let collections = heap.statistics().collections - before;
-            // Six that count, each with one more of each other mutator, and one for each that is refused.
+            // Six that count, each with one more of each other mutator, and one for each that is
+            // refused.
             assert!(
                 collections <= 15 * (MUTATORS as u64 + 1),
                 "{collections} collections"

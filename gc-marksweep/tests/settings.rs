@@ -1,8 +1,8 @@
-//! Every setting over its whole range: what a builder takes makes a heap on which a program runs with a bounded number of
-//! collections, or a clear error.
+//! Every setting over its whole range: what a builder takes makes a heap on which a program runs
+//! with a bounded number of collections, or a clear error.
 //!
-//! The values are the ends of each range, what lies beside them, and what overflows when it is multiplied. Overflow checks are
-//! on in tests.
+//! The values are the ends of each range, what lies beside them, and what overflows when it is
+//! multiplied. Overflow checks are on in tests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -68,18 +68,21 @@ impl Settings {
         builder.build()
     }
 
-    /// The most collections that so many allocations of so many bytes in all may take, some that are asked for apart.
+    /// The most collections that so many allocations of so many bytes in all may take, some that
+    /// are asked for apart.
     fn most_collections(&self, allocations: u64, bytes: usize) -> u64 {
         if self.stress {
             return allocations + 100;
         }
-        // Half of what may be allocated between two: there is always some that lives, or that lies in holes that are too small.
+        // Half of what may be allocated between two: there is always some that lives, or that lies
+        // in holes that are too small.
         let between = self.nursery.min(self.limit / 4).min(MIB / 2);
         100 + (bytes / between) as u64
     }
 }
 
-/// Whole numbers: the ends of the range of `usize`, powers of two and what lies beside them, and what is usual.
+/// Whole numbers: the ends of the range of `usize`, powers of two and what lies beside them, and
+/// what is usual.
 fn numbers(usual: &'static [usize]) -> impl Strategy<Value = usize> {
     let powers = (0..usize::BITS, -1..=1_isize)
         .prop_map(|(bit, beside)| (1_usize << bit).wrapping_add_signed(beside));
@@ -188,7 +191,8 @@ fn settings() -> impl Strategy<Value = Settings> {
         )
 }
 
-/// Some short-lived objects of all sizes, and a list of `kept` nodes that is found whole at the end.
+/// Some short-lived objects of all sizes, and a list of `kept` nodes that is found whole at the
+/// end.
 fn allocate(m: &mut Mutator<'_>, rounds: u64, kept: u64) -> Result<(), HeapFull> {
     m.frame(|m, [list, short]| {
         for round in 0..rounds {
@@ -296,8 +300,8 @@ fn usual() -> Settings {
     }
 }
 
-/// A heap that may become as large as there is room collects no more often than one whose size is fixed to that, but for the first
-/// collection, which finds out what is live.
+/// A heap that may become as large as there is room collects no more often than one whose size is
+/// fixed to that, but for the first collection, which finds out what is live.
 #[test]
 fn a_factor_without_measure_is_as_a_fixed_size() {
     let collections = |heap_size| {

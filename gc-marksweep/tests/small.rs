@@ -1,5 +1,6 @@
-//! A little of everything, on one thread and on several: small enough for an interpreter (Miri), which sees what a processor
-//! forgives. Every operation of a mutator, with generations and without.
+//! A little of everything, on one thread and on several: small enough for an interpreter (Miri),
+//! which sees what a processor forgives. Every operation of a mutator, with generations and
+//! without.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -149,7 +150,8 @@ fn threads_share_a_heap() {
                 let (heap, sender) = (&heap, sender.clone());
                 s.spawn(move || {
                     mix(heap, seed, STEPS / 2);
-                    // What is made here is read and dropped there, also after this thread has ended.
+                    // What is made here is read and dropped there, also after this thread has
+                    // ended.
                     for number in 0..5 {
                         let sent = heap.attach(|m| {
                             m.frame(|m, [a, b]| {
@@ -186,8 +188,8 @@ fn threads_share_a_heap() {
     }
 }
 
-/// One thread publishes new objects in fields of a shared one, two others read them there: nothing but the field orders what they
-/// do, and whoever sees an object sees it whole.
+/// One thread publishes new objects in fields of a shared one, two others read them there: nothing
+/// but the field orders what they do, and whoever sees an object sees it whole.
 #[test]
 fn an_object_that_is_seen_is_whole() {
     let rounds: u64 = if cfg!(miri) { 40 } else { 10_000 };

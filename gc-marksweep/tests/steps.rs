@@ -32,7 +32,8 @@ fn marked(steps: &[Step]) -> Vec<Place> {
         .collect()
 }
 
-/// A graph of `objects`, with edges to and fro; every fifth object is not linked to by anything before it.
+/// A graph of `objects`, with edges to and fro; every fifth object is not linked to by anything
+/// before it.
 fn graph<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, objects: u32, fields: u32) {
     m.alloc(table, Shape::new(objects, 0)).unwrap();
     let mut random = 7_u64;
@@ -241,7 +242,8 @@ fn an_allocation_that_collects_records_that_too() {
     });
 }
 
-/// A program that drops most of what it makes, whose collections are recorded or not. Returns what can be seen of the heap.
+/// A program that drops most of what it makes, whose collections are recorded or not. Returns what
+/// can be seen of the heap.
 fn program(
     generations: Generations,
     recorded: bool,

@@ -1,7 +1,9 @@
-//! The traps of collectors of this kind, and bugs that others had, each with what shows that it is not here.
+//! The traps of collectors of this kind, and bugs that others had, each with what shows that it is
+//! not here.
 //!
-//! Where a test elsewhere or a model covers one, it is named: `heap`, `events`, `handles` and `watchdog` are files beside
-//! this one, `model` are the loom models of `src/safepoint.rs`, the rest are unit tests of the file named.
+//! Where a test elsewhere or a model covers one, it is named: `heap`, `events`, `handles` and
+//! `watchdog` are files beside this one, `model` are the loom models of `src/safepoint.rs`, the
+//! rest are unit tests of the file named.
 //!
 //! | trap | covered by |
 //! |---|---|
@@ -89,7 +91,8 @@ fn occupied(heap: &Heap) -> u64 {
 
 // ---- safepoints
 
-/// Mutators take every lock there is at every moment, between polls; a collector finds all of them free.
+/// Mutators take every lock there is at every moment, between polls; a collector finds all of them
+/// free.
 #[test]
 fn no_mutator_stops_with_a_lock_that_a_collection_needs() {
     let heap = heap(8 * MIB);
@@ -185,7 +188,8 @@ fn repeated_stops_do_not_starve_those_who_attach() {
     });
 }
 
-/// Whoever asks for a collection finds everything dead that was dead when it asked, also if another collected for it.
+/// Whoever asks for a collection finds everything dead that was dead when it asked, also if another
+/// collected for it.
 #[test]
 fn no_collection_is_lost_under_racing_triggers() {
     const ROUNDS: u64 = 300;
@@ -216,8 +220,8 @@ fn no_collection_is_lost_under_racing_triggers() {
     );
 }
 
-/// Mutators that run out of memory together: one collects, the others find that it has. The stops, their events and the count of collections
-/// are one and the same.
+/// Mutators that run out of memory together: one collects, the others find that it has. The stops,
+/// their events and the count of collections are one and the same.
 #[test]
 fn no_collection_is_doubled_under_racing_triggers() {
     let heap = heap(2 * MIB);
@@ -255,7 +259,8 @@ fn no_collection_is_doubled_under_racing_triggers() {
     let count = heap.statistics().collections;
     assert!(count > 0);
     assert_eq!((stops.len() as u64, ended), (count, count));
-    // Each collection of three mutators that keep nothing frees nearly the whole heap, so none came right after another.
+    // Each collection of three mutators that keep nothing frees nearly the whole heap, so none came
+    // right after another.
     let allocated = 3 * 300 * 300 * 32;
     assert!(count <= 4 * allocated / (2 * MIB as u64) + 4, "{count}");
 }
@@ -322,7 +327,8 @@ fn handles_are_dropped_during_a_stop() {
 
 // ---- marking
 
-/// A tree of arrays, each too wide for one piece, with more leaves than any stack has room for at first.
+/// A tree of arrays, each too wide for one piece, with more leaves than any stack has room for at
+/// first.
 #[test]
 fn a_graph_wider_than_any_stack_is_marked() {
     const WIDTH: u32 = 3000;
@@ -377,8 +383,8 @@ fn a_graph_deeper_than_any_stack_is_marked() {
     thread.unwrap().join().unwrap();
 }
 
-/// Half of every block dies, and for more collections than there are mark values nobody allocates and so nobody sweeps. Then the
-/// holes are used, and only the holes.
+/// Half of every block dies, and for more collections than there are mark values nobody allocates
+/// and so nobody sweeps. Then the holes are used, and only the holes.
 #[test]
 fn blocks_nobody_sweeps_for_many_collections_keep_their_survivors() {
     let heap = heap(4 * MIB);
@@ -423,7 +429,8 @@ fn blocks_that_were_live_once_are_free_when_dead() {
     });
 }
 
-/// Nobody has allocated, so nobody has searched a block, and yet the dead ones are free for everybody.
+/// Nobody has allocated, so nobody has searched a block, and yet the dead ones are free for
+/// everybody.
 #[test]
 fn empty_blocks_are_free_before_anybody_sweeps() {
     let heap = heap(4 * MIB);
@@ -440,7 +447,8 @@ fn empty_blocks_are_free_before_anybody_sweeps() {
     });
 }
 
-/// All sweep, allocate and run out of memory at once; every object stays whole and nobody gets another's hole.
+/// All sweep, allocate and run out of memory at once; every object stays whole and nobody gets
+/// another's hole.
 #[test]
 fn several_mutators_sweep_while_others_collect() {
     let heap = heap(4 * MIB);
@@ -474,7 +482,8 @@ fn several_mutators_sweep_while_others_collect() {
     heap.attach(|m| m.verify());
 }
 
-/// One mutator stays in the middle of a block's holes; another uses those of the other blocks, down to the last.
+/// One mutator stays in the middle of a block's holes; another uses those of the other blocks, down
+/// to the last.
 #[test]
 fn a_mutator_in_the_middle_of_a_sweep_holds_up_nobody() {
     let heap = heap(2 * MIB);
@@ -566,7 +575,8 @@ fn large_objects_are_charged_to_the_limit() {
             while m.alloc_large(large, 12_000) {
                 count += 1;
             }
-            // Large objects are charged in whole pages, and everything with an eighth for its marks.
+            // Large objects are charged in whole pages, and everything with an eighth for its
+            // marks.
             let large = Shape::new(1, 12_000).size().next_multiple_of(16 * 1024) / 8 * 9;
             let small = 30_000 * 32 / 8 * 9;
             assert!(small + count * large <= LIMIT);
@@ -599,8 +609,8 @@ impl<'h> AllocLarge<'h> for Mutator<'h> {
 
 // ---- out of memory
 
-/// Half of the heap is live, all threads make garbage as fast as they can and collect for each other: there is always
-/// room.
+/// Half of the heap is live, all threads make garbage as fast as they can and collect for each
+/// other: there is always room.
 #[test]
 fn memory_that_somebody_elses_collection_freed_is_not_out_of_memory() {
     let heap = heap(2 * MIB);
@@ -624,8 +634,8 @@ fn memory_that_somebody_elses_collection_freed_is_not_out_of_memory() {
     assert!(heap.statistics().collections > 10);
 }
 
-/// Every block is full but for a hole of one object, too little to be worth a search. When there is nothing else, they are
-/// searched.
+/// Every block is full but for a hole of one object, too little to be worth a search. When there is
+/// nothing else, they are searched.
 #[test]
 fn the_last_holes_are_found_before_the_heap_is_full() {
     let heap = heap(2 * MIB);
@@ -656,7 +666,8 @@ fn the_last_holes_are_found_before_the_heap_is_full() {
     });
 }
 
-/// An error for each that does not fit, a bounded number of collections for each error, and everything as it was.
+/// An error for each that does not fit, a bounded number of collections for each error, and
+/// everything as it was.
 #[test]
 fn a_full_heap_says_so_and_goes_on() {
     let heap = heap(MIB);

@@ -1,6 +1,6 @@
-//! The watchdog's line on standard error. It cannot be caught within a process, so each test runs itself as another,
-//! reads that one's standard error, and ends the lag by a line on its standard input: a laggard lags until it has been
-//! named, however slow the machine.
+//! The watchdog's line on standard error. It cannot be caught within a process, so each test runs
+//! itself as another, reads that one's standard error, and ends the lag by a line on its standard
+//! input: a laggard lags until it has been named, however slow the machine.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -49,7 +49,8 @@ fn with_patience<R>(mut process: Child, f: impl FnOnce(&mut Child) -> R) -> R {
     result
 }
 
-/// Runs the test inside; ends a lag each time the watchdog has spoken, `lags` times. Returns its lines.
+/// Runs the test inside; ends a lag each time the watchdog has spoken, `lags` times. Returns its
+/// lines.
 fn lines_of(test: &str, lags: usize) -> Vec<String> {
     with_patience(inside(test).spawn().unwrap(), |process| {
         let mut input = process.stdin.take().unwrap();
@@ -89,7 +90,8 @@ fn spawn<'scope, 'env>(
     named.spawn_scoped(scope, f).unwrap()
 }
 
-/// Among those who poll, block, come and go, it is the laggard that is named; once, also if it lags on.
+/// Among those who poll, block, come and go, it is the laggard that is named; once, also if it lags
+/// on.
 #[test]
 fn the_laggard_is_named_once() {
     if !is_inside() {
@@ -201,7 +203,8 @@ fn a_laggard_without_a_name_has_its_number() {
     });
 }
 
-/// The lock of standard error may be held by a mutator that stands at a safepoint: who waited for it would wait for ever.
+/// The lock of standard error may be held by a mutator that stands at a safepoint: who waited for
+/// it would wait for ever.
 #[test]
 fn a_mutator_may_hold_the_lock_of_standard_error() {
     if !is_inside() {
@@ -234,8 +237,8 @@ fn a_mutator_may_hold_the_lock_of_standard_error() {
     });
 }
 
-/// The time runs from the request. Were it renewed by each mutator that arrives, the one that is last to arrive of a
-/// long procession would not be late any more when the line is written.
+/// The time runs from the request. Were it renewed by each mutator that arrives, the one that is
+/// last to arrive of a long procession would not be late any more when the line is written.
 #[test]
 fn those_who_arrive_do_not_put_the_line_off() {
     const PROCESSION: u32 = 100;
@@ -278,8 +281,8 @@ fn those_who_arrive_do_not_put_the_line_off() {
     });
 }
 
-/// Standard error is a pipe that nobody reads, and it is full: the line has to wait, but a laggard that arrives
-/// meanwhile does not.
+/// Standard error is a pipe that nobody reads, and it is full: the line has to wait, but a laggard
+/// that arrives meanwhile does not.
 #[test]
 fn a_line_that_cannot_be_written_yet_holds_no_lock() {
     const ARRIVED: &str = "the laggard has arrived";

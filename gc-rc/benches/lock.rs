@@ -1,10 +1,13 @@
-//! What a hand-over of the global lock costs, against a plain mutex and condition variable: `cargo bench -p gc-rc --bench lock`.
+//! What a hand-over of the global lock costs, against a plain mutex and condition variable: `cargo
+//! bench -p gc-rc --bench lock`.
 //!
 //! * *uncontended*: give the lock up and take it again, with nobody there (a blocking region).
-//! * *handed over*: from the moment at which the holder gives the lock up, because it was asked to, until the thread that asked runs with it. The plain
-//!   version passes a turn back and forth under a mutex with a condition variable: what any lock that puts its waiters to sleep must pay.
+//! * *handed over*: from the moment at which the holder gives the lock up, because it was asked to,
+//!   until the thread that asked runs with it. The plain version passes a turn back and forth under
+//!   a mutex with a condition variable: what any lock that puts its waiters to sleep must pay.
 //!
-//! Medians and 99th percentiles; the time of a hand-over is that of waking a thread, on another core or, if there is none, on the same.
+//! Medians and 99th percentiles; the time of a hand-over is that of waking a thread, on another
+//! core or, if there is none, on the same.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};

@@ -7,7 +7,8 @@ use gc_rc::{Cycle, Flags, Heap, Local, Mutator, Shape};
 
 const NODE: Shape = Shape::new(2, 1);
 
-/// Links `nodes` objects into a list, each with a second field that refers to a random one before it if `shuffled`.
+/// Links `nodes` objects into a list, each with a second field that refers to a random one before
+/// it if `shuffled`.
 fn build<'h>(m: &mut Mutator<'h>, table: Local<'_, 'h>, nodes: u32, shuffled: bool) {
     m.alloc(table, Shape::new(nodes, 0)).expect("no limit");
     m.frame(|m, [node]| {

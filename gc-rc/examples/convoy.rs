@@ -1,19 +1,25 @@
 //! The convoy effect: a thread that serves short requests beside one that computes.
 //!
-//! The server gives the global lock up while it reads and writes its socket, as every blocking call does. While it waits for the next request, the
-//! thread that computes wakes up, takes the lock, and keeps it for a switch interval: with CPython's lock a request that this happens to costs one, and
-//! another if it happens again while the answer is written (CPython issue 7946). With the fair lock it is asked for at once.
-//! `cargo run --release -p gc-rc --example convoy [-- SECONDS [ROUNDS]]`
+//! The server gives the global lock up while it reads and writes its socket, as every blocking call
+//! does. While it waits for the next request, the thread that computes wakes up, takes the lock,
+//! and keeps it for a switch interval: with CPython's lock a request that this happens to costs
+//! one, and another if it happens again while the answer is written (CPython issue 7946). With the
+//! fair lock it is asked for at once. `cargo run --release -p gc-rc --example convoy [-- SECONDS
+//! [ROUNDS]]`
 //!
 //! # What a request must do
 //!
-//! It must make the server *wait*: the effect is that of a thread which leaves the lock to another that is ready to run. The client therefore
-//! sleeps between an answer and its next request, which leaves its processor to the thread that computes, and has the server asleep in its read for
-//! longer than it takes to wake a thread. A client that spins instead occupies one of two processors: the thread that computes then wakes too late,
-//! the server comes back to a free lock nineteen times in twenty, and the fall is fourfold instead of tenfold and more. A client that does not pause
-//! at all hides the effect in the same way. The share of requests that met it is printed, so that it can be seen which of the two was measured.
+//! It must make the server *wait*: the effect is that of a thread which leaves the lock to another
+//! that is ready to run. The client therefore sleeps between an answer and its next request, which
+//! leaves its processor to the thread that computes, and has the server asleep in its read for
+//! longer than it takes to wake a thread. A client that spins instead occupies one of two
+//! processors: the thread that computes then wakes too late, the server comes back to a free lock
+//! nineteen times in twenty, and the fall is fourfold instead of tenfold and more. A client that
+//! does not pause at all hides the effect in the same way. The share of requests that met it is
+//! printed, so that it can be seen which of the two was measured.
 //!
-//! Rounds alternate between the configurations; the figures are medians over rounds, and latencies are those of all requests of a configuration.
+//! Rounds alternate between the configurations; the figures are medians over rounds, and latencies
+//! are those of all requests of a configuration.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

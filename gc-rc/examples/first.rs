@@ -4,7 +4,8 @@
 
 use gc_rc::{Flags, Heap, HeapFull, Local, Mutator};
 
-/// Adds `key` to the tree in `root`. A node has two fields (smaller, larger) and one word (its key).
+/// Adds `key` to the tree in `root`. A node has two fields (smaller, larger) and one word (its
+/// key).
 fn insert<'h>(m: &mut Mutator<'h>, root: Local<'_, 'h>, key: u64) -> Result<(), HeapFull> {
     m.frame(|m, [new, none]| {
         m.alloc_init(new, Flags::NONE, [none, none], [key])?;

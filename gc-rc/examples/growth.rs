@@ -1,11 +1,13 @@
 //! The longest pause that collections make while a heap grows, and what they cost altogether.
 //!
-//! A table of lists of live objects grows to the size asked for; collections happen by themselves. CPython's generations keep the total in
-//! proportion (the 25 % rule), but every full collection examines everything, so that the longest pause grows with the heap. Bacon and Rajan's
-//! collector examines what possible roots reach, which is at its worst here: the front of each list loses a reference and keeps others whenever the list grows, so that
-//! all of the heap is under suspicion, and found alive. That its threshold doubles then is what bounds the total.
-//! `cargo run --release -p gc-rc --example growth [-- OBJECTS... [PYTHON]]`; with a Python interpreter the same program (`growth.py`) runs on that
-//! beside.
+//! A table of lists of live objects grows to the size asked for; collections happen by themselves.
+//! CPython's generations keep the total in proportion (the 25 % rule), but every full collection
+//! examines everything, so that the longest pause grows with the heap. Bacon and Rajan's collector
+//! examines what possible roots reach, which is at its worst here: the front of each list loses a
+//! reference and keeps others whenever the list grows, so that all of the heap is under suspicion,
+//! and found alive. That its threshold doubles then is what bounds the total. `cargo run --release
+//! -p gc-rc --example growth [-- OBJECTS... [PYTHON]]`; with a Python interpreter the same program
+//! (`growth.py`) runs on that beside.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +16,8 @@ use gc_rc::{Cycle, EventKind, Flags, Heap, HeapFull, Shape};
 
 const LISTS: usize = 1000;
 
-/// Builds `objects` objects of two fields and a word, each stored before the next is made, in many lists.
+/// Builds `objects` objects of two fields and a word, each stored before the next is made, in many
+/// lists.
 fn grow(heap: &Heap, objects: usize) -> Result<Duration, HeapFull> {
     heap.attach(|m| {
         m.frame(|m, [table, node, front]| {

@@ -1,12 +1,14 @@
-//! A very small interpreter whose values live in the heap: numbers, pairs and closures of an untyped lambda calculus with arithmetic.
+//! A very small interpreter whose values live in the heap: numbers, pairs and closures of an
+//! untyped lambda calculus with arithmetic.
 //!
-//! A recursive closure is stored in the environment that it captures: a cycle, which only the cycle collector reclaims. The
-//! program below makes a fresh one for each of many calls.
+//! A recursive closure is stored in the environment that it captures: a cycle, which only the cycle
+//! collector reclaims. The program below makes a fresh one for each of many calls.
 //!
 //! `cargo run -p gc-rc --example interpreter`
 //!
-//! How a language runtime uses this crate: each function of the interpreter that keeps values across an allocation has a frame;
-//! results are passed through a local of the caller; what is only looked at is read through unrooted references.
+//! How a language runtime uses this crate: each function of the interpreter that keeps values
+//! across an allocation has a frame; results are passed through a local of the caller; what is only
+//! looked at is read through unrooted references.
 
 use std::fmt;
 use std::rc::Rc;
@@ -18,7 +20,8 @@ enum Term {
     Number(u64),
     Variable(usize),
     Lambda(Rc<Term>),
-    /// Binds a closure that can refer to itself as variable 1 (its argument is variable 0), then goes on with it as variable 0.
+    /// Binds a closure that can refer to itself as variable 1 (its argument is variable 0), then
+    /// goes on with it as variable 0.
     LetRec(Rc<Term>, Rc<Term>),
     Call(Rc<Term>, Rc<Term>),
     Binary(fn(u64, u64) -> u64, Rc<Term>, Rc<Term>),

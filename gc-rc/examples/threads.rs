@@ -1,5 +1,5 @@
-//! Several threads under the global lock: workers that share a list through a global, and a main thread that waits for them in a
-//! blocking region.
+//! Several threads under the global lock: workers that share a list through a global, and a main
+//! thread that waits for them in a blocking region.
 //!
 //! `cargo run -p gc-rc --example threads`
 

@@ -2,51 +2,61 @@
 //!
 //! # Chunks and blocks
 //!
-//! Memory comes from the system in **chunks** of 4 MiB, aligned to their size, so that the chunk of a cell is found by masking. A chunk is 64
-//! **blocks** of 64 KiB. The first four hold no cells but the chunk's **side table**: one byte for each granule of 16 bytes, which the cycle
-//! collector uses ([`crate::cycle`]). The side bytes that would describe the side table itself describe nothing, and hold the headers of
-//! the blocks instead.
+//! Memory comes from the system in **chunks** of 4 MiB, aligned to their size, so that the chunk of
+//! a cell is found by masking. A chunk is 64 **blocks** of 64 KiB. The first four hold no cells but
+//! the chunk's **side table**: one byte for each granule of 16 bytes, which the cycle collector
+//! uses ([`crate::cycle`]). The side bytes that would describe the side table itself describe
+//! nothing, and hold the headers of the blocks instead.
 //!
-//! Free cells of a class form one list through their headers, last in, first out, across blocks: a cell is reused while it
-//! is hot, allocation is a pop and freeing a push, neither of which touches the block. A block is carved into cells a page at a time, so that
-//! memory is not touched long before it is needed.
+//! Free cells of a class form one list through their headers, last in, first out, across blocks: a
+//! cell is reused while it is hot, allocation is a pop and freeing a push, neither of which touches
+//! the block. A block is carved into cells a page at a time, so that memory is not touched long
+//! before it is needed.
 //!
-//! A tree that is built bottom-up and then dropped frees its nodes in (mirrored) reverse of the order in which it was built, so
-//! that the list hands the cells out again in address order: the list does not scramble the heap as one might fear.
+//! A tree that is built bottom-up and then dropped frees its nodes in (mirrored) reverse of the
+//! order in which it was built, so that the list hands the cells out again in address order: the
+//! list does not scramble the heap as one might fear.
 //!
-//! Rejected: side bytes at the front of each block. Those of all blocks then fall into the same sixteenth of a second-level
-//! cache's sets, of all the memory that a full collection touches at random. A free list for each block, as mimalloc
-//! has: it bounds fragmentation better, but every free and every allocation would touch the block's header. Empty
-//! blocks are found by a walk instead ([`Allocator::trim`]), which is not made often.
+//! Rejected: side bytes at the front of each block. Those of all blocks then fall into the same
+//! sixteenth of a second-level cache's sets, of all the memory that a full collection touches at
+//! random. A free list for each block, as mimalloc has: it bounds fragmentation better, but every
+//! free and every allocation would touch the block's header. Empty blocks are found by a walk
+//! instead ([`Allocator::trim`]), which is not made often.
 //!
 //! # Large objects
 //!
-//! What does not fit half a block takes a run of whole blocks, within a chunk if it can, else in a longer chunk of its own.
-//! Large objects are listed in one vector a generation, where they know their index.
+//! What does not fit half a block takes a run of whole blocks, within a chunk if it can, else in a
+//! longer chunk of its own. Large objects are listed in one vector a generation, where they know
+//! their index.
 //!
-//! Chunks are indexed twice by their longest run ([`Runs`]): of *unused* blocks, and of *spare* ones, unused blocks that have
-//! memory of the system. A run is taken from the chunk whose longest is the shortest that will do (best fit), among the spare
-//! first, and found in constant time, however many holes there are.
+//! Chunks are indexed twice by their longest run ([`Runs`]): of *unused* blocks, and of *spare*
+//! ones, unused blocks that have memory of the system. A run is taken from the chunk whose longest
+//! is the shortest that will do (best fit), among the spare first, and found in constant time,
+//! however many holes there are.
 //!
 //! # Giving memory back
 //!
-//! A block that nothing uses is kept for a while: what has just been needed is soon needed again, and memory that comes fresh
-//! from the system costs its first touch. [`Allocator::age`] returns the blocks that were unused the whole time since it was called before,
-//! and chunks without any block.
+//! A block that nothing uses is kept for a while: what has just been needed is soon needed again,
+//! and memory that comes fresh from the system costs its first touch. [`Allocator::age`] returns
+//! the blocks that were unused the whole time since it was called before, and chunks without any
+//! block.
 //!
-//! Objects of many sizes leave holes that the next one does not fit, and a run that is fresh is backed beside those that are spare. So
-//! whenever more is taken, spare blocks go back until committed memory is within its bound ([`Counters::excess`]): the limit, and
-//! not much more than was ever occupied. What that costs is in proportion to what is taken. Addresses are not bounded by it: a
-//! chunk stays for as long as one of its blocks is in use.
+//! Objects of many sizes leave holes that the next one does not fit, and a run that is fresh is
+//! backed beside those that are spare. So whenever more is taken, spare blocks go back until
+//! committed memory is within its bound ([`Counters::excess`]): the limit, and not much more than
+//! was ever occupied. What that costs is in proportion to what is taken. Addresses are not bounded
+//! by it: a chunk stays for as long as one of its blocks is in use.
 //!
 //! # Invariants
 //!
-//! 1. Every cell below a block's `end` has an initialised header; its tag names the block's class and says whether it is free.
+//! 1. Every cell below a block's `end` has an initialised header; its tag names the block's class
+//!    and says whether it is free.
 //! 2. Free cells are exactly those on the list of their class.
-//! 3. A block becomes unused only when none of its cells is an object *and* no list of the cycle collector names it or one of its
-//!    cells. The side bytes of an unused block are zero.
+//! 3. A block becomes unused only when none of its cells is an object *and* no list of the cycle
+//!    collector names it or one of its cells. The side bytes of an unused block are zero.
 //! 4. A block that is not `touched` is zero throughout.
-//! 5. The indexes know the longest runs of every chunk but those of one object, and `spare` is the number of all spare blocks.
+//! 5. The indexes know the longest runs of every chunk but those of one object, and `spare` is the
+//!    number of all spare blocks.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
@@ -70,8 +80,8 @@ const FIRST_BLOCK: usize = BLOCKS * SIDE_BYTES / BLOCK_BYTES;
 const ALL_BLOCKS: u64 = u64::MAX << FIRST_BLOCK;
 /// Bytes of free addresses that are looked for before the first chunk is mapped.
 const CHUNKS_RANGE: usize = 16 << 30;
-/// What a block in use, or a large object, takes beside its cells: its side bytes, its header, and its places in the lists that can
-/// name it (five words, twice for their growth).
+/// What a block in use, or a large object, takes beside its cells: its side bytes, its header, and
+/// its places in the lists that can name it (five words, twice for their growth).
 pub(crate) const BLOCK_METADATA: usize = SIDE_BYTES + size_of::<BlockHeader>() + 80;
 /// What a block takes of the limit.
 pub(crate) const BLOCK_COST: usize = BLOCK_BYTES + BLOCK_METADATA;
@@ -88,8 +98,8 @@ const CLASSES: usize = 53;
 /// Objects above take whole blocks.
 pub(crate) const SMALL_BYTES: usize = BLOCK_BYTES / 2;
 
-/// Bytes of a cell, by class: every multiple of 16 up to 512, four steps to the doubling up to 4 KiB, then fractions of a
-/// block.
+/// Bytes of a cell, by class: every multiple of 16 up to 512, four steps to the doubling up to 4
+/// KiB, then fractions of a block.
 const CELL_BYTES: [u32; CLASSES] = {
     let mut bytes = [0; CLASSES];
     let mut class = 0;
@@ -165,7 +175,8 @@ struct BlockHeader {
     blocks: Cell<usize>,
     /// Large objects: index in the list of their generation.
     index: Cell<usize>,
-    /// Stretches of 64 side bytes that may have a young one. Not zero exactly if the block is in the collector's list of young blocks.
+    /// Stretches of 64 side bytes that may have a young one. Not zero exactly if the block is in
+    /// the collector's list of young blocks.
     young: Cell<u64>,
     /// The same for the middle generation.
     middle: Cell<u64>,
@@ -221,7 +232,8 @@ impl Chunk {
     }
 
     fn header<'a>(self) -> &'a ChunkHeader {
-        // SAFETY: chunks are mapped as long as they are known; their headers are all cells, for which zeroes are fine.
+        // SAFETY: chunks are mapped as long as they are known; their headers are all cells, for
+        // which zeroes are fine.
         unsafe { self.0.as_ref() }
     }
 
@@ -311,7 +323,8 @@ impl Runs {
         }
     }
 
-    /// A chunk with a run of so many blocks, at most those of a chunk: one whose longest is not much longer.
+    /// A chunk with a run of so many blocks, at most those of a chunk: one whose longest is not
+    /// much longer.
     fn with(&self, blocks: usize) -> Option<Chunk> {
         let lengths = self.lengths.get() & u64::MAX << blocks;
         self.lists.get(lengths.trailing_zeros() as usize)?.get()
@@ -341,7 +354,8 @@ impl Block {
             let offset = address & (CHUNK_BYTES - 1);
             (address - offset) + offset / BLOCK_BYTES * size_of::<BlockHeader>()
         });
-        // SAFETY: cells begin in one of the blocks of a chunk, whose headers lie at its start; that is not address zero.
+        // SAFETY: cells begin in one of the blocks of a chunk, whose headers lie at its start; that
+        // is not address zero.
         Self(unsafe { NonNull::new_unchecked(header.cast()) })
     }
 
@@ -406,7 +420,8 @@ impl Block {
     /// The block's side bytes.
     #[inline(always)]
     pub(crate) fn side_bytes<'a>(self) -> &'a [Cell<u8>] {
-        // SAFETY: the side table begins with the chunk; its bytes are cells all, and initialised to zero by the system.
+        // SAFETY: the side table begins with the chunk; its bytes are cells all, and initialised to
+        // zero by the system.
         unsafe {
             let table = self.chunk().0.as_ptr().cast::<Cell<u8>>();
             std::slice::from_raw_parts(table.add(self.number() * SIDE_BYTES), SIDE_BYTES)
@@ -428,7 +443,8 @@ impl Block {
         })
     }
 
-    /// Bytes of a cell, and the offsets of the carved cells that begin in the stretches from `first` to `last`.
+    /// Bytes of a cell, and the offsets of the carved cells that begin in the stretches from
+    /// `first` to `last`.
     #[inline(always)]
     fn cells_between(self, first: u32, last: u32) -> (usize, std::ops::Range<usize>) {
         let step = CELL_BYTES[self.class()];
@@ -438,8 +454,8 @@ impl Block {
         (step as usize, cells.start as usize..cells.end as usize)
     }
 
-    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by falling or by rising address, until it returns false.
-    /// Returns whether it never did.
+    /// Calls `f` with the carved cells that begin in some stretches and their side bytes, by
+    /// falling or by rising address, until it returns false. Returns whether it never did.
     #[inline(always)]
     pub(crate) fn each_cell<const RISING: bool>(
         self,
@@ -529,18 +545,21 @@ pub(crate) fn side_byte<'a>(cell: Object) -> &'a Cell<u8> {
         let offset = address & (CHUNK_BYTES - 1);
         (address - offset) + offset / GRANULE
     });
-    // SAFETY: cells begin within the first 4 MiB of a chunk, which begins with side bytes for these; all are cells.
+    // SAFETY: cells begin within the first 4 MiB of a chunk, which begins with side bytes for
+    // these; all are cells.
     unsafe { &*byte.cast::<Cell<u8>>() }
 }
 
-/// What freed memory is filled with in a poisoning heap: as a reference it is misaligned, as a number conspicuous.
+/// What freed memory is filled with in a poisoning heap: as a reference it is misaligned, as a
+/// number conspicuous.
 pub(crate) const POISON: u64 = 0xdead_beef_dead_beef;
 
 /// The allocator's state.
 pub(crate) struct Allocator {
     /// The lists that the inline path pops from, by class.
     free: [Cell<Option<Object>>; CLASSES],
-    /// The lists that are used instead in a stressed or poisoning heap, so that every allocation takes the slow path.
+    /// The lists that are used instead in a stressed or poisoning heap, so that every allocation
+    /// takes the slow path.
     withheld: [Cell<Option<Object>>; CLASSES],
     guarded: bool,
     poison: bool,
@@ -552,8 +571,8 @@ pub(crate) struct Allocator {
     blocks: RefCell<Vec<Block>>,
     /// Chunks, but for those of one object.
     chunks: RefCell<Vec<Chunk>>,
-    /// Where the next chunk should lie: above the last one. Systems hand out addresses from the top, but the cycle collector is fastest
-    /// if what is newer lies higher.
+    /// Where the next chunk should lie: above the last one. Systems hand out addresses from the
+    /// top, but the cycle collector is fastest if what is newer lies higher.
     hint: Cell<usize>,
     /// The chunks by their runs of unused blocks.
     unused_runs: Runs,
@@ -655,7 +674,8 @@ impl Allocator {
         let cells = room.min((CARVE_BYTES / step).max(1));
         let list = self.list(class);
         for index in (0..cells).rev() {
-            // SAFETY: the cell lies within the block, and its header is initialised in the next line.
+            // SAFETY: the cell lies within the block, and its header is initialised in the next
+            // line.
             let cell = unsafe { Object::from_raw(block.at(start + index * step)) };
             cell.initialise(linked(list.get(), class as u64 | self.birth), 0, 0);
             list.set(Some(cell));
@@ -667,7 +687,8 @@ impl Allocator {
         true
     }
 
-    /// Whether there is memory for an object of `bytes` and `class` below the limit, as long as the system has some.
+    /// Whether there is memory for an object of `bytes` and `class` below the limit, as long as the
+    /// system has some.
     pub(crate) fn would_fit(&self, class: usize, bytes: usize, counters: &Counters) -> bool {
         if class == LARGE {
             return counters.would_fit(occupied_by(bytes));
@@ -692,8 +713,9 @@ impl Allocator {
         }
     }
 
-    /// Takes so many unused blocks in a row, at most those of a chunk, which have been charged. Returns the first of them, and
-    /// the bits of those that may not be zero; `None` if the system has no memory.
+    /// Takes so many unused blocks in a row, at most those of a chunk, which have been charged.
+    /// Returns the first of them, and the bits of those that may not be zero; `None` if the system
+    /// has no memory.
     fn take_run(&self, blocks: usize, counters: &Counters) -> Option<(Block, u64)> {
         // Blocks that have memory are better than others.
         let chunk = self
@@ -715,7 +737,8 @@ impl Allocator {
         Some((chunk.block(first), dirty))
     }
 
-    /// The blocks of a chunk came into use, or went out of it, or were given back; so many more are spare.
+    /// The blocks of a chunk came into use, or went out of it, or were given back; so many more are
+    /// spare.
     fn spare_changed(&self, chunk: Chunk, more: isize, counters: &Counters) {
         self.unused_runs.update(chunk, chunk.header().unused.get());
         self.spare_runs.update(chunk, chunk.spare());
@@ -758,7 +781,8 @@ impl Allocator {
         self.keep_within_bound(counters);
     }
 
-    /// Gives spare blocks back until no more memory is committed than may be, those in the longest runs first.
+    /// Gives spare blocks back until no more memory is committed than may be, those in the longest
+    /// runs first.
     pub(crate) fn keep_within_bound(&self, counters: &Counters) {
         let mut excess = counters.excess().div_ceil(BLOCK_COST);
         while excess > 0
@@ -773,10 +797,12 @@ impl Allocator {
         }
     }
 
-    /// Gives the memory of some spare blocks of a chunk back to the system. Returns whether it took it.
+    /// Gives the memory of some spare blocks of a chunk back to the system. Returns whether it took
+    /// it.
     fn give_back(&self, chunk: Chunk, first: usize, blocks: usize, counters: &Counters) -> bool {
         let (header, block) = (chunk.header(), chunk.block(first));
-        // SAFETY: the blocks are unused, and whoever takes them next expects zeroes; so it is with their side bytes.
+        // SAFETY: the blocks are unused, and whoever takes them next expects zeroes; so it is with
+        // their side bytes.
         let discarded = unsafe {
             let cells = NonNull::new_unchecked(block.at(0));
             let side = NonNull::new_unchecked(block.side_bytes().as_ptr() as *mut u8);
@@ -794,7 +820,8 @@ impl Allocator {
         discarded
     }
 
-    /// Memory for an object of `bytes` that is too large for a cell, zeroed but for its head's tag; not yet listed.
+    /// Memory for an object of `bytes` that is too large for a cell, zeroed but for its head's tag;
+    /// not yet listed.
     pub(crate) fn obtain_large(
         &self,
         bytes: usize,
@@ -884,8 +911,9 @@ impl Allocator {
         self.blocks.borrow()
     }
 
-    /// Calls `f` with all large objects, and with `cells` all cells, whether objects or not, of whose tags the bits `mask` are `bits`,
-    /// until it returns false. It may free cells and objects. Cost: a look at each.
+    /// Calls `f` with all large objects, and with `cells` all cells, whether objects or not, of
+    /// whose tags the bits `mask` are `bits`, until it returns false. It may free cells and
+    /// objects. Cost: a look at each.
     pub(crate) fn each_tagged(
         &self,
         cells: bool,
@@ -902,7 +930,8 @@ impl Allocator {
             }
         }
         for list in &self.large {
-            // From the end: what is freed has its place taken by the last, which has been visited, or is below.
+            // From the end: what is freed has its place taken by the last, which has been visited,
+            // or is below.
             let mut rest = list.borrow().len();
             while rest > 0 {
                 rest = (rest - 1).min(list.borrow().len());
@@ -960,7 +989,8 @@ impl Allocator {
     /// The part of a free cell that is poisoned: all but the header.
     fn poisoned<'a>(&self, cell: Object) -> &'a [Cell<u64>] {
         let units = (CELL_BYTES[cell.class()] as usize - HEADER_BYTES) / 8;
-        // SAFETY: the cell's class gives its size; a free cell's memory is mapped and belongs to nobody else.
+        // SAFETY: the cell's class gives its size; a free cell's memory is mapped and belongs to
+        // nobody else.
         unsafe { std::slice::from_raw_parts(cell.raw().add(HEADER_BYTES).cast(), units) }
     }
 
@@ -1008,8 +1038,8 @@ impl Allocator {
                     .get()
                     .filter(|block| !block.header().empty.get()),
             );
-            // The list keeps its order without the cells of empty blocks: what stays is moved to a second list
-            // and back.
+            // The list keeps its order without the cells of empty blocks: what stays is moved to a
+            // second list and back.
             let list = self.list(class);
             let reversed = Cell::new(None);
             let transfer = |from: &Cell<Option<Object>>, to: &Cell<Option<Object>>| {
@@ -1023,7 +1053,8 @@ impl Allocator {
             transfer(list, &reversed);
             transfer(&reversed, list);
         }
-        // From the newest on, so that the chunk of the oldest, which lies lowest as a rule, is the first to be taken from again.
+        // From the newest on, so that the chunk of the oldest, which lies lowest as a rule, is the
+        // first to be taken from again.
         for block in blocks
             .iter()
             .rev()
@@ -1035,8 +1066,8 @@ impl Allocator {
         blocks.retain(|block| !block.header().empty.get());
     }
 
-    /// Returns to the system the memory of blocks that have been unused since the last call but one, and chunks without any;
-    /// at once, if `all` is set.
+    /// Returns to the system the memory of blocks that have been unused since the last call but
+    /// one, and chunks without any; at once, if `all` is set.
     pub(crate) fn age(&self, counters: &Counters, all: bool) {
         if self.spare.get() == 0 && self.chunks.borrow().len() <= 1 {
             return;
@@ -1069,7 +1100,8 @@ impl Allocator {
         });
     }
 
-    /// Sees to it that one more block, or one more large object, can be listed. Returns whether there was memory for that.
+    /// Sees to it that one more block, or one more large object, can be listed. Returns whether
+    /// there was memory for that.
     pub(crate) fn set_aside(&self) -> bool {
         let blocks = self.blocks.borrow().len();
         let large = self.large_objects();
@@ -1149,7 +1181,8 @@ mod tests {
         }
     }
 
-    /// What is unused is kept until it was unused the whole time between two looks, and what is taken again meanwhile is not returned.
+    /// What is unused is kept until it was unused the whole time between two looks, and what is
+    /// taken again meanwhile is not returned.
     #[test]
     #[cfg_attr(miri, ignore = "makes 800,000 objects")]
     fn unused_blocks_go_back_when_they_have_aged() {

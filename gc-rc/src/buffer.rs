@@ -7,13 +7,14 @@ use crate::room;
 
 /// A list of cells. Protected by the global lock, like all that is not atomic.
 ///
-/// Invariant: no reference to the vector outlives the method that made it, and no method calls out while it has one; so there is
-/// never more than one.
+/// Invariant: no reference to the vector outlives the method that made it, and no method calls out
+/// while it has one; so there is never more than one.
 #[derive(Default)]
 pub(crate) struct Buffer(UnsafeCell<Vec<Object>>);
 
 impl Buffer {
-    /// A list with room for `room` cells; `None` if the system has no memory for it. It never has less room.
+    /// A list with room for `room` cells; `None` if the system has no memory for it. It never has
+    /// less room.
     pub(crate) fn new(room: usize) -> Option<Self> {
         let mut vector = Vec::new();
         room::set_aside(&mut vector, room).then(|| Self(UnsafeCell::new(vector)))

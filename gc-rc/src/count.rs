@@ -1,48 +1,61 @@
 //! Counting: retain, release, the pending list, and the cascade that a death sets off.
 //!
-//! A release that leaves a count at zero does not free: the contract promises that nothing a mutator could have read since its
-//! last `&mut` operation is reclaimed before its next one, so that references read from the heap cost no count. The object goes
-//! to the **pending list** instead, and the next `&mut` operation *drains* it: objects that gained a count again stay, the others die.
+//! A release that leaves a count at zero does not free: the contract promises that nothing a
+//! mutator could have read since its last `&mut` operation is reclaimed before its next one, so
+//! that references read from the heap cost no count. The object goes to the **pending list**
+//! instead, and the next `&mut` operation *drains* it: objects that gained a count again stay, the
+//! others die.
 //!
-//! The cascade is a loop, not a recursion: dead objects are chained through their own headers, which no longer need their counts, so
-//! that a list of ten million nodes dies on any stack and without any memory. The order is that of CPython's recursive deallocation: an
-//! object before what it refers to, its fields from first to last, each with all that dies of it. Where dying objects *share* what they refer
-//! to, the order can differ: here an object gives up its references together, CPython the second only when all that died of the first is
-//! gone. The shared object then dies with the last of them to be reached here, which may be earlier.
+//! The cascade is a loop, not a recursion: dead objects are chained through their own headers,
+//! which no longer need their counts, so that a list of ten million nodes dies on any stack and
+//! without any memory. The order is that of CPython's recursive deallocation: an object before what
+//! it refers to, its fields from first to last, each with all that dies of it. Where dying objects
+//! *share* what they refer to, the order can differ: here an object gives up its references
+//! together, CPython the second only when all that died of the first is gone. The shared object
+//! then dies with the last of them to be reached here, which may be earlier.
 //!
-//! Rejected: giving up references one at a time, with a cursor in the dead object. A cell could then be freed only after most of what died of
-//! it, and the list of free cells would no longer hand a tree's cells out in address order (`alloc.rs`).
+//! Rejected: giving up references one at a time, with a cursor in the dead object. A cell could
+//! then be freed only after most of what died of it, and the list of free cells would no longer
+//! hand a tree's cells out in address order (`alloc.rs`).
 //!
 //! # Lazy freeing
 //!
-//! With [`Free::Lazy`] the chain outlives the drain: pending objects only join it, marked `DEAD`, and allocations take from it as much
-//! as they need (Weizenbaum's, of 1963, was the first counting scheme and lazy). Finalizers and weak references are seen to when an object joins the
-//! chain. To the cycle collector a dead object is none, and what it refers to is alive.
+//! With [`Free::Lazy`] the chain outlives the drain: pending objects only join it, marked `DEAD`,
+//! and allocations take from it as much as they need (Weizenbaum's, of 1963, was the first counting
+//! scheme and lazy). Finalizers and weak references are seen to when an object joins the chain. To
+//! the cycle collector a dead object is none, and what it refers to is alive.
 //!
 //! # Invariants
 //!
-//! 1. An object is on the pending list exactly once if `QUEUED` is set in its tag (or nowhere, see below), and not at all otherwise. Its header and
-//!    fields are intact, whatever its count.
-//! 2. Outside of a drain, an object with count zero is on the pending list. Nobody frees an object that is.
-//!    An object with `DEAD` set is on the chain of the dead exactly once, and no reference to it remains.
-//! 3. The pending list belongs to the lock: it is empty when the lock is dropped and when a collection begins.
-//! 4. An object whose finalizer is due has `FINALIZED` set, and is in the queue of those; or it has `FINALIZE` not set until it is.
+//! 1. An object is on the pending list exactly once if `QUEUED` is set in its tag (or nowhere, see
+//!    below), and not at all otherwise. Its header and fields are intact, whatever its count.
+//! 2. Outside of a drain, an object with count zero is on the pending list. Nobody frees an object
+//!    that is. An object with `DEAD` set is on the chain of the dead exactly once, and no reference
+//!    to it remains.
+//! 3. The pending list belongs to the lock: it is empty when the lock is dropped and when a
+//!    collection begins.
+//! 4. An object whose finalizer is due has `FINALIZED` set, and is in the queue of those; or it has
+//!    `FINALIZE` not set until it is.
 //!
 //! # When the system has no memory
 //!
-//! A release tells no error, and neither does a death, so the two lists that they add to do without memory where there is
-//! none. An object that the pending list has no room for is pending by its tag alone; the drain, when it is through with the
-//! list, finds such objects in a walk over the heap. The list always has room for a few, so that it is never empty while
-//! something is pending: nobody but the drain need know. The same holds for the queue of finalizers (invariant 4): it is refilled by
-//! a walk when it is empty. What is lost is the order of these objects, and the time for the walk.
+//! A release tells no error, and neither does a death, so the two lists that they add to do without
+//! memory where there is none. An object that the pending list has no room for is pending by its
+//! tag alone; the drain, when it is through with the list, finds such objects in a walk over the
+//! heap. The list always has room for a few, so that it is never empty while something is pending:
+//! nobody but the drain need know. The same holds for the queue of finalizers (invariant 4): it is
+//! refilled by a walk when it is empty. What is lost is the order of these objects, and the time
+//! for the walk.
 //!
-//! Rejected: setting room aside in `&mut` operations (any number of releases can come between two of them); a list linked through the
-//! objects (their counts must stay counts, because a reference may come back); room for every object that there is (an eighth of
-//! a heap of small ones, for what happens once in a blue moon).
+//! Rejected: setting room aside in `&mut` operations (any number of releases can come between two
+//! of them); a list linked through the objects (their counts must stay counts, because a reference
+//! may come back); room for every object that there is (an eighth of a heap of small ones, for what
+//! happens once in a blue moon).
 //!
-//! CPython frees at once, from inside the assignment, and bounds its recursion with the *trashcan*; Deutsch and Bobrow (1976) defer
-//! counts of stack references and need a scan of the stack to free. Here locals own counts, only unrooted
-//! reads are deferred, and the borrow checker says when they end.
+//! CPython frees at once, from inside the assignment, and bounds its recursion with the *trashcan*;
+//! Deutsch and Bobrow (1976) defer counts of stack references and need a scan of the stack to free.
+//! Here locals own counts, only unrooted reads are deferred, and the borrow checker says when they
+//! end.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -58,14 +71,16 @@ use crate::step::{Step, Witness};
 /// What happens when a count falls to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Free {
-    /// The object is freed at the next `&mut` operation, with all that dies of it: as in CPython. The cost is that of what dies.
+    /// The object is freed at the next `&mut` operation, with all that dies of it: as in CPython.
+    /// The cost is that of what dies.
     #[default]
     Eager,
-    /// The object waits, and what it refers to stays as it is meanwhile. Each allocation of *n* bytes frees dead objects of about 2*n*
-    /// bytes, so that no operation takes longer than in proportion to what it allocates (Boehm, "The space cost of lazy reference counting",
-    /// POPL 2004, on why that is enough). What remains when a program stops allocating is freed by
-    /// [`Mutator::collect`](crate::Mutator::collect), and at the limit. Deaths of what dead objects refer to are late by as
-    /// much, and come in another order.
+    /// The object waits, and what it refers to stays as it is meanwhile. Each allocation of *n*
+    /// bytes frees dead objects of about 2*n* bytes, so that no operation takes longer than in
+    /// proportion to what it allocates (Boehm, "The space cost of lazy reference counting", POPL
+    /// 2004, on why that is enough). What remains when a program stops allocating is freed by
+    /// [`Mutator::collect`](crate::Mutator::collect), and at the limit. Deaths of what dead objects
+    /// refer to are late by as much, and come in another order.
     Lazy,
 }
 
@@ -149,14 +164,15 @@ impl Locked<'_> {
         self.pending.len() != 0
     }
 
-    /// Whether anything is left to free: what [`Locked::drain`] has to do, or what a lazy heap has put off.
+    /// Whether anything is left to free: what [`Locked::drain`] has to do, or what a lazy heap has
+    /// put off.
     #[inline(always)]
     pub(crate) fn has_dead(self) -> bool {
         self.pending.len() | self.dead.get().map_or(0, Object::address) != 0
     }
 
-    /// Lets the pending objects die that no reference has come back to. A lazy heap frees about `bytes` of what is dead, an eager
-    /// one all.
+    /// Lets the pending objects die that no reference has come back to. A lazy heap frees about
+    /// `bytes` of what is dead, an eager one all.
     #[inline(never)]
     pub(crate) fn drain(self, bytes: usize) {
         self.perform_drain(bytes, ());
@@ -220,7 +236,8 @@ impl Locked<'_> {
         }
     }
 
-    /// [`Self::free_unless_revived`] for pending objects that are on no list. Apart, so that the loop over the list is compiled as one.
+    /// [`Self::free_unless_revived`] for pending objects that are on no list. Apart, so that the
+    /// loop over the list is compiled as one.
     #[cold]
     #[inline(never)]
     fn free_unlisted<const GUARDED: bool, W: Witness>(self, freed: &mut Freed, witness: W) {
@@ -229,7 +246,8 @@ impl Locked<'_> {
         });
     }
 
-    /// Links the pending objects that no reference has come back to with those that wait to be freed.
+    /// Links the pending objects that no reference has come back to with those that wait to be
+    /// freed.
     fn bury_pending<W: Witness>(self, witness: W) {
         let mut index = 0;
         while let Some(object) = self.pending.get(index) {
@@ -261,7 +279,8 @@ impl Locked<'_> {
         self.each_unlisted_pending(|object| self.bury_unless_revived(object, witness));
     }
 
-    /// Calls `look` with the pending objects that are on no list, and takes it that they are pending no more. Nothing else is pending.
+    /// Calls `look` with the pending objects that are on no list, and takes it that they are
+    /// pending no more. Nothing else is pending.
     #[inline(always)]
     fn each_unlisted_pending(self, mut look: impl FnMut(Object)) {
         self.pending_unlisted.set(false);
@@ -272,8 +291,9 @@ impl Locked<'_> {
             });
     }
 
-    /// Takes an object that has references again, and the head `head`, off the pending list. One was taken away and one remains, if in
-    /// another order than usual: it may be the root of garbage.
+    /// Takes an object that has references again, and the head `head`, off the pending list. One
+    /// was taken away and one remains, if in another order than usual: it may be the root of
+    /// garbage.
     fn revive(self, object: Object, head: u64) {
         object.set_head(head);
         if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
@@ -281,7 +301,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be freed, unless its finalizer keeps it.
+    /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be
+    /// freed, unless its finalizer keeps it.
     #[inline(always)]
     fn bury<W: Witness>(self, object: Object, tag: u64, witness: W) {
         if tag & tag::RITES == 0 || self.last_rites(object, tag, witness) {
@@ -298,8 +319,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes first; one with many fields gives them up
-    /// a slice at a time, and waits meanwhile.
+    /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes
+    /// first; one with many fields gives them up a slice at a time, and waits meanwhile.
     fn free_dead<const GUARDED: bool, W: Witness>(self, bytes: usize, witness: W) -> Freed {
         let mut freed = Freed::default();
         let mut left = bytes as isize;
@@ -310,7 +331,8 @@ impl Locked<'_> {
             let fields = object.fields();
             let kept = fields.len().saturating_sub(SLICE);
             if kept == 0 {
-                // SAFETY: objects that wait to be freed have linked heads, and nothing of the chain is freed but here.
+                // SAFETY: objects that wait to be freed have linked heads, and nothing of the chain
+                // is freed but here.
                 self.dead.set(unsafe { link(head) });
             }
             for child in fields[kept..].iter().rev().filter_map(Cell::get) {
@@ -398,7 +420,8 @@ impl Locked<'_> {
             let Some(next) = dead else { return };
             object = next;
             tag = next.head() & tag::ALL;
-            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but here.
+            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but
+            // here.
             dead = unsafe { link(next.head()) };
         }
     }
@@ -413,8 +436,9 @@ impl Locked<'_> {
         }
     }
 
-    /// What happens before an object's fields go, in CPython's order of a death by count: the finalizer, which may keep the
-    /// object, then its weak references. Returns whether the object dies.
+    /// What happens before an object's fields go, in CPython's order of a death by count: the
+    /// finalizer, which may keep the object, then its weak references. Returns whether the object
+    /// dies.
     #[cold]
     #[inline(never)]
     fn last_rites<W: Witness>(self, object: Object, tag: u64, witness: W) -> bool {
@@ -451,7 +475,8 @@ impl Locked<'_> {
         });
     }
 
-    /// Queues objects whose finalizers are due and that the queue, which is empty, had no room for. Returns the first of them.
+    /// Queues objects whose finalizers are due and that the queue, which is empty, had no room for.
+    /// Returns the first of them.
     #[cold]
     #[inline(never)]
     pub(crate) fn queue_unlisted_finalizers(self) -> Option<Object> {
@@ -507,7 +532,8 @@ impl Locked<'_> {
         }
     }
 
-    /// [`Self::drain`], witnessed. Without a record it is the one that allocations in other crates call, compiled once.
+    /// [`Self::drain`], witnessed. Without a record it is the one that allocations in other crates
+    /// call, compiled once.
     #[inline(always)]
     pub(crate) fn drain_witnessed<W: Witness>(self, bytes: usize, witness: W) {
         if W::RECORDS {
@@ -526,7 +552,8 @@ fn drained(object: Object) -> Step {
     }
 }
 
-/// The step of taking a reference to `to` away, whose head was `head`: none if its count does not change.
+/// The step of taking a reference to `to` away, whose head was `head`: none if its count does not
+/// change.
 pub(crate) fn released(from: Option<Object>, to: Object, head: u64) -> Option<Step> {
     (!is_immortal(head)).then(|| Step::Released {
         from: from.map(Into::into),
@@ -540,7 +567,8 @@ mod tests {
     use crate::object::ONE;
     use crate::{Heap, Shape};
 
-    /// `mem::forget` of enough handles would take hours: the count starts just below where it saturates.
+    /// `mem::forget` of enough handles would take hours: the count starts just below where it
+    /// saturates.
     #[test]
     fn a_saturated_count_is_immortal() {
         // Handles that are never dropped while the heap lives; forgotten ones differ in nothing.

@@ -1,24 +1,28 @@
-//! Raw time-stamped events: what a measuring program needs to know of waits, cascades and collections, and nothing
-//! that is derived from them.
+//! Raw time-stamped events: what a measuring program needs to know of waits, cascades and
+//! collections, and nothing that is derived from them.
 //!
-//! Events go into a buffer that is allocated once; what does not fit is counted, not stored, so that recording never
-//! allocates in the middle of what it records. The clock is read on slow paths only: for the lock when it was contended, for a
-//! cycle collection always, and for a cascade of deaths once it has freed [`DRAIN_EVENT_MINIMUM`] objects.
-//! That makes a bias, known and small: the many cascades below the minimum have no event, and an event's `from` is late by the time of the
-//! first [`DRAIN_EVENT_MINIMUM`] objects (well below a microsecond).
+//! Events go into a buffer that is allocated once; what does not fit is counted, not stored, so
+//! that recording never allocates in the middle of what it records. The clock is read on slow paths
+//! only: for the lock when it was contended, for a cycle collection always, and for a cascade of
+//! deaths once it has freed [`DRAIN_EVENT_MINIMUM`] objects. That makes a bias, known and small:
+//! the many cascades below the minimum have no event, and an event's `from` is late by the time of
+//! the first [`DRAIN_EVENT_MINIMUM`] objects (well below a microsecond).
 //!
-//! Where the time of a counting heap goes: waiting for the lock, freeing and collecting are events. Counting is not, because a clock takes
-//! longer than a count: how often it happens is in the statistics of a build with the feature `count-statistics`, what it costs in the benches.
+//! Where the time of a counting heap goes: waiting for the lock, freeing and collecting are events.
+//! Counting is not, because a clock takes longer than a count: how often it happens is in the
+//! statistics of a build with the feature `count-statistics`, what it costs in the benches.
 //!
 //! # Listeners
 //!
-//! A [`Listener`] is client code, which never runs inside an operation, nor with the lock. What happens while a thread has the
-//! lock waits until the thread gives it up: at the next safepoint, blocking region, or end of its attachment. With no listener, recording
-//! costs one test of a length more.
+//! A [`Listener`] is client code, which never runs inside an operation, nor with the lock. What
+//! happens while a thread has the lock waits until the thread gives it up: at the next safepoint,
+//! blocking region, or end of its attachment. With no listener, recording costs one test of a
+//! length more.
 //!
-//! Telling must not cause what it tells of. To give the lock up where others wait for it is to wait for it in turn, so that a wait
-//! is no reason to give it up: it is told when there is another one. What happens to a thread while it tells is told to nobody, and
-//! gives nothing up; and what is due because of a listener's allocations happens to its thread, before that lets another in.
+//! Telling must not cause what it tells of. To give the lock up where others wait for it is to wait
+//! for it in turn, so that a wait is no reason to give it up: it is told when there is another one.
+//! What happens to a thread while it tells is told to nobody, and gives nothing up; and what is due
+//! because of a listener's allocations happens to its thread, before that lets another in.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,14 +40,16 @@ pub const DRAIN_EVENT_MINIMUM: u64 = 64;
 pub struct EventLog {
     /// In the order in which they ended.
     pub events: Vec<Event>,
-    /// Events that did not fit the buffer, or that there was no memory to tell a listener of: if not zero, counts and shares of time are lower bounds.
+    /// Events that did not fit the buffer, or that there was no memory to tell a listener of: if
+    /// not zero, counts and shares of time are lower bounds.
     pub lost: u64,
 }
 
 /// One event. Times are nanoseconds since the heap's origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never reused.
+    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never
+    /// reused.
     pub mutator: u32,
     /// When it began.
     pub from: u64,
@@ -58,15 +64,16 @@ pub struct Event {
 pub enum EventKind {
     /// A wait for the global lock.
     LockWait,
-    /// A cascade of deaths that counts falling to zero set off: at least [`DRAIN_EVENT_MINIMUM`] objects freed in one go.
+    /// A cascade of deaths that counts falling to zero set off: at least [`DRAIN_EVENT_MINIMUM`]
+    /// objects freed in one go.
     Drain {
         /// Objects freed.
         objects: u64,
     },
     /// A cycle collection.
     Collection {
-        /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle), which has none: 2 if it was asked for or made at
-        /// the limit, 0 if it became due.
+        /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle),
+        /// which has none: 2 if it was asked for or made at the limit, 0 if it became due.
         generation: u8,
         /// Objects it examined.
         examined: u64,
@@ -77,14 +84,19 @@ pub enum EventKind {
 
 /// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
 pub trait Listener: Send + Sync {
-    /// Called for each event, also for those that do not fit the buffer, on the thread that it happened to, after that thread has given
-    /// the global lock up: at its next safepoint or blocking region, or when it detaches. A [wait for the lock](EventKind::LockWait) is
-    /// not a reason to give it up at a safepoint: it is told when there is another one. Several threads may call at once.
+    /// Called for each event, also for those that do not fit the buffer, on the thread that it
+    /// happened to, after that thread has given the global lock up: at its next safepoint or
+    /// blocking region, or when it detaches. A [wait for the lock](EventKind::LockWait) is not a
+    /// reason to give it up at a safepoint: it is told when there is another one. Several threads
+    /// may call at once.
     ///
-    /// No lock of the heap is held. The thread counts as inside [`Mutator::blocking`](crate::Mutator::blocking): the listener may wait for
-    /// others, and may attach to a heap, also to this one; of events that happen to it meanwhile no listener is told.
+    /// No lock of the heap is held. The thread counts as inside
+    /// [`Mutator::blocking`](crate::Mutator::blocking): the listener may wait for others, and may
+    /// attach to a heap, also to this one; of events that happen to it meanwhile no listener is
+    /// told.
     ///
-    /// A listener that panics is not called again. The panic is reported as any other and goes no further.
+    /// A listener that panics is not called again. The panic is reported as any other and goes no
+    /// further.
     fn event(&self, event: &Event);
 }
 
@@ -178,7 +190,8 @@ impl Recorder {
         self.listeners.iter().any(hears) && !is_telling()
     }
 
-    /// Records what began at `from` and ends now. Returns whether the lock is to be given up soon, to tell listeners of it.
+    /// Records what began at `from` and ends now. Returns whether the lock is to be given up soon,
+    /// to tell listeners of it.
     pub(crate) fn record(&self, mutator: u32, from: Instant, kind: EventKind) -> bool {
         let event = Event {
             mutator,
@@ -199,7 +212,8 @@ impl Recorder {
         heard && kind != EventKind::LockWait
     }
 
-    /// Tells the listeners what has happened to `mutator`, which is the current thread's, and does not have the lock.
+    /// Tells the listeners what has happened to `mutator`, which is the current thread's, and does
+    /// not have the lock.
     #[inline]
     pub(crate) fn tell(&self, mutator: u32) {
         if !self.listeners.is_empty() {
@@ -230,7 +244,8 @@ impl Recorder {
                 if listening.failed.load(Ordering::Relaxed) {
                     continue;
                 }
-                // What a panic may have left half done is the listener's alone, which is not called again.
+                // What a panic may have left half done is the listener's alone, which is not called
+                // again.
                 let call = AssertUnwindSafe(|| listening.listener.event(event));
                 if let Err(payload) = catch_unwind(call) {
                     listening.failed.store(true, Ordering::Relaxed);
@@ -242,8 +257,9 @@ impl Recorder {
         TELLING.set(false);
     }
 
-    /// Takes what was recorded. The buffer is exchanged for a new one that is made first, so that recorders wait for an exchange of
-    /// pointers at most. If there is no memory for a new one it is made piece by piece, as far as there is, by those who record.
+    /// Takes what was recorded. The buffer is exchanged for a new one that is made first, so that
+    /// recorders wait for an exchange of pointers at most. If there is no memory for a new one it
+    /// is made piece by piece, as far as there is, by those who record.
     pub(crate) fn take(&self) -> EventLog {
         let fresh = empty(self.capacity).unwrap_or_default();
         std::mem::replace(&mut *lock(&self.log), fresh)

@@ -1,38 +1,45 @@
-//! The global lock: at most one attached thread runs at a time, and everything of the heap that is not atomic belongs to
-//! that thread.
+//! The global lock: at most one attached thread runs at a time, and everything of the heap that is
+//! not atomic belongs to that thread.
 //!
-//! The protocol is that of CPython's `Python/ceval_gil.c` since 3.2 (the "new GIL" of Antoine Pitrou), with its
-//! interval of 5 ms:
+//! The protocol is that of CPython's `Python/ceval_gil.c` since 3.2 (the "new GIL" of Antoine
+//! Pitrou), with its interval of 5 ms:
 //!
-//! * **take**: while the lock is held, wait for at most the interval. If the time ran out, the lock is still held and no
-//!   switch happened meanwhile, ask the holder to drop it: set [`DROP`] in the poll word. Any switch in between
-//!   starts the wait afresh, so that every holder gets its interval.
-//! * **drop**: unlock and wake one waiter. If the drop was *asked for*, wait until another thread has taken the lock: without this
-//!   the releasing thread, which is hot, would take the lock again before the woken one gets on a core (the reason why
-//!   the first lock of CPython starved its waiters).
+//! * **take**: while the lock is held, wait for at most the interval. If the time ran out, the lock
+//!   is still held and no switch happened meanwhile, ask the holder to drop it: set [`DROP`] in the
+//!   poll word. Any switch in between starts the wait afresh, so that every holder gets its
+//!   interval.
+//! * **drop**: unlock and wake one waiter. If the drop was *asked for*, wait until another thread
+//!   has taken the lock: without this the releasing thread, which is hot, would take the lock again
+//!   before the woken one gets on a core (the reason why the first lock of CPython starved its
+//!   waiters).
 //!
 //! A voluntary drop, around a blocking call, was usually not asked for and does not wait.
 //!
 //! # Where it differs from CPython, unobservably
 //!
-//! * CPython keeps two mutexes, one for the state and one for the acknowledgement of a switch. Here one covers both, so that
-//!   there is no moment between the release and the wait in which the switch could be missed.
-//! * A forced drop waits only while somebody waits for the lock. CPython waits without limit for a requester that may have left.
+//! * CPython keeps two mutexes, one for the state and one for the acknowledgement of a switch. Here
+//!   one covers both, so that there is no moment between the release and the wait in which the
+//!   switch could be missed.
+//! * A forced drop waits only while somebody waits for the lock. CPython waits without limit for a
+//!   requester that may have left.
 //! * Nothing is signalled when nobody waits: an uncontended take and drop makes no system call.
-//! * The request lies in one word of the heap, not in one of each thread. Only the holder polls, requests are made and withdrawn under the
-//!   mutex, and both taking and dropping withdraw them: a request can only ever reach the holder that it was made against.
+//! * The request lies in one word of the heap, not in one of each thread. Only the holder polls,
+//!   requests are made and withdrawn under the mutex, and both taking and dropping withdraw them: a
+//!   request can only ever reach the holder that it was made against.
 //!
 //! # The fair lock
 //!
-//! [`Gil::Fair`] hands the lock over in the order of arrival (tickets), and a thread that returns from a blocking region asks for it at
-//! once instead of after an interval: the holder, and each holder after it until it has the lock. That removes the *convoy effect* (CPython issue 7946), in which a thread
-//! doing short I/O beside one that computes waits an interval for every call; it costs two switches a call instead.
-//! A forced drop need not wait there: whoever drops queues behind the requester.
+//! [`Gil::Fair`] hands the lock over in the order of arrival (tickets), and a thread that returns
+//! from a blocking region asks for it at once instead of after an interval: the holder, and each
+//! holder after it until it has the lock. That removes the *convoy effect* (CPython issue 7946), in
+//! which a thread doing short I/O beside one that computes waits an interval for every call; it
+//! costs two switches a call instead. A forced drop need not wait there: whoever drops queues
+//! behind the requester.
 //!
 //! # Invariant
 //!
-//! Between a `take` and the following `drop` of one thread no other thread's `take` returns; the `drop` happens before
-//! the next `take` returns. All `unsafe` code of the crate rests on that.
+//! Between a `take` and the following `drop` of one thread no other thread's `take` returns; the
+//! `drop` happens before the next `take` returns. All `unsafe` code of the crate rests on that.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -58,12 +65,12 @@ pub enum Gil {
     Fair,
 }
 
-/// Buckets of a histogram of times: bucket *i* counts those from 2^*i* up to 2^(*i* + 1) nanoseconds, the first also shorter ones, the
-/// last (from 9 minutes on) also longer ones.
+/// Buckets of a histogram of times: bucket *i* counts those from 2^*i* up to 2^(*i* + 1)
+/// nanoseconds, the first also shorter ones, the last (from 9 minutes on) also longer ones.
 pub const TIME_BUCKETS: usize = 40;
 
-/// What happened at the global lock, in one reading. Reading waits for nothing; counters of a moment at which the lock changes hands need not
-/// agree with each other.
+/// What happened at the global lock, in one reading. Reading waits for nothing; counters of a
+/// moment at which the lock changes hands need not agree with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockStatistics {
     /// Times the lock was taken.
@@ -74,13 +81,15 @@ pub struct LockStatistics {
     pub time_outs: u64,
     /// Times a waiter asked the holder to drop the lock: at most once a tenure.
     pub drop_requests: u64,
-    /// Times the holder gave the lock up at a safepoint or a blocking region because it was asked to, and another mutator took it.
+    /// Times the holder gave the lock up at a safepoint or a blocking region because it was asked
+    /// to, and another mutator took it.
     pub forced_switches: u64,
     /// Times the lock went to another mutator than the one before.
     pub switches: u64,
     /// How long those who had to wait waited, by [bucket](TIME_BUCKETS).
     pub waits: [u64; TIME_BUCKETS],
-    /// How long the lock was held, by [bucket](TIME_BUCKETS): empty unless [`Builder::lock_hold_times`](crate::Builder::lock_hold_times) is on.
+    /// How long the lock was held, by [bucket](TIME_BUCKETS): empty unless
+    /// [`Builder::lock_hold_times`](crate::Builder::lock_hold_times) is on.
     pub holds: [u64; TIME_BUCKETS],
 }
 
@@ -202,9 +211,10 @@ impl GlobalLock {
         }
     }
 
-    /// Takes the lock for mutator `me`. `returning` says that the thread comes out of a blocking region. `overdue` is told
-    /// which mutator has held the lock longer than the watchdog allows, once a tenure; it runs with the lock's mutex held, so it must wait for nothing that a client can hold, and must not panic: the caller would
-    /// go on without the lock.
+    /// Takes the lock for mutator `me`. `returning` says that the thread comes out of a blocking
+    /// region. `overdue` is told which mutator has held the lock longer than the watchdog allows,
+    /// once a tenure; it runs with the lock's mutex held, so it must wait for nothing that a client
+    /// can hold, and must not panic: the caller would go on without the lock.
     ///
     /// Returns when the wait began, if there was one.
     pub(crate) fn take(
@@ -315,8 +325,8 @@ impl GlobalLock {
         }
         let asked = poll.fetch_and(!DROP, Ordering::Relaxed) & DROP != 0;
         let (waiting, switches) = (state.waiting > 0, state.switches);
-        // Signals come after the mutex is free: whoever wakes needs it at once, and would sleep again. Nothing is lost, because a thread that
-        // comes in between finds the lock free.
+        // Signals come after the mutex is free: whoever wakes needs it at once, and would sleep
+        // again. Nothing is lost, because a thread that comes in between finds the lock free.
         drop(state);
         if !waiting {
             return;
@@ -388,7 +398,8 @@ mod tests {
     }
 }
 
-/// Models of the lock, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
+/// Models of the lock, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc
+/// --release --lib loom`.
 #[cfg(all(test, loom))]
 mod loom_models {
     use super::*;
@@ -432,7 +443,8 @@ mod loom_models {
         builder.check(model);
     }
 
-    /// Waits end by notifications only: a lost wake-up is a deadlock. Three threads, so that one can barge in.
+    /// Waits end by notifications only: a lost wake-up is a deadlock. Three threads, so that one
+    /// can barge in.
     fn exclusion_and_wake_up(kind: Gil) {
         explore(move || {
             let shared = Shared::new(kind, Duration::MAX);
@@ -472,7 +484,8 @@ mod loom_models {
         exclusion_and_wake_up(Gil::Fair);
     }
 
-    /// A holder that polls is made to let the requester run: when its forced drop returns, the other has held the lock.
+    /// A holder that polls is made to let the requester run: when its forced drop returns, the
+    /// other has held the lock.
     fn forced_switch(kind: Gil) {
         explore(move || {
             let shared = Shared::new(kind, Duration::from_millis(5));
@@ -516,8 +529,9 @@ mod loom_models {
         forced_switch(Gil::Fair);
     }
 
-    /// The holder drops for its own reasons just as it is asked to; the requester takes the lock and is gone for good. The
-    /// holder must neither wait for it nor find the old request afterwards.
+    /// The holder drops for its own reasons just as it is asked to; the requester takes the lock
+    /// and is gone for good. The holder must neither wait for it nor find the old request
+    /// afterwards.
     #[test]
     fn a_requester_that_leaves_is_not_waited_for() {
         explore(|| {

@@ -1,34 +1,41 @@
 //! Handles that may leave the thread: globals and weak references.
 //!
-//! A [`Global`] is a counted root. Cloning one is an atomic increment of its own clone count, not of the object's: the object's count is plain and
-//! belongs to the holder of the global lock, and a `Global` may be cloned and dropped anywhere, at any time, in a
-//! thread-local's destructor as well as after the heap is gone. So the last clone to be dropped only *posts* its cell to the heap's
-//! mailbox, a lock-free stack (Treiber 1986); the holder of the lock empties it when it next polls, and takes the count back then.
+//! A [`Global`] is a counted root. Cloning one is an atomic increment of its own clone count, not
+//! of the object's: the object's count is plain and belongs to the holder of the global lock, and a
+//! `Global` may be cloned and dropped anywhere, at any time, in a thread-local's destructor as well
+//! as after the heap is gone. So the last clone to be dropped only *posts* its cell to the heap's
+//! mailbox, a lock-free stack (Treiber 1986); the holder of the lock empties it when it next polls,
+//! and takes the count back then.
 //!
-//! The mailbox outlives the heap. When the heap goes it closes the mailbox, and cells that are posted afterwards just free themselves. Because
-//! cells are taken all at once and never one by one, the stack has no ABA problem.
+//! The mailbox outlives the heap. When the heap goes it closes the mailbox, and cells that are
+//! posted afterwards just free themselves. Because cells are taken all at once and never one by
+//! one, the stack has no ABA problem.
 //!
-//! A [`Weak`] shares one cell with all weak references to the same object; the heap finds it through a table keyed by
-//! object, which is looked at only for objects whose header says that they have an entry. When the object dies, the
-//! entry goes and the cell is emptied. Cloning and dropping touch the cell's count only. An entry that no weak reference
-//! is left of goes when the table would have to grow, and in collections of everything.
+//! A [`Weak`] shares one cell with all weak references to the same object; the heap finds it
+//! through a table keyed by object, which is looked at only for objects whose header says that they
+//! have an entry. When the object dies, the entry goes and the cell is emptied. Cloning and
+//! dropping touch the cell's count only. An entry that no weak reference is left of goes when the
+//! table would have to grow, and in collections of everything.
 //!
 //! # Memory
 //!
-//! Globals are linked through their cells, and so are the cleared weak references that await to be asked for: neither
-//! list can outgrow what it lists, nor be refused memory. What is left to refuse is a cell, or an entry of the table,
-//! when a handle is made: the error of that operation, which changes nothing then.
+//! Globals are linked through their cells, and so are the cleared weak references that await to be
+//! asked for: neither list can outgrow what it lists, nor be refused memory. What is left to refuse
+//! is a cell, or an entry of the table, when a handle is made: the error of that operation, which
+//! changes nothing then.
 //!
-//! Rejected: a vector of globals and a queue of cleared references. A death clears references where no error can be
-//! told, so the queue would have to be set aside for every weak reference that might ever be cleared.
+//! Rejected: a vector of globals and a queue of cleared references. A death clears references where
+//! no error can be told, so the queue would have to be set aside for every weak reference that
+//! might ever be cleared.
 //!
 //! # Invariants
 //!
-//! 1. A global's cell owns one count of its object from its making until it is taken out of the mailbox. It is linked into
-//!    the heap's list of globals for exactly that time.
-//! 2. A weak cell is empty, or its object has `HAS_WEAK` set and is the key of the cell's entry. Only the holder of
-//!    the lock reads or writes what it points to.
-//! 3. A weak cell is linked into the queue of cleared ones at most once, after it was emptied; the queue has a handle to it.
+//! 1. A global's cell owns one count of its object from its making until it is taken out of the
+//!    mailbox. It is linked into the heap's list of globals for exactly that time.
+//! 2. A weak cell is empty, or its object has `HAS_WEAK` set and is the key of the cell's entry.
+//!    Only the holder of the lock reads or writes what it points to.
+//! 3. A weak cell is linked into the queue of cleared ones at most once, after it was emptied; the
+//!    queue has a handle to it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -72,9 +79,9 @@ impl Mailbox {
     /// Leaves a cell, whose last clone is gone, for release.
     fn post(cell: NonNull<GlobalCell>) {
         let pointer = cell.as_ptr();
-        // From the moment the cell is in the stack it belongs to the heap and may be freed, and with the heap the
-        // mailbox: so the cell's share of the mailbox moves here first.
-        // SAFETY: the last clone is gone: nobody else uses the cell, and it gives its share up this once.
+        // From the moment the cell is in the stack it belongs to the heap and may be freed, and
+        // with the heap the mailbox: so the cell's share of the mailbox moves here first. SAFETY:
+        // the last clone is gone: nobody else uses the cell, and it gives its share up this once.
         let mailbox = unsafe { ptr::read(&raw const (*pointer).mailbox) };
         let mailbox = ManuallyDrop::into_inner(mailbox);
         let mut head = mailbox.head.load(Ordering::Relaxed);
@@ -104,9 +111,10 @@ impl Mailbox {
 
     /// Takes the stack of cells that were posted, and withdraws the request to do so.
     fn take(&self) -> *mut GlobalCell {
-        // The bit goes first: whoever posts after the stack is taken sets it again. The exchange releases, and a post acquires, so
-        // that the two changes of the bit happen in this order also for a processor that reorders them; else the bit of
-        // a post could get lost, and with it every later release.
+        // The bit goes first: whoever posts after the stack is taken sets it again. The exchange
+        // releases, and a post acquires, so that the two changes of the bit happen in this order
+        // also for a processor that reorders them; else the bit of a post could get lost, and with
+        // it every later release.
         self.poll.fetch_and(!RELEASE, Ordering::Relaxed);
         self.head.swap(ptr::null_mut(), Ordering::AcqRel)
     }
@@ -195,12 +203,14 @@ impl Globals {
 
 /// A counted root that may be kept anywhere and dropped on any thread at any time.
 ///
-/// Dropping the last clone only queues a release, which the next thread that polls while it holds the heap's lock carries out; the
-/// object may die then. A `Global` does not keep its heap alive: once the heap is gone, it is inert.
+/// Dropping the last clone only queues a release, which the next thread that polls while it holds
+/// the heap's lock carries out; the object may die then. A `Global` does not keep its heap alive:
+/// once the heap is gone, it is inert.
 pub struct Global(NonNull<GlobalCell>);
 
-// SAFETY: clones share the cell's atomic count and the immutable pointers beside it; the object is only touched by a mutator that opens
-// the global, under the lock, and `next` and `index` only by whoever owns the cell by invariant 1.
+// SAFETY: clones share the cell's atomic count and the immutable pointers beside it; the object is
+// only touched by a mutator that opens the global, under the lock, and `next` and `index` only by
+// whoever owns the cell by invariant 1.
 unsafe impl Send for Global {}
 // SAFETY: as above.
 unsafe impl Sync for Global {}
@@ -265,8 +275,8 @@ fn wrong_heap(what: &str, id: u64, locked: Locked<'_>) -> ! {
 
 impl Clone for Global {
     fn clone(&self) -> Self {
-        // As for `Arc`: a new clone needs no ordering, and so many clones that the count overflows cannot be
-        // but forgotten ones.
+        // As for `Arc`: a new clone needs no ordering, and so many clones that the count overflows
+        // cannot be but forgotten ones.
         if self.cell().clones.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
             std::process::abort();
         }
@@ -277,7 +287,8 @@ impl Clone for Global {
 impl Drop for Global {
     fn drop(&mut self) {
         if self.cell().clones.fetch_sub(1, Ordering::Release) == 1 {
-            // What was done through the other clones is done. A load, as `ThreadSanitizer` knows no fences.
+            // What was done through the other clones is done. A load, as `ThreadSanitizer` knows no
+            // fences.
             self.cell().clones.load(Ordering::Acquire);
             Mailbox::post(self.0);
         }
@@ -296,7 +307,8 @@ impl fmt::Debug for Global {
 pub(crate) struct WeakCell {
     heap: u64,
     object: AtomicPtr<u8>,
-    /// Nanoseconds from the heap's origin until the object died, plus one; 0 before. Written before the object is cleared.
+    /// Nanoseconds from the heap's origin until the object died, plus one; 0 before. Written before
+    /// the object is cleared.
     died: AtomicU64,
     /// The next cell in the queue of cleared ones; protected by the lock.
     next: AtomicPtr<Counted<WeakCell>>,
@@ -405,8 +417,8 @@ impl Drop for Cleared {
     }
 }
 
-/// A weak reference: it does not keep its object alive, and never yields a dead one. Two are equal if they refer to
-/// the same object, also after its death.
+/// A weak reference: it does not keep its object alive, and never yields a dead one. Two are equal
+/// if they refer to the same object, also after its death.
 #[derive(Clone)]
 pub struct Weak(Shared<WeakCell>);
 
@@ -422,7 +434,8 @@ impl Weak {
         cell.map(Self).ok_or_else(|| no_memory::<WeakCell>(locked))
     }
 
-    /// The object, unless it is dead or about to be: one whose count is zero only awaits the next drain.
+    /// The object, unless it is dead or about to be: one whose count is zero only awaits the next
+    /// drain.
     pub(crate) fn object(&self, locked: Locked<'_>) -> Option<Object> {
         if self.0.heap != locked.inner.mailbox.id {
             wrong_heap("weak reference", self.0.heap, locked);
@@ -432,11 +445,14 @@ impl Weak {
 }
 
 impl Weak {
-    /// When the object died: the time, in nanoseconds since the heap's [`origin`](crate::Heap::origin), at which this reference was cleared. `None` as
-    /// long as it is not, and if the heap went before the object did. Reads two atomics; any thread may ask at any time.
+    /// When the object died: the time, in nanoseconds since the heap's
+    /// [`origin`](crate::Heap::origin), at which this reference was cleared. `None` as long as it
+    /// is not, and if the heap went before the object did. Reads two atomics; any thread may ask at
+    /// any time.
     ///
-    /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time when it drops the last reference to an
-    /// object, and the difference is how long the object was garbage that nobody had noticed.
+    /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time
+    /// when it drops the last reference to an object, and the difference is how long the object was
+    /// garbage that nobody had noticed.
     pub fn cleared_at(&self) -> Option<u64> {
         // Acquire: pairs with the release store that cleared it.
         if !self.0.object.load(Ordering::Acquire).is_null() {
@@ -475,8 +491,8 @@ impl Locked<'_> {
     pub(crate) fn release_globals<W: Witness>(self, witness: W) {
         let mut head = self.inner.mailbox.take();
         while !head.is_null() {
-            // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock. They were made by `Box`; the mailbox
-            // share was moved out by `post`.
+            // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock.
+            // They were made by `Box`; the mailbox share was moved out by `post`.
             let cell = unsafe { Box::from_raw(head) };
             head = cell.next.get();
             self.globals.unlink(&cell);
@@ -486,13 +502,15 @@ impl Locked<'_> {
         self.account_metadata();
     }
 
-    /// A cell for the first weak reference to `object`, with its entry in the table; `None` if the system has no memory.
+    /// A cell for the first weak reference to `object`, with its entry in the table; `None` if the
+    /// system has no memory.
     #[cold]
     #[inline(never)]
     fn new_weak_cell(self, object: Object) -> Option<Shared<WeakCell>> {
         let mut table = self.weak.borrow_mut();
         if table.len() == table.capacity() {
-            // Room for twice as many as are left, so that the table is looked through as seldom as it grows.
+            // Room for twice as many as are left, so that the table is looked through as seldom as
+            // it grows.
             forget_unheld(&mut table);
             let entries = table.len();
             if !room::set_aside(&mut *table, 2 * entries)
@@ -516,13 +534,15 @@ impl Locked<'_> {
         Some(cell)
     }
 
-    /// Forgets the objects that no weak reference is left to, and notices that nobody could ask for. Cost: a look at each.
+    /// Forgets the objects that no weak reference is left to, and notices that nobody could ask
+    /// for. Cost: a look at each.
     pub(crate) fn forget_unheld_weak(self) {
         forget_unheld(&mut self.weak.borrow_mut());
         self.cleared.forget_unheld();
     }
 
-    /// Clears the weak references to a dying object and queues them for [`cleared`](crate::Mutator::cleared), if anybody still has one.
+    /// Clears the weak references to a dying object and queues them for
+    /// [`cleared`](crate::Mutator::cleared), if anybody still has one.
     pub(crate) fn clear_weak(self, object: Object) {
         object.remove(tag::HAS_WEAK);
         let mut table = self.weak.borrow_mut();
@@ -585,7 +605,8 @@ mod loom_models {
         Global(unsafe { NonNull::new_unchecked(cell) })
     }
 
-    /// Frees what was posted, as the holder of the lock does when it polls; says which cells those were.
+    /// Frees what was posted, as the holder of the lock does when it polls; says which cells those
+    /// were.
     fn poll(mailbox: &Mailbox) -> Vec<usize> {
         let mut indices = Vec::new();
         if mailbox.poll.load(Ordering::Relaxed) & RELEASE == 0 {
@@ -624,8 +645,8 @@ mod loom_models {
         });
     }
 
-    /// Posted while the holder takes what was posted before: nothing is lost, and the request is there as long as
-    /// something is to be taken.
+    /// Posted while the holder takes what was posted before: nothing is lost, and the request is
+    /// there as long as something is to be taken.
     #[test]
     fn what_is_posted_is_taken_once() {
         loom::model(|| {
@@ -633,7 +654,8 @@ mod loom_models {
             let posts = [1, 2].map(|index| {
                 let global = global(&mailbox, index);
                 thread::spawn(move || {
-                    // A write that freeing must not overtake, as those of the holder who made the global are.
+                    // A write that freeing must not overtake, as those of the holder who made the
+                    // global are.
                     global.cell().previous.set(number(10 * index));
                     drop(global);
                 })

@@ -1,9 +1,10 @@
 //! The heap as its threads share it: configuration, counters, and the proof that the lock is held.
 //!
-//! [`Inner`] has two halves. One is for everybody: the lock itself, the mailbox, atomic counters, recorded events. The other,
-//! [`Protected`], belongs to whoever holds the lock; it is made of cells, not of locks, and [`Locked`] is the only way to it. A
-//! `Locked` is made in one place (by a mutator, whose thread holds the lock whenever safe code can reach the mutator), and
-//! everything that works on the heap is a method of it.
+//! [`Inner`] has two halves. One is for everybody: the lock itself, the mailbox, atomic counters,
+//! recorded events. The other, [`Protected`], belongs to whoever holds the lock; it is made of
+//! cells, not of locks, and [`Locked`] is the only way to it. A `Locked` is made in one place (by a
+//! mutator, whose thread holds the lock whenever safe code can reach the mutator), and everything
+//! that works on the heap is a method of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -26,8 +27,8 @@ use crate::overhead::{Overhead, OverheadLimit};
 use crate::room::{self, List};
 use crate::shared::{Counted, Shared};
 
-/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the heap stays usable,
-/// and the same allocation may succeed once memory has been released.
+/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the
+/// heap stays usable, and the same allocation may succeed once memory has been released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header and rounding included.
@@ -44,7 +45,8 @@ pub struct HeapFull {
 pub enum FullCause {
     /// It does not fit below the heap's limit.
     Limit,
-    /// It fits below the heap's limit, but the system has no memory for it, or for what the heap notes about it.
+    /// It fits below the heap's limit, but the system has no memory for it, or for what the heap
+    /// notes about it.
     System,
     /// It would fit, but only after one more of too many collections that free next to nothing.
     Overhead,
@@ -97,26 +99,30 @@ pub struct Statistics {
     pub freed_objects: u64,
     /// Payload bytes of these.
     pub freed_payload_bytes: u64,
-    /// Bytes of all objects that have not been freed, garbage included: 16 for each header, and their payload.
+    /// Bytes of all objects that have not been freed, garbage included: 16 for each header, and
+    /// their payload.
     pub object_bytes: u64,
-    /// Bytes of blocks in use that hold no object and no metadata: free cells, what rounding up to cells and blocks
-    /// leaves over, and what was not carved into cells yet. [`Self::occupied_bytes`] is the sum of this, [`Self::object_bytes`] and
+    /// Bytes of blocks in use that hold no object and no metadata: free cells, what rounding up to
+    /// cells and blocks leaves over, and what was not carved into cells yet.
+    /// [`Self::occupied_bytes`] is the sum of this, [`Self::object_bytes`] and
     /// [`Self::metadata_bytes`], as far as these are read at the same moment.
     pub fragmentation_bytes: u64,
     /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks kept for reuse. It is at most the
-    /// limit, and at most an eighth and 4 MiB more than the largest [`Self::occupied_bytes`] so far. With huge pages the system
-    /// may back up to 2 MiB more for each 4 MiB that objects lie in.
+    /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks
+    /// kept for reuse. It is at most the limit, and at most an eighth and 4 MiB more than the
+    /// largest [`Self::occupied_bytes`] so far. With huge pages the system may back up to 2 MiB
+    /// more for each 4 MiB that objects lie in.
     pub committed_bytes: u64,
-    /// The part of [`Self::occupied_bytes`] that is side metadata. Brought up to date on slow paths.
+    /// The part of [`Self::occupied_bytes`] that is side metadata. Brought up to date on slow
+    /// paths.
     pub metadata_bytes: u64,
     /// Always `None`: counting does not trace, and does not know.
     pub live_bytes: Option<u64>,
-    /// The most memory that a cycle collection took for itself, outside the heap and its limit: at most a few words for each object
-    /// that it examined.
+    /// The most memory that a cycle collection took for itself, outside the heap and its limit: at
+    /// most a few words for each object that it examined.
     pub peak_scratch_bytes: u64,
     /// Cycle collections so far, of any generation.
     pub collections: u64,
@@ -124,8 +130,9 @@ pub struct Statistics {
     pub counts: Option<CountStatistics>,
 }
 
-/// How often references were counted, in a build with the feature `count-statistics`. Left out is what needs no counting: the first
-/// reference to a new object, moves, and references between objects that a cycle collection frees.
+/// How often references were counted, in a build with the feature `count-statistics`. Left out is
+/// what needs no counting: the first reference to a new object, moves, and references between
+/// objects that a cycle collection frees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CountStatistics {
     /// Increments.
@@ -181,7 +188,8 @@ impl CountCounters {
 /// Bytes of unused memory that a heap may keep beyond an eighth of the largest size it had.
 const COMMITTED_SLACK: usize = 4 << 20;
 
-/// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads and stores; anybody reads.
+/// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
+/// and stores; anybody reads.
 pub(crate) struct Counters {
     limit: usize,
     objects: AtomicU64,
@@ -267,8 +275,8 @@ impl Counters {
         self.allocated_bytes().saturating_add(freed)
     }
 
-    /// Bytes that may still be allocated below the limit, free cells of any class included. What is left over of the limit and too
-    /// little for a block is good for nothing.
+    /// Bytes that may still be allocated below the limit, free cells of any class included. What is
+    /// left over of the limit and too little for a block is good for nothing.
     pub(crate) fn room(&self) -> u64 {
         let metadata = self.side.load(Relaxed) + self.tables.load(Relaxed);
         let rest = self.limit.saturating_sub(self.occupied.load(Relaxed)) % BLOCK_COST;
@@ -306,15 +314,17 @@ impl Counters {
         self.spare.store(bytes, Relaxed);
     }
 
-    /// Bytes by which committed memory exceeds its bound: the limit, or [`COMMITTED_SLACK`] and an eighth more than was ever
-    /// occupied. What is occupied is within both, so that giving back what is spare is always enough.
+    /// Bytes by which committed memory exceeds its bound: the limit, or [`COMMITTED_SLACK`] and an
+    /// eighth more than was ever occupied. What is occupied is within both, so that giving back
+    /// what is spare is always enough.
     pub(crate) fn excess(&self) -> usize {
         let committed = self.occupied.load(Relaxed) + self.spare.load(Relaxed);
         let peak = self.peak.load(Relaxed);
         committed.saturating_sub(self.limit.min(peak + peak / 8 + COMMITTED_SLACK))
     }
 
-    /// Brings the size of the metadata up to date. It is never refused: what it takes, the next block lacks.
+    /// Brings the size of the metadata up to date. It is never refused: what it takes, the next
+    /// block lacks.
     fn set_metadata(&self, side: usize, tables: usize) {
         let before = self.tables.swap(tables, Relaxed);
         let occupied = self.occupied.load(Relaxed) - before + tables;
@@ -380,7 +390,8 @@ impl Counters {
 
 /// What the lock protects.
 pub(crate) struct Protected {
-    /// Objects whose count fell to zero and that the next drain looks at again. See [`crate::count`].
+    /// Objects whose count fell to zero and that the next drain looks at again. See
+    /// [`crate::count`].
     pub(crate) pending: Buffer,
     /// There are more pending objects than the list names.
     pub(crate) pending_unlisted: Cell<bool>,
@@ -427,9 +438,9 @@ pub(crate) struct Inner {
     names: Mutex<Vec<(u32, String)>>,
 }
 
-// SAFETY: `protected` is reached through `Locked` only, whose makers promise to hold the lock; passing the lock from one thread to the next
-// orders their accesses. The objects and handles in it are plain memory, tied to no thread. All else is `Send` and `Sync`
-// by itself.
+// SAFETY: `protected` is reached through `Locked` only, whose makers promise to hold the lock;
+// passing the lock from one thread to the next orders their accesses. The objects and handles in it
+// are plain memory, tied to no thread. All else is `Send` and `Sync` by itself.
 unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
@@ -491,7 +502,8 @@ impl Inner {
         }
     }
 
-    /// Drops the lock, then tells the listeners what happened to mutator `me` while it had it. Does not unwind.
+    /// Drops the lock, then tells the listeners what happened to mutator `me` while it had it. Does
+    /// not unwind.
     pub(crate) fn drop_lock(&self, me: u32, leave: Leave) {
         let poll = &self.mailbox.poll;
         if poll.load(crate::primitive::Ordering::Relaxed) & TELL != 0 {
@@ -511,7 +523,8 @@ impl Drop for Inner {
     }
 }
 
-/// Unused memory is looked for when so much of the heap was allocated or freed since, as one part of so many.
+/// Unused memory is looked for when so much of the heap was allocated or freed since, as one part
+/// of so many.
 const TIDY_SHARE: u64 = 8;
 
 /// The proof that the current thread holds the heap's lock, as the mutator numbered `me`.
@@ -530,11 +543,12 @@ impl<'a> Locked<'a> {
         Self { inner, me }
     }
 
-    /// Returns memory that has been unused for long enough, if it is time to look for it again. Called where time does not
-    /// matter, with the time.
+    /// Returns memory that has been unused for long enough, if it is time to look for it again.
+    /// Called where time does not matter, with the time.
     ///
-    /// Finding empty blocks costs a walk over all cells: it is made only if a quarter of them may be free, and at most once in the time
-    /// after which memory is returned. Where that time is short, the walk is paid for by what the program turns over.
+    /// Finding empty blocks costs a walk over all cells: it is made only if a quarter of them may
+    /// be free, and at most once in the time after which memory is returned. Where that time is
+    /// short, the walk is paid for by what the program turns over.
     pub(crate) fn tidy(self, now: Instant) {
         let due = match self.last_tidy.get() {
             Some(last) => now.saturating_duration_since(last) >= self.inner.return_after,
@@ -555,7 +569,8 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// Makes blocks without objects unused if that may be worth the while, and returns those that have been for long enough, or `all`.
+    /// Makes blocks without objects unused if that may be worth the while, and returns those that
+    /// have been for long enough, or `all`.
     #[cold]
     #[inline(never)]
     fn reclaim(self, all: bool) {
@@ -569,7 +584,8 @@ impl<'a> Locked<'a> {
         self.account_metadata();
     }
 
-    /// After a full collection: makes all blocks without objects unused, and returns memory if it is time.
+    /// After a full collection: makes all blocks without objects unused, and returns memory if it
+    /// is time.
     pub(crate) fn trim(self) {
         self.forget_unheld_weak();
         self.allocator.trim(&self.inner.counters);
@@ -579,8 +595,8 @@ impl<'a> Locked<'a> {
         self.account_metadata();
     }
 
-    /// Gives back what lists and tables have too much of ([`crate::room`]), and brings their charge up to date. Cost: that of a
-    /// few comparisons, and amortised O(1) for each element that went.
+    /// Gives back what lists and tables have too much of ([`crate::room`]), and brings their charge
+    /// up to date. Cost: that of a few comparisons, and amortised O(1) for each element that went.
     pub(crate) fn account_metadata(self) {
         const TABLE_ENTRY: usize = size_of::<(Object, Shared<WeakCell>)>() + 1;
         const WEAK_CELL: usize = size_of::<Counted<WeakCell>>();
@@ -616,8 +632,9 @@ impl<'a> Locked<'a> {
         )
     }
 
-    /// Sees to it that one more block, or one more large object, can be on every list that it may ever have to be on. Returns
-    /// whether there was memory for that: what a collection needs is there before there is something to collect.
+    /// Sees to it that one more block, or one more large object, can be on every list that it may
+    /// ever have to be on. Returns whether there was memory for that: what a collection needs is
+    /// there before there is something to collect.
     pub(crate) fn set_aside(self) -> bool {
         let (blocks, large) = self.listable();
         self.allocator.set_aside()
@@ -647,8 +664,8 @@ impl Deref for Locked<'_> {
     }
 }
 
-/// A reference-counting heap: a handle to shared state, cheap to clone. The memory goes back to the system with the last
-/// handle; finalizers of objects that are still there do not run.
+/// A reference-counting heap: a handle to shared state, cheap to clone. The memory goes back to the
+/// system with the last handle; finalizers of objects that are still there do not run.
 #[derive(Clone)]
 pub struct Heap {
     pub(crate) inner: Shared<Inner>,
@@ -765,7 +782,8 @@ impl fmt::Debug for Heap {
     }
 }
 
-/// Pending objects that always have room on their list: so that it is empty only if nothing is pending.
+/// Pending objects that always have room on their list: so that it is empty only if nothing is
+/// pending.
 const LEAST_PENDING: usize = 64;
 
 /// A heap's configuration.
@@ -821,7 +839,8 @@ impl Builder {
     /// The thresholds of CPython 3.12 and before.
     pub const CPYTHON_3_12: [usize; 3] = [700, 10, 10];
 
-    /// The limit in bytes on blocks, large objects and metadata; at least [`Heap::MINIMUM_LIMIT`]. No limit by default.
+    /// The limit in bytes on blocks, large objects and metadata; at least [`Heap::MINIMUM_LIMIT`].
+    /// No limit by default.
     pub fn limit(self, bytes: usize) -> Self {
         Self {
             limit: bytes,
@@ -829,14 +848,16 @@ impl Builder {
         }
     }
 
-    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each would still find memory after one more
-    /// collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`).
-    /// Without a [limit](Self::limit) it has no effect.
+    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`], although each
+    /// would still find memory after one more collection; `None`: never. Default: 98 % of the time,
+    /// 2 % of the limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`). Without a
+    /// [limit](Self::limit) it has no effect.
     ///
-    /// A *strike* is a collection that an allocation makes at the limit, when since the last such one less than
-    /// [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and collections took at least
-    /// [`time_percent`](OverheadLimit::time_percent) of the time. At the fifth in a row allocations are refused. From then on
-    /// each attempt at the limit may make one collection, and succeeds again once that finds `free_percent` of the limit free.
+    /// A *strike* is a collection that an allocation makes at the limit, when since the last such
+    /// one less than [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and
+    /// collections took at least [`time_percent`](OverheadLimit::time_percent) of the time. At the
+    /// fifth in a row allocations are refused. From then on each attempt at the limit may make one
+    /// collection, and succeeds again once that finds `free_percent` of the limit free.
     pub fn overhead_limit(self, limit: Option<OverheadLimit>) -> Self {
         Self {
             overhead_limit: limit,
@@ -849,14 +870,14 @@ impl Builder {
         Self { stress: on, ..self }
     }
 
-    /// Fills freed cells with a pattern, and checks it when they are reused and in [`Mutator::verify`](crate::Mutator::verify): for
-    /// tests. Off by default.
+    /// Fills freed cells with a pattern, and checks it when they are reused and in
+    /// [`Mutator::verify`](crate::Mutator::verify): for tests. Off by default.
     pub fn poison(self, on: bool) -> Self {
         Self { poison: on, ..self }
     }
 
-    /// Has a line on stderr name the thread that holds the lock for longer than this while others wait, once for each time. Checked
-    /// every switch interval. Off by default.
+    /// Has a line on stderr name the thread that holds the lock for longer than this while others
+    /// wait, once for each time. Checked every switch interval. Off by default.
     pub fn watchdog(self, patience: Option<Duration>) -> Self {
         Self {
             watchdog: patience,
@@ -864,8 +885,8 @@ impl Builder {
         }
     }
 
-    /// How many events are kept between two calls of [`Heap::take_events`] (48 bytes each, allocated at once, outside the limit); 16,384 by
-    /// default.
+    /// How many events are kept between two calls of [`Heap::take_events`] (48 bytes each,
+    /// allocated at once, outside the limit); 16,384 by default.
     pub fn event_capacity(self, events: usize) -> Self {
         Self {
             event_capacity: events,
@@ -873,14 +894,16 @@ impl Builder {
         }
     }
 
-    /// Adds a listener, which is told of every event. Each call adds one; they are told in the order in which they were added. None by default.
+    /// Adds a listener, which is told of every event. Each call adds one; they are told in the
+    /// order in which they were added. None by default.
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
         self.listeners.add(listener);
         self
     }
 
-    /// Measures how long the lock is held each time, for [`Heap::lock_statistics`]: two more readings of the clock for each tenure, which
-    /// about doubles what a blocking region costs. Off by default.
+    /// Measures how long the lock is held each time, for [`Heap::lock_statistics`]: two more
+    /// readings of the clock for each tenure, which about doubles what a blocking region costs. Off
+    /// by default.
     pub fn lock_hold_times(self, on: bool) -> Self {
         Self {
             lock_hold_times: on,
@@ -893,7 +916,8 @@ impl Builder {
         Self { gil, ..self }
     }
 
-    /// How long a waiter leaves the holder in peace before it asks for the lock: above zero; 5 ms by default.
+    /// How long a waiter leaves the holder in peace before it asks for the lock: above zero; 5 ms
+    /// by default.
     pub fn switch_interval(self, interval: Duration) -> Self {
         Self {
             switch_interval: interval,
@@ -906,15 +930,16 @@ impl Builder {
         Self { cycle, ..self }
     }
 
-    /// When the generations are collected, youngest first: a generation is due when its count *exceeds* its threshold (see
-    /// [`Cycle::Generational`]); a first threshold of zero means never but on request. 2000, 10, 10 by default.
+    /// When the generations are collected, youngest first: a generation is due when its count
+    /// *exceeds* its threshold (see [`Cycle::Generational`]); a first threshold of zero means never
+    /// but on request. 2000, 10, 10 by default.
     pub fn thresholds(self, thresholds: [usize; 3]) -> Self {
         Self { thresholds, ..self }
     }
 
-    /// By how many per cent of what survived its last collection the oldest generation grows until it is due again; 25, CPython's
-    /// rule, by default. With more, a growing heap is examined less often, and garbage in it stays longer: 100 lets it double, as tracing
-    /// collectors do.
+    /// By how many per cent of what survived its last collection the oldest generation grows until
+    /// it is due again; 25, CPython's rule, by default. With more, a growing heap is examined less
+    /// often, and garbage in it stays longer: 100 lets it double, as tracing collectors do.
     pub fn oldest_growth(self, per_cent: usize) -> Self {
         Self {
             oldest_growth: per_cent,
@@ -922,10 +947,12 @@ impl Builder {
         }
     }
 
-    /// Has every collection ask the cache for what objects refer to before it comes to them. Without it, a collection does so if it
-    /// is not small and a sample of its candidates shows that they lie scattered or refer far and wide, where it pays: young
-    /// collections of a graph of a million objects whose members are replaced at random take a third of the time. Where everything is
-    /// in the cache, it costs up to a fifth. What is found is the same. Off by default.
+    /// Has every collection ask the cache for what objects refer to before it comes to them.
+    /// Without it, a collection does so if it is not small and a sample of its candidates shows
+    /// that they lie scattered or refer far and wide, where it pays: young collections of a graph
+    /// of a million objects whose members are replaced at random take a third of the time. Where
+    /// everything is in the cache, it costs up to a fifth. What is found is the same. Off by
+    /// default.
     pub fn prefetch(self, on: bool) -> Self {
         Self {
             prefetch: on,
@@ -933,13 +960,15 @@ impl Builder {
         }
     }
 
-    /// [`Cycle::BaconRajan`]: how many possible roots request a collection, at least one; 10,000 by default.
+    /// With [`Cycle::BaconRajan`], how many possible roots request a collection: at least one;
+    /// 10,000 by default.
     ///
-    /// The number goes up where collections examine much that is alive, so that the examinations stay in proportion to the program's
-    /// decrements: to half of what survived the last automatic collection, and, while collections find little, to at most four
-    /// times that. It comes down again with what survives, never below this. Collections that are asked for, or made at the limit, do
-    /// not change it. A collection is also requested when there are twice the bytes of objects that survived the last one, and 64
-    /// more for each of these roots.
+    /// The number goes up where collections examine much that is alive, so that the examinations
+    /// stay in proportion to the program's decrements: to half of what survived the last automatic
+    /// collection, and, while collections find little, to at most four times that. It comes down
+    /// again with what survives, never below this. Collections that are asked for, or made at the
+    /// limit, do not change it. A collection is also requested when there are twice the bytes of
+    /// objects that survived the last one, and 64 more for each of these roots.
     pub fn possible_roots(self, roots: usize) -> Self {
         Self {
             possible_roots: roots,
@@ -952,9 +981,9 @@ impl Builder {
         Self { free, ..self }
     }
 
-    /// How long memory stays unused until it goes back to the system; a second by default. Looked at when collections and long drains
-    /// end, so that a heap at rest keeps what it has. At zero, [`Mutator::collect`](crate::Mutator::collect) returns all unused
-    /// memory.
+    /// How long memory stays unused until it goes back to the system; a second by default. Looked
+    /// at when collections and long drains end, so that a heap at rest keeps what it has. At zero,
+    /// [`Mutator::collect`](crate::Mutator::collect) returns all unused memory.
     pub fn return_after(self, time: Duration) -> Self {
         Self {
             return_after: time,
@@ -966,8 +995,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] if the limit is below [`Heap::MINIMUM_LIMIT`], the switch interval or the number of possible roots is zero, a
-    /// percentage of the overhead limit is above 100, or there is no memory for as many events as asked for.
+    /// [`BuildError`] if the limit is below [`Heap::MINIMUM_LIMIT`], the switch interval or the
+    /// number of possible roots is zero, a percentage of the overhead limit is above 100, or there
+    /// is no memory for as many events as asked for.
     pub fn build(self) -> Result<Heap, BuildError> {
         if self.limit < Heap::MINIMUM_LIMIT {
             return Err(BuildError::LimitTooSmall { limit: self.limit });

@@ -1,10 +1,10 @@
 //! A reference-counting heap with a cycle collector behind a global lock, after CPython.
 //!
-//! Objects have reference fields and 64-bit words, any number of each. Every reference counts; an object whose count
-//! falls to zero dies, with all that only it kept alive. Cycles, which counts never reclaim, are found by a cycle collector,
-//! one of two.
-//! Counts are plain numbers, because one thread at a time runs: the one that holds the *global lock*.
-//! This is how CPython manages memory; the crate models version 3.13, with the rules and defaults that it has.
+//! Objects have reference fields and 64-bit words, any number of each. Every reference counts; an
+//! object whose count falls to zero dies, with all that only it kept alive. Cycles, which counts
+//! never reclaim, are found by a cycle collector, one of two. Counts are plain numbers, because one
+//! thread at a time runs: the one that holds the *global lock*. This is how CPython manages memory;
+//! the crate models version 3.13, with the rules and defaults that it has.
 //!
 //! ```
 //! use gc_rc::{Flags, Heap, Shape};
@@ -69,69 +69,84 @@
 //! | `room.rs`, `shared.rs`, `buffer.rs` | how lists grow and shrink; shared values, and a list that is pushed to through `&`, for which memory can be refused |
 //! | `primitive.rs` | the shim between the standard library and loom |
 //!
-//! `examples/` has a first program, one with several threads, an interpreter whose closures make cycles, the convoy that short requests
-//! fall into beside a thread that computes, and the pauses of a heap that grows.
+//! `examples/` has a first program, one with several threads, an interpreter whose closures make
+//! cycles, the convoy that short requests fall into beside a thread that computes, and the pauses
+//! of a heap that grows.
 //!
 //! # Glossary
 //!
 //! * **Mutator**: a thread attached to the heap. [`Heap::attach`] makes one, and its brand `'h`.
-//! * **Local**, **frame**: a slot that counts as a root, and the record on the native stack it lies in (together: the shadow stack).
-//! * **Global**: a counted root that may leave the thread. **Weak reference**: one that does not count.
+//! * **Local**, **frame**: a slot that counts as a root, and the record on the native stack it lies
+//!   in (together: the shadow stack).
+//! * **Global**: a counted root that may leave the thread. **Weak reference**: one that does not
+//!   count.
 //! * **Safepoint**: a place where the thread lets collections and switches of the lock happen.
 //!   **Blocking region**: a stretch without the lock.
-//! * **Pending**: an object whose count fell to zero and that the next drain looks at again. **Drain**, **cascade**: freeing the
-//!   pending objects, and what dies of that.
+//! * **Pending**: an object whose count fell to zero and that the next drain looks at again.
+//!   **Drain**, **cascade**: freeing the pending objects, and what dies of that.
 //! * **Immortal**: an object whose count got so high that it is not trusted any more.
-//! * **Dead**: in a heap that frees lazily, an object without references whose memory waits to be freed.
+//! * **Dead**: in a heap that frees lazily, an object without references whose memory waits to be
+//!   freed.
 //! * **Tracked**: seen by the cycle collector: not acyclic by its shape or its client's promise.
-//! * **Candidate**: an object under examination by a collection. **Possible root**: an object that lost a reference and kept
-//!   others.
-//! * **Chunk**, **block**, **cell**, **size class**, **granule**: 4 MiB from the system; 64 KiB of equal cells; room for one object; the cells of
-//!   one size; 16 bytes.
+//! * **Candidate**: an object under examination by a collection. **Possible root**: an object that
+//!   lost a reference and kept others.
+//! * **Chunk**, **block**, **cell**, **size class**, **granule**: 4 MiB from the system; 64 KiB of
+//!   equal cells; room for one object; the cells of one size; 16 bytes.
 //! * **Side byte**: a byte for each granule, apart from the objects, in which the collector counts.
 //!
 //! # Invariants
 //!
 //! Each module states those it keeps. The ones that hold the crate together:
 //!
-//! 1. *One holder.* Between taking and dropping the lock no other thread touches anything of the heap that is not atomic
-//!    (`gil.rs`, model-checked).
-//! 2. *The contract.* Nothing a mutator could have read since its last `&mut` operation is freed before its next one: deaths wait on the
-//!    pending list (`count.rs`), and collections are `&mut` operations.
-//! 3. *Counts.* When nothing is pending, the count of an object is the number of fields, locals and globals that refer to it, plus
-//!    one if it waits for its finalizer (`verify.rs` recounts that); or it is immortal.
-//! 4. *Memory.* Occupied bytes are those of objects, of fragmentation and of metadata, and of nothing else; what collections use beside the
-//!    heap is reported apart ([`Statistics`]). What grew with a burst shrinks after it (`room.rs`), and what is committed stays
-//!    within a bound (`alloc.rs`). What the system refuses is [`HeapFull`], or is done without (`count.rs`, `cycle/mod.rs`).
+//! 1. *One holder.* Between taking and dropping the lock no other thread touches anything of the
+//!    heap that is not atomic (`gil.rs`, model-checked).
+//! 2. *The contract.* Nothing a mutator could have read since its last `&mut` operation is freed
+//!    before its next one: deaths wait on the pending list (`count.rs`), and collections are `&mut`
+//!    operations.
+//! 3. *Counts.* When nothing is pending, the count of an object is the number of fields, locals and
+//!    globals that refer to it, plus one if it waits for its finalizer (`verify.rs` recounts that);
+//!    or it is immortal.
+//! 4. *Memory.* Occupied bytes are those of objects, of fragmentation and of metadata, and of
+//!    nothing else; what collections use beside the heap is reported apart ([`Statistics`]). What
+//!    grew with a burst shrinks after it (`room.rs`), and what is committed stays within a bound
+//!    (`alloc.rs`). What the system refuses is [`HeapFull`], or is done without (`count.rs`,
+//!    `cycle/mod.rs`).
 //! 5. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
-//! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never depends on the heap's contents.
+//! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never
+//!    depends on the heap's contents.
 //!
 //! # What is not CPython
 //!
-//! * Deaths wait for the next `&mut` operation, so that reading needs no counting. CPython's interpreter counts what it pushes
-//!   on its stack.
-//! * Finalizers and callbacks of weak references are not called but *asked for* ([`Mutator::finalizable`], [`Mutator::cleared`]): no client
-//!   code runs inside an operation.
-//! * What several dying objects refer to may die, and its finalizer be due, earlier among them (`count.rs`).
-//! * A heap has a limit. At the limit, and only there, an allocation collects all generations before it fails; CPython would not. A heap
-//!   that is nearly full refuses allocations before all time goes into such collections ([`Builder::overhead_limit`]).
-//! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to compare is the memory management.
+//! * Deaths wait for the next `&mut` operation, so that reading needs no counting. CPython's
+//!   interpreter counts what it pushes on its stack.
+//! * Finalizers and callbacks of weak references are not called but *asked for*
+//!   ([`Mutator::finalizable`], [`Mutator::cleared`]): no client code runs inside an operation.
+//! * What several dying objects refer to may die, and its finalizer be due, earlier among them
+//!   (`count.rs`).
+//! * A heap has a limit. At the limit, and only there, an allocation collects all generations
+//!   before it fails; CPython would not. A heap that is nearly full refuses allocations before all
+//!   time goes into such collections ([`Builder::overhead_limit`]).
+//! * Objects are at rest: no types, no tables of methods, no boxed integers. What is left to
+//!   compare is the memory management.
 //!
 //! # Settings
 //!
-//! Every default is CPython 3.13's. What departs from it has a name: [`Cycle::BaconRajan`] and [`Cycle::None`], [`Gil::Fair`], [`Free::Lazy`],
-//! [`Builder::oldest_growth`], [`Builder::prefetch`]. [`Builder::CPYTHON_3_12`] are the thresholds of versions before.
+//! Every default is CPython 3.13's. What departs from it has a name: [`Cycle::BaconRajan`] and
+//! [`Cycle::None`], [`Gil::Fair`], [`Free::Lazy`], [`Builder::oldest_growth`],
+//! [`Builder::prefetch`]. [`Builder::CPYTHON_3_12`] are the thresholds of versions before.
 //!
 //! # Where the time goes
 //!
-//! Waits for the lock, cascades of deaths and collections are [events](EventKind), for [`Heap::take_events`] and [`Listener`]s;
-//! [`Heap::lock_statistics`] counts what happens at the lock. Counting itself takes less time than a clock: the cargo feature `count-statistics` makes [`Statistics::counts`] say how often it happens,
-//! and costs nothing when it is off.
+//! Waits for the lock, cascades of deaths and collections are [events](EventKind), for
+//! [`Heap::take_events`] and [`Listener`]s; [`Heap::lock_statistics`] counts what happens at the
+//! lock. Counting itself takes less time than a clock: the cargo feature `count-statistics` makes
+//! [`Statistics::counts`] say how often it happens, and costs nothing when it is off.
 //!
 //! # What it costs, beside others
 //!
-//! One thread; processor time an operation; medians of five interleaved rounds on two virtual cores of an AMD EPYC. Ratios are to `Rc` on
-//! mimalloc in the same rounds, so that below 1 is faster than it: `cargo bench -p gc-rc --bench against_rc`.
+//! One thread; processor time an operation; medians of five interleaved rounds on two virtual cores
+//! of an AMD EPYC. Ratios are to `Rc` on mimalloc in the same rounds, so that below 1 is faster
+//! than it: `cargo bench -p gc-rc --bench against_rc`.
 //!
 //! | | binary-trees 18 | list of 5 M | rewire | churn | rings, ns |
 //! |---|---|---|---|---|---|
@@ -143,25 +158,32 @@
 //! | `bacon_rajan_cc` 0.4 | 0.99 | | | | 77 |
 //! | Nim 1.6.10, ORC | 0.81 | | 1.46 | 1.43 | 34 |
 //!
-//! What the generations cost is what CPython's rules ask for: in `binary-trees` each node is examined 1.95 times on average, in `list` 5.9 times, at 4 to 5 ns each, most of it by full
-//! collections. [`Builder::oldest_growth`] is the setting that lowers it. Nim is ahead of the default on `binary-trees`, where nothing is cyclic. `churn` leaves a large graph under suspicion, again and again, which is the
-//! worst that Bacon and Rajan's collector can be given.
+//! What the generations cost is what CPython's rules ask for: in `binary-trees` each node is
+//! examined 1.95 times on average, in `list` 5.9 times, at 4 to 5 ns each, most of it by full
+//! collections. [`Builder::oldest_growth`] is the setting that lowers it. Nim is ahead of the
+//! default on `binary-trees`, where nothing is cyclic. `churn` leaves a large graph under
+//! suspicion, again and again, which is the worst that Bacon and Rajan's collector can be given.
 //!
-//! An examination takes 3.2 (list) to 4.1 ns (tree) in a young collection of 2,000 objects, and in a full one of 1,000,000 4 ns (list, tree) to 9 (a table of them, each with two references), at
-//! best; CPython's takes 39 to 55. Where the collector must take its two passes (something is garbage, or references lead up and down in memory) an examination takes about twice as
-//! long: `cargo bench -p gc-rc --bench operations -- "full collection"`.
+//! An examination takes 3.2 (list) to 4.1 ns (tree) in a young collection of 2,000 objects, and in
+//! a full one of 1,000,000 4 ns (list, tree) to 9 (a table of them, each with two references), at
+//! best; CPython's takes 39 to 55. Where the collector must take its two passes (something is
+//! garbage, or references lead up and down in memory) an examination takes about twice as long:
+//! `cargo bench -p gc-rc --bench operations -- "full collection"`.
 //!
-//! The longest pause while a heap grows, beside a CPython: `cargo run --release -p gc-rc --example growth -- 1000000 5000000 10000000 python3.13`. The convoy, and what `fair` makes of
-//! it: `cargo run --release -p gc-rc --example convoy`. The lock alone: `cargo bench -p gc-rc --bench lock`.
+//! The longest pause while a heap grows, beside a CPython: `cargo run --release -p gc-rc --example
+//! growth -- 1000000 5000000 10000000 python3.13`. The convoy, and what `fair` makes of it: `cargo
+//! run --release -p gc-rc --example convoy`. The lock alone: `cargo bench -p gc-rc --bench lock`.
 //!
 //! # Threads
 //!
-//! A process that is forked has a copy of the heap and one thread, the one that forked. The copy can be used and dropped, but for one
-//! thing: if another thread had the lock at that time, outside of [`Mutator::blocking`], it is never given up there, and [`Heap::attach`]
-//! waits for ever. Dropping asks for no lock.
+//! A process that is forked has a copy of the heap and one thread, the one that forked. The copy
+//! can be used and dropped, but for one thing: if another thread had the lock at that time, outside
+//! of [`Mutator::blocking`], it is never given up there, and [`Heap::attach`] waits for ever.
+//! Dropping asks for no lock.
 //!
-//! A thread that waits for another (a lock, a channel, a join, I/O) does so inside [`Mutator::blocking`], or the other may never run. A loop
-//! polls ([`Mutator::safepoint`]) at least every few thousand objects. [`Builder::watchdog`] names threads that do neither.
+//! A thread that waits for another (a lock, a channel, a join, I/O) does so inside
+//! [`Mutator::blocking`], or the other may never run. A loop polls ([`Mutator::safepoint`]) at
+//! least every few thousand objects. [`Builder::watchdog`] names threads that do neither.
 
 mod alloc;
 mod buffer;

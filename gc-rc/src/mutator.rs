@@ -2,26 +2,30 @@
 //!
 //! # The one rule
 //!
-//! **Nothing this mutator could have read since its last `&mut self` operation is reclaimed before its next one.** Operations on
-//! `&Mutator` read and write; they never free, collect or switch threads. Operations on `&mut Mutator` may do all three. A
-//! [`Ref`] borrows the mutator shared, so that the borrow checker ends it before anything could invalidate it.
+//! **Nothing this mutator could have read since its last `&mut self` operation is reclaimed before
+//! its next one.** Operations on `&Mutator` read and write; they never free, collect or switch
+//! threads. Operations on `&mut Mutator` may do all three. A [`Ref`] borrows the mutator shared, so
+//! that the borrow checker ends it before anything could invalidate it.
 //!
 //! # Frames
 //!
-//! A frame is a record on the native stack: a link to the frame before, and slots. A [`Local`] is a reference to its slot, so that
-//! reading a local is one load. Each slot owns a count of what it holds, as the fast locals of CPython do. The closure form makes it
-//! impossible for safe code to move or leak a record; a guard unlinks it, also when the closure unwinds.
+//! A frame is a record on the native stack: a link to the frame before, and slots. A [`Local`] is a
+//! reference to its slot, so that reading a local is one load. Each slot owns a count of what it
+//! holds, as the fast locals of CPython do. The closure form makes it impossible for safe code to
+//! move or leak a record; a guard unlinks it, also when the closure unwinds.
 //!
 //! # Invariants
 //!
-//! 1. While safe code can use a `Mutator` (that is, from `attach` to its end, but for the body of `blocking`, which borrows it), its thread
-//!    holds the heap's lock. Hence [`Mutator::locked`].
-//! 2. `frames` heads the list of the records of all frames that are active, each of which is on the stack of this mutator's thread, and whose
-//!    records are only touched through shared references once they are linked.
-//! 3. The collector reads a mutator's `frames` while its thread holds `&mut Mutator` somewhere up its stack (in `blocking`). `PhantomPinned`
-//!    keeps that reference from promising otherwise, and the field is a `Cell`.
-//! 4. A `Ref<'m, 'h>` is an object of the heap that `'h` brands, and stays one for `'m`: objects go by drains and collections only, which are
-//!    `&mut` operations of mutators that hold the lock.
+//! 1. While safe code can use a `Mutator` (that is, from `attach` to its end, but for the body of
+//!    `blocking`, which borrows it), its thread holds the heap's lock. Hence [`Mutator::locked`].
+//! 2. `frames` heads the list of the records of all frames that are active, each of which is on the
+//!    stack of this mutator's thread, and whose records are only touched through shared references
+//!    once they are linked.
+//! 3. The collector reads a mutator's `frames` while its thread holds `&mut Mutator` somewhere up
+//!    its stack (in `blocking`). `PhantomPinned` keeps that reference from promising otherwise, and
+//!    the field is a `Cell`.
+//! 4. A `Ref<'m, 'h>` is an object of the heap that `'h` brands, and stays one for `'m`: objects go
+//!    by drains and collections only, which are `&mut` operations of mutators that hold the lock.
 
 use std::cell::Cell;
 use std::fmt;
@@ -40,12 +44,13 @@ use crate::overhead::{Exhaustive, Verdict};
 use crate::primitive::Ordering;
 use crate::step::{Place, Record, Step, Witness};
 
-/// Bytes that a lazy heap frees for each byte that is allocated: more than one, so that what is dead does not pile up.
+/// Bytes that a lazy heap frees for each byte that is allocated: more than one, so that what is
+/// dead does not pile up.
 const LAZY_RATE: usize = 2;
 
 thread_local! {
-    /// Whether this thread is attached to a heap and not inside `blocking`. Constant and without a destructor, so that it
-    /// can be used in other thread-locals' destructors.
+    /// Whether this thread is attached to a heap and not inside `blocking`. Constant and without a
+    /// destructor, so that it can be used in other thread-locals' destructors.
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -67,12 +72,14 @@ impl FrameHead {
     ///
     /// # Safety
     ///
-    /// `frame` heads the frames of a mutator of a heap whose lock the current thread holds, for as long as the iterator is used.
+    /// `frame` heads the frames of a mutator of a heap whose lock the current thread holds, for as
+    /// long as the iterator is used.
     pub(crate) unsafe fn objects(mut frame: *const FrameHead) -> Vec<Object> {
         let mut objects = Vec::new();
         while !frame.is_null() {
-            // SAFETY: mutator invariant 2; the pointer was made from the whole record, so that it reaches the slots, which follow the
-            // head without padding. Their owner does not run: this thread has the lock.
+            // SAFETY: mutator invariant 2; the pointer was made from the whole record, so that it
+            // reaches the slots, which follow the head without padding. Their owner does not run:
+            // this thread has the lock.
             let slots = unsafe {
                 let len = (*frame).len;
                 std::slice::from_raw_parts(frame.add(1).cast::<Slot>(), len)
@@ -87,8 +94,8 @@ impl FrameHead {
 
 type Brand<'h> = PhantomData<Cell<&'h ()>>;
 
-/// An object seen since the last `&mut` operation of the mutator. Not a root: it costs nothing to copy, and it ends at the
-/// next `&mut` operation. `Option<Ref>` is one word.
+/// An object seen since the last `&mut` operation of the mutator. Not a root: it costs nothing to
+/// copy, and it ends at the next `&mut` operation. `Option<Ref>` is one word.
 #[repr(transparent)]
 pub struct Ref<'m, 'h> {
     object: Object,
@@ -157,8 +164,8 @@ impl fmt::Debug for Local<'_, '_> {
     }
 }
 
-/// A thread attached to a heap. `'h` is invariant and made afresh by each [`Heap::attach`], so that references and locals of one
-/// heap do not type-check on another.
+/// A thread attached to a heap. `'h` is invariant and made afresh by each [`Heap::attach`], so that
+/// references and locals of one heap do not type-check on another.
 ///
 /// Costs given are those of the fast path.
 pub struct Mutator<'h> {
@@ -171,11 +178,13 @@ pub struct Mutator<'h> {
 }
 
 impl Heap {
-    /// Attaches the calling thread for the length of `f`: waits for the global lock, runs `f`, and gives the lock up.
+    /// Attaches the calling thread for the length of `f`: waits for the global lock, runs `f`, and
+    /// gives the lock up.
     ///
     /// # Panics
     ///
-    /// If the thread is already attached to a heap of this crate, unless it is inside [`Mutator::blocking`].
+    /// If the thread is already attached to a heap of this crate, unless it is inside
+    /// [`Mutator::blocking`].
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert!(
             !ATTACHED.get(),
@@ -204,7 +213,8 @@ impl Heap {
     }
 }
 
-/// An attached mutator, for as long as it is: it lies on its thread's stack, is not moved, and detaches on drop.
+/// An attached mutator, for as long as it is: it lies on its thread's stack, is not moved, and
+/// detaches on drop.
 pub(crate) struct Attached {
     inner: *const Inner,
     id: u32,
@@ -220,8 +230,8 @@ impl Attached {
     }
 
     fn locked(&self) -> Locked<'_> {
-        // SAFETY: the thread has the lock from before this value is made until it is dropped, but for the body of `blocking`, in which nobody
-        // reaches it.
+        // SAFETY: the thread has the lock from before this value is made until it is dropped, but
+        // for the body of `blocking`, in which nobody reaches it.
         unsafe { Locked::new(self.inner(), self.id) }
     }
 
@@ -234,7 +244,8 @@ impl Attached {
             unsafe { attached.next.get().as_ref() }
         })
         .flat_map(|attached| {
-            // SAFETY: an attached mutator's `frames` exist, and they head its frames; this thread has the lock.
+            // SAFETY: an attached mutator's `frames` exist, and they head its frames; this thread
+            // has the lock.
             unsafe { FrameHead::objects((*attached.frames).get()) }
         })
         .collect()
@@ -275,7 +286,8 @@ impl<'h> Mutator<'h> {
     ///
     /// # Errors
     ///
-    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit fails at once, without a collection.
+    /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit fails at once, without
+    /// a collection.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let object = self.make(alloc::class_of(shape.bytes()), shape)?;
@@ -288,8 +300,9 @@ impl<'h> Mutator<'h> {
         Ok(())
     }
 
-    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`, which
-    /// may be one of the operands. Cheaper than [`Mutator::alloc`] and a store for each field: nothing is zeroed first.
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it
+    /// in `into`, which may be one of the operands. Cheaper than [`Mutator::alloc`] and a store for
+    /// each field: nothing is zeroed first.
     ///
     /// # Errors
     ///
@@ -311,8 +324,9 @@ impl<'h> Mutator<'h> {
         })
     }
 
-    /// As [`Mutator::alloc_init`], but *moves* the operands: they are taken from left to right, so that a local named
-    /// twice is null the second time, and all are null afterwards (then `into` is set). No counts are touched.
+    /// As [`Mutator::alloc_init`], but *moves* the operands: they are taken from left to right, so
+    /// that a local named twice is null the second time, and all are null afterwards (then `into`
+    /// is set). No counts are touched.
     ///
     /// # Errors
     ///
@@ -328,12 +342,12 @@ impl<'h> Mutator<'h> {
         self.make_from(into, flags, refs, words, |operand| operand.slot.take())
     }
 
-    /// Lets a collection or a hand-over of the lock happen, in this order, if one is due, and pending objects die. Otherwise two loads
-    /// and a branch.
+    /// Lets a collection or a hand-over of the lock happen, in this order, if one is due, and
+    /// pending objects die. Otherwise two loads and a branch.
     #[inline(always)]
     pub fn safepoint(&mut self) {
-        // The bits that other threads set, and the deaths that this one put off: kept apart, because a death must not
-        // cost an atomic read-modify-write.
+        // The bits that other threads set, and the deaths that this one put off: kept apart,
+        // because a death must not cost an atomic read-modify-write.
         let requests = self.inner.mailbox.poll.load(Ordering::Relaxed) as usize;
         if requests | self.locked().pending.len() != 0 {
             self.safepoint_slow();
@@ -364,8 +378,9 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Frees all that is dead, collects all generations, or what possible roots reach, and makes blocks without objects available to all
-    /// size classes. Without a cycle collector it leaves the collection out. Cost: proportional to the whole heap.
+    /// Frees all that is dead, collects all generations, or what possible roots reach, and makes
+    /// blocks without objects available to all size classes. Without a cycle collector it leaves
+    /// the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
         self.collect_witnessed(());
     }
@@ -379,8 +394,8 @@ impl<'h> Mutator<'h> {
         locked.trim();
     }
 
-    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. Cost: that, and memory for each step: some 40 bytes for an
-    /// object and for an edge that is looked at.
+    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. Cost: that, and
+    /// memory for each step: some 40 bytes for an object and for an edge that is looked at.
     #[cold]
     pub fn safepoint_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
@@ -388,7 +403,8 @@ impl<'h> Mutator<'h> {
         record.into_steps()
     }
 
-    /// [`Mutator::collect`], by the same code, which returns the steps it took. Cost: as for [`Mutator::safepoint_recorded`].
+    /// [`Mutator::collect`], by the same code, which returns the steps it took. Cost: as for
+    /// [`Mutator::safepoint_recorded`].
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
@@ -396,7 +412,8 @@ impl<'h> Mutator<'h> {
         record.into_steps()
     }
 
-    /// Checks the heap's invariants: recounts every reference, and walks every block, list and table.
+    /// Checks the heap's invariants: recounts every reference, and walks every block, list and
+    /// table.
     ///
     /// # Panics
     ///
@@ -408,9 +425,9 @@ impl<'h> Mutator<'h> {
 
     /// Moves the next object whose finalizer is due into `into` and says whether there was one.
     ///
-    /// Objects come in the order in which they died. Each is handed out at most once in its life; storing it somewhere reachable
-    /// resurrects it. An object that died by its count was still visible to weak references until now, and stays so; one
-    /// that died in a cycle is not.
+    /// Objects come in the order in which they died. Each is handed out at most once in its life;
+    /// storing it somewhere reachable resurrects it. An object that died by its count was still
+    /// visible to weak references until now, and stays so; one that died in a cycle is not.
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
         self.locked().settle();
         let locked = self.locked();
@@ -424,15 +441,15 @@ impl<'h> Mutator<'h> {
         true
     }
 
-    /// The next weak reference whose object has died since it was last asked for, in the order of death. Weak references that nobody else
-    /// has any more may be left out.
+    /// The next weak reference whose object has died since it was last asked for, in the order of
+    /// death. Weak references that nobody else has any more may be left out.
     pub fn cleared(&mut self) -> Option<Weak> {
         self.locked().settle();
         self.locked().cleared.take()
     }
 
-    /// Runs `f` without the global lock: other mutators run meanwhile. `f` may wait for other threads, and may attach to a heap, also to
-    /// this one. Costs a drop and a take of the lock.
+    /// Runs `f` without the global lock: other mutators run meanwhile. `f` may wait for other
+    /// threads, and may attach to a heap, also to this one. Costs a drop and a take of the lock.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Takes the lock back, also before unwinding goes on.
         struct Return<'a> {
@@ -463,7 +480,8 @@ impl<'h> Mutator<'h> {
         &mut self,
         f: impl for<'f> FnOnce(&mut Self, [Local<'f, 'h>; N]) -> R,
     ) -> R {
-        /// Releases the locals and unlinks the record. Only queues deaths: nothing is freed here, so it can run while unwinding.
+        /// Releases the locals and unlinks the record. Only queues deaths: nothing is freed here,
+        /// so it can run while unwinding.
         struct Guard<'a, 'h, const N: usize> {
             mutator: &'a mut Mutator<'h>,
             record: &'a FrameRecord<N>,
@@ -571,7 +589,8 @@ impl<'h> Mutator<'h> {
         object.object.shape()
     }
 
-    /// The object's reference count. From `1 << 31` on it does not fall any more, and the object is immortal.
+    /// The object's reference count. From `1 << 31` on it does not fall any more, and the object is
+    /// immortal.
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
         object.object.count()
@@ -583,8 +602,9 @@ impl<'h> Mutator<'h> {
         object.object.into()
     }
 
-    /// The objects whose count has fallen to zero since the last drain, in that order: what the next `&mut` operation looks at, and frees unless a
-    /// reference has come back. Cost: proportional to their number.
+    /// The objects whose count has fallen to zero since the last drain, in that order: what the
+    /// next `&mut` operation looks at, and frees unless a reference has come back. Cost:
+    /// proportional to their number.
     pub fn pending(&self) -> Vec<Place> {
         let locked = self.locked();
         let listed = (0..locked.pending.len()).filter_map(|index| locked.pending.get(index));
@@ -602,11 +622,13 @@ impl<'h> Mutator<'h> {
         pending
     }
 
-    /// A new root for the object that may leave the thread. Allocates a small cell outside the heap.
+    /// A new root for the object that may leave the thread. Allocates a small cell outside the
+    /// heap.
     ///
     /// # Panics
     ///
-    /// If the system has no memory for the cell. The heap is as before: [`Mutator::try_global`] says so in a value.
+    /// If the system has no memory for the cell. The heap is as before: [`Mutator::try_global`]
+    /// says so in a value.
     pub fn global<'m>(&'m self, object: Ref<'m, 'h>) -> Global {
         self.try_global(object)
             .unwrap_or_else(|full| no_handle("global", full))
@@ -630,11 +652,13 @@ impl<'h> Mutator<'h> {
         Ref::new(global.object(self.locked()))
     }
 
-    /// A weak reference to the object. The first one to an object makes an entry in a table outside the heap.
+    /// A weak reference to the object. The first one to an object makes an entry in a table outside
+    /// the heap.
     ///
     /// # Panics
     ///
-    /// If the system has no memory for the entry. The heap is as before: [`Mutator::try_downgrade`] says so in a value.
+    /// If the system has no memory for the entry. The heap is as before: [`Mutator::try_downgrade`]
+    /// says so in a value.
     pub fn downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Weak {
         self.try_downgrade(object)
             .unwrap_or_else(|full| no_handle("weak reference", full))
@@ -649,8 +673,8 @@ impl<'h> Mutator<'h> {
         Weak::new(self.locked(), object.object)
     }
 
-    /// The object of a weak reference, unless it has died; one whose last reference is gone counts as dead, although its fields could
-    /// still be read through a [`Ref`] taken before.
+    /// The object of a weak reference, unless it has died; one whose last reference is gone counts
+    /// as dead, although its fields could still be read through a [`Ref`] taken before.
     ///
     /// # Panics
     ///
@@ -717,8 +741,8 @@ impl<'h> Mutator<'h> {
         Ok(())
     }
 
-    /// A cell for a new object of `shape`, with its header written and one reference counted; the caller writes fields
-    /// and words at once.
+    /// A cell for a new object of `shape`, with its header written and one reference counted; the
+    /// caller writes fields and words at once.
     #[inline(always)]
     fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         let locked = self.locked();
@@ -816,7 +840,8 @@ impl Locked<'_> {
         self.overhead.judge(collection, fits)
     }
 
-    /// Collects what a listener has made due, which would be another thread's event else, and be told of again.
+    /// Collects what a listener has made due, which would be another thread's event else, and be
+    /// told of again.
     #[inline]
     fn clear_up_after_listener(self) {
         if self.inner.mailbox.poll.load(Ordering::Relaxed) & COLLECT != 0 && is_telling() {

@@ -8,28 +8,33 @@
 //!    \________________ the head: one u64 ________________/
 //! ```
 //!
-//! The first eight bytes, the **head**, are read and written as one word, so that a count operation is one load, one signed
-//! comparison and one store, with no store-to-load forwarding between widths:
+//! The first eight bytes, the **head**, are read and written as one word, so that a count operation
+//! is one load, one signed comparison and one store, with no store-to-load forwarding between
+//! widths:
 //!
-//! * `count`, the upper half, is the reference count. At `3 << 30` increments stop, from `1 << 31` on decrements do (as in
-//!   PEP 683): a count that got there is *immortal*. Neither overflow nor the lost track of a saturated count can free a
-//!   referenced object; it can only leak.
+//! * `count`, the upper half, is the reference count. At `3 << 30` increments stop, from `1 << 31`
+//!   on decrements do (as in PEP 683): a count that got there is *immortal*. Neither overflow nor
+//!   the lost track of a saturated count can free a referenced object; it can only leak.
 //! * `tag`, the lower 16 bits: size class and state, below.
-//! * `carry` is zero but during a cycle collection, where it extends the side byte (see [`crate::cycle`]).
+//! * `carry` is zero but during a cycle collection, where it extends the side byte (see
+//!   [`crate::cycle`]).
 //!
-//! A cell that is not a live object (free, or dead and not yet free) needs no count: the upper 48 bits of its head then hold a
-//! **link** to the next cell of a list. Dead objects are thus chained through their own headers while their number of
-//! fields stays legible, and freeing needs no memory.
+//! A cell that is not a live object (free, or dead and not yet free) needs no count: the upper 48
+//! bits of its head then hold a **link** to the next cell of a list. Dead objects are thus chained
+//! through their own headers while their number of fields stays legible, and freeing needs no
+//! memory.
 //!
-//! Rejected: an 8-byte header (no room for the number of fields of large arrays beside a 32-bit count, and none
-//! for a link); a type pointer (there are no types); list pointers for the collector, CPython's choice, which cost 16 bytes an object.
+//! Rejected: an 8-byte header (no room for the number of fields of large arrays beside a 32-bit
+//! count, and none for a link); a type pointer (there are no types); list pointers for the
+//! collector, CPython's choice, which cost 16 bytes an object.
 //!
 //! # The invariant of [`Object`]
 //!
-//! An `Object` points to a cell of the heap whose lock the current thread holds: aligned to 16, inside a mapping
-//! that outlives every use, with a header that was initialised when its block was carved. If the tag is not `FREE`, the cell holds
-//! `refs` initialised fields and `words` initialised words. [`Object::from_raw`] is where that is claimed, all else follows.
-//! Everything in a cell is a `Cell`, so that shared references to it may overlap.
+//! An `Object` points to a cell of the heap whose lock the current thread holds: aligned to 16,
+//! inside a mapping that outlives every use, with a header that was initialised when its block was
+//! carved. If the tag is not `FREE`, the cell holds `refs` initialised fields and `words`
+//! initialised words. [`Object::from_raw`] is where that is claimed, all else follows. Everything
+//! in a cell is a `Cell`, so that shared references to it may overlap.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -57,7 +62,8 @@ pub(crate) mod tag {
     pub(crate) const QUEUED: u64 = 1 << 7;
     /// The object has a finalizer.
     pub(crate) const FINALIZE: u64 = 1 << 8;
-    /// It was queued for its finalizer, and will not be again. Without `FINALIZE`: the queue had no room for it yet.
+    /// It was queued for its finalizer, and will not be again. Without `FINALIZE`: the queue had no
+    /// room for it yet.
     pub(crate) const FINALIZED: u64 = 1 << 9;
     /// The object has an entry in the table of weak references.
     pub(crate) const HAS_WEAK: u64 = 1 << 10;
@@ -67,7 +73,8 @@ pub(crate) mod tag {
     pub(crate) const IN_YOUNG: u64 = 1 << 12;
     /// The cycle collector does not look at the object.
     pub(crate) const UNTRACKED: u64 = 1 << 13;
-    /// The cell is listed as a possible root of garbage; set in every cell of a heap that lists none. Survives freeing and reuse.
+    /// The cell is listed as a possible root of garbage; set in every cell of a heap that lists
+    /// none. Survives freeing and reuse.
     pub(crate) const BUFFERED: u64 = 1 << 14;
     /// The object is dead, and linked among those that wait to be freed.
     pub(crate) const DEAD: u64 = 1 << 15;
@@ -82,7 +89,8 @@ pub(crate) mod tag {
 const CARRY_SHIFT: u32 = 16;
 const CARRY: u64 = 0xffff << CARRY_SHIFT;
 
-/// The form of an object: its reference fields, its payload words, and what the heap must know about it beyond that.
+/// The form of an object: its reference fields, its payload words, and what the heap must know
+/// about it beyond that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Number of reference fields, which come first: at most [`Shape::MAX_REFS`].
@@ -127,11 +135,11 @@ impl Shape {
 /// Properties of an object, fixed when it is allocated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
-    /// The object has a finalizer: once unreachable it is handed to [`Mutator::finalizable`](crate::Mutator::finalizable),
-    /// once.
+    /// The object has a finalizer: once unreachable it is handed to
+    /// [`Mutator::finalizable`](crate::Mutator::finalizable), once.
     pub finalize: bool,
-    /// The client promises that the object is never part of a cycle, so that the cycle collector need not track it. A broken
-    /// promise leaks; it never corrupts.
+    /// The client promises that the object is never part of a cycle, so that the cycle collector
+    /// need not track it. A broken promise leaks; it never corrupts.
     pub acyclic: bool,
 }
 
@@ -160,8 +168,8 @@ impl Flags {
     }
 }
 
-/// Whether the cycle collector tracks objects with so many fields and these flags: an object that refers to nothing is in no
-/// cycle.
+/// Whether the cycle collector tracks objects with so many fields and these flags: an object that
+/// refers to nothing is in no cycle.
 #[inline(always)]
 pub(crate) const fn is_tracked(refs: usize, flags: Flags) -> bool {
     refs > 0 && !flags.acyclic
@@ -281,7 +289,8 @@ impl Object {
         self.header().refs.set(refs as u32);
     }
 
-    /// Writes the header of a new object; the caller writes fields and words before anyone reads them.
+    /// Writes the header of a new object; the caller writes fields and words before anyone reads
+    /// them.
     #[inline(always)]
     pub(crate) fn initialise(self, head: u64, refs: u32, words: u32) {
         let header = self.header();
@@ -338,7 +347,8 @@ impl Object {
         }
     }
 
-    /// Writes the 64-bit unit at `index`, fields and words counted alike, of an object under construction.
+    /// Writes the 64-bit unit at `index`, fields and words counted alike, of an object under
+    /// construction.
     ///
     /// # Safety
     ///
@@ -361,10 +371,12 @@ impl Object {
     /// The cell has room for `units` of them, and is a whole number of granules.
     #[inline(always)]
     pub(crate) unsafe fn zero(self, units: usize) {
-        // SAFETY: the caller's promise: what is rounded up to granules fits, too. Null is the representation of `None`.
+        // SAFETY: the caller's promise: what is rounded up to granules fits, too. Null is the
+        // representation of `None`.
         unsafe {
             let first = self.raw().add(HEADER_BYTES);
-            // A store or two for small objects: a call of `memset` takes as long as all the rest of an allocation.
+            // A store or two for small objects: a call of `memset` takes as long as all the rest of
+            // an allocation.
             if units <= 4 {
                 if units > 0 {
                     first.write_bytes(0, GRANULE);
@@ -420,7 +432,8 @@ pub(crate) const fn is_immortal(head: u64) -> bool {
 /// The head of a cell that is linked to `next` and has `tag`.
 #[inline(always)]
 pub(crate) fn linked(next: Option<Object>, tag: u64) -> u64 {
-    // Cells are aligned to 16 and addresses of user space have at most 52 bits on every supported system.
+    // Cells are aligned to 16 and addresses of user space have at most 52 bits on every supported
+    // system.
     let address = next.map_or(0, Object::address) as u64;
     address << 12 | tag
 }

@@ -1,34 +1,42 @@
-//! The overhead limit: a heap that is nearly full says so, before a program that goes on in it spends all its time in collections.
+//! The overhead limit: a heap that is nearly full says so, before a program that goes on in it
+//! spends all its time in collections.
 //!
-//! With room for twenty objects, each twentieth allocation that makes cyclic garbage collects the whole heap. That succeeds each
-//! time, so without this limit nothing would ever be refused and the program would stand still without a word.
+//! With room for twenty objects, each twentieth allocation that makes cyclic garbage collects the
+//! whole heap. That succeeds each time, so without this limit nothing would ever be refused and the
+//! program would stand still without a word.
 //!
-//! What is looked at are *exhaustive* collections: those that an allocation makes because the heap's limit is reached, with all
-//! that belongs to them (dead objects are freed, the blocks looked through for empty ones). At each of them the time since the last
-//! one is judged. It is a *strike* if little was allocated since that ended, and if collections took nearly all of the time since
-//! that began. Any other is no strike, and the count begins anew. [`STRIKES`] in a row, and allocations are refused: each further
-//! one that reaches the limit makes one collection, and only one that makes room ends it.
+//! What is looked at are *exhaustive* collections: those that an allocation makes because the
+//! heap's limit is reached, with all that belongs to them (dead objects are freed, the blocks
+//! looked through for empty ones). At each of them the time since the last one is judged. It is a
+//! *strike* if little was allocated since that ended, and if collections took nearly all of the
+//! time since that began. Any other is no strike, and the count begins anew. [`STRIKES`] in a row,
+//! and allocations are refused: each further one that reaches the limit makes one collection, and
+//! only one that makes room ends it.
 //!
-//! * Little room is judged by what the program could *allocate*, not by what the collection counts as free: holes of other size
-//!   classes are free as well. So the last strike is let pass once where there seems to be room, since the program may have let go of
-//!   much; it is not where the next one shows that there was none.
-//! * An allocation that does not fit anyhow is refused for that. It says nothing of the others, and is no strike.
+//! * Little room is judged by what the program could *allocate*, not by what the collection counts
+//!   as free: holes of other size classes are free as well. So the last strike is let pass once
+//!   where there seems to be room, since the program may have let go of much; it is not where the
+//!   next one shows that there was none.
+//! * An allocation that does not fit anyhow is refused for that. It says nothing of the others, and
+//!   is no strike.
 //! * Collections that the program asks for are its own affair.
 //! * What dies by its count makes room without any collection, and is never judged.
 //!
-//! The numbers are those of HotSpot: `GCTimeLimit`, `GCHeapFreeLimit`, five collections in a row. CPython has nothing of the kind,
-//! because it has no limit.
+//! The numbers are those of HotSpot: `GCTimeLimit`, `GCHeapFreeLimit`, five collections in a row.
+//! CPython has nothing of the kind, because it has no limit.
 //!
-//! **Invariant.** The clock decides nothing where the time percentage is 0: then the verdicts follow from counts of bytes alone.
+//! **Invariant.** The clock decides nothing where the time percentage is 0: then the verdicts
+//! follow from counts of bytes alone.
 //!
-//! Rejected: to judge by the time alone (a machine that swaps would be refused memory that it has); by the room alone (a program
-//! that fills its heap to the brim and goes on reading does no harm).
+//! Rejected: to judge by the time alone (a machine that swaps would be refused memory that it has);
+//! by the room alone (a program that fills its heap to the brim and goes on reading does no harm).
 
 use std::cell::Cell;
 use std::fmt;
 
-/// When allocations in a nearly full heap are refused: see [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are
-/// percentages, from 0 to 100.
+/// When allocations in a nearly full heap are refused: see
+/// [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are percentages, from 0 to
+/// 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverheadLimit {
     /// Collections took at least this share of the time. 0: whatever they took.
@@ -111,7 +119,8 @@ pub(crate) struct Overhead {
 }
 
 impl Overhead {
-    /// For a heap with a limit of `heap_limit` bytes; with 0, which stands for none, nothing is ever refused.
+    /// For a heap with a limit of `heap_limit` bytes; with 0, which stands for none, nothing is
+    /// ever refused.
     pub(crate) fn new(limit: Option<OverheadLimit>, heap_limit: u64) -> Self {
         Self {
             limit: limit.filter(|_| heap_limit > 0),
@@ -160,7 +169,8 @@ impl Overhead {
         }
     }
 
-    /// Judges and takes note of an exhaustive collection. `fits`: its allocation has memory now. Returns what becomes of that.
+    /// Judges and takes note of an exhaustive collection. `fits`: its allocation has memory now.
+    /// Returns what becomes of that.
     pub(crate) fn judge(&self, collection: Exhaustive, fits: bool) -> Verdict {
         if self.limit.is_none() {
             return Verdict::Fine;
@@ -225,7 +235,8 @@ mod tests {
             }
         }
 
-        /// The program allocates so much in so many nanoseconds, and makes a collection, which leaves so much room.
+        /// The program allocates so much in so many nanoseconds, and makes a collection, which
+        /// leaves so much room.
         fn turn(&mut self, allocated: u64, nanoseconds: u64, room: u64) -> Verdict {
             self.now += nanoseconds;
             self.allocated += allocated;

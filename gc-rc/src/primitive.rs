@@ -1,8 +1,9 @@
-//! The synchronisation primitives of [`crate::gil`] and [`crate::handle`], from the standard library or, under
-//! `cfg(loom)`, from loom, which runs a test under every interleaving of its threads.
+//! The synchronisation primitives of [`crate::gil`] and [`crate::handle`], from the standard
+//! library or, under `cfg(loom)`, from loom, which runs a test under every interleaving of its
+//! threads.
 //!
-//! Nothing else of the crate needs the shim: all other state is either protected by the global lock or a single atomic
-//! that orders nothing.
+//! Nothing else of the crate needs the shim: all other state is either protected by the global lock
+//! or a single atomic that orders nothing.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub(crate) use std::{
     },
 };
 
-/// A cell of ordinary memory that more than one thread uses, in an order that something else sees to. Loom reports two
-/// accesses that nothing orders; and freeing the cell is an access.
+/// A cell of ordinary memory that more than one thread uses, in an order that something else sees
+/// to. Loom reports two accesses that nothing orders; and freeing the cell is an access.
 #[cfg(loom)]
 pub(crate) struct Plain<T>(loom::cell::UnsafeCell<T>);
 
@@ -49,8 +50,8 @@ impl<T> Drop for Plain<T> {
     }
 }
 
-/// Locks `mutex`. The state behind it is consistent whenever it is unlocked, so that a poisoned one is as good as any:
-/// nothing that can panic runs while it is held.
+/// Locks `mutex`. The state behind it is consistent whenever it is unlocked, so that a poisoned one
+/// is as good as any: nothing that can panic runs while it is held.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
@@ -64,7 +65,8 @@ pub(crate) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> Mute
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Waits for a notification for at most `limit` ([`Duration::MAX`]: for ever). Returns whether the time ran out.
+/// Waits for a notification for at most `limit` ([`Duration::MAX`]: for ever). Returns whether the
+/// time ran out.
 #[cfg(not(loom))]
 pub(crate) fn wait_for<'a, T>(
     condition: &Condvar,
@@ -81,9 +83,9 @@ pub(crate) fn wait_for<'a, T>(
     (guard, result.timed_out())
 }
 
-/// Waits for a notification for at most `limit`. Loom has no clock: a limited wait is one that always runs out, after
-/// every other thread has had the chance to run; an unlimited one ends by a notification only, so that a lost wake-up is
-/// a deadlock that loom reports.
+/// Waits for a notification for at most `limit`. Loom has no clock: a limited wait is one that
+/// always runs out, after every other thread has had the chance to run; an unlimited one ends by a
+/// notification only, so that a lost wake-up is a deadlock that loom reports.
 #[cfg(loom)]
 pub(crate) fn wait_for<'a, T>(
     condition: &Condvar,

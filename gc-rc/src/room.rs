@@ -1,13 +1,16 @@
-//! How much room the heap's lists and tables have: growth that can be refused, and the one rule by which they shrink.
+//! How much room the heap's lists and tables have: growth that can be refused, and the one rule by
+//! which they shrink.
 //!
-//! A list grows with a burst and must not keep the memory, which is charged against the limit, when the burst is over.
-//! [`fit`] is the rule: a list of which less than a quarter is wanted is made anew with room for twice what is wanted.
-//! So the elements that are moved are fewer than those that went since it last grew or shrank, and both directions cost
-//! amortised O(1) for each element that comes and goes. The rule is applied to all lists at once where their sizes are charged
-//! ([`Locked::account_metadata`](crate::heap::Locked::account_metadata)), and where one has become sparse.
+//! A list grows with a burst and must not keep the memory, which is charged against the limit, when
+//! the burst is over. [`fit`] is the rule: a list of which less than a quarter is wanted is made
+//! anew with room for twice what is wanted. So the elements that are moved are fewer than those
+//! that went since it last grew or shrank, and both directions cost amortised O(1) for each element
+//! that comes and goes. The rule is applied to all lists at once where their sizes are charged
+//! ([`Locked::account_metadata`](crate::heap::Locked::account_metadata)), and where one has become
+//! sparse.
 //!
-//! Rejected: shrinking where an element leaves a list (ten places, of which one is always forgotten); `shrink_to`, which
-//! aborts the process if the system refuses the smaller copy.
+//! Rejected: shrinking where an element leaves a list (ten places, of which one is always
+//! forgotten); `shrink_to`, which aborts the process if the system refuses the smaller copy.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -23,8 +26,8 @@ pub(crate) trait List: Default {
     /// How many elements fit without a request for memory.
     fn room(&self) -> usize;
 
-    /// Makes room for `more` elements beyond those that are there, and for some more, so that growth costs amortised O(1).
-    /// Returns whether there is.
+    /// Makes room for `more` elements beyond those that are there, and for some more, so that
+    /// growth costs amortised O(1). Returns whether there is.
     fn reserve(&mut self, more: usize) -> bool;
 
     /// Moves all elements to `to`, which has room for them.
@@ -91,8 +94,8 @@ pub(crate) fn is_sparse(list: &impl List, wanted: usize) -> bool {
     room > 2 * LEAST && wanted < room / 4
 }
 
-/// Shrinks a list that has much more room than the `wanted` elements need, its own or more, by the module's rule. If the
-/// system has no memory for the smaller one it stays as it is.
+/// Shrinks a list that has much more room than the `wanted` elements need, its own or more, by the
+/// module's rule. If the system has no memory for the smaller one it stays as it is.
 pub(crate) fn fit(list: &mut impl List, wanted: usize) {
     if is_sparse(list, wanted) {
         make_anew(list, wanted);
@@ -109,7 +112,8 @@ fn make_anew<L: List>(list: &mut L, wanted: usize) {
     }
 }
 
-/// Sees to it that a list has room for `wanted` elements, those included that are there. Returns whether it has.
+/// Sees to it that a list has room for `wanted` elements, those included that are there. Returns
+/// whether it has.
 #[inline]
 pub(crate) fn set_aside(list: &mut impl List, wanted: usize) -> bool {
     list.room() >= wanted || list.reserve(wanted - list.elements())
@@ -140,7 +144,8 @@ fn push_and_grow<T>(list: &mut Vec<T>, element: T) -> bool {
 mod tests {
     use super::*;
 
-    /// Moves stay below the number of elements that came and went, however a list's length goes up and down.
+    /// Moves stay below the number of elements that came and went, however a list's length goes up
+    /// and down.
     fn shrinks_and_moves_little<L: List>(
         name: &str,
         add: impl Fn(&mut L, usize),

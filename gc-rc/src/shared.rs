@@ -1,13 +1,13 @@
-//! A shared value whose making can be refused: what `Arc` is to values whose making aborts the process if the system has no
-//! memory.
+//! A shared value whose making can be refused: what `Arc` is to values whose making aborts the
+//! process if the system has no memory.
 //!
-//! No weak counterpart, no exclusive access: a pointer to a count and the value, for the heap, its mailbox and its weak cells.
-//! Also a box of that kind.
+//! No weak counterpart, no exclusive access: a pointer to a count and the value, for the heap, its
+//! mailbox and its weak cells. Also a box of that kind.
 //!
 //! # Invariant
 //!
-//! The memory was allocated here, as a box allocates, and lives until the count of the [`Shared`]s that point to it, those turned
-//! [into pointers](Shared::into_raw) included, is zero.
+//! The memory was allocated here, as a box allocates, and lives until the count of the [`Shared`]s
+//! that point to it, those turned [into pointers](Shared::into_raw) included, is zero.
 
 use std::alloc::{Layout, alloc};
 use std::marker::PhantomData;
@@ -61,7 +61,8 @@ impl<T> Shared<T> {
         unsafe { self.0.as_ref() }
     }
 
-    /// How many handles there are. Others may change that meanwhile, but for one: nobody makes a second handle of the last.
+    /// How many handles there are. Others may change that meanwhile, but for one: nobody makes a
+    /// second handle of the last.
     pub(crate) fn handles(&self) -> usize {
         self.counted().handles.load(Ordering::Acquire)
     }
@@ -82,7 +83,8 @@ impl<T> Shared<T> {
     ///
     /// # Safety
     ///
-    /// The pointer is null, or was made by [`Self::into_raw`] and not used up for as long as the result is used.
+    /// The pointer is null, or was made by [`Self::into_raw`] and not used up for as long as the
+    /// result is used.
     pub(crate) unsafe fn get<'a>(pointer: *mut Counted<T>) -> Option<&'a T> {
         // SAFETY: the invariant, and the caller's promise.
         unsafe { pointer.as_ref() }.map(|counted| &counted.value)
@@ -100,7 +102,8 @@ impl<T> Shared<T> {
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        // As for `Arc`: a new handle needs no ordering, and so many that the count overflows cannot be but forgotten ones.
+        // As for `Arc`: a new handle needs no ordering, and so many that the count overflows cannot
+        // be but forgotten ones.
         if self.counted().handles.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
             std::process::abort();
         }
@@ -164,7 +167,8 @@ mod tests {
     }
 }
 
-/// A model of the last handles, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
+/// A model of the last handles, run under every interleaving: `RUSTFLAGS="--cfg loom" cargo test -p
+/// gc-rc --release --lib loom`.
 #[cfg(all(test, loom))]
 mod loom_models {
     use super::*;
@@ -178,7 +182,8 @@ mod loom_models {
     // SAFETY: loom checks that accesses are ordered.
     unsafe impl Sync for Value {}
 
-    /// Whoever is last, the value goes after all have used it: its end is an access that conflicts with every use.
+    /// Whoever is last, the value goes after all have used it: its end is an access that conflicts
+    /// with every use.
     #[test]
     fn a_value_goes_after_its_last_use() {
         loom::model(|| {
@@ -191,7 +196,8 @@ mod loom_models {
                 assert_eq!(other.plain.get(), 7);
                 drop(other);
             });
-            // Alone, the holder of a handle may do what it likes, as the heap does with what only its tables have.
+            // Alone, the holder of a handle may do what it likes, as the heap does with what only
+            // its tables have.
             if shared.handles() == 1 {
                 shared.plain.set(8);
             }

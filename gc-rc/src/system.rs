@@ -1,5 +1,5 @@
-//! What the operating system gives: private anonymous mappings, aligned to [`ALIGNMENT`], and a way to say something that waits for
-//! no client.
+//! What the operating system gives: private anonymous mappings, aligned to [`ALIGNMENT`], and a way
+//! to say something that waits for no client.
 
 use std::io::Write;
 use std::ptr::{self, NonNull};
@@ -7,8 +7,9 @@ use std::ptr::{self, NonNull};
 /// Alignment of every mapping: that of a block.
 pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
 
-/// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]), at the address `hint` if that is aligned
-/// and nothing else is there; `None` if the system refuses. Nothing is backed by memory until it is touched.
+/// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]), at
+/// the address `hint` if that is aligned and nothing else is there; `None` if the system refuses.
+/// Nothing is backed by memory until it is touched.
 pub(crate) fn map(bytes: usize, align: usize, hint: usize) -> Option<NonNull<u8>> {
     debug_assert!(bytes.is_multiple_of(ALIGNMENT) && align.is_power_of_two() && align >= ALIGNMENT);
     if cfg!(miri) {
@@ -27,8 +28,9 @@ pub(crate) fn map(bytes: usize, align: usize, hint: usize) -> Option<NonNull<u8>
     let start = map_anywhere(reserved, access, 0)?;
     // An aligned part is kept, what is left over on either side goes back.
     let lead = start.as_ptr().align_offset(align);
-    // SAFETY: `lead < align`, and `lead + bytes <= reserved`: all addresses lie in the mapping, which nobody else knows of. Both ends are multiples
-    // of the page size, because the mapping's start is and `ALIGNMENT` is a multiple of every supported page size.
+    // SAFETY: `lead < align`, and `lead + bytes <= reserved`: all addresses lie in the mapping,
+    // which nobody else knows of. Both ends are multiples of the page size, because the mapping's
+    // start is and `ALIGNMENT` is a multiple of every supported page size.
     unsafe {
         let kept = start.add(lead);
         if lead > 0 {
@@ -42,7 +44,8 @@ pub(crate) fn map(bytes: usize, align: usize, hint: usize) -> Option<NonNull<u8>
 }
 
 fn map_anywhere(bytes: usize, access: libc::c_int, hint: usize) -> Option<NonNull<u8>> {
-    // SAFETY: a new private mapping at an address of the system's choice (the hint is no order) affects no other memory.
+    // SAFETY: a new private mapping at an address of the system's choice (the hint is no order)
+    // affects no other memory.
     let start = unsafe {
         libc::mmap(
             ptr::without_provenance_mut(hint),
@@ -59,8 +62,8 @@ fn map_anywhere(bytes: usize, access: libc::c_int, hint: usize) -> Option<NonNul
     NonNull::new(start.cast())
 }
 
-/// An address, aligned to `align`, from which on nothing is mapped for `bytes`; 0 if there is none. Nothing is reserved: the address is
-/// good for hints.
+/// An address, aligned to `align`, from which on nothing is mapped for `bytes`; 0 if there is none.
+/// Nothing is reserved: the address is good for hints.
 pub(crate) fn free_address(bytes: usize, align: usize) -> usize {
     if cfg!(miri) {
         return 0;
@@ -75,7 +78,8 @@ pub(crate) fn free_address(bytes: usize, align: usize) -> usize {
     }
 }
 
-/// Asks for huge pages where the system gives them only on request: a first touch then costs a fifth.
+/// Asks for huge pages where the system gives them only on request: a first touch then costs a
+/// fifth.
 pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
     if cfg!(miri) {
         return;
@@ -89,11 +93,13 @@ pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
     let _ = (start, bytes);
 }
 
-/// Gives the memory of a part of a mapping back to the system: it is zero when it is next used. Returns whether that was done.
+/// Gives the memory of a part of a mapping back to the system: it is zero when it is next used.
+/// Returns whether that was done.
 ///
 /// # Safety
 ///
-/// The part lies in a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody reads what is in it.
+/// The part lies in a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody
+/// reads what is in it.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> bool {
     if !is_whole_pages(start.as_ptr() as usize | bytes) {
         return false;
@@ -125,8 +131,8 @@ fn is_whole_pages(bytes: usize) -> bool {
     usize::try_from(page).is_ok_and(|page| page > 0 && bytes.is_multiple_of(page))
 }
 
-/// Returns a mapping to the system, which may refuse where a part of one is to go: that is one mapping more. Returns whether it did
-/// not.
+/// Returns a mapping to the system, which may refuse where a part of one is to go: that is one
+/// mapping more. Returns whether it did not.
 ///
 /// # Safety
 ///
@@ -141,8 +147,9 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, bytes: usize) -> bool {
     unsafe { libc::munmap(start.as_ptr().cast(), bytes) == 0 }
 }
 
-/// Under Miri, which has no mappings at a hint, no advice, and no part of a mapping that could be returned, the allocator
-/// stands in. That loses nothing of what Miri is there to see: which accesses to a mapping are allowed.
+/// Under Miri, which has no mappings at a hint, no advice, and no part of a mapping that could be
+/// returned, the allocator stands in. That loses nothing of what Miri is there to see: which
+/// accesses to a mapping are allowed.
 mod interpreted {
     use std::alloc::{Layout, alloc_zeroed, dealloc};
     use std::ptr::NonNull;
@@ -170,9 +177,9 @@ mod interpreted {
     }
 }
 
-/// Writes a line to standard error past the standard library, whose lock a client may hold while it waits for what the caller has,
-/// and whose macros panic when nobody reads. Asks for no memory: the line ends after [`LONGEST_COMPLAINT`] bytes. What cannot be
-/// written is lost.
+/// Writes a line to standard error past the standard library, whose lock a client may hold while it
+/// waits for what the caller has, and whose macros panic when nobody reads. Asks for no memory: the
+/// line ends after [`LONGEST_COMPLAINT`] bytes. What cannot be written is lost.
 pub(crate) fn complain(line: std::fmt::Arguments<'_>) {
     let mut buffer = [0; LONGEST_COMPLAINT + 1];
     let mut space = &mut buffer[..LONGEST_COMPLAINT];

@@ -1,8 +1,9 @@
 //! Verification: an independent recount of everything.
 //!
-//! Nothing here uses what the operations rely on to be right: live objects are found by walking every block, references by walking every object, frame
-//! and table, and each object's count is compared with the references that were found. A message names the first thing that is
-//! wrong. Cost: a hash table entry for each object.
+//! Nothing here uses what the operations rely on to be right: live objects are found by walking
+//! every block, references by walking every object, frame and table, and each object's count is
+//! compared with the references that were found. A message names the first thing that is wrong.
+//! Cost: a hash table entry for each object.
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,7 +45,8 @@ impl Locked<'_> {
         );
     }
 
-    /// All objects, with a zero for each, all free cells, and all that are dead and wait to be freed.
+    /// All objects, with a zero for each, all free cells, and all that are dead and wait to be
+    /// freed.
     fn survey(self) -> (HashMap<Object, u64>, HashSet<Object>, HashSet<Object>) {
         let (mut objects, mut free, mut dead) = (HashMap::new(), HashSet::new(), HashSet::new());
         for block in self.allocator.blocks().iter() {
@@ -126,7 +128,8 @@ impl Locked<'_> {
         );
     }
 
-    /// The buffer of possible roots names every cell that says so, once; without the buffer every cell says so.
+    /// The buffer of possible roots names every cell that says so, once; without the buffer every
+    /// cell says so.
     fn verify_possible_roots(
         self,
         objects: &HashMap<Object, u64>,
@@ -198,7 +201,8 @@ impl Locked<'_> {
         );
     }
 
-    /// Every count is the number of references: from fields, locals, globals and the queue of finalizers.
+    /// Every count is the number of references: from fields, locals, globals and the queue of
+    /// finalizers.
     fn verify_counts(self, objects: &HashMap<Object, u64>, dead: &HashSet<Object>) {
         let mut found = objects.clone();
         let mut count = |object: Object, from: &dyn Fn() -> String| match found.get_mut(&object) {

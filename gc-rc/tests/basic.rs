@@ -139,7 +139,8 @@ fn what_is_read_stays_until_the_next_exclusive_operation() {
     });
 }
 
-/// The pending list names an object once, however often its count falls to zero, and a death that is called off stays so.
+/// The pending list names an object once, however often its count falls to zero, and a death that
+/// is called off stays so.
 #[test]
 fn an_object_pending_twice_dies_once() {
     let heap = strict();

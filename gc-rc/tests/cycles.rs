@@ -378,7 +378,8 @@ fn finalizers_in_cycles_keep_what_they_reach() {
     let heap = strict();
     heap.attach(|m| {
         m.frame(|m, [a, b, due]| {
-            // A ring with one finalizer, which refers to a second ring; and a third, which nothing refers to.
+            // A ring with one finalizer, which refers to a second ring; and a third, which nothing
+            // refers to.
             ring(m, a, 3, Flags::NONE);
             ring(m, b, 2, Flags::NONE);
             let second = m.downgrade(m.get(b).unwrap());
@@ -409,7 +410,8 @@ fn finalizers_in_cycles_keep_what_they_reach() {
     });
 }
 
-/// Large objects are examined before and after all others: whichever comes first, none is taken for garbage and all garbage is found.
+/// Large objects are examined before and after all others: whichever comes first, none is taken for
+/// garbage and all garbage is found.
 #[test]
 fn large_and_small_objects_reach_each_other() {
     const LARGE: Shape = Shape::new(5000, 0);
@@ -468,8 +470,10 @@ fn large_and_small_objects_reach_each_other() {
     }
 }
 
-/// On a fresh heap the collector first tries to show that nothing is garbage, from high addresses to low ones; after it has failed, from low to high. Small random graphs, so that each way in which that can succeed and fail is
-/// met: edges up and down, to itself, many to one, from a large object, garbage beside what lives.
+/// On a fresh heap the collector first tries to show that nothing is garbage, from high addresses
+/// to low ones; after it has failed, from low to high. Small random graphs, so that each way in
+/// which that can succeed and fail is met: edges up and down, to itself, many to one, from a large
+/// object, garbage beside what lives.
 #[test]
 fn the_first_collection_frees_exactly_the_unreachable() {
     let mut state = 1u64;
@@ -492,7 +496,8 @@ fn the_first_collection_frees_exactly_the_unreachable() {
                     m.collect();
                 }
                 let nodes = 1 + below(40);
-                // Small or large; some graphs refer to older objects only, and some make one object popular.
+                // Small or large; some graphs refer to older objects only, and some make one object
+                // popular.
                 let table_refs = if below(2) == 0 { nodes } else { 10_000 };
                 let (acyclic, popular) = (below(3) == 0, below(4) == 0);
                 m.alloc(table, Shape::new(table_refs as u32, 0)).unwrap();

@@ -1,9 +1,11 @@
-//! In which order objects die, and what a program sees of it: CPython's order as far as it can be had by asking, the queue of
-//! finalizers ([`Mutator::finalizable`]) and that of cleared weak references ([`Mutator::cleared`]).
+//! In which order objects die, and what a program sees of it: CPython's order as far as it can be
+//! had by asking, the queue of finalizers ([`Mutator::finalizable`]) and that of cleared weak
+//! references ([`Mutator::cleared`]).
 //!
-//! * By its count: the finalizer, while weak references still yield the object; then the weak references; then the fields, from
-//!   first to last.
-//! * In a cycle: the weak references of all the garbage; then the finalizers; then, without what these keep, the rest.
+//! * By its count: the finalizer, while weak references still yield the object; then the weak
+//!   references; then the fields, from first to last.
+//! * In a cycle: the weak references of all the garbage; then the finalizers; then, without what
+//!   these keep, the rest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -80,7 +82,8 @@ fn in_a_cycle_weak_references_are_cleared_before_finalizers_are_due() {
                 assert!(weak.iter().all(|weak| m.upgrade(weak).is_none()));
                 let object = m.get(due).unwrap();
                 assert_eq!(m.load(m.load(object, 0).unwrap(), 0), Some(object));
-                // A weak reference that is made now is a new one, and cleared when the object really dies.
+                // A weak reference that is made now is a new one, and cleared when the object
+                // really dies.
                 let late = m.downgrade(object);
                 assert!(late != weak[0] && late.cleared_at().is_none());
                 m.set(due, None);
@@ -341,7 +344,8 @@ fn large_objects_share_mappings_and_come_zeroed() {
     heap.attach(|m| {
         m.frame(|m, [table, a]| {
             m.alloc(table, Shape::new(64, 0)).unwrap();
-            // Runs of one to nine blocks, freed in another order and taken again, and one that has no room in any chunk.
+            // Runs of one to nine blocks, freed in another order and taken again, and one that has
+            // no room in any chunk.
             for round in 0..6 {
                 for slot in 0..64 {
                     let words = 5_000 + 8_000 * ((slot as u32 * 7 + round) % 9);
@@ -373,7 +377,8 @@ fn large_objects_share_mappings_and_come_zeroed() {
             }
         })
     });
-    // A mapping for each would be what the objects take, with an end left over; a chunk more than that is room.
+    // A mapping for each would be what the objects take, with an end left over; a chunk more than
+    // that is room.
     let statistics = heap.statistics();
     assert!(statistics.committed_bytes < statistics.peak_occupied_bytes + (4 << 20));
 }
@@ -546,8 +551,9 @@ fn count_operations_are_counted_with_the_feature() {
     }
 }
 
-/// `count += 1` by several threads at once: what is lost when a hand-over of the lock can fall between the read and the write, and that
-/// nothing is when it cannot. Each thread goes on for as many forced switches as asked for, so that it meets that many switch intervals.
+/// `count += 1` by several threads at once: what is lost when a hand-over of the lock can fall
+/// between the read and the write, and that nothing is when it cannot. Each thread goes on for as
+/// many forced switches as asked for, so that it meets that many switch intervals.
 fn lost_updates(switch_in_between: bool) -> (u64, u64) {
     let heap = Heap::builder()
         .switch_interval(Duration::from_micros(200))

@@ -1,5 +1,5 @@
-//! What goes wrong at an edge only: when the lock changes hands, when a thread ends, at the size at which an object becomes
-//! large, at the number of references that a side byte holds no more.
+//! What goes wrong at an edge only: when the lock changes hands, when a thread ends, at the size at
+//! which an object becomes large, at the number of references that a side byte holds no more.
 //!
 //! Each test stands for a fault that was planted in the heap and that no other test noticed.
 
@@ -61,7 +61,8 @@ fn both_are_dead(weaks: &[Weak; 2], when: &str) {
     }
 }
 
-/// Whoever has the lock next finds nothing that the one before has put off, and neither does anybody who looks while nobody has it.
+/// Whoever has the lock next finds nothing that the one before has put off, and neither does
+/// anybody who looks while nobody has it.
 #[test]
 fn no_death_is_put_off_when_the_lock_is_given_up() {
     for cycle in CYCLES {
@@ -80,7 +81,8 @@ fn no_death_is_put_off_when_the_lock_is_given_up() {
                 })
             });
             both_are_dead(&kept, "after the thread has detached");
-            // The frame itself releases what its locals held when it ends, and so when the thread unwinds.
+            // The frame itself releases what its locals held when it ends, and so when the thread
+            // unwinds.
             let kept = heap.attach(|m| m.frame(|m, [a]| two(m, a).1));
             both_are_dead(&kept, "after a frame was the last thing");
             let mut kept = None;
@@ -139,7 +141,8 @@ fn no_death_is_put_off_when_the_lock_is_asked_for() {
     }
 }
 
-/// Once everybody who wanted the lock has had it, nobody is asked for it any more, whatever became of those who asked.
+/// Once everybody who wanted the lock has had it, nobody is asked for it any more, whatever became
+/// of those who asked.
 #[test]
 fn a_request_for_the_lock_ends_with_who_made_it() {
     for gil in [Gil::Cpython, Gil::Fair] {
@@ -169,7 +172,8 @@ fn a_request_for_the_lock_ends_with_who_made_it() {
                 let after = heap.lock_statistics();
                 assert_eq!(after.takes, before.takes, "{gil:?}: given up for nobody");
                 assert_eq!(after.drop_requests, before.drop_requests, "{gil:?}");
-                // A voluntary drop does not wait for anybody to come either, nor ask for what follows it.
+                // A voluntary drop does not wait for anybody to come either, nor ask for what
+                // follows it.
                 m.blocking(|| ());
                 for _ in 0..1000 {
                     m.safepoint();
@@ -188,7 +192,8 @@ fn a_request_for_the_lock_ends_with_who_made_it() {
 
 // ---- a thread ends
 
-/// What a thread has put on lists that all share is there for those who come after it, as if they had put it there.
+/// What a thread has put on lists that all share is there for those who come after it, as if they
+/// had put it there.
 #[test]
 fn what_a_thread_leaves_behind_is_everybodys() {
     for cycle in CYCLES {
@@ -205,7 +210,8 @@ fn what_a_thread_leaves_behind_is_everybodys() {
                     let left = s.spawn(|| {
                         heap.attach(|m| {
                             m.frame(|m, [ring, large, kept]| {
-                                // Rings that only a collection finds, a small one and one through a large object.
+                                // Rings that only a collection finds, a small one and one through a
+                                // large object.
                                 m.alloc(ring, Shape::new(2, 1)).unwrap();
                                 m.alloc(large, Shape::new(LARGEST_SMALL, 1)).unwrap();
                                 for object in [ring, large] {
@@ -264,7 +270,8 @@ fn what_a_thread_leaves_behind_is_everybodys() {
     }
 }
 
-/// A listener hears what happened to a thread also if it was the thread's last act, or if the thread does nothing but wait.
+/// A listener hears what happened to a thread also if it was the thread's last act, or if the
+/// thread does nothing but wait.
 #[test]
 fn a_thread_that_ends_tells_what_happened_to_it() {
     struct Count(AtomicU64);
@@ -289,7 +296,8 @@ fn a_thread_that_ends_tells_what_happened_to_it() {
 
 // ---- sizes
 
-/// The largest small objects share a block, the smallest large one has its own: and the memory of both is zero when it is used again.
+/// The largest small objects share a block, the smallest large one has its own: and the memory of
+/// both is zero when it is used again.
 #[test]
 fn an_object_of_exactly_the_large_size_is_like_its_neighbours() {
     for cycle in CYCLES {
@@ -345,7 +353,8 @@ fn an_object_of_exactly_the_large_size_is_like_its_neighbours() {
     }
 }
 
-/// The same where the memory was not zero and the object is all the memory there is: blocks that an object only partly fills.
+/// The same where the memory was not zero and the object is all the memory there is: blocks that an
+/// object only partly fills.
 #[test]
 fn what_a_large_object_gets_is_zero_to_its_end() {
     let heap = strict(Cycle::None);
@@ -373,7 +382,8 @@ fn what_a_large_object_gets_is_zero_to_its_end() {
     every_object_is_freed(&heap);
 }
 
-/// A lazy heap gives the fields of a dead object up in slices: objects around a slice, and around two.
+/// A lazy heap gives the fields of a dead object up in slices: objects around a slice, and around
+/// two.
 #[test]
 fn lazy_frees_are_complete_whatever_the_number_of_fields() {
     for cycle in CYCLES {
@@ -399,7 +409,8 @@ fn lazy_frees_are_complete_whatever_the_number_of_fields() {
                     }
                     m.set(a, None);
                     m.verify();
-                    // Bit by bit, with what is allocated; what is pending may be what a dead object gives up.
+                    // Bit by bit, with what is allocated; what is pending may be what a dead object
+                    // gives up.
                     for _ in 0..10 {
                         m.alloc(child, Shape::new(0, 1)).unwrap();
                         m.verify();
@@ -440,8 +451,9 @@ fn a_request_of_more_than_the_limit_is_hopeless_and_of_no_more_is_not() {
 
 // ---- counts
 
-/// In-edges around every number at which the collector keeps them elsewhere, in garbage and in what lives; the first collection of a
-/// heap tries to show that nothing is garbage, later ones do not always.
+/// In-edges around every number at which the collector keeps them elsewhere, in garbage and in what
+/// lives; the first collection of a heap tries to show that nothing is garbage, later ones do not
+/// always.
 #[test]
 fn the_number_of_references_is_right_at_every_edge() {
     for cycle in [Cycle::Generational, Cycle::BaconRajan] {
@@ -459,8 +471,8 @@ fn the_number_of_references_is_right_at_every_edge() {
                     (0..before).for_each(|_| m.collect());
                     m.frame(|m, [star, fan, keep]| {
                         m.alloc(star, Shape::new(1, 0)).unwrap();
-                        // A fan is a list of objects, each with a reference to the star, which refers to the last: from below and from
-                        // above, in two parts.
+                        // A fan is a list of objects, each with a reference to the star, which
+                        // refers to the last: from below and from above, in two parts.
                         for _ in 0..references / 2 {
                             m.alloc_init(fan, Flags::NONE, [fan, star], []).unwrap();
                         }
@@ -488,8 +500,8 @@ fn the_number_of_references_is_right_at_every_edge() {
     }
 }
 
-/// All references from outside of what is examined, around every number at which the collector keeps them elsewhere: the object lives until the
-/// last of them goes.
+/// All references from outside of what is examined, around every number at which the collector
+/// keeps them elsewhere: the object lives until the last of them goes.
 #[test]
 fn the_number_of_references_from_outside_is_right_at_every_edge() {
     for cycle in [Cycle::Generational, Cycle::BaconRajan] {
@@ -533,8 +545,9 @@ fn the_number_of_references_from_outside_is_right_at_every_edge() {
     }
 }
 
-/// Garbage of which the first object that a collection comes to has as many references as can be noted of one, more or less, and all of
-/// them from what it reaches: it must not be taken for alive. It lies above all others, or below them, or apart, as it is large.
+/// Garbage of which the first object that a collection comes to has as many references as can be
+/// noted of one, more or less, and all of them from what it reaches: it must not be taken for
+/// alive. It lies above all others, or below them, or apart, as it is large.
 #[test]
 fn garbage_that_hangs_together_by_one_object_is_found_at_once() {
     for cycle in [Cycle::Generational, Cycle::BaconRajan] {
@@ -578,8 +591,9 @@ fn garbage_that_hangs_together_by_one_object_is_found_at_once() {
     }
 }
 
-/// So many references to one object that the header does not hold what the side byte has given up. Found dead at once, by the first
-/// collection, and alive as long as one reference comes from outside.
+/// So many references to one object that the header does not hold what the side byte has given up.
+/// Found dead at once, by the first collection, and alive as long as one reference comes from
+/// outside.
 #[test]
 fn four_million_references_are_counted() {
     const REFERENCES: u32 = 62 * (1 << 16) + 62 * 3;
@@ -630,7 +644,8 @@ fn generations(heap: &Heap) -> Vec<u8> {
 fn collect_generation(m: &mut Mutator<'_>, heap: &Heap, generation: u8) {
     m.frame(|m, [a, b]| {
         while !generations(heap).contains(&generation) {
-            // Old enough for a full collection to be due only if something has come to the oldest generation.
+            // Old enough for a full collection to be due only if something has come to the oldest
+            // generation.
             m.alloc_init(a, Flags::NONE, [b], []).unwrap();
             m.set(b, m.get(a));
             m.safepoint();
@@ -638,8 +653,9 @@ fn collect_generation(m: &mut Mutator<'_>, heap: &Heap, generation: u8) {
     });
 }
 
-/// What a collection finds unreachable and a finalizer brings back is as old as what survived that collection, whatever its size
-/// and whichever generation was collected; it is found again when it dies for good.
+/// What a collection finds unreachable and a finalizer brings back is as old as what survived that
+/// collection, whatever its size and whichever generation was collected; it is found again when it
+/// dies for good.
 #[test]
 fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
     for generation in [0, 1, 2] {
@@ -675,7 +691,8 @@ fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
                     let one = m.get(due).unwrap();
                     let other = m.load(one, 1).unwrap();
                     assert!(m.load(one, 0) == Some(one) && m.load(other, 0) == Some(one));
-                    // No longer held, it dies in a collection of its generation, and is not due again.
+                    // No longer held, it dies in a collection of its generation, and is not due
+                    // again.
                     m.set(due, None);
                     m.collect();
                     assert!(m.upgrade(&weak).is_none(), "{generation}, {units}");
@@ -689,8 +706,9 @@ fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
     }
 }
 
-/// Objects that have survived a young collection die by their counts, a mebibyte of them, so that empty blocks are looked for at once: those
-/// that the middle generation still lists stay until it has been collected.
+/// Objects that have survived a young collection die by their counts, a mebibyte of them, so that
+/// empty blocks are looked for at once: those that the middle generation still lists stay until it
+/// has been collected.
 #[test]
 fn blocks_that_a_generation_lists_are_not_given_away() {
     let heap = Heap::builder()

@@ -1,4 +1,5 @@
-//! The invariants of counting and of cycle collection, each a test of its own, over every collector and way of freeing.
+//! The invariants of counting and of cycle collection, each a test of its own, over every collector
+//! and way of freeing.
 //!
 //! | invariant | test |
 //! |---|---|
@@ -66,7 +67,8 @@ impl Random {
 /// A graph on a heap and a model of it beside: slots of a table root some of the nodes.
 struct Graph {
     random: Random,
-    /// The fields of each node, by the number that is its word; removed when a collection must have freed it.
+    /// The fields of each node, by the number that is its word; removed when a collection must have
+    /// freed it.
     fields: HashMap<u64, Vec<Option<u64>>>,
     roots: Vec<Option<u64>>,
     weak: HashMap<u64, Weak>,
@@ -155,7 +157,8 @@ fn every_count_equals_its_references() {
                     for step in 0..2000 {
                         graph.step(m, table, node);
                         if step % 100 == 0 {
-                            // Recounts every edge and root, and panics with a name if a count is off.
+                            // Recounts every edge and root, and panics with a name if a count is
+                            // off.
                             m.verify();
                         }
                     }
@@ -169,11 +172,13 @@ fn every_count_equals_its_references() {
 
 #[test]
 fn subtraction_stays_in_bounds_and_leaves_no_marks() {
-    // The bounds themselves are asserted inside the collector, in a build with debug assertions; what is left, by `verify`.
+    // The bounds themselves are asserted inside the collector, in a build with debug assertions;
+    // what is left, by `verify`.
     for (_, heap) in heaps() {
         heap.attach(|m| {
             m.frame(|m, [star, fan]| {
-                // In-edges from none to far beyond what a side byte holds, from below and above, in garbage and in what lives.
+                // In-edges from none to far beyond what a side byte holds, from below and above, in
+                // garbage and in what lives.
                 for fans in [0, 1, 61, 62, 63, 64, 124, 125, 126, 127, 186, 10_000] {
                     m.alloc(star, Shape::new(1, 0)).unwrap();
                     for _ in 0..fans {
@@ -234,7 +239,8 @@ fn a_full_collection_frees_exactly_the_unreachable() {
     }
 }
 
-/// The last reference goes before the first one of the cycle comes: the count was zero in between, and no decrement left it above.
+/// The last reference goes before the first one of the cycle comes: the count was zero in between,
+/// and no decrement left it above.
 #[test]
 fn a_cycle_closed_after_its_last_reference_went_is_found() {
     for (name, heap) in heaps() {
@@ -263,7 +269,8 @@ fn finalizers_run_once_and_resurrect_intact() {
     for (name, heap) in heaps() {
         heap.attach(|m| {
             m.frame(|m, [a, b, kept, due]| {
-                // Rings of three, one node of each with a finalizer and one with a tail; beside them rings without.
+                // Rings of three, one node of each with a finalizer and one with a tail; beside
+                // them rings without.
                 const RINGS: u64 = 50;
                 let mut tails = Vec::new();
                 for number in 0..2 * RINGS {
@@ -343,7 +350,8 @@ fn weak_references_never_yield_the_dead() {
                 m.alloc(table, Shape::new(SLOTS as u32, 0)).unwrap();
                 for _ in 0..5000 {
                     graph.step(m, table, node);
-                    // What is yielded has its word and is an object: poison would show. What is reachable is yielded.
+                    // What is yielded has its word and is an object: poison would show. What is
+                    // reachable is yielded.
                     for number in graph.next.saturating_sub(40)..graph.next {
                         match m.upgrade(&graph.weak[&number]) {
                             Some(object) => assert_eq!(m.word(object, 0), number, "{name}"),

@@ -70,7 +70,8 @@ fn listeners_that_use_the_heap_do_not_make_it_change_hands() {
             });
             let calls = user.calls.load(Ordering::Relaxed);
             let statistics = heap.lock_statistics();
-            // Each thread has its collection, those of its list (five a thousand nodes at most), and its waits.
+            // Each thread has its collection, those of its list (five a thousand nodes at most),
+            // and its waits.
             assert!(
                 (threads..=60 * threads).contains(&calls),
                 "{gil:?}, {threads} threads: {calls} calls"
@@ -84,7 +85,8 @@ fn listeners_that_use_the_heap_do_not_make_it_change_hands() {
     }
 }
 
-/// A listener leaves a collection due. It happens to the thread that tells, which does not tell of it.
+/// A listener leaves a collection due. It happens to the thread that tells, which does not tell of
+/// it.
 #[test]
 fn what_a_listener_makes_due_is_no_news() {
     /// Makes cycles, which nothing but a collection frees.

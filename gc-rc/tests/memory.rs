@@ -58,7 +58,8 @@ fn weak_references_of_the_living(heap: &Heap, m: &mut Mutator<'_>) -> u64 {
             m.alloc_move(list, Flags::ACYCLIC, [list], []).unwrap();
             drop(m.downgrade(m.get(list).unwrap()));
         }
-        // Whoever makes weak references again does not pay for those that are gone: the table was looked through.
+        // Whoever makes weak references again does not pay for those that are gone: the table was
+        // looked through.
         let height = heap.statistics().metadata_bytes;
         for _ in 0..BURST / 2 {
             m.alloc(a, Shape::new(0, 0)).unwrap();
@@ -169,7 +170,8 @@ fn possible_roots(heap: &Heap, m: &mut Mutator<'_>) -> u64 {
 
 const UNASKED: &str = "notices that nobody asks for";
 
-/// After each kind of burst a heap that is empty again has its room for objects again, whether it was asked to collect or not.
+/// After each kind of burst a heap that is empty again has its room for objects again, whether it
+/// was asked to collect or not.
 #[test]
 fn what_grew_with_a_burst_shrinks_after_it() {
     let bursts: [(&str, Burst); 8] = [
@@ -239,8 +241,8 @@ fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) -> u64 {
     objects
 }
 
-/// Objects of all sizes come and go in no order, so that blocks of cells lie between the runs of large objects: at no time is
-/// more committed than the limit, and what is counted adds up.
+/// Objects of all sizes come and go in no order, so that blocks of cells lie between the runs of
+/// large objects: at no time is more committed than the limit, and what is counted adds up.
 #[test]
 fn what_is_committed_stays_below_the_limit() {
     const SLOTS: usize = 256;
@@ -262,7 +264,8 @@ fn what_is_committed_stays_below_the_limit() {
                 m.alloc(table, Shape::new(SLOTS as u32, 0)).unwrap();
                 let mut refused = 0;
                 for turn in 0..20_000 {
-                    // Most are small; of the large ones most have a few blocks, and some more than a chunk has.
+                    // Most are small; of the large ones most have a few blocks, and some more than
+                    // a chunk has.
                     let words = match random(64) {
                         0 => random(1 << 19),
                         1..4 => random(1 << 15),

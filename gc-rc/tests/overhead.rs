@@ -36,7 +36,8 @@ fn shorten<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>, count: u64) {
     m.safepoint();
 }
 
-/// Makes cyclic garbage of one node each, until one is refused, at most `most`; how many there were.
+/// Makes cyclic garbage of one node each, until one is refused, at most `most`; how many there
+/// were.
 fn rings(m: &mut Mutator<'_>, most: u64) -> (u64, Option<HeapFull>) {
     m.frame(|m, [ring, null]| {
         for made in 0..most {
@@ -52,7 +53,8 @@ fn rings(m: &mut Mutator<'_>, most: u64) -> (u64, Option<HeapFull>) {
     })
 }
 
-/// With room for a few nodes there are a few collections; then one for each further attempt; and room again for what is let go of.
+/// With room for a few nodes there are a few collections; then one for each further attempt; and
+/// room again for what is let go of.
 #[test]
 fn a_nearly_full_heap_is_refused_soon_and_recovers() {
     const MOST: u64 = 20_000;
@@ -159,7 +161,8 @@ fn what_does_not_fit_is_the_limits_affair() {
     }
 }
 
-/// A program that fills its heap, lets go of half, and fills it again is never refused but for what does not fit.
+/// A program that fills its heap, lets go of half, and fills it again is never refused but for what
+/// does not fit.
 #[test]
 fn a_heap_that_breathes_is_not_refused() {
     for cycle in CYCLES {

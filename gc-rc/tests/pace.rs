@@ -1,6 +1,8 @@
-//! How often the cycle collector looks, and at how much: in proportion to what the program does, whatever it did before.
+//! How often the cycle collector looks, and at how much: in proportion to what the program does,
+//! whatever it did before.
 //!
-//! Nothing here is timed. What is counted: collections, objects examined, objects and bytes in the heap.
+//! Nothing here is timed. What is counted: collections, objects examined, objects and bytes in the
+//! heap.
 
 use gc_rc::{Cycle, EventKind, Flags, Free, Heap, Local, Mutator, Shape, Statistics};
 
@@ -35,7 +37,8 @@ fn objects(statistics: &Statistics) -> u64 {
     statistics.allocated_objects - statistics.freed_objects
 }
 
-/// Makes `number` objects that refer to themselves, and drops each. Returns the most objects that there were.
+/// Makes `number` objects that refer to themselves, and drops each. Returns the most objects that
+/// there were.
 fn rings(m: &mut Mutator<'_>, heap: &Heap, number: usize) -> u64 {
     m.frame(|m, [ring, null]| {
         let mut most = 0;
@@ -110,7 +113,8 @@ fn collections_at_the_limit_do_not_put_off_automatic_ones() {
     }
 }
 
-/// Replaces entries of a table of `nodes` at random, each new one referring to two others, and calls `each` after every operation.
+/// Replaces entries of a table of `nodes` at random, each new one referring to two others, and
+/// calls `each` after every operation.
 fn churn(heap: &Heap, nodes: usize, operations: usize, mut each: impl FnMut()) {
     heap.attach(|m| {
         m.frame(|m, [table, new, left, right]| {
@@ -142,7 +146,8 @@ fn churn(heap: &Heap, nodes: usize, operations: usize, mut each: impl FnMut()) {
     });
 }
 
-/// Where references lead from everything to everything, each collection of possible roots examines all of it.
+/// Where references lead from everything to everything, each collection of possible roots examines
+/// all of it.
 #[test]
 fn examinations_stay_in_proportion_to_operations() {
     const NODES: usize = 5_000;
@@ -164,7 +169,8 @@ fn examinations_stay_in_proportion_to_operations() {
     }
 }
 
-/// Whether the cache is asked ahead depends on how a heap lies, and changes nothing of what is found when.
+/// Whether the cache is asked ahead depends on how a heap lies, and changes nothing of what is
+/// found when.
 #[test]
 fn asking_the_cache_ahead_changes_nothing() {
     for cycle in CYCLES {
@@ -223,7 +229,8 @@ fn memory_stays_in_proportion_to_what_lives() {
     }
 }
 
-/// A large structure that the program keeps touching is examined now and then at most; when it is gone, so is its price.
+/// A large structure that the program keeps touching is examined now and then at most; when it is
+/// gone, so is its price.
 #[test]
 fn what_is_touched_is_paid_for_and_forgotten() {
     for free in [Free::Eager, Free::Lazy] {
@@ -242,7 +249,8 @@ fn what_is_touched_is_paid_for_and_forgotten() {
                 );
                 m.set(live, None);
                 m.safepoint();
-                // A lazy heap frees it by and by, and the first collection comes when there are twice as many rings as then.
+                // A lazy heap frees it by and by, and the first collection comes when there are
+                // twice as many rings as then.
                 rings(m, &heap, 40_000);
                 let most = rings(m, &heap, 5_000);
                 assert!(most <= 2 * 1024 + 10, "{free:?}: {most} rings were kept");
@@ -286,7 +294,8 @@ fn what_is_resurrected_is_paid_for() {
     });
 }
 
-/// Looking for blocks without objects walks the heap: also where memory goes back at once, it is not done at each burst of deaths.
+/// Looking for blocks without objects walks the heap: also where memory goes back at once, it is
+/// not done at each burst of deaths.
 #[test]
 fn unused_memory_is_looked_for_in_proportion_to_what_is_turned_over() {
     let heap = Heap::builder().return_after(std::time::Duration::ZERO);

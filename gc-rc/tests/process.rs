@@ -1,4 +1,5 @@
-//! What only shows in a process of its own: the memory that the system says it has, a limit on its addresses, a fork.
+//! What only shows in a process of its own: the memory that the system says it has, a limit on its
+//! addresses, a fork.
 
 use std::process::{Command, Output};
 
@@ -42,8 +43,8 @@ fn resident() -> u64 {
     kibibytes << 10
 }
 
-/// Objects that grow from 64 KiB to 2 MiB, of which every sixteenth stays for as long as the heap has room. Returns the largest
-/// number of committed bytes on the way.
+/// Objects that grow from 64 KiB to 2 MiB, of which every sixteenth stays for as long as the heap
+/// has room. Returns the largest number of committed bytes on the way.
 fn grow(heap: &Heap, m: &mut Mutator<'_>, rounds: usize) -> u64 {
     m.frame(|m, [kept, a]| {
         let mut committed = 0;
@@ -73,7 +74,8 @@ fn grow(heap: &Heap, m: &mut Mutator<'_>, rounds: usize) -> u64 {
     })
 }
 
-/// Holes that the next object does not fit are given back: memory stays below the limit, and the counters tell the truth.
+/// Holes that the next object does not fit are given back: memory stays below the limit, and the
+/// counters tell the truth.
 #[test]
 fn large_objects_of_growing_sizes_commit_no_more_than_the_limit() {
     const NAME: &str = "large_objects_of_growing_sizes_commit_no_more_than_the_limit";
@@ -122,8 +124,8 @@ fn limit_addresses(bytes: u64) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }
 
-/// A heap asks for addresses as it grows: one whose limit is far above what the process may have is made, gives what there is, says
-/// that it was the system that had no more, and goes on.
+/// A heap asks for addresses as it grows: one whose limit is far above what the process may have is
+/// made, gives what there is, says that it was the system that had no more, and goes on.
 #[test]
 fn a_heap_works_where_addresses_are_fewer_than_its_limit() {
     const NAME: &str = "a_heap_works_where_addresses_are_fewer_than_its_limit";
@@ -159,8 +161,8 @@ fn a_heap_works_where_addresses_are_fewer_than_its_limit() {
     });
 }
 
-/// The collector's own memory cannot be had either when a heap without a limit has used all that there is: garbage is found all the
-/// same, and what does not fit is an error.
+/// The collector's own memory cannot be had either when a heap without a limit has used all that
+/// there is: garbage is found all the same, and what does not fit is an error.
 #[test]
 fn cycles_are_found_when_the_system_has_no_memory_left() {
     const NAME: &str = "cycles_are_found_when_the_system_has_no_memory_left";
@@ -180,7 +182,8 @@ fn cycles_are_found_when_the_system_has_no_memory_left() {
                 m.frame(|m, [list, a, b]| {
                     let mut refused = 0;
                     for _ in 0..800_000 {
-                        // A ring, which also is a possible root; it is garbage at once, or lives in the list.
+                        // A ring, which also is a possible root; it is garbage at once, or lives in
+                        // the list.
                         let made = m
                             .alloc(a, Shape::new(3, 0))
                             .and_then(|()| m.alloc_init(b, Flags::NONE, [a, list], []));
@@ -215,7 +218,8 @@ fn cycles_are_found_when_the_system_has_no_memory_left() {
 
 /// Runs `f` in a forked process. Panics if it does there.
 fn in_fork(f: impl FnOnce()) {
-    // SAFETY: the new process has this thread alone; it runs what needs no other, and ends without returning.
+    // SAFETY: the new process has this thread alone; it runs what needs no other, and ends without
+    // returning.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
@@ -228,7 +232,8 @@ fn in_fork(f: impl FnOnce()) {
     assert_eq!((waited, status), (child, 0), "the forked process failed");
 }
 
-/// A forked process has a copy of the heap, whole as far as nobody else was in the middle of something.
+/// A forked process has a copy of the heap, whole as far as nobody else was in the middle of
+/// something.
 #[test]
 fn a_forked_process_can_use_and_drop_its_copy() {
     const NAME: &str = "a_forked_process_can_use_and_drop_its_copy";

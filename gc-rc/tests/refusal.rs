@@ -1,8 +1,10 @@
-//! The system has no memory: at the n-th request, for every n of a script that does a little of everything, and from the n-th
-//! request on. Whatever asked gets [`HeapFull`] or does without; nothing aborts, and the heap is whole and usable afterwards.
+//! The system has no memory: at the n-th request, for every n of a script that does a little of
+//! everything, and from the n-th request on. Whatever asked gets [`HeapFull`] or does without;
+//! nothing aborts, and the heap is whole and usable afterwards.
 //!
-//! The requests are those of the process itself: this binary's allocator and its `mmap`, `munmap` and `madvise` stand in for the
-//! real ones, count, and refuse. So what a heap asks for is found without a list of the places where it does.
+//! The requests are those of the process itself: this binary's allocator and its `mmap`, `munmap`
+//! and `madvise` stand in for the real ones, count, and refuse. So what a heap asks for is found
+//! without a list of the places where it does.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -33,7 +35,8 @@ fn refused() -> bool {
     before == granted || (before > granted && FOR_GOOD.get())
 }
 
-/// Runs `f`, in which the request number `granted` is refused, and all that follow if `for_good`. Returns how many there were.
+/// Runs `f`, in which the request number `granted` is refused, and all that follow if `for_good`.
+/// Returns how many there were.
 fn with_refusal<R>(granted: u64, for_good: bool, f: impl FnOnce() -> R) -> (R, u64) {
     REQUESTS.set(0);
     FOR_GOOD.set(for_good);
@@ -125,7 +128,8 @@ unsafe extern "C" fn madvise(address: *mut c_void, bytes: usize, advice: c_int) 
     unsafe { libc::syscall(libc::SYS_madvise, address, bytes, advice) as c_int }
 }
 
-/// What the script keeps outside of the heap, with room for all of it: its own requests are not to be refused.
+/// What the script keeps outside of the heap, with room for all of it: its own requests are not to
+/// be refused.
 struct Kept {
     globals: Vec<Global>,
     weak: Vec<Weak>,
@@ -154,7 +158,8 @@ impl Kept {
     }
 }
 
-/// Makes a list of live nodes that refer to each other across, all of which a popular object refers to and is referred to by.
+/// Makes a list of live nodes that refer to each other across, all of which a popular object refers
+/// to and is referred to by.
 fn live<'h>(m: &mut Mutator<'h>, kept: &mut Kept, table: Local<'_, 'h>, a: Local<'_, 'h>) {
     if kept
         .note(m.alloc(table, Shape::new(NODES as u32, 0)))

@@ -1,8 +1,8 @@
-//! Every setting over its whole range: what a builder takes makes a heap on which a program runs with a bounded number of
-//! collections, or a clear error.
+//! Every setting over its whole range: what a builder takes makes a heap on which a program runs
+//! with a bounded number of collections, or a clear error.
 //!
-//! The values are the ends of each range, what lies beside them, and what overflows when it is multiplied. Overflow checks are
-//! on in tests.
+//! The values are the ends of each range, what lies beside them, and what overflows when it is
+//! multiplied. Overflow checks are on in tests.
 
 #![cfg(not(loom))]
 
@@ -73,7 +73,8 @@ impl Settings {
         builder.build()
     }
 
-    /// The most collections that so many allocations of so many bytes in all may take, with those that are asked for.
+    /// The most collections that so many allocations of so many bytes in all may take, with those
+    /// that are asked for.
     fn most_collections(&self, allocations: u64, bytes: u64) -> u64 {
         let between = match self.cycle {
             _ if self.stress => 1,
@@ -88,7 +89,8 @@ impl Settings {
     }
 }
 
-/// Whole numbers: the ends of the range of `usize`, powers of two and what lies beside them, and what is usual.
+/// Whole numbers: the ends of the range of `usize`, powers of two and what lies beside them, and
+/// what is usual.
 fn numbers(usual: &'static [usize]) -> impl Strategy<Value = usize> {
     let powers = (0..usize::BITS, -1..=1_isize)
         .prop_map(|(bit, beside)| (1_usize << bit).wrapping_add_signed(beside));
@@ -168,7 +170,8 @@ fn settings() -> impl Strategy<Value = Settings> {
         )
 }
 
-/// Some short-lived objects of several sizes, every tenth a cycle, and a list of `kept` nodes that is found whole at the end.
+/// Some short-lived objects of several sizes, every tenth a cycle, and a list of `kept` nodes that
+/// is found whole at the end.
 fn allocate(m: &mut Mutator<'_>, rounds: u64, kept: u64) -> Result<(), HeapFull> {
     m.frame(|m, [list, short]| {
         for round in 0..rounds {

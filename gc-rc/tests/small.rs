@@ -1,5 +1,6 @@
-//! A little of everything, on one thread and on several: small enough for an interpreter (Miri), which sees what a processor
-//! forgives. Every operation of a mutator, with every collector and way of freeing.
+//! A little of everything, on one thread and on several: small enough for an interpreter (Miri),
+//! which sees what a processor forgives. Every operation of a mutator, with every collector and way
+//! of freeing.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -149,7 +150,8 @@ fn threads_share_a_heap() {
                 let (heap, sender) = (&heap, sender.clone());
                 s.spawn(move || {
                     mix(heap, seed, STEPS / 2);
-                    // What is made here is read and dropped there, also after this thread has ended.
+                    // What is made here is read and dropped there, also after this thread has
+                    // ended.
                     for number in 0..5 {
                         let sent = heap.attach(|m| {
                             m.frame(|m, [a, b]| {

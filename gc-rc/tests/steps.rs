@@ -108,8 +108,9 @@ fn what_a_lazy_heap_puts_off_is_recorded_when_it_is_done() {
     });
 }
 
-/// Two rings, the first held by a local, and a table with more references to its first object than a side byte holds; the second ring refers to that too.
-/// Returns the places of the first ring and the table, and of the second ring, which is garbage.
+/// Two rings, the first held by a local, and a table with more references to its first object than
+/// a side byte holds; the second ring refers to that too. Returns the places of the first ring and
+/// the table, and of the second ring, which is garbage.
 fn rings<'h>(
     m: &mut Mutator<'h>,
     held: Local<'_, 'h>,
@@ -294,7 +295,8 @@ fn what_a_finalizer_keeps_is_recorded() {
     });
 }
 
-/// A program that makes and drops cycles, shared structure and globals, and operations with or without a record. Returns what can be seen of the heap.
+/// A program that makes and drops cycles, shared structure and globals, and operations with or
+/// without a record. Returns what can be seen of the heap.
 fn program(
     builder: gc_rc::Builder,
     recorded: bool,

@@ -17,8 +17,9 @@ fn strict() -> Heap {
         .unwrap()
 }
 
-/// A thread that returns from a blocking region asks each holder that is in front of it, also one that was on its way to the lock and had not
-/// taken it yet: none is waited for until its interval has passed.
+/// A thread that returns from a blocking region asks each holder that is in front of it, also one
+/// that was on its way to the lock and had not taken it yet: none is waited for until its interval
+/// has passed.
 #[test]
 fn the_fair_lock_is_asked_for_at_once() {
     let heap = Heap::builder()
@@ -62,7 +63,8 @@ fn threads_take_turns() {
             .switch_interval(Duration::from_micros(200))
             .build()
             .unwrap();
-        // Each thread goes on until every other one has made progress while it ran: that needs forced switches.
+        // Each thread goes on until every other one has made progress while it ran: that needs
+        // forced switches.
         let progress: [AtomicU64; 3] = Default::default();
         thread::scope(|s| {
             for me in 0..progress.len() {
@@ -139,8 +141,8 @@ fn statistics_are_read_while_others_run() {
     );
 }
 
-/// What a mutator caches must not survive a stretch in which others ran: in `blocking`, another thread takes the very cells that were free
-/// before.
+/// What a mutator caches must not survive a stretch in which others ran: in `blocking`, another
+/// thread takes the very cells that were free before.
 #[test]
 fn nothing_stale_survives_blocking() {
     let heap = Heap::new();
@@ -394,8 +396,8 @@ fn attach_and_detach_race_with_collections() {
     );
 }
 
-/// What the watchdog's tests do in a process of their own: the main thread keeps the lock until another has waited for it for longer than
-/// the watchdog's patience, and lets it in then.
+/// What the watchdog's tests do in a process of their own: the main thread keeps the lock until
+/// another has waited for it for longer than the watchdog's patience, and lets it in then.
 fn provoke_the_watchdog(gil: Gil) {
     let heap = Heap::builder()
         .gil(gil)
@@ -420,7 +422,8 @@ fn provoke_the_watchdog(gil: Gil) {
     });
 }
 
-/// Runs the test of this name again in a child. Gives what it wrote to standard error, unless that is a pipe that nobody reads.
+/// Runs the test of this name again in a child. Gives what it wrote to standard error, unless that
+/// is a pipe that nobody reads.
 fn in_a_child(name: &str, is_read: bool) -> String {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
@@ -430,7 +433,8 @@ fn in_a_child(name: &str, is_read: bool) -> String {
         .spawn()
         .unwrap();
     let stderr = child.stderr.take().filter(|_| is_read);
-    // What it writes fits the pipe, so that it can be read afterwards, and a child that hangs does no harm.
+    // What it writes fits the pipe, so that it can be read afterwards, and a child that hangs does
+    // no harm.
     let status = (0..1000).find_map(|_| {
         thread::sleep(Duration::from_millis(10));
         child.try_wait().unwrap()

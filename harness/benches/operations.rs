@@ -1,10 +1,11 @@
 //! What the operations of the contract cost on each heap, side by side.
 //!
-//! Throughput is in operations: `elem/s`. What is measured through a `&mut`
-//! operation includes its checks for pending work; collections that fall due while allocating are included, as they are in
+//! Throughput is in operations: `elem/s`. What is measured through a `&mut` operation includes its
+//! checks for pending work; collections that fall due while allocating are included, as they are in
 //! life.
 //!
-//! `cargo bench -p harness` runs everything in about two minutes; `cargo bench -p harness -- store` one group.
+//! `cargo bench -p harness` runs everything in about two minutes; `cargo bench -p harness -- store`
+//! one group.
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -68,7 +69,8 @@ fn on_every_heap<F: Measure>(criterion: &mut Criterion, name: &str, operations: 
     group.finish();
 }
 
-/// Measures `batch`, which does `BATCH` allocations, attaching anew each time so that the arena can be reset in between.
+/// Measures `batch`, which does `BATCH` allocations, attaching anew each time so that the arena can
+/// be reset in between.
 fn allocations<A: Adapter>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     heap: &A::Heap,
@@ -85,7 +87,8 @@ fn allocations<A: Adapter>(
                         batch(m).expect("a batch fits");
                         start.elapsed()
                     });
-                    // Reclaims the arena's memory; on the collectors the batch's garbage is its own.
+                    // Reclaims the arena's memory; on the collectors the batch's garbage is its
+                    // own.
                     if !A::capabilities(&settings::<A>()).reclaims {
                         A::recycle(heap);
                     }
@@ -149,7 +152,8 @@ impl Measure for InitialiseMoved {
     }
 }
 
-/// Makes an object of `FIELDS` fields that refer to as many others, and measures what `body` does with it.
+/// Makes an object of `FIELDS` fields that refer to as many others, and measures what `body` does
+/// with it.
 fn with_fields<A: Adapter>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     heap: &A::Heap,

@@ -1,11 +1,15 @@
-//! What whole workloads cost on each heap, side by side: the programs of the comparison, at their smallest size, repeated in one process.
+//! What whole workloads cost on each heap, side by side: the programs of the comparison, at their
+//! smallest size, repeated in one process.
 //!
-//! Throughput is in the workload's own operations: `elem/s`. Each repetition begins on a heap that was collected (the arena: reset) outside
-//! the measured time, as the iterations of the comparison do. What this leaves out is what the comparison is for: fresh processes, sizes that
-//! are worth collecting, pauses and memory. So these figures are for watching a change of code; `harness run` is for comparing heaps.
+//! Throughput is in the workload's own operations: `elem/s`. Each repetition begins on a heap that
+//! was collected (the arena: reset) outside the measured time, as the iterations of the comparison
+//! do. What this leaves out is what the comparison is for: fresh processes, sizes that are worth
+//! collecting, pauses and memory. So these figures are for watching a change of code; `harness run`
+//! is for comparing heaps.
 //!
-//! `cargo bench -p harness --bench workloads` runs everything in some minutes; `-- binary-trees` one group. The heap size is each workload's
-//! default. A heap in which a workload does not fit is named and left out.
+//! `cargo bench -p harness --bench workloads` runs everything in some minutes; `-- binary-trees`
+//! one group. The heap size is each workload's default. A heap in which a workload does not fit is
+//! named and left out.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -58,7 +62,8 @@ impl<W: Workload> Visitor for Bench<'_, '_, W> {
                         let start = Instant::now();
                         W::run(&heap, self.input).expect("it fitted before");
                         elapsed += start.elapsed();
-                        // As between iterations of the comparison: the buffer of events is empty again, and so is the heap.
+                        // As between iterations of the comparison: the buffer of events is empty
+                        // again, and so is the heap.
                         heap.take_events();
                         A::recycle(&heap);
                     }

@@ -51,8 +51,8 @@ fn main() {
 /// How long a program may take to answer: `git` may have to look at every file of a cold disk.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a program prints. It is the program that is waited for, for so long, and not its output: git
-/// may leave a daemon behind, which would keep a pipe open. So it prints into a file.
+/// What a program prints. It is the program that is waited for, for so long, and not its output:
+/// git may leave a daemon behind, which would keep a pipe open. So it prints into a file.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let path = Path::new(&env::var_os("OUT_DIR")?).join("answer");
     let mut child = Command::new(program)

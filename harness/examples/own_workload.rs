@@ -15,7 +15,7 @@
 //!
 //! ```text
 //! cargo run --release --example own_workload -- run stack
-//! cargo run --release --example own_workload -- run stack:depth=1000 --heap gc-rc --heap gc-marksweep
+//! cargo run --release --example own_workload -- run stack:depth=1000 --heap gc-rc,gc-marksweep
 //! ```
 
 use std::process::ExitCode;

@@ -1,9 +1,12 @@
-//! What measuring costs: a workload with the sampler beside it against the same without, interleaved.
+//! What measuring costs: a workload with the sampler beside it against the same without,
+//! interleaved.
 //!
 //! `cargo run --release -p harness --example sampler_cost [ROUNDS]`
 //!
-//! The sampler wakes a thousand times a second, and at every fifth wake reads counters and the resident size. Each round runs both ways on each heap, in the order that it did not
-//! have last time; printed is the median over the rounds of the ratio of the two times, and the middle half of the ratios.
+//! The sampler wakes a thousand times a second, and at every fifth wake reads counters and the
+//! resident size. Each round runs both ways on each heap, in the order that it did not have last
+//! time; printed is the median over the rounds of the ratio of the two times, and the middle half
+//! of the ratios.
 
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! The command line: read and checked once, into an [`Action`].
 //!
-//! Help, shell completions and the manual page come from this one definition. Whatever is wrong is said here, in one line, before anything runs.
+//! Help, shell completions and the manual page come from this one definition. Whatever is wrong is
+//! said here, in one line, before anything runs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -60,7 +61,8 @@ Exit status:
        are printed on standard error
   130  interrupted by Ctrl-C (128 and its number by another signal: 143 by SIGTERM, 129 by SIGHUP); what was measured is kept, and the way to go on is printed";
 
-/// Headings and what the user types stand out, where colours are wanted: clap leaves them out for pipes and `NO_COLOR`.
+/// Headings and what the user types stand out, where colours are wanted: clap leaves them out for
+/// pipes and `NO_COLOR`.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -82,7 +84,8 @@ enum Command {
     Run(Run),
     /// Run the documents' experiments on both heaps and on real runtimes, and judge their claims
     Claims(ClaimsArguments),
-    /// Measure over heap sizes: multiples of the smallest heap in which every compared heap completes
+    /// Measure over heap sizes: multiples of the smallest heap in which every compared heap
+    /// completes
     Sweep(SweepArguments),
     /// Find the smallest heap size at which chosen workloads complete on chosen heaps
     Minheap(Chosen),
@@ -154,16 +157,19 @@ struct Chosen {
     /// Workloads, each NAME[:parameter=value,...] [default: all]
     #[arg(value_name = "WORKLOAD")]
     workloads: Vec<String>,
-    /// A heap, NAME[:option=value,...]; may be repeated, or several separated by commas [default: all]
+    /// A heap, NAME[:option=value,...]; may be repeated, or several separated by commas [default:
+    /// all]
     #[arg(long = "heap", value_name = "HEAP")]
     heaps: Vec<String>,
     /// Another runtime to run beside the heaps; may be repeated, or several separated by commas
     #[arg(long = "peer", value_name = "PEER", value_delimiter = ',')]
     peers: Vec<String>,
-    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
+    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated
+    /// [default: java on PATH]
     #[arg(long = "java", value_name = "PATH", requires = "peers")]
     javas: Vec<PathBuf>,
-    /// A Python interpreter for the peer cpython: the program or its installation's directory; may be repeated [default: python3 on PATH]
+    /// A Python interpreter for the peer cpython: the program or its installation's directory; may
+    /// be repeated [default: python3 on PATH]
     #[arg(long = "python", value_name = "PATH", requires = "peers")]
     pythons: Vec<PathBuf>,
     /// Mutator threads over which the work is split; several numbers are compared
@@ -198,10 +204,12 @@ struct Amount {
     /// Processes for each pair of workload and heap [default: 3; with --budget: as many as fit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_ROUNDS)))]
     invocations: Option<u32>,
-    /// As many processes as fit into this time, at least two for each pair that is run; what is left out is said
+    /// As many processes as fit into this time, at least two for each pair that is run; what is
+    /// left out is said
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     budget: Option<Duration>,
-    /// In which comparisons one heap is run twice: how much the two series differ is the smallest effect that can be claimed
+    /// In which comparisons one heap is run twice: how much the two series differ is the smallest
+    /// effect that can be claimed
     #[arg(long = "aa", value_name = "WHERE", value_enum, default_value_t)]
     twins: Twins,
 }
@@ -228,20 +236,23 @@ struct ClaimsArguments {
     /// Run nothing: say what is done, why it shows the claims, and what it does not show
     #[arg(long)]
     explain: bool,
-    /// Another runtime to run beside the heaps; may be repeated, or several separated by commas; none for none
-    /// [default: cpython,hotspot-serial, as far as they are here]
+    /// Another runtime to run beside the heaps; may be repeated, or several separated by commas;
+    /// none for none [default: cpython,hotspot-serial, as far as they are here]
     #[arg(long = "peer", value_name = "PEER", value_delimiter = ',')]
     peers: Vec<String>,
-    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated [default: java on PATH]
+    /// A Java virtual machine for the peers: the program or its JDK's directory; may be repeated
+    /// [default: java on PATH]
     #[arg(long = "java", value_name = "PATH")]
     javas: Vec<PathBuf>,
-    /// A Python interpreter for the peer cpython: the program or its installation's directory; may be repeated [default: python3 on PATH]
+    /// A Python interpreter for the peer cpython: the program or its installation's directory; may
+    /// be repeated [default: python3 on PATH]
     #[arg(long = "python", value_name = "PATH")]
     pythons: Vec<PathBuf>,
     /// How much work
     #[arg(long, value_enum, default_value_t = Size::Full)]
     size: Size,
-    /// Processes for each form of an experiment on each heap and runtime [default: up to 5, as many as fit into ten minutes]
+    /// Processes for each form of an experiment on each heap and runtime [default: up to 5, as many
+    /// as fit into ten minutes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(plan::MOST_ROUNDS)))]
     invocations: Option<u32>,
 }
@@ -272,14 +283,15 @@ struct Reporting {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t, global = true)]
     format: Format,
-    /// Where to append the results, one JSON row a line; the page with plots is written beside it, as .html
-    /// [default: a new file in results/]
+    /// Where to append the results, one JSON row a line; the page with plots is written beside it,
+    /// as .html [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
     output: Option<PathBuf>,
     /// Go on with an interrupted run: what this result file has figures of is not run again
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "output")]
     resume: Option<PathBuf>,
-    /// With --resume: leave alone what crashed, was killed or took too long, in place of running it again
+    /// With --resume: leave alone what crashed, was killed or took too long, in place of running it
+    /// again
     #[arg(long, global = true)]
     keep_failures: bool,
     /// How long one process may take before it is killed and reported
@@ -476,7 +488,8 @@ fn definition(workloads: &[workload::Description]) -> clap::Command {
         .mut_subcommand("sweep", with_catalogue)
 }
 
-/// Takes any word, and lets shells complete the topics: an unknown one is refused in one line, with the nearest.
+/// Takes any word, and lets shells complete the topics: an unknown one is refused in one line, with
+/// the nearest.
 #[derive(Clone, Debug)]
 struct Topic;
 
@@ -565,7 +578,8 @@ const STANDARD_BUDGET: Duration = Duration::from_secs(82);
 const CLAIMS_BUDGET: Duration = Duration::from_secs(570);
 /// From five processes on intervals need not be stretched (see [`crate::measure::ratio`]).
 const CLAIMS_INVOCATIONS: u32 = 5;
-/// The most processes that a budget is spent on for each pair: beyond that intervals hardly become narrower.
+/// The most processes that a budget is spent on for each pair: beyond that intervals hardly become
+/// narrower.
 const MOST_INVOCATIONS: u32 = 100;
 
 /// Checks everything, and builds what has to be built.
@@ -635,8 +649,9 @@ impl Run {
     }
 }
 
-/// What is run without a command: the standard comparison, and, of a program that has the standard workloads, the claims in their short form. These
-/// come first in each round: they are short, and a budget leaves out what comes last.
+/// What is run without a command: the standard comparison, and, of a program that has the standard
+/// workloads, the claims in their short form. These come first in each round: they are short, and a
+/// budget leaves out what comes last.
 fn standard(workloads: &[workload::Description], reporting: Reporting) -> Result<Plan, Refusal> {
     let mut plan = Run::standard().plan(workloads, reporting)?;
     let has = |name| workloads.iter().any(|workload| workload.name == name);

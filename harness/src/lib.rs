@@ -1,9 +1,10 @@
 //! Runs the same work on several heaps and says what each choice costs.
 //!
-//! Reference counting behind a global lock ([`gc_rc`]), stop-the-world mark-sweep ([`gc_marksweep`]) and an [`arena`] that never frees run
-//! the same object-graph programs, at the same heap size, each time in a fresh process; what comes out is time, pauses and
-//! memory side by side. The `harness` command is all of this ([`Harness::main`]); the library is for those who bring a workload of their
-//! own, test a heap, or build an experiment.
+//! Reference counting behind a global lock ([`gc_rc`]), stop-the-world mark-sweep
+//! ([`gc_marksweep`]) and an [`arena`] that never frees run the same object-graph programs, at the
+//! same heap size, each time in a fresh process; what comes out is time, pauses and memory side by
+//! side. The `harness` command is all of this ([`Harness::main`]); the library is for those who
+//! bring a workload of their own, test a heap, or build an experiment.
 //!
 //! # A tour
 //!
@@ -17,12 +18,13 @@
 //! | [`contract`] | the traits of heaps and workloads, the heaps' adapters, events, the rows of results |
 //!
 //! Below them stand the collectors, which know nothing of the harness. Whatever is judged is judged
-//! here, by one definition for all. The modules that a program of your own needs are found here, too.
+//! here, by one definition for all. The modules that a program of your own needs are found here,
+//! too.
 //!
 //! # A workload of your own
 //!
-//! A workload is a type that implements [`Workload`]: generic over the heap, so that it is compiled into each one's fast
-//! paths. [`Harness::with`] puts it on the command line beside the others:
+//! A workload is a type that implements [`Workload`]: generic over the heap, so that it is compiled
+//! into each one's fast paths. [`Harness::with`] puts it on the command line beside the others:
 //!
 //! ```
 //! use harness::Harness;
@@ -82,18 +84,19 @@
 //! # }
 //! ```
 //!
-//! `examples/own_workload.rs` is the whole program, and says what goes into its `Cargo.toml`. What a workload owes the comparison is in
-//! [`workload`].
+//! `examples/own_workload.rs` is the whole program, and says what goes into its `Cargo.toml`. What
+//! a workload owes the comparison is in [`workload`].
 //!
 //! # Another heap
 //!
-//! One file in `src/adapter/` and one line in its list. If the heap's crate gives the operations the names of the contract, as those of this
-//! workspace do, the traits' implementation is one line.
+//! One file in `src/adapter/` and one line in its list. If the heap's crate gives the operations
+//! the names of the contract, as those of this workspace do, the traits' implementation is one
+//! line.
 //!
 //! # Results
 //!
-//! Every invocation's rows are appended to a file as it ends ([`invocation::Row`] documents them); tables are made from rows and from nothing
-//! else.
+//! Every invocation's rows are appended to a file as it ends ([`invocation::Row`] documents them);
+//! tables are made from rows and from nothing else.
 
 #![forbid(unsafe_code)]
 
@@ -160,15 +163,16 @@ impl Harness {
         self
     }
 
-    /// Reads the command line, does what it says, and returns the process's exit status. Children are this same program, so the caller
-    /// does nothing else.
+    /// Reads the command line, does what it says, and returns the process's exit status. Children
+    /// are this same program, so the caller does nothing else.
     pub fn main(&self) -> ExitCode {
         run::keep_program();
         let workloads = workload::describe(&self.workloads);
         let action = match cli::parse(&workloads, std::env::args_os()) {
             Ok(action) => action,
             Err(Refusal::Clap(error)) => {
-                // Help and version are printed on standard output; a reader that has gone away is no error.
+                // Help and version are printed on standard output; a reader that has gone away is
+                // no error.
                 return match error.print() {
                     Err(failure)
                         if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe =>

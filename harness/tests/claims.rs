@@ -186,7 +186,8 @@ fn a_runtime_that_is_not_here_costs_a_line() {
     assert!(text.contains("gc-marksweep"), "{text}");
 }
 
-/// Tasks in processes of their own do what they do in threads, and the price of every process is counted.
+/// Tasks in processes of their own do what they do in threads, and the price of every process is
+/// counted.
 #[test]
 fn processes_have_heaps_of_their_own() {
     let directory = TempDir::new().unwrap();
@@ -231,7 +232,8 @@ fn a_program_that_children_need_is_named_if_it_is_missing() {
     assert!(stderr.contains("the program 'sleep'"), "{stderr}");
 }
 
-/// Programs of other languages do the work of ours, as far as their runtimes are here: a row that differs is void, and the status says so.
+/// Programs of other languages do the work of ours, as far as their runtimes are here: a row that
+/// differs is void, and the status says so.
 #[test]
 fn real_runtimes_do_the_same_work() {
     let directory = TempDir::new().unwrap();

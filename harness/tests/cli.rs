@@ -165,7 +165,8 @@ fn list_names_everything() {
 /// Checksum, operations, objects, payload bytes.
 type Work = (String, u64, u64, u64);
 
-/// Every workload does the same work on every heap, and whatever the number of threads where it says so.
+/// Every workload does the same work on every heap, and whatever the number of threads where it
+/// says so.
 #[test]
 fn every_workload_agrees_on_every_heap() {
     let run = tiny(&[
@@ -213,7 +214,8 @@ fn every_workload_agrees_on_every_heap() {
     for (key, works) in &checksums {
         assert_eq!(works.len(), 1, "{key:?}: {works:?}");
     }
-    // Those whose threads have parts of their own say that their checksum depends on the number of threads.
+    // Those whose threads have parts of their own say that their checksum depends on the number of
+    // threads.
     let by_threads = ["churn", "lru", "poll"];
     for workload in WORKLOADS
         .iter()
@@ -444,7 +446,8 @@ fn cycles_fill_the_heap_without_a_cycle_collector_only() {
     );
 }
 
-/// The arena never frees; where it would need more than there is, the pair is skipped, which is no failure.
+/// The arena never frees; where it would need more than there is, the pair is skipped, which is no
+/// failure.
 #[test]
 fn an_arena_without_room_is_skipped() {
     let run = tiny(&["list", "--heap", "arena:limit=64K", "--heap", "gc-rc"]).expect(0);
@@ -504,7 +507,8 @@ fn a_child_that_is_killed_is_reported_and_the_rest_goes_on() {
     let children = format!("/proc/{0}/task/{0}/children", parent.id());
     let child = loop {
         let children = fs::read_to_string(&children).unwrap();
-        // Reading its environment starts short-lived processes too; the one to kill carries an invocation.
+        // Reading its environment starts short-lived processes too; the one to kill carries an
+        // invocation.
         let is_invocation = |pid: &&str| {
             fs::read_to_string(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| line.contains("child\0{"))
@@ -567,7 +571,8 @@ fn children_end_when_their_parent_is_killed() {
     }
 }
 
-/// The disk may fill up half-way: what has been measured is printed instead, and the exit status does not say that nothing was run.
+/// The disk may fill up half-way: what has been measured is printed instead, and the exit status
+/// does not say that nothing was run.
 #[cfg(target_os = "linux")]
 #[test]
 fn rows_that_cannot_be_written_are_printed() {
@@ -733,7 +738,8 @@ fn sawtooth_shows_what_survivors_hold_on_to() {
     }
 }
 
-/// The smallest heap is found: it completes, and a tenth less does not. Asked again, nothing is run again.
+/// The smallest heap is found: it completes, and a tenth less does not. Asked again, nothing is run
+/// again.
 #[test]
 fn minheap_finds_the_smallest_heap_and_goes_on_where_it_was() {
     let directory = TempDir::new().unwrap();
@@ -827,7 +833,8 @@ fn rows_of(path: &Path) -> Vec<Value> {
     rows.collect()
 }
 
-/// For each series (heap, and whether it is the second of its heap) the numbers of the processes that have all their rows, in order.
+/// For each series (heap, and whether it is the second of its heap) the numbers of the processes
+/// that have all their rows, in order.
 fn processes(rows: &[Value]) -> BTreeMap<(String, String, bool), Vec<u64>> {
     let mut processes: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     for row in rows
@@ -935,7 +942,8 @@ fn a_killed_run_is_gone_on_with() {
     assert_eq!(fs::read_to_string(&path).unwrap(), after);
 }
 
-/// Ctrl-C keeps what was measured, prints the table so far, and says how to go on; what it says works.
+/// Ctrl-C keeps what was measured, prints the table so far, and says how to go on; what it says
+/// works.
 #[test]
 fn an_interrupted_run_says_how_to_go_on() {
     for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
@@ -1101,7 +1109,8 @@ fn a_budget_bounds_the_time_and_says_what_it_left_out() {
     );
 }
 
-/// Minima, then every heap at the same multiples of the largest; resumed and planned from what is known.
+/// Minima, then every heap at the same multiples of the largest; resumed and planned from what is
+/// known.
 #[test]
 fn a_sweep_finds_minima_and_measures_at_their_multiples() {
     let directory = TempDir::new().unwrap();

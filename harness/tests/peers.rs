@@ -1,4 +1,5 @@
-//! Other runtimes beside the heaps, as a user asks for them. What is not installed here is skipped, with a line that says so.
+//! Other runtimes beside the heaps, as a user asks for them. What is not installed here is skipped,
+//! with a line that says so.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -54,7 +55,8 @@ fn rows(output: &Output) -> Vec<Value> {
         .collect()
 }
 
-/// Runs one invocation of each pair at tiny size with these peers beside gc-marksweep; `None` where a runtime is not installed.
+/// Runs one invocation of each pair at tiny size with these peers beside gc-marksweep; `None` where
+/// a runtime is not installed.
 fn beside(peers: &str, arguments: &[&str]) -> Option<(Output, Vec<Value>)> {
     let common = [
         "run",
@@ -171,7 +173,8 @@ fn collections_of_cpython_are_pauses() {
     );
 }
 
-/// A heap that is too small for the garbage, and large enough for the rest, is collected, and each collection is a pause.
+/// A heap that is too small for the garbage, and large enough for the rest, is collected, and each
+/// collection is a pause.
 #[test]
 fn collections_of_peers_are_pauses() {
     for peer in PEERS {

@@ -101,8 +101,8 @@ fn compiler(directory: &Path, program: &str) {
     );
 }
 
-/// Runs the workload on the arena and on a runtime that is this script, in which `@0` and `@1` print
-/// the rows of the two iterations.
+/// Runs the workload on the arena and on a runtime that is this script, in which `@0` and `@1`
+/// print the rows of the two iterations.
 fn beside(program: &str, timeout: &str) -> Run {
     let directory = TempDir::new().unwrap();
     let work = work();
@@ -370,7 +370,8 @@ fn what_failed_is_run_again_when_a_run_is_gone_on_with() {
     assert_eq!((status, rows), (Some(0), 5), "{said}");
 }
 
-/// Whether this process was started with hangups ignored (`nohup`), and so are those that it starts.
+/// Whether this process was started with hangups ignored (`nohup`), and so are those that it
+/// starts.
 fn ignores_hangups() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -456,7 +457,8 @@ fn a_child_that_is_interrupted_with_its_parent_has_not_crashed() {
     }
 }
 
-/// The reason is named where the program that was made may not be run, and where nothing can be made.
+/// The reason is named where the program that was made may not be run, and where nothing can be
+/// made.
 #[test]
 fn directories_for_temporary_files_that_will_not_do_are_named() {
     let directory = TempDir::new().unwrap();
@@ -546,7 +548,8 @@ struct Group {
 }
 
 impl Group {
-    /// One in which `file` (named in version 1, or in version 2) has this value; `None`, with a line, where there can be none.
+    /// One in which `file` (named in version 1, or in version 2) has this value; `None`, with a
+    /// line, where there can be none.
     fn new(name: &str, controller: &str, files: [&str; 2], value: &str) -> Option<Self> {
         let root = Path::new("/sys/fs/cgroup");
         let version_1 = root.join(controller);

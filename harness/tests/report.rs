@@ -1,8 +1,10 @@
-//! Reports of real runs, in every form, read as their readers read them: by another implementation where there is one, by the rules of the
-//! format where there is not, and by a browser.
+//! Reports of real runs, in every form, read as their readers read them: by another implementation
+//! where there is one, by the rules of the format where there is not, and by a browser.
 //!
-//! What needs a program that need not be there (`python3` with the `hdrhistogram` package, Chromium) says in a line that it is missing and
-//! passes; with `HARNESS_TEST_TOOLS=require` it fails instead. `HARNESS_TEST_PYTHON` and `HARNESS_TEST_CHROMIUM` name others than those on the path.
+//! What needs a program that need not be there (`python3` with the `hdrhistogram` package,
+//! Chromium) says in a line that it is missing and passes; with `HARNESS_TEST_TOOLS=require` it
+//! fails instead. `HARNESS_TEST_PYTHON` and `HARNESS_TEST_CHROMIUM` name others than those on the
+//! path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -97,7 +99,8 @@ fn report(arguments: &[&str]) -> Output {
     harness(&[&common, arguments].concat())
 }
 
-/// A program that need not be there: `None` says so on standard error, or fails where it must be there.
+/// A program that need not be there: `None` says so on standard error, or fails where it must be
+/// there.
 fn tool(name: &str, variable: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     let required = std::env::var("HARNESS_TEST_TOOLS").is_ok_and(|value| value == "require");
     assert!(
@@ -348,7 +351,8 @@ fn expected_tags() -> BTreeMap<String, Expected> {
     expected
 }
 
-/// The value at a percentile, from the rows' own histogram; the rank is rounded as that implementation does it.
+/// The value at a percentile, from the rows' own histogram; the rank is rounded as that
+/// implementation does it.
 fn percentile(distribution: &Distribution, percentile: f64) -> u64 {
     let rank = (distribution.count as f64 * percentile / 100.0 + 0.5)
         .floor()
@@ -452,8 +456,9 @@ struct Collection {
     milliseconds: f64,
 }
 
-/// Reads a log by the rules that GCViewer's parser has: a line is decorators, the number, the type, which ends at the first digit after a space, and
-/// the tail; what does not match is not silently passed over, as it would be there, but fails.
+/// Reads a log by the rules that GCViewer's parser has: a line is decorators, the number, the type,
+/// which ends at the first digit after a space, and the tail; what does not match is not silently
+/// passed over, as it would be there, but fails.
 fn parse_unified(log: &str) -> Vec<Collection> {
     let line_form = Regex::new(
         r"^\[(?<uptime>\d+\.\d{3})s\]\[(?<level>info|debug)\]\[(?<tags>[a-z,]+) *\] GC\((?<number>\d+)\) (?<type>[-.a-zA-Z: ()]+?)(?: (?<tail>\d.*))?$",
@@ -822,8 +827,9 @@ impl Proxy {
 /// The narrowest window that a browser has.
 const NARROWEST_WINDOW: u32 = 500;
 
-/// Lays a page out in a browser and returns what `measure_page.js` found. `width` is that of the view; one that is narrower than a window can be is a frame
-/// in another page, as on the devices that developers emulate.
+/// Lays a page out in a browser and returns what `measure_page.js` found. `width` is that of the
+/// view; one that is narrower than a window can be is a frame in another page, as on the devices
+/// that developers emulate.
 fn lay_out(
     chromium: &Path,
     page: &str,
@@ -975,7 +981,8 @@ fn the_page_is_laid_out_well_wide_and_narrow_light_and_dark() {
             }
         }
     }
-    // The browser asks its maker for the time and for updates, whatever it shows: only hosts that are not its own were asked for by a page.
+    // The browser asks its maker for the time and for updates, whatever it shows: only hosts that
+    // are not its own were asked for by a page.
     let asked = || -> Vec<String> {
         let own = |request: &String| {
             let words: Vec<&str> = request.split([' ', '/', ':']).collect();

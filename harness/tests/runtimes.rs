@@ -1,5 +1,6 @@
-//! Runtimes that are not what their name says: shims, replaced files, settings from outside, greetings in other encodings, no compiler. All of
-//! them are small shell scripts, so that nothing needs to be installed; where real ones are, they are asked as well.
+//! Runtimes that are not what their name says: shims, replaced files, settings from outside,
+//! greetings in other encodings, no compiler. All of them are small shell scripts, so that nothing
+//! needs to be installed; where real ones are, they are asked as well.
 #![cfg(unix)]
 
 use std::ffi::OsString;
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 /// A directory with fake runtimes, and what they print.
 struct Place {
     directory: TempDir,
-    /// What a process prints after the runtime that it is: two iterations of `list` at tiny size, measured by the harness itself.
+    /// What a process prints after the runtime that it is: two iterations of `list` at tiny size,
+    /// measured by the harness itself.
     iterations: [String; 2],
 }
 
@@ -47,14 +49,16 @@ impl Place {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// Writes a script. By another process: a file that this one had open could be open still in a child of another test, and not be run.
+    /// Writes a script. By another process: a file that this one had open could be open still in a
+    /// child of another test, and not be run.
     fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.path(name);
         write_script(&path, body);
         path
     }
 
-    /// A Python interpreter that says that it is of this version, in a file of its own, and does the work of `list`. `hook` is run first.
+    /// A Python interpreter that says that it is of this version, in a file of its own, and does
+    /// the work of `list`. `hook` is run first.
     fn python(&self, name: &str, version: &str, hook: &str) -> PathBuf {
         let [first, second] = &self.iterations;
         let body = format!(
@@ -67,7 +71,8 @@ if [ "$3" = -c ]; then say '}}'; else say '{first}'; say '{second}'; fi
         self.script(name, &body)
     }
 
-    /// A Java virtual machine, as far as it is asked: the same. Its home is the directory above its own.
+    /// A Java virtual machine, as far as it is asked: the same. Its home is the directory above its
+    /// own.
     fn java(&self, name: &str, version: &str, hook: &str) -> PathBuf {
         let [first, second] = &self.iterations;
         let body = format!(
@@ -363,7 +368,8 @@ fn paths_may_be_relative_and_need_not_be_text() {
     assert!(errors(&plan).contains("--directory"), "{}", errors(&plan));
 }
 
-/// What is set for every virtual machine of a site, every interpreter of a shell, and every process.
+/// What is set for every virtual machine of a site, every interpreter of a shell, and every
+/// process.
 const OUTSIDE: [(&str, &str); 9] = [
     ("JAVA_TOOL_OPTIONS", "-Xint"),
     ("_JAVA_OPTIONS", "-XX:+UseG1GC"),
@@ -534,7 +540,8 @@ fn what_was_asked_for_by_name_and_cannot_run_is_in_the_exit_status() {
     let output = of_command(&[&search[..], &["--peer", "boehm"]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
 
-    // A runtime that has no program for a workload runs the others; one that has none for any has run nothing.
+    // A runtime that has no program for a workload runs the others; one that has none for any has
+    // run nothing.
     let cpython = ["--peer", "cpython", "--python", "./python3", "--quiet"];
     let common = ["--size", "tiny", "--invocations", "1", "--heap", "gc-rc"];
     for (workloads, status) in [(&["list", "poll"][..], 0), (&["poll"], 1)] {
@@ -604,7 +611,8 @@ fn a_runtime_without_a_compiler_runs_what_another_compiles() {
     assert!(asked.contains("--release 21"), "{asked}");
 }
 
-/// Every virtual machine that packages have installed, as far as it has the flag: the same work, and the flag in force.
+/// Every virtual machine that packages have installed, as far as it has the flag: the same work,
+/// and the flag in force.
 #[test]
 fn compact_object_headers_do_the_same_work() {
     let place = Place::new();

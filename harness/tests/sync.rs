@@ -1,4 +1,5 @@
-//! Locks, conditions and queues between mutators, on every heap: what a plain mutex would deadlock on.
+//! Locks, conditions and queues between mutators, on every heap: what a plain mutex would deadlock
+//! on.
 
 use std::thread;
 

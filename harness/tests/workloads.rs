@@ -1,4 +1,5 @@
-//! Every workload does the same work on every heap, however it is split and whatever it is told that is not part of the work.
+//! Every workload does the same work on every heap, however it is split and whatever it is told
+//! that is not part of the work.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +89,8 @@ macro_rules! workloads {
                 let alone = same_on_every_heap::<$workload>(1, &[]);
                 let pair = same_on_every_heap::<$workload>(2, &[]);
                 assert_eq!(alone.work.1, pair.work.1, "operations");
-                // Where each thread has a generator of its own, what it sees depends on how many there are.
+                // Where each thread has a generator of its own, what it sees depends on how many
+                // there are.
                 assert_eq!(alone.work.0 == pair.work.0, $independent, "checksums of one thread and two");
             }
         )+
@@ -182,7 +184,8 @@ fn polls_are_waited_for() {
     let metrics = run::<Poll>("gc-marksweep", 1, &parameters).metrics;
     let collections = metrics.pause_parts["mark"].count;
     assert!(collections > 0);
-    // The allocating thread asked for every stop, so that none waited for it; the third thread was in a blocking region.
+    // The allocating thread asked for every stop, so that none waited for it; the third thread was
+    // in a blocking region.
     let arrivals = metrics.time_to_safepoint.count;
     assert!(
         (1..=collections).contains(&arrivals),

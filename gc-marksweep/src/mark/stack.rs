@@ -1,7 +1,8 @@
 //! What waits to be followed: the mark stack, and the rings between it and the scan.
 //!
-//! **Invariant.** The stack's vector is always full, its length beyond [`Stack::length`] being spare room; what is below holds edges, each to an object
-//! that was live when the world stopped. A ring has no empty places: what would be one holds a filler, an object that is marked.
+//! **Invariant.** The stack's vector is always full, its length beyond [`Stack::length`] being
+//! spare room; what is below holds edges, each to an object that was live when the world stopped. A
+//! ring has no empty places: what would be one holds a filler, an object that is marked.
 
 use crate::block::MarkTable;
 use crate::object::Object;
@@ -18,12 +19,14 @@ pub(super) const GROUP: usize = 8;
 /// The largest prefetch depth: the most objects that wait for their headers.
 pub(crate) const MAX_PREFETCH_DEPTH: usize = 64;
 
-/// The places of the ring of objects, a power of two: the depth, and what a group adds before it is scanned down to it.
+/// The places of the ring of objects, a power of two: the depth, and what a group adds before it is
+/// scanned down to it.
 const OBJECTS: usize = 128;
 const _: () = assert!(OBJECTS >= MAX_PREFETCH_DEPTH + GROUP + EDGES && EDGES.is_multiple_of(GROUP));
 
-/// The least that [`Marker::new`](super::Marker::new) takes for the limit of a stack, in edges: any small object's fields fit into an empty stack, and a piece of an array onto a stack of less
-/// than a group.
+/// The least that [`Marker::new`](super::Marker::new) takes for the limit of a stack, in edges: any
+/// small object's fields fit into an empty stack, and a piece of an array onto a stack of less than
+/// a group.
 pub(super) const MIN_STACK: usize = 2 * SPLIT;
 
 /// The rings that edges go through on their way from the stack to being scanned.
@@ -47,8 +50,8 @@ impl Rings {
         }
     }
 
-    /// Puts an edge into the ring of edges. The one that has been there for longest is tested, and if its object is unmarked, it is marked and
-    /// put into the ring of objects.
+    /// Puts an edge into the ring of edges. The one that has been there for longest is tested, and
+    /// if its object is unmarked, it is marked and put into the ring of objects.
     ///
     /// # Safety
     ///
@@ -81,14 +84,16 @@ impl Rings {
     }
 }
 
-/// A mark stack: a vector that is always full, with a length of its own, so that a push is a store without a check.
+/// A mark stack: a vector that is always full, with a length of its own, so that a push is a store
+/// without a check.
 pub(super) struct Stack {
     pub(super) edges: Vec<Option<Object>>,
     pub(super) length: usize,
     limit: usize,
 }
 
-/// Room on every stack that [`Stack::reserve`] does not give away, for edges that come back from a ring.
+/// Room on every stack that [`Stack::reserve`] does not give away, for edges that come back from a
+/// ring.
 pub(super) const SPARE: usize = EDGES;
 
 impl Stack {
@@ -108,7 +113,8 @@ impl Stack {
         self.edges.truncate(MIN_STACK);
     }
 
-    /// Gives most of the memory back that was not used since it [began](Self::begin), but for so many edges.
+    /// Gives most of the memory back that was not used since it [began](Self::begin), but for so
+    /// many edges.
     pub(super) fn give_room_back(&mut self, keep: usize) {
         debug_assert!(self.length == 0);
         let wanted = self.edges.len().max(keep);
@@ -154,8 +160,8 @@ impl Stack {
         unsafe { *self.edges.get_unchecked(self.length) }
     }
 
-    /// Removes `count` edges, at most half of what there is, from the bottom; those at the top take their places. `None` if there is no memory to put
-    /// them in.
+    /// Removes `count` edges, at most half of what there is, from the bottom; those at the top take
+    /// their places. `None` if there is no memory to put them in.
     pub(super) fn take_from_bottom(&mut self, count: usize) -> Option<Vec<Object>> {
         let mut taken = Vec::new();
         taken.try_reserve_exact(count).ok()?;

@@ -1,7 +1,8 @@
 //! One worker's part of a trace: the loop that follows edges, alone or among others.
 //!
-//! **Invariant.** An object that this worker has marked is in its ring of objects, or its edges have been pushed or given away, or the trace is
-//! noted as [incomplete](Tracer::incomplete). See [`super`] for why an edge goes through rings, and what several workers may do at once.
+//! **Invariant.** An object that this worker has marked is in its ring of objects, or its edges
+//! have been pushed or given away, or the trace is noted as [incomplete](Tracer::incomplete). See
+//! [`super`] for why an edge goes through rings, and what several workers may do at once.
 
 use std::sync::atomic::Ordering;
 
@@ -15,8 +16,8 @@ use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
 /// Arrays with more references than this are scanned in pieces of this many. No small object is.
 pub(super) const SPLIT: usize = 1024;
 
-/// How many edges a trace follows before it shares: at 5 to 25 ns each, some two to ten times as long as it takes to wake a
-/// thread on another core (33 us, measured).
+/// How many edges a trace follows before it shares: at 5 to 25 ns each, some two to ten times as
+/// long as it takes to wake a thread on another core (33 us, measured).
 pub(super) const WORTHWHILE: u64 = 16 * 1024;
 
 /// Entries of the list of fields to look ahead.
@@ -72,7 +73,8 @@ impl Tracer {
         self.stack.begin();
     }
 
-    /// Gives most of the memory back that was not used since it [began](Self::begin), but for the room of so many edges.
+    /// Gives most of the memory back that was not used since it [began](Self::begin), but for the
+    /// room of so many edges.
     pub(super) fn give_room_back(&mut self, keep: usize) {
         self.stack.give_room_back(keep);
         room::fit(&mut self.fields, 0);
@@ -91,7 +93,8 @@ impl Tracer {
         Ok(())
     }
 
-    /// Marks everything reachable from what is on the stack and in the list of fields, or until it is interrupted; what is then still to be done is there.
+    /// Marks everything reachable from what is on the stack and in the list of fields, or until it
+    /// is interrupted; what is then still to be done is there.
     ///
     /// # Safety
     ///
@@ -122,7 +125,8 @@ impl Tracer {
         }
     }
 
-    /// Marks through the rings, until they are empty and the stack holds less than a group, or it is interrupted.
+    /// Marks through the rings, until they are empty and the stack holds less than a group, or it
+    /// is interrupted.
     ///
     /// # Safety
     ///
@@ -134,7 +138,8 @@ impl Tracer {
             let Some(filler) = self.stack.pop() else {
                 return;
             };
-            // An edge to an object that is marked is dropped when it leaves the ring, so such edges fill places that are empty.
+            // An edge to an object that is marked is dropped when it leaves the ring, so such edges
+            // fill places that are empty.
             self.visit::<S, ()>(filler, table, ());
             let mut rings = Rings::new(filler);
             // Edges that have gone in since the stack ran low, all of them fillers in the end.
@@ -195,7 +200,8 @@ impl Tracer {
         unsafe {
             if !table.is_marked(object) {
                 table.mark_first(object, S::ALONE);
-                // Outside, as a closure that borrowed the table would keep it out of registers, even one that is never called.
+                // Outside, as a closure that borrowed the table would keep it out of registers,
+                // even one that is never called.
                 let mark = table.value();
                 witness.note(|places| Step::Marked {
                     object: places.of(object),
@@ -303,7 +309,8 @@ impl Tracer {
         let edges = self.stack.edges.as_mut_ptr();
         let mut length = self.stack.length;
         for index in from..until {
-            // SAFETY: passed on; there is room for every edge. A null is overwritten by the next edge.
+            // SAFETY: passed on; there is room for every edge. A null is overwritten by the next
+            // edge.
             unsafe {
                 let target = Object::from_raw(object.field(index).load(Ordering::Relaxed));
                 edges.add(length).write(target);

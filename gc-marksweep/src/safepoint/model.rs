@@ -3,8 +3,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
-/// A mutator whose `heap_access` stands for everything that invariant 1 protects: loom reports any access by two
-/// threads that is not ordered.
+/// A mutator whose `heap_access` stands for everything that invariant 1 protects: loom reports any
+/// access by two threads that is not ordered.
 struct Toy {
     party: Party,
     owned: UnsafeCell<u32>,
@@ -17,8 +17,8 @@ unsafe impl Member for Toy {
     }
 }
 
-// SAFETY: `owned` is touched by its owner while running and by the collector while its owner is stopped, which is what
-// the model checks.
+// SAFETY: `owned` is touched by its owner while running and by the collector while its owner is
+// stopped, which is what the model checks.
 unsafe impl Sync for Toy {}
 
 impl Toy {
@@ -126,7 +126,8 @@ fn a_stop_excludes_a_mutator_that_enters_and_leaves_a_blocking_region() {
     });
 }
 
-/// One that stays in a blocking region until the stop is over has told the collector so, however the two met.
+/// One that stays in a blocking region until the stop is over has told the collector so, however
+/// the two met.
 #[test]
 fn a_mutator_that_blocks_until_the_stop_is_over_keeps_nobody_waiting() {
     check(|| {
@@ -262,8 +263,8 @@ fn a_thread_that_attaches_waits_for_one_stop_at_most() {
     });
 }
 
-/// Whoever has waited for others to attach may find that another trigger was quicker: then it has stood still for
-/// that one, and says so.
+/// Whoever has waited for others to attach may find that another trigger was quicker: then it has
+/// stood still for that one, and says so.
 #[test]
 fn a_trigger_that_stood_still_for_another_knows_for_which() {
     check(|| {

@@ -21,15 +21,16 @@ const COUNTED: u8 = 2;
 /// Bytes that are in use, of those allocated while they were counted.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether the allocation can be a node of one of the programs. All else always comes from the system, so that only nodes have to live within a
-/// round.
+/// Whether the allocation can be a node of one of the programs. All else always comes from the
+/// system, so that only nodes have to live within a round.
 #[inline(always)]
 fn is_node(layout: Layout) -> bool {
     layout.align() == 8 && layout.size() >= 32 && layout.size() <= 56
 }
 
-// SAFETY: every call goes to one of two allocators, and to the same for the whole life of an allocation: the mode changes between rounds only,
-// when no node is left that will ever be freed, and those that leaked are never freed.
+// SAFETY: every call goes to one of two allocators, and to the same for the whole life of an
+// allocation: the mode changes between rounds only, when no node is left that will ever be freed,
+// and those that leaked are never freed.
 unsafe impl GlobalAlloc for Switch {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -10,7 +10,8 @@ use crate::{
 /// A program.
 pub(crate) type Work = fn(&mut Mutator<'_>) -> Result<u64, HeapFull>;
 
-/// The program on heaps with each collector, and if that can do it, `without` one. Heaps are kept from round to round, as allocators are.
+/// The program on heaps with each collector, and if that can do it, `without` one. Heaps are kept
+/// from round to round, as allocators are.
 pub(crate) fn candidates(work: Work, without: bool) -> Vec<Candidate> {
     let cycles = [
         ("gc-rc, cycle=generational", Cycle::Generational),

@@ -1,5 +1,6 @@
-//! gc-rc against Rust's own `Rc`, the cycle-collecting crates `dumpster` and `bacon_rajan_cc`, and Nim's ORC, in one interleaved run:
-//! `cargo bench -p gc-rc --bench against_rc [-- WORK... [ROUNDS]]`.
+//! gc-rc against Rust's own `Rc`, the cycle-collecting crates `dumpster` and `bacon_rajan_cc`, and
+//! Nim's ORC, in one interleaved run: `cargo bench -p gc-rc --bench against_rc [-- WORK...
+//! [ROUNDS]]`.
 //!
 //! | work | what it does |
 //! |---|---|
@@ -9,15 +10,19 @@
 //! | `churn` | 2,000,000 random replacements in a table of 100,000 nodes, a quarter of them tied into cycles |
 //! | `rings` | 180,000 rings of 10 dropped beside 20,000 that stay |
 //!
-//! `Rc` leaks what is in a cycle: its time for `churn` is that of not collecting, and what it leaked is printed. `rings` is not asked of
-//! it. Dropping a long list recurses with everything but gc-rc and overflows the stack: `Rc` has a loop written by hand there, the others are left out.
-//! `Rc` and the crates run on mimalloc, `Rc` also on the system's allocator (a switch in the global allocator: a well-predicted branch, some
-//! tenths of a nanosecond). gc-rc collects cycles as CPython does, by default; it also runs without, and with Bacon and Rajan's collector.
-//! Nim's programs are compiled by `nim` (with `--gc:orc -d:danger`) if it is on `PATH`; it has an allocator of its own.
+//! `Rc` leaks what is in a cycle: its time for `churn` is that of not collecting, and what it
+//! leaked is printed. `rings` is not asked of it. Dropping a long list recurses with everything but
+//! gc-rc and overflows the stack: `Rc` has a loop written by hand there, the others are left out.
+//! `Rc` and the crates run on mimalloc, `Rc` also on the system's allocator (a switch in the global
+//! allocator: a well-predicted branch, some tenths of a nanosecond). gc-rc collects cycles as
+//! CPython does, by default; it also runs without, and with Bacon and Rajan's collector. Nim's
+//! programs are compiled by `nim` (with `--gc:orc -d:danger`) if it is on `PATH`; it has an
+//! allocator of its own.
 //!
-//! Each figure is the best and the median of the rounds, in nanoseconds of processor time an operation: a node built, walked and dropped, or a reference moved.
-//! Rounds alternate between the candidates, because machines change speed; `of mimalloc` is the median of the ratios to `Rc` on mimalloc
-//! round by round. The candidates' checksums must agree.
+//! Each figure is the best and the median of the rounds, in nanoseconds of processor time an
+//! operation: a node built, walked and dropped, or a reference moved. Rounds alternate between the
+//! candidates, because machines change speed; `of mimalloc` is the median of the ratios to `Rc` on
+//! mimalloc round by round. The candidates' checksums must agree.
 
 mod allocator;
 mod crates;
@@ -56,8 +61,8 @@ fn candidate(name: &'static str, run: impl FnMut() -> Run + 'static) -> Candidat
     Candidate { name, run, times }
 }
 
-/// The second of two runs: memory that has just been used is what a program in the middle of its life has, and every allocator gives back some of
-/// what lay idle while others ran.
+/// The second of two runs: memory that has just been used is what a program in the middle of its
+/// life has, and every allocator gives back some of what lay idle while others ran.
 fn timed(work: impl Fn() -> u64) -> Run {
     work();
     let begun = cpu_time();
@@ -65,7 +70,8 @@ fn timed(work: impl Fn() -> u64) -> Run {
     (checksum, cpu_time() - begun)
 }
 
-/// Processor time of the thread. The works have one thread each, and what others do on the machine is not to be measured.
+/// Processor time of the thread. The works have one thread each, and what others do on the machine
+/// is not to be measured.
 fn cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,

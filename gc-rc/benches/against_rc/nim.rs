@@ -53,7 +53,8 @@ impl Programs {
     }
 }
 
-/// Runs one work in a process of its own, which prints its checksum and the processor time of the second of two runs.
+/// Runs one work in a process of its own, which prints its checksum and the processor time of the
+/// second of two runs.
 fn run(program: &Path, work: &str) -> Run {
     let output = Command::new(program).arg(work).output();
     let output = output.expect("the program has just been compiled");

@@ -1,16 +1,19 @@
 //! Asking the cache for what comes next.
 //!
-//! An examination of an object reads its header and fields, and a side byte for each reference. Where objects lie as they were made,
-//! each of these is in the cache or next to what is, and an examination takes 3 to 5 ns. In a heap whose objects were replaced at
-//! random for a while each of them is a miss, and takes a hundred times as long: unless the misses overlap. So a walk over
-//! *scattered* candidates asks for what it will need in stages, each [`IN_FLIGHT`] objects ahead of the next: the header first, and
-//! then, once that can be read, what the fields lead to.
+//! An examination of an object reads its header and fields, and a side byte for each reference.
+//! Where objects lie as they were made, each of these is in the cache or next to what is, and an
+//! examination takes 3 to 5 ns. In a heap whose objects were replaced at random for a while each of
+//! them is a miss, and takes a hundred times as long: unless the misses overlap. So a walk over
+//! *scattered* candidates asks for what it will need in stages, each [`IN_FLIGHT`] objects ahead of
+//! the next: the header first, and then, once that can be read, what the fields lead to.
 //!
-//! The same costs a fifth where everything is in the cache already. So each collection of many blocks looks at a sample of its
-//! candidates first: at how many of the cells in their stretches are candidates, and at how far their references lead. The answer is a property of
-//! the heap alone, so that a program collects alike each time it runs; what is found is the same either way.
+//! The same costs a fifth where everything is in the cache already. So each collection of many
+//! blocks looks at a sample of its candidates first: at how many of the cells in their stretches
+//! are candidates, and at how far their references lead. The answer is a property of the heap
+//! alone, so that a program collects alike each time it runs; what is found is the same either way.
 //!
-//! Rejected: timing collections, and doing what was faster. On a machine that is shared it learns from others' noise.
+//! Rejected: timing collections, and doing what was faster. On a machine that is shared it learns
+//! from others' noise.
 
 use std::cell::Cell;
 
@@ -20,7 +23,8 @@ use crate::object::{Object, prefetch};
 
 /// How many objects a stage is ahead of the next.
 pub(crate) const IN_FLIGHT: usize = 16;
-/// With candidates in fewer blocks the caches hold what a collection needs, and sampling would take longer than it saves.
+/// With candidates in fewer blocks the caches hold what a collection needs, and sampling would take
+/// longer than it saves.
 pub(crate) const FEW_BLOCKS: usize = 64;
 /// Objects, or blocks, that are looked at to decide.
 pub(crate) const SAMPLE: usize = 32;
@@ -45,7 +49,8 @@ pub(crate) fn lead_far(objects: impl Iterator<Item = Object>) -> bool {
     far > 0 && 3 * far >= near
 }
 
-/// Whether candidates in so many stretches of blocks are scattered: few among the cells there, or their references lead far.
+/// Whether candidates in so many stretches of blocks are scattered: few among the cells there, or
+/// their references lead far.
 pub(crate) fn are_scattered(blocks: &[(Block, u64)]) -> bool {
     if blocks.len() < FEW_BLOCKS {
         return false;
@@ -70,8 +75,8 @@ pub(crate) fn are_scattered(blocks: &[(Block, u64)]) -> bool {
     far || 4 * candidates < cells
 }
 
-/// Asks for what the objects that follow `index` in a list will need: their side bytes and headers, and what they refer to: the side
-/// bytes of that, and its headers too if `HEADERS`.
+/// Asks for what the objects that follow `index` in a list will need: their side bytes and headers,
+/// and what they refer to: the side bytes of that, and its headers too if `HEADERS`.
 #[inline(always)]
 pub(crate) fn ask_ahead<const HEADERS: bool>(objects: &[Object], index: usize) {
     if let Some(&object) = objects.get(index + 2 * IN_FLIGHT) {
@@ -99,8 +104,8 @@ mod tests {
     use super::*;
     use crate::{Flags, Heap};
 
-    /// Whether the blocks of a heap are scattered after `number` objects were made, each of which refers to the one before it, or
-    /// to one `far` away.
+    /// Whether the blocks of a heap are scattered after `number` objects were made, each of which
+    /// refers to the one before it, or to one `far` away.
     fn scattered(number: u32, far: bool) -> bool {
         let heap = Heap::builder().thresholds([0, 0, 0]).build().unwrap();
         heap.attach(|m| {

@@ -1,63 +1,73 @@
-//! Which objects to examine, and when: the possible roots of Bacon and Rajan ("Concurrent Cycle Collection in Reference Counted
-//! Systems", ECOOP 2001), collected synchronously.
+//! Which objects to examine, and when: the possible roots of Bacon and Rajan ("Concurrent Cycle
+//! Collection in Reference Counted Systems", ECOOP 2001), collected synchronously.
 //!
-//! A garbage cycle comes to be in one way only: a reference to one of its objects is taken away and another remains. Every object to which
-//! that happens is a *possible root*, and is buffered once. A collection examines what the possible roots reach, and
-//! nothing else: it costs nothing for a heap whose structure is at rest, however large, and all of a heap that a
-//! possible root reaches, however often it has been examined before. It is neither bounded nor linear in total, as the generational
-//! collector's 25 % rule is; it wins where what changes is small and apart.
+//! A garbage cycle comes to be in one way only: a reference to one of its objects is taken away and
+//! another remains. Every object to which that happens is a *possible root*, and is buffered once.
+//! A collection examines what the possible roots reach, and nothing else: it costs nothing for a
+//! heap whose structure is at rest, however large, and all of a heap that a possible root reaches,
+//! however often it has been examined before. It is neither bounded nor linear in total, as the
+//! generational collector's 25 % rule is; it wins where what changes is small and apart.
 //!
-//! The paper colours objects and subtracts in the counts themselves. Its three passes are here, with the
-//! bookkeeping of [`crate::cycle`], so that counts are true at any time:
+//! The paper colours objects and subtracts in the counts themselves. Its three passes are here,
+//! with the bookkeeping of [`crate::cycle`], so that counts are true at any time:
 //!
-//! * *mark grey*: everything that the possible roots reach becomes a candidate; the edges found on the way are subtracted in the side bytes.
+//! * *mark grey*: everything that the possible roots reach becomes a candidate; the edges found on
+//!   the way are subtracted in the side bytes.
 //! * *scan*: the search for what something outside reaches ([`Locked::search`]).
 //! * *collect white*: [`Locked::dispose`].
 //!
-//! None recurses: the grey objects are a queue, of one word each. If there is no memory for that, everything is examined
-//! ([`crate::cycle`]).
+//! None recurses: the grey objects are a queue, of one word each. If there is no memory for that,
+//! everything is examined ([`crate::cycle`]).
 //!
-//! The queue is known in advance, so that the cache can be asked for what comes next ([`crate::cycle::ahead`]): otherwise a graph larger than the
-//! cache costs one miss after another.
+//! The queue is known in advance, so that the cache can be asked for what comes next
+//! ([`crate::cycle::ahead`]): otherwise a graph larger than the cache costs one miss after another.
 //!
 //! # Where it differs from the paper
 //!
-//! * An increment does not clear an object's suspicion (the paper paints it black): increments cost nothing here, and the price is a candidate that
-//!   need not have been one.
-//! * A possible root that dies does not stay until the next collection. The buffer lists its *cell*: the mark survives freeing and
-//!   reuse, and a cell that holds no tracked object when a collection comes by is left out.
-//! * Objects without fields, and those whose client calls them acyclic, are green: never buffered, never entered.
+//! * An increment does not clear an object's suspicion (the paper paints it black): increments cost
+//!   nothing here, and the price is a candidate that need not have been one.
+//! * A possible root that dies does not stay until the next collection. The buffer lists its
+//!   *cell*: the mark survives freeing and reuse, and a cell that holds no tracked object when a
+//!   collection comes by is left out.
+//! * Objects without fields, and those whose client calls them acyclic, are green: never buffered,
+//!   never entered.
 //!
 //! # When
 //!
-//! The paper collects when memory runs short or the buffer is full. Here a collection is requested in two cases, and happens at
-//! the next safepoint:
+//! The paper collects when memory runs short or the buffer is full. Here a collection is requested
+//! in two cases, and happens at the next safepoint:
 //!
-//! * *The buffer has paid for it.* A collection costs what it examines. What of that is garbage was paid for when it was
-//!   allocated; the rest, which survives, is paid for by possible roots: the threshold is half of what survived the last automatic
-//!   collection, and never below its base. So `n` possible roots cause at most `2n` examinations of survivors, plus one last
-//!   collection, however large the structure that they reach. A collection that finds little for what it costs (less than a
-//!   sixteenth) doubles the price, up to [`LARGEST_PATIENCE`] times; one that finds more halves it again.
-//! * *The heap has doubled.* When there are twice the bytes that survived the last collection, of whatever kind, plus what
-//!   [`FLOOR_PER_ROOT`] allows, a collection comes even if possible roots are few. This bounds memory, whatever the threshold; the
-//!   allocations pay for it, as they do in a tracing collector.
+//! * *The buffer has paid for it.* A collection costs what it examines. What of that is garbage was
+//!   paid for when it was allocated; the rest, which survives, is paid for by possible roots: the
+//!   threshold is half of what survived the last automatic collection, and never below its base. So
+//!   `n` possible roots cause at most `2n` examinations of survivors, plus one last collection,
+//!   however large the structure that they reach. A collection that finds little for what it costs
+//!   (less than a sixteenth) doubles the price, up to [`LARGEST_PATIENCE`] times; one that finds
+//!   more halves it again.
+//! * *The heap has doubled.* When there are twice the bytes that survived the last collection, of
+//!   whatever kind, plus what [`FLOOR_PER_ROOT`] allows, a collection comes even if possible roots
+//!   are few. This bounds memory, whatever the threshold; the allocations pay for it, as they do in
+//!   a tracing collector.
 //!
-//! Both follow a heap that shrinks: a threshold for a structure that is gone falls with the number of objects
-//! ([`Locked::possible_roots_are_due`]). Collections that were asked for, or made at the limit, say nothing about what automatic
-//! ones are worth, and do not change the threshold.
+//! Both follow a heap that shrinks: a threshold for a structure that is gone falls with the number
+//! of objects ([`Locked::possible_roots_are_due`]). Collections that were asked for, or made at the
+//! limit, say nothing about what automatic ones are worth, and do not change the threshold.
 //!
-//! Others adapt the number of roots by itself: PHP (`gc_adjust_threshold` in `Zend/zend_gc.c`, since 7.3) adds or subtracts its base
-//! of 10,000 where a collection freed fewer or more than 100; Nim (`collectCycles` in `lib/system/orc.nim`) multiplies by 3/2 where
-//! less than half of what it touched was freed, and by 2/3 otherwise. The first examines a graph of a million objects, all
-//! suspected, every few thousand operations, because 100 of them are always garbage; the second has no bound above, so that what
-//! idle collections do to it a burst of garbage has to undo.
+//! Others adapt the number of roots by itself: PHP (`gc_adjust_threshold` in `Zend/zend_gc.c`,
+//! since 7.3) adds or subtracts its base of 10,000 where a collection freed fewer or more than 100;
+//! Nim (`collectCycles` in `lib/system/orc.nim`) multiplies by 3/2 where less than half of what it
+//! touched was freed, and by 2/3 otherwise. The first examines a graph of a million objects, all
+//! suspected, every few thousand operations, because 100 of them are always garbage; the second has
+//! no bound above, so that what idle collections do to it a burst of garbage has to undo.
 //!
 //! # Invariants
 //!
-//! 1. A cell has `BUFFERED` set exactly if the buffer names it; a large object, which is never reused, has the bit alone, and is found through the
-//!    allocator's lists. So has a cell that there was no memory for in the buffer: then a walk over the heap finds it.
-//! 2. Outside of a collection every object that lost a reference and has others, since it was last examined, has `BUFFERED` set, is pending, or is
-//!    green. So nothing outside the buffer's reach is cyclic garbage.
+//! 1. A cell has `BUFFERED` set exactly if the buffer names it; a large object, which is never
+//!    reused, has the bit alone, and is found through the allocator's lists. So has a cell that
+//!    there was no memory for in the buffer: then a walk over the heap finds it.
+//! 2. Outside of a collection every object that lost a reference and has others, since it was last
+//!    examined, has `BUFFERED` set, is pending, or is green. So nothing outside the buffer's reach
+//!    is cyclic garbage.
 //! 3. Outside of a collection all side bytes are zero.
 
 use std::cell::Cell;
@@ -75,15 +85,18 @@ use crate::step::{Step, Witness};
 
 /// How many times its price a collection that finds little may come to cost.
 const LARGEST_PATIENCE: usize = 4;
-/// Bytes that the heap may grow by, whatever survived, for each possible root of the base: those of a small object.
+/// Bytes that the heap may grow by, whatever survived, for each possible root of the base: those of
+/// a small object.
 const FLOOR_PER_ROOT: u64 = 64;
-/// Whenever there are so many tracked objects more than there were at some time since, it is looked whether a collection is due.
+/// Whenever there are so many tracked objects more than there were at some time since, it is looked
+/// whether a collection is due.
 pub(crate) const LOOK: usize = 1 << 10;
 
 /// The buffer of possible roots.
 pub(crate) struct PossibleRoots {
     cells: Buffer,
-    /// Possible roots that the buffer does not name: large objects, and any that there was no memory for.
+    /// Possible roots that the buffer does not name: large objects, and any that there was no
+    /// memory for.
     unlisted: Cell<usize>,
     /// Cells are among them.
     overflowed: Cell<bool>,
@@ -160,7 +173,8 @@ impl PossibleRoots {
         self.threshold.set(price.max(self.base));
     }
 
-    /// The heap has so many objects, of so many bytes: what was more is gone, and costs nothing any more.
+    /// The heap has so many objects, of so many bytes: what was more is gone, and costs nothing any
+    /// more.
     fn follow(&self, objects: u64, bytes: u64) {
         let objects = objects as usize;
         if objects < self.survivors.get() {
@@ -218,8 +232,8 @@ impl Locked<'_> {
         roots.len() >= roots.threshold.get() || bytes >= roots.growth.get()
     }
 
-    /// Finds and disposes of the garbage that the possible roots reach. Returns how many objects were examined, and how many of them
-    /// were unreachable.
+    /// Finds and disposes of the garbage that the possible roots reach. Returns how many objects
+    /// were examined, and how many of them were unreachable.
     pub(crate) fn collect_possible_roots<W: Witness>(
         self,
         automatic: bool,
@@ -255,7 +269,8 @@ impl Locked<'_> {
         (examined, unreachable)
     }
 
-    /// After subtraction, finds out which of the grey objects are unreachable. Returns how many there were.
+    /// After subtraction, finds out which of the grey objects are unreachable. Returns how many
+    /// there were.
     fn divide_grey<W: Witness>(self, grey: Grey, witness: W) -> (u64, Trash) {
         let Grey {
             objects: grey,
@@ -362,8 +377,9 @@ impl Locked<'_> {
         (examined, trash)
     }
 
-    /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between them. `None` if there is no
-    /// memory for that: then nothing is known to be a possible root, and side bytes are as they may be.
+    /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between
+    /// them. `None` if there is no memory for that: then nothing is known to be a possible root,
+    /// and side bytes are as they may be.
     fn mark_grey<W: Witness>(self, witness: W) -> Option<Grey> {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();

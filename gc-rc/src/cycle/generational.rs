@@ -1,33 +1,40 @@
-//! When to look for cycles, and at which objects: the generations of CPython 3.13 (`gc_collect_generations` and
-//! `gc_collect_main` in `Python/gc.c`).
+//! When to look for cycles, and at which objects: the generations of CPython 3.13
+//! (`gc_collect_generations` and `gc_collect_main` in `Python/gc.c`).
 //!
-//! * The count of generation 0 goes up when a tracked object is allocated and down when one is freed, never below zero. When it
-//!   exceeds its threshold, a collection is requested; it happens at the next safepoint, of the oldest generation whose count exceeds its threshold.
-//! * The count of generation *g* + 1 goes up when *g* is collected; collecting *g* zeroes the counts of 0 to *g* and
-//!   takes their objects along. Survivors join generation *g* + 1 (of the oldest: stay).
-//! * The oldest is left alone while what has come to it since its last collection is less than a quarter of what survived
-//!   that: without this, a growing heap would be collected a quadratic number of times.
+//! * The count of generation 0 goes up when a tracked object is allocated and down when one is
+//!   freed, never below zero. When it exceeds its threshold, a collection is requested; it happens
+//!   at the next safepoint, of the oldest generation whose count exceeds its threshold.
+//! * The count of generation *g* + 1 goes up when *g* is collected; collecting *g* zeroes the
+//!   counts of 0 to *g* and takes their objects along. Survivors join generation *g* + 1 (of the
+//!   oldest: stay).
+//! * The oldest is left alone while what has come to it since its last collection is less than a
+//!   quarter of what survived that: without this, a growing heap would be collected a quadratic
+//!   number of times.
 //!
 //! # Where the generations are
 //!
-//! CPython threads each generation on a doubly linked list through a 16-byte head of every object. Here an object's generation is its side byte
-//! ([`crate::cycle`]); what is missing is a way to find the young without reading the side bytes of the whole heap:
+//! CPython threads each generation on a doubly linked list through a 16-byte head of every object.
+//! Here an object's generation is its side byte ([`crate::cycle`]); what is missing is a way to
+//! find the young without reading the side bytes of the whole heap:
 //!
-//! 1. A block has a word whose bits say which of its 64 stretches of side bytes may have a young one, and another for the middle
-//!    generation. A block is in the list of young blocks, or of middle ones, exactly if its word is not zero.
-//! 2. A cell that is listed as young says so in its tag, also when it is freed and reused. A program that
-//!    frees and allocates in balance thus lists nothing: the cells that it gets are listed already.
+//! 1. A block has a word whose bits say which of its 64 stretches of side bytes may have a young
+//!    one, and another for the middle generation. A block is in the list of young blocks, or of
+//!    middle ones, exactly if its word is not zero.
+//! 2. A cell that is listed as young says so in its tag, also when it is freed and reused. A
+//!    program that frees and allocates in balance thus lists nothing: the cells that it gets are
+//!    listed already.
 //! 3. Old objects are only ever collected together with everything else, by walking all blocks.
 //! 4. A large object is in no such list, but in one vector for each generation.
 //!
-//! The lists name blocks, never objects: they cannot outgrow the heap, and need not be updated when an object dies. There is
-//! room in them for every block from the moment it is taken.
-//! Objects without fields, and those whose client calls them acyclic, are untracked: in no generation.
+//! The lists name blocks, never objects: they cannot outgrow the heap, and need not be updated when
+//! an object dies. There is room in them for every block from the moment it is taken. Objects
+//! without fields, and those whose client calls them acyclic, are untracked: in no generation.
 //!
-//! Rejected: buffers that list the young objects themselves. Between two safepoints they grow with what is allocated, eight bytes for
-//! each object, just when the heap may be near its limit.
+//! Rejected: buffers that list the young objects themselves. Between two safepoints they grow with
+//! what is allocated, eight bytes for each object, just when the heap may be near its limit.
 //!
-//! CPython also untracks tuples and dictionaries that turn out to hold nothing tracked; there are no such types here.
+//! CPython also untracks tuples and dictionaries that turn out to hold nothing tracked; there are
+//! no such types here.
 
 use std::cell::{Cell, RefCell};
 
@@ -49,7 +56,8 @@ pub(crate) struct Generational {
     growth: usize,
     /// Whether candidates always count as scattered, with possible roots too.
     pub(crate) prefetch: bool,
-    /// The count of generation 0 that requests a collection; with possible roots, that has it looked whether one is due.
+    /// The count of generation 0 that requests a collection; with possible roots, that has it
+    /// looked whether one is due.
     trigger: usize,
     counts: [Cell<usize>; 3],
     /// In the pass that finds no garbage.
@@ -90,13 +98,15 @@ impl Generational {
         self.enabled
     }
 
-    /// The bits of the tag that say that a cell is listed as young. Without generations cells are born with them, and keep them.
+    /// The bits of the tag that say that a cell is listed as young. Without generations cells are
+    /// born with them, and keep them.
     #[inline(always)]
     pub(crate) fn listed_bits(&self) -> u64 {
         if self.enabled { tag::IN_YOUNG } else { 0 }
     }
 
-    /// A tracked object is made in `cell`, whose head was `old`. Returns whether a collection is now due.
+    /// A tracked object is made in `cell`, whose head was `old`. Returns whether a collection is
+    /// now due.
     #[inline(always)]
     pub(crate) fn allocated(&self, cell: Object, old: u64) -> bool {
         if old & tag::IN_YOUNG == 0 {
@@ -173,8 +183,8 @@ impl Generational {
 }
 
 impl Locked<'_> {
-    /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects were examined, and how many of them
-    /// unreachable.
+    /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects
+    /// were examined, and how many of them unreachable.
     pub(crate) fn collect_generations<W: Witness>(
         self,
         generation: usize,
@@ -267,7 +277,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Makes the objects of generations 0 to `generation` candidates: their side bytes become [`YOUNG`], and they leave the lists.
+    /// Makes the objects of generations 0 to `generation` candidates: their side bytes become
+    /// [`YOUNG`], and they leave the lists.
     fn select(self, generation: usize) -> Candidates {
         let state = &self.generational;
         let Candidates {

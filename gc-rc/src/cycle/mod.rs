@@ -1,50 +1,63 @@
 //! Cyclic garbage: what counting alone never reclaims.
 //!
-//! A cycle collector needs no roots. An object's count says how many references there are; if fewer come from the
-//! objects under examination, something outside refers to it (a local, a global, an object of another generation), and all that it
-//! reaches is alive. What is left is referred to only by itself.
+//! A cycle collector needs no roots. An object's count says how many references there are; if fewer
+//! come from the objects under examination, something outside refers to it (a local, a global, an
+//! object of another generation), and all that it reaches is alive. What is left is referred to
+//! only by itself.
 //!
-//! [`detect`](Locked::detect) is that computation, shared by whatever decides *which* objects to examine and *when*
-//! ([`generational`]; [`bacon_rajan`] shares its second half). It is CPython's (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what
-//! is unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython copies the count of each
-//! object into its list node, subtracts there, and moves nodes between linked lists. Here:
+//! [`detect`](Locked::detect) is that computation, shared by whatever decides *which* objects to
+//! examine and *when* ([`generational`]; [`bacon_rajan`] shares its second half). It is CPython's
+//! (`deduce_unreachable` in `Python/gc.c`: update and subtract references, then move what is
+//! unreachable; the idea is older: Christopher 1984) with its data laid out for a cache. CPython
+//! copies the count of each object into its list node, subtracts there, and moves nodes between
+//! linked lists. Here:
 //!
-//! * The sum is kept in the object's **side byte** ([`crate::alloc::side_byte`]), biased: an edge takes one away, and the object's count
-//!   is added when the subtraction comes to the object itself. One byte for 16 bytes of heap: the side bytes of a million small objects fit
-//!   a second-level cache or nearly, an edge costs no miss in the heap itself, and what was found is known without
-//!   reading a header again.
-//! * The same byte says in which generation an object is, so that the objects to examine are found by reading side bytes, and
-//!   no list of objects exists.
-//! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly refer to older
-//!   ones, which mostly lie lower: what the sweep has yet to come to is only marked, and its fields are looked at when it is
-//!   reached, in order, as memory likes to be read. What lies behind goes on an explicit stack, where CPython moves nodes back
-//!   into the list that it walks. If large objects alone reach everything, as tables do, there is no sweep.
-//! * Most collections find nothing. That there is nothing to find takes one pass to show, and is tried first where it is likely to succeed ([`optimistic`]).
-//! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in a graph that is a coin toss, and a processor
-//!   that guesses wrong loses more than the whole edge costs. (Nulls are branched on: a byte that stands in for theirs would be written so
-//!   often that each access would wait for the one before.)
+//! * The sum is kept in the object's **side byte** ([`crate::alloc::side_byte`]), biased: an edge
+//!   takes one away, and the object's count is added when the subtraction comes to the object
+//!   itself. One byte for 16 bytes of heap: the side bytes of a million small objects fit a
+//!   second-level cache or nearly, an edge costs no miss in the heap itself, and what was found is
+//!   known without reading a header again.
+//! * The same byte says in which generation an object is, so that the objects to examine are found
+//!   by reading side bytes, and no list of objects exists.
+//! * The search for what is reachable is a sweep from high addresses to low ones. Objects mostly
+//!   refer to older ones, which mostly lie lower: what the sweep has yet to come to is only marked,
+//!   and its fields are looked at when it is reached, in order, as memory likes to be read. What
+//!   lies behind goes on an explicit stack, where CPython moves nodes back into the list that it
+//!   walks. If large objects alone reach everything, as tables do, there is no sweep.
+//! * Most collections find nothing. That there is nothing to find takes one pass to show, and is
+//!   tried first where it is likely to succeed ([`optimistic`]).
+//! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in
+//!   a graph that is a coin toss, and a processor that guesses wrong loses more than the whole edge
+//!   costs. (Nulls are branched on: a byte that stands in for theirs would be written so often that
+//!   each access would wait for the one before.)
 //!
 //! # Scratch memory
 //!
-//! Outside the heap's limit, a collection keeps a word for each object on the stack of the search, for each with a count that
-//! no side byte takes up, for each that it finds unreachable, and for each that possible roots reach: at most a few words for each
-//! candidate, usually far less than one. The most that one took is in the statistics
-//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)). It goes back when the collection ends.
+//! Outside the heap's limit, a collection keeps a word for each object on the stack of the search,
+//! for each with a count that no side byte takes up, for each that it finds unreachable, and for
+//! each that possible roots reach: at most a few words for each candidate, usually far less than
+//! one. The most that one took is in the statistics
+//! ([`Statistics::peak_scratch_bytes`](crate::Statistics::peak_scratch_bytes)). It goes back when
+//! the collection ends.
 //!
-//! A collection is made when memory is short, and the system may refuse all of that. None of these lists is more than a
-//! short cut to what the side bytes say:
+//! A collection is made when memory is short, and the system may refuse all of that. None of these
+//! lists is more than a short cut to what the side bytes say:
 //!
-//! * An object that the stack of the search has no room for takes the place of another, which is marked as reached and not
-//!   scanned. When the search is through, all that is reached is scanned once more, until nothing was left out; each time
-//!   something new is reached, so there is an end. [`LEAST_STACK`] places are there always, and what comes last stays, so
-//!   that the search follows a long list whatever hangs on it: as a rule one more pass is enough.
-//! * Popular objects that are not listed are known by their counts, and unreachable ones by their side bytes: a walk over
-//!   the candidates finds them.
-//! * If what the possible roots reach cannot be listed, everything is examined instead, as in a full collection of generations.
-//! * The carries that do not fit a header either (four million edges to one object): such an object counts as reached.
+//! * An object that the stack of the search has no room for takes the place of another, which is
+//!   marked as reached and not scanned. When the search is through, all that is reached is scanned
+//!   once more, until nothing was left out; each time something new is reached, so there is an end.
+//!   [`LEAST_STACK`] places are there always, and what comes last stays, so that the search follows
+//!   a long list whatever hangs on it: as a rule one more pass is enough.
+//! * Popular objects that are not listed are known by their counts, and unreachable ones by their
+//!   side bytes: a walk over the candidates finds them.
+//! * If what the possible roots reach cannot be listed, everything is examined instead, as in a
+//!   full collection of generations.
+//! * The carries that do not fit a header either (four million edges to one object): such an object
+//!   counts as reached.
 //!
-//! What is left is one entry for each block and each large object, for which memory is set aside when the block is taken
-//! ([`Scratch`]). So a collection needs no memory, and finds the same with none; it only takes longer.
+//! What is left is one entry for each block and each large object, for which memory is set aside
+//! when the block is taken ([`Scratch`]). So a collection needs no memory, and finds the same with
+//! none; it only takes longer.
 //!
 //! # The side byte
 //!
@@ -56,19 +69,22 @@
 //! | [`REACHED`] = 127 | | candidate that something outside reaches |
 //! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
 //!
-//! Without generations all side bytes are zero between collections. A count above [`SMALL_COUNT`] is not added: the object is listed as *popular*, and compared when subtraction is complete. Only the edges to popular
-//! objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved to the *carry* in the object's header, and what exceeds that
-//! (four million edges) to a table.
+//! Without generations all side bytes are zero between collections. A count above [`SMALL_COUNT`]
+//! is not added: the object is listed as *popular*, and compared when subtraction is complete. Only
+//! the edges to popular objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved
+//! to the *carry* in the object's header, and what exceeds that (four million edges) to a table.
 //!
-//! A free cell, or one with an untracked object, may still have the value of the object that was there before: it is *stale*, which is found out when a
-//! collection comes by, and put right then. So freeing does not touch side bytes.
+//! A free cell, or one with an untracked object, may still have the value of the object that was
+//! there before: it is *stale*, which is found out when a collection comes by, and put right then.
+//! So freeing does not touch side bytes.
 //!
 //! # Invariants
 //!
-//! 1. Between collections the side byte of a tracked object is its generation's value, and every carry is zero.
+//! 1. Between collections the side byte of a tracked object is its generation's value, and every
+//!    carry is zero.
 //! 2. After subtraction 0 <= count - edges found <= count, for every candidate.
-//! 3. After detection the side byte of a candidate is above [`YOUNG`] exactly if something outside the candidates reaches it, and equal to it
-//!    otherwise.
+//! 3. After detection the side byte of a candidate is above [`YOUNG`] exactly if something outside
+//!    the candidates reaches it, and equal to it otherwise.
 //! 4. No object is pending when a collection begins: every count of zero has been acted upon.
 
 pub(crate) mod ahead;
@@ -94,13 +110,15 @@ use crate::step::{Step, Witness};
 /// How cyclic garbage is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cycle {
-    /// As CPython 3.13: three generations. The first is due when tracked allocations outnumber frees by more than
-    /// 2000, an older one after more than 10 collections of the one before, the oldest only if what has come to it since its last
-    /// collection is at least a quarter of what survived that. A collection that is due happens at the next safepoint.
+    /// As CPython 3.13: three generations. The first is due when tracked allocations outnumber
+    /// frees by more than 2000, an older one after more than 10 collections of the one before, the
+    /// oldest only if what has come to it since its last collection is at least a quarter of what
+    /// survived that. A collection that is due happens at the next safepoint.
     #[default]
     Generational,
-    /// Synchronous trial deletion from a buffer of possible roots (Bacon and Rajan 2001): examines what is reachable from objects
-    /// that lost a reference and kept another, when there are enough of them. A collection that is due happens at the next safepoint.
+    /// Synchronous trial deletion from a buffer of possible roots (Bacon and Rajan 2001): examines
+    /// what is reachable from objects that lost a reference and kept another, when there are enough
+    /// of them. A collection that is due happens at the next safepoint.
     BaconRajan,
     /// Not at all: cyclic garbage stays for as long as the heap does.
     None,
@@ -121,10 +139,12 @@ const SMALL_COUNT: u8 = 62;
 /// The oldest generation.
 pub(crate) const OLDEST: usize = 2;
 
-/// How many blocks ahead of the one at hand a walk over scattered candidates asks for the side bytes that it will look at.
+/// How many blocks ahead of the one at hand a walk over scattered candidates asks for the side
+/// bytes that it will look at.
 const BLOCKS_AHEAD: usize = 2;
 
-/// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that addresses fall, but not far enough ahead.
+/// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that
+/// addresses fall, but not far enough ahead.
 const AHEAD: usize = 1536;
 
 /// Whether a side byte is that of a candidate.
@@ -145,8 +165,8 @@ pub(crate) fn is_tracked_object(cell: Object) -> bool {
     cell.head() & (tag::FREE | tag::UNTRACKED | tag::DEAD) == 0
 }
 
-/// Aborts the process when it is dropped: a process that goes on after a panic inside a collection would use a heap whose
-/// invariants do not hold. A collection that ends well forgets it.
+/// Aborts the process when it is dropped: a process that goes on after a panic inside a collection
+/// would use a heap whose invariants do not hold. A collection that ends well forgets it.
 pub(crate) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
@@ -170,8 +190,8 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by falling or by rising address, until it returns
-    /// false. Returns whether it never did.
+    /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by
+    /// falling or by rising address, until it returns false. Returns whether it never did.
     #[inline(always)]
     fn each_in_blocks<const RISING: bool>(&self, f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
         if self.scattered {
@@ -181,7 +201,8 @@ impl Candidates {
         }
     }
 
-    /// [`each_in_blocks`](Self::each_in_blocks), where most cells are candidates and refer to what lies near.
+    /// [`each_in_blocks`](Self::each_in_blocks), where most cells are candidates and refer to what
+    /// lies near.
     #[inline(always)]
     fn each_dense<const RISING: bool>(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
         let mut in_block = |&(block, stretches): &(Block, u64)| {
@@ -202,8 +223,8 @@ impl Candidates {
         }
     }
 
-    /// [`each_in_blocks`](Self::each_in_blocks), where each candidate is a miss: its header and what it refers to are asked for before
-    /// its turn.
+    /// [`each_in_blocks`](Self::each_in_blocks), where each candidate is a miss: its header and
+    /// what it refers to are asked for before its turn.
     #[inline(never)]
     fn each_scattered<const RISING: bool>(
         &self,
@@ -293,12 +314,14 @@ impl Candidates {
     }
 }
 
-/// Objects that the stack of the search always has room for, in a heap of [`LEAST_STACK`] / [`STACK_OF_BLOCK`] blocks or more.
+/// Objects that the stack of the search always has room for, in a heap of [`LEAST_STACK`] /
+/// [`STACK_OF_BLOCK`] blocks or more.
 const LEAST_STACK: usize = 4096;
 /// How many of these a block, or a large object, adds.
 const STACK_OF_BLOCK: usize = 64;
 
-/// Room that is set aside for collections: an entry for each block in use and for each large object, and a short stack.
+/// Room that is set aside for collections: an entry for each block in use and for each large
+/// object, and a short stack.
 #[derive(Default)]
 pub(crate) struct Scratch {
     candidates: RefCell<Candidates>,
@@ -306,7 +329,8 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Sees to it that so many blocks and large objects can be candidates. Returns whether there was memory for that.
+    /// Sees to it that so many blocks and large objects can be candidates. Returns whether there
+    /// was memory for that.
     pub(crate) fn set_aside(&self, blocks: usize, large: usize) -> bool {
         let mut candidates = self.candidates.borrow_mut();
         room::set_aside(&mut candidates.blocks, blocks)
@@ -485,8 +509,9 @@ fn clear_stale(cell: Object) {
     side_byte(cell).set(0);
 }
 
-/// Adds the count of a candidate to its side byte, and takes the edges from it away from those of other candidates. Returns whether it was one:
-/// a stale side byte is cleared. `listed` are the bits of the tag that say that the cell is listed as young.
+/// Adds the count of a candidate to its side byte, and takes the edges from it away from those of
+/// other candidates. Returns whether it was one: a stale side byte is cleared. `listed` are the
+/// bits of the tag that say that the cell is listed as young.
 #[inline(always)]
 fn subtract<W: Witness>(
     object: Object,
@@ -527,7 +552,8 @@ fn subtract<W: Witness>(
     true
 }
 
-/// The step of taking an edge away from the balance of `to`, whose side byte was `value`: none if that is no candidate.
+/// The step of taking an edge away from the balance of `to`, whose side byte was `value`: none if
+/// that is no candidate.
 fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<Step> {
     (is_candidate(value) && is_tracked_object(to)).then(|| Step::Subtracted {
         from: from.into(),
@@ -538,8 +564,9 @@ fn subtracted(from: Object, to: Object, value: u8, popular: &Popular) -> Option<
 
 /// The search for what is reachable.
 ///
-/// Objects that the sweep has passed already are taken from the stack through a short queue, and asked for when they enter it: else the
-/// search would wait for one miss after another (Cher, Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
+/// Objects that the sweep has passed already are taken from the stack through a short queue, and
+/// asked for when they enter it: else the search would wait for one miss after another (Cher,
+/// Hosking and Vitek, "Software prefetching for mark-sweep garbage collection", 2004).
 struct Search<W> {
     stack: Vec<Object>,
     /// Objects that lost their places on the stack, and are marked as reached and not scanned.
@@ -550,7 +577,8 @@ struct Search<W> {
 }
 
 impl<W: Witness> Search<W> {
-    /// Marks what `object` refers to as reached. What lies at or above `position` will not be visited again, and is pushed.
+    /// Marks what `object` refers to as reached. What lies at or above `position` will not be
+    /// visited again, and is pushed.
     #[inline(always)]
     fn scan(&mut self, object: Object, position: usize) {
         self.witness.note(|| Step::Scanned {
@@ -574,7 +602,8 @@ impl<W: Witness> Search<W> {
         }
     }
 
-    /// Gives the place of another object on the stack to `object`: in turn, so that what came last stays longest.
+    /// Gives the place of another object on the stack to `object`: in turn, so that what came last
+    /// stays longest.
     #[cold]
     #[inline(never)]
     fn push_out(&mut self, object: Object) {
@@ -585,7 +614,8 @@ impl<W: Witness> Search<W> {
         self.left_out += 1;
     }
 
-    /// [`scan`](Self::scan)s a reached object, and what was pushed, but for the objects in the queue.
+    /// [`scan`](Self::scan)s a reached object, and what was pushed, but for the objects in the
+    /// queue.
     #[inline(always)]
     fn visit(&mut self, object: Object, position: usize) {
         self.scan(object, position);
@@ -630,7 +660,8 @@ impl Locked<'_> {
             poll.fetch_and(!COLLECT, Ordering::Relaxed);
             let due = match self.cycle {
                 Cycle::Generational => self.generational.due(),
-                // Its generation is the youngest, so that nothing is taken for a full collection that is none.
+                // Its generation is the youngest, so that nothing is taken for a full collection
+                // that is none.
                 Cycle::BaconRajan => self.possible_roots_are_due().then_some(0),
                 Cycle::None => None,
             };
@@ -646,7 +677,8 @@ impl Locked<'_> {
         }
     }
 
-    /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does nothing if the heap has no cycle collector.
+    /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does
+    /// nothing if the heap has no cycle collector.
     #[inline(never)]
     pub(crate) fn collect<W: Witness>(self, generation: usize, witness: W) {
         self.settle_witnessed(witness);
@@ -678,8 +710,8 @@ impl Locked<'_> {
         self.tidy(begun);
     }
 
-    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable are above. Stale side bytes are
-    /// cleared. Returns how many were examined.
+    /// Divides the candidates, whose side bytes are [`YOUNG`]: afterwards those of the reachable
+    /// are above. Stale side bytes are cleared. Returns how many were examined.
     fn detect<W: Witness>(self, candidates: &Candidates, witness: W) -> u64 {
         witness.note(|| Step::Subtracting);
         let mut examined = 0;
@@ -700,7 +732,8 @@ impl Locked<'_> {
         examined
     }
 
-    /// After subtraction, finds what is reachable from the candidates that something outside refers to.
+    /// After subtraction, finds what is reachable from the candidates that something outside refers
+    /// to.
     fn search<W: Witness>(self, candidates: &Candidates, scratch: &mut usize, witness: W) {
         witness.note(|| Step::Searching);
         let mut search = Search {
@@ -710,8 +743,9 @@ impl Locked<'_> {
             next: 0,
             witness,
         };
-        // A large object that something outside refers to is often the root of all the rest. It comes first, so that what it refers to is
-        // only marked, for the sweep to visit in order, and not all pushed.
+        // A large object that something outside refers to is often the root of all the rest. It
+        // comes first, so that what it refers to is only marked, for the sweep to visit in order,
+        // and not all pushed.
         let mut rest = Vec::new();
         for (index, &object) in candidates.others.iter().enumerate() {
             if candidates.scattered {
@@ -770,14 +804,16 @@ impl Locked<'_> {
         search.finish();
     }
 
-    /// After detection: gives the reachable candidates the side byte `survives`, and says what is left.
+    /// After detection: gives the reachable candidates the side byte `survives`, and says what is
+    /// left.
     fn divide(self, candidates: Candidates, survives: u8) -> Trash {
         let mut trash = Trash::new(candidates);
         let candidates = std::mem::take(&mut trash.among);
         for &(block, stretches) in &candidates.blocks {
             for stretch in bits(stretches) {
                 let bytes = block.side_bytes_in(stretch);
-                // In words that the compiler makes vectors of: few objects are trash, and survivors need nothing else.
+                // In words that the compiler makes vectors of: few objects are trash, and survivors
+                // need nothing else.
                 let mut unreached = false;
                 for byte in bytes {
                     unreached |= byte.get() == YOUNG;
@@ -806,11 +842,13 @@ impl Locked<'_> {
         trash
     }
 
-    /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's are.
+    /// Disposes of cyclic garbage: objects whose side bytes are [`YOUNG`], as no other object's
+    /// are.
     ///
-    /// The order is CPython's: weak references are cleared first (an object that dies by its *count* is still visible
-    /// through them when its finalizer is due; one that dies in a cycle is not), then finalizers are queued, which own what they
-    /// refer to from then on; what they do not reach dies. Calls `survive` with the objects that live on, whose side bytes it sets.
+    /// The order is CPython's: weak references are cleared first (an object that dies by its
+    /// *count* is still visible through them when its finalizer is due; one that dies in a cycle is
+    /// not), then finalizers are queued, which own what they refer to from then on; what they do
+    /// not reach dies. Calls `survive` with the objects that live on, whose side bytes it sets.
     fn dispose<W: Witness>(self, mut trash: Trash, survive: impl Fn(Object), witness: W) {
         let mut finalizers = false;
         trash.each(|object| {
@@ -860,8 +898,8 @@ impl Locked<'_> {
         self.scratch.put_back(trash.among);
     }
 
-    /// Frees objects that only refer to each other, and releases what else they refer to. References among them need
-    /// no counting any more.
+    /// Frees objects that only refer to each other, and releases what else they refer to.
+    /// References among them need no counting any more.
     fn free_all<const GUARDED: bool, W: Witness>(self, dying: &Trash, witness: W) {
         dying.each(|object| {
             for child in object.fields().iter().filter_map(|field| field.get()) {

@@ -1,31 +1,43 @@
 //! One pass that shows that nothing is garbage, where nothing is.
 //!
-//! Most collections of most programs find nothing: what is unreachable and in no cycle has died by its count. The two passes of
-//! [`crate::cycle`] are needed to tell garbage from what is not; that there is *none* can be shown with one, in which each candidate is visited
-//! once, in any order:
+//! Most collections of most programs find nothing: what is unreachable and in no cycle has died by
+//! its count. The two passes of [`crate::cycle`] are needed to tell garbage from what is not; that
+//! there is *none* can be shown with one, in which each candidate is visited once, in any order:
 //!
 //! * A candidate that something visited before refers to is **reached**.
-//! * Any other is **presumed a root**: its count is noted, and each edge to it that is found later takes one away. If none is
-//!   left, the presumption was wrong, and the pass gives up. So does a root whose count is too large to note and that many edges lead to.
+//! * Any other is **presumed a root**: its count is noted, and each edge to it that is found later
+//!   takes one away. If none is left, the presumption was wrong, and the pass gives up. So does a
+//!   root whose count is too large to note and that many edges lead to.
 //!
-//! If the pass comes to its end, each presumed root has more references than come from visited objects that found it a root. Those that came before its
-//! visit would have reached it; so all edges from candidates have been taken away, what is left comes from outside, and the presumption was right. What was reached was reached from what
-//! was visited before, and so by induction from a root: everything is alive. Conversely the first object of a garbage cycle that is visited is presumed a root and loses
-//! its last reference before the pass ends, so that garbage is never overlooked.
+//! If the pass comes to its end, each presumed root has more references than come from visited
+//! objects that found it a root. Those that came before its visit would have reached it; so all
+//! edges from candidates have been taken away, what is left comes from outside, and the presumption
+//! was right. What was reached was reached from what was visited before, and so by induction from a
+//! root: everything is alive. Conversely the first object of a garbage cycle that is visited is
+//! presumed a root and loses its last reference before the pass ends, so that garbage is never
+//! overlooked.
 //!
-//! The visits go from high addresses to low ones, because objects mostly refer to older ones, which mostly lie lower: then nothing alive is presumed to
-//! be a root that is none. A live structure that refers the other way (a queue that grows at its end, or what is made in cells that were freed in
-//! the order of their addresses) makes the pass give up like garbage does, and is shown to be alive by visits in the other direction. So each failure turns the direction. What time it took was wasted;
-//! after a failure the pass is left out for a while, the longer the more failures there were in a row ([`Confidence`]).
+//! The visits go from high addresses to low ones, because objects mostly refer to older ones, which
+//! mostly lie lower: then nothing alive is presumed to be a root that is none. A live structure
+//! that refers the other way (a queue that grows at its end, or what is made in cells that were
+//! freed in the order of their addresses) makes the pass give up like garbage does, and is shown to
+//! be alive by visits in the other direction. So each failure turns the direction. What time it
+//! took was wasted; after a failure the pass is left out for a while, the longer the more failures
+//! there were in a row ([`Confidence`]).
 //!
-//! What is gained: one visit instead of two for each object, no stack, and no edge is counted that leads to what is known to be reached already.
+//! What is gained: one visit instead of two for each object, no stack, and no edge is counted that
+//! leads to what is known to be reached already.
 //!
 //! CPython always takes its two passes. What is found is the same.
 //!
 //! # The side byte during the pass
 //!
-//! [`YOUNG`]: not visited. [`YOUNG`] + *n*: a presumed root with *n* references left, at most [`SMALL_COUNT`] of them. [`REACHED`]: reached,
-//! visited or not. All else: no candidate.
+//! | value | means |
+//! |---|---|
+//! | [`YOUNG`] | not visited |
+//! | [`YOUNG`] + *n* | a presumed root with *n* references left, at most [`SMALL_COUNT`] |
+//! | [`REACHED`] | reached, visited or not |
+//! | any other | no candidate |
 
 use std::cell::Cell;
 use std::cmp::min;
@@ -71,8 +83,9 @@ impl Confidence {
     }
 }
 
-/// Visits a candidate: a stale side byte is cleared, and an object's edges are looked at. `listed` are the bits of the tag that say that the cell is listed
-/// as young. Returns `None` if the object takes a presumed root's last reference away, else whether it is one.
+/// Visits a candidate: a stale side byte is cleared, and an object's edges are looked at. `listed`
+/// are the bits of the tag that say that the cell is listed as young. Returns `None` if the object
+/// takes a presumed root's last reference away, else whether it is one.
 #[inline(always)]
 fn visit<W: Witness>(object: Object, side: &Cell<u8>, listed: u64, witness: W) -> Option<bool> {
     let head = object.head();
@@ -128,8 +141,9 @@ fn take(side: &Cell<u8>) -> bool {
 }
 
 impl Candidates {
-    /// Whether all candidates are reachable, as far as one pass can tell, and how many there are: then their side bytes are above [`YOUNG`], and stale
-    /// ones are cleared. Otherwise side bytes are as before.
+    /// Whether all candidates are reachable, as far as one pass can tell, and how many there are:
+    /// then their side bytes are above [`YOUNG`], and stale ones are cleared. Otherwise side bytes
+    /// are as before.
     pub(crate) fn all_are_reached<W: Witness>(
         &self,
         rising: bool,

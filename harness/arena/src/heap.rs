@@ -1,7 +1,9 @@
-//! The shared part of a heap: the arenas that no mutator holds, the budget, and the handles that outlive an attachment.
+//! The shared part of a heap: the arenas that no mutator holds, the budget, and the handles that
+//! outlive an attachment.
 //!
-//! Invariant: an arena is either in [`Arenas::idle`] or owned by exactly one attached mutator, and `attached` counts those. Only under the
-//! lock do arenas change hands; only under the lock and with `attached == 0` are they reset.
+//! Invariant: an arena is either in [`Arenas::idle`] or owned by exactly one attached mutator, and
+//! `attached` counts those. Only under the lock do arenas change hands; only under the lock and
+//! with `attached == 0` are they reset.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -21,7 +23,8 @@ thread_local! {
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// An allocation got no memory. The heap stays usable; where its limit is the cause, nothing but [`Heap::reset`] makes room.
+/// An allocation got no memory. The heap stays usable; where its limit is the cause, nothing but
+/// [`Heap::reset`] makes room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header included.
@@ -68,8 +71,8 @@ impl fmt::Display for HeapFull {
 
 impl Error for HeapFull {}
 
-/// Counters of a heap. A running mutator's part lags by at most what it allocated since its last grant (about 1 MiB); a
-/// detached mutator's part is exact.
+/// Counters of a heap. A running mutator's part lags by at most what it allocated since its last
+/// grant (about 1 MiB); a detached mutator's part is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`], in bytes; 0 where there is none.
@@ -78,11 +81,13 @@ pub struct Statistics {
     pub allocated_objects: u64,
     /// Payload bytes allocated since the heap was made, over all resets.
     pub allocated_payload_bytes: u64,
-    /// Bytes allocated since the last reset, headers included; rounded up to a grant for attached mutators.
+    /// Bytes allocated since the last reset, headers included; rounded up to a grant for attached
+    /// mutators.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
-    /// Bytes that the system backs: all that were ever in use at a time. The address space that is reserved beyond is not.
+    /// Bytes that the system backs: all that were ever in use at a time. The address space that is
+    /// reserved beyond is not.
     pub committed_bytes: u64,
     /// Always 0: objects carry all there is to know.
     pub metadata_bytes: u64,
@@ -112,8 +117,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// At most `bytes` of objects between two resets (default: no limit). Each mutator's arena reserves that much address space; memory
-    /// is used only as it is touched.
+    /// At most `bytes` of objects between two resets (default: no limit). Each mutator's arena
+    /// reserves that much address space; memory is used only as it is touched.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = Some(bytes);
         self
@@ -153,8 +158,8 @@ fn new_identity() -> u64 {
     NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A heap: a handle to shared state, cheap to clone. Its memory goes away with the last handle and the last attached
-/// mutator.
+/// A heap: a handle to shared state, cheap to clone. Its memory goes away with the last handle and
+/// the last attached mutator.
 #[derive(Clone, Debug)]
 pub struct Heap(Arc<Shared>);
 
@@ -175,7 +180,8 @@ pub(crate) struct Shared {
 struct Arenas {
     identity: u64,
     attached: usize,
-    /// In the order in which they were made, so that an iteration finds the pages the one before it touched.
+    /// In the order in which they were made, so that an iteration finds the pages the one before it
+    /// touched.
     idle: Vec<(u32, Arena)>,
 }
 
@@ -189,7 +195,8 @@ impl Heap {
     ///
     /// # Panics
     ///
-    /// If the thread is already attached to an arena heap, unless it is inside [`Mutator::blocking`].
+    /// If the thread is already attached to an arena heap, unless it is inside
+    /// [`Mutator::blocking`].
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert!(
             !ATTACHED.get(),
@@ -199,8 +206,8 @@ impl Heap {
         f(&mut Mutator::new(Arc::clone(&self.0)))
     }
 
-    /// Forgets every object and keeps the memory for the next ones: pages already touched need not be faulted in again. Globals and weak
-    /// references made before are void; opening one panics.
+    /// Forgets every object and keeps the memory for the next ones: pages already touched need not
+    /// be faulted in again. Globals and weak references made before are void; opening one panics.
     ///
     /// # Panics
     ///
@@ -246,7 +253,8 @@ impl Heap {
     }
 }
 
-/// Sets whether this thread is attached, and puts back what was there when dropped, also by a panic.
+/// Sets whether this thread is attached, and puts back what was there when dropped, also by a
+/// panic.
 pub(crate) struct Attachment(bool);
 
 impl Attachment {
@@ -271,7 +279,8 @@ impl Shared {
         self.limit.unwrap_or(0) as u64
     }
 
-    /// Hands an arena to a new mutator, with the number of the arena and the identity of the heap until the next reset.
+    /// Hands an arena to a new mutator, with the number of the arena and the identity of the heap
+    /// until the next reset.
     pub(crate) fn check_out(&self) -> (u32, Arena, u64) {
         let mut arenas = self.lock();
         arenas.attached += 1;
@@ -281,7 +290,8 @@ impl Shared {
             return (number, arena, identity);
         }
         let number = arenas.attached as u32 - 1;
-        // A system that refuses to promise so much memory gets an arena that grows by chunks: slower, not wrong.
+        // A system that refuses to promise so much memory gets an arena that grows by chunks:
+        // slower, not wrong.
         let arena = self
             .limit
             .and_then(|limit| Arena::try_with_min_align_and_capacity(limit).ok())
@@ -299,7 +309,8 @@ impl Shared {
         arenas.idle.insert(place, (number, arena));
     }
 
-    /// Takes at least `least` and at best `wanted` bytes from the budget; says how many, or `None` if it has not even the least.
+    /// Takes at least `least` and at best `wanted` bytes from the budget; says how many, or `None`
+    /// if it has not even the least.
     pub(crate) fn grant(&self, least: u64, wanted: u64) -> Option<u64> {
         let limit = self.limit.map_or(u64::MAX, |limit| limit as u64);
         let sized = |occupied: u64| wanted.min(limit - occupied).max(least);
@@ -314,7 +325,8 @@ impl Shared {
         Some(sized(before))
     }
 
-    /// Gives back what a mutator was granted and did not use, and adds what it allocated to the counters.
+    /// Gives back what a mutator was granted and did not use, and adds what it allocated to the
+    /// counters.
     pub(crate) fn account(&self, unused: u64, objects: u64, payload: u64) {
         self.occupied.fetch_sub(unused, Ordering::Relaxed);
         self.objects.fetch_add(objects, Ordering::Relaxed);
@@ -322,8 +334,8 @@ impl Shared {
     }
 }
 
-/// A handle to an object that may be kept anywhere and dropped on any thread. It does not keep its heap alive, and does not survive a
-/// [reset](Heap::reset).
+/// A handle to an object that may be kept anywhere and dropped on any thread. It does not keep its
+/// heap alive, and does not survive a [reset](Heap::reset).
 #[derive(Clone, Debug)]
 pub struct Global(Handle);
 

@@ -1,14 +1,15 @@
 //! A heap that never frees: the floor under every comparison.
 //!
-//! Objects are carved off a [`bumpalo::Bump`], one for each mutator, and stay until the heap is [reset](Heap::reset) or gone. There
-//! is no collector, no count, no barrier and no lock on the way; what remains is the work itself plus the
-//! cheapest allocation there is. The cost of a collector is what it adds to this ("lower-bound overhead", Cai et al.,
-//! *Distilling the Real Cost of Production Garbage Collectors*, ISPASS 2022).
+//! Objects are carved off a [`bumpalo::Bump`], one for each mutator, and stay until the heap is
+//! [reset](Heap::reset) or gone. There is no collector, no count, no barrier and no lock on the
+//! way; what remains is the work itself plus the cheapest allocation there is. The cost of a
+//! collector is what it adds to this ("lower-bound overhead", Cai et al., *Distilling the Real Cost
+//! of Production Garbage Collectors*, ISPASS 2022).
 //!
-//! Not a toy of equal rank: it answers the same calls under the same names as the collectors do, and is honest about
-//! what it cannot do. [`Mutator::collect`] and [`Mutator::verify`] do nothing, a [`Weak`] always upgrades, no finalizer is
-//! ever due. Its memory is bounded by a limit of its own ([`Builder::limit`]), not by the one under which the
-//! collectors are compared.
+//! Not a toy of equal rank: it answers the same calls under the same names as the collectors do,
+//! and is honest about what it cannot do. [`Mutator::collect`] and [`Mutator::verify`] do nothing,
+//! a [`Weak`] always upgrades, no finalizer is ever due. Its memory is bounded by a limit of its
+//! own ([`Builder::limit`]), not by the one under which the collectors are compared.
 //!
 //! # Layout
 //!
@@ -18,23 +19,27 @@
 //! | 8 each | reference fields |
 //! | 8 each | payload words |
 //!
-//! Everything is aligned to 8 bytes; there is no rounding. Fields and words are atomics (release and acquire for
-//! references, relaxed for words; plain moves on x86-64), so that a program that races gets some value, never a torn or dangling one.
+//! Everything is aligned to 8 bytes; there is no rounding. Fields and words are atomics (release
+//! and acquire for references, relaxed for words; plain moves on x86-64), so that a program that
+//! races gets some value, never a torn or dangling one.
 //!
 //! # Why it is sound
 //!
-//! *An object's memory is valid from its allocation until no mutator of its heap is attached.* Memory is released in two places only:
-//! when the last handle and the last mutator are gone, and in [`Heap::reset`], which panics while a mutator is
-//! attached. A [`Ref`] or [`Local`] cannot outlive the [`Heap::attach`] that made its brand. A [`Global`] or [`Weak`] can:
-//! it carries the identity of the heap *at that reset*, never used again, and opening it under any other one panics.
+//! *An object's memory is valid from its allocation until no mutator of its heap is attached.*
+//! Memory is released in two places only: when the last handle and the last mutator are gone, and
+//! in [`Heap::reset`], which panics while a mutator is attached. A [`Ref`] or [`Local`] cannot
+//! outlive the [`Heap::attach`] that made its brand. A [`Global`] or [`Weak`] can: it carries the
+//! identity of the heap *at that reset*, never used again, and opening it under any other one
+//! panics.
 //!
-//! Bump arenas are thread-bound; objects are not. A mutator allocates only from its own arena, and hands the arena back to the heap
-//! when it detaches, so the objects in it live on for the others.
+//! Bump arenas are thread-bound; objects are not. A mutator allocates only from its own arena, and
+//! hands the arena back to the heap when it detaches, so the objects in it live on for the others.
 //!
-//! Rejected: `Bump` shared behind a lock (the floor would measure the lock); freeing on detach (other threads may
-//! hold the objects); growing chunk by chunk (a reset of `bumpalo` keeps only the last chunk, and the next
-//! iteration would fault half of its pages in again). Instead each arena reserves address space for the whole limit at once; pages come
-//! as they are first touched and then stay.
+//! Rejected: `Bump` shared behind a lock (the floor would measure the lock); freeing on detach
+//! (other threads may hold the objects); growing chunk by chunk (a reset of `bumpalo` keeps only
+//! the last chunk, and the next iteration would fault half of its pages in again). Instead each
+//! arena reserves address space for the whole limit at once; pages come as they are first touched
+//! and then stay.
 //!
 //! # Example
 //!

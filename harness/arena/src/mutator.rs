@@ -1,8 +1,9 @@
 //! A thread attached to a heap: allocation, frames and accessors.
 //!
-//! Invariant: every [`Object`] in a [`Local`] or [`Ref`] branded `'h` belongs to the heap that made the brand, and its memory is
-//! valid for as long as that mutator exists. It holds because an object enters one only from this
-//! mutator's allocation, from a field of such an object, or from a global or weak reference whose identity was checked.
+//! Invariant: every [`Object`] in a [`Local`] or [`Ref`] branded `'h` belongs to the heap that made
+//! the brand, and its memory is valid for as long as that mutator exists. It holds because an
+//! object enters one only from this mutator's allocation, from a field of such an object, or from a
+//! global or weak reference whose identity was checked.
 
 use std::array;
 use std::cell::Cell;
@@ -17,8 +18,8 @@ use bumpalo::Bump;
 use crate::heap::{Attachment, FullCause, Global, HeapFull, Shared, Weak};
 use crate::object::{Flags, Object, Shape};
 
-/// What a mutator takes from the heap's budget at once, in bytes: small beside any limit worth measuring, large
-/// enough for the shared counter not to show.
+/// What a mutator takes from the heap's budget at once, in bytes: small beside any limit worth
+/// measuring, large enough for the shared counter not to show.
 const GRANT: u64 = 1 << 20;
 
 /// One mutator's memory; sizes and alignments are multiples of 8, which spares rounding.
@@ -44,7 +45,8 @@ pub struct Mutator<'h> {
     thread_bound: PhantomData<*mut ()>,
 }
 
-/// An object seen by a mutator. Not a root: it ends at the next `&mut` operation, as it must on the other heaps.
+/// An object seen by a mutator. Not a root: it ends at the next `&mut` operation, as it must on the
+/// other heaps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ref<'m, 'h> {
     object: Object,
@@ -120,7 +122,8 @@ impl<'h> Mutator<'h> {
         unsafe { self.make(into, shape, refs, words) }
     }
 
-    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`.
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it
+    /// in `into`.
     ///
     /// # Errors
     ///
@@ -135,11 +138,13 @@ impl<'h> Mutator<'h> {
     ) -> Result<(), HeapFull> {
         let shape = array_shape::<R, W>(flags);
         let refs = refs.into_iter().map(|local| local.slot.get());
-        // SAFETY: as many items as `shape` says; `array_shape` let nothing through that the casts would have cut.
+        // SAFETY: as many items as `shape` says; `array_shape` let nothing through that the casts
+        // would have cut.
         unsafe { self.make(into, shape, refs, words.into_iter()) }
     }
 
-    /// As [`Mutator::alloc_init`], but moves the operands, left to right; all are null afterwards, then `into` is set.
+    /// As [`Mutator::alloc_init`], but moves the operands, left to right; all are null afterwards,
+    /// then `into` is set.
     ///
     /// # Errors
     ///
@@ -182,8 +187,8 @@ impl<'h> Mutator<'h> {
         };
         self.remaining -= size;
         self.objects += 1;
-        // SAFETY: the memory is fresh, of the right size and alignment, and no other arena hands it out; the shape is within
-        // the maxima, because `refill` fails for any other.
+        // SAFETY: the memory is fresh, of the right size and alignment, and no other arena hands it
+        // out; the shape is within the maxima, because `refill` fails for any other.
         into.slot.set(Some(unsafe {
             Object::initialise(memory, shape, refs, words)
         }));
@@ -220,7 +225,8 @@ impl<'h> Mutator<'h> {
 
     /// Tells the heap what was allocated since the last time, giving back `unused` bytes.
     fn account(&mut self, unused: u64) {
-        // Objects are their payload and 8 bytes of header: one subtraction spares a counter on the fast path.
+        // Objects are their payload and 8 bytes of header: one subtraction spares a counter on the
+        // fast path.
         let used = self.granted - self.remaining;
         let objects = mem::take(&mut self.objects);
         self.granted = self.remaining;
@@ -293,8 +299,8 @@ impl<'h> Mutator<'h> {
     /// If the object has no such field.
     #[inline]
     pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
-        // SAFETY: by the module's invariant the object is valid while this mutator exists, which `'m` does not exceed;
-        // the raw value comes from a field.
+        // SAFETY: by the module's invariant the object is valid while this mutator exists, which
+        // `'m` does not exceed; the raw value comes from a field.
         unsafe { Object::from_raw(object.object.fields()[field].load(Ordering::Acquire)) }
             .map(Ref::new)
     }

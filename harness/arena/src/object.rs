@@ -1,8 +1,9 @@
 //! Headers and layout: the only module that reads or writes an object's memory.
 //!
-//! Invariant: an [`Object`] points at `8 + 8 * (refs + words)` initialised bytes, aligned to 8, whose header never changes and
-//! whose fields and words are accessed as atomics only. Every constructor initialises all of them before the
-//! object can be seen. Whether the memory is still there is the business of the caller: see the crate's documentation.
+//! Invariant: an [`Object`] points at `8 + 8 * (refs + words)` initialised bytes, aligned to 8,
+//! whose header never changes and whose fields and words are accessed as atomics only. Every
+//! constructor initialises all of them before the object can be seen. Whether the memory is still
+//! there is the business of the caller: see the crate's documentation.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -21,9 +22,11 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The most reference fields an object can have. A shape with more fails as [`HeapFull`](crate::HeapFull).
+    /// The most reference fields an object can have. A shape with more fails as
+    /// [`HeapFull`](crate::HeapFull).
     pub const MAX_REFS: u32 = (1 << 31) - 1;
-    /// The most payload words an object can have. A shape with more fails as [`HeapFull`](crate::HeapFull).
+    /// The most payload words an object can have. A shape with more fails as
+    /// [`HeapFull`](crate::HeapFull).
     pub const MAX_WORDS: u32 = (1 << 31) - 1;
 
     /// A plain object of `refs` reference fields and `words` payload words.
@@ -51,7 +54,8 @@ impl Shape {
     }
 }
 
-/// Properties of an object, fixed when it is allocated. They change nothing here: nothing ever dies.
+/// Properties of an object, fixed when it is allocated. They change nothing here: nothing ever
+/// dies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
     /// The object has a finalizer, which this heap never finds due.
@@ -110,7 +114,8 @@ impl Header {
 #[repr(transparent)]
 pub(crate) struct Object(NonNull<Header>);
 
-// SAFETY: an `Object` is an address; what it points at is read as atomics, or never written again (the header).
+// SAFETY: an `Object` is an address; what it points at is read as atomics, or never written again
+// (the header).
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
@@ -120,7 +125,8 @@ impl Object {
     #[inline(always)]
     pub(crate) fn layout(shape: Shape) -> Layout {
         debug_assert!(shape.refs <= Shape::MAX_REFS && shape.words <= Shape::MAX_WORDS);
-        // SAFETY: the alignment is a power of two, and the size is below 2^36, which is not larger than `isize::MAX`.
+        // SAFETY: the alignment is a power of two, and the size is below 2^36, which is not larger
+        // than `isize::MAX`.
         unsafe { Layout::from_size_align_unchecked(shape.size() as usize, align_of::<Header>()) }
     }
 
@@ -128,8 +134,9 @@ impl Object {
     ///
     /// # Safety
     ///
-    /// `memory` is writable for [`Object::layout`] of `shape`, aligned to 8, and nobody else accesses it. `shape` is within the
-    /// maxima, `refs` yields exactly `shape.refs` items and `words` exactly `shape.words`.
+    /// `memory` is writable for [`Object::layout`] of `shape`, aligned to 8, and nobody else
+    /// accesses it. `shape` is within the maxima, `refs` yields exactly `shape.refs` items and
+    /// `words` exactly `shape.words`.
     #[inline(always)]
     pub(crate) unsafe fn initialise(
         memory: NonNull<u8>,
@@ -138,14 +145,15 @@ impl Object {
         words: impl Iterator<Item = u64>,
     ) -> Self {
         let header = memory.cast::<Header>();
-        // SAFETY: by the contract the memory holds a header and then `refs + words` slots of 8 bytes, and is ours alone.
+        // SAFETY: by the contract the memory holds a header and then `refs + words` slots of 8
+        // bytes, and is ours alone.
         unsafe {
             header.write(Header::new(shape));
             let fields = header.add(1).cast::<*mut Header>();
             for (index, object) in refs.enumerate() {
-                // Volatile keeps two fields from being copied by one 16-byte load: the locals they come from were just
-                // written one by one, and a load that spans two recent stores cannot be forwarded from them. That stall was
-                // half the time of building a tree.
+                // Volatile keeps two fields from being copied by one 16-byte load: the locals they
+                // come from were just written one by one, and a load that spans two recent stores
+                // cannot be forwarded from them. That stall was half the time of building a tree.
                 fields.add(index).write_volatile(Self::to_raw(object));
             }
             let slots = fields.add(shape.refs as usize).cast::<AtomicU64>();
@@ -198,8 +206,8 @@ impl Object {
     /// The object's memory stays valid for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn fields<'a>(self) -> &'a [AtomicPtr<Header>] {
-        // SAFETY: valid by the contract; by the module's invariant the header is followed by that many initialised
-        // fields, which are accessed as atomics only.
+        // SAFETY: valid by the contract; by the module's invariant the header is followed by that
+        // many initialised fields, which are accessed as atomics only.
         unsafe {
             let refs = self.0.read().refs();
             slice::from_raw_parts(self.0.add(1).cast().as_ptr(), refs)

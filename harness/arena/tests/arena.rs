@@ -215,7 +215,8 @@ fn objects_outlive_the_thread_that_made_them() {
     assert_eq!(heap.statistics().allocated_objects, 4000);
 }
 
-/// The ends of the range, powers of two and what lies beside them: a heap that works within its limit, or a clear error.
+/// The ends of the range, powers of two and what lies beside them: a heap that works within its
+/// limit, or a clear error.
 #[test]
 fn any_limit_makes_a_heap_that_works_or_a_clear_error() {
     let powers = (0..usize::BITS)

@@ -1,22 +1,28 @@
 //! `async`: many tasks that wait, on one thread that multiplexes them and on a thread each.
 //!
-//! The documents say, without a figure, that for work that mostly waits one thread with an event loop beats many threads: it takes no longer, needs
-//! less memory, and hands the processor over less often.
+//! The documents say, without a figure, that for work that mostly waits one thread with an event
+//! loop beats many threads: it takes no longer, needs less memory, and hands the processor over
+//! less often.
 //!
-//! Five hundred tasks wait for something several times, for 10 ms on average (4 at small size, 2 at tiny), and make a response of it. A thread
-//! serves its share of the tasks from a heap of timers: it sleeps until the first one is due, serves that task, and sets its next timer. With one
-//! thread that is an event loop; with as many threads as tasks it is a thread that sleeps, works, and sleeps. So the program is the same, and what
-//! differs is who multiplexes: the program or the system. Waits are drawn from the seed, so that tasks are not due together.
+//! Five hundred tasks wait for something several times, for 10 ms on average (4 at small size, 2 at
+//! tiny), and make a response of it. A thread serves its share of the tasks from a heap of timers:
+//! it sleeps until the first one is due, serves that task, and sets its next timer. With one thread
+//! that is an event loop; with as many threads as tasks it is a thread that sleeps, works, and
+//! sleeps. So the program is the same, and what differs is who multiplexes: the program or the
+//! system. Waits are drawn from the seed, so that tasks are not due together.
 //!
-//! Hand-overs are counted as the system counts them: context switches of the process, those of the harness's own sampler (some thousand a second,
-//! most of them when it goes to sleep) included on both sides. What the process holds of memory includes each thread's stack as far as it was
-//! touched, what the heap keeps for each thread that is attached, and everything that was there before.
+//! Hand-overs are counted as the system counts them: context switches of the process, those of the
+//! harness's own sampler (some thousand a second, most of them when it goes to sleep) included on
+//! both sides. What the process holds of memory includes each thread's stack as far as it was
+//! touched, what the heap keeps for each thread that is attached, and everything that was there
+//! before.
 //!
-//! It shows what threads cost that mostly wait. It does not show the sockets and files of real servers, nor programs written against an event loop,
-//! where one task that computes keeps all others waiting.
+//! It shows what threads cost that mostly wait. It does not show the sockets and files of real
+//! servers, nor programs written against an event loop, where one task that computes keeps all
+//! others waiting.
 //!
-//! CPython's program uses `asyncio` and `threading`; Java's a `PriorityQueue` of timers on each thread, as here, and does not know its context
-//! switches, of which there is no figure.
+//! CPython's program uses `asyncio` and `threading`; Java's a `PriorityQueue` of timers on each
+//! thread, as here, and does not know its context switches, of which there is no figure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -115,7 +121,8 @@ impl Workload for Async {
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
-        // For as many threads as there are tasks, whatever their number: both forms have the same heap.
+        // For as many threads as there are tasks, whatever their number: both forms have the same
+        // heap.
         (16 << 20) + input.get("tasks") * (256 << 10)
     }
 
@@ -193,7 +200,8 @@ fn serve<M: Mutator>(m: &mut M, tasks: Range<u64>, waits: Waits) -> Result<u64, 
     })
 }
 
-/// How often this process's threads, also those that have ended, have given up a processor or lost it; `None` where the system does not say.
+/// How often this process's threads, also those that have ended, have given up a processor or lost
+/// it; `None` where the system does not say.
 fn context_switches() -> Option<u64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
     let switches = usage.voluntary_context_switches() + usage.involuntary_context_switches();

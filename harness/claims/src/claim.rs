@@ -18,9 +18,11 @@ pub struct Claim {
     pub unit: Unit,
     /// The figure.
     pub figure: fn(&Evidence<'_>) -> Option<Estimate>,
-    /// What must be true of it where references are counted behind a lock: on gc-rc, and on CPython.
+    /// What must be true of it where references are counted behind a lock: on gc-rc, and on
+    /// CPython.
     pub counting: Option<Rule>,
-    /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and on a JVM.
+    /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and
+    /// on a JVM.
     pub tracing: Option<Rule>,
 }
 
@@ -141,8 +143,8 @@ impl Rule {
 }
 
 impl Verdict {
-    /// What follows for a claim from its verdicts on the sides that it is about: it holds if it holds on all, and does not if it does not on one.
-    /// `None` of nothing.
+    /// What follows for a claim from its verdicts on the sides that it is about: it holds if it
+    /// holds on all, and does not if it does not on one. `None` of nothing.
     pub fn together(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
         verdicts.into_iter().reduce(|a, b| match (a, b) {
             (Self::Fails, _) | (_, Self::Fails) => Self::Fails,
@@ -172,8 +174,8 @@ pub enum Side {
 }
 
 impl Side {
-    /// The side that a heap, or a peer of this version, is on; `None` if it stands for neither. A CPython without the global lock does not: it is what
-    /// the documents wish for.
+    /// The side that a heap, or a peer of this version, is on; `None` if it stands for neither. A
+    /// CPython without the global lock does not: it is what the documents wish for.
     pub fn of(name: &str, version: &str) -> Option<Self> {
         match name {
             "cpython" if version.contains("free-threaded") => None,

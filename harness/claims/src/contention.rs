@@ -1,24 +1,31 @@
 //! `contention`: how long a small operation takes when more and more threads want the lock.
 //!
-//! **The documents** said, without figures, that many threads with fine-grained work contend for the lock, and that the latency of an operation grows
-//! with their number.
+//! **The documents** said, without figures, that many threads with fine-grained work contend for
+//! the lock, and that the latency of an operation grows with their number.
 //!
-//! **Here** each thread has a list of objects and works for a given time: an operation visits 2,000 of them, changes each, and polls after each. It
-//! is timed from the end of the one before. All threads begin at once. With one thread nobody waits; with two the lock goes to and fro; with four and
-//! eight each has to wait for all the others.
+//! **Here** each thread has a list of objects and works for a given time: an operation visits 2,000
+//! of them, changes each, and polls after each. It is timed from the end of the one before. All
+//! threads begin at once. With one thread nobody waits; with two the lock goes to and fro; with
+//! four and eight each has to wait for all the others.
 //!
-//! **It shows** how long operations take in the mean, which under a lock is as many times longer as there are threads; the longest time that one
-//! takes, which is what a thread waits for the lock at worst; and how evenly a lock shares the time: the thread that did least, over what would be
-//! its part. Shares are of runs with an interval of 0.5 ms: in runs of this length each of eight threads would have the lock hardly once with the
-//! usual one. *It does not show* a high percentile of our heaps at its best: an operation of theirs takes some ten microseconds, so that hundreds of
-//! them fit into a switch interval and only one in hundreds is late. With more threads than processors operations take long without a lock, too, for
-//! which the system's scheduler is responsible; so of free threads only two are judged, which two processors can run, and gc-marksweep runs no more.
+//! **It shows** how long operations take in the mean, which under a lock is as many times longer as
+//! there are threads; the longest time that one takes, which is what a thread waits for the lock at
+//! worst; and how evenly a lock shares the time: the thread that did least, over what would be its
+//! part. Shares are of runs with an interval of 0.5 ms: in runs of this length each of eight
+//! threads would have the lock hardly once with the usual one. *It does not show* a high percentile
+//! of our heaps at its best: an operation of theirs takes some ten microseconds, so that hundreds
+//! of them fit into a switch interval and only one in hundreds is late. With more threads than
+//! processors operations take long without a lock, too, for which the system's scheduler is
+//! responsible; so of free threads only two are judged, which two processors can run, and
+//! gc-marksweep runs no more.
 //!
-//! How long it takes is given, so its wall time says nothing, and an operation in the row is a millisecond. How many operations were done is
-//! observed. Nothing is allocated in them, so that heaps allocate the same whoever did more.
+//! How long it takes is given, so its wall time says nothing, and an operation in the row is a
+//! millisecond. How many operations were done is observed. Nothing is allocated in them, so that
+//! heaps allocate the same whoever did more.
 //!
-//! Rejected: percentiles in the claims (one row has too few operations of an interpreter for the 99th, and too many of ours for it to
-//! say anything); a fixed number of operations (those of fast heaps would be done before the lock has gone round).
+//! Rejected: percentiles in the claims (one row has too few operations of an interpreter for the
+//! 99th, and too many of ours for it to say anything); a fixed number of operations (those of fast
+//! heaps would be done before the lock has gone round).
 
 use std::collections::BTreeMap;
 use std::sync::{Barrier, OnceLock};
@@ -280,7 +287,8 @@ mod tests {
         for claim in 0..5 {
             assert_eq!(trial.verdict(claim), Verdict::Holds, "{claim}");
         }
-        // Two that do not wait for each other; more that wait no longer than two; one that hardly ever gets the lock.
+        // Two that do not wait for each other; more that wait no longer than two; one that hardly
+        // ever gets the lock.
         trial.plant_observed(TWO, "gc-rc", MEAN, 10_100);
         trial.plant_observed(TWO, "gc-rc", LONGEST, 110_000);
         trial.plant_observed(FOUR, "gc-rc", LONGEST, 120_000);

@@ -1,17 +1,23 @@
 //! `convoy`: a thread with short I/O beside one that computes.
 //!
-//! **The documents** did not look at it: it is this project's addition to their argument that a blocked thread gives up the lock. It does, and then
-//! has to get it back: CPython issue 7946 (Nir Aides and David Beazley, 2010; open for twelve years), the *convoy effect*.
+//! **The documents** did not look at it: it is this project's addition to their argument that a
+//! blocked thread gives up the lock. It does, and then has to get it back: CPython issue 7946 (Nir
+//! Aides and David Beazley, 2010; open for twelve years), the *convoy effect*.
 //!
-//! **Here** one thread calls an outsider and waits for its answer, again and again: it writes a byte to a socket and reads one back, each in a
-//! blocking region, and makes an object of it. The outsider is on no heap; it answers after 50 us and a timer's slack. That it waits is what matters:
-//! the caller sleeps in its read, the processor is free, and a thread that computes takes the lock and keeps it until the caller has asked for it for
-//! a switch interval. An outsider that answers at once would often find the lock not yet taken, and hide the effect. The calls are made alone, beside
-//! one thread that computes in an object, and beside one on the lock that is handed over in order of arrival.
+//! **Here** one thread calls an outsider and waits for its answer, again and again: it writes a
+//! byte to a socket and reads one back, each in a blocking region, and makes an object of it. The
+//! outsider is on no heap; it answers after 50 us and a timer's slack. That it waits is what
+//! matters: the caller sleeps in its read, the processor is free, and a thread that computes takes
+//! the lock and keeps it until the caller has asked for it for a switch interval. An outsider that
+//! answers at once would often find the lock not yet taken, and hide the effect. The calls are made
+//! alone, beside one thread that computes in an object, and beside one on the lock that is handed
+//! over in order of arrival.
 //!
-//! **It shows** the price of many short waits under the lock, of which [`io_bound`](super::io_bound) with its few long ones knows nothing; that it is
-//! one of the protocol and not of the lock, since the fair lock does not have it; and that it is not there without a lock. *It does not show* what
-//! the fair lock costs: two switches a call, which the thread that computes pays.
+//! **It shows** the price of many short waits under the lock, of which
+//! [`io_bound`](super::io_bound) with its few long ones knows nothing; that it is one of the
+//! protocol and not of the lock, since the fair lock does not have it; and that it is not there
+//! without a lock. *It does not show* what the fair lock costs: two switches a call, which the
+//! thread that computes pays.
 //!
 //! In Python the outsider is a process, because a thread would need the lock too.
 //!

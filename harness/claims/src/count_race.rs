@@ -1,29 +1,34 @@
 //! `count-race`: why the lock exists: without one, counts that several threads change go wrong.
 //!
-//! The documents say it without a figure: two threads that change an object's count at once can lose one of the changes. Then the object leaks, if
-//! a decrement was lost; or it is released while it is referenced, if an increment was.
+//! The documents say it without a figure: two threads that change an object's count at once can
+//! lose one of the changes. Then the object leaks, if a decrement was lost; or it is released while
+//! it is referenced, if an increment was.
 //!
-//! Sixteen cells have a count each, a plain one, which is read and then written: an atomic, since racing on anything else would be undefined, but
-//! with a relaxed load and a relaxed store, which are the instructions of a plain increment. Threads that are attached to the heap hold 64 slots
-//! each, and do what a program does with references: `slot = cell`, for a slot and a cell drawn at random, which takes a reference to the one cell
-//! and drops that to another. The first reference to each cell is a table's and stays to the end, so that the true count is never below one, and a
-//! count that comes to zero or goes below is a *premature death*. When the threads have dropped all they had, the true count is one: a count above
-//! it is a *leak*. Cells are never reused, nor freed: deaths are recorded and not performed.
+//! Sixteen cells have a count each, a plain one, which is read and then written: an atomic, since
+//! racing on anything else would be undefined, but with a relaxed load and a relaxed store, which
+//! are the instructions of a plain increment. Threads that are attached to the heap hold 64 slots
+//! each, and do what a program does with references: `slot = cell`, for a slot and a cell drawn at
+//! random, which takes a reference to the one cell and drops that to another. The first reference
+//! to each cell is a table's and stays to the end, so that the true count is never below one, and a
+//! count that comes to zero or goes below is a *premature death*. When the threads have dropped all
+//! they had, the true count is one: a count above it is a *leak*. Cells are never reused, nor
+//! freed: deaths are recorded and not performed.
 //!
-//! * *unguarded*: counts change as they are, between two polls. On gc-rc a thread has the global lock there, which is what the lock is for; on
-//!   gc-marksweep threads run freely.
+//! * *unguarded*: counts change as they are, between two polls. On gc-rc a thread has the global
+//!   lock there, which is what the lock is for; on gc-marksweep threads run freely.
 //! * *one lock*: one lock of the program's own around each change, whatever the heap does.
 //! * *atomic*: each change is one atomic instruction.
 //!
-//! Wrong counts need threads that run at the same moment, or one that loses its processor between its read and its write: on a single processor
-//! they are rare.
+//! Wrong counts need threads that run at the same moment, or one that loses its processor between
+//! its read and its write: on a single processor they are rare.
 //!
-//! It shows that counts need guarding, and what guarding costs a thread that is alone: it has two changes for each assignment and little else to
-//! do, which is the worst case. It does not show what else an unguarded heap would break. The cells are no objects of the heap, whose own counts
+//! It shows that counts need guarding, and what guarding costs a thread that is alone: it has two
+//! changes for each assignment and little else to do, which is the worst case. It does not show
+//! what else an unguarded heap would break. The cells are no objects of the heap, whose own counts
 //! are right and stay so.
 //!
-//! There are no peers. In Python and Java nobody can change an object's count, or leave it unguarded; what an unguarded `count += 1` comes to there
-//! is the experiment `lost-update`.
+//! There are no peers. In Python and Java nobody can change an object's count, or leave it
+//! unguarded; what an unguarded `count += 1` comes to there is the experiment `lost-update`.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -142,7 +147,8 @@ const ATOMIC: [&str; 3] = ["atomic", "atomic, 2 threads", "atomic, 4 threads"];
 const WRONG: Quantity = Quantity::Observed("wrong_cells");
 
 const fn unguarded(name: &'static str, threads: usize) -> Form {
-    // Long enough for threads to meet on a machine that has other things to do as well: a system lets a thread run for some milliseconds.
+    // Long enough for threads to meet on a machine that has other things to do as well: a system
+    // lets a thread run for some milliseconds.
     Form::new(name, "count-race:guard=0", threads)
         .on(BOTH)
         .sized("assignments=3000000", "assignments=10000000")
@@ -238,7 +244,8 @@ enum Change {
     Release,
 }
 
-/// What stands for an object: its count, and whether it has died. On a cache line of its own, as most objects are of those that threads race for.
+/// What stands for an object: its count, and whether it has died. On a cache line of its own, as
+/// most objects are of those that threads race for.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Cell {
@@ -269,8 +276,8 @@ impl Cell {
         self.look(changed);
     }
 
-    /// As one changes that threads share: a reference can be taken in no particular order, and what was done through one must be seen by
-    /// whoever finds the last one dropped.
+    /// As one changes that threads share: a reference can be taken in no particular order, and what
+    /// was done through one must be seen by whoever finds the last one dropped.
     #[inline]
     fn atomic(&self, change: Change) {
         let changed = match change {
@@ -298,7 +305,8 @@ impl Cell {
     }
 }
 
-/// Assigns references on every thread, and returns the cells when all of them have been dropped but the table's, and a digest of the assignments.
+/// Assigns references on every thread, and returns the cells when all of them have been dropped but
+/// the table's, and a digest of the assignments.
 fn race<H: Heap>(
     heap: &H,
     input: &Input,
@@ -354,7 +362,8 @@ mod tests {
         assert_eq!(trial.verdict(4), Verdict::Fails);
     }
 
-    /// Whether threads meet within a few milliseconds is the system's to say, so what they do to each other is planted.
+    /// Whether threads meet within a few milliseconds is the system's to say, so what they do to
+    /// each other is planted.
     #[test]
     fn verdicts_follow_wrong_counts_and_times() {
         let mut trial = Trial::of("count-race");
@@ -375,7 +384,8 @@ mod tests {
         }
     }
 
-    /// The interleaving that the documents describe, by hand: of two threads, both have read when the first one writes.
+    /// The interleaving that the documents describe, by hand: of two threads, both have read when
+    /// the first one writes.
     #[test]
     fn lost_changes_are_found() {
         let leaks = Cell::new();

@@ -1,23 +1,31 @@
-//! `count-traffic`: *every change of a reference is a critical operation for counting, and nothing for mark-sweep.*
+//! `count-traffic`: *every change of a reference is a critical operation for counting, and nothing
+//! for mark-sweep.*
 //!
-//! The documents name it as the price of counting and give no figure. The program `reference-changes` reads random nodes of a small table in three
-//! ways that differ in one thing: the reference that was read is left alone, or put in a variable, or stored in a field of the other node. To
-//! counting, the latter two are an increment and a decrement, and the death that might follow; to mark-sweep they are a store, and a write barrier.
+//! The documents name it as the price of counting and give no figure. The program
+//! `reference-changes` reads random nodes of a small table in three ways that differ in one thing:
+//! the reference that was read is left alone, or put in a variable, or stored in a field of the
+//! other node. To counting, the latter two are an increment and a decrement, and the death that
+//! might follow; to mark-sweep they are a store, and a write barrier.
 //!
-//! The figure is the time of a stretch of such operations with the change, divided by the time without. It shows the claim because the stretches read
-//! the same, on the same heap, in the same process, in turns: what is left is the change. There is one thread, so that what is measured is neither a
-//! lock nor an atomic operation. Each stretch is some 50 microseconds, and the median of many counts, so that those in which the machine did
-//! something else are left out.
+//! The figure is the time of a stretch of such operations with the change, divided by the time
+//! without. It shows the claim because the stretches read the same, on the same heap, in the same
+//! process, in turns: what is left is the change. There is one thread, so that what is measured is
+//! neither a lock nor an atomic operation. Each stretch is some 50 microseconds, and the median of
+//! many counts, so that those in which the machine did something else are left out.
 //!
-//! It does not show cache lines that threads fight for (under the global lock one thread counts at a time), nor deferred or coalesced counting
-//! (Deutsch and Bobrow; Levanoni and Petrank), which exist to avoid most of this. The table fits a cache close by; in a large one the misses of the
+//! It does not show cache lines that threads fight for (under the global lock one thread counts at
+//! a time), nor deferred or coalesced counting (Deutsch and Bobrow; Levanoni and Petrank), which
+//! exist to avoid most of this. The table fits a cache close by; in a large one the misses of the
 //! reads hide part of either cost.
 //!
-//! A JVM's and CPython's figures are those of fields. A variable is a register to the one; the other changes counts for each value that its
-//! interpreter touches, with and without the store, and most of its time is the interpreter's.
+//! A JVM's and CPython's figures are those of fields. A variable is a register to the one; the
+//! other changes counts for each value that its interpreter touches, with and without the store,
+//! and most of its time is the interpreter's.
 //!
-//! Rejected: comparing the two heaps with each other (it compares allocators, headers and cache lines as well); the workloads `rewire`, which has no
-//! form without the change, and `shared-graph`, whose two forms poll differently and would run in processes of their own, at other moments.
+//! Rejected: comparing the two heaps with each other (it compares allocators, headers and cache
+//! lines as well); the workloads `rewire`, which has no form without the change, and
+//! `shared-graph`, whose two forms poll differently and would run in processes of their own, at
+//! other moments.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -77,12 +85,15 @@ fn over_read(metrics: &Metrics, with: &str) -> Option<f64> {
 
 /// The program: see the [module documentation](self).
 ///
-/// A table of nodes, each with two references and a word; the first reference of each is to a fixed node, the second begins as null. An operation
-/// draws two nodes, and reads the first one's reference, a word of what it refers to, and a word of the other node. A round is a stretch of each
-/// kind: `read`, `variable`, `field`. Draws are those of a linear congruential generator (Knuth and Lewis's constants), of which the upper bits are
-/// used. The checksum is a digest of the words, to which the changes make no difference.
+/// A table of nodes, each with two references and a word; the first reference of each is to a fixed
+/// node, the second begins as null. An operation draws two nodes, and reads the first one's
+/// reference, a word of what it refers to, and a word of the other node. A round is a stretch of
+/// each kind: `read`, `variable`, `field`. Draws are those of a linear congruential generator
+/// (Knuth and Lewis's constants), of which the upper bits are used. The checksum is a digest of the
+/// words, to which the changes make no difference.
 ///
-/// Observed are the medians over rounds of how long a stretch took: `read_ns`, `variable_ns`, `field_ns`.
+/// Observed are the medians over rounds of how long a stretch took: `read_ns`, `variable_ns`,
+/// `field_ns`.
 #[derive(Clone, Copy, Debug)]
 pub struct ReferenceChanges;
 
@@ -277,7 +288,8 @@ mod tests {
             (Verdict::Holds, Verdict::Holds)
         );
         for (claim, with) in [(0, "variable_ns"), (1, "field_ns")] {
-            // Counts that cost nothing, and a tracing heap on which changes cost as much as counts do.
+            // Counts that cost nothing, and a tracing heap on which changes cost as much as counts
+            // do.
             let mut trial = planted();
             trial.plant_observed(CHANGES, "gc-rc", with, 1_010);
             assert_eq!(trial.verdict(claim), Verdict::Fails);

@@ -1,8 +1,11 @@
-//! `countdown`: the documents' first experiment on the global lock. Its program is the workload of that name.
+//! `countdown`: the documents' first experiment on the global lock. Its program is the workload of
+//! that name.
 //!
-//! It is run on one processor as well, since the documents' argument is about what threads gain *beyond* what one processor gives. There the same
-//! program binds itself to the first of the processors that it may use; where the system has no way to do so (it is Linux that has) the claim about
-//! it has no figure. On other runtimes that form is not run: a Java program cannot bind itself.
+//! It is run on one processor as well, since the documents' argument is about what threads gain
+//! *beyond* what one processor gives. There the same program binds itself to the first of the
+//! processors that it may use; where the system has no way to do so (it is Linux that has) the
+//! claim about it has no figure. On other runtimes that form is not run: a Java program cannot bind
+//! itself.
 
 use super::{BOTH, Claim, Experiment, Form, Quantity, Rule, Unit, program};
 use crate::heap::{Heap, HeapFull};
@@ -98,7 +101,8 @@ impl Workload for CountdownBound {
     }
 }
 
-/// The calling thread, and those that it makes, are bound to one processor for as long as this lives.
+/// The calling thread, and those that it makes, are bound to one processor for as long as this
+/// lives.
 #[cfg(target_os = "linux")]
 struct Bound {
     before: nix::sched::CpuSet,
@@ -106,7 +110,8 @@ struct Bound {
 
 #[cfg(target_os = "linux")]
 impl Bound {
-    /// Binds them to the first of the processors that they may use; `None` if the system does not let them.
+    /// Binds them to the first of the processors that they may use; `None` if the system does not
+    /// let them.
     fn new() -> Option<Self> {
         use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
         let before = sched_getaffinity(THIS_THREAD).ok()?;
@@ -121,7 +126,8 @@ impl Bound {
 #[cfg(target_os = "linux")]
 impl Drop for Bound {
     fn drop(&mut self) {
-        // What was allowed before is allowed still, unless somebody has changed it in between; then it is theirs to say.
+        // What was allowed before is allowed still, unless somebody has changed it in between; then
+        // it is theirs to say.
         let _ = nix::sched::sched_setaffinity(THIS_THREAD, &self.before);
     }
 }

@@ -1,18 +1,23 @@
 //! `cpu-bound`: twenty tasks that only compute, one after another and on a thread each.
 //!
-//! **The documents** counted to 10,000,000 in twenty tasks: one after another in 7.90, 7.65 and 7.72 s, on twenty threads in 7.43, 7.39 and
-//! 7.31 s, and concluded that threads are of no use to such programs. Elsewhere they found two threads to be slower than one (see
-//! [`countdown`](super::countdown)). The two do not agree on whether handing the lock round costs something or gains something.
+//! **The documents** counted to 10,000,000 in twenty tasks: one after another in 7.90, 7.65 and
+//! 7.72 s, on twenty threads in 7.43, 7.39 and 7.31 s, and concluded that threads are of no use to
+//! such programs. Elsewhere they found two threads to be slower than one (see
+//! [`countdown`](super::countdown)). The two do not agree on whether handing the lock round costs
+//! something or gains something.
 //!
-//! **Here** a task counts in boxed integers, each step allocating a new one and dropping the old one, and polls at the loop's back-edge. Twenty tasks
-//! as there, with a twentieth of the steps at full size, so that a task still lasts about a switch interval or longer.
+//! **Here** a task counts in boxed integers, each step allocating a new one and dropping the old
+//! one, and polls at the loop's back-edge. Twenty tasks as there, with a twentieth of the steps at
+//! full size, so that a task still lasts about a switch interval or longer.
 //!
-//! **It shows** what threads gain where nobody waits: nothing under a lock, and as many times as there are processors without one. *It does not show*
-//! what a hand-over costs: on one processor it is a context switch, on several the caches of the other one are cold as well, and neither is the
+//! **It shows** what threads gain where nobody waits: nothing under a lock, and as many times as
+//! there are processors without one. *It does not show* what a hand-over costs: on one processor it
+//! is a context switch, on several the caches of the other one are cold as well, and neither is the
 //! lock's doing.
 //!
-//! Rejected: expecting the documents' 0.94 to 0.97 of the first claim, since it is a difference between two loops of theirs (the sequential one ran
-//! in the main thread), and what the claim is about is whether threads run at once; it has a claim of its own.
+//! Rejected: expecting the documents' 0.94 to 0.97 of the first claim, since it is a difference
+//! between two loops of theirs (the sequential one ran in the main thread), and what the claim is
+//! about is whether threads run at once; it has a claim of its own.
 
 use std::thread;
 use std::time::Duration;
@@ -64,7 +69,8 @@ the lock does to programs that wait.",
 const SEQUENTIAL: &str = "one after another";
 const THREADS: &str = "20 threads";
 
-/// Tasks that count, and may wait when they have counted; [`io_bound`](super::io_bound) has them wait.
+/// Tasks that count, and may wait when they have counted; [`io_bound`](super::io_bound) has them
+/// wait.
 #[derive(Clone, Copy, Debug)]
 pub struct CpuBound;
 

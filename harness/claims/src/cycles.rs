@@ -1,22 +1,27 @@
 //! `cycles`: *counts alone never reclaim a cycle; a separate collector does.*
 //!
-//! The documents explain why and give no figure. Here pairs of objects that refer to each other are made and dropped, one after the other, so that
-//! all of it is garbage of the kind that counts cannot see. Of evenly spread pairs a weak reference is kept, and it is counted how many of these are
-//! still there: before anybody asks for a collection, and after one was asked for. Weak references are the one thing that every runtime here has and
-//! that tells the same on all of them.
+//! The documents explain why and give no figure. Here pairs of objects that refer to each other are
+//! made and dropped, one after the other, so that all of it is garbage of the kind that counts
+//! cannot see. Of evenly spread pairs a weak reference is kept, and it is counted how many of these
+//! are still there: before anybody asks for a collection, and after one was asked for. Weak
+//! references are the one thing that every runtime here has and that tells the same on all of them.
 //!
-//! Three ways: with counts alone (`cycle=none` on gc-rc, `gc.disable()` in CPython), in a heap that has room for all of it; as the runtimes come, in
-//! a heap that holds a quarter of it; and, which is the same form, on the tracing side, where a cycle is garbage like any other and no second
+//! Three ways: with counts alone (`cycle=none` on gc-rc, `gc.disable()` in CPython), in a heap that
+//! has room for all of it; as the runtimes come, in a heap that holds a quarter of it; and, which
+//! is the same form, on the tracing side, where a cycle is garbage like any other and no second
 //! mechanism exists.
 //!
-//! It shows the claim because nothing but a cycle can keep the pairs: no root refers to them. It does not show what cycle collection costs (see
-//! `stop-the-world`, and the workload `rings`), nor how common cycles are: many programs make none, and then the second mechanism is only paid for.
+//! It shows the claim because nothing but a cycle can keep the pairs: no root refers to them. It
+//! does not show what cycle collection costs (see `stop-the-world`, and the workload `rings`), nor
+//! how common cycles are: many programs make none, and then the second mechanism is only paid for.
 //!
-//! The form with counts alone leaks by intention, through all iterations of a process: its heap has room for several. A JVM has nothing that could be
-//! switched off; it runs the program, and has no figure there.
+//! The form with counts alone leaks by intention, through all iterations of a process: its heap has
+//! room for several. A JVM has nothing that could be switched off; it runs the program, and has no
+//! figure there.
 //!
-//! Rejected: bytes held at the end (a tracing heap does not know what of it is garbage, CPython's process does not shrink); long rings (a count that
-//! does not reach zero does not care how long the way round is).
+//! Rejected: bytes held at the end (a tracing heap does not know what of it is garbage, CPython's
+//! process does not shrink); long rings (a count that does not reach zero does not care how long
+//! the way round is).
 
 use std::collections::BTreeMap;
 
@@ -88,7 +93,8 @@ fn share_of_watched(metrics: &Metrics, observation: &str) -> Option<f64> {
 #[derive(Clone, Copy, Debug)]
 pub struct Cycles;
 
-/// Words of an object: with its header and its reference about what a small instance takes in a language with dictionaries.
+/// Words of an object: with its header and its reference about what a small instance takes in a
+/// language with dictionaries.
 const WORDS: u32 = 15;
 /// Bytes of an object, with the larger of the heaps' headers.
 const OBJECT_BYTES: u64 = 16 + 8 + 8 * WORDS as u64;

@@ -1,8 +1,9 @@
 //! From rows to figures: what an experiment's forms have given on one heap or runtime.
 //!
-//! A figure of one form is the median over its processes of the mean over a process's timed iterations. Its interval is a bootstrapped 95 % interval from
-//! five processes on; of fewer it is their range, which says less than it seems to, and is called a range wherever it is shown. A ratio of two forms
-//! is that of [`ratio`], whose interval is stretched where processes are few.
+//! A figure of one form is the median over its processes of the mean over a process's timed
+//! iterations. Its interval is a bootstrapped 95 % interval from five processes on; of fewer it is
+//! their range, which says less than it seems to, and is called a range wherever it is shown. A
+//! ratio of two forms is that of [`ratio`], whose interval is stretched where processes are few.
 
 use super::{Experiment, Quantity};
 use crate::measure::ratio;
@@ -15,7 +16,8 @@ use crate::workload::{Description, below, generator};
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Where it lies: with 95 % confidence, or, of fewer than five processes, their range. `None` of fewer than two.
+    /// Where it lies: with 95 % confidence, or, of fewer than five processes, their range. `None`
+    /// of fewer than two.
     pub interval: Option<(f64, f64)>,
     /// Processes that it rests on: of a ratio, the fewer of its two sides.
     pub n: usize,
@@ -37,7 +39,8 @@ impl Estimate {
     }
 }
 
-/// What an experiment has given in one column: on one heap, whatever its options, or on one other runtime.
+/// What an experiment has given in one column: on one heap, whatever its options, or on one other
+/// runtime.
 #[derive(Debug)]
 pub struct Evidence<'r> {
     forms: Vec<(&'static str, &'r CellResults)>,
@@ -47,11 +50,13 @@ pub struct Evidence<'r> {
 pub(super) type Asked = (&'static str, Quantity);
 
 const RESAMPLES: usize = 10_000;
-/// Fewer values than this are not resampled: a bootstrap of so few knows nothing of what lies outside their range, and hardly all of the range.
+/// Fewer values than this are not resampled: a bootstrap of so few knows nothing of what lies
+/// outside their range, and hardly all of the range.
 const FEW: usize = 5;
 
 impl<'r> Evidence<'r> {
-    /// What the results say about the experiment in a column: the name of a heap, or the label of a peer.
+    /// What the results say about the experiment in a column: the name of a heap, or the label of a
+    /// peer.
     pub(crate) fn of(
         experiment: &Experiment,
         known: &[Description],
@@ -121,7 +126,8 @@ impl<'r> Evidence<'r> {
         })
     }
 
-    /// The largest value of any iteration of any process, with the range over processes of their largest: for what must never happen.
+    /// The largest value of any iteration of any process, with the range over processes of their
+    /// largest: for what must never happen.
     pub fn largest(&self, asked: Asked) -> Option<Estimate> {
         let largest: Vec<f64> = self
             .values(asked)?
@@ -137,7 +143,8 @@ impl<'r> Evidence<'r> {
         })
     }
 
-    /// The first divided by the second, both as in [`Self::value`]. `None` also where one of them is zero or less.
+    /// The first divided by the second, both as in [`Self::value`]. `None` also where one of them
+    /// is zero or less.
     pub fn ratio(&self, of: Asked, to: Asked) -> Option<Estimate> {
         let (of, to) = (self.values(of)?, self.values(to)?);
         if of.iter().chain(&to).flatten().any(|&value| value <= 0.0) {

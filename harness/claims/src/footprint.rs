@@ -1,19 +1,25 @@
 //! `footprint`: *reference counting reclaims at once; mark-sweep lets memory pile up.*
 //!
-//! The documents give no figure. Here a live set of one size has its objects replaced at random ([`replacement`](super::replacement)) in a heap that
-//! could hold it eight times, and the most that the heap ever held is compared with what it holds when there is nothing but the live set. Both are
-//! what counts against the heap's limit, headers, rounding and metadata included, so that a heap with large objects does not look as if it hoarded
-//! garbage. CPython's heap has no limit and no count: its figures are by how much its process grew. A JVM's are what it has in use.
+//! The documents give no figure. Here a live set of one size has its objects replaced at random
+//! ([`replacement`](super::replacement)) in a heap that could hold it eight times, and the most
+//! that the heap ever held is compared with what it holds when there is nothing but the live set.
+//! Both are what counts against the heap's limit, headers, rounding and metadata included, so that
+//! a heap with large objects does not look as if it hoarded garbage. CPython's heap has no limit
+//! and no count: its figures are by how much its process grew. A JVM's are what it has in use.
 //!
-//! It shows the claim because garbage is all that can make the two differ. That tracing fills the heap it is given is not a defect but how it works:
-//! it collects when memory runs out, and so its footprint is whatever it was allowed. What the claim says of counting is the stronger half, and true
-//! only of garbage that counts can see. So the same is done with objects that each refer to themselves: those stay until the cycle collector comes,
-//! which in CPython, and here, waits until a quarter as many objects as it found alive the last time have grown old.
+//! It shows the claim because garbage is all that can make the two differ. That tracing fills the
+//! heap it is given is not a defect but how it works: it collects when memory runs out, and so its
+//! footprint is whatever it was allowed. What the claim says of counting is the stronger half, and
+//! true only of garbage that counts can see. So the same is done with objects that each refer to
+//! themselves: those stay until the cycle collector comes, which in CPython, and here, waits until
+//! a quarter as many objects as it found alive the last time have grown old.
 //!
-//! It does not show fragmentation (all objects are of one size), nor what the memory that tracing leaves lying buys in time.
+//! It does not show fragmentation (all objects are of one size), nor what the memory that tracing
+//! leaves lying buys in time.
 //!
-//! Rejected: resident sizes for our heaps (a page that has been touched stays resident, whoever owns it); the mean over time, which on a heap that
-//! fills and empties is about half of the peak and says nothing more.
+//! Rejected: resident sizes for our heaps (a page that has been touched stays resident, whoever
+//! owns it); the mean over time, which on a heap that fills and empties is about half of the peak
+//! and says nothing more.
 
 use super::replacement::Replacement;
 use super::{AS_DESCRIBED, Claim, Experiment, Form, Quantity, Rule, Unit, program};

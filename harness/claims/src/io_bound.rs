@@ -1,17 +1,21 @@
 //! `io-bound`: twenty tasks that compute and then wait, one after another and on a thread each.
 //!
-//! **The documents** had each task of [`cpu-bound`](super::cpu_bound) sleep for 0.1 s, a quarter of the time that it computed: one after another
-//! 9.99, 9.93 and 10.23 s, on twenty threads 7.46, 7.33 and 7.62 s. A blocked thread gives up the lock, they concluded, so that programs that wait
+//! **The documents** had each task of [`cpu-bound`](super::cpu_bound) sleep for 0.1 s, a quarter of
+//! the time that it computed: one after another 9.99, 9.93 and 10.23 s, on twenty threads 7.46,
+//! 7.33 and 7.62 s. A blocked thread gives up the lock, they concluded, so that programs that wait
 //! gain by threads in spite of it.
 //!
-//! **Here** the same program waits in a blocking region. The wait is the same on every runtime, as their work is; since a step of ours takes a few
-//! nanoseconds and one of an interpreter some tens, a task waits for about as long as it computes on the heaps, and for a quarter of it on CPython.
+//! **Here** the same program waits in a blocking region. The wait is the same on every runtime, as
+//! their work is; since a step of ours takes a few nanoseconds and one of an interpreter some tens,
+//! a task waits for about as long as it computes on the heaps, and for a quarter of it on CPython.
 //!
-//! **It shows** that waiting overlaps, and that on the counting side nothing else does: with the threads' waits hidden, what is left is the
-//! computing, one task after another. *It does not show* real I/O, which also costs system calls and buffers; for what a thread pays that waits often
-//! and shortly see [`convoy`](super::convoy).
+//! **It shows** that waiting overlaps, and that on the counting side nothing else does: with the
+//! threads' waits hidden, what is left is the computing, one task after another. *It does not show*
+//! real I/O, which also costs system calls and buffers; for what a thread pays that waits often and
+//! shortly see [`convoy`](super::convoy).
 //!
-//! Rejected: a wait in proportion to each runtime's speed, which would make rows of different parameters out of one form.
+//! Rejected: a wait in proportion to each runtime's speed, which would make rows of different
+//! parameters out of one form.
 
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit};
 

@@ -10,7 +10,8 @@ pub struct Judged {
     pub experiment: &'static Experiment,
     /// The claim.
     pub claim: &'static Claim,
-    /// The columns in order: our heaps, then other runtimes. The same for every claim of the results.
+    /// The columns in order: our heaps, then other runtimes. The same for every claim of the
+    /// results.
     pub columns: Vec<Column>,
     /// The verdict; `None` if it could not be measured here.
     pub verdict: Option<Verdict>,
@@ -19,15 +20,18 @@ pub struct Judged {
 /// What one heap or runtime says of a claim.
 #[derive(Debug)]
 pub struct Column {
-    /// The heap's name; or the runtime's name and version, and where it lies if there are several of that version.
+    /// The heap's name; or the runtime's name and version, and where it lies if there are several
+    /// of that version.
     pub name: String,
     /// Whether it is one of our heaps: the verdict rests on these.
     pub is_heap: bool,
     /// What it stands for, if it stands for either.
     pub side: Option<Side>,
-    /// The figure; or what went wrong with a form of the experiment; `None` if nothing did and there is none all the same: it is not measured there.
+    /// The figure; or what went wrong with a form of the experiment; `None` if nothing did and
+    /// there is none all the same: it is not measured there.
     pub figure: Option<Result<Estimate, String>>,
-    /// What its side's rule says of it; `None` if the claim is not about that side, or there is no figure.
+    /// What its side's rule says of it; `None` if the claim is not about that side, or there is no
+    /// figure.
     pub verdict: Option<Verdict>,
 }
 
@@ -38,8 +42,9 @@ impl Column {
     }
 }
 
-/// Judges every claim of every experiment of which anything was run. An experiment that shares a form with one that was run, and was not run itself,
-/// has no claims here that need its other forms.
+/// Judges every claim of every experiment of which anything was run. An experiment that shares a
+/// form with one that was run, and was not run itself, has no claims here that need its other
+/// forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();
@@ -100,7 +105,8 @@ fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
     }
 }
 
-/// What our heaps say together: nothing, unless each side that the claim is about has said something.
+/// What our heaps say together: nothing, unless each side that the claim is about has said
+/// something.
 fn verdict(claim: &Claim, columns: &[Column]) -> Option<Verdict> {
     let of_side = |side: Side| {
         let mut columns = columns.iter();
@@ -156,7 +162,8 @@ fn columns(results: &Results) -> Vec<Title> {
     columns
 }
 
-/// The version of the runtime that a peer's cell was run on: its number, without the build, and what follows it.
+/// The version of the runtime that a peer's cell was run on: its number, without the build, and
+/// what follows it.
 fn version(cell: &CellResults) -> Option<String> {
     let mut environments = cell.rows.iter().filter_map(|row| row.environment.as_ref());
     let peer = environments.find_map(|environment| environment.peer.as_ref())?;

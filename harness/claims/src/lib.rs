@@ -1,22 +1,29 @@
 //! The documents' experiments, and the claims that they are evidence for.
 //!
-//! The comparison that this project stands on was made in documents: people measured CPython, reasoned about Java, and drew conclusions about global
-//! locks, counting and marking. Here each of their experiments is run again, by the same code on both heaps, and on a real CPython and a real JVM
-//! where they are installed; and each of their claims gets a verdict.
+//! The comparison that this project stands on was made in documents: people measured CPython,
+//! reasoned about Java, and drew conclusions about global locks, counting and marking. Here each of
+//! their experiments is run again, by the same code on both heaps, and on a real CPython and a real
+//! JVM where they are installed; and each of their claims gets a verdict.
 //!
-//! * An *experiment* is a program, or a workload that is there already, run in several *forms*: with one thread and with two, with the lock and
-//!   without. One file each; its program is a [`Workload`], and what it sees on its way are observations of its rows. So an
-//!   experiment is planned, run, interrupted, resumed, checked and stored like any other comparison, and its claims can be judged from a file of last year.
-//! * A [`Claim`] is a statement with a *figure*, which is computed from the rows of the forms, and a [`Rule`] for each kind of memory management
-//!   that it is about, which says where the figure's interval must lie. Rules are written down before the run that they judge.
-//! * A [`Verdict`] follows from intervals alone, never from points ([`Rule::judge`]): the claim holds if the whole interval obeys the rule, does not
-//!   hold if the whole interval breaks it, and is undecided otherwise.
+//! * An *experiment* is a program, or a workload that is there already, run in several *forms*:
+//!   with one thread and with two, with the lock and without. One file each; its program is a
+//!   [`Workload`], and what it sees on its way are observations of its rows. So an experiment is
+//!   planned, run, interrupted, resumed, checked and stored like any other comparison, and its
+//!   claims can be judged from a file of last year.
+//! * A [`Claim`] is a statement with a *figure*, which is computed from the rows of the forms, and
+//!   a [`Rule`] for each kind of memory management that it is about, which says where the figure's
+//!   interval must lie. Rules are written down before the run that they judge.
+//! * A [`Verdict`] follows from intervals alone, never from points ([`Rule::judge`]): the claim
+//!   holds if the whole interval obeys the rule, does not hold if the whole interval breaks it, and
+//!   is undecided otherwise.
 //!
-//! Columns: a claim is judged on our two heaps, of which gc-rc stands for CPython's side of the argument and gc-marksweep for Java's. The real runtimes
-//! stand beside them; where one of them says something else than the heap that stands for it, the verdict says so.
+//! Columns: a claim is judged on our two heaps, of which gc-rc stands for CPython's side of the
+//! argument and gc-marksweep for Java's. The real runtimes stand beside them; where one of them
+//! says something else than the heap that stands for it, the verdict says so.
 //!
-//! Rejected: a framework of its own for experiments (rows, interleaving, peers and resuming would exist twice); verdicts on points (a
-//! ratio of 1.03 says nothing without its interval); one rule for both heaps (most claims are about one of them, or about a difference).
+//! Rejected: a framework of its own for experiments (rows, interleaving, peers and resuming would
+//! exist twice); verdicts on points (a ratio of 1.03 says nothing without its interval); one rule
+//! for both heaps (most claims are about one of them, or about a difference).
 
 #![forbid(unsafe_code)]
 
@@ -62,7 +69,8 @@ pub mod switch_interval;
 mod threads;
 pub mod threshold;
 
-/// Every experiment, in the order in which they are run and shown. A new one is one file and one line.
+/// Every experiment, in the order in which they are run and shown. A new one is one file and one
+/// line.
 pub const EXPERIMENTS: &[Experiment] = &[
     count_race::EXPERIMENT,
     countdown::EXPERIMENT,
@@ -122,7 +130,8 @@ pub struct Experiment {
 pub struct Form {
     /// What its figures are called by.
     pub name: &'static str,
-    /// The program, as on the command line: `NAME[:parameter=value,...]`. What is not set has its default for the size.
+    /// The program, as on the command line: `NAME[:parameter=value,...]`. What is not set has its
+    /// default for the size.
     pub workload: &'static str,
     /// Mutator threads.
     pub threads: usize,
@@ -138,7 +147,8 @@ pub struct Form {
 
 /// Both heaps as they come.
 pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
-/// Both as the documents describe them: their mark-sweep knows no generations, and each of its collections marks the whole heap.
+/// Both as the documents describe them: their mark-sweep knows no generations, and each of its
+/// collections marks the whole heap.
 pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];
 
 impl Form {
@@ -169,8 +179,9 @@ impl Form {
         }
     }
 
-    /// The same with other parameters than the program's defaults for a size, `parameter=value,...`: a workload's own sizes are for
-    /// comparing heaps, and may be longer than a claim needs.
+    /// The same with other parameters than the program's defaults for a size,
+    /// `parameter=value,...`: a workload's own sizes are for comparing heaps, and may be longer
+    /// than a claim needs.
     pub const fn sized(self, small: &'static str, full: &'static str) -> Self {
         Self {
             small,
@@ -228,7 +239,8 @@ impl Form {
     }
 }
 
-/// The programs that experiments bring, which are run like workloads but are in no comparison of workloads.
+/// The programs that experiments bring, which are run like workloads but are in no comparison of
+/// workloads.
 pub fn programs() -> Vec<Program> {
     EXPERIMENTS
         .iter()
@@ -273,7 +285,8 @@ pub fn choose(names: &[String]) -> Result<Vec<&'static Experiment>, String> {
 /// Runtimes that stand beside the heaps if the user names none.
 pub const PEERS: &[&str] = &["cpython", "hotspot-serial"];
 
-/// The cells of the experiments' forms, each once, in a group for each form; and a line for each peer that is not there.
+/// The cells of the experiments' forms, each once, in a group for each form; and a line for each
+/// peer that is not there.
 ///
 /// # Errors
 ///
@@ -378,8 +391,9 @@ mod tests {
         assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
     }
 
-    /// The ends of every parameter's range, beside each other and with as many threads as there may be: heap bytes are sizes that a
-    /// command line takes, whatever is multiplied. What lies beyond the ends is refused.
+    /// The ends of every parameter's range, beside each other and with as many threads as there may
+    /// be: heap bytes are sizes that a command line takes, whatever is multiplied. What lies beyond
+    /// the ends is refused.
     #[test]
     fn parameters_hold_to_the_ends_of_their_ranges() {
         for workload in known() {

@@ -1,28 +1,36 @@
 //! `lost-update`: several threads add to one count.
 //!
-//! **The documents** had five threads do `count += 1` 100,000 times each. The count ended at 497,831 instead of 500,000: the global lock does not
-//! make `+=` atomic, since it can change hands between the reading of the old value and the writing of the new one. With a lock of the program's own
-//! it ended at exactly 500,000.
+//! **The documents** had five threads do `count += 1` 100,000 times each. The count ended at
+//! 497,831 instead of 500,000: the global lock does not make `+=` atomic, since it can change hands
+//! between the reading of the old value and the writing of the new one. With a lock of the
+//! program's own it ended at exactly 500,000.
 //!
-//! **Here** the count is an object with a reference to a boxed integer, as a Python attribute is. An update reads the reference and the integer, and
-//! writes a reference to a new one, which is allocated before. Whether updates can be lost under the lock depends on where it can change hands, so
-//! there are two forms without a lock: *polling between* the reading and the writing, as CPython up to 3.9 did, and every version does if the new
-//! value comes from a call; and polling *at the back-edge only*, as CPython has done since 3.10 for a plain `count += 1`. It needs a switch in the
-//! right place besides: 500,000 updates of ours take two or three switch intervals of 5 ms. So the form that polls between is run at the documents'
-//! size as it is, and again under an interval of 0.25 ms, as the others are, with ten times as many updates at full size, in which each thread meets
-//! more than twenty intervals. The locked form keeps to the documents' size: CPython's threads then wait for one lock while they have the other, and
-//! make some hundred thousand updates in a second.
+//! **Here** the count is an object with a reference to a boxed integer, as a Python attribute is.
+//! An update reads the reference and the integer, and writes a reference to a new one, which is
+//! allocated before. Whether updates can be lost under the lock depends on where it can change
+//! hands, so there are two forms without a lock: *polling between* the reading and the writing, as
+//! CPython up to 3.9 did, and every version does if the new value comes from a call; and polling
+//! *at the back-edge only*, as CPython has done since 3.10 for a plain `count += 1`. It needs a
+//! switch in the right place besides: 500,000 updates of ours take two or three switch intervals of
+//! 5 ms. So the form that polls between is run at the documents' size as it is, and again under an
+//! interval of 0.25 ms, as the others are, with ten times as many updates at full size, in which
+//! each thread meets more than twenty intervals. The locked form keeps to the documents' size:
+//! CPython's threads then wait for one lock while they have the other, and make some hundred
+//! thousand updates in a second.
 //!
-//! **It shows** that the global lock is no substitute for the program's own; and that a plain `+=` under it is nevertheless atomic where the lock is
-//! given up at back-edges only, which is an accident of the interpreter that programs came to depend on, and which free threads take away. *It does
-//! not show* how many updates a program loses: that is chance, and what a thread loses is all that others have done while it was away, so that the
-//! number depends on the interval.
+//! **It shows** that the global lock is no substitute for the program's own; and that a plain `+=`
+//! under it is nevertheless atomic where the lock is given up at back-edges only, which is an
+//! accident of the interpreter that programs came to depend on, and which free threads take away.
+//! *It does not show* how many updates a program loses: that is chance, and what a thread loses is
+//! all that others have done while it was away, so that the number depends on the interval.
 //!
-//! All threads begin at once: a thread of ours could otherwise be done before the next has been made. In Java an update is that of a volatile field,
-//! which makes reading and writing visible to the others and the two together no more atomic; a JVM needs no poll in between.
+//! All threads begin at once: a thread of ours could otherwise be done before the next has been
+//! made. In Java an update is that of a volatile field, which makes reading and writing visible to
+//! the others and the two together no more atomic; a JVM needs no poll in between.
 //!
-//! Rejected: the count as a word of the object (an update would take two nanoseconds, and a switch hundreds of thousands of them); allocating between
-//! reading and writing (where allocating polls, on another heap, the form at the back-edge would poll between).
+//! Rejected: the count as a word of the object (an update would take two nanoseconds, and a switch
+//! hundreds of thousands of them); allocating between reading and writing (where allocating polls,
+//! on another heap, the form at the back-edge would poll between).
 
 use std::sync::Barrier;
 
@@ -214,7 +222,8 @@ mod tests {
     use super::*;
     use crate::{Verdict, trial::Trial};
 
-    /// What can be lost is decided by where a thread polls, at any size; that something is lost, by chance, and planted.
+    /// What can be lost is decided by where a thread polls, at any size; that something is lost, by
+    /// chance, and planted.
     #[test]
     fn nothing_is_lost_with_a_lock_nor_between_back_edges() {
         let mut trial = Trial::of("lost-update");

@@ -1,21 +1,27 @@
 //! `native`: calls of native code that keep the global lock, and calls that give it up.
 //!
-//! **The documents** said, without figures, that a native call that keeps the lock blocks every other thread for as long as it takes; that one which
-//! gives it up runs in parallel, which is how NumPy, PyTorch and OpenCV use several processors; and that one which must touch objects has to wait for
-//! the lock again.
+//! **The documents** said, without figures, that a native call that keeps the lock blocks every
+//! other thread for as long as it takes; that one which gives it up runs in parallel, which is how
+//! NumPy, PyTorch and OpenCV use several processors; and that one which must touch objects has to
+//! wait for the lock again.
 //!
-//! **Here** a call computes a check of a buffer outside the heap and leaves its result in a new object. One that keeps the lock computes within the
-//! mutator without polling; one that gives it up computes in [`Mutator::blocking`], and comes back to make the object. They are made by one thread
-//! and by two, and beside a thread that counts in an object and polls all the time. The checks are those of CPython's library, so that CPython runs
-//! its own native calls: `binascii.crc_hqx` (CRC-16 of XMODEM) keeps the lock, `zlib.crc32` (CRC-32 of IEEE 802.3) gives it up. On a JVM the first is
-//! written in Java and the second is the library's, since no call there keeps anything.
+//! **Here** a call computes a check of a buffer outside the heap and leaves its result in a new
+//! object. One that keeps the lock computes within the mutator without polling; one that gives it
+//! up computes in [`Mutator::blocking`], and comes back to make the object. They are made by one
+//! thread and by two, and beside a thread that counts in an object and polls all the time. The
+//! checks are those of CPython's library, so that CPython runs its own native calls:
+//! `binascii.crc_hqx` (CRC-16 of XMODEM) keeps the lock, `zlib.crc32` (CRC-32 of IEEE 802.3) gives
+//! it up. On a JVM the first is written in Java and the second is the library's, since no call
+//! there keeps anything.
 //!
-//! **It shows** what a lock that is kept costs the others, by the time of two threads over that of one, and by the longest time that the thread
-//! beside could not make a turn; and what coming back costs, by how much longer a call takes than it computes. *It does not show* calls
-//! that need the lock only now and then and take it for that: they are calls that come back more often.
+//! **It shows** what a lock that is kept costs the others, by the time of two threads over that of
+//! one, and by the longest time that the thread beside could not make a turn; and what coming back
+//! costs, by how much longer a call takes than it computes. *It does not show* calls that need the
+//! lock only now and then and take it for that: they are calls that come back more often.
 //!
-//! Rejected: one check for both kinds (CPython has none in both); a sleep instead of computing (it would overlap on one processor, too); judging the
-//! longest gap where threads run freely (it is that of the system's scheduler, whatever calls do).
+//! Rejected: one check for both kinds (CPython has none in both); a sleep instead of computing (it
+//! would overlap on one processor, too); judging the longest gap where threads run freely (it is
+//! that of the system's scheduler, whatever calls do).
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -243,7 +249,8 @@ impl Part {
     }
 }
 
-/// CRC-16 of XMODEM: the polynomial 0x1021, most significant bit first, from 0. What CPython's `binascii.crc_hqx(data, 0)` is.
+/// CRC-16 of XMODEM: the polynomial 0x1021, most significant bit first, from 0. What CPython's
+/// `binascii.crc_hqx(data, 0)` is.
 fn crc16(data: &[u8]) -> u16 {
     const TABLE: [u16; 256] = {
         let mut table = [0; 256];
@@ -266,7 +273,8 @@ fn crc16(data: &[u8]) -> u16 {
     })
 }
 
-/// CRC-32 of IEEE 802.3: the polynomial 0x04c11db7, least significant bit first, from all ones and inverted. What CPython's `zlib.crc32(data)` is.
+/// CRC-32 of IEEE 802.3: the polynomial 0x04c11db7, least significant bit first, from all ones and
+/// inverted. What CPython's `zlib.crc32(data)` is.
 fn crc32(data: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
@@ -294,7 +302,8 @@ mod tests {
     use super::*;
     use crate::{Verdict, trial::Trial};
 
-    /// The check values of the two in Williams, "A Painless Guide to CRC Error Detection Algorithms" (1993), and the catalogues after it.
+    /// The check values of the two in Williams, "A Painless Guide to CRC Error Detection
+    /// Algorithms" (1993), and the catalogues after it.
     #[test]
     fn checks_are_the_standard_ones() {
         assert_eq!(crc16(b"123456789"), 0x31c3);

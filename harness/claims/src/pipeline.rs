@@ -1,30 +1,38 @@
 //! `pipeline`: download, resize, upload: three workers in a row, and four ways to wait for work.
 //!
-//! The documents build it twice. First with a queue of their own, a list under a lock, whose get fails when the queue is empty: three workers sleep
-//! 0.1 s after each failure, and 1,000 items take 3,009 polls, of which 3,000 found work. Then with a queue that blocks: its get returns when there
-//! is something, a bound on its length holds producers back, and `task_done` and `join` say when everything is done without anybody
-//! looking.
+//! The documents build it twice. First with a queue of their own, a list under a lock, whose get
+//! fails when the queue is empty: three workers sleep 0.1 s after each failure, and 1,000 items
+//! take 3,009 polls, of which 3,000 found work. Then with a queue that blocks: its get returns when
+//! there is something, a bound on its length holds producers back, and `task_done` and `join` say
+//! when everything is done without anybody looking.
 //!
-//! Here a queue is a list of nodes in the heap, its head, its tail and its length in a heap object that the threads share, under a [`Lock`]. A
-//! feeder puts all items into the first queue; a worker makes an image of each, a second one makes a small one of that, a third one sends it.
-//! Sending waits: after every tenth item for as long as a packet takes. So the last stage is the slowest, as uploading is, and what the first two
-//! make piles up before it. The documents' 0.1 s between polls is 10 ms at full size and 2 ms at small.
+//! Here a queue is a list of nodes in the heap, its head, its tail and its length in a heap object
+//! that the threads share, under a [`Lock`]. A feeder puts all items into the first queue; a worker
+//! makes an image of each, a second one makes a small one of that, a third one sends it. Sending
+//! waits: after every tenth item for as long as a packet takes. So the last stage is the slowest,
+//! as uploading is, and what the first two make piles up before it. The documents' 0.1 s between
+//! polls is 10 ms at full size and 2 ms at small.
 //!
-//! * *polled*: a worker that finds nothing sleeps. So does the feeder, who wants to know whether everything is done.
-//! * *spinning*: a worker that finds nothing looks again at once. Under a global lock it does so with the lock, for a switch interval
-//!   at a time, and the one worker that has work waits for the others to look: it has fewer items, or it would take far longer than the others.
-//! * *blocking*: it waits for a condition; the feeder waits until every item that was put has been declared done, and then closes the queues.
+//! * *polled*: a worker that finds nothing sleeps. So does the feeder, who wants to know whether
+//!   everything is done.
+//! * *spinning*: a worker that finds nothing looks again at once. Under a global lock it does so
+//!   with the lock, for a switch interval at a time, and the one worker that has work waits for the
+//!   others to look: it has fewer items, or it would take far longer than the others.
+//! * *blocking*: it waits for a condition; the feeder waits until every item that was put has been
+//!   declared done, and then closes the queues.
 //! * *bounded*: the same with room for ten items, so that who puts waits as well.
 //!
-//! A look that finds nothing, and is not the wait itself, is a poll in vain: of a blocking queue that is being woken for nothing. Notifying under the
-//! lock is what keeps that at zero: a notice that is given after the lock was released may come when its item has long been taken, and wake a
+//! A look that finds nothing, and is not the wait itself, is a poll in vain: of a blocking queue
+//! that is being woken for nothing. Notifying under the lock is what keeps that at zero: a notice
+//! that is given after the lock was released may come when its item has long been taken, and wake a
 //! worker that has since gone to wait for the next.
 //!
-//! It shows what polling costs and what a bound is for. It does not show which queue is fastest, nor what happens with many workers on one
-//! queue, where one item may wake several.
+//! It shows what polling costs and what a bound is for. It does not show which queue is fastest,
+//! nor what happens with many workers on one queue, where one item may wake several.
 //!
-//! CPython's program has the documents' own queue, and `queue.Queue`; Java's a list under a monitor, and `LinkedBlockingQueue`. Their blocking queues
-//! do not tell of wakes for nothing, so that only failed gets are counted there: none, by construction.
+//! CPython's program has the documents' own queue, and `queue.Queue`; Java's a list under a
+//! monitor, and `LinkedBlockingQueue`. Their blocking queues do not tell of wakes for nothing, so
+//! that only failed gets are counted there: none, by construction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -232,7 +240,8 @@ impl Workload for Pipeline {
                     })
                 }
             };
-            // Nothing more will come; or, if the heap is full, nobody is to wait for what will not come.
+            // Nothing more will come; or, if the heap is full, nobody is to wait for what will not
+            // come.
             if number == 0 || done.is_err() {
                 queues.iter().for_each(|queue| queue.close(m));
             }
@@ -364,7 +373,8 @@ impl<H: Heap> Queue<H> {
         })
     }
 
-    /// Removes the oldest item, in the way of this queue if there is none; false once it is closed and empty.
+    /// Removes the oldest item, in the way of this queue if there is none; false once it is closed
+    /// and empty.
     fn get<M: Mutator<Heap = H>>(&self, m: &mut M, into: M::Local<'_>) -> bool {
         let mut state = self.state.lock(m);
         let mut waited = false;
@@ -377,7 +387,8 @@ impl<H: Heap> Queue<H> {
             if state.closed {
                 return false;
             }
-            // Of a queue that wakes its workers, the first look is part of the wait; one after it is in vain.
+            // Of a queue that wakes its workers, the first look is part of the wait; one after it
+            // is in vain.
             state.tally.empty += u64::from(waited || !matches!(self.idle, Idle::Wait));
             waited = true;
             state = self.idle(m, state);
@@ -414,7 +425,8 @@ impl<H: Heap> Queue<H> {
         }
     }
 
-    /// Waits until every item has been declared done, in the way of this queue; returns how often it looked in vain.
+    /// Waits until every item has been declared done, in the way of this queue; returns how often
+    /// it looked in vain.
     fn join<M: Mutator<Heap = H>>(&self, m: &mut M) -> u64 {
         let mut polls = 0;
         let mut waited = false;
@@ -472,7 +484,8 @@ fn feed<M: Mutator>(m: &mut M, queue: &Queue<M::Heap>, items: u64) -> Result<(),
     })
 }
 
-/// One worker: takes items from one queue and puts what `stage` makes of each into the next. Returns the sum of what the stage says.
+/// One worker: takes items from one queue and puts what `stage` makes of each into the next.
+/// Returns the sum of what the stage says.
 fn work<M: Mutator>(
     m: &mut M,
     from: &Queue<M::Heap>,
@@ -557,8 +570,9 @@ mod tests {
         let mut trial = Trial::of("pipeline");
         let verdicts = |trial: &Trial| [0, 1, 3, 4, 5].map(|claim| trial.verdict(claim));
         assert_eq!(verdicts(&trial), [Verdict::Holds; 5]);
-        // Each the other way round: a polled queue that always has work, a spinning one that hardly looks, a blocking one that wakes for
-        // nothing, a join that looks, a bound that does not bind.
+        // Each the other way round: a polled queue that always has work, a spinning one that hardly
+        // looks, a blocking one that wakes for nothing, a join that looks, a bound that does not
+        // bind.
         plant(&mut trial, POLLED, POLLS, 0);
         plant(&mut trial, SPINNING, POLLS, 3);
         plant(&mut trial, BLOCKING, POLLS, 1);

@@ -1,27 +1,34 @@
 //! `processes`: the way around the global lock: processes with a heap each, and what they cost.
 //!
-//! The documents sum the squares below 10,000,000 four times: in four threads of CPython 16.0 s, in four processes 4.0 s. (Each of the four threads
-//! is reported with 4.00 s, which cannot be if they ran side by side under the lock for 16 s: those must have run one after another.) And twenty
-//! times they count to 10,000,000 and sleep for 0.1 s: in one process, one after another, 9.84, 9.90 and 10.18 s; in twenty processes 2.11, 2.11
-//! and 1.96 s, on eight cores. The price, they say, is memory and processor time.
+//! The documents sum the squares below 10,000,000 four times: in four threads of CPython 16.0 s, in
+//! four processes 4.0 s. (Each of the four threads is reported with 4.00 s, which cannot be if they
+//! ran side by side under the lock for 16 s: those must have run one after another.) And twenty
+//! times they count to 10,000,000 and sleep for 0.1 s: in one process, one after another, 9.84,
+//! 9.90 and 10.18 s; in twenty processes 2.11, 2.11 and 1.96 s, on eight cores. The price, they
+//! say, is memory and processor time.
 //!
-//! Here each square, and each value of the counter, is an object: in CPython they are. Squares are summed below 3,000,000; counted is to 600,000 at
-//! small size and 1,000,000 at full, and the sleep of 1.2 and 2 ms is about a fifth of a task, as in the documents.
+//! Here each square, and each value of the counter, is an object: in CPython they are. Squares are
+//! summed below 3,000,000; counted is to 600,000 at small size and 1,000,000 at full, and the sleep
+//! of 1.2 and 2 ms is about a fifth of a task, as in the documents.
 //!
-//! A process is a child of this one that runs the same program with one task, on a heap of its own of the same kind, with the same options and
-//! limit. Its parent waits for it inside `blocking`, reads its row, checks that it did its task, and keeps the result in an object of its own.
-//! Starting a process, making a heap, and ending it are part of the time, and weigh more here than in the documents, whose tasks were longer.
+//! A process is a child of this one that runs the same program with one task, on a heap of its own
+//! of the same kind, with the same options and limit. Its parent waits for it inside `blocking`,
+//! reads its row, checks that it did its task, and keeps the result in an object of its own.
+//! Starting a process, making a heap, and ending it are part of the time, and weigh more here than
+//! in the documents, whose tasks were longer.
 //!
-//! * *Memory* is the sum of the largest resident sizes of all processes that take part, the parent included; pages that processes share, such as
-//!   those of this program's code, count in each.
-//! * *Processor time* is that of the parent in the iteration, and of its children from their starts to their ends.
+//! * *Memory* is the sum of the largest resident sizes of all processes that take part, the parent
+//!   included; pages that processes share, such as those of this program's code, count in each.
+//! * *Processor time* is that of the parent in the iteration, and of its children from their starts
+//!   to their ends.
 //!
-//! It shows what processes gain and cost for tasks that share nothing. It does not show what it costs to pass objects between processes, which the
-//! documents' tasks do not do either.
+//! It shows what processes gain and cost for tasks that share nothing. It does not show what it
+//! costs to pass objects between processes, which the documents' tasks do not do either.
 //!
-//! CPython's program forks (`multiprocessing` with the start method `fork`, which was the default on Linux when the documents were written): a
-//! child begins with its parent's memory, shared until it is written to, and its resident size counts it. There is none for Java: its threads are
-//! what the documents compare with, and starting a virtual machine takes longer than these tasks.
+//! CPython's program forks (`multiprocessing` with the start method `fork`, which was the default
+//! on Linux when the documents were written): a child begins with its parent's memory, shared until
+//! it is written to, and its resident size counts it. There is none for Java: its threads are what
+//! the documents compare with, and starting a virtual machine takes longer than these tasks.
 
 use std::io::Read;
 use std::process::{Child, ChildStdin};
@@ -155,15 +162,16 @@ impl Workload for Processes {
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {
-        // Garbage alone, so that hardly anything would do; but a heap of next to nothing would measure how fast threads can be stopped, and a
-        // large one how fast fresh pages are, of which every process needs its own.
+        // Garbage alone, so that hardly anything would do; but a heap of next to nothing would
+        // measure how fast threads can be stopped, and a large one how fast fresh pages are, of
+        // which every process needs its own.
         8 << 20
     }
 
     /// # Panics
     ///
-    /// If tasks are to be in processes of their own and this one is no child of the harness: who else's program it is cannot be started again
-    /// to the same end.
+    /// If tasks are to be in processes of their own and this one is no child of the harness: who
+    /// else's program it is cannot be started again to the same end.
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
         let before = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].map(processor_time);
         let tasks = input.get("tasks");
@@ -232,7 +240,8 @@ fn task<M: Mutator>(m: &mut M, input: &Input) -> Result<u64, HeapFull> {
     Ok(result)
 }
 
-/// Each task in a process of its own, all at once. Returns the sum of their results, and of their largest resident sizes.
+/// Each task in a process of its own, all at once. Returns the sum of their results, and of their
+/// largest resident sizes.
 fn apart<H: Heap>(
     heap: &H,
     invocation: &Invocation,

@@ -1,22 +1,27 @@
 //! `reclaim-delay`: *mark-sweep cannot say when an object is destroyed; reference counting can.*
 //!
-//! The documents reason and give no figure. Here the time is taken from the moment at which an object becomes unreachable until its memory can be
-//! used again (see [`crate::measure::reclamation`]), of a few hundred objects among those that [`replacement`](super::replacement) replaces: with
-//! three live sets over two decades (at full size), in a heap three times as large as each.
+//! The documents reason and give no figure. Here the time is taken from the moment at which an
+//! object becomes unreachable until its memory can be used again (see
+//! [`crate::measure::reclamation`]), of a few hundred objects among those that
+//! [`replacement`](super::replacement) replaces: with three live sets over two decades (at full
+//! size), in a heap three times as large as each.
 //!
-//! It shows the claim because the two sides make opposite predictions about the same deaths: to counting they are events of the program, found at the
-//! decrement, whatever else lives; to mark-sweep they are found by the next collection, and in a heap of a fixed multiple the next collection is as
-//! far away as the live set is large.
+//! It shows the claim because the two sides make opposite predictions about the same deaths: to
+//! counting they are events of the program, found at the decrement, whatever else lives; to
+//! mark-sweep they are found by the next collection, and in a heap of a fixed multiple the next
+//! collection is as far away as the live set is large.
 //!
-//! The figures of growth are *per decade* of the live set: 1 does not grow at all, 10 is in proportion, and 3.16, half-way between them on a
-//! logarithmic scale, decides. A JVM needs several mebibytes for itself and cannot run the smallest heap, CPython's interpreter would be all that one
-//! sees of it: theirs is the growth over the upper decade.
+//! The figures of growth are *per decade* of the live set: 1 does not grow at all, 10 is in
+//! proportion, and 3.16, half-way between them on a logarithmic scale, decides. A JVM needs several
+//! mebibytes for itself and cannot run the smallest heap, CPython's interpreter would be all that
+//! one sees of it: theirs is the growth over the upper decade.
 //!
-//! It does not show what delays cost: a file that stays open hurts, a few bytes do not. Delays of tracing are bounded by the end of the program,
-//! which collects once more, and are a lower bound.
+//! It does not show what delays cost: a file that stays open hurts, a few bytes do not. Delays of
+//! tracing are bounded by the end of the program, which collects once more, and are a lower bound.
 //!
-//! Rejected: finalizers (they add the time until the program asks for them), and deaths of objects that are dropped as soon as they are made, which a
-//! generational collector finds early: what is replaced here has lived as long as anything.
+//! Rejected: finalizers (they add the time until the program asks for them), and deaths of objects
+//! that are dropped as soon as they are made, which a generational collector finds early: what is
+//! replaced here has lived as long as anything.
 
 use super::replacement::{IN_PROPORTION, per_decade};
 use super::{AS_DESCRIBED, Claim, Estimate, Evidence, Experiment, Form, Quantity, Rule, Unit};

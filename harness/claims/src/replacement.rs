@@ -1,16 +1,21 @@
-//! The program `replacement`: what lives stays as much as it was, object by object replaced. Several experiments run it.
+//! The program `replacement`: what lives stays as much as it was, object by object replaced.
+//! Several experiments run it.
 //!
-//! A table of `live` objects is filled. Then one object after the other is made and takes the place of a random one, so that the live set keeps its
-//! size while garbage is made at a rate that is known: `replaced` per cent of the live set in all. The heap is `multiple` times as large as the live
-//! set, and `spare` mebibytes. So it is the smallest program in which the questions of the documents can be asked of a steady state: how far memory
-//! piles up, when an object is found dead, how long a collection takes, and how many there are.
+//! A table of `live` objects is filled. Then one object after the other is made and takes the place
+//! of a random one, so that the live set keeps its size while garbage is made at a rate that is
+//! known: `replaced` per cent of the live set in all. The heap is `multiple` times as large as the
+//! live set, and `spare` mebibytes. So it is the smallest program in which the questions of the
+//! documents can be asked of a steady state: how far memory piles up, when an object is found dead,
+//! how long a collection takes, and how many there are.
 //!
-//! * An object is a reference and `words` words. With `cyclic=1` the reference is to the object itself, which is the shortest cycle; otherwise it is
-//!   null.
-//! * Of the objects that are replaced, `watched` are [buried](Sentinels): their deaths are in the row. If any are watched, the heap is collected at
-//!   the end, so that each death has been found, and no delay is longer than the program.
-//! * At the end one reference to the table is dropped, and with it everything: on a counting heap that is a cascade. Then `after` per cent of the
-//!   live set are made once more and dropped one by one, so that a heap that puts work off has an occasion to do it.
+//! * An object is a reference and `words` words. With `cyclic=1` the reference is to the object
+//!   itself, which is the shortest cycle; otherwise it is null.
+//! * Of the objects that are replaced, `watched` are [buried](Sentinels): their deaths are in the
+//!   row. If any are watched, the heap is collected at the end, so that each death has been found,
+//!   and no delay is longer than the program.
+//! * At the end one reference to the table is dropped, and with it everything: on a counting heap
+//!   that is a cascade. Then `after` per cent of the live set are made once more and dropped one by
+//!   one, so that a heap that puts work off has an occasion to do it.
 //!
 //! | observation | |
 //! |---|---|
@@ -18,14 +23,17 @@
 //! | `live_bytes` | what the heap occupies when the table has been filled and nothing has been replaced: the live set in its own currency, headers and metadata included |
 //! | `live_object_bytes` | the same without holes and metadata, where the heap knows |
 //!
-//! The threads have a part of the table each; none begins to replace before all are there, and none goes before all are done, so that each collection
-//! meets all of them. They wait by polling and not in a blocking region, in which they would count as stopped. Slots are drawn by a linear
-//! congruential generator (Knuth and Lewis's constants, in *Numerical Recipes*), of which the upper bits are used: a good one would take longer than
-//! the replacement itself in an interpreted language. The checksum is the sum of the numbers of all objects, seen as they are replaced or are left in
-//! the end: it depends neither on the draws nor on the number of threads, and is wrong if an object is lost.
+//! The threads have a part of the table each; none begins to replace before all are there, and none
+//! goes before all are done, so that each collection meets all of them. They wait by polling and
+//! not in a blocking region, in which they would count as stopped. Slots are drawn by a linear
+//! congruential generator (Knuth and Lewis's constants, in *Numerical Recipes*), of which the upper
+//! bits are used: a good one would take longer than the replacement itself in an interpreted
+//! language. The checksum is the sum of the numbers of all objects, seen as they are replaced or
+//! are left in the end: it depends neither on the draws nor on the number of threads, and is wrong
+//! if an object is lost.
 //!
-//! Rejected: replacing in the order of allocation, which leaves the garbage in one piece, as no real program does; a live set that grows, in which no
-//! two collections are alike.
+//! Rejected: replacing in the order of allocation, which leaves the garbage in one piece, as no
+//! real program does; a live set that grows, in which no two collections are alike.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -139,10 +147,12 @@ impl Workload for Replacement {
     }
 }
 
-/// The growth per decade that divides what does not grow (1) from what grows in proportion (10): half-way on a logarithmic scale.
+/// The growth per decade that divides what does not grow (1) from what grows in proportion (10):
+/// half-way on a logarithmic scale.
 pub(super) const IN_PROPORTION: f64 = 3.16;
 
-/// By how much a quantity grows while the live set becomes ten times as large, from one form to another: 1 if it does not, 10 if it is in proportion.
+/// By how much a quantity grows while the live set becomes ten times as large, from one form to
+/// another: 1 if it does not, 10 if it is in proportion.
 pub(super) fn per_decade(
     evidence: &Evidence<'_>,
     quantity: Quantity,
@@ -308,7 +318,8 @@ struct Together {
 }
 
 impl Together {
-    /// The thread has left when what is returned is dropped, in whatever way that comes about: nobody waits for one that is not there.
+    /// The thread has left when what is returned is dropped, in whatever way that comes about:
+    /// nobody waits for one that is not there.
     fn enter(&self) -> impl Drop + '_ {
         struct Present<'t>(&'t Together);
         impl Drop for Present<'_> {

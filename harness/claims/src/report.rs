@@ -1,6 +1,8 @@
-//! What the claims come to: a table, Markdown, JSON, and a section of the page; and what each experiment does.
+//! What the claims come to: a table, Markdown, JSON, and a section of the page; and what each
+//! experiment does.
 //!
-//! Each figure stands with its interval; the verdict follows from intervals by the rule that is printed beside it. Nothing is computed here.
+//! Each figure stands with its interval; the verdict follows from intervals by the rule that is
+//! printed beside it. Nothing is computed here.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -52,7 +54,8 @@ stands for CPython's side and gc-marksweep for Java's; real runtimes stand besid
 
 /// The table, and what it means. Empty if nothing was judged.
 ///
-/// A claim has a line of its own; below it stand the figures under each other's columns, and below each figure the rule that judges it.
+/// A claim has a line of its own; below it stand the figures under each other's columns, and below
+/// each figure the rule that judges it.
 pub fn table(judged: &[Judged]) -> String {
     let Some(first) = judged.first() else {
         return String::new();
@@ -168,7 +171,8 @@ fn figure(claim: &Claim, column: &Column) -> String {
     }
 }
 
-/// The verdict in words, with those runtimes that say something else than the heap that stands for them.
+/// The verdict in words, with those runtimes that say something else than the heap that stands for
+/// them.
 fn verdict(one: &Judged) -> String {
     let mut words = one.verdict.map_or_else(
         || "not measurable here".to_owned(),

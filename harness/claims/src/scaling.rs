@@ -1,14 +1,18 @@
-//! `scaling`: with no lock on the runtime, threads run in parallel. Its program is the workload `binary-trees`.
+//! `scaling`: with no lock on the runtime, threads run in parallel. Its program is the workload
+//! `binary-trees`.
 //!
-//! The documents say it of Java, without a figure, as the other half of what they say of the global lock: threads that share nothing should take half
-//! of the time on two processors.
+//! The documents say it of Java, without a figure, as the other half of what they say of the global
+//! lock: threads that share nothing should take half of the time on two processors.
 //!
-//! Trees are built, walked and dropped beside one that stays: the same number on one thread, and split over two. Objects are allocated and die all
-//! the time, so that the threads share what a runtime always shares: its memory, its collector, and whatever stops them. Trees are 15 levels
-//! deep, which CPython does in seconds; the tree that stays and the first one are built on one thread in both forms, 3 % of the nodes.
+//! Trees are built, walked and dropped beside one that stays: the same number on one thread, and
+//! split over two. Objects are allocated and die all the time, so that the threads share what a
+//! runtime always shares: its memory, its collector, and whatever stops them. Trees are 15 levels
+//! deep, which CPython does in seconds; the tree that stays and the first one are built on one
+//! thread in both forms, 3 % of the nodes.
 //!
-//! It shows whether a runtime lets threads run side by side that allocate. A ratio of 0.5 is what two processors could give at best; what is
-//! missing is the collections, which stop both, and the machine's memory and caches, which two threads share. It does not show threads that share
+//! It shows whether a runtime lets threads run side by side that allocate. A ratio of 0.5 is what
+//! two processors could give at best; what is missing is the collections, which stop both, and the
+//! machine's memory and caches, which two threads share. It does not show threads that share
 //! objects.
 
 use super::{Claim, Experiment, Form, Quantity, Rule, Unit};

@@ -1,26 +1,33 @@
 //! `stop-the-world`: *marking stops every thread; making that short is the challenge.*
 //!
-//! The documents describe the stop and give no figure. Here the longest pause of a program that replaces objects at random
-//! ([`replacement`](super::replacement)) is set against its live set, with two that are two decades apart. The heap has some mebibytes to spare
-//! beyond twice the live set, so that a small live set is marked as often as a large one and its pauses are not missed.
+//! The documents describe the stop and give no figure. Here the longest pause of a program that
+//! replaces objects at random ([`replacement`](super::replacement)) is set against its live set,
+//! with two that are two decades apart. The heap has some mebibytes to spare beyond twice the live
+//! set, so that a small live set is marked as often as a large one and its pauses are not missed.
 //!
-//! *Growth per decade* is the figure: marking visits what lives, so that in proportion it is 10; what is proportional and what is not is decided as
-//! in `reclaim-delay`. The fixed part of a stop (asking threads to stop, and waking them up) lowers it at the small end.
+//! *Growth per decade* is the figure: marking visits what lives, so that in proportion it is 10;
+//! what is proportional and what is not is decided as in `reclaim-delay`. The fixed part of a stop
+//! (asking threads to stop, and waking them up) lowers it at the small end.
 //!
-//! That *every* thread is stopped is read from the heap's own record, with two threads: how many of them stood still in the collection that stopped
-//! the fewest. A JVM's log tells of its stops and not of each thread, so that it is not asked.
+//! That *every* thread is stopped is read from the heap's own record, with two threads: how many of
+//! them stood still in the collection that stopped the fewest. A JVM's log tells of its stops and
+//! not of each thread, so that it is not asked.
 //!
-//! The documents set this against counting, as if counting had no pauses. By this project's definition whatever stops a mutator is a pause, and
-//! counting has two kinds: cycle collections, whose oldest generation is all that lives and is due in earnest only where there are cycles (a form of
-//! its own), and cascades, when the last reference to a large structure goes. The program is one thread's, so that no wait for the lock is among
-//! them. Its end drops the whole table by one reference, and makes as many objects once more; with `free=lazy` what the drop frees is spread over
-//! these. CPython tells of its cycle collections and not of its cascades.
+//! The documents set this against counting, as if counting had no pauses. By this project's
+//! definition whatever stops a mutator is a pause, and counting has two kinds: cycle collections,
+//! whose oldest generation is all that lives and is due in earnest only where there are cycles (a
+//! form of its own), and cascades, when the last reference to a large structure goes. The program
+//! is one thread's, so that no wait for the lock is among them. Its end drops the whole table by
+//! one reference, and makes as many objects once more; with `free=lazy` what the drop frees is
+//! spread over these. CPython tells of its cycle collections and not of its cascades.
 //!
-//! It does not show how pauses are spread, nor what marking beside the mutators would cost; the default heap with its generations stands beside the
-//! documents' collector for the largest live set.
+//! It does not show how pauses are spread, nor what marking beside the mutators would cost; the
+//! default heap with its generations stands beside the documents' collector for the largest live
+//! set.
 //!
-//! Rejected: collections by request (they would be of the same length, and counting's would be a pause that nobody has without asking); mean pauses
-//! (many short ones hide the long one that a user feels).
+//! Rejected: collections by request (they would be of the same length, and counting's would be a
+//! pause that nobody has without asking); mean pauses (many short ones hide the long one that a
+//! user feels).
 
 use std::collections::BTreeSet;
 
@@ -199,7 +206,8 @@ fn longest_cycle_collection(metrics: &Metrics) -> Option<f64> {
     Some(collection.max_ns as f64)
 }
 
-/// The longest drain on a heap that tells of them; 0 if none was long enough to be told of. `None` elsewhere.
+/// The longest drain on a heap that tells of them; 0 if none was long enough to be told of. `None`
+/// elsewhere.
 fn longest_cascade(metrics: &Metrics) -> Option<f64> {
     // Who stops the world does not count, or, of a real runtime, tells of nothing else.
     let parts = &metrics.pause_parts;
@@ -208,7 +216,8 @@ fn longest_cascade(metrics: &Metrics) -> Option<f64> {
     tells.then(|| drain.map_or(0.0, |part| part.max_ns as f64))
 }
 
-/// The smallest share of the form's two threads that stood still during one collection. `None` without collections.
+/// The smallest share of the form's two threads that stood still during one collection. `None`
+/// without collections.
 fn stopped_at_once(metrics: &Metrics) -> Option<f64> {
     let of_kind = |kinds: &'static [&str]| {
         let spans = metrics.spans.iter();
@@ -281,7 +290,8 @@ mod tests {
         }
     }
 
-    /// A collection stops both threads, whatever the time it takes; and a thread that went on would show.
+    /// A collection stops both threads, whatever the time it takes; and a thread that went on would
+    /// show.
     #[test]
     fn all_threads_are_stopped() {
         let mut trial = Trial::of("stop-the-world");

@@ -1,16 +1,20 @@
-//! `subprocesses`: ten children that sleep, started together and one after another, and one that hangs.
+//! `subprocesses`: ten children that sleep, started together and one after another, and one that
+//! hangs.
 //!
-//! The documents start ten processes that sleep for a second each and wait for all of them: 1.08 s, where one after another would take at least ten.
-//! Then they give a child that does not end a time-out, after which it is killed.
+//! The documents start ten processes that sleep for a second each and wait for all of them: 1.08 s,
+//! where one after another would take at least ten. Then they give a child that does not end a
+//! time-out, after which it is killed.
 //!
-//! Here the children are the system's `sleep`, found on `PATH`, which Linux and macOS have and which takes a part of a second there. The documents'
-//! second is 40 ms at full size and 10 ms at small. A thread starts a child and waits for it inside `blocking`, so that it holds no lock of the
-//! heap; ten threads have a child each, one thread has all of them in turn. What a child's end came to is kept in an object. The third form adds a
-//! child that would sleep a hundred times as long, and is killed when its time is up. That it has ended is learnt from the end of its standard
-//! output, which wakes whoever waits: nobody asks again and again.
+//! Here the children are the system's `sleep`, found on `PATH`, which Linux and macOS have and
+//! which takes a part of a second there. The documents' second is 40 ms at full size and 10 ms at
+//! small. A thread starts a child and waits for it inside `blocking`, so that it holds no lock of
+//! the heap; ten threads have a child each, one thread has all of them in turn. What a child's end
+//! came to is kept in an object. The third form adds a child that would sleep a hundred times as
+//! long, and is killed when its time is up. That it has ended is learnt from the end of its
+//! standard output, which wakes whoever waits: nobody asks again and again.
 //!
-//! It shows that waiting for children is waiting, which neither a lock nor a collector is in the way of. It does not show anything about computing in
-//! children: see the experiment `processes`.
+//! It shows that waiting for children is waiting, which neither a lock nor a collector is in the
+//! way of. It does not show anything about computing in children: see the experiment `processes`.
 //!
 //! CPython's program uses `subprocess`, Java's `ProcessBuilder`, with the same threads.
 
@@ -177,8 +181,8 @@ impl Workload for Subprocesses {
 
 /// Starts a child that sleeps. Its standard output ends when it does.
 ///
-/// Gives the experiment up if there is no `sleep`, in words that say how to get one, or no process to
-/// be had.
+/// Gives the experiment up if there is no `sleep`, in words that say how to get one, or no process
+/// to be had.
 fn start(time: Duration) -> Child {
     Command::new("sleep")
         .arg(format!("{}.{:03}", time.as_secs(), time.subsec_millis()))

@@ -1,25 +1,31 @@
 //! `switch-interval`: how long a thread runs before another one has the lock.
 //!
-//! **The documents** said that threads switch every 5 ms by default, and that this is a best effort: a long operation delays the switch.
+//! **The documents** said that threads switch every 5 ms by default, and that this is a best
+//! effort: a long operation delays the switch.
 //!
-//! **Here** two threads go round in a loop until a given time has passed. At each turn a thread reads the clock and looks whether it made the last
-//! turn, too, of all; if another did, that one's run has ended and its own begins. A run so lasts from a thread's first turn to the first of the next
-//! thread; a thread that the system takes off its processor in the midst of a run is still in it. In one form the first thread carries out a long
-//! operation from time to time, within which it does not poll.
+//! **Here** two threads go round in a loop until a given time has passed. At each turn a thread
+//! reads the clock and looks whether it made the last turn, too, of all; if another did, that one's
+//! run has ended and its own begins. A run so lasts from a thread's first turn to the first of the
+//! next thread; a thread that the system takes off its processor in the midst of a run is still in
+//! it. In one form the first thread carries out a long operation from time to time, within which it
+//! does not poll.
 //!
-//! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and gets the lock at the next poll. *It does not show*
-//! who gets the lock when more than one waits: see [`contention`](super::contention). Where threads run freely a run ends whenever the other one
-//! makes a turn, so it lasts well under a microsecond; the figure is shown and no claim is about it.
+//! **It shows** the interval of the lock where there is one: after it a waiting thread asks, and
+//! gets the lock at the next poll. *It does not show* who gets the lock when more than one waits:
+//! see [`contention`](super::contention). Where threads run freely a run ends whenever the other
+//! one makes a turn, so it lasts well under a microsecond; the figure is shown and no claim is
+//! about it.
 //!
-//! How long it takes is given, so its wall time says nothing, and an operation is a millisecond. The number of turns depends on the
-//! machine; nothing is allocated in them.
+//! How long it takes is given, so its wall time says nothing, and an operation is a millisecond.
+//! The number of turns depends on the machine; nothing is allocated in them.
 //!
-//! The interval of gc-rc is an option of the heap, which a program cannot change. CPython's is set by `sys.setswitchinterval`; so there is a
-//! parameter for it, which our program has no use for and a JVM neither. CPython computes a CRC for a long operation, since it is its native calls
-//! that do not poll.
+//! The interval of gc-rc is an option of the heap, which a program cannot change. CPython's is set
+//! by `sys.setswitchinterval`; so there is a parameter for it, which our program has no use for and
+//! a JVM neither. CPython computes a CRC for a long operation, since it is its native calls that do
+//! not poll.
 //!
-//! Rejected: taking every pause of a thread for a switch (on a busy machine most are the scheduler's); counting the lock's own record of switches
-//! (only gc-rc keeps one).
+//! Rejected: taking every pause of a thread for a switch (on a busy machine most are the
+//! scheduler's); counting the lock's own record of switches (only gc-rc keeps one).
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -167,8 +173,8 @@ impl Workload for SwitchInterval {
     }
 }
 
-/// What threads that take turns tell each other. Relaxed: whoever takes turns under a lock is ordered by it, and without one it does not matter when
-/// a turn is seen.
+/// What threads that take turns tell each other. Relaxed: whoever takes turns under a lock is
+/// ordered by it, and without one it does not matter when a turn is seen.
 struct Turns {
     /// The thread that made the last one.
     last: AtomicUsize,
@@ -191,7 +197,8 @@ struct Seen {
 }
 
 impl Turns {
-    /// Goes round until the time is over. After each of its operations a thread goes round for twice as long.
+    /// Goes round until the time is over. After each of its operations a thread goes round for
+    /// twice as long.
     fn go_round<M: Mutator>(&self, m: &mut M, me: usize, operation: Option<Duration>) -> Seen {
         let mut seen = Seen::default();
         let mut next_operation = Duration::ZERO;

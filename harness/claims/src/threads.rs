@@ -1,4 +1,5 @@
-//! What the experiments about threads share: a thread that computes beside what is measured, and a parameter.
+//! What the experiments about threads share: a thread that computes beside what is measured, and a
+//! parameter.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -18,11 +19,12 @@ pub(super) const INTERVAL: Parameter = Parameter::fixed(
     (0, 60_000_000),
 );
 
-/// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and stops them when it is done. What comes beside its
-/// result is the longest time that one of them spent between two turns; zero if there are none.
+/// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and
+/// stops them when it is done. What comes beside its result is the longest time that one of them
+/// spent between two turns; zero if there are none.
 ///
-/// They allocate their object and nothing else, so that what is allocated does not depend on how long the work takes. They have begun before
-/// it does.
+/// They allocate their object and nothing else, so that what is allocated does not depend on how
+/// long the work takes. They have begun before it does.
 ///
 /// # Errors
 ///

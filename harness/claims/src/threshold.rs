@@ -1,21 +1,28 @@
-//! `threshold`: *mark-sweep runs when memory passes a threshold; one flag a live object, set from the roots, and what has none is swept.*
+//! `threshold`: *mark-sweep runs when memory passes a threshold; one flag a live object, set from
+//! the roots, and what has none is swept.*
 //!
-//! The documents describe the algorithm. Here its behaviour is held against the description: a live set of one size has its objects replaced at
-//! random ([`replacement`](super::replacement)) in heaps of different sizes, and collections are counted, not timed.
+//! The documents describe the algorithm. Here its behaviour is held against the description: a live
+//! set of one size has its objects replaced at random ([`replacement`](super::replacement)) in
+//! heaps of different sizes, and collections are counted, not timed.
 //!
 //! * While the garbage fits under the threshold, there must be *no* collection at all.
-//! * In a heap of four times the live set three times as much memory is free as in one of twice, so that a collection is due a third as often; at
-//!   most half as often is what the claim says, since the first one comes later than the others and the last one may not come at all.
-//! * What the last collection found alive must be what lives, neither less (it would be a fault) nor more (not every dead object lost its flag).
-//! * Counting has no such threshold: its cycle collector is due after a number of allocations, whatever the memory.
+//! * In a heap of four times the live set three times as much memory is free as in one of twice, so
+//!   that a collection is due a third as often; at most half as often is what the claim says, since
+//!   the first one comes later than the others and the last one may not come at all.
+//! * What the last collection found alive must be what lives, neither less (it would be a fault)
+//!   nor more (not every dead object lost its flag).
+//! * Counting has no such threshold: its cycle collector is due after a number of allocations,
+//!   whatever the memory.
 //!
-//! The mark-sweep is the one described, `generations=off`. A JVM's collectors have generations, each with a threshold of its own, and CPython's
-//! collections are of cycles: where they differ from the heap that stands for them, that is what the columns are for. Neither says what a collection
-//! found alive.
+//! The mark-sweep is the one described, `generations=off`. A JVM's collectors have generations,
+//! each with a threshold of its own, and CPython's collections are of cycles: where they differ
+//! from the heap that stands for them, that is what the columns are for. Neither says what a
+//! collection found alive.
 //!
 //! It does not show what a collection costs; see `stop-the-world`.
 //!
-//! Rejected: heaps that grow (their threshold moves with what lives, and says more about the policy than about the algorithm).
+//! Rejected: heaps that grow (their threshold moves with what lives, and says more about the policy
+//! than about the algorithm).
 
 use super::{AS_DESCRIBED, Claim, Experiment, Form, Quantity, Rule, Unit};
 use crate::invocation::Metrics;

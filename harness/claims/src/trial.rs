@@ -1,7 +1,9 @@
-//! For the tests of experiments: an experiment that was really run at tiny size, in this process, into which figures can be planted.
+//! For the tests of experiments: an experiment that was really run at tiny size, in this process,
+//! into which figures can be planted.
 //!
-//! Each experiment has a test that its rules can come out both ways. What a claim says of behaviour (updates are lost, cycles stay) shows
-//! at any size and is tested as it was run; what it says of times does not show in a few microseconds on a busy machine, so times are planted, and what is
+//! Each experiment has a test that its rules can come out both ways. What a claim says of behaviour
+//! (updates are lost, cycles stay) shows at any size and is tested as it was run; what it says of
+//! times does not show in a few microseconds on a busy machine, so times are planted, and what is
 //! tested is that the verdict follows them.
 
 use super::{EXPERIMENTS, Experiment, Form, Judged, Verdict, judge, known, programs};
@@ -41,7 +43,8 @@ impl Trial {
         trial
     }
 
-    /// Runs nothing: every form has rows on every heap, whose figures are all to be planted. For an experiment that cannot be run in this process.
+    /// Runs nothing: every form has rows on every heap, whose figures are all to be planted. For an
+    /// experiment that cannot be run in this process.
     pub(crate) fn planted(name: &str) -> Self {
         let mut experiments = EXPERIMENTS.iter();
         let experiment = experiments
@@ -92,7 +95,8 @@ impl Trial {
             .unwrap_or_else(|message| panic!("{message}"));
     }
 
-    /// Changes what every process of a form has measured on a heap, named as in the form. `change` is given the metrics of one iteration.
+    /// Changes what every process of a form has measured on a heap, named as in the form. `change`
+    /// is given the metrics of one iteration.
     pub(crate) fn plant(&mut self, form: &str, heap: &str, change: impl Fn(&mut Metrics)) {
         let mut forms = self.experiment.forms.iter();
         let form = forms.find(|known| known.name == form).expect("a form");
@@ -130,7 +134,8 @@ impl Trial {
         });
     }
 
-    /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is about.
+    /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is
+    /// about.
     pub(crate) fn judged(&self) -> Vec<Judged> {
         let mut judged = self.all_judged();
         judged.retain(|judged| judged.experiment.name == self.experiment.name);

@@ -111,7 +111,8 @@ impl Memory {
     }
 }
 
-/// The path of the group that has this controller; of version 2, which has no names, if it is empty.
+/// The path of the group that has this controller; of version 2, which has no names, if it is
+/// empty.
 fn own<'g>(groups: &'g str, controller: &str) -> &'g str {
     let mut lines = groups.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);

@@ -1,10 +1,13 @@
 //! Distributions of times.
 //!
-//! Rule: *percentiles p50/90/99/99.9/99.99/max, always with n; one with fewer than about 10 samples above it is not printed.*
+//! Rule: *percentiles p50/90/99/99.9/99.99/max, always with n; one with fewer than about 10 samples
+//! above it is not printed.*
 //!
-//! Values are nanoseconds, kept to three digits (`HdrHistogram`, 1 ns to an hour; what is longer counts as an hour), so that distributions of
-//! several iterations can be merged without loss. The maximum alone is kept exactly. There is no correction for an expected interval in here: where
-//! one is due, the recorder knows the intended start (see the latencies of requests), and a second correction would be wrong.
+//! Values are nanoseconds, kept to three digits (`HdrHistogram`, 1 ns to an hour; what is longer
+//! counts as an hour), so that distributions of several iterations can be merged without loss. The
+//! maximum alone is kept exactly. There is no correction for an expected interval in here: where
+//! one is due, the recorder knows the intended start (see the latencies of requests), and a second
+//! correction would be wrong.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,8 @@ pub struct Distribution {
     pub count: u64,
     /// The largest in nanoseconds, exactly; 0 if there is none.
     pub max_ns: u64,
-    /// `[value in nanoseconds, how many]`, ascending; values are the upper ends of ranges of three digits.
+    /// `[value in nanoseconds, how many]`, ascending; values are the upper ends of ranges of three
+    /// digits.
     pub histogram_ns: Vec<(u64, u64)>,
 }
 
@@ -37,7 +41,8 @@ impl Distribution {
 
     fn of_histogram(histogram: &Histogram<u64>, max_ns: u64) -> Self {
         if histogram.is_empty() {
-            // The iterator stops after the last value, and where there is none it would go through the whole range; most are empty.
+            // The iterator stops after the last value, and where there is none it would go through
+            // the whole range; most are empty.
             return Self::default();
         }
         Self {
@@ -55,8 +60,9 @@ impl Distribution {
         self.count == 0
     }
 
-    /// The least value that a share of `quantile` (0 to 1) of the samples does not exceed, in nanoseconds; `None` if fewer than 10 samples
-    /// lie above that quantile, which then says more about chance than about the program.
+    /// The least value that a share of `quantile` (0 to 1) of the samples does not exceed, in
+    /// nanoseconds; `None` if fewer than 10 samples lie above that quantile, which then says more
+    /// about chance than about the program.
     pub fn percentile(&self, quantile: f64) -> Option<u64> {
         let above = self.count as f64 * (1.0 - quantile);
         // Tolerates the rounding of 1 - 0.99.

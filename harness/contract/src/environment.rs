@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What must be known about a machine and a build to read a figure. `null` where the system does not say.
+/// What must be known about a machine and a build to read a figure. `null` where the system does
+/// not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// The machine's name on its network: tells two machines of the same kind apart.
@@ -53,7 +54,8 @@ pub struct Environment {
     pub revision: Option<String>,
     /// The command line. What is no text in it is replaced.
     pub arguments: Vec<String>,
-    /// Environment variables that reach every process and change what is measured: those of the allocator and the loader.
+    /// Environment variables that reach every process and change what is measured: those of the
+    /// allocator and the loader.
     #[serde(default)]
     pub outside: BTreeMap<String, String>,
     /// The runtime, where the row is a peer's.
@@ -65,11 +67,13 @@ pub struct Environment {
 pub struct Peer {
     /// Its name and version.
     pub version: String,
-    /// The file that ran: the runtime's own, or the library. As text: what is none in it is replaced.
+    /// The file that ran: the runtime's own, or the library. As text: what is none in it is
+    /// replaced.
     pub program: String,
     /// Whether its collector moves objects.
     pub moving: bool,
-    /// Whether the process that was measured has said so itself. If it ended before it could, this is what was planned.
+    /// Whether the process that was measured has said so itself. If it ended before it could, this
+    /// is what was planned.
     #[serde(default)]
     pub confirmed: bool,
     /// What else the process says of itself, by name.
@@ -96,8 +100,8 @@ impl Environment {
         settings.join(", ")
     }
 
-    /// What decides how fast a machine of its kind is: rows with the same text may be compared. The host's name is not in it: machines of one
-    /// kind are pooled, once a user has said so.
+    /// What decides how fast a machine of its kind is: rows with the same text may be compared. The
+    /// host's name is not in it: machines of one kind are pooled, once a user has said so.
     pub fn machine(&self) -> String {
         let memory = self.memory_bytes.map_or_else(
             || "memory unknown".to_owned(),
@@ -127,12 +131,14 @@ impl Environment {
         known.join(", ")
     }
 
-    /// Whether a row of `other` could have been made in the same run: everything but the command line and the peer is the same.
+    /// Whether a row of `other` could have been made in the same run: everything but the command
+    /// line and the peer is the same.
     pub fn is_like(&self, other: &Self) -> bool {
         self.differences(other).is_empty()
     }
 
-    /// What is not the same in `other`: the name of each quantity, its value here and there. The command line and the peer are not looked at.
+    /// What is not the same in `other`: the name of each quantity, its value here and there. The
+    /// command line and the peer are not looked at.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let flat = |environment: &Self| {
             let value = serde_json::to_value(Self {

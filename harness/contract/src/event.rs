@@ -1,22 +1,25 @@
-//! What heaps report while they run, in one vocabulary: the only input of every metric about pauses.
+//! What heaps report while they run, in one vocabulary: the only input of every metric about
+//! pauses.
 //!
-//! A collector emits raw time-stamped events of its own; its adapter translates them into these, and only the
-//! modules beside this one turn them into metrics, so that every heap is judged by one definition. Times are
-//! nanoseconds since the heap's [origin](crate::heap::Heap::origin).
+//! A collector emits raw time-stamped events of its own; its adapter translates them into these,
+//! and only the modules beside this one turn them into metrics, so that every heap is judged by one
+//! definition. Times are nanoseconds since the heap's [origin](crate::heap::Heap::origin).
 
 /// What happened on a heap between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct EventLog {
     /// In the order in which they ended, as far as threads can be ordered.
     pub events: Vec<Event>,
-    /// Events that did not fit the heap's buffer: if not zero, counts and shares of time are lower bounds.
+    /// Events that did not fit the heap's buffer: if not zero, counts and shares of time are lower
+    /// bounds.
     pub lost: u64,
 }
 
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never reused.
+    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never
+    /// reused.
     pub mutator: u32,
     /// When it began, in nanoseconds.
     pub from: u64,
@@ -29,20 +32,22 @@ pub struct Event {
 /// What kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The mutator stood still for stop number `stop`: from its arrival at a safepoint (or its wish to leave a
-    /// blocking region) until it ran again. The mutator that carried the collection out is included.
+    /// The mutator stood still for stop number `stop`: from its arrival at a safepoint (or its wish
+    /// to leave a blocking region) until it ran again. The mutator that carried the collection out
+    /// is included.
     Stopped {
         /// The stop's number, from 1.
         stop: u64,
     },
-    /// The mutator was running when stop number `stop` was requested, at `from`, and had arrived at `until`: its
-    /// time-to-safepoint. Not a pause: it ran meanwhile.
+    /// The mutator was running when stop number `stop` was requested, at `from`, and had arrived at
+    /// `until`: its time-to-safepoint. Not a pause: it ran meanwhile.
     Arrived {
         /// The stop's number, from 1.
         stop: u64,
     },
-    /// A collection with every mutator stopped. `from` is the request, `until` the moment the mutators were let go:
-    /// the pause it made ends with the last [`EventKind::Stopped`] of the same stop.
+    /// A collection with every mutator stopped. `from` is the request, `until` the moment the
+    /// mutators were let go: the pause it made ends with the last [`EventKind::Stopped`] of the
+    /// same stop.
     Collection {
         /// The stop's number, from 1.
         stop: u64,
@@ -57,8 +62,8 @@ pub enum EventKind {
         /// What else the heap says.
         details: Details,
     },
-    /// Every mutator was stopped, for a collection or for anything else, by a peer that does not say more. `from` is the
-    /// request, `until` the moment the mutators were let go.
+    /// Every mutator was stopped, for a collection or for anything else, by a peer that does not
+    /// say more. `from` is the request, `until` the moment the mutators were let go.
     Stop {
         /// The stop's number, from 1.
         stop: u64,
@@ -76,15 +81,17 @@ pub enum EventKind {
     },
     /// A wait for the global lock.
     LockWait,
-    /// A cascade of decrements: objects freed because a count fell to zero, one after another, in one go.
+    /// A cascade of decrements: objects freed because a count fell to zero, one after another, in
+    /// one go.
     Drain {
         /// Objects freed.
         objects: u64,
     },
-    /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a collection. Short ones are not reported.
+    /// A stay in the allocation slow path beyond a refill of the allocation buffer, without a
+    /// collection. Short ones are not reported.
     Stall,
-    /// The mutator stood still until a collection that runs beside the mutators had freed memory for it, or had moved an object that it
-    /// needed.
+    /// The mutator stood still until a collection that runs beside the mutators had freed memory
+    /// for it, or had moved an object that it needed.
     CollectionWait,
 }
 

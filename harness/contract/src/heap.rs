@@ -1,41 +1,49 @@
 //! The mutator contract: what a workload may ask of a heap, and what it owes in return.
 //!
-//! A workload is written once, generic over [`Heap`], and runs on every heap of the comparison. The contract is
-//! narrow on purpose: objects are a header, reference fields and 64-bit payload words; there are no per-type tables
-//! and no destructors of the client's own. What is left is what the comparison is about: who finds out that an object is dead,
-//! when, and what that costs the threads that run.
+//! A workload is written once, generic over [`Heap`], and runs on every heap of the comparison. The
+//! contract is narrow on purpose: objects are a header, reference fields and 64-bit payload words;
+//! there are no per-type tables and no destructors of the client's own. What is left is what the
+//! comparison is about: who finds out that an object is dead, when, and what that costs the threads
+//! that run.
 //!
 //! # The one rule
 //!
-//! **Nothing this mutator could have read since its last `&mut self` operation is reclaimed before its next one.**
+//! **Nothing this mutator could have read since its last `&mut self` operation is reclaimed before
+//! its next one.**
 //!
-//! Operations on `&Mutator` read and write fields: they never free, collect or switch threads. Operations on
-//! `&mut Mutator` may do all three. A [`Mutator::Ref`] borrows the mutator shared, so the borrow checker ends it
-//! before anything could invalidate it; holding one costs nothing at run time. What must survive a `&mut` operation sits
-//! in a [`Mutator::Local`], a slot of a [frame](Mutator::frame), or in a [`Heap::Global`].
+//! Operations on `&Mutator` read and write fields: they never free, collect or switch threads.
+//! Operations on `&mut Mutator` may do all three. A [`Mutator::Ref`] borrows the mutator shared, so
+//! the borrow checker ends it before anything could invalidate it; holding one costs nothing at run
+//! time. What must survive a `&mut` operation sits in a [`Mutator::Local`], a slot of a
+//! [frame](Mutator::frame), or in a [`Heap::Global`].
 //!
 //! # Who owes what
 //!
-//! * A *workload* polls: between two `&mut` operations it visits at most a few thousand objects, then keeps its
-//!   cursor in a local and calls [`Mutator::safepoint`]. One that does not makes every other thread wait, on both heaps. It waits
-//!   (for locks, channels, joins, I/O) only inside [`Mutator::blocking`]; see [`crate::sync`].
-//! * A *heap* keeps the rule above, whatever safe code does: threads, panics in any closure, leaked handles.
-//!   An out-of-range field or word index panics. Running out of memory is a value, [`HeapFull`].
-//! * Nobody's *unsafe code* relies on a generic `M: Mutator`: these traits are safe to implement wrongly.
+//! * A *workload* polls: between two `&mut` operations it visits at most a few thousand objects,
+//!   then keeps its cursor in a local and calls [`Mutator::safepoint`]. One that does not makes
+//!   every other thread wait, on both heaps. It waits (for locks, channels, joins, I/O) only inside
+//!   [`Mutator::blocking`]; see [`crate::sync`].
+//! * A *heap* keeps the rule above, whatever safe code does: threads, panics in any closure, leaked
+//!   handles. An out-of-range field or word index panics. Running out of memory is a value,
+//!   [`HeapFull`].
+//! * Nobody's *unsafe code* relies on a generic `M: Mutator`: these traits are safe to implement
+//!   wrongly.
 //!
-//! A mutator is branded with an invariant lifetime (`'h` of [`Heap::Mutator`]) that [`Heap::attach`] makes afresh: a
-//! reference or local of one heap does not type-check on another.
+//! A mutator is branded with an invariant lifetime (`'h` of [`Heap::Mutator`]) that
+//! [`Heap::attach`] makes afresh: a reference or local of one heap does not type-check on another.
 //!
-//! Rejected: associated types for `Global` and `Weak` on `Mutator` (they would inherit `'h`, and generic code that
-//! stores them stops compiling); a root stack indexed through the mutator (twice the cost of a frame record on the
-//! native stack); rooting every read (reads would cost more than the collectors they compare).
+//! Rejected: associated types for `Global` and `Weak` on `Mutator` (they would inherit `'h`, and
+//! generic code that stores them stops compiling); a root stack indexed through the mutator (twice
+//! the cost of a frame record on the native stack); rooting every read (reads would cost more than
+//! the collectors they compare).
 
 use std::fmt;
 use std::time::Instant;
 
 use crate::event::EventLog;
 
-/// The form of an object: its reference fields, its payload words, and what the heap must know about it beyond that.
+/// The form of an object: its reference fields, its payload words, and what the heap must know
+/// about it beyond that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Number of reference fields, which come first.
@@ -61,8 +69,8 @@ impl Shape {
         Self { flags, ..self }
     }
 
-    /// Payload bytes: 8 for each field and word. What two heaps must agree on to have done the same work; headers,
-    /// rounding and metadata are each heap's own.
+    /// Payload bytes: 8 for each field and word. What two heaps must agree on to have done the same
+    /// work; headers, rounding and metadata are each heap's own.
     pub const fn payload_bytes(self) -> u64 {
         8 * (self.refs as u64 + self.words as u64)
     }
@@ -73,8 +81,8 @@ impl Shape {
 pub struct Flags {
     /// The object has a finalizer: once unreachable it is handed to [`Mutator::finalizable`], once.
     pub finalize: bool,
-    /// The client promises that the object is never part of a cycle, so that a cycle collector need not track it. A broken promise
-    /// leaks; it never corrupts.
+    /// The client promises that the object is never part of a cycle, so that a cycle collector need
+    /// not track it. A broken promise leaks; it never corrupts.
     pub acyclic: bool,
 }
 
@@ -96,8 +104,8 @@ impl Flags {
     };
 }
 
-/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the heap stays usable,
-/// and the same allocation may succeed once memory has been released.
+/// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the
+/// heap stays usable, and the same allocation may succeed once memory has been released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header and rounding included.
@@ -114,7 +122,8 @@ pub struct HeapFull {
 pub enum FullCause {
     /// It does not fit below the heap's limit.
     Limit,
-    /// It fits below the heap's limit, but the system has no memory for it, or for what the heap notes about it.
+    /// It fits below the heap's limit, but the system has no memory for it, or for what the heap
+    /// notes about it.
     System,
     /// It would fit, but only after one more of too many collections that free next to nothing.
     Overhead,
@@ -154,8 +163,9 @@ impl fmt::Display for HeapFull {
 
 impl std::error::Error for HeapFull {}
 
-/// Counters of a heap, in one reading. Reading them never waits for a lock that a mutator holds, nor for a stop; a running mutator's part may
-/// lag by what it allocated since its last slow path, a detached mutator's part is exact.
+/// Counters of a heap, in one reading. Reading them never waits for a lock that a mutator holds,
+/// nor for a stop; a running mutator's part may lag by what it allocated since its last slow path,
+/// a detached mutator's part is exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`] plus metadata, in bytes; 0 where the heap has none.
@@ -164,8 +174,8 @@ pub struct Statistics {
     pub allocated_objects: u64,
     /// Payload bytes allocated since the heap was made (see [`Shape::payload_bytes`]).
     pub allocated_payload_bytes: u64,
-    /// Bytes now counted against the limit: objects (live, or dead and not yet reclaimed), headers, rounding,
-    /// fragmentation and side metadata.
+    /// Bytes now counted against the limit: objects (live, or dead and not yet reclaimed), headers,
+    /// rounding, fragmentation and side metadata.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
@@ -173,25 +183,27 @@ pub struct Statistics {
     pub committed_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata.
     pub metadata_bytes: u64,
-    /// Bytes of live objects (headers and rounding included) that the last whole-heap trace found; `None` where none has happened, or the
-    /// heap does not trace.
+    /// Bytes of live objects (headers and rounding included) that the last whole-heap trace found;
+    /// `None` where none has happened, or the heap does not trace.
     pub live_bytes: Option<u64>,
     /// Collections so far: whole-heap traces or cycle collections of any generation.
     pub collections: u64,
-    /// Bytes of all objects that have not been reclaimed, headers included, whether they can be reached or not; `None` where the heap does not
-    /// know. It may lag as the allocated bytes do, and leave out rounding.
+    /// Bytes of all objects that have not been reclaimed, headers included, whether they can be
+    /// reached or not; `None` where the heap does not know. It may lag as the allocated bytes do,
+    /// and leave out rounding.
     pub object_bytes: Option<u64>,
-    /// How many objects these are; `None` where the heap does not know, as one that only traces does not.
+    /// How many objects these are; `None` where the heap does not know, as one that only traces
+    /// does not.
     pub objects: Option<u64>,
 }
 
-/// A heap: a handle to shared state, cheap to clone. The memory goes away with the last handle and the last attached
-/// mutator.
+/// A heap: a handle to shared state, cheap to clone. The memory goes away with the last handle and
+/// the last attached mutator.
 pub trait Heap: Clone + Send + Sync + 'static {
     /// A thread's way into the heap. `'h` is invariant and made afresh by each [`Heap::attach`].
     type Mutator<'h>: Mutator<Heap = Self>;
-    /// A counted root that may be kept anywhere and dropped on any thread at any time; dropping only queues a
-    /// release. It does not keep its heap alive.
+    /// A counted root that may be kept anywhere and dropped on any thread at any time; dropping
+    /// only queues a release. It does not keep its heap alive.
     type Global: Clone + Send + Sync + 'static;
     /// A weak reference: it does not keep its object alive, and never yields a dead one.
     type Weak: Clone + Send + Sync + 'static;
@@ -200,7 +212,8 @@ pub trait Heap: Clone + Send + Sync + 'static {
     ///
     /// # Panics
     ///
-    /// If the thread is already attached to a heap of the same kind, unless it is inside [`Mutator::blocking`].
+    /// If the thread is already attached to a heap of the same kind, unless it is inside
+    /// [`Mutator::blocking`].
     fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Self::Mutator<'h>) -> R) -> R;
 
     /// The heap's counters; never waits.
@@ -212,22 +225,24 @@ pub trait Heap: Clone + Send + Sync + 'static {
     /// Removes and returns what happened since the last call; never waits for a mutator.
     fn take_events(&self) -> EventLog;
 
-    /// When the object of a weak reference was found dead, in nanoseconds since its heap's origin; `None` as long as it was not. On a counting heap that is when it
-    /// was freed, on a tracing one when the marking that did not reach it was complete. Never waits; any thread may ask.
+    /// When the object of a weak reference was found dead, in nanoseconds since its heap's origin;
+    /// `None` as long as it was not. On a counting heap that is when it was freed, on a tracing one
+    /// when the marking that did not reach it was complete. Never waits; any thread may ask.
     ///
-    /// So a weak reference is a sentinel for the delay of reclamation: see [`Sentinels`](crate::workload::Sentinels).
+    /// So a weak reference is a sentinel for the delay of reclamation: see
+    /// [`Sentinels`](crate::workload::Sentinels).
     fn cleared_at(weak: &Self::Weak) -> Option<u64>;
 }
 
-/// A thread attached to a heap. See the [module documentation](self) for the rule that divides `&self` from
-/// `&mut self`.
+/// A thread attached to a heap. See the [module documentation](self) for the rule that divides
+/// `&self` from `&mut self`.
 ///
 /// Every operation is meant to be inlined; costs are those of the fast path.
 pub trait Mutator: Sized {
     /// The heap it is attached to.
     type Heap: Heap;
-    /// An object seen since the last `&mut self` operation. Not a root: it costs nothing to copy, and it ends at the next
-    /// `&mut self` operation.
+    /// An object seen since the last `&mut self` operation. Not a root: it costs nothing to copy,
+    /// and it ends at the next `&mut self` operation.
     type Ref<'m>: Copy + Eq
     where
         Self: 'm;
@@ -243,9 +258,9 @@ pub trait Mutator: Sized {
     /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit fails at once.
     fn alloc(&mut self, into: Self::Local<'_>, shape: Shape) -> Result<(), HeapFull>;
 
-    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it in `into`, which
-    /// may be one of the operands. Cheaper than [`Mutator::alloc`] and a store per field: nothing is zeroed first,
-    /// and no barrier is needed.
+    /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it
+    /// in `into`, which may be one of the operands. Cheaper than [`Mutator::alloc`] and a store per
+    /// field: nothing is zeroed first, and no barrier is needed.
     ///
     /// # Errors
     ///
@@ -258,8 +273,9 @@ pub trait Mutator: Sized {
         words: [u64; W],
     ) -> Result<(), HeapFull>;
 
-    /// As [`Mutator::alloc_init`], but *moves* the operands: they are taken from left to right, so that a local named
-    /// twice is null the second time, and all are null afterwards (then `into` is set). On a counting heap this saves an increment and a decrement per operand.
+    /// As [`Mutator::alloc_init`], but *moves* the operands: they are taken from left to right, so
+    /// that a local named twice is null the second time, and all are null afterwards (then `into`
+    /// is set). On a counting heap this saves an increment and a decrement per operand.
     ///
     /// # Errors
     ///
@@ -272,7 +288,8 @@ pub trait Mutator: Sized {
         words: [u64; W],
     ) -> Result<(), HeapFull>;
 
-    /// Lets a collection or a hand-over of the lock happen, if one is due: one relaxed load and a branch otherwise.
+    /// Lets a collection or a hand-over of the lock happen, if one is due: one relaxed load and a
+    /// branch otherwise.
     fn safepoint(&mut self);
 
     /// Collects the whole heap now.
@@ -285,15 +302,15 @@ pub trait Mutator: Sized {
     /// If one does not hold: that is a bug in the heap.
     fn verify(&mut self);
 
-    /// Moves the next object whose finalizer is due into `into` and says whether there was one. Each object is handed
-    /// out at most once; storing it somewhere reachable resurrects it.
+    /// Moves the next object whose finalizer is due into `into` and says whether there was one.
+    /// Each object is handed out at most once; storing it somewhere reachable resurrects it.
     fn finalizable(&mut self, into: Self::Local<'_>) -> bool;
 
     /// The next weak reference whose object has died since it was last asked for, if any.
     fn cleared(&mut self) -> Option<<Self::Heap as Heap>::Weak>;
 
-    /// Runs `f` while this thread counts as stopped (and holds no lock of the heap): other mutators run, collect
-    /// and switch meanwhile. `f` may wait for other threads, and may attach to a heap.
+    /// Runs `f` while this thread counts as stopped (and holds no lock of the heap): other mutators
+    /// run, collect and switch meanwhile. `f` may wait for other threads, and may attach to a heap.
     fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R;
 
     /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.

@@ -12,12 +12,12 @@
 //! | [`threads`], [`cgroup`] | threads that the system may refuse; what the control group allows |
 //! | [`suggest`], [`units`] | names and quantities in messages |
 //!
-//! Nothing here runs, measures or judges: it is the floor that the workloads, the metrics and the reports
-//! stand on, and it knows none of them.
+//! Nothing here runs, measures or judges: it is the floor that the workloads, the metrics and the
+//! reports stand on, and it knows none of them.
 //!
-//! Rejected: the adapters on a floor of their own. The collectors know nothing of the traits, and Rust lets
-//! a trait be implemented for somebody else's type only where the trait is. Wrapping the types instead would
-//! cost an indirection in every operation, or unsafe code.
+//! Rejected: the adapters on a floor of their own. The collectors know nothing of the traits, and
+//! Rust lets a trait be implemented for somebody else's type only where the trait is. Wrapping the
+//! types instead would cost an indirection in every operation, or unsafe code.
 
 #![forbid(unsafe_code)]
 

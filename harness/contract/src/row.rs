@@ -1,11 +1,11 @@
 //! The rows of results: one line of JSON for each iteration, which every report is made of.
 //!
-//! The parent describes an [`Invocation`]; the child answers with one [`Row`] an iteration. Rows are the only
-//! thing that is kept, so their format is versioned ([`SCHEMA`]): an older file is read, a newer one is refused
-//! with the version that it needs.
+//! The parent describes an [`Invocation`]; the child answers with one [`Row`] an iteration. Rows
+//! are the only thing that is kept, so their format is versioned ([`SCHEMA`]): an older file is
+//! read, a newer one is refused with the version that it needs.
 //!
-//! Rejected: a binary format (people read and filter rows with the tools they have), and a row for each process
-//! (an iteration that was measured is kept when the next one crashes).
+//! Rejected: a binary format (people read and filter rows with the tools they have), and a row for
+//! each process (an iteration that was measured is kept when the next one crashes).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,7 +63,8 @@ pub struct Invocation {
     pub heap: String,
     /// Every option of the heap; of a peer, the program that runs or compiles ours.
     pub options: BTreeMap<String, String>,
-    /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the comparison's.
+    /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the
+    /// comparison's.
     pub heap_bytes: u64,
     /// Mutator threads.
     pub threads: usize,
@@ -75,15 +76,18 @@ pub struct Invocation {
     pub invocation: u32,
 }
 
-/// The version of the rows' format, raised whenever a reader of the old one would misread the new one.
+/// The version of the rows' format, raised whenever a reader of the old one would misread the new
+/// one.
 ///
-/// 1: times, pauses, peaks. 2: everything that has a file of its own under `measure`; rows of version 1 still read, what they lack is
-/// empty.
+/// 1: times, pauses, peaks. 2: everything that has a file of its own under `measure`; rows of
+/// version 1 still read, what they lack is empty.
 pub const SCHEMA: u32 = 2;
 
-/// The most [`CollectionRecord`]s in a row; later collections are counted in [`Metrics::collections_unlogged`].
+/// The most [`CollectionRecord`]s in a row; later collections are counted in
+/// [`Metrics::collections_unlogged`].
 pub const MAX_COLLECTIONS_LOGGED: usize = 512;
-/// The most [`SpanRecord`]s in a row, the longest; others are counted in [`Metrics::spans_left_out`].
+/// The most [`SpanRecord`]s in a row, the longest; others are counted in
+/// [`Metrics::spans_left_out`].
 pub const MAX_SPANS: usize = 512;
 /// The most [`Sample`]s in a row's time line.
 pub const MAX_SAMPLES: usize = 256;
@@ -109,21 +113,24 @@ pub struct Row {
     pub metrics: Option<Metrics>,
     /// Where it ran; filled in by the parent.
     pub environment: Option<Environment>,
-    /// The least heap at which every heap of the comparison completes, if it was looked for: multiples are of it. Filled in by the parent.
+    /// The least heap at which every heap of the comparison completes, if it was looked for:
+    /// multiples are of it. Filled in by the parent.
     #[serde(default)]
     pub minimum_heap_bytes: Option<u64>,
-    /// Whether this is the second series of the same heap, run to learn how much two equal things differ here (A/A). Filled in by the
-    /// parent.
+    /// Whether this is the second series of the same heap, run to learn how much two equal things
+    /// differ here (A/A). Filled in by the parent.
     #[serde(default)]
     pub twin: bool,
-    /// Whether it was run for an experiment, and is in no comparison of workloads. Filled in by the parent.
+    /// Whether it was run for an experiment, and is in no comparison of workloads. Filled in by the
+    /// parent.
     #[serde(default)]
     pub experiment: bool,
     /// Whether its process was run because an earlier one of the same number had ended without
     /// figures: it takes that one's place. Filled in by the parent.
     #[serde(default)]
     pub again: bool,
-    /// What disturbed the iteration, in words (see the harness's `measure::hiccup`): it is kept, and shown as noisy.
+    /// What disturbed the iteration, in words (see the harness's `measure::hiccup`): it is kept,
+    /// and shown as noisy.
     #[serde(default)]
     pub noisy: Vec<String>,
 }
@@ -169,7 +176,8 @@ impl fmt::Display for Status {
 
 /// What was measured in one iteration.
 ///
-/// What a heap or a system does not say, and what does not apply, is `None` or empty. Instants (`at_ns`) count from the start of the iteration.
+/// What a heap or a system does not say, and what does not apply, is `None` or empty. Instants
+/// (`at_ns`) count from the start of the iteration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// The digest of the results, in hexadecimal.
@@ -202,30 +210,35 @@ pub struct Metrics {
     /// What the workload saw on its way, by names that end in their units.
     #[serde(default)]
     pub observations: BTreeMap<String, u64>,
-    /// Processor time of the collector: of its worker threads, and of mutators in its slow paths (see the harness's `measure::cpu`).
+    /// Processor time of the collector: of its worker threads, and of mutators in its slow paths
+    /// (see the harness's `measure::cpu`).
     #[serde(default)]
     pub collector_cpu_ns: Option<u64>,
-    /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of stops; `lock-wait`, `drain`,
-    /// `cycle-collection` on a counting heap; `collection-wait` where a collector works beside the mutators.
+    /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of
+    /// stops; `lock-wait`, `drain`, `cycle-collection` on a counting heap; `collection-wait` where
+    /// a collector works beside the mutators.
     #[serde(default)]
     pub pause_parts: BTreeMap<String, Part>,
     /// How long stops waited for single threads (see the harness's `measure::safepoint`).
     #[serde(default)]
     pub time_to_safepoint: Distribution,
-    /// Allocation stalls by cause: `sweep`, `collection`, `lock` (see the harness's `measure::stall`).
+    /// Allocation stalls by cause: `sweep`, `collection`, `lock` (see the harness's
+    /// `measure::stall`).
     #[serde(default)]
     pub stalls: BTreeMap<String, Distribution>,
     /// Minimum mutator utilisation, by ascending window (see the harness's `measure::utilisation`).
     #[serde(default)]
     pub utilisation: Vec<Utilisation>,
-    /// Latencies of requests: `simple`, `open-loop`, `metered-<window>ms` (see the harness's `measure::latency`). Empty where a workload has no
-    /// requests.
+    /// Latencies of requests: `simple`, `open-loop`, `metered-<window>ms` (see the harness's
+    /// `measure::latency`). Empty where a workload has no requests.
     #[serde(default)]
     pub latency: BTreeMap<String, Distribution>,
-    /// From unreachable to reusable (see the harness's `measure::reclamation`). Empty where a workload plants no deaths.
+    /// From unreachable to reusable (see the harness's `measure::reclamation`). Empty where a
+    /// workload plants no deaths.
     #[serde(default)]
     pub reclamation_delay: Distribution,
-    /// The integral of occupied less reachable bytes over the iteration (see the harness's `measure::floating`).
+    /// The integral of occupied less reachable bytes over the iteration (see the harness's
+    /// `measure::floating`).
     #[serde(default)]
     pub floating_byte_seconds: Option<f64>,
     /// Space over time (see the harness's `measure::space`).
@@ -234,17 +247,19 @@ pub struct Metrics {
     /// Space at successive moments, at most [`MAX_SAMPLES`] of them.
     #[serde(default)]
     pub timeline: Vec<Sample>,
-    /// By how much a sleeper that touches no heap woke too late (see the harness's `measure::hiccup`).
+    /// By how much a sleeper that touches no heap woke too late (see the harness's
+    /// `measure::hiccup`).
     #[serde(default)]
     pub hiccup: Distribution,
     /// How often a thread of the process was taken off its processor while it could have gone on.
     #[serde(default)]
     pub involuntary_switches: Option<u64>,
-    /// Time for which a hypervisor gave this machine's processors to others, summed over processors.
+    /// Time for which a hypervisor gave this machine's processors to others, summed over
+    /// processors.
     #[serde(default)]
     pub steal_ns: Option<u64>,
-    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`]. This, the time line and the spans are empty in an iteration that
-    /// warms up.
+    /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`]. This, the
+    /// time line and the spans are empty in an iteration that warms up.
     #[serde(default)]
     pub collections_log: Vec<CollectionRecord>,
     /// Collections that found no room in the log.
@@ -268,7 +283,8 @@ pub struct CollectionRecord {
     pub pause_ns: u64,
     /// `full`, `young`, or `cycle` (of a counting heap).
     pub kind: String,
-    /// Why it was made, by the names that HotSpot has: `Allocation Failure`, or `System.gc()` if the program asked for it.
+    /// Why it was made, by the names that HotSpot has: `Allocation Failure`, or `System.gc()` if
+    /// the program asked for it.
     pub cause: String,
     /// Bytes of objects when it began, those that it was to find dead included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -285,7 +301,8 @@ pub struct CollectionRecord {
     /// From the request until the last mutator had stopped; `None` where nothing had to be stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_safepoint_ns: Option<u64>,
-    /// The parts of its pause in nanoseconds, by the names of [`Metrics::pause_parts`]; empty if it is one part.
+    /// The parts of its pause in nanoseconds, by the names of [`Metrics::pause_parts`]; empty if it
+    /// is one part.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub phases: BTreeMap<String, u64>,
     /// The oldest generation it collected, from 0, on a heap that numbers them.
@@ -342,9 +359,9 @@ pub struct Pauses {
     pub time_to_safepoint_max_ns: Option<u64>,
     /// Thread time in pauses, in nanoseconds, summed over the threads.
     pub stopped_ns: u64,
-    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, nor is `arrived`, the times-to-safepoint of single
-    /// threads; and `collection` and `stop` are the collector's own span of a stop, in which `stopped` is counted for each
-    /// thread.
+    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, nor is `arrived`, the
+    /// times-to-safepoint of single threads; and `collection` and `stop` are the collector's own
+    /// span of a stop, in which `stopped` is counted for each thread.
     pub event_ns: BTreeMap<String, u64>,
     /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
     pub events_lost: u64,
@@ -412,7 +429,8 @@ pub struct Utilisation {
     pub worst_thread: f64,
 }
 
-/// Space over one iteration: means over time, and the largest values seen. `None` where nothing was sampled, or the heap or the system does not say.
+/// Space over one iteration: means over time, and the largest values seen. `None` where nothing was
+/// sampled, or the heap or the system does not say.
 ///
 /// The causes add up to the mean of what is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -440,7 +458,8 @@ pub struct Space {
     pub peak_resident_bytes: Option<u64>,
     /// The most side metadata.
     pub peak_metadata_bytes: Option<u64>,
-    /// Cause of committed space: objects that can be reached; the same as [`Self::mean_live_bytes`].
+    /// Cause of committed space: objects that can be reached; the same as
+    /// [`Self::mean_live_bytes`].
     pub live_bytes: Option<u64>,
     /// Cause: objects that cannot be reached and are not reclaimed.
     pub floating_bytes: Option<u64>,
@@ -531,8 +550,8 @@ impl Row {
         }
     }
 
-    /// Makes a timed iteration void that took no time at all: a clock too coarse for it, or none. Everything is
-    /// divided by its time, and would come out infinite, or not as a number.
+    /// Makes a timed iteration void that took no time at all: a clock too coarse for it, or none.
+    /// Everything is divided by its time, and would come out infinite, or not as a number.
     pub fn void_without_time(&mut self) {
         let metrics = self.metrics.as_ref();
         let timeless = metrics.is_some_and(|metrics| metrics.wall_ns == 0);
@@ -547,8 +566,8 @@ impl Row {
     ///
     /// # Errors
     ///
-    /// A sentence without the file's name and the line's number: what is wrong with the line, and, if it was written by a newer version,
-    /// which one is needed.
+    /// A sentence without the file's name and the line's number: what is wrong with the line, and,
+    /// if it was written by a newer version, which one is needed.
     pub fn read(line: &str) -> Result<Self, String> {
         /// What has to be known before the rest can be judged.
         #[derive(Deserialize)]
@@ -564,7 +583,8 @@ impl Row {
         }
         let mut row: Self =
             serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
-        // The figures' fields stand beside the others, so one that is missing or wrong makes all of them absent.
+        // The figures' fields stand beside the others, so one that is missing or wrong makes all of
+        // them absent.
         if row.metrics.is_none() && row.status == Status::Ok {
             let reason = serde_json::from_str::<Metrics>(line)
                 .map_or_else(|error| error.to_string(), |_| "figures missing".to_owned());

@@ -2,27 +2,28 @@
 //!
 //! # The deadlock they prevent
 //!
-//! A mutator that waits in a plain mutex still counts as running. If the holder of that mutex then waits for
-//! *everybody*, neither goes on:
+//! A mutator that waits in a plain mutex still counts as running. If the holder of that mutex then
+//! waits for *everybody*, neither goes on:
 //!
-//! * on gc-marksweep, A holds the mutex and allocates; the allocation needs a collection, which waits until every mutator has
-//!   stopped; B sits in `Mutex::lock`, never polls, and never stops;
-//! * on gc-rc, A holds the mutex and is made to hand the global lock over at a safepoint; B takes the global lock and
-//!   sits in `Mutex::lock` with it; A waits for the global lock for ever.
+//! * on gc-marksweep, A holds the mutex and allocates; the allocation needs a collection, which
+//!   waits until every mutator has stopped; B sits in `Mutex::lock`, never polls, and never stops;
+//! * on gc-rc, A holds the mutex and is made to hand the global lock over at a safepoint; B takes
+//!   the global lock and sits in `Mutex::lock` with it; A waits for the global lock for ever.
 //!
-//! Everything here therefore *waits inside* [`Mutator::blocking`], where a thread counts as stopped and holds no lock
-//! of the heap, and tries without waiting first, so that the uncontended case costs one compare-and-swap. Once a wait is
-//! over, the thread may have to wait for the heap again (for a stop to end, or for the global lock) *while it holds the lock*. That is
-//! safe: whoever it waits for either does not need this lock, or is waiting for it inside `blocking`, or polls.
+//! Everything here therefore *waits inside* [`Mutator::blocking`], where a thread counts as stopped
+//! and holds no lock of the heap, and tries without waiting first, so that the uncontended case
+//! costs one compare-and-swap. Once a wait is over, the thread may have to wait for the heap again
+//! (for a stop to end, or for the global lock) *while it holds the lock*. That is safe: whoever it
+//! waits for either does not need this lock, or is waiting for it inside `blocking`, or polls.
 //!
-//! Rule for clients: hold a [`Guard`] for as short as any lock, and never wait for another thread while holding one
-//! except through [`Condition::wait`].
+//! Rule for clients: hold a [`Guard`] for as short as any lock, and never wait for another thread
+//! while holding one except through [`Condition::wait`].
 //!
-//! A panic while a guard is held releases the lock; it does not poison it. A queue is consistent at every point where a
-//! panic can happen.
+//! A panic while a guard is held releases the lock; it does not poison it. A queue is consistent at
+//! every point where a panic can happen.
 //!
-//! Rejected: a lock that polls while it spins (waiting threads would burn the cores the comparison measures); parking in the heap
-//! itself (the heaps would have to know of locks).
+//! Rejected: a lock that polls while it spins (waiting threads would burn the cores the comparison
+//! measures); parking in the heap itself (the heaps would have to know of locks).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -108,8 +109,9 @@ impl Condition {
         Self(Condvar::new())
     }
 
-    /// Releases the lock, waits inside [`Mutator::blocking`] until notified, and takes the lock again. May return without a
-    /// notification: check what was waited for in a loop, or use [`Condition::wait_while`].
+    /// Releases the lock, waits inside [`Mutator::blocking`] until notified, and takes the lock
+    /// again. May return without a notification: check what was waited for in a loop, or use
+    /// [`Condition::wait_while`].
     pub fn wait<'l, T, M: Mutator>(&self, mutator: &mut M, guard: Guard<'l, T>) -> Guard<'l, T> {
         Guard(mutator.blocking(|| self.0.wait(guard.0).unwrap_or_else(PoisonError::into_inner)))
     }
@@ -219,7 +221,8 @@ impl<T> BoundedQueue<T> {
         Ok(())
     }
 
-    /// Removes the oldest item; waits while the queue is empty and open. `None` once it is closed and empty.
+    /// Removes the oldest item; waits while the queue is empty and open. `None` once it is closed
+    /// and empty.
     pub fn pop<M: Mutator>(&self, mutator: &mut M) -> Option<T> {
         let guard = self.state.lock(mutator);
         let mut state = self.not_empty.wait_while(mutator, guard, |queue| {

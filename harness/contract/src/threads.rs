@@ -1,8 +1,8 @@
 //! Threads that the system may refuse, and what becomes of an experiment then.
 //!
-//! A process may be allowed so many threads and no more (`ulimit -u`, a control group's `pids.max`).
-//! A program whose threads wait for each other, at a barrier or for a queue to fill, must not begin
-//! with some of them: those would wait for the rest for ever. So:
+//! A process may be allowed so many threads and no more (`ulimit -u`, a control group's
+//! `pids.max`). A program whose threads wait for each other, at a barrier or for a queue to fill,
+//! must not begin with some of them: those would wait for the rest for ever. So:
 //!
 //! * threads that work together begin when all of them are there, and none of them does if one is
 //!   missing ([`crate::workload::on_threads`]): whatever they would wait for, they do not;

@@ -16,7 +16,8 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// Sizes are below this. A larger heap is a slip of the hand, and so far every integer is exact as a floating-point number.
+/// Sizes are below this. A larger heap is a slip of the hand, and so far every integer is exact as
+/// a floating-point number.
 pub const MOST_BYTES: u64 = 1 << 53;
 
 /// Reads a number of bytes: `64M`, `1.5GiB`, `4096`. Units are powers of 1024.

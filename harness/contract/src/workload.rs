@@ -4,16 +4,16 @@
 //!
 //! # What a workload owes the comparison
 //!
-//! * The *same work* on every heap: for the same [`Input`] it allocates the same objects and returns the
-//!   same checksum and operations. The harness compares checksum, object count and payload bytes, and
-//!   calls the pair void if they differ. So nothing may depend on the schedule, on when an object dies,
-//!   or on [`HeapFull`], which is passed on with `?`.
-//! * The *same total work* for every number of threads, split by [`share`]; where possible with the same
-//!   checksum.
-//! * *Polls* at loop back-edges and calls ([`Mutator::safepoint`]); between two `&mut` operations it
-//!   visits at most a few thousand objects.
-//! * *Setup is part of it.* The whole of [`Workload::run`] is timed; a workload whose setup would drown
-//!   its subject says so in its documentation and lets a parameter make it small.
+//! * The *same work* on every heap: for the same [`Input`] it allocates the same objects and
+//!   returns the same checksum and operations. The harness compares checksum, object count and
+//!   payload bytes, and calls the pair void if they differ. So nothing may depend on the schedule,
+//!   on when an object dies, or on [`HeapFull`], which is passed on with `?`.
+//! * The *same total work* for every number of threads, split by [`share`]; where possible with the
+//!   same checksum.
+//! * *Polls* at loop back-edges and calls ([`Mutator::safepoint`]); between two `&mut` operations
+//!   it visits at most a few thousand objects.
+//! * *Setup is part of it.* The whole of [`Workload::run`] is timed; a workload whose setup would
+//!   drown its subject says so in its documentation and lets a parameter make it small.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,8 +42,8 @@ pub trait Workload: 'static {
     /// What can be set, `NAME:parameter=value`.
     const PARAMETERS: &'static [Parameter];
 
-    /// The heap bytes at which heaps are compared if the user names none: about twice the larger of the compared heaps' minima
-    /// for this input.
+    /// The heap bytes at which heaps are compared if the user names none: about twice the larger of
+    /// the compared heaps' minima for this input.
     fn heap_bytes(input: &Input) -> u64;
 
     /// Does the work. The calling thread is not attached; see [`on_threads`].
@@ -107,7 +107,8 @@ pub struct Input {
     /// Where pseudo-random sequences start; see [`generator`].
     pub seed: u64,
     parameters: BTreeMap<String, u64>,
-    /// What this process was started to do, if it is a child of the harness: then, and only then, starting this program again makes another.
+    /// What this process was started to do, if it is a child of the harness: then, and only then,
+    /// starting this program again makes another.
     pub invocation: Option<Box<Invocation>>,
 }
 
@@ -197,12 +198,13 @@ pub struct Outcome {
     pub requests: Vec<Request>,
     /// The deaths it planted, if it plants any.
     pub deaths: Vec<Death>,
-    /// What else it saw on its way, such as how much memory the heap held at a moment that only the workload knows. Names end in their units. Not
-    /// part of the work: heaps need not agree.
+    /// What else it saw on its way, such as how much memory the heap held at a moment that only the
+    /// workload knows. Names end in their units. Not part of the work: heaps need not agree.
     pub observations: BTreeMap<&'static str, u64>,
 }
 
-/// When a request was to be served and was, in nanoseconds since one moment that is the same for all.
+/// When a request was to be served and was, in nanoseconds since one moment that is the same for
+/// all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// When it arrived, or was to.
@@ -224,7 +226,8 @@ pub struct Death {
 
 /// Plants deaths and looks after them.
 ///
-/// Costs a weak reference for each, so a workload plants some hundreds of deaths among its millions.
+/// Costs a weak reference for each, so a workload plants some hundreds of deaths among its
+/// millions.
 #[derive(Debug)]
 pub struct Sentinels<H: Heap> {
     heap: H,
@@ -240,7 +243,8 @@ impl<H: Heap> Sentinels<H> {
         }
     }
 
-    /// Watches the object in `local`, sets the local to null, and takes the time: it is to be the last reference.
+    /// Watches the object in `local`, sets the local to null, and takes the time: it is to be the
+    /// last reference.
     pub fn bury<M: Mutator<Heap = H>>(&mut self, m: &M, local: M::Local<'_>) {
         let Some(object) = m.get(local) else { return };
         let weak = m.downgrade(object);
@@ -299,15 +303,18 @@ impl Description {
     }
 }
 
-/// The heap bytes for a workload that keeps at most `live` bytes alive: twice that, and room for each thread's allocation buffers.
+/// The heap bytes for a workload that keeps at most `live` bytes alive: twice that, and room for
+/// each thread's allocation buffers.
 pub const fn twice(live: u64, threads: usize) -> u64 {
     2 * live + (1 << 20) + threads as u64 * (256 << 10)
 }
 
-/// Runs `f` on `threads` attached threads, which it tells apart by a number from 0, and returns what each returned, in that order.
+/// Runs `f` on `threads` attached threads, which it tells apart by a number from 0, and returns
+/// what each returned, in that order.
 ///
-/// The calling thread waits without being attached. One thread is a new one, too: threads of every count begin alike. They
-/// begin when all of them are there, so that what they wait for at each other will come.
+/// The calling thread waits without being attached. One thread is a new one, too: threads of every
+/// count begin alike. They begin when all of them are there, so that what they wait for at each
+/// other will come.
 ///
 /// # Errors
 ///
@@ -315,8 +322,8 @@ pub const fn twice(live: u64, threads: usize) -> u64 {
 ///
 /// # Panics
 ///
-/// If a thread panicked, with its payload. If the system has not as many threads: then `f` was not run at all, and the harness
-/// writes a row that says so.
+/// If a thread panicked, with its payload. If the system has not as many threads: then `f` was not
+/// run at all, and the harness writes a row that says so.
 pub fn on_threads<H, T, E, F>(heap: &H, threads: usize, f: F) -> Result<Vec<T>, E>
 where
     H: Heap,
@@ -355,15 +362,15 @@ where
     })
 }
 
-/// Thread `number`'s part of `total` items when `threads` share them: consecutive, disjoint, together everything, their lengths differing
-/// by at most one.
+/// Thread `number`'s part of `total` items when `threads` share them: consecutive, disjoint,
+/// together everything, their lengths differing by at most one.
 pub fn share(total: u64, threads: usize, number: usize) -> Range<u64> {
     let boundary = |number: usize| (u128::from(total) * number as u128 / threads as u128) as u64;
     boundary(number)..boundary(number + 1)
 }
 
-/// Mixes the bits of `value` so that sums of results tell different multisets apart (the finaliser of SplitMix64; Steele, Lea, Flood,
-/// OOPSLA 2014).
+/// Mixes the bits of `value` so that sums of results tell different multisets apart (the finaliser
+/// of SplitMix64; Steele, Lea, Flood, OOPSLA 2014).
 #[inline]
 pub const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -371,15 +378,16 @@ pub const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// The pseudo-random sequence numbered `stream` of a run with this seed. Streams are independent for all practical
-/// purposes: their states are derived by SplitMix64.
+/// The pseudo-random sequence numbered `stream` of a run with this seed. Streams are independent
+/// for all practical purposes: their states are derived by SplitMix64.
 pub fn generator(seed: u64, stream: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(
         mix(seed).wrapping_add(stream.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
     )
 }
 
-/// A number below `bound`, by multiplication (Lemire, 2019) without the rejection step: the bias is at most `bound / 2^64`.
+/// A number below `bound`, by multiplication (Lemire, 2019) without the rejection step: the bias is
+/// at most `bound / 2^64`.
 #[inline]
 pub fn below(generator: &mut Xoshiro256PlusPlus, bound: usize) -> usize {
     ((u128::from(generator.next_u64()) * bound as u128) >> 64) as usize

@@ -1,9 +1,11 @@
 //! Where and with what a result was made.
 //!
-//! Captured with every row: the machine, the limits of its container, the settings of its kernel that move figures, the build and the command line. What
-//! was run is in the row itself, every default resolved. Read once by the parent; reading costs some milliseconds.
+//! Captured with every row: the machine, the limits of its container, the settings of its kernel
+//! that move figures, the build and the command line. What was run is in the row itself, every
+//! default resolved. Read once by the parent; reading costs some milliseconds.
 //!
-//! Rejected: reading the whole of `/proc/cpuinfo` and `sysctl -a` into the rows (megabytes that nobody compares).
+//! Rejected: reading the whole of `/proc/cpuinfo` and `sysctl -a` into the rows (megabytes that
+//! nobody compares).
 
 use std::fs;
 use std::process::Command;

@@ -1,16 +1,20 @@
 //! The wish to stop: the user's Ctrl-C, a terminal that is closed, or a batch system's signal.
 //!
-//! The first signal is noted and acted on between two lines of a child: the child is killed, what was measured is kept, and the table so far is printed
-//! with the command that goes on. A second one ends the process at once, by the signal's own rules; children end with it ([`crate::run`]).
+//! The first signal is noted and acted on between two lines of a child: the child is killed, what
+//! was measured is kept, and the table so far is printed with the command that goes on. A second
+//! one ends the process at once, by the signal's own rules; children end with it ([`crate::run`]).
 //!
-//! Which signals: every one that ends a process by default and that somebody sends to make it end, so that what was measured is reported and
-//! temporary directories are removed. Batch systems choose among those of `ENDING`. A signal that tells of a fault of this program, and
-//! `SIGKILL`, end it as ever. A `SIGHUP` that was to be ignored (`nohup`) is.
+//! Which signals: every one that ends a process by default and that somebody sends to make it end,
+//! so that what was measured is reported and temporary directories are removed. Batch systems
+//! choose among those of `ENDING`. A signal that tells of a fault of this program, and `SIGKILL`,
+//! end it as ever. A `SIGHUP` that was to be ignored (`nohup`) is.
 //!
-//! Two more would end it in the middle of a write, which reports the same by an error: `SIGPIPE`, which the standard library ignores,
-//! and `SIGXFSZ` (`ulimit -f`), which is made harmless here. Rows that do not fit are printed then.
+//! Two more would end it in the middle of a write, which reports the same by an error: `SIGPIPE`,
+//! which the standard library ignores, and `SIGXFSZ` (`ulimit -f`), which is made harmless here.
+//! Rows that do not fit are printed then.
 //!
-//! Rejected: doing the work in the handler (almost nothing is allowed there); ignoring the signal while a child runs (a full-size iteration takes minutes).
+//! Rejected: doing the work in the handler (almost nothing is allowed there); ignoring the signal
+//! while a child runs (a full-size iteration takes minutes).
 
 use std::fs;
 use std::sync::Arc;
@@ -29,7 +33,8 @@ const ENDING: [i32; 8] = [
 /// The signal that came, or 0.
 static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// From now on a first signal is noted. Where that cannot be arranged, signals do what they always did.
+/// From now on a first signal is noted. Where that cannot be arranged, signals do what they always
+/// did.
 pub fn install() {
     RECEIVED.get_or_init(|| {
         let received = Arc::new(AtomicUsize::new(0));
@@ -37,7 +42,8 @@ pub fn install() {
             if signal == SIGHUP && is_ignored(signal) != Some(false) {
                 continue;
             }
-            // Handlers run in the order of their registration: the first signal finds this false, a second one ends the process.
+            // Handlers run in the order of their registration: the first signal finds this false, a
+            // second one ends the process.
             let again = Arc::new(AtomicBool::new(false));
             let _ = flag::register_conditional_default(signal, Arc::clone(&again));
             let _ = flag::register(signal, again);

@@ -1,8 +1,9 @@
 //! One invocation: a workload run several times on one heap, in a process of its own.
 //!
-//! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`] an
-//! iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is recorded like the others, and is in no figure of the
-//! table. Between iterations the heap is collected (the arena: reset) outside the measured time.
+//! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`]
+//! an iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is
+//! recorded like the others, and is in no figure of the table. Between iterations the heap is
+//! collected (the arena: reset) outside the measured time.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -25,8 +26,8 @@ use crate::measure::{
 use contract::threads;
 use contract::workload::{Input, Outcome, Workload};
 
-/// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end, in the time of the events, on `threads` threads; the
-/// rest is empty.
+/// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end,
+/// in the time of the events, on `threads` threads; the rest is empty.
 pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Metrics {
     let pauses = pause::of(log);
     let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
@@ -48,7 +49,8 @@ pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Metri
     }
 }
 
-/// Carries an invocation out in this process and emits a row for each iteration, or for the first one that does not fit.
+/// Carries an invocation out in this process and emits a row for each iteration, or for the first
+/// one that does not fit.
 ///
 /// # Errors
 ///

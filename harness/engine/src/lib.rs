@@ -11,7 +11,8 @@
 //! | [`report`] | results as tables, plots and logs, and what follows from them |
 //! | [`message`] | what is said to the user |
 //!
-//! It knows no claim and no command: those stand on it, and add to its reports by [`report::Chapter`].
+//! It knows no claim and no command: those stand on it, and add to its reports by
+//! [`report::Chapter`].
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! What is said to the user: text on standard output, lines on standard error, and why there are no results.
+//! What is said to the user: text on standard output, lines on standard error, and why there are no
+//! results.
 
 use std::io::{self, Write};
 
@@ -9,7 +10,8 @@ pub enum Error {
     NotRun(String),
     /// Everything was run, but the result file or standard output could not be written to the end.
     NotWritten(String),
-    /// The user has interrupted it. What was measured is in the file; the sentence says how to go on.
+    /// The user has interrupted it. What was measured is in the file; the sentence says how to go
+    /// on.
     Interrupted {
         /// The number of the signal.
         signal: i32,
@@ -38,7 +40,8 @@ pub fn not_printed(error: &io::Error) -> String {
     format!("cannot write to standard output: {error}")
 }
 
-/// Prints a line on standard error. If that is impossible there is nobody to tell; in particular it is no reason to stop measuring.
+/// Prints a line on standard error. If that is impossible there is nobody to tell; in particular it
+/// is no reason to stop measuring.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,22 +1,27 @@
 //! The smallest heap in which a workload completes.
 //!
-//! Heaps are compared at equal memory, at multiples of one minimum. Definition: *minimum heap by resumable binary search (a crash is
-//! retried, a time-out counts as out of memory).*
+//! Heaps are compared at equal memory, at multiples of one minimum. Definition: *minimum heap by
+//! resumable binary search (a crash is retried, a time-out counts as out of memory).*
 //!
-//! A size *completes* if one process runs the warm-up and one timed iteration to their ends. The search starts at the workload's own default,
-//! doubles until a size completes, halves until one does not, and bisects between the two until they are within one per cent (or
-//! 64 KiB). What is reported is the smallest size that was seen to complete.
+//! A size *completes* if one process runs the warm-up and one timed iteration to their ends. The
+//! search starts at the workload's own default, doubles until a size completes, halves until one
+//! does not, and bisects between the two until they are within one per cent (or 64 KiB). What is
+//! reported is the smallest size that was seen to complete.
 //!
-//! * *Resumable*: each attempt's rows are appended to the result file as it ends. Attempts that an existing file (`--resume`, or `--output`) already
-//!   has are not made again: the search is deterministic, so that it goes through them as if it had made them, to where it was interrupted.
-//!   Rows of attempts have the invocation number 0: they are no measurements.
-//!   Crashes among them are forgotten, unless `--keep-failures` is given: what made them may have been mended.
-//! * *A crash is retried*, twice; after that the size counts as one that does not complete. So does a time-out: a heap that spends all
-//!   its time collecting is too small.
-//! * Completing is taken to be monotonous in the size. Near the minimum it is not quite, where threads race: one lucky
-//!   process is enough. A runtime that rounds its heap size has a minimum no finer than that.
+//! * *Resumable*: each attempt's rows are appended to the result file as it ends. Attempts that an
+//!   existing file (`--resume`, or `--output`) already has are not made again: the search is
+//!   deterministic, so that it goes through them as if it had made them, to where it was
+//!   interrupted. Rows of attempts have the invocation number 0: they are no measurements. Crashes
+//!   among them are forgotten, unless `--keep-failures` is given: what made them may have been
+//!   mended.
+//! * *A crash is retried*, twice; after that the size counts as one that does not complete. So does
+//!   a time-out: a heap that spends all its time collecting is too small.
+//! * Completing is taken to be monotonous in the size. Near the minimum it is not quite, where
+//!   threads race: one lucky process is enough. A runtime that rounds its heap size has a minimum
+//!   no finer than that.
 //!
-//! The heaps' overhead limits are off: what completes slowly completes, and the clock has no say but by the time-out.
+//! The heaps' overhead limits are off: what completes slowly completes, and the clock has no say
+//! but by the time-out.
 //!
 //! Heaps without a limit have no minimum and are left out.
 
@@ -45,12 +50,13 @@ pub struct Minimum {
     pub failed: u64,
 }
 
-/// Finds the minimum of each cell of the plan that has a limit, writes rows as they come, and prints what the plan's format asks for. Says whether
-/// every one has a minimum.
+/// Finds the minimum of each cell of the plan that has a limit, writes rows as they come, and
+/// prints what the plan's format asks for. Says whether every one has a minimum.
 ///
 /// # Errors
 ///
-/// If the result file cannot be read or opened, or it or standard output cannot be written, or the user interrupts.
+/// If the result file cannot be read or opened, or it or standard output cannot be written, or the
+/// user interrupts.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
     // A search goes on with whatever is in its file, said or not.
     let existing = plan.output.clone().filter(|path| path.is_file());
@@ -85,8 +91,8 @@ pub struct Searched<'p> {
     pub trials: Vec<Row>,
 }
 
-/// Finds the minimum of each cell of the plan that has a limit, as far as the user lets it. Attempts of `earlier` are not made again. Notes tell
-/// of each attempt, or else of each minimum.
+/// Finds the minimum of each cell of the plan that has a limit, as far as the user lets it.
+/// Attempts of `earlier` are not made again. Notes tell of each attempt, or else of each minimum.
 pub fn find<'p>(
     plan: &'p Plan,
     session: &mut Session,
@@ -174,7 +180,8 @@ fn attempt_at(plan: &Plan, cell: &Cell, heap_bytes: u64) -> Invocation {
     invocation
 }
 
-/// Searches from `start` upwards to `largest` and then downwards, as the [module documentation](self) says. `None` as soon as it is not told.
+/// Searches from `start` upwards to `largest` and then downwards, as the [module
+/// documentation](self) says. `None` as soon as it is not told.
 fn search(
     start: u64,
     largest: u64,
@@ -225,7 +232,8 @@ impl Known {
     /// Those that these rows are of.
     fn of(rows: &[Row]) -> Self {
         let mut known = Self::default();
-        // Rows of one attempt follow each other, and an attempt begins with its first iteration or with what came instead.
+        // Rows of one attempt follow each other, and an attempt begins with its first iteration or
+        // with what came instead.
         for attempt in
             rows.chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
         {
@@ -234,7 +242,8 @@ impl Known {
         known
     }
 
-    /// Takes note of an attempt. One whose rows are not complete was interrupted, and does not count.
+    /// Takes note of an attempt. One whose rows are not complete was interrupted, and does not
+    /// count.
     fn record(&mut self, attempt: &[Row]) {
         let Some(last) = attempt.last() else { return };
         if !results::is_complete(attempt) {
@@ -251,7 +260,8 @@ impl Known {
         }
     }
 
-    /// How the invocation ends: as is known, or as attempts now show; `None` if one was interrupted.
+    /// How the invocation ends: as is known, or as attempts now show; `None` if one was
+    /// interrupted.
     fn verdict(
         &mut self,
         invocation: &Invocation,
@@ -401,7 +411,8 @@ mod tests {
         );
     }
 
-    /// Three crashes of an earlier run, whose cause may have been mended, are not three of this one.
+    /// Three crashes of an earlier run, whose cause may have been mended, are not three of this
+    /// one.
     #[test]
     fn crashes_of_an_earlier_run_can_be_forgotten() {
         let crash = || row(3, 0, Status::Crashed);

@@ -1,20 +1,25 @@
-//! What changes a process from outside: environment variables that a runtime, an allocator or the system's loader reads.
+//! What changes a process from outside: environment variables that a runtime, an allocator or the
+//! system's loader reads.
 //!
-//! A site that sets `JAVA_TOOL_OPTIONS` for every virtual machine, or preloads an allocator into every program, changes
-//! what is measured, and whoever reads the figures later would not know. So nothing in [`VARIABLES`] is silent. It is one
-//! of two things:
+//! A site that sets `JAVA_TOOL_OPTIONS` for every virtual machine, or preloads an allocator into
+//! every program, changes what is measured, and whoever reads the figures later would not know. So
+//! nothing in [`VARIABLES`] is silent. It is one of two things:
 //!
-//! * *Cleared* for the peers, where it is a runtime's own setting: the comparison sets what has to be set, and the same
-//!   everywhere. That it was set is said when the run begins, in the rows of that runtime, and in the report.
-//! * *Kept*, where it reaches each process of the comparison alike, ours and the peers': the allocator's and the loader's.
-//!   Measuring with another allocator is a thing that one may want. Name and value are in every row and in the report;
-//!   rows that differ in it are not of one machine.
+//! * *Cleared* for the peers, where it is a runtime's own setting: the comparison sets what has to
+//!   be set, and the same everywhere. That it was set is said when the run begins, in the rows of
+//!   that runtime, and in the report.
+//! * *Kept*, where it reaches each process of the comparison alike, ours and the peers': the
+//!   allocator's and the loader's. Measuring with another allocator is a thing that one may want.
+//!   Name and value are in every row and in the report; rows that differ in it are not of one
+//!   machine.
 //!
-//! The values of what is cleared are recorded nowhere: they have no effect, and may be secrets (`-Dpassword=`).
+//! The values of what is cleared are recorded nowhere: they have no effect, and may be secrets
+//! (`-Dpassword=`).
 //!
-//! Rejected: an empty environment for the peers. Compilers and launchers need parts of it that nobody can list (`PATH`,
-//! `HOME`, `TMPDIR`, a shim's own). `LD_LIBRARY_PATH` and its kin are left out as well: Cargo sets it for whatever it runs, and
-//! which library a peer has loaded is asked of the process itself.
+//! Rejected: an empty environment for the peers. Compilers and launchers need parts of it that
+//! nobody can list (`PATH`, `HOME`, `TMPDIR`, a shim's own). `LD_LIBRARY_PATH` and its kin are left
+//! out as well: Cargo sets it for whatever it runs, and which library a peer has loaded is asked of
+//! the process itself.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -39,15 +44,16 @@ const fn kept(name: &'static str) -> Variables {
 
 /// All that is known to change what is measured.
 const VARIABLES: &[Variables] = &[
-    // Options of the virtual machine, in the order in which it reads them; of its launcher; of its compiler's launcher.
+    // Options of the virtual machine, in the order in which it reads them; of its launcher; of its
+    // compiler's launcher.
     cleared("JAVA_TOOL_OPTIONS", "hotspot"),
     cleared("_JAVA_OPTIONS", "hotspot"),
     cleared("JDK_JAVA_OPTIONS", "hotspot"),
     cleared("JDK_JAVAC_OPTIONS", "hotspot"),
     cleared("_JAVA_*", "hotspot"),
     cleared("CLASSPATH", "hotspot"),
-    // Its allocator, hash seed, debugging hooks, global lock, and where its modules come from. The interpreter is told to
-    // ignore them besides, but those that it starts are not.
+    // Its allocator, hash seed, debugging hooks, global lock, and where its modules come from. The
+    // interpreter is told to ignore them besides, but those that it starts are not.
     cleared("PYTHON*", "cpython"),
     // Sizes, thresholds, markers and logs of the collector.
     cleared("GC_*", "boehm"),
@@ -57,7 +63,8 @@ const VARIABLES: &[Variables] = &[
     kept("MIMALLOC_*"),
     kept("TCMALLOC_*"),
     kept("GLIBC_TUNABLES"),
-    // The loader: what it puts into every process, and whether it binds symbols before a process begins.
+    // The loader: what it puts into every process, and whether it binds symbols before a process
+    // begins.
     kept("LD_PRELOAD"),
     kept("LD_AUDIT"),
     kept("LD_BIND_NOW"),
@@ -82,7 +89,8 @@ fn find(name: &OsStr) -> Option<&'static Variables> {
     VARIABLES.iter().find(|variables| variables.has(name))
 }
 
-/// The names that are set in this process, for which `of` is true of the runtime that is concerned, sorted.
+/// The names that are set in this process, for which `of` is true of the runtime that is concerned,
+/// sorted.
 fn set(of: impl Fn(Option<&'static str>) -> bool) -> BTreeMap<OsString, OsString> {
     env::vars_os()
         .filter(|(name, value)| {
@@ -105,8 +113,9 @@ pub(crate) fn cleared_for(runtime: &str) -> Vec<String> {
         .collect()
 }
 
-/// Takes from a peer's process, or one that asks or builds for it, what is any runtime's own setting: also of another's, which it may start.
-/// What it needs from outside holds wherever it runs.
+/// Takes from a peer's process, or one that asks or builds for it, what is any runtime's own
+/// setting: also of another's, which it may start. What it needs from outside holds wherever it
+/// runs.
 pub(crate) fn clear(command: &mut Command) {
     for (name, value) in env::vars_os() {
         if find(&name).is_some_and(|variables| variables.of.is_some()) {
@@ -119,10 +128,12 @@ pub(crate) fn clear(command: &mut Command) {
     }
 }
 
-/// Where the loader looks for libraries: relative to where the user stands, and peers run elsewhere.
+/// Where the loader looks for libraries: relative to where the user stands, and peers run
+/// elsewhere.
 const LIBRARIES: [&str; 2] = ["LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
-/// A list of directories of which none is relative; `None` if none was. An empty entry is the working directory.
+/// A list of directories of which none is relative; `None` if none was. An empty entry is the
+/// working directory.
 fn completed(list: &OsStr) -> Option<OsString> {
     if list.is_empty() || env::split_paths(list).all(|entry| entry.is_absolute()) {
         return None;

@@ -1,4 +1,5 @@
-//! What is to be run, checked once: after this, names exist, values are in range and every heap can be made.
+//! What is to be run, checked once: after this, names exist, values are in range and every heap can
+//! be made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,8 +37,8 @@ pub struct Plan {
     pub output: Option<PathBuf>,
     /// The result file of an interrupted run that is to be gone on with.
     pub resume: Option<PathBuf>,
-    /// Whether what ended without figures and could do otherwise is left alone when a run is gone on
-    /// with ([`crate::run`]).
+    /// Whether what ended without figures and could do otherwise is left alone when a run is gone
+    /// on with ([`crate::run`]).
     pub keep_failures: bool,
     /// As many processes as fit into this time, at least two for each cell that is run at all.
     pub budget: Option<Duration>,
@@ -54,7 +55,8 @@ pub struct Plan {
 pub struct Notes {
     /// A line each.
     pub lines: Vec<String>,
-    /// Whether a peer that was asked for by name cannot be run: the exit status then says that figures are missing.
+    /// Whether a peer that was asked for by name cannot be run: the exit status then says that
+    /// figures are missing.
     pub missing: bool,
 }
 
@@ -66,20 +68,23 @@ impl Notes {
     }
 }
 
-/// Which groups' baselines are run a second time, in the same interleaving, to learn how much two equal things differ here (A/A).
+/// Which groups' baselines are run a second time, in the same interleaving, to learn how much two
+/// equal things differ here (A/A).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Twins {
     /// In every comparison
     #[default]
     All,
-    /// In every fourth comparison, the first included; their widest interval stands for the others too
+    /// In every fourth comparison, the first included; their widest interval stands for the others
+    /// too
     Some,
     /// In none: no difference can then be claimed
     None,
 }
 
 impl Plan {
-    /// One quiet process with one timed iteration for each of these cells, and a table; the rest is for the caller to change.
+    /// One quiet process with one timed iteration for each of these cells, and a table; the rest is
+    /// for the caller to change.
     pub fn new(cells: Vec<Cell>, size: Size) -> Self {
         Self {
             cells,
@@ -105,7 +110,8 @@ impl Plan {
     }
 }
 
-/// One workload with its parameters on one heap with its options, or on one peer, at one number of threads.
+/// One workload with its parameters on one heap with its options, or on one peer, at one number of
+/// threads.
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// Cells of the same group did the same work and are compared with each other.
@@ -223,7 +229,8 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Adds to the groups that have something to compare a second series of the heap that the others are compared with.
+/// Adds to the groups that have something to compare a second series of the heap that the others
+/// are compared with.
 pub fn with_twins(cells: Vec<Cell>, twins: Twins) -> Vec<Cell> {
     let mut all = Vec::new();
     let comparisons = cells.chunk_by(|a, b| a.group == b.group);
@@ -273,8 +280,9 @@ pub struct Selection {
     pub seed: u64,
 }
 
-/// Every selected workload on every selected heap and peer at every number of threads, checked; and a line for each peer that is not there, or has no program
-/// for a workload. Programs of peers are compiled here.
+/// Every selected workload on every selected heap and peer at every number of threads, checked; and
+/// a line for each peer that is not there, or has no program for a workload. Programs of peers are
+/// compiled here.
 ///
 /// # Errors
 ///
@@ -355,7 +363,8 @@ pub fn cells(
         let (beside, unknown) = beside(cells, &peers);
         cells = beside;
         notes.lines.extend(unknown);
-        // One that has no program for some of the workloads has its place with the others; one that has none at all has been asked for in vain.
+        // One that has no program for some of the workloads has its place with the others; one that
+        // has none at all has been asked for in vain.
         let runs = |peer: &peer::Found| names.iter().any(|name| peer.knows(name));
         notes.missing |= !peers.iter().all(runs);
         notes.lines.extend(peer::cleared(&peers));
@@ -363,7 +372,8 @@ pub fn cells(
     Ok((cells, notes))
 }
 
-/// Adds the peers' cells to each group, and a line for each peer that has no program for some workload.
+/// Adds the peers' cells to each group, and a line for each peer that has no program for some
+/// workload.
 pub fn beside(cells: Vec<Cell>, peers: &[peer::Found]) -> (Vec<Cell>, Vec<String>) {
     let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -393,7 +403,8 @@ pub fn beside(cells: Vec<Cell>, peers: &[peer::Found]) -> (Vec<Cell>, Vec<String
     (all, notes)
 }
 
-/// Takes apart what is separated by commas: a part with a name and no value of an option begins another heap.
+/// Takes apart what is separated by commas: a part with a name and no value of an option begins
+/// another heap.
 fn separate(heaps: &[String]) -> Vec<String> {
     let mut separate: Vec<String> = Vec::new();
     for text in heaps {
@@ -457,7 +468,8 @@ fn label(heap: &adapter::Description, settings: &Settings) -> String {
     }
 }
 
-/// Makes a heap and drops it, to learn now what would otherwise fail in every child; says whether the limit applies to it.
+/// Makes a heap and drops it, to learn now what would otherwise fail in every child; says whether
+/// the limit applies to it.
 struct Check<'s>(&'s Settings);
 
 impl adapter::Visitor for Check<'_> {

@@ -136,7 +136,8 @@ impl Running {
         }
     }
 
-    /// Reads what can be read now, or within `pause`. Says whether there was anything, be it an end.
+    /// Reads what can be read now, or within `pause`. Says whether there was anything, be it an
+    /// end.
     fn pump(&mut self, pause: Duration, read: &mut dyn FnMut(Stream, &[u8])) -> bool {
         // Rounded up: a millisecond too late, and not a thousand looks before it.
         let pause = pause + Duration::from_micros(999);
@@ -251,8 +252,8 @@ impl Drop for Running {
     }
 }
 
-/// Whether a process that ended like this was ended by what is to end this one: a batch system sends
-/// its signal to every process at once, and this one may hear of it last.
+/// Whether a process that ended like this was ended by what is to end this one: a batch system
+/// sends its signal to every process at once, and this one may hear of it last.
 fn interrupted_with(status: ExitStatus) -> bool {
     // Runtimes that catch the signal end with a status that names it.
     let signal = status.signal().or(status.code().map(|code| code - 128));

@@ -1,22 +1,26 @@
 //! Rows grouped into cells: what every table, plot and conclusion is made of.
 //!
-//! A row is the source of truth, and this is the only place where rows become anything else. Whether they come from a run that has just ended, from a
-//! file of last year or from several machines makes no difference: a report that could only be made by the process that measured could not be
-//! checked by anyone.
+//! A row is the source of truth, and this is the only place where rows become anything else.
+//! Whether they come from a run that has just ended, from a file of last year or from several
+//! machines makes no difference: a report that could only be made by the process that measured
+//! could not be checked by anyone.
 //!
-//! * A *cell* is one workload with its parameters, seed and threads on one heap with its options and limit, on one machine. Its rows are sorted
-//!   into *attempts*, the iterations of one process.
-//! * A *group* is the cells that did the same work within the same heap bytes: they are compared with each other.
+//! * A *cell* is one workload with its parameters, seed and threads on one heap with its options
+//!   and limit, on one machine. Its rows are sorted into *attempts*, the iterations of one process.
+//! * A *group* is the cells that did the same work within the same heap bytes: they are compared
+//!   with each other.
 //! * A *work* is the groups that differ in nothing but the heap bytes: a sweep.
 //!
 //! A process that ended without figures, and was run again when its run was gone on with, is
 //! represented by the newer attempt.
 //!
-//! Invariants: a cell has at least one row; every attempt is complete (it has all its iterations, or ends with a row that says why not); cells, groups
-//! and works are in the order in which their first rows were written.
+//! Invariants: a cell has at least one row; every attempt is complete (it has all its iterations,
+//! or ends with a row that says why not); cells, groups and works are in the order in which their
+//! first rows were written.
 //!
-//! Rejected: keeping the plan beside the rows and indexing both (as a run in progress does): files would then need the plan too, and a merged file has
-//! many. Labels are therefore derived: what differs from the defaults of the size is named, which is what a user types.
+//! Rejected: keeping the plan beside the rows and indexing both (as a run in progress does): files
+//! would then need the plan too, and a merged file has many. Labels are therefore derived: what
+//! differs from the defaults of the size is named, which is what a user types.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -35,14 +39,17 @@ use crate::workload;
 /// The heap others are compared with, if it is there; otherwise it is the first of the group.
 pub const BASELINE: &str = "gc-rc";
 
-/// Rows grouped into cells, from a run just made or from result files: what every report is made of.
+/// Rows grouped into cells, from a run just made or from result files: what every report is made
+/// of.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     /// In order of first appearance; twins ([`CellResults::is_twin`]) among them.
     pub cells: Vec<CellResults>,
-    /// What was run for experiments, in order of first appearance: claims are judged by it, and no comparison has it.
+    /// What was run for experiments, in order of first appearance: claims are judged by it, and no
+    /// comparison has it.
     pub experiments: Vec<CellResults>,
-    /// Attempts of a search for the smallest heap ([`crate::minheap`]): they answer whether a size completes, and are no measurements.
+    /// Attempts of a search for the smallest heap ([`crate::minheap`]): they answer whether a size
+    /// completes, and are no measurements.
     pub trials: Vec<Row>,
     /// What a reader should know about the file, a line each.
     pub notes: Vec<String>,
@@ -101,7 +108,8 @@ impl Results {
         Ok(results)
     }
 
-    /// Groups rows. Iterations of attempts that were interrupted are left out, and a note says how many.
+    /// Groups rows. Iterations of attempts that were interrupted are left out, and a note says how
+    /// many.
     pub fn of_rows(mut rows: Vec<Row>) -> Self {
         rows.iter_mut().for_each(Row::void_without_time);
         let (trials, rows): (Vec<Row>, Vec<Row>) =
@@ -160,7 +168,8 @@ impl Results {
         }
     }
 
-    /// Cells that did the same work within the same heap bytes on the same machine: they are compared with each other.
+    /// Cells that did the same work within the same heap bytes on the same machine: they are
+    /// compared with each other.
     pub fn groups(&self) -> Vec<Group<'_>> {
         let mut groups: Vec<(WorkKey, u64, Group<'_>)> = Vec::new();
         for cell in &self.cells {
@@ -210,7 +219,8 @@ impl Results {
             .collect()
     }
 
-    /// What the [trials](Self::trials) have found: for each work and heap the least size that completed.
+    /// What the [trials](Self::trials) have found: for each work and heap the least size that
+    /// completed.
     pub fn minima(&self) -> Vec<Found> {
         let programs = programs(self.trials.iter());
         let mut found: Vec<(CellKey, Found)> = Vec::new();
@@ -257,8 +267,8 @@ impl Results {
         found.into_iter().map(|(_, minimum)| minimum).collect()
     }
 
-    /// Where the rows were made: each machine, revision and build once, in order of first appearance. What differs only in the command line, or in
-    /// the peer, is one.
+    /// Where the rows were made: each machine, revision and build once, in order of first
+    /// appearance. What differs only in the command line, or in the peer, is one.
     pub fn environments(&self) -> Vec<&Environment> {
         let mut found: Vec<&Environment> = Vec::new();
         let cells = self.cells.iter().chain(&self.experiments);
@@ -274,7 +284,8 @@ impl Results {
         found
     }
 
-    /// What was set from outside, a line each: what reached every process, and what was not passed on to a runtime.
+    /// What was set from outside, a line each: what reached every process, and what was not passed
+    /// on to a runtime.
     pub fn outside(&self) -> Vec<String> {
         let environments = self.environments().into_iter();
         let settings = environments
@@ -307,7 +318,8 @@ impl Results {
 }
 
 impl Group<'_> {
-    /// The cell that the others are compared with: [`BASELINE`] with its default options if it is there, otherwise the first.
+    /// The cell that the others are compared with: [`BASELINE`] with its default options if it is
+    /// there, otherwise the first.
     pub fn baseline(&self) -> &CellResults {
         let mut cells = self.cells.iter();
         cells
@@ -324,7 +336,8 @@ impl Group<'_> {
             || cells().any(|cell| cell.rows.iter().any(|row| row.status == Status::Void))
     }
 
-    /// How much longer the cell takes than the baseline; `None` for the baseline itself, for a void group, and where one of the two has no figures.
+    /// How much longer the cell takes than the baseline; `None` for the baseline itself, for a void
+    /// group, and where one of the two has no figures.
     pub fn ratio(&self, cell: &CellResults) -> Option<Ratio> {
         let baseline = self.baseline();
         if std::ptr::eq(cell, baseline) || self.is_void() {
@@ -333,7 +346,8 @@ impl Group<'_> {
         ratio::ratio(&cell.times(), &baseline.times())
     }
 
-    /// The A/A ratio: the second series of a heap over its first, with its interval. `None` if no heap was run twice.
+    /// The A/A ratio: the second series of a heap over its first, with its interval. `None` if no
+    /// heap was run twice.
     pub fn same_over_same(&self) -> Option<Ratio> {
         let twin = self.twins.first()?;
         let mut cells = self.cells.iter();
@@ -343,12 +357,14 @@ impl Group<'_> {
 }
 
 impl CellResults {
-    /// The workload, with the parameters that differ from the defaults of its size; every one if it is not a workload that comes with the harness.
+    /// The workload, with the parameters that differ from the defaults of its size; every one if it
+    /// is not a workload that comes with the harness.
     pub fn workload_label(&self) -> &str {
         &self.workload_label
     }
 
-    /// The heap, with the options that differ from their defaults; of a peer, what tells it from others of its name.
+    /// The heap, with the options that differ from their defaults; of a peer, what tells it from
+    /// others of its name.
     pub fn heap_label(&self) -> &str {
         &self.heap_label
     }
@@ -656,7 +672,8 @@ fn with_settings(name: &str, settings: Vec<String>) -> String {
     }
 }
 
-/// Whether the limit applies to the row's heap. Peers, and heaps that this program does not know, are taken to have one.
+/// Whether the limit applies to the row's heap. Peers, and heaps that this program does not know,
+/// are taken to have one.
 fn is_limited(row: &Row) -> bool {
     struct Limited<'s>(&'s Settings);
     impl adapter::Visitor for Limited<'_> {
@@ -677,12 +694,13 @@ fn is_limited(row: &Row) -> bool {
     adapter::visit(heap.name, Limited(&settings)).unwrap_or(true)
 }
 
-/// The rows of a result file, and what a reader should know about it, a line each: that the last line was cut short, as a killed process leaves
-/// it, is a note.
+/// The rows of a result file, and what a reader should know about it, a line each: that the last
+/// line was cut short, as a killed process leaves it, is a note.
 ///
 /// # Errors
 ///
-/// One line that names the file, the line and the way out: the file cannot be read, a line is no row, or was written by a newer version.
+/// One line that names the file, the line and the way out: the file cannot be read, a line is no
+/// row, or was written by a newer version.
 pub fn read_rows(path: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
     let shown = path.display();
     let bytes = fs::read(path).map_err(|error| match error.kind() {

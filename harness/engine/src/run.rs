@@ -1,11 +1,13 @@
-//! Carries a [`Plan`] out: one child process after another, each bounded in time, each result kept as soon as it is there.
+//! Carries a [`Plan`] out: one child process after another, each bounded in time, each result kept
+//! as soon as it is there.
 //!
 //! * *Fresh processes*: no heap inherits another's memory, caches of the allocator, or faults.
-//! * *Interleaved*: rounds are outermost, so that a slow minute hits every heap; within a group of heaps that do the same work the order is reversed
-//!   every other round (ABBA), so that a drift favours none.
-//! * *Nothing measured is lost*: rows are appended to the result file when their process ends. A child that crashes, hangs or is
-//!   killed becomes a row that says so, and the rest goes on. Rows that cannot be written are kept, tried again with each later one, and
-//!   in the end printed.
+//! * *Interleaved*: rounds are outermost, so that a slow minute hits every heap; within a group of
+//!   heaps that do the same work the order is reversed every other round (ABBA), so that a drift
+//!   favours none.
+//! * *Nothing measured is lost*: rows are appended to the result file when their process ends. A
+//!   child that crashes, hangs or is killed becomes a row that says so, and the rest goes on. Rows
+//!   that cannot be written are kept, tried again with each later one, and in the end printed.
 //! * *Nothing is left behind*: a child ends when its parent does, however that ends.
 //! * *It can be gone on with*: an interrupted run (Ctrl-C, a power cut) is resumed from its file:
 //!   processes whose rows are all there are not run again, and the table is the same as if nothing
@@ -14,10 +16,12 @@
 //!   memory) or took too long. A heap that was full, an arena without room, and work that was void
 //!   are results, and stay. `--keep-failures` leaves failures as they are. Rows of another plan,
 //!   build or machine are refused.
-//! * *The same thing twice*: in a group of several heaps one of them has a twin, a second series in the same interleaving. How much the two differ
-//!   is the smallest effect that can be claimed (A/A).
-//! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects and payload bytes. The first
-//!   that was measured is the reference; one that differs is written as void, and so is the group in the table.
+//! * *The same thing twice*: in a group of several heaps one of them has a twin, a second series in
+//!   the same interleaving. How much the two differ is the smallest effect that can be claimed
+//!   (A/A).
+//! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects
+//!   and payload bytes. The first that was measured is the reference; one that differs is written
+//!   as void, and so is the group in the table.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
@@ -50,12 +54,13 @@ use resume::{Done, resume_command, same_build};
 pub use resume::{command_line, is_accident};
 pub use sink::Sink;
 
-/// Runs everything, writes rows as they come, and prints what the plan's format asks for. Says whether every cell has figures that
-/// count.
+/// Runs everything, writes rows as they come, and prints what the plan's format asks for. Says
+/// whether every cell has figures that count.
 ///
 /// # Errors
 ///
-/// If the result file or standard output cannot be written, the file that is to be gone on with is of another run, or the user interrupts.
+/// If the result file or standard output cannot be written, the file that is to be gone on with is
+/// of another run, or the user interrupts.
 pub fn run(plan: &Plan) -> Result<bool, Error> {
     let mut session = Session::begin(plan)?;
     if !session.trials.is_empty() {
@@ -142,7 +147,8 @@ impl Session {
         }
     }
 
-    /// Runs one process of a cell and keeps its rows, which it returns. `None` if the user interrupted it: then there are none.
+    /// Runs one process of a cell and keeps its rows, which it returns. `None` if the user
+    /// interrupted it: then there are none.
     pub fn attempt(
         &mut self,
         cell: &Cell,
@@ -258,7 +264,8 @@ impl Session {
         self.interrupted
     }
 
-    /// The reports, and whether every cell has figures that count. `trials` are the attempts of a search that the plan rests on.
+    /// The reports, and whether every cell has figures that count. `trials` are the attempts of a
+    /// search that the plan rests on.
     pub fn end(mut self, plan: &Plan, trials: Vec<Row>) -> Result<bool, Error> {
         let mut results = Results::of_rows(std::mem::take(&mut self.rows));
         results.trials = trials;
@@ -298,8 +305,8 @@ impl Session {
             && !plan.notes.missing)
     }
 
-    /// Writes the page with plots beside the result file, and says where it is; or why there is none. Nothing if nothing was measured, or the results
-    /// go to something that is no file.
+    /// Writes the page with plots beside the result file, and says where it is; or why there is
+    /// none. Nothing if nothing was measured, or the results go to something that is no file.
     fn page(&self, results: &Results, chapters: &Chapters) -> String {
         let path = self.sink.path.with_extension("html");
         let is_empty = results.cells.is_empty() && results.experiments.is_empty();
@@ -384,7 +391,8 @@ impl Session {
         }
     }
 
-    /// Says when everything will have been run: each cell takes as long as it did before, or as long as the others.
+    /// Says when everything will have been run: each cell takes as long as it did before, or as
+    /// long as the others.
     fn expect(&self, plan: &Plan, done: &Done, invocation: u32) {
         let end = match plan.budget {
             // None where that is past all time.
@@ -415,7 +423,8 @@ fn groups(plan: &Plan) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Every process of the plan in the order in which one machine runs them: the number of the invocation, and the index of the cell.
+/// Every process of the plan in the order in which one machine runs them: the number of the
+/// invocation, and the index of the cell.
 pub fn in_rounds(plan: &Plan) -> Vec<(u32, usize)> {
     let groups = groups(plan);
     (1..=plan.invocations)
@@ -470,7 +479,8 @@ fn in_words(cell: &Cell, row: &Row) -> String {
     )
 }
 
-/// Where a row of this cell was made; of a peer, with what its process said that it is, if it came to that.
+/// Where a row of this cell was made; of a peer, with what its process said that it is, if it came
+/// to that.
 pub(crate) fn environment_of(cell: &Cell, row: &Row, environment: &Environment) -> Environment {
     let said = row.environment.as_ref();
     let said = said.and_then(|environment| environment.peer.clone());

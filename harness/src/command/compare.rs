@@ -1,11 +1,14 @@
-//! Two result files beside each other: a change of the code, of an option's default, or of the machine.
+//! Two result files beside each other: a change of the code, of an option's default, or of the
+//! machine.
 //!
-//! Cells are paired by what was asked of them; the time of the second is divided by that of the first, with its interval, and the geometric mean is
-//! taken over each heap's cells. What differs between the two environments is said before any figure, since it is part of the answer.
+//! Cells are paired by what was asked of them; the time of the second is divided by that of the
+//! first, with its interval, and the geometric mean is taken over each heap's cells. What differs
+//! between the two environments is said before any figure, since it is part of the answer.
 //!
-//! The two runs were not interleaved: whatever changed on the machine between them (its neighbours, its temperature) is in the ratios, and no
-//! A/A comparison within one run shows it. So an effect counts as significant if it exceeds the A/A intervals of both files, and the report says what that
-//! leaves open. To compare two heaps or options, put them into one run.
+//! The two runs were not interleaved: whatever changed on the machine between them (its neighbours,
+//! its temperature) is in the ratios, and no A/A comparison within one run shows it. So an effect
+//! counts as significant if it exceeds the A/A intervals of both files, and the report says what
+//! that leaves open. To compare two heaps or options, put them into one run.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -146,8 +149,8 @@ fn arrange(lines: &[Vec<String>], columns: usize) -> Table {
     table
 }
 
-/// The cell of `results` that was asked to do the same. Sizes that are multiples of a searched minimum are matched by the multiple: a change of the
-/// code may change the minimum.
+/// The cell of `results` that was asked to do the same. Sizes that are multiples of a searched
+/// minimum are matched by the multiple: a change of the code may change the minimum.
 fn counterpart<'r>(cell: &CellResults, results: &'r Results) -> Option<&'r CellResults> {
     let size = |cell: &CellResults| match cell.multiple() {
         Some(multiple) => (true, (multiple * 50.0).round() as u64),
@@ -210,11 +213,13 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
     ]
 }
 
-/// Two are called the same if their times differ by less than this factor, and by no more than the machine's noise.
+/// Two are called the same if their times differ by less than this factor, and by no more than the
+/// machine's noise.
 const SAME: f64 = 1.05;
 
-/// What is said where no effect is claimed. That nothing was seen does not show that there is nothing: two
-/// are the same only where the whole interval lies within what one heap differs from itself, and near 1.
+/// What is said where no effect is claimed. That nothing was seen does not show that there is
+/// nothing: two are the same only where the whole interval lies within what one heap differs from
+/// itself, and near 1.
 fn nothing_shown(ratio: Option<Ratio>, reach: Option<f64>) -> &'static str {
     let within = ratio.and_then(Ratio::reach).zip(reach);
     if within.is_some_and(|(shown, noise)| shown <= noise.min(SAME)) {
@@ -381,7 +386,8 @@ mod tests {
         );
     }
 
-    /// A noisy machine, on which nothing can be told, shows neither a difference nor that there is none.
+    /// A noisy machine, on which nothing can be told, shows neither a difference nor that there is
+    /// none.
     #[test]
     fn what_was_not_seen_is_not_called_the_same() {
         const NOISY: [u64; 5] = [1000, 2000, 500, 1500, 700];

@@ -1,11 +1,13 @@
-//! How far results from this machine can be trusted: what moves figures here, what can be compared, and how much two equal things differ.
+//! How far results from this machine can be trusted: what moves figures here, what can be compared,
+//! and how much two equal things differ.
 //!
-//! Two measurements, some seconds together. A *sleeper* that touches no heap asks for a millisecond at a time and sees how late it is woken: the floor of
-//! every pause, whatever the collector does (after jHiccup). And an *A/A comparison*: one workload on one heap in two interleaved series of
+//! Two measurements, some seconds together. A *sleeper* that touches no heap asks for a millisecond
+//! at a time and sees how late it is woken: the floor of every pause, whatever the collector does
+//! (after jHiccup). And an *A/A comparison*: one workload on one heap in two interleaved series of
 //! processes, whose ratio differs from 1 by the machine's doing alone.
 //!
-//! Judgements are words, each with the figure it rests on and what can be done. Nothing here is a test that fails: a noisy machine gives wide intervals,
-//! which say so themselves.
+//! Judgements are words, each with the figure it rests on and what can be done. Nothing here is a
+//! test that fails: a noisy machine gives wide intervals, which say so themselves.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -175,7 +177,8 @@ fn runtimes() -> String {
     text
 }
 
-/// By how much a thread that sleeps a millisecond at a time was woken too late, ascending, in nanoseconds.
+/// By how much a thread that sleeps a millisecond at a time was woken too late, ascending, in
+/// nanoseconds.
 fn sleeper(watch: Duration) -> Vec<u64> {
     let mut late = Vec::new();
     let began = Instant::now();

@@ -1,9 +1,11 @@
 //! Result files of several processes or machines, joined into one.
 //!
-//! Rows are taken as they are, in the order of the files; a row that occurs twice (a file given twice, or merged before) is taken once. Rows of different
-//! machines or builds are refused unless the user says that they may be mixed: a difference between two machines looks exactly like one between two
-//! heaps. Mixed rows of machines of one kind (the same processor, cores, memory and kernel) are pooled, since a batch system hands them
-//! out as equals; others are kept apart, and nothing is compared across them ([`crate::results`]).
+//! Rows are taken as they are, in the order of the files; a row that occurs twice (a file given
+//! twice, or merged before) is taken once. Rows of different machines or builds are refused unless
+//! the user says that they may be mixed: a difference between two machines looks exactly like one
+//! between two heaps. Mixed rows of machines of one kind (the same processor, cores, memory and
+//! kernel) are pooled, since a batch system hands them out as equals; others are kept apart, and
+//! nothing is compared across them ([`crate::results`]).
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! `harness report`: result files in another form. Nothing is measured, and no file is written but the one that is named.
+//! `harness report`: result files in another form. Nothing is measured, and no file is written but
+//! the one that is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,9 @@ pub(crate) struct Report {
     /// [default: the first result file's name with .html, unless --format asks for another form]
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Replace the marked sections of this Markdown file by what the results say: what stands between
-    /// the lines <!-- harness comparison --> or <!-- harness claims --> and <!-- end harness -->
+    /// Replace the marked sections of this Markdown file by what the results say: what stands
+    /// between the lines <!-- harness comparison --> or <!-- harness claims --> and <!-- end
+    /// harness -->
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     splice: Option<PathBuf>,
     /// Only these workloads, by name; may be repeated, or several separated by commas
@@ -48,7 +50,8 @@ pub(crate) struct Report {
 ///
 /// # Errors
 ///
-/// If a file cannot be read or holds something else, nothing in it is meant, or the result cannot be written.
+/// If a file cannot be read or holds something else, nothing in it is meant, or the result cannot
+/// be written.
 pub(crate) fn run(report: &Report, format: Option<Format>, quiet: bool) -> Result<bool, Error> {
     let mut rows = Vec::new();
     let mut notes = Vec::new();

@@ -1,16 +1,20 @@
-//! A plan as independent command lines, for any batch engine: one process of one cell a line, in any order, on any number of machines.
+//! A plan as independent command lines, for any batch engine: one process of one cell a line, in
+//! any order, on any number of machines.
 //!
-//! `harness plan` prints the lines (as JSON, one object a line, if asked), `harness invoke` is what a line runs, and `harness merge` joins the files that
-//! they have written. Each line has a file of its own, so that nothing is shared; and it is idempotent: if its rows are in its file already, it does
-//! nothing, so that a batch engine may repeat what it believes lost. A failure is repeated, unless `--keep-failures` is given.
+//! `harness plan` prints the lines (as JSON, one object a line, if asked), `harness invoke` is what
+//! a line runs, and `harness merge` joins the files that they have written. Each line has a file of
+//! its own, so that nothing is shared; and it is idempotent: if its rows are in its file already,
+//! it does nothing, so that a batch engine may repeat what it believes lost. A failure is repeated,
+//! unless `--keep-failures` is given.
 //!
 //! ```text
 //! harness plan run rings --invocations 20 | parallel
 //! harness merge results/plan/*.jsonl --output rings.jsonl
 //! ```
 //!
-//! The lines are in the order in which one machine would run them: interleaved, so that a queue that is worked off in order keeps the heaps of one
-//! comparison close together. Checksums are compared when the files are merged.
+//! The lines are in the order in which one machine would run them: interleaved, so that a queue
+//! that is worked off in order keeps the heaps of one comparison close together. Checksums are
+//! compared when the files are merged.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -57,7 +61,8 @@ struct Line<'l> {
     task: &'l Task,
 }
 
-/// One command line a process of the plan. Each begins with `program`, and writes to a numbered file in `directory`.
+/// One command line a process of the plan. Each begins with `program`, and writes to a numbered
+/// file in `directory`.
 ///
 /// # Errors
 ///
@@ -190,7 +195,8 @@ fn check_numbers(invocation: &Invocation) -> Result<(), String> {
     Ok(())
 }
 
-/// The peer that the plan named, built. A program that lies elsewhere on this machine is another installation, and is not taken for it.
+/// The peer that the plan named, built. A program that lies elsewhere on this machine is another
+/// installation, and is not taken for it.
 fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
     let program = invocation.options.get("program").map(PathBuf::from);
     let of = |kind: &str| {
@@ -221,7 +227,8 @@ fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
     })
 }
 
-/// Runs a task, unless its rows are in its file already, and writes them. Says whether it was measured.
+/// Runs a task, unless its rows are in its file already, and writes them. Says whether it was
+/// measured.
 ///
 /// # Errors
 ///

@@ -1,12 +1,16 @@
-//! A comparison over heap sizes: multiples of the smallest heap in which every compared heap completes.
+//! A comparison over heap sizes: multiples of the smallest heap in which every compared heap
+//! completes.
 //!
-//! At one size a comparison says who is faster *there*; a collector that is twice as fast with six times the memory, and does not complete with half, is
-//! neither better nor worse. So first the minimum of each heap is searched ([`crate::minheap`]), then every heap runs at the same bytes: each
-//! multiple times the largest of the minima, or times that of HotSpot's Serial collector where that is compared (the custom of the field: its
-//! heap is the smallest a Java program can run in, and other collectors' reserves would hide how they do near it).
+//! At one size a comparison says who is faster *there*; a collector that is twice as fast with six
+//! times the memory, and does not complete with half, is neither better nor worse. So first the
+//! minimum of each heap is searched ([`crate::minheap`]), then every heap runs at the same bytes:
+//! each multiple times the largest of the minima, or times that of HotSpot's Serial collector where
+//! that is compared (the custom of the field: its heap is the smallest a Java program can run in,
+//! and other collectors' reserves would hide how they do near it).
 //!
-//! The attempts of the search and the measurements are rows of one file; the search is resumed as the measurements are. A heap that completes at no size
-//! is left out, with a line. Heaps without a limit (the arena) run beside each size: they are the floor.
+//! The attempts of the search and the measurements are rows of one file; the search is resumed as
+//! the measurements are. A heap that completes at no size is left out, with a line. Heaps without a
+//! limit (the arena) run beside each size: they are the floor.
 
 use std::path::Path;
 
@@ -35,7 +39,8 @@ pub struct Sweep {
     pub minima: Option<std::path::PathBuf>,
 }
 
-/// Searches, measures, and prints what the plan's format asks for. Says whether every cell has figures that count.
+/// Searches, measures, and prints what the plan's format asks for. Says whether every cell has
+/// figures that count.
 ///
 /// # Errors
 ///

@@ -1,8 +1,9 @@
 //! The arena: the floor of the comparison.
 //!
-//! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration allocates. Its own
-//! limit is, unless an option says otherwise, 70 % of the memory the system says is available when the heap is made, so that a workload that
-//! would need more ends as `skipped` and not at the hands of the system's out-of-memory killer.
+//! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration
+//! allocates. Its own limit is, unless an option says otherwise, 70 % of the memory the system says
+//! is available when the heap is made, so that a workload that would need more ends as `skipped`
+//! and not at the hands of the system's out-of-memory killer.
 
 use std::fs;
 
@@ -63,8 +64,9 @@ impl Adapter for Arena {
     }
 }
 
-/// Memory that can be used without swapping, as the kernel estimates it, the control groups allow it, and the limit of the
-/// process's address space leaves room for it; `None` where the system says nothing.
+/// Memory that can be used without swapping, as the kernel estimates it, the control groups allow
+/// it, and the limit of the process's address space leaves room for it; `None` where the system
+/// says nothing.
 fn available_bytes() -> Option<u64> {
     let information = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = information
@@ -81,8 +83,8 @@ fn available_bytes() -> Option<u64> {
     limits.into_iter().flatten().min()
 }
 
-/// Half of the address space that this process may still take; `None` without a limit. Where an arena cannot reserve what it may
-/// take it grows by chunks, each as large as all before it.
+/// Half of the address space that this process may still take; `None` without a limit. Where an
+/// arena cannot reserve what it may take it grows by chunks, each as large as all before it.
 fn address_space_bytes() -> Option<u64> {
     let (limit, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
     let sizes = fs::read_to_string("/proc/self/statm").unwrap_or_default();

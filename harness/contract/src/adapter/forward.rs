@@ -1,13 +1,15 @@
 //! The traits of [`crate::heap`] on a heap crate's own types.
 //!
-//! The heaps know nothing of the harness and of each other, but give the same names to the same operations. So the
-//! forwarding is written once, one line an operation, and every heap's adapter expands it for its crate. Every method resolves to the
-//! inherent one; should a crate lack one, the call would be to the trait's own method and the compiler's
-//! `unconditional_recursion` says so.
+//! The heaps know nothing of the harness and of each other, but give the same names to the same
+//! operations. So the forwarding is written once, one line an operation, and every heap's adapter
+//! expands it for its crate. Every method resolves to the inherent one; should a crate lack one,
+//! the call would be to the trait's own method and the compiler's `unconditional_recursion` says
+//! so.
 
-/// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of the crate `$heap`;
-/// `$events` is a function that removes and translates its events, `$objects` one that says of its statistics how many bytes all objects have that
-/// were not reclaimed, and how many they are, and `$full_cause` one that says why it had no memory.
+/// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of
+/// the crate `$heap`; `$events` is a function that removes and translates its events, `$objects`
+/// one that says of its statistics how many bytes all objects have that were not reclaimed, and how
+/// many they are, and `$full_cause` one that says why it had no memory.
 macro_rules! forward {
     ($heap:ident, $events:path, $objects:path, $full_cause:path) => {
         impl $crate::heap::Heap for $heap::Heap {

@@ -1,12 +1,12 @@
 //! The heaps of the comparison, each behind one [`Adapter`].
 //!
-//! An adapter says what its heap is called, which options it takes, how it is made from them, and implements the traits of
-//! [`crate::heap`] for it. The list of heaps is the one at the end of [`heaps!`](self#heaps)'s invocation below: a new heap is one file and
-//! one line there.
+//! An adapter says what its heap is called, which options it takes, how it is made from them, and
+//! implements the traits of [`crate::heap`] for it. The list of heaps is the one at the end of
+//! [`heaps!`](self#heaps)'s invocation below: a new heap is one file and one line there.
 //!
-//! Workloads are compiled once for each heap: whoever has a heap's *name* and needs its *type* passes a
-//! [`Visitor`] to [`visit`]. Rejected: trait objects (every field read would become an indirect call, and the comparison would measure
-//! those).
+//! Workloads are compiled once for each heap: whoever has a heap's *name* and needs its *type*
+//! passes a [`Visitor`] to [`visit`]. Rejected: trait objects (every field read would become an
+//! indirect call, and the comparison would measure those).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,8 +38,8 @@ pub trait Adapter: 'static {
     /// A sentence that says what is wrong with the settings.
     fn build(settings: &Settings) -> Result<Self::Heap, String>;
 
-    /// Prepares a heap that no mutator is attached to for the next iteration; the time is nobody's. By default it collects, so that one
-    /// iteration's garbage is not charged to the next.
+    /// Prepares a heap that no mutator is attached to for the next iteration; the time is nobody's.
+    /// By default it collects, so that one iteration's garbage is not charged to the next.
     fn recycle(heap: &Self::Heap) {
         heap.attach(|mutator| mutator.collect());
     }
@@ -89,7 +89,8 @@ pub enum OptionKind {
 /// `on` or `off`.
 pub const SWITCH: OptionKind = OptionKind::Choice(&["off", "on"]);
 
-/// Every collector has a watchdog, which is on here: a workload that forgets to poll should be found out.
+/// Every collector has a watchdog, which is on here: a workload that forgets to poll should be
+/// found out.
 const WATCHDOG: HeapOption = HeapOption {
     name: "watchdog",
     kind: OptionKind::DurationOrOff,
@@ -97,7 +98,8 @@ const WATCHDOG: HeapOption = HeapOption {
     doc: "names on standard error who keeps others waiting longer",
 };
 
-/// Every collector refuses allocations where it would do nothing but collect. Searches for the least heap switch it off.
+/// Every collector refuses allocations where it would do nothing but collect. Searches for the
+/// least heap switch it off.
 const OVERHEAD_LIMIT: HeapOption = HeapOption {
     name: OVERHEAD_LIMIT_NAME,
     kind: OptionKind::PercentagesOrOff,
@@ -350,7 +352,8 @@ mod tests {
         }
     }
 
-    /// Each option at the ends of what it takes, and beyond: it makes a heap, or it is refused in one line.
+    /// Each option at the ends of what it takes, and beyond: it makes a heap, or it is refused in
+    /// one line.
     #[test]
     fn options_hold_to_their_ends() {
         let numbers = [

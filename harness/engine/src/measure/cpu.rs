@@ -2,19 +2,24 @@
 //!
 //! Definition: *thread CPU of workers + mutators' slow paths; inline count cost only through LBO.*
 //!
-//! * Of a *stop-the-world collection*: what the collecting thread's own processor clock says from the request to the end, and the helpers' clocks while
-//!   they work or look for work. The heap reads the clocks; a runtime that does not say makes the figure unknown.
-//! * Of a *stall* in a sweep: its length. The search within a block, which takes nanoseconds, is not seen.
-//! * Of *cycle collections and drains* of a counting heap: their lengths. The thread that carries one out never waits in it, so
-//!   that length and processor time differ only where the system took the processor away; reading the clock each time would cost more than a short drain.
+//! * Of a *stop-the-world collection*: what the collecting thread's own processor clock says from
+//!   the request to the end, and the helpers' clocks while they work or look for work. The heap
+//!   reads the clocks; a runtime that does not say makes the figure unknown.
+//! * Of a *stall* in a sweep: its length. The search within a block, which takes nanoseconds, is
+//!   not seen.
+//! * Of *cycle collections and drains* of a counting heap: their lengths. The thread that carries
+//!   one out never waits in it, so that length and processor time differ only where the system took
+//!   the processor away; reading the clock each time would cost more than a short drain.
 //!
-//! Waits are no processor time. Counts, barriers and polls are not in here either: nobody could time an increment. What all of it costs together
-//! is what the [lower-bound overhead](super::lbo) finds.
+//! Waits are no processor time. Counts, barriers and polls are not in here either: nobody could
+//! time an increment. What all of it costs together is what the [lower-bound overhead](super::lbo)
+//! finds.
 
 use super::event::{EventKind, EventLog};
 use super::pause;
 
-/// Processor time of the collector in nanoseconds; `None` if a collection does not say how much it took.
+/// Processor time of the collector in nanoseconds; `None` if a collection does not say how much it
+/// took.
 pub fn collector_ns(log: &EventLog) -> Option<u64> {
     let mut sum = 0;
     for event in &log.events {

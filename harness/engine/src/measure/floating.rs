@@ -2,23 +2,26 @@
 //!
 //! Definition: *integral of (occupied - reachable) over time, byte-seconds.*
 //!
-//! Occupied bytes are [sampled](super::sampler). How many bytes are reachable at a moment nobody knows without a trace, so it is estimated from
-//! what each heap finds out anyhow:
+//! Occupied bytes are [sampled](super::sampler). How many bytes are reachable at a moment nobody
+//! knows without a trace, so it is estimated from what each heap finds out anyhow:
 //!
-//! * *Tracing*: each collection says what it found live when the world stood still. Between two collections it is taken to have
-//!   changed evenly; after the last one, to have stayed. After a minor collection dead old objects count as live, so with generations the
-//!   estimate is an upper bound, and floating garbage a lower one. Unknown if no collection took place.
-//! * *Counting*: an object is freed when its last reference goes, so that all objects are reachable but for garbage on cycles. Each cycle
-//!   collection says how many objects of that it found, which are taken to have become garbage evenly since the last collection that looked as far
-//!   back, and to be of the mean size. What no collection of the iteration finds is not seen.
+//! * *Tracing*: each collection says what it found live when the world stood still. Between two
+//!   collections it is taken to have changed evenly; after the last one, to have stayed. After a
+//!   minor collection dead old objects count as live, so with generations the estimate is an upper
+//!   bound, and floating garbage a lower one. Unknown if no collection took place.
+//! * *Counting*: an object is freed when its last reference goes, so that all objects are reachable
+//!   but for garbage on cycles. Each cycle collection says how many objects of that it found, which
+//!   are taken to have become garbage evenly since the last collection that looked as far back, and
+//!   to be of the mean size. What no collection of the iteration finds is not seen.
 //!
-//! As the definition has it, occupied counts holes and metadata too. The dead objects alone are the cause `floating_bytes` of
-//! [space](super::space).
+//! As the definition has it, occupied counts holes and metadata too. The dead objects alone are the
+//! cause `floating_bytes` of [space](super::space).
 
 use super::event::{EventKind, EventLog};
 use super::sampler::Reading;
 
-/// How many bytes were reachable at each reading; `None` if that is not known. Readings and events are of one iteration, in the same time.
+/// How many bytes were reachable at each reading; `None` if that is not known. Readings and events
+/// are of one iteration, in the same time.
 pub fn reachable(readings: &[Reading], log: &EventLog) -> Option<Vec<u64>> {
     let first = readings.first()?;
     let traces = traces(first, log);
@@ -54,7 +57,8 @@ pub fn byte_seconds(readings: &[Reading], reachable: &[u64]) -> f64 {
     integral(floating) / 1e9
 }
 
-/// The integral over a function of time that is linear between these points: bytes times nanoseconds.
+/// The integral over a function of time that is linear between these points: bytes times
+/// nanoseconds.
 pub(super) fn integral(points: impl Iterator<Item = (u64, u64)>) -> f64 {
     let mut sum = 0.0;
     let mut last: Option<(u64, u64)> = None;
@@ -67,7 +71,8 @@ pub(super) fn integral(points: impl Iterator<Item = (u64, u64)>) -> f64 {
     sum
 }
 
-/// What each collection found live, by when; with what was known to live at the start. Empty without a collection.
+/// What each collection found live, by when; with what was known to live at the start. Empty
+/// without a collection.
 fn traces(first: &Reading, log: &EventLog) -> Vec<(u64, u64)> {
     let mut traces: Vec<(u64, u64)> = log
         .events

@@ -2,17 +2,20 @@
 //!
 //! Definition: *a 1 ms sleeper that touches no heap: the noise floor* (after Tene's jHiccup).
 //!
-//! By how much the [sampler](super::sampler) oversleeps is what the system does to any thread that wants to run: no heap is part of it. A pause of a program that
-//! is no longer than the hiccups beside it says nothing about its heap. Each oversleep is recorded once, as it was; a timer's usual slack (50 us
-//! on Linux) is in every one of them.
+//! By how much the [sampler](super::sampler) oversleeps is what the system does to any thread that
+//! wants to run: no heap is part of it. A pause of a program that is no longer than the hiccups
+//! beside it says nothing about its heap. Each oversleep is recorded once, as it was; a timer's
+//! usual slack (50 us on Linux) is in every one of them.
 //!
-//! Beside it, two counts of the system's: how often a thread that could have gone on was taken off its processor, and how much time a
-//! hypervisor gave to other machines.
+//! Beside it, two counts of the system's: how often a thread that could have gone on was taken off
+//! its processor, and how much time a hypervisor gave to other machines.
 //!
-//! **Noise marks.** An iteration is marked, kept, and shown as noisy when one of these is seen in it:
+//! **Noise marks.** An iteration is marked, kept, and shown as noisy when one of these is seen in
+//! it:
 //!
 //! * a sleep that was longer by [`LONG_HICCUP`];
-//! * more involuntary switches than [`SWITCHES_PER_SECOND`] and what the sampler's own wakes may have caused;
+//! * more involuntary switches than [`SWITCHES_PER_SECOND`] and what the sampler's own wakes may
+//!   have caused;
 //! * more than [`STOLEN_SHARE`] of the processors' time stolen.
 
 use std::fs;
@@ -33,7 +36,8 @@ pub const STOLEN_SHARE: f64 = 0.01;
 pub struct Interference {
     /// Involuntary context switches of this process.
     pub involuntary_switches: Option<u64>,
-    /// Time stolen from the whole machine, in nanoseconds, in steps of a hundredth of a second; `None` where the system does not say.
+    /// Time stolen from the whole machine, in nanoseconds, in steps of a hundredth of a second;
+    /// `None` where the system does not say.
     pub steal_ns: Option<u64>,
 }
 

@@ -1,17 +1,22 @@
 //! Latencies of requests.
 //!
-//! Definitions: simple latency is *end - start*; open-loop latency is *end - intended start: the primary request latency*; metered latency
-//! is *max(end - start, end - smoothed start), as DaCapo, for several windows* (Blackburn et al., *Rethinking Java Performance Analysis*, ASPLOS 2025).
+//! Definitions: simple latency is *end - start*; open-loop latency is *end - intended start: the
+//! primary request latency*; metered latency is *max(end - start, end - smoothed start), as DaCapo,
+//! for several windows* (Blackburn et al., *Rethinking Java Performance Analysis*, ASPLOS 2025).
 //!
-//! A pause delays the requests that it meets, and then those that have queued up behind them. *Simple* latency sees the first kind only: a server
-//! that stands still for a second has one slow request. *Open-loop* latency counts from the moment at which the request was to
-//! arrive, whatever the server was doing, and so sees both. *Metered* latency estimates the same where arrivals are not known because the next request is
-//! sent when the last is done: the rate at which requests started, averaged over a sliding window, is taken for the rate
-//! at which they would have arrived. The longer the window, the longer the queues it sees.
+//! A pause delays the requests that it meets, and then those that have queued up behind them.
+//! *Simple* latency sees the first kind only: a server that stands still for a second has one slow
+//! request. *Open-loop* latency counts from the moment at which the request was to arrive, whatever
+//! the server was doing, and so sees both. *Metered* latency estimates the same where arrivals are
+//! not known because the next request is sent when the last is done: the rate at which requests
+//! started, averaged over a sliding window, is taken for the rate at which they would have arrived.
+//! The longer the window, the longer the queues it sees.
 //!
-//! *Smoothed starts.* Each request counts as arriving evenly spread over a window around its start; the request that started as the *i*-th
-//! arrives when half of the *i*-th arrival has come in. Where the window reaches over the first or the last start, that part is folded back, so
-//! that a steady stream is left as it is, ends included. (DaCapo averages over a window of requests; it has no arrivals before the first either.)
+//! *Smoothed starts.* Each request counts as arriving evenly spread over a window around its start;
+//! the request that started as the *i*-th arrives when half of the *i*-th arrival has come in.
+//! Where the window reaches over the first or the last start, that part is folded back, so that a
+//! steady stream is left as it is, ends included. (DaCapo averages over a window of requests; it
+//! has no arrivals before the first either.)
 //!
 //! No correction for an expected interval is made on top: the intended start is that correction.
 
@@ -23,7 +28,8 @@ pub use contract::workload::Request;
 /// Windows of metered latency, in milliseconds; those longer than the run are left out.
 const WINDOWS_MS: [u64; 4] = [1, 10, 100, 1000];
 
-/// Latencies by name: `simple`, `open-loop`, and `metered-<window>ms` for each window. Empty if there were no requests.
+/// Latencies by name: `simple`, `open-loop`, and `metered-<window>ms` for each window. Empty if
+/// there were no requests.
 pub fn of(requests: &[Request]) -> BTreeMap<String, Distribution> {
     let mut latencies = BTreeMap::new();
     let (Some(first), Some(last)) = (
@@ -78,7 +84,8 @@ fn smoothed(starts: &[u64], window: u64) -> Vec<f64> {
     changes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
 
     let mut smoothed = Vec::with_capacity(starts.len());
-    // How much of all requests has arrived at `at`, in requests times the window, and at what rate more do.
+    // How much of all requests has arrived at `at`, in requests times the window, and at what rate
+    // more do.
     let (mut at, mut arrived, mut rate) = (first, 0.0, 0.0);
     for (next, change) in changes {
         let then = arrived + rate * (next - at);
@@ -102,8 +109,8 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// A server with one thread: `count` requests that arrive every millisecond and take 0.1 ms each, but the one numbered `slow`,
-    /// in which it stands still for 50 ms.
+    /// A server with one thread: `count` requests that arrive every millisecond and take 0.1 ms
+    /// each, but the one numbered `slow`, in which it stands still for 50 ms.
     fn stalled(count: u64, slow: u64) -> Vec<Request> {
         let mut free = 0;
         let serve = |number: u64| {
@@ -129,7 +136,8 @@ mod tests {
         assert_eq!((simple.count, simple.max_ns), (1000, stall));
         assert_eq!(simple.histogram_ns.last().unwrap().1, 1);
         assert!(simple.histogram_ns.iter().rev().nth(1).unwrap().0 < MS / 9);
-        // Those that came meanwhile waited, each 0.9 ms less than the one before it: the last that did was number 55 after it.
+        // Those that came meanwhile waited, each 0.9 ms less than the one before it: the last that
+        // did was number 55 after it.
         let open = &latencies["open-loop"];
         assert_eq!(open.max_ns, stall);
         let waited = open.histogram_ns.iter().filter(|&&(ns, _)| ns > MS / 9);
@@ -140,7 +148,8 @@ mod tests {
 
     #[test]
     fn metered_latency_sees_queues_up_to_its_window() {
-        // The same server, asked for the next request when it is done with the last: the client knows of no arrivals.
+        // The same server, asked for the next request when it is done with the last: the client
+        // knows of no arrivals.
         let mut now = 0;
         let requests: Vec<Request> = (0..2000)
             .map(|number| {
@@ -181,8 +190,9 @@ mod tests {
 
     #[test]
     fn starts_are_smoothed_by_hand() {
-        // Two at once at 0 and two at 100, window 100: each is spread over 100, half of that folded back at the end it hangs over; so the first
-        // two arrive at twice the rate over 0 to 50, the others over 50 to 100.
+        // Two at once at 0 and two at 100, window 100: each is spread over 100, half of that folded
+        // back at the end it hangs over; so the first two arrive at twice the rate over 0 to 50,
+        // the others over 50 to 100.
         let starts = [0, 0, 100, 100];
         assert_eq!(smoothed(&starts, 100), [12.5, 37.5, 62.5, 87.5]);
         // Window 40: 0 to 20 and 80 to 100.

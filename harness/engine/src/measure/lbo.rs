@@ -1,21 +1,25 @@
 //! Lower-bound overhead.
 //!
-//! Definition: *cost(g) / min over heaps h of (cost(h) - explicit collection cost(h)), for wall time and for CPU; the minimum includes the
-//! arena heap* (Cai, Blackburn, Bond and Maas, *Distilling the Real Cost of Production Garbage Collectors*, ISPASS 2022).
+//! Definition: *cost(g) / min over heaps h of (cost(h) - explicit collection cost(h)), for wall
+//! time and for CPU; the minimum includes the arena heap* (Cai, Blackburn, Bond and Maas,
+//! *Distilling the Real Cost of Production Garbage Collectors*, ISPASS 2022).
 //!
-//! What memory management costs in all cannot be measured: there is no program without it. But it costs at least what separates a heap from the
-//! cheapest run of the same program that anyone has seen, with that run's own collections taken off. The more heaps are compared, the closer that comes to the
-//! ideal from above, and the closer the overhead to the truth from below. The arena, which never collects, is the natural candidate; a
-//! collector with better locality may beat it.
+//! What memory management costs in all cannot be measured: there is no program without it. But it
+//! costs at least what separates a heap from the cheapest run of the same program that anyone has
+//! seen, with that run's own collections taken off. The more heaps are compared, the closer that
+//! comes to the ideal from above, and the closer the overhead to the truth from below. The arena,
+//! which never collects, is the natural candidate; a collector with better locality may beat it.
 //!
-//! *Explicit collection cost*, of which only what is certain may be taken off, lest the bound be none:
+//! *Explicit collection cost*, of which only what is certain may be taken off, lest the bound be
+//! none:
 //!
-//! * wall time: the parts of pauses in which everybody stood still for a collection (not the way to the safepoint, when some still ran), and on a heap
-//!   behind a global lock, cycle collections and drains, during which nobody else has the lock. Their waits for it are none.
+//! * wall time: the parts of pauses in which everybody stood still for a collection (not the way to
+//!   the safepoint, when some still ran), and on a heap behind a global lock, cycle collections and
+//!   drains, during which nobody else has the lock. Their waits for it are none.
 //! * CPU: the [collector's](super::cpu); nothing where it is not known.
 //!
-//! The heaps are those of one group: same work, same heap bytes, same machine. A heap that did not complete has no cost and is left out of both
-//! sides.
+//! The heaps are those of one group: same work, same heap bytes, same machine. A heap that did not
+//! complete has no cost and is left out of both sides.
 
 use contract::row::Metrics;
 
@@ -87,7 +91,8 @@ impl Cost {
     }
 }
 
-/// The least that the work can cost as far as these runs tell; `None` of no run, or if nothing is left.
+/// The least that the work can cost as far as these runs tell; `None` of no run, or if nothing is
+/// left.
 pub fn ideal(costs: impl IntoIterator<Item = Cost>) -> Option<f64> {
     costs
         .into_iter()
@@ -96,8 +101,8 @@ pub fn ideal(costs: impl IntoIterator<Item = Cost>) -> Option<f64> {
         .filter(|&least| least > 0.0)
 }
 
-/// The lower-bound overhead of each heap, in the order given, as a factor: 1.2 is at least 20 % more than the work alone. `None` where the heap has no
-/// cost, or nobody has.
+/// The lower-bound overhead of each heap, in the order given, as a factor: 1.2 is at least 20 %
+/// more than the work alone. `None` where the heap has no cost, or nobody has.
 pub fn overheads(costs: &[Option<Cost>]) -> Vec<Option<f64>> {
     let ideal = ideal(costs.iter().flatten().copied());
     costs

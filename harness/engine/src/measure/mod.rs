@@ -1,4 +1,5 @@
-//! From raw events and clocks to metrics: one file a metric, each with the definition it implements.
+//! From raw events and clocks to metrics: one file a metric, each with the definition it
+//! implements.
 //!
 //! Heaps only report ([`event`]); judging is done here, so that all are judged alike.
 

@@ -1,20 +1,24 @@
 //! Pauses.
 //!
-//! Definitions: a pause is *from the request to stop to the last mutator resumed*; on a counting heap, *any decrement cascade,
-//! deferred drain, cycle collection, or wait for the lock; without these, counting looks pause-free by omission*. Time-to-safepoint is
-//! *request -> last mutator stopped*. **Whatever stops a mutator is a pause.**
+//! Definitions: a pause is *from the request to stop to the last mutator resumed*; on a counting
+//! heap, *any decrement cascade, deferred drain, cycle collection, or wait for the lock; without
+//! these, counting looks pause-free by omission*. Time-to-safepoint is *request -> last mutator
+//! stopped*. **Whatever stops a mutator is a pause.**
 //!
-//! So on a stop-the-world heap there is one pause a stop, common to all threads, and it begins when somebody *asks*, not
-//! when the last thread has obeyed. On a counting heap each wait, drain and cycle collection is a pause of the thread it happened to; one
-//! that lies within another of the same thread (a drain in a collection) is not counted again. Where a collector works
-//! beside the mutators, each wait for it is a pause of the thread that waited.
+//! So on a stop-the-world heap there is one pause a stop, common to all threads, and it begins when
+//! somebody *asks*, not when the last thread has obeyed. On a counting heap each wait, drain and
+//! cycle collection is a pause of the thread it happened to; one that lies within another of the
+//! same thread (a drain in a collection) is not counted again. Where a collector works beside the
+//! mutators, each wait for it is a pause of the thread that waited.
 //!
-//! The *share of time in pauses* is stopped thread time / (threads x wall time): how much of the mutators' time the heap took
-//! away in pieces. Two threads that take turns at a lock score a half. For stops it counts each thread from its own arrival, so
-//! that the time in which it still ran before it saw the request is not held against the heap.
+//! The *share of time in pauses* is stopped thread time / (threads x wall time): how much of the
+//! mutators' time the heap took away in pieces. Two threads that take turns at a lock score a half.
+//! For stops it counts each thread from its own arrival, so that the time in which it still ran
+//! before it saw the request is not held against the heap.
 //!
-//! Percentiles are given with n; one with fewer than 10 samples above it is not given. Values are kept to three digits, in
-//! nanoseconds. Events shorter than what a heap reports (single drops, refills) are not seen: their cost is in the throughput.
+//! Percentiles are given with n; one with fewer than 10 samples above it is not given. Values are
+//! kept to three digits, in nanoseconds. Events shorter than what a heap reports (single drops,
+//! refills) are not seen: their cost is in the throughput.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -48,7 +52,8 @@ pub fn of(log: &EventLog) -> Pauses {
     }
 }
 
-/// What the pauses of one iteration consist of, by the names of the parts: those of stops are consecutive and add up to the pauses.
+/// What the pauses of one iteration consist of, by the names of the parts: those of stops are
+/// consecutive and add up to the pauses.
 ///
 /// | part | from | to |
 /// |---|---|---|
@@ -58,8 +63,9 @@ pub fn of(log: &EventLog) -> Pauses {
 /// | `finish` | then | the mutators are let go |
 /// | `resume` | then | the last of them runs |
 ///
-/// A [peer](crate::peer) that does not tell the middle three apart has one part for them, `stop`. Where a minor collection was followed by a major one in the
-/// same stop, `roots` covers the minor one too. On a counting heap each pause is one part: `lock-wait`, `drain` or `cycle-collection`.
+/// A [peer](crate::peer) that does not tell the middle three apart has one part for them, `stop`.
+/// Where a minor collection was followed by a major one in the same stop, `roots` covers the minor
+/// one too. On a counting heap each pause is one part: `lock-wait`, `drain` or `cycle-collection`.
 pub fn parts(log: &EventLog) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut add = |name: &str, length: u64| {
@@ -113,8 +119,9 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// When it was requested. Arrivals are no substitute where that is known: a thread that came to ask for a collection
-    /// itself, and found that another had been quicker, may have arrived before the request.
+    /// When it was requested. Arrivals are no substitute where that is known: a thread that came to
+    /// ask for a collection itself, and found that another had been quicker, may have arrived
+    /// before the request.
     fn request(&self) -> u64 {
         self.collection.map_or(self.arrival, |event| event.from)
     }
@@ -185,7 +192,8 @@ impl Span {
     }
 }
 
-/// The times in which each mutator was stopped, in order; those that lie in another of the same mutator are left out.
+/// The times in which each mutator was stopped, in order; those that lie in another of the same
+/// mutator are left out.
 pub(super) fn spans(log: &EventLog) -> BTreeMap<u32, Vec<Span>> {
     let mut spans: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
     for &Event {

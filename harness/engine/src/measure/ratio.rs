@@ -1,20 +1,25 @@
 //! How much longer one heap takes than another, and how sure that is.
 //!
-//! Definition: *hierarchical bootstrap (invocations, then iterations), 10,000 resamples, 95 % interval on the ratio; geometric mean across workloads; a
-//! difference is claimed only if the interval excludes 1; iterations are never pooled as independent* (after Kalibera and Jones, *Rigorous
-//! Benchmarking in Reasonable Time*, ISMM 2013).
+//! Definition: *hierarchical bootstrap (invocations, then iterations), 10,000 resamples, 95 %
+//! interval on the ratio; geometric mean across workloads; a difference is claimed only if the
+//! interval excludes 1; iterations are never pooled as independent* (after Kalibera and Jones,
+//! *Rigorous Benchmarking in Reasonable Time*, ISMM 2013).
 //!
-//! A heap's time is the median over its invocations of the mean over each invocation's iterations. The interval is that of the percentiles of the
-//! resampled ratios.
+//! A heap's time is the median over its invocations of the mean over each invocation's iterations.
+//! The interval is that of the percentiles of the resampled ratios.
 //!
-//! *Few invocations.* Resampling three values cannot show that a fourth might lie outside them: on synthetic data with a known ratio the percentile
-//! interval covers it in 65 %, 89 % and 93 % of all cases with two, three and four invocations a side, and in 95 % or more from five on. So with
-//! fewer than five the distances from the ratio to both ends are stretched, on a logarithmic scale, by `sqrt(n / (n - 1)) * t / z`: the
-//! correction of the bootstrap's narrowness (Hesterberg, *What Teachers Should Know about the Bootstrap*, 2015), applied to the ends and not to
-//! the percentiles, which are the extremes already. It then covers 93 % and more; the tests hold it to that. With one invocation there is no interval.
+//! *Few invocations.* Resampling three values cannot show that a fourth might lie outside them: on
+//! synthetic data with a known ratio the percentile interval covers it in 65 %, 89 % and 93 % of
+//! all cases with two, three and four invocations a side, and in 95 % or more from five on. So with
+//! fewer than five the distances from the ratio to both ends are stretched, on a logarithmic scale,
+//! by `sqrt(n / (n - 1)) * t / z`: the correction of the bootstrap's narrowness (Hesterberg, *What
+//! Teachers Should Know about the Bootstrap*, 2015), applied to the ends and not to the
+//! percentiles, which are the extremes already. It then covers 93 % and more; the tests hold it to
+//! that. With one invocation there is no interval.
 //!
-//! Rejected: Student's interval of the means (times have outliers to one side, by which it is widened beyond use); the wider of the two heaps' ranges
-//! (right for three, far too wide for twenty).
+//! Rejected: Student's interval of the means (times have outliers to one side, by which it is
+//! widened beyond use); the wider of the two heaps' ranges (right for three, far too wide for
+//! twenty).
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -44,7 +49,8 @@ impl Ratio {
         }
     }
 
-    /// The furthest that its interval reaches from 1 on either side, as a factor of at least 1; `None` without an interval.
+    /// The furthest that its interval reaches from 1 on either side, as a factor of at least 1;
+    /// `None` without an interval.
     ///
     /// Of the ratio of two equal things (A/A) this is the smallest effect that can be claimed.
     pub fn reach(self) -> Option<f64> {
@@ -53,14 +59,15 @@ impl Ratio {
     }
 }
 
-/// The time of `of` divided by the time of `to`; `None` if either has none. The same input always gives the same interval. Costs some
-/// milliseconds.
+/// The time of `of` divided by the time of `to`; `None` if either has none. The same input always
+/// gives the same interval. Costs some milliseconds.
 pub fn ratio(of: &Times, to: &Times) -> Option<Ratio> {
     geometric_mean(&[(of, to)])
 }
 
-/// The geometric mean of several ratios, each of the times of its first divided by the times of its second; `None` if there are none, or one has no
-/// times. Its interval says what other invocations of these workloads might have given, not what other workloads might.
+/// The geometric mean of several ratios, each of the times of its first divided by the times of its
+/// second; `None` if there are none, or one has no times. Its interval says what other invocations
+/// of these workloads might have given, not what other workloads might.
 pub fn geometric_mean(pairs: &[(&Times, &Times)]) -> Option<Ratio> {
     resampled(pairs, RESAMPLES)
 }
@@ -101,7 +108,8 @@ fn resampled(pairs: &[(&Times, &Times)], resamples: usize) -> Option<Ratio> {
     })
 }
 
-/// By how much a percentile interval of so few invocations a side is too narrow: see the [module documentation](self).
+/// By how much a percentile interval of so few invocations a side is too narrow: see the [module
+/// documentation](self).
 fn stretch(invocations: usize) -> f64 {
     /// The 97.5th percentile of the normal distribution.
     const Z: f64 = 1.960;
@@ -131,7 +139,8 @@ pub fn time(times: &Times) -> Option<f64> {
     median(&means)
 }
 
-/// [`time`] of a resample: invocations drawn with replacement, then iterations within each. `means` is scratch memory.
+/// [`time`] of a resample: invocations drawn with replacement, then iterations within each. `means`
+/// is scratch memory.
 fn resampled_time(random: &mut Xoshiro256PlusPlus, times: &Times, means: &mut Vec<f64>) -> f64 {
     means.clear();
     while means.len() < times.len() {
@@ -251,8 +260,9 @@ mod tests {
             .collect()
     }
 
-    /// Of many made comparisons with a known ratio, at least 92 % have it in their interval (95 % is aimed at; the rest is left to the
-    /// chance of 500 comparisons, whose standard error is one per cent), whatever the noise and the number of invocations.
+    /// Of many made comparisons with a known ratio, at least 92 % have it in their interval (95 %
+    /// is aimed at; the rest is left to the chance of 500 comparisons, whose standard error is one
+    /// per cent), whatever the noise and the number of invocations.
     #[test]
     fn intervals_cover_a_known_ratio() {
         const TRUE: f64 = 1.3;
@@ -304,7 +314,8 @@ mod tests {
         }
     }
 
-    /// An interval that always covers is worth nothing: with many invocations a difference of a tenth is found.
+    /// An interval that always covers is worth nothing: with many invocations a difference of a
+    /// tenth is found.
     #[test]
     fn intervals_exclude_what_is_not_so() {
         let mut random = generator(9, 0);

@@ -1,14 +1,18 @@
 //! Reclamation delay.
 //!
-//! Definition: *unreachable (stamped by the workload) -> reusable; for mark-sweep also -> identified. Not "drag" (last use -> unreachable).*
+//! Definition: *unreachable (stamped by the workload) -> reusable; for mark-sweep also ->
+//! identified. Not "drag" (last use -> unreachable).*
 //!
-//! A workload *plants* deaths: it takes a weak reference to an object and, when it drops the last strong one, a stamp. The heap says when that
-//! weak reference was cleared ([`Heap::cleared_at`]), which is when the object was found dead: on a counting heap when it is freed, on a tracing heap when
-//! the marking that did not reach it is complete. Its memory can be *reused* at once on the former, and on the latter when the collection ends
-//! and the mutators are let go, which its event tells.
+//! A workload *plants* deaths: it takes a weak reference to an object and, when it drops the last
+//! strong one, a stamp. The heap says when that weak reference was cleared ([`Heap::cleared_at`]),
+//! which is when the object was found dead: on a counting heap when it is freed, on a tracing heap
+//! when the marking that did not reach it is complete. Its memory can be *reused* at once on the
+//! former, and on the latter when the collection ends and the mutators are let go, which its event
+//! tells.
 //!
-//! A death that is not found before the iteration ends has no delay yet. It is counted apart, because leaving it out makes a heap that finds
-//! little look quick: read the distribution with [`Delays::pending`] beside it.
+//! A death that is not found before the iteration ends has no delay yet. It is counted apart,
+//! because leaving it out makes a heap that finds little look quick: read the distribution with
+//! [`Delays::pending`] beside it.
 
 use super::distribution::Distribution;
 use super::event::{EventKind, EventLog};
@@ -99,7 +103,8 @@ mod tests {
         assert_eq!(delays.pending, 1);
     }
 
-    /// A death that the program brings about is found at once by counting, and by tracing when it collects.
+    /// A death that the program brings about is found at once by counting, and by tracing when it
+    /// collects.
     fn found<A: Adapter>(collect: bool) -> Delays {
         let heap = A::build(&Settings::new::<A>(8 << 20)).unwrap();
         let mut sentinels = Sentinels::new(&heap);

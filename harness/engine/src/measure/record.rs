@@ -1,7 +1,9 @@
-//! The collections and the stopped times of an iteration, one by one: what logs and traces are made of.
+//! The collections and the stopped times of an iteration, one by one: what logs and traces are made
+//! of.
 //!
-//! A row holds [`MAX_COLLECTIONS_LOGGED`] collections, the first ones, and [`MAX_SPANS`] spans, the longest ones; how many found no room is
-//! said. Sums and distributions are those of all, in the other modules.
+//! A row holds [`MAX_COLLECTIONS_LOGGED`] collections, the first ones, and [`MAX_SPANS`] spans, the
+//! longest ones; how many found no room is said. Sums and distributions are those of all, in the
+//! other modules.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -15,7 +17,8 @@ const ALLOCATION_FAILURE: &str = "Allocation Failure";
 /// The name for one that the program asked for.
 const SYSTEM_GC: &str = "System.gc()";
 
-/// The collections that were requested within the iteration, in order, and how many more there were.
+/// The collections that were requested within the iteration, in order, and how many more there
+/// were.
 pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRecord>, u64) {
     let mut records: Vec<CollectionRecord> = Vec::new();
     for stop in pause::stops(log).values() {
@@ -78,8 +81,8 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
     (records, left_out as u64)
 }
 
-/// The times in which mutators were stopped, waited for or stalled, and in which a collector worked, in order; and how many
-/// shorter ones there were.
+/// The times in which mutators were stopped, waited for or stalled, and in which a collector
+/// worked, in order; and how many shorter ones there were.
 pub fn spans(log: &EventLog, iteration: &Range<u64>) -> (Vec<SpanRecord>, u64) {
     let mut events: Vec<&Event> = log.events.iter().collect();
     let left_out = events.len().saturating_sub(MAX_SPANS);

@@ -2,9 +2,11 @@
 //!
 //! Definition: *request -> last mutator stopped; arrival per thread.*
 //!
-//! The time-to-safepoint of a *stop* is one of the [parts of its pause](super::pause). Here are the arrivals of single *threads*: how long a stop
-//! waited for each thread that was running when it was requested. A thread that stood still already (in a blocking region, or at an
-//! earlier stop), and the one that asked, kept nobody waiting and has none. It is no pause: the thread ran meanwhile.
+//! The time-to-safepoint of a *stop* is one of the [parts of its pause](super::pause). Here are the
+//! arrivals of single *threads*: how long a stop waited for each thread that was running when it
+//! was requested. A thread that stood still already (in a blocking region, or at an earlier stop),
+//! and the one that asked, kept nobody waiting and has none. It is no pause: the thread ran
+//! meanwhile.
 
 use std::collections::BTreeMap;
 

@@ -1,15 +1,21 @@
 //! A thread that looks at space, and at how late it wakes, while a workload runs.
 //!
-//! It sleeps for a millisecond at a time. When it wakes it first takes the time, which is the [platform's hiccup](super::hiccup): between falling
-//! asleep and that it touches no heap and takes no lock. At every fifth wake it then reads the heap's counters, which waits for no mutator, and the
-//! process's resident size: the material of [space](super::space) and [floating garbage](super::floating).
+//! It sleeps for a millisecond at a time. When it wakes it first takes the time, which is the
+//! [platform's hiccup](super::hiccup): between falling asleep and that it touches no heap and takes
+//! no lock. At every fifth wake it then reads the heap's counters, which waits for no mutator, and
+//! the process's resident size: the material of [space](super::space) and [floating
+//! garbage](super::floating).
 //!
-//! **It must not disturb.** It allocates nothing while the workload runs, and its processor time is not counted as the workload's. When it read at every wake, the scheduler
-//! charged it with 37 us a wake, 3 % of one processor, on a busy virtual machine of two cores, which is why it does not; `examples/sampler_cost.rs` says what it costs
-//! on yours. When there is no room for more readings every other one is dropped and only half as many wakes read, and so on: a run of any length ends with at least half as many readings as there is room for.
+//! **It must not disturb.** It allocates nothing while the workload runs, and its processor time is
+//! not counted as the workload's. When it read at every wake, the scheduler charged it with 37 us a
+//! wake, 3 % of one processor, on a busy virtual machine of two cores, which is why it does not;
+//! `examples/sampler_cost.rs` says what it costs on yours. When there is no room for more readings
+//! every other one is dropped and only half as many wakes read, and so on: a run of any length ends
+//! with at least half as many readings as there is room for.
 //!
-//! Rejected: one thread for each purpose (twice the wakes); reading from inside the mutators (in their way, and only as often as they poll); a timer
-//! signal (it interrupts system calls of the program under test).
+//! Rejected: one thread for each purpose (twice the wakes); reading from inside the mutators (in
+//! their way, and only as often as they poll); a timer signal (it interrupts system calls of the
+//! program under test).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -194,7 +200,8 @@ impl Resident {
         })
     }
 
-    /// Bytes now. One system call of a microsecond or two; the kernel's count lags by some pages a thread.
+    /// Bytes now. One system call of a microsecond or two; the kernel's count lags by some pages a
+    /// thread.
     fn bytes(&self) -> Option<u64> {
         let mut text = [0; 128];
         let length = self.file.read_at(&mut text, 0).ok()?;

@@ -1,14 +1,19 @@
 //! Space.
 //!
-//! Definition: *peak and time-averaged live, occupied, committed, resident, metadata included; overhead = mean occupied / mean live; causes: live,
-//! floating, fragmentation, metadata, unreturned.*
+//! Definition: *peak and time-averaged live, occupied, committed, resident, metadata included;
+//! overhead = mean occupied / mean live; causes: live, floating, fragmentation, metadata,
+//! unreturned.*
 //!
-//! The [sampler](super::sampler) reads the heap's counters every five milliseconds; means are over time, the quantities being taken as linear between
-//! readings; peaks are the largest readings, which may miss a shorter one: the exact peak of what is occupied is
-//! [`Metrics::peak_heap_bytes`](contract::row::Metrics::peak_heap_bytes), kept by the heap since the process began.
+//! The [sampler](super::sampler) reads the heap's counters every five milliseconds; means are over
+//! time, the quantities being taken as linear between readings; peaks are the largest readings,
+//! which may miss a shorter one: the exact peak of what is occupied is
+//! [`Metrics::peak_heap_bytes`](contract::row::Metrics::peak_heap_bytes), kept by the heap since
+//! the process began.
 //!
-//! *Occupied* is what counts against the limit: objects (live, or dead and not yet reclaimed), headers, rounding, holes, side metadata. *Committed* is what the
-//! system backs for the heap. *Resident* is of the whole process. Live bytes are [estimated](super::floating). At each reading, the causes divide what is committed:
+//! *Occupied* is what counts against the limit: objects (live, or dead and not yet reclaimed),
+//! headers, rounding, holes, side metadata. *Committed* is what the system backs for the heap.
+//! *Resident* is of the whole process. Live bytes are [estimated](super::floating). At each
+//! reading, the causes divide what is committed:
 //!
 //! | cause | is |
 //! |---|---|
@@ -18,7 +23,8 @@
 //! | metadata | side metadata |
 //! | unreturned | committed, but not occupied: free memory that was not given back to the system |
 //!
-//! What the heap held at a moment that only the workload knows, such as the turning points of `sawtooth`, is among its observations.
+//! What the heap held at a moment that only the workload knows, such as the turning points of
+//! `sawtooth`, is among its observations.
 
 use std::fs;
 
@@ -27,7 +33,8 @@ use contract::row::{Sample, Space};
 use super::floating::integral;
 use super::sampler::Reading;
 
-/// What the readings of one iteration amount to, with how many bytes were reachable at each, if that is known.
+/// What the readings of one iteration amount to, with how many bytes were reachable at each, if
+/// that is known.
 pub fn of(readings: &[Reading], reachable: Option<&[u64]>) -> Space {
     let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
         return Space::default();
@@ -119,7 +126,8 @@ impl Causes {
     }
 }
 
-/// The readings as a time line of at most `most` samples, evenly chosen, ends included; times count from `start`.
+/// The readings as a time line of at most `most` samples, evenly chosen, ends included; times count
+/// from `start`.
 pub fn timeline(
     readings: &[Reading],
     reachable: Option<&[u64]>,
@@ -145,10 +153,11 @@ pub fn timeline(
         .collect()
 }
 
-/// The largest resident size of this process so far, in bytes; `None` where the system does not say.
+/// The largest resident size of this process so far, in bytes; `None` where the system does not
+/// say.
 ///
-/// On Linux it is `VmHWM` of `/proc/self/status`: `getrusage` would also count the parent's size at the moment this process was
-/// started. On other systems it is `getrusage`.
+/// On Linux it is `VmHWM` of `/proc/self/status`: `getrusage` would also count the parent's size at
+/// the moment this process was started. On other systems it is `getrusage`.
 pub fn peak_resident_bytes() -> Option<u64> {
     if cfg!(target_os = "linux") {
         parse_status(&status()?, "VmHWM:")
@@ -157,8 +166,8 @@ pub fn peak_resident_bytes() -> Option<u64> {
     }
 }
 
-/// The resident size of this process now, in bytes; `None` where the system does not say (all but Linux). Costs a system call or two, and some
-/// microseconds.
+/// The resident size of this process now, in bytes; `None` where the system does not say (all but
+/// Linux). Costs a system call or two, and some microseconds.
 pub fn resident_bytes() -> Option<u64> {
     parse_status(&status()?, "VmRSS:")
 }

@@ -1,6 +1,7 @@
 //! Allocation stalls.
 //!
-//! Definition: *time in the allocation slow path beyond a refill, by cause (sweep, collection, lock).*
+//! Definition: *time in the allocation slow path beyond a refill, by cause (sweep, collection,
+//! lock).*
 //!
 //! | cause | on a stop-the-world heap | on a counting heap behind a lock |
 //! |---|---|---|
@@ -9,10 +10,12 @@
 //! | `lock` | - | a wait for the global lock, without which nothing can be allocated |
 //! | `drain` | - | objects freed in one go, which an allocation does first |
 //!
-//! On a heap that collects beside its mutators, `collection` is a wait for memory that such a collection was to free.
+//! On a heap that collects beside its mutators, `collection` is a wait for memory that such a
+//! collection was to free.
 //!
-//! "Long" is what the heap reports; a refill that stays below is what allocation costs. A collection that was asked for by name is no stall.
-//! Other threads that a collection stopped were not necessarily allocating: their time is in the [pauses](super::pause).
+//! "Long" is what the heap reports; a refill that stays below is what allocation costs. A
+//! collection that was asked for by name is no stall. Other threads that a collection stopped were
+//! not necessarily allocating: their time is in the [pauses](super::pause).
 
 use std::collections::BTreeMap;
 

@@ -2,9 +2,11 @@
 //!
 //! Definition: *work whose checksum was verified / wall time; also / task clock.*
 //!
-//! The work is what a workload counts as operations. Wall time is the monotonic clock around the whole of
-//! [`Workload::run`](contract::workload::Workload::run); the task clock is the processor time of all threads of the process, those of a collector included; that of the [sampler](super::sampler) is taken off.
-//! Whether the checksum is right is known only when the heaps are compared: [`crate::run`] marks what disagrees as void.
+//! The work is what a workload counts as operations. Wall time is the monotonic clock around the
+//! whole of [`Workload::run`](contract::workload::Workload::run); the task clock is the processor
+//! time of all threads of the process, those of a collector included; that of the
+//! [sampler](super::sampler) is taken off. Whether the checksum is right is known only when the
+//! heaps are compared: [`crate::run`] marks what disagrees as void.
 
 use std::time::{Duration, Instant};
 

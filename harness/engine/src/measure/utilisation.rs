@@ -1,17 +1,21 @@
 //! Mutator utilisation.
 //!
-//! Definition: *MMU(w): least mutator fraction over all windows of length w, per thread and for the process; exact when window edges align
-//! with changes* (Cheng and Blelloch, *A Parallel, Real-Time Garbage Collector*, PLDI 2001).
+//! Definition: *MMU(w): least mutator fraction over all windows of length w, per thread and for the
+//! process; exact when window edges align with changes* (Cheng and Blelloch, *A Parallel, Real-Time
+//! Garbage Collector*, PLDI 2001).
 //!
-//! Pauses alone do not say whether a program gets on: ten pauses of 1 ms in a row stop it like one of 10 ms. A curve of MMU over the
-//! window does. It begins at 0 for windows shorter than the longest pause, and ends at the share of all time that was the program's.
+//! Pauses alone do not say whether a program gets on: ten pauses of 1 ms in a row stop it like one
+//! of 10 ms. A curve of MMU over the window does. It begins at 0 for windows shorter than the
+//! longest pause, and ends at the share of all time that was the program's.
 //!
-//! *Per thread*: a thread is stopped in the [spans](super::pause) of its own that are pauses; the worst thread counts. *For the process*: at
-//! each moment, the share of the threads that are not stopped. A thread that waits inside a blocking region is not
-//! stopped, so more mutators may be attached than there are threads that work; no more of them count than that.
+//! *Per thread*: a thread is stopped in the [spans](super::pause) of its own that are pauses; the
+//! worst thread counts. *For the process*: at each moment, the share of the threads that are not
+//! stopped. A thread that waits inside a blocking region is not stopped, so more mutators may be
+//! attached than there are threads that work; no more of them count than that.
 //!
-//! *Exact*: within a window that is moved along, stopped time changes at a constant rate until one of its edges meets a moment at which a thread
-//! stops or goes on. So the worst window has an edge at such a moment (or at an end of the iteration), and no others are looked at.
+//! *Exact*: within a window that is moved along, stopped time changes at a constant rate until one
+//! of its edges meets a moment at which a thread stops or goes on. So the worst window has an edge
+//! at such a moment (or at an end of the iteration), and no others are looked at.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,8 +28,9 @@ use super::pause;
 /// Three windows a decade, from this many nanoseconds on.
 const SHORTEST_WINDOW: u64 = 1_000;
 
-/// Minimum utilisation in an iteration that lasted from `iteration.start` to its end, in the time of the events, on `threads` threads:
-/// for windows of 1, 2, 5, 10 ... microseconds, and of the whole iteration. Empty if that took no time.
+/// Minimum utilisation in an iteration that lasted from `iteration.start` to its end, in the time
+/// of the events, on `threads` threads: for windows of 1, 2, 5, 10 ... microseconds, and of the
+/// whole iteration. Empty if that took no time.
 pub fn of(log: &EventLog, iteration: Range<u64>, threads: usize) -> Vec<Utilisation> {
     let length = iteration.end.saturating_sub(iteration.start);
     let by_thread: BTreeMap<u32, Load> = pause::spans(log)
@@ -76,7 +81,8 @@ fn windows(length: u64) -> impl Iterator<Item = u64> {
 
 /// How many threads are stopped at each moment: constant between changes.
 struct Load {
-    /// `[from when on, stopped thread time before that]`, ascending in both; the first is 0, the last the end.
+    /// `[from when on, stopped thread time before that]`, ascending in both; the first is 0, the
+    /// last the end.
     cumulative: Vec<(u64, u64)>,
 }
 
@@ -105,7 +111,8 @@ impl Load {
         Self { cumulative }
     }
 
-    /// The most stopped thread time in any window of this length, which is at most that of the whole.
+    /// The most stopped thread time in any window of this length, which is at most that of the
+    /// whole.
     fn largest(&self, window: u64) -> u64 {
         let (end, total) = self.cumulative[self.cumulative.len() - 1];
         if window >= end {

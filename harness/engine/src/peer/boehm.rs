@@ -1,11 +1,13 @@
 //! C with the collector of Boehm, Demers and Weiser (libgc).
 //!
-//! The best known collector without moving, without cooperation from a compiler, and so the nearest to gc-marksweep in kind. How its heap is held to
-//! a fixed size, and what that leaves out, is written in `harness/peers/c/peer.h`.
+//! The best known collector without moving, without cooperation from a compiler, and so the nearest
+//! to gc-marksweep in kind. How its heap is held to a fixed size, and what that leaves out, is
+//! written in `harness/peers/c/peer.h`.
 //!
-//! Its programs record each collection themselves, from the collector's own events: requested, stopped, resumed, finished. The thread
-//! that collects stands still until *finished*: the collector prepares its sweep when the others already run. So a pause is from the request
-//! to there, as for every heap: *to the last mutator resumed*.
+//! Its programs record each collection themselves, from the collector's own events: requested,
+//! stopped, resumed, finished. The thread that collects stands still until *finished*: the
+//! collector prepares its sweep when the others already run. So a pause is from the request to
+//! there, as for every heap: *to the last mutator resumed*.
 
 use std::io;
 use std::path::Path;
@@ -84,7 +86,8 @@ impl Runtime for Boehm {
         for program in programs {
             program.write(directory)?;
             let source = program.file();
-            // In the directory where the preprocessor has been: names in CPATH and LIBRARY_PATH may be relative to it.
+            // In the directory where the preprocessor has been: names in CPATH and LIBRARY_PATH may
+            // be relative to it.
             let mut compile = Command::new(&installation.program);
             compile
                 .arg("-O2")

@@ -1,14 +1,17 @@
 //! CPython, whose memory management gc-rc models.
 //!
-//! The programs are Python, so that most of what they take is the interpreter's time and not the memory management's: the comparison says
-//! what a program pays in all, and CPython's pauses beside ours are about the collectors alone. `harness/peers/python/peer.py` says how it is measured and what
-//! that leaves out. In short: its heap has no limit and the heap size is ignored; the collector is on, with its own thresholds; pauses are those of cycle
-//! collections, since CPython tells of nothing else.
+//! The programs are Python, so that most of what they take is the interpreter's time and not the
+//! memory management's: the comparison says what a program pays in all, and CPython's pauses beside
+//! ours are about the collectors alone. `harness/peers/python/peer.py` says how it is measured and
+//! what that leaves out. In short: its heap has no limit and the heap size is ignored; the
+//! collector is on, with its own thresholds; pauses are those of cycle collections, since CPython
+//! tells of nothing else.
 //!
-//! There is no program for `requests`, whose latencies it could not report, nor for `poll`: the interpreter decides where it polls, at calls and when
-//! a loop goes back.
+//! There is no program for `requests`, whose latencies it could not report, nor for `poll`: the
+//! interpreter decides where it polls, at calls and when a loop goes back.
 //!
-//! Builds without the global lock (PEP 703) are other systems in all that matters here, and are told apart by name.
+//! Builds without the global lock (PEP 703) are other systems in all that matters here, and are
+//! told apart by name.
 
 use std::path::Path;
 use std::process::Command;
@@ -60,7 +63,8 @@ const OLDEST: (u32, u32) = (3, 7);
 /// How to get one.
 const HOW: &str = "install Python 3 (Debian: python3) or name one with --python PATH";
 
-/// What an interpreter is asked, and what its programs say of themselves. Valid in every version, so that old ones can be named.
+/// What an interpreter is asked, and what its programs say of themselves. Valid in every version,
+/// so that old ones can be named.
 const IDENTITY: &str = include_str!("../../../peers/python/identity.py");
 
 /// See the [module documentation](self).

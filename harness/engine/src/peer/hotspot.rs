@@ -1,22 +1,27 @@
 //! Java on HotSpot, with one of its collectors.
 //!
-//! The heap is fixed by `-Xms` and `-Xmx`. Programs are compiled by the virtual machine's own compiler (the module `jdk.compiler`), so that each one
-//! named by `--java` runs what it compiled itself. One without a compiler (a runtime environment, as opposed to a development kit) runs what
-//! another one's has compiled: that of an installation named besides, or any `javac` that is found. What it makes is for the older of the two
-//! versions (`--release`): the language is the same, and the optimising compiler, which makes the code that is measured, is the virtual
+//! The heap is fixed by `-Xms` and `-Xmx`. Programs are compiled by the virtual machine's own
+//! compiler (the module `jdk.compiler`), so that each one named by `--java` runs what it compiled
+//! itself. One without a compiler (a runtime environment, as opposed to a development kit) runs
+//! what another one's has compiled: that of an installation named besides, or any `javac` that is
+//! found. What it makes is for the older of the two versions (`--release`): the language is the
+//! same, and the optimising compiler, which makes the code that is measured, is the virtual
 //! machine's own in any case.
 //!
 //! # Compact object headers
 //!
-//! From version 25 on (24: as an experiment) headers can be 8 bytes instead of 12 with compressed class pointers, which changes what fits into a
-//! heap as much as another collector does: each collector is a second peer with them, `-compact`. The processes say which flags are in
-//! force, since a virtual machine may drop some of those that it was given, with a warning that nobody reads.
+//! From version 25 on (24: as an experiment) headers can be 8 bytes instead of 12 with compressed
+//! class pointers, which changes what fits into a heap as much as another collector does: each
+//! collector is a second peer with them, `-compact`. The processes say which flags are in force,
+//! since a virtual machine may drop some of those that it was given, with a warning that nobody
+//! reads.
 //!
 //! # Pauses
 //!
-//! They are from the unified log, `-Xlog:safepoint,gc`, whose lines are stamped with the clock that the program reads too (`timenanos` is
-//! `System.nanoTime`): what lies between the ends of an iteration belongs to it. A line is written when the threads have been let go, and says
-//! how long it took to stop them and how long they stood:
+//! They are from the unified log, `-Xlog:safepoint,gc`, whose lines are stamped with the clock that
+//! the program reads too (`timenanos` is `System.nanoTime`): what lies between the ends of an
+//! iteration belongs to it. A line is written when the threads have been let go, and says how long
+//! it took to stop them and how long they stood:
 //!
 //! ```text
 //! [13049942031875ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 104200882 ns, Reaching safepoint: 3567 ns, Cleanup: 79779 ns, At safepoint: 19225209 ns, Total: 19308555 ns
@@ -24,14 +29,16 @@
 //! [13049941980038ns][gc       ] GC(0) Pause Young (Allocation Failure) 17M->4M(61M) 19.165ms
 //! ```
 //!
-//! The second form is that of versions 11 to 13. Every safepoint is a pause, whether it was for a collection or for something
-//! else that the virtual machine wanted: whatever stops a mutator is one. Handshakes with single threads, and the barriers of a collector that works
-//! concurrently, are not in the log; their cost is in the throughput.
+//! The second form is that of versions 11 to 13. Every safepoint is a pause, whether it was for a
+//! collection or for something else that the virtual machine wanted: whatever stops a mutator is
+//! one. Handshakes with single threads, and the barriers of a collector that works concurrently,
+//! are not in the log; their cost is in the throughput.
 //!
 //! # Collectors that work beside the program
 //!
-//! Their stops are short, and a thread that finds no memory waits for a whole collection to end: who counted the stops alone would
-//! report what they are praised for and leave out what they are paid with. The Z collector logs each such wait, and it is a pause of its thread:
+//! Their stops are short, and a thread that finds no memory waits for a whole collection to end:
+//! who counted the stops alone would report what they are praised for and leave out what they are
+//! paid with. The Z collector logs each such wait, and it is a pause of its thread:
 //!
 //! ```text
 //! [36435088872723ns][gc       ] Allocation Stall (mutator-0) 3.988ms
@@ -39,27 +46,32 @@
 //! [36435090883716ns][gc       ] GC(15) Minor Collection (Allocation Rate) 22M(69%)->28M(88%) 0.009s
 //! ```
 //!
-//! Shenandoah does not: it stops all threads when one finds no memory (a *degenerated* collection, a safepoint like any other), but delays
-//! those that allocate faster than it collects (*pacing*, which is the default) without a line for it. Its pauses are a lower bound; the
-//! time is in the throughput, and the processors stand idle.
+//! Shenandoah does not: it stops all threads when one finds no memory (a *degenerated* collection,
+//! a safepoint like any other), but delays those that allocate faster than it collects (*pacing*,
+//! which is the default) without a line for it. Its pauses are a lower bound; the time is in the
+//! throughput, and the processors stand idle.
 //!
-//! A collection counts for the iteration in which it paused or ended. Where the Z collector is not generational (before
-//! version 23), it maps its heap at three addresses, so that the system's count of resident pages is of no use and is left out.
+//! A collection counts for the iteration in which it paused or ended. Where the Z collector is not
+//! generational (before version 23), it maps its heap at three addresses, so that the system's
+//! count of resident pages is of no use and is left out.
 //!
-//! Rejected: Epsilon, which never collects. It would be the baseline of what allocation alone costs, but `System.gc()` does nothing on it either: each
-//! iteration would find what the last one left, and only programs that allocate less than the heap in all their iterations would end.
-//! The arena is that baseline here.
+//! Rejected: Epsilon, which never collects. It would be the baseline of what allocation alone
+//! costs, but `System.gc()` does nothing on it either: each iteration would find what the last one
+//! left, and only programs that allocate less than the heap in all their iterations would end. The
+//! arena is that baseline here.
 //!
 //! # Workloads without a program
 //!
-//! `requests` and `poll`. The requests of the one arrive by a clock whose rate follows from the capacity that each heap has just shown, and what counts is
-//! each one's latency, which programs do not report. The other varies the distance between a thread's polls, which the compiler decides here. Nor is there
-//! a program for either in the other languages.
+//! `requests` and `poll`. The requests of the one arrive by a clock whose rate follows from the
+//! capacity that each heap has just shown, and what counts is each one's latency, which programs do
+//! not report. The other varies the distance between a thread's polls, which the compiler decides
+//! here. Nor is there a program for either in the other languages.
 //!
 //! # Reading the log
 //!
-//! The log is read after each iteration, as far as its lines are whole. A safepoint of an explicit collection lies between the end of an iteration and
-//! the line that reports it, so that everything before has been written.
+//! The log is read after each iteration, as far as its lines are whole. A safepoint of an explicit
+//! collection lies between the end of an iteration and the line that reports it, so that everything
+//! before has been written.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -79,11 +91,13 @@ use crate::workload::Size;
 /// What it is called in messages.
 pub(super) const NAME: &str = "hotspot";
 
-/// How long the programs of workloads warm up: long enough for the optimising compiler to have been through with the loops of all of them.
+/// How long the programs of workloads warm up: long enough for the optimising compiler to have been
+/// through with the loops of all of them.
 const WARMUP: Duration = Duration::from_secs(2);
 /// How long one with a single small loop does.
 const SHORT_WARMUP: Duration = Duration::from_secs(1);
-/// How long one of an experiment does, whose forms are compared with each other: a few runs, as it is one of many.
+/// How long one of an experiment does, whose forms are compared with each other: a few runs, as it
+/// is one of many.
 const BRIEF_WARMUP: Duration = Duration::from_millis(300);
 
 const PROGRAMS: &[Program] = &[
@@ -121,7 +135,8 @@ const SHARED: &str = include_str!("../../../peers/java/Peer.java");
 /// The first version whose language and log are understood.
 const OLDEST: u32 = 11;
 
-/// The version from which on the Z collector is generational unless it is told otherwise (JEP 474), and maps its heap once.
+/// The version from which on the Z collector is generational unless it is told otherwise (JEP 474),
+/// and maps its heap once.
 const GENERATIONAL_Z: u32 = 23;
 
 /// The name of the log, in the directory of the programs.
@@ -266,9 +281,11 @@ impl Runtime for Hotspot {
             .args(variant.split(' '))
             .arg(format!("-Xms{kibibytes}k"))
             .arg(format!("-Xmx{kibibytes}k"))
-            // Without its statistics file in the directory for temporary files, whose writing back can stop the virtual machine.
+            // Without its statistics file in the directory for temporary files, whose writing back
+            // can stop the virtual machine.
             .arg("-XX:-UsePerfData")
-            // Names are relative to the working directory: a colon in its path would end an option's value.
+            // Names are relative to the working directory: a colon in its path would end an
+            // option's value.
             .arg(format!(
                 "-Xlog:safepoint,gc:file={LOG}:timenanos,tags:filecount=0"
             ))
@@ -293,7 +310,8 @@ fn flags(variant: &str) -> impl Iterator<Item = &str> {
         .filter(|flag| !flag.starts_with("Unlock"))
 }
 
-/// Whether a flag is said to be off in the list of `-XX:+PrintFlagsFinal`, whose lines are `bool Name = value {kind} {origin}`.
+/// Whether a flag is said to be off in the list of `-XX:+PrintFlagsFinal`, whose lines are `bool
+/// Name = value {kind} {origin}`.
 fn is_off(list: &str, flag: &str) -> bool {
     list.lines().any(|line| {
         let mut words = line.split_whitespace().skip(1);
@@ -301,7 +319,8 @@ fn is_off(list: &str, flag: &str) -> bool {
     })
 }
 
-/// The line that says which option a virtual machine does not take: it comes first, before two that say that none was started.
+/// The line that says which option a virtual machine does not take: it comes first, before two that
+/// say that none was started.
 fn refusal(output: &Output) -> Option<String> {
     let text = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes));
     let mut lines = text.iter().flat_map(|text| text.lines());
@@ -338,8 +357,9 @@ impl Compiler {
         command
     }
 
-    /// Those that may compile for a virtual machine that has none: of the installations that were chosen besides, of `JAVA_HOME`, on `PATH`, and
-    /// where Linux distributions put theirs. Each for the older of the two versions; those too old for that are left out.
+    /// Those that may compile for a virtual machine that has none: of the installations that were
+    /// chosen besides, of `JAVA_HOME`, on `PATH`, and where Linux distributions put theirs. Each
+    /// for the older of the two versions; those too old for that are left out.
     fn besides(installation: &Installation, others: &[Installation]) -> Vec<Self> {
         let others = others.iter().map(|other| (other.program.clone(), true));
         let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/javac"));
@@ -442,7 +462,8 @@ impl Properties {
     }
 
     fn is_hotspot(&self) -> bool {
-        // OpenJDK's and Oracle's builds, and those of other vendors, which keep the names; Eclipse OpenJ9 and GraalVM's native images have others.
+        // OpenJDK's and Oracle's builds, and those of other vendors, which keep the names; Eclipse
+        // OpenJ9 and GraalVM's native images have others.
         self.name.contains("HotSpot") || self.name.starts_with("OpenJDK ")
     }
 
@@ -465,7 +486,8 @@ struct Log {
     /// How far it has been read.
     offset: u64,
     peak_heap_bytes: u64,
-    /// The collector maps each page of the heap at three addresses, and the system counts all of them as resident.
+    /// The collector maps each page of the heap at three addresses, and the system counts all of
+    /// them as resident.
     maps_thrice: bool,
 }
 
@@ -494,7 +516,8 @@ impl Observer for Log {
     fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
         let mut observed = match self.lines() {
             Ok(lines) => observed(&lines, iteration, threads),
-            // Without its log, an iteration has no pauses that anybody could know of: not none, but at least one that is lost.
+            // Without its log, an iteration has no pauses that anybody could know of: not none, but
+            // at least one that is lost.
             Err(_) => Observed {
                 events: EventLog {
                     events: Vec::new(),
@@ -513,7 +536,8 @@ impl Observer for Log {
     }
 }
 
-/// What the virtual machine says on standard output if the heap is too small for itself: as its last line, or where it says so to whoever starts it.
+/// What the virtual machine says on standard output if the heap is too small for itself: as its
+/// last line, or where it says so to whoever starts it.
 const TOO_SMALL: [&str; 5] = [
     "Too small maximum heap",
     "Too small initial heap",
@@ -639,7 +663,8 @@ impl<'l> Line<'l> {
         })
     }
 
-    /// A single thread's wait for a collector that works beside it, if it was one of the mutators: the program names them by their numbers.
+    /// A single thread's wait for a collector that works beside it, if it was one of the mutators:
+    /// the program names them by their numbers.
     fn wait(&self, mutators: u32) -> Option<Event> {
         if self.tags != "gc" {
             return None;
@@ -666,7 +691,8 @@ impl<'l> Line<'l> {
         (rest.starts_with("Pause ") || ended).then_some(number)
     }
 
-    /// How much of the heap was used when that collection, or a part of it, began or ended, whichever is more: `17M->4M(61M)`, `22M(69%)->28M(88%)`.
+    /// How much of the heap was used when that collection, or a part of it, began or ended,
+    /// whichever is more: `17M->4M(61M)`, `22M(69%)->28M(88%)`.
     fn heap_bytes(&self) -> Option<u64> {
         let (_, rest) = self.gc()?;
         let (before, after) = rest.split_once("->")?;
@@ -756,7 +782,8 @@ mod tests {
         assert_eq!(pause::of(&observed.events).pause_count, 2);
     }
 
-    /// As Z of version 25 writes: young collections, one of which ended in the iteration, and waits of threads, one of which is no mutator.
+    /// As Z of version 25 writes: young collections, one of which ended in the iteration, and waits
+    /// of threads, one of which is no mutator.
     const Z_LINES: &str = r#"[1200ns][gc       ] GC(15) Minor Collection (Allocation Rate)
 [1500ns][safepoint] Safepoint "ZMarkStartYoung", Time since last: 900 ns, Reaching safepoint: 10 ns, At safepoint: 20 ns, Leaving safepoint: 5 ns, Total: 35 ns, Threads: 1 runnable, 20 total
 [5000000ns][gc       ] Allocation Stall (mutator-1) 3.988ms
@@ -823,7 +850,8 @@ printf 'java.version = 21.0.2\njava.vm.name = OpenJDK 64-Bit Server VM\njava.vm.
 "#;
         let directory = tempfile::tempdir().unwrap();
         let java = directory.path().join("java");
-        // Written by another process: a file that this one had open could be open still in a child of another test, and not be run.
+        // Written by another process: a file that this one had open could be open still in a child
+        // of another test, and not be run.
         let write = r#"printf %s "$1" > "$0" && chmod +x "$0""#;
         let mut shell = Command::new("sh");
         shell.args(["-c", write]).arg(&java).arg(JAVA);

@@ -1,43 +1,57 @@
-//! Real runtimes beside ours: programs in other languages that do a workload's work, measured by the same definitions.
+//! Real runtimes beside ours: programs in other languages that do a workload's work, measured by
+//! the same definitions.
 //!
-//! A comparison is only as good as its weaker side, and two heaps of one project prove little about either. So the workloads exist a second time in
-//! `harness/peers/`, written for a Java virtual machine, for C with Boehm's collector, and for CPython: the same objects as far as the
-//! language allows, from the same seeded generators, split over threads in the same way. A peer is run like a heap: a fresh process an
-//! invocation, in the same interleaved order, at the same heap size, and its checksum, operations, objects and payload bytes must be ours.
+//! A comparison is only as good as its weaker side, and two heaps of one project prove little about
+//! either. So the workloads exist a second time in `harness/peers/`, written for a Java virtual
+//! machine, for C with Boehm's collector, and for CPython: the same objects as far as the language
+//! allows, from the same seeded generators, split over threads in the same way. A peer is run like
+//! a heap: a fresh process an invocation, in the same interleaved order, at the same heap size, and
+//! its checksum, operations, objects and payload bytes must be ours.
 //!
-//! A runtime is one file here and its lines in [`PEERS`]. It says whether it is on this machine, builds its programs, starts them, and
-//! turns what it reports about its stops into the [events](crate::measure::event) that everything else is judged by. A program is a file in
+//! A runtime is one file here and its lines in [`PEERS`]. It says whether it is on this machine,
+//! builds its programs, starts them, and turns what it reports about its stops into the
+//! [events](crate::measure::event) that everything else is judged by. A program is a file in
 //! `harness/peers/` and a line in the table of its runtime.
 //!
 //! # What is the same and what is not
 //!
-//! * *The work* is compared, as between heaps. Objects and payload bytes are what the program says it made; that it did make
-//!   them, and no compiler removed them, is checked against the bytes that the runtime says it allocated.
-//! * *Pauses* are from the runtime's own record: when the stop began, when the last thread stood, when they ran again. A thread
-//!   is taken to have stopped when the last one did, since runtimes do not record each one's arrival: their share of time in pauses is a lower bound.
-//! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits, card tables and the like; our heaps do.
+//! * *The work* is compared, as between heaps. Objects and payload bytes are what the program says
+//!   it made; that it did make them, and no compiler removed them, is checked against the bytes
+//!   that the runtime says it allocated.
+//! * *Pauses* are from the runtime's own record: when the stop began, when the last thread stood,
+//!   when they ran again. A thread is taken to have stopped when the last one did, since runtimes
+//!   do not record each one's arrival: their share of time in pauses is a lower bound.
+//! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits,
+//!   card tables and the like; our heaps do.
 //! * *Peak resident* includes the runtime itself: its code, its compiler, its compiler's threads.
-//! * *Warming up*: runtimes that compile while they run repeat iteration 0 for as long as the program's line says (not at [`Size::Tiny`], where
-//!   nothing is measured).
-//! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by stands for its peak.
-//! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed, which is a difference in kind.
+//! * *Warming up*: runtimes that compile while they run repeat iteration 0 for as long as the
+//!   program's line says (not at [`Size::Tiny`], where nothing is measured).
+//! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by
+//!   stands for its peak.
+//! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed,
+//!   which is a difference in kind.
 //!
 //! # Which runtime it is
 //!
-//! What a name on `PATH` starts may depend on the directory that one stands in, on the environment, and on the day: pyenv, asdf and jenv put scripts
-//! there that choose. So the name is asked once, where the user stands, which file it has started; that file is asked again
-//! elsewhere, must say the same, and is what runs. And every process says itself which runtime it is, which version, and from which
-//! file, in each of its lines. Rows hold what the process said; one that says something else than was planned is void.
+//! What a name on `PATH` starts may depend on the directory that one stands in, on the environment,
+//! and on the day: pyenv, asdf and jenv put scripts there that choose. So the name is asked once,
+//! where the user stands, which file it has started; that file is asked again elsewhere, must say
+//! the same, and is what runs. And every process says itself which runtime it is, which version,
+//! and from which file, in each of its lines. Rows hold what the process said; one that says
+//! something else than was planned is void.
 //!
-//! Rejected: following links and reading scripts to guess what they start; trusting what was found once, since files are replaced while
-//! a long run is under way.
+//! Rejected: following links and reading scripts to guess what they start; trusting what was found
+//! once, since files are replaced while a long run is under way.
 //!
 //! # Found or not
 //!
-//! A runtime, compiler or library that is not there costs one line, which names it and how to get it, and the rest is run; so does a collector that
-//! a runtime was built without. As what was asked for by name has then no figures, the exit status says so. The programs of the workloads that are to be run are compiled once a run, into a directory that is removed when the run ends.
-//! Rejected: a permanent cache (stale programs and a predictable path, to save a second or two); compiling with the harness (a build would
-//! need a JDK); Java's launching from source (it compiles anew in each process, and one file alone, so that each would carry a copy of what all share).
+//! A runtime, compiler or library that is not there costs one line, which names it and how to get
+//! it, and the rest is run; so does a collector that a runtime was built without. As what was asked
+//! for by name has then no figures, the exit status says so. The programs of the workloads that are
+//! to be run are compiled once a run, into a directory that is removed when the run ends. Rejected:
+//! a permanent cache (stale programs and a predictable path, to save a second or two); compiling
+//! with the harness (a build would need a JDK); Java's launching from source (it compiles anew in
+//! each process, and one file alone, so that each would carry a copy of what all share).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -195,9 +209,11 @@ pub fn describe(name: &str) -> Result<&'static Description, String> {
 /// Where to look for runtimes, beyond `PATH`.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
-    /// Java virtual machines: the program `java`, or the directory that has it in `bin`. If none is named, the one on `PATH`.
+    /// Java virtual machines: the program `java`, or the directory that has it in `bin`. If none is
+    /// named, the one on `PATH`.
     pub java: Vec<PathBuf>,
-    /// Python interpreters: the program, or the directory that has `bin/python3`. If none is named, the `python3` on `PATH`.
+    /// Python interpreters: the program, or the directory that has `bin/python3`. If none is named,
+    /// the `python3` on `PATH`.
     pub python: Vec<PathBuf>,
 }
 
@@ -208,16 +224,19 @@ pub struct Installation {
     pub version: String,
     /// The version alone.
     pub short_version: String,
-    /// The file that runs our programs, as the runtime itself says, or the compiler that compiles them.
+    /// The file that runs our programs, as the runtime itself says, or the compiler that compiles
+    /// them.
     pub program: PathBuf,
 }
 
-/// What a process says of the runtime that it is: one object of JSON, alone in a line where it was asked, and in each line of a program's.
+/// What a process says of the runtime that it is: one object of JSON, alone in a line where it was
+/// asked, and in each line of a program's.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Said {
     name: String,
     version: String,
-    /// The file that is running; of a library, the library's. As text: what is none in it is replaced.
+    /// The file that is running; of a library, the library's. As text: what is none in it is
+    /// replaced.
     program: String,
     /// What else tells it from others of its kind, such as the flags that are in force.
     #[serde(default)]
@@ -263,7 +282,8 @@ fn is_same_file(path: &Path, said: &str) -> bool {
     match (std::fs::canonicalize(path), std::fs::canonicalize(said)) {
         (Ok(path), Ok(said)) => path == said,
         _ => {
-            // Runtimes write what they cannot represent as question marks, or as the sign that stands for it.
+            // Runtimes write what they cannot represent as question marks, or as the sign that
+            // stands for it.
             let plain = |text: &str| -> String {
                 let mut plain = text.to_owned();
                 plain.retain(|c| c.is_ascii() && c != '?');
@@ -274,8 +294,9 @@ fn is_same_file(path: &Path, said: &str) -> bool {
     }
 }
 
-/// Asks the runtime that `path` starts which one it is and where it lies, and that file, in another directory, the same. What comes back can be run from
-/// anywhere. `ask` runs the command that it is given with its question, and reads the answer.
+/// Asks the runtime that `path` starts which one it is and where it lies, and that file, in another
+/// directory, the same. What comes back can be run from anywhere. `ask` runs the command that it is
+/// given with its question, and reads the answer.
 fn located(
     path: &Path,
     how: &str,
@@ -309,7 +330,8 @@ fn located(
     })
 }
 
-/// The file that a command of this name starts: a mere name is looked for on `PATH`, a path is completed.
+/// The file that a command of this name starts: a mere name is looked for on `PATH`, a path is
+/// completed.
 fn on_path(path: &Path) -> PathBuf {
     let complete = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if path.components().count() > 1 || path.is_absolute() {
@@ -333,7 +355,8 @@ trait Runtime: fmt::Debug + Sync {
     /// Looks for it. The sentence says what is missing and how to get it.
     fn find(&self, search: &Search) -> Result<Vec<Installation>, String>;
 
-    /// Whether an installation has the collector `variant`. The words, which follow the installation's version in a sentence, say why not.
+    /// Whether an installation has the collector `variant`. The words, which follow the
+    /// installation's version in a sentence, say why not.
     fn supports(&self, _variant: &str, _installation: &Installation) -> Result<(), String> {
         Ok(())
     }
@@ -344,8 +367,9 @@ trait Runtime: fmt::Debug + Sync {
             .or_else(|| said.lies_elsewhere(installation))
     }
 
-    /// Writes and compiles these programs, of which there is at least one, in `directory`, which exists. `others` are the installations of this kind
-    /// that were chosen besides: one that lacks a compiler may use theirs. The sentence says what went wrong.
+    /// Writes and compiles these programs, of which there is at least one, in `directory`, which
+    /// exists. `others` are the installations of this kind that were chosen besides: one that lacks
+    /// a compiler may use theirs. The sentence says what went wrong.
     fn build(
         &self,
         installation: &Installation,
@@ -354,7 +378,8 @@ trait Runtime: fmt::Debug + Sync {
         directory: &Path,
     ) -> Result<(), String>;
 
-    /// How to start an invocation of a program that was built in `directory`, and how to learn what it reports about its stops.
+    /// How to start an invocation of a program that was built in `directory`, and how to learn what
+    /// it reports about its stops.
     fn command(
         &self,
         variant: &str,
@@ -372,11 +397,13 @@ struct Program {
     /// Where its source is, below `harness/peers`.
     path: &'static str,
     source: &'static str,
-    /// How long a runtime that compiles while it runs repeats iteration 0, which is run once in any case.
+    /// How long a runtime that compiles while it runs repeats iteration 0, which is run once in any
+    /// case.
     warmup: Duration,
 }
 
-/// A [`Program`]: the workload, the path of its source, and how long it warms up if it is to do so for longer than one run.
+/// A [`Program`]: the workload, the path of its source, and how long it warms up if it is to do so
+/// for longer than one run.
 macro_rules! program {
     ($workload:literal, $path:literal) => {
         program!($workload, $path, ::std::time::Duration::ZERO)
@@ -427,10 +454,12 @@ fn no_room(path: &Path, error: &io::Error) -> String {
 
 /// Follows one process from iteration to iteration.
 trait Observer {
-    /// What happened between the ends of a measured iteration, which the process has just reported, to its mutator threads.
+    /// What happened between the ends of a measured iteration, which the process has just reported,
+    /// to its mutator threads.
     fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed;
 
-    /// Whether this line, which no program of ours has written, says that the heap is too small for the runtime itself.
+    /// Whether this line, which no program of ours has written, says that the heap is too small for
+    /// the runtime itself.
     fn is_heap_full(&self, _line: &str) -> bool {
         false
     }
@@ -490,7 +519,8 @@ impl Found {
 
     /// What tells its rows from those of another installation.
     pub fn options(&self) -> BTreeMap<String, String> {
-        // The version as well: another one may lie in the same place when an interrupted run is gone on with.
+        // The version as well: another one may lie in the same place when an interrupted run is
+        // gone on with.
         let program = self.installation.program.display().to_string();
         let version = self.installation.version.clone();
         BTreeMap::from([
@@ -508,7 +538,8 @@ impl Found {
     }
 }
 
-/// Looks for every peer, each runtime once. Costs a few processes for each. The sentence says what is missing and how to get it.
+/// Looks for every peer, each runtime once. Costs a few processes for each. The sentence says what
+/// is missing and how to get it.
 pub fn survey(search: &Search) -> Vec<(&'static Description, Result<Vec<Installation>, String>)> {
     let mut known = BTreeMap::new();
     let found = PEERS.iter().map(|description| {
@@ -548,7 +579,8 @@ fn supporting(
     (able, reasons)
 }
 
-/// The chosen peers, as far as they are on this machine, in the order of their choice, and a line for each runtime that is not.
+/// The chosen peers, as far as they are on this machine, in the order of their choice, and a line
+/// for each runtime that is not.
 ///
 /// # Errors
 ///
@@ -588,7 +620,8 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
     }
     for (name, result) in known {
         if let Err(reason) = result {
-            // What was named and is not there is a slip of the hand; what is merely not installed is a fact.
+            // What was named and is not there is a slip of the hand; what is merely not installed
+            // is a fact.
             let named = match name {
                 hotspot::NAME => &search.java,
                 cpython::NAME => &search.python,
@@ -603,7 +636,8 @@ pub fn choose(names: &[String], search: &Search) -> Result<(Vec<Found>, Vec<Stri
     Ok((found, notes))
 }
 
-/// A line for each runtime of these peers for which the environment had settings that are not passed on to it.
+/// A line for each runtime of these peers for which the environment had settings that are not
+/// passed on to it.
 pub fn cleared(found: &[Found]) -> Vec<String> {
     let runtimes: std::collections::BTreeSet<&str> = found
         .iter()
@@ -639,8 +673,8 @@ fn distinction(one: &Installation, all: &[Installation]) -> Option<String> {
     }
 }
 
-/// Builds the programs of these workloads for these peers, and drops the peers for which it cannot, with a line each. The programs last as
-/// long as the peers.
+/// Builds the programs of these workloads for these peers, and drops the peers for which it cannot,
+/// with a line each. The programs last as long as the peers.
 ///
 /// # Errors
 ///
@@ -900,12 +934,14 @@ impl Reader {
     }
 }
 
-/// The least that an object takes, on every runtime here: what was allocated must be at least this for each object that was to be made.
+/// The least that an object takes, on every runtime here: what was allocated must be at least this
+/// for each object that was to be made.
 const LEAST_OBJECT_BYTES: u64 = 16;
 /// Less one part in this many: some runtimes' counts lag behind by what their threads have at hand.
 const LAG: u64 = 16;
 
-/// What a program prints: one line of JSON an iteration. Names end in their units; times are on the clock that the runtime's own record uses.
+/// What a program prints: one line of JSON an iteration. Names end in their units; times are on the
+/// clock that the runtime's own record uses.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -945,7 +981,8 @@ struct Measured {
     heap_bytes: u64,
     /// The largest resident size so far.
     resident_bytes: Option<u64>,
-    /// `[requested, stopped, resumed, finished]`, from runtimes whose programs record their stops themselves.
+    /// `[requested, stopped, resumed, finished]`, from runtimes whose programs record their stops
+    /// themselves.
     #[serde(default)]
     pauses: Vec<[u64; 4]>,
     #[serde(default)]
@@ -953,7 +990,8 @@ struct Measured {
     /// What the program saw on its way, by names that end in their units.
     #[serde(default)]
     observations: BTreeMap<String, u64>,
-    /// How long each of the objects that it watched took from unreachable to reclaimed, in any order.
+    /// How long each of the objects that it watched took from unreachable to reclaimed, in any
+    /// order.
     #[serde(default)]
     delays_ns: Vec<u64>,
     /// Which runtime the process is. One that does not say is not believed.
@@ -965,7 +1003,8 @@ struct Measured {
 /// does much else needs many times what an idle one does.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs a command to its end, with nothing on standard input, and without what the environment has for runtimes.
+/// Runs a command to its end, with nothing on standard input, and without what the environment has
+/// for runtimes.
 fn run(command: &mut Command) -> io::Result<Output> {
     outside::clear(command);
     process::output(command, b"", PATIENCE)

@@ -1,15 +1,20 @@
-//! What follows from a comparison, in plain words: which heap is faster at equal memory and by how much, which needs less memory for equal time, at
-//! which multiple of the minimum heap they cross, and what was not significant.
+//! What follows from a comparison, in plain words: which heap is faster at equal memory and by how
+//! much, which needs less memory for equal time, at which multiple of the minimum heap they cross,
+//! and what was not significant.
 //!
-//! *What is claimed.* Two heaps differ if the 95 % interval of their ratio excludes 1 **and** the ratio is further from 1 than the interval of a heap
-//! compared with itself reaches (A/A): an effect that the machine makes out of nothing is not one. Where a comparison has no twin of its own, the
-//! widest reach of the others stands for it. Without any twin, or with one process each, nothing is claimed.
+//! *What is claimed.* Two heaps differ if the 95 % interval of their ratio excludes 1 **and** the
+//! ratio is further from 1 than the interval of a heap compared with itself reaches (A/A): an
+//! effect that the machine makes out of nothing is not one. Where a comparison has no twin of its
+//! own, the widest reach of the others stands for it. Without any twin, or with one process each,
+//! nothing is claimed.
 //!
-//! *Equal memory* is the same limit. *Equal time* is the least that the slower of two heaps needed at any size: the faster one reaches it with
-//! less memory, at the size where the line between its measured points does. Times count as equal within the smallest effect that can be
-//! claimed, and within at least two per cent.
+//! *Equal memory* is the same limit. *Equal time* is the least that the slower of two heaps needed
+//! at any size: the faster one reaches it with less memory, at the size where the line between its
+//! measured points does. Times count as equal within the smallest effect that can be claimed, and
+//! within at least two per cent.
 //!
-//! Rejected: verdicts by the ratio alone, and stars for degrees of significance (an effect is claimed or it is not; its size is in the interval).
+//! Rejected: verdicts by the ratio alone, and stars for degrees of significance (an effect is
+//! claimed or it is not; its size is in the interval).
 
 use crate::invocation::format_bytes;
 use crate::measure::ratio::{self, Ratio};
@@ -30,8 +35,8 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What `ratio`, a time divided by that of the baseline, proves where two equal things differ by up to the factor `reach`; `None` if no heap was
-/// run twice.
+/// What `ratio`, a time divided by that of the baseline, proves where two equal things differ by up
+/// to the factor `reach`; `None` if no heap was run twice.
 pub fn verdict(ratio: Ratio, reach: Option<f64>) -> Verdict {
     let (Some((low, high)), Some(reach)) = (ratio.interval, reach) else {
         return Verdict::Unknown;
@@ -45,7 +50,8 @@ pub fn verdict(ratio: Ratio, reach: Option<f64>) -> Verdict {
     }
 }
 
-/// By which factor two equal things differ in this group: its own A/A comparison, or the widest of all.
+/// By which factor two equal things differ in this group: its own A/A comparison, or the widest of
+/// all.
 pub fn reach(results: &Results, group: &Group<'_>) -> Option<f64> {
     let of = |group: &Group<'_>| group.same_over_same().and_then(Ratio::reach);
     of(group).or_else(|| {
@@ -252,7 +258,8 @@ fn same_over_same(facts: &[Vec<Fact<'_>>]) -> Option<String> {
     ))
 }
 
-/// At equal memory: where a heap is faster than the baseline, where slower, and what cannot be told.
+/// At equal memory: where a heap is faster than the baseline, where slower, and what cannot be
+/// told.
 fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
     let names = Names::of(compared);
     let with = |wanted: Verdict| {
@@ -335,7 +342,8 @@ fn mean_of_times(heap: &str, compared: &[(&Fact<'_>, Ratio)]) -> Option<Ratio> {
 
 /// Over a sweep: at equal memory, for each multiple, what all workloads together say.
 fn over_multiples(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
-    // Sizes are rounded up to a grain, so that the multiples of a small heap are not quite the same in all workloads.
+    // Sizes are rounded up to a grain, so that the multiples of a small heap are not quite the same
+    // in all workloads.
     let key = |fact: &Fact<'_>| {
         let size = fact
             .first()
@@ -469,8 +477,8 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
     said
 }
 
-/// Where the sign of a claimed effect changes, ascending: the size, and whether the heap is faster above it. Between the two sizes the line through
-/// the logarithms of the ratios is followed.
+/// Where the sign of a claimed effect changes, ascending: the size, and whether the heap is faster
+/// above it. Between the two sizes the line through the logarithms of the ratios is followed.
 fn crossings(points: &[(f64, Ratio, Verdict)]) -> Vec<(f64, bool)> {
     let claimed: Vec<&(f64, Ratio, Verdict)> = points
         .iter()
@@ -528,7 +536,8 @@ fn at_equal_time(heap: &str, facts: &[Fact<'_>]) -> Option<String> {
     })
 }
 
-/// The time that both heaps reach, and the memory that each needs for it. `None` if one has fewer than two points.
+/// The time that both heaps reach, and the memory that each needs for it. `None` if one has fewer
+/// than two points.
 fn equal_time(curves: [&[Point]; 2], tolerance: f64) -> Option<(f64, [f64; 2])> {
     let best = |curve: &[Point]| {
         let times = curve.iter().map(|&(_, time)| time);
@@ -604,7 +613,8 @@ fn times(multiple: f64) -> String {
     format!("{}x", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Breaks a line where the terminal ends, or at 100 columns if it is wider or there is none; what follows is indented.
+/// Breaks a line where the terminal ends, or at 100 columns if it is wider or there is none; what
+/// follows is indented.
 fn fill(line: &str) -> String {
     let width = comfy_table::Table::new()
         .width()

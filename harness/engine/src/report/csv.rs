@@ -1,8 +1,10 @@
 //! Comma-separated values: the same rows, one column a quantity, for spreadsheets.
 //!
-//! The columns are the same for every row, whatever its workload. A distribution is its count, its maximum and the percentiles that it has enough samples for; the means
-//! and peaks of space are a column each. What has other names from row to row is one column, as `name=value name=value`: parameters, options, observations,
-//! times by kind of event, parts of pauses, stalls and latencies. Left out is what has no flat form, the logs and curves; it is in the result file.
+//! The columns are the same for every row, whatever its workload. A distribution is its count, its
+//! maximum and the percentiles that it has enough samples for; the means and peaks of space are a
+//! column each. What has other names from row to row is one column, as `name=value name=value`:
+//! parameters, options, observations, times by kind of event, parts of pauses, stalls and
+//! latencies. Left out is what has no flat form, the logs and curves; it is in the result file.
 
 use std::collections::BTreeMap;
 

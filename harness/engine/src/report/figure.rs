@@ -1,13 +1,18 @@
-//! What there is to plot: from rows to the figures of a report, each with the words that go with it.
+//! What there is to plot: from rows to the figures of a report, each with the words that go with
+//! it.
 //!
-//! A figure is a drawing, what to see in it, of how much it is made, and the command that made it. One that lacks its data is not drawn empty: it is
-//! [`Missing`], with the reason, and the page says so in a line.
+//! A figure is a drawing, what to see in it, of how much it is made, and the command that made it.
+//! One that lacks its data is not drawn empty: it is [`Missing`], with the reason, and the page
+//! says so in a line.
 //!
-//! The figures are those that people who compare collectors expect: time and lower-bound overhead against the heap multiple, with intervals; percentiles of pauses and
-//! latencies over the nines; minimum mutator utilisation over the logarithm of the window; occupied memory over time; latency against
-//! space; pauses against live heap. A file of one heap size has no curve over sizes; its workloads are compared at a glance instead ([`times_at_a_glance`]).
+//! The figures are those that people who compare collectors expect: time and lower-bound overhead
+//! against the heap multiple, with intervals; percentiles of pauses and latencies over the nines;
+//! minimum mutator utilisation over the logarithm of the window; occupied memory over time; latency
+//! against space; pauses against live heap. A file of one heap size has no curve over sizes; its
+//! workloads are compared at a glance instead ([`times_at_a_glance`]).
 //!
-//! A heap looks the same in every figure of a page ([`Styles`]): what is compared across figures must not change its colour between them.
+//! A heap looks the same in every figure of a page ([`Styles`]): what is compared across figures
+//! must not change its colour between them.
 
 use maud::Markup;
 
@@ -102,8 +107,8 @@ pub(crate) fn of_work(work: &[Group<'_>], styles: &Styles) -> (Vec<Figure>, Vec<
     (figures, missing)
 }
 
-/// The group that stands for a sweep where a figure is of one heap size: the one nearest to twice the minimum, where comparisons are
-/// usually made; without a known minimum, the middle one.
+/// The group that stands for a sweep where a figure is of one heap size: the one nearest to twice
+/// the minimum, where comparisons are usually made; without a known minimum, the middle one.
 fn nearest_to_twice<'w, 'r>(work: &'w [Group<'r>]) -> &'w Group<'r> {
     let distance = |group: &Group<'_>| {
         let multiple = group.cells[0].multiple()?;
@@ -237,7 +242,8 @@ fn interval_of(values: &[Vec<f64>]) -> Option<Estimate> {
     Some((ratio.value, ratio.interval))
 }
 
-/// For each heap of a work, one series over its heap sizes; heaps without a limit do not depend on the size and are rules.
+/// For each heap of a work, one series over its heap sizes; heaps without a limit do not depend on
+/// the size and are rules.
 fn over_sizes(
     work: &[Group<'_>],
     styles: &Styles,
@@ -295,7 +301,8 @@ fn is_sweep(work: &[Group<'_>]) -> bool {
     work.len() > 1
 }
 
-/// Logarithmic where the largest is more than ten times the smallest, otherwise in proportion from zero.
+/// Logarithmic where the largest is more than ten times the smallest, otherwise in proportion from
+/// zero.
 fn scale(values: impl Iterator<Item = f64>) -> Scale {
     let (low, high) = values
         .filter(|&value| value > 0.0)
@@ -349,7 +356,8 @@ fn time_against_heap(work: &[Group<'_>], styles: &Styles) -> Drawn {
     })
 }
 
-/// What the heaps of a work cost, each over the least that the work can cost as far as all of them, at all their sizes, tell.
+/// What the heaps of a work cost, each over the least that the work can cost as far as all of them,
+/// at all their sizes, tell.
 fn overheads<'g>(
     groups: &'g [&Group<'_>],
     resource: Resource,
@@ -895,7 +903,8 @@ pub(crate) fn several<T: PartialEq>(mut values: impl Iterator<Item = T>) -> bool
 /// How long collections stopped everything, by how much was alive: over all workloads.
 pub(crate) fn pauses_against_live(results: &Results, styles: &Styles) -> Drawn {
     const TITLE: &str = "Collections against live heap";
-    /// More dots a heap would hide each other: the longest are kept, and an even choice of the others.
+    /// More dots a heap would hide each other: the longest are kept, and an even choice of the
+    /// others.
     const LONGEST: usize = 100;
     const OTHERS: usize = 150;
     let mut series: Vec<Series> = Vec::new();

@@ -1,15 +1,19 @@
-//! HdrHistogram interval log, version 1.3 (`.hlog`): every distribution of every timed iteration, for the tools that read such logs.
+//! HdrHistogram interval log, version 1.3 (`.hlog`): every distribution of every timed iteration,
+//! for the tools that read such logs.
 //!
 //! One interval an iteration and quantity, in nanoseconds, with a tag that says whose it is:
-//! `WORKLOAD/THREADS/HEAP/BYTES/QUANTITY`, such as `churn/1-thread/gc-rc/64MiB/pauses`. Tags have no comma and no space, which the
-//! format forbids: `HistogramLogProcessor -tag`, or any reader, picks one series by it.
+//! `WORKLOAD/THREADS/HEAP/BYTES/QUANTITY`, such as `churn/1-thread/gc-rc/64MiB/pauses`. Tags have
+//! no comma and no space, which the format forbids: `HistogramLogProcessor -tag`, or any reader,
+//! picks one series by it.
 //!
-//! Rows do not say at what time of day they were made, so that the log's clock is the measured time alone: it starts at zero with the first iteration of
-//! the first cell, and iterations follow each other without gaps. There is no `StartTime` nor `BaseTime`, and the column of maxima is in
+//! Rows do not say at what time of day they were made, so that the log's clock is the measured time
+//! alone: it starts at zero with the first iteration of the first cell, and iterations follow each
+//! other without gaps. There is no `StartTime` nor `BaseTime`, and the column of maxima is in
 //! nanoseconds, without a divisor.
 //!
-//! Values are what the rows hold: three digits, and no correction for an expected interval. Where one is due it was applied when recording (an
-//! open-loop latency is measured from the intended start); a second one here would count every stall twice.
+//! Values are what the rows hold: three digits, and no correction for an expected interval. Where
+//! one is due it was applied when recording (an open-loop latency is measured from the intended
+//! start); a second one here would count every stall twice.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -113,7 +117,8 @@ impl Tags {
         let twin = if cell.is_twin() { "/twin" } else { "" };
         let parts = [cell.workload_label(), &threads, cell.heap_label(), &size];
         let tag = parts.map(permitted).join("/") + twin;
-        // Cells may differ in what has no place in a tag: the seed, the machine, bytes of heap within the rounding.
+        // Cells may differ in what has no place in a tag: the seed, the machine, bytes of heap
+        // within the rounding.
         let uses = self.used.entry(tag.clone()).or_default();
         *uses += 1;
         match *uses {

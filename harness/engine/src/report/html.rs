@@ -1,11 +1,14 @@
-//! The report as one page: the conclusion and a table on top, then plots, then where the figures were made.
+//! The report as one page: the conclusion and a table on top, then plots, then where the figures
+//! were made.
 //!
-//! The page is one file that needs nothing else: no network, no font, no script. A policy in its head forbids all three, so that a label from a
-//! result file could not fetch or run anything even if it were not escaped; and it is, by `maud`, which escapes whatever is put into a page.
-//! Colours are variables, light and dark by the reader's own setting; drawings scale with the page, and tables scroll inside their boxes.
+//! The page is one file that needs nothing else: no network, no font, no script. A policy in its
+//! head forbids all three, so that a label from a result file could not fetch or run anything even
+//! if it were not escaped; and it is, by `maud`, which escapes whatever is put into a page. Colours
+//! are variables, light and dark by the reader's own setting; drawings scale with the page, and
+//! tables scroll inside their boxes.
 //!
-//! It is made of [`Results`] alone, so the page of a file from last year, or of several machines' files, is the same function as the one at the end
-//! of a run.
+//! It is made of [`Results`] alone, so the page of a file from last year, or of several machines'
+//! files, is the same function as the one at the end of a run.
 
 use std::fs;
 use std::path::Path;
@@ -278,7 +281,8 @@ fn results_table(results: &Results, several_threads: bool) -> Markup {
     }
 }
 
-/// The cells of a line of the table from the time on: what the terminal's table says, or the reason why there is nothing to say.
+/// The cells of a line of the table from the time on: what the terminal's table says, or the reason
+/// why there is nothing to say.
 fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
     const COLUMNS: usize = 10;
     let mut figures = table::figures(group, cell);
@@ -353,7 +357,8 @@ fn facts(environment: &Environment) -> Markup {
 mod tests {
     use super::STYLE;
 
-    /// Relative luminance and contrast, as the Web Content Accessibility Guidelines 2.2 define them.
+    /// Relative luminance and contrast, as the Web Content Accessibility Guidelines 2.2 define
+    /// them.
     fn contrast(one: &str, other: &str) -> f64 {
         let luminance = |colour: &str| {
             let channel = |index: usize| {

@@ -1,7 +1,9 @@
-//! Markdown: the table for a README or a pull request, with what follows from it and where it was made.
+//! Markdown: the table for a README or a pull request, with what follows from it and where it was
+//! made.
 //!
-//! GitHub's tables, one line a heap, narrow enough to be read beside code: what a comparison turns on, not every column of the terminal's table. Labels
-//! and messages come from files, so whatever means something in Markdown or HTML is escaped.
+//! GitHub's tables, one line a heap, narrow enough to be read beside code: what a comparison turns
+//! on, not every column of the terminal's table. Labels and messages come from files, so whatever
+//! means something in Markdown or HTML is escaped.
 
 use std::fmt::Write as _;
 
@@ -99,7 +101,8 @@ fn heap(cell: &CellResults) -> String {
     format!("{}{moving}{twin}", escape(cell.heap_label()))
 }
 
-/// The columns from the time on, of those that the terminal's table has, or the reason why there are none.
+/// The columns from the time on, of those that the terminal's table has, or the reason why there
+/// are none.
 fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
     let figures = table::figures(group, cell);
     let [time, _, ratio, _, _, p99, longest, share, heap, _] = &figures[..] else {

@@ -1,4 +1,5 @@
-//! The table of minimum heaps: one line for each pair of workload and heap, and for each workload what to compare its heaps at.
+//! The table of minimum heaps: one line for each pair of workload and heap, and for each workload
+//! what to compare its heaps at.
 
 use comfy_table::{CellAlignment, Table, presets};
 

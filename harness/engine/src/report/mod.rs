@@ -1,4 +1,5 @@
-//! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is measured here.
+//! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is
+//! measured here.
 
 pub mod conclusion;
 pub mod csv;
@@ -60,8 +61,8 @@ pub trait Chapter: fmt::Debug + Sync {
 /// The chapters of a report, in order.
 pub type Chapters = [&'static dyn Chapter];
 
-/// What a comparison ends with on a terminal: the minima if they were looked for, the table, what follows from it, and the
-/// chapters that have something to say.
+/// What a comparison ends with on a terminal: the minima if they were looked for, the table, what
+/// follows from it, and the chapters that have something to say.
 pub fn summary(results: &Results, chapters: &Chapters) -> String {
     let mut text = minheap::render(results);
     if !text.is_empty() {

@@ -1,14 +1,18 @@
-//! Plots, as inline SVG: axes, curves with intervals, steps and dots, and nothing of what they mean.
+//! Plots, as inline SVG: axes, curves with intervals, steps and dots, and nothing of what they
+//! mean.
 //!
-//! *A drawing has no colour of its own.* Every stroke, fill and text is a class that the page's style sheet resolves, so that one drawing serves light
-//! and dark; a series has a colour, a dash and a marker, so that it can be told from the others without the colour too. *A drawing scales*: it
-//! has a view box and no size. Margins hold labels of the larger size that the style sheet gives text on narrow screens ([`TEXT`]).
-//! *Nothing outside the data is drawn*: values that an axis cannot show (a zero on a logarithmic one) are left out, and a plot with no point is no
-//! plot: [`Plot::draw`] is `None`.
+//! *A drawing has no colour of its own.* Every stroke, fill and text is a class that the page's
+//! style sheet resolves, so that one drawing serves light and dark; a series has a colour, a dash
+//! and a marker, so that it can be told from the others without the colour too. *A drawing scales*:
+//! it has a view box and no size. Margins hold labels of the larger size that the style sheet gives
+//! text on narrow screens ([`TEXT`]). *Nothing outside the data is drawn*: values that an axis
+//! cannot show (a zero on a logarithmic one) are left out, and a plot with no point is no plot:
+//! [`Plot::draw`] is `None`.
 //!
-//! Written here, and not with `plotters`: that draws with colours fixed in the file, which rules out a page that follows the reader's
-//! scheme, and sets text by the metrics of fonts that the reader need not have. Text and attributes go through `maud`, which escapes them:
-//! labels come from files.
+//! Written here, and not with `plotters`: that draws with colours fixed in the file, which rules
+//! out a page that follows the reader's scheme, and sets text by the metrics of fonts that the
+//! reader need not have. Text and attributes go through `maud`, which escapes them: labels come
+//! from files.
 
 use maud::{Markup, html};
 
@@ -20,7 +24,8 @@ const LEFT: f64 = 74.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 32.0;
 const BOTTOM: f64 = 56.0;
-/// The largest text, in units of the drawing: labels are placed so that they do not touch at this size.
+/// The largest text, in units of the drawing: labels are placed so that they do not touch at this
+/// size.
 const TEXT: f64 = 16.0;
 /// Width of a character on average, relative to its height.
 const ADVANCE: f64 = 0.56;
@@ -28,7 +33,8 @@ const ADVANCE: f64 = 0.56;
 /// How far apart intervals of several series at the same place are.
 const BESIDE: f64 = 4.0;
 
-/// How many colours, dashes and markers there are. Styles beyond them repeat the colours with other dashes and markers.
+/// How many colours, dashes and markers there are. Styles beyond them repeat the colours with other
+/// dashes and markers.
 const STYLES: usize = 6;
 
 /// The dashes of the series: how long strokes and gaps are. Applied to curves; the first is solid.
@@ -142,7 +148,8 @@ pub(crate) struct Plot {
 }
 
 impl Plot {
-    /// Legend and drawing; `None` if there is nothing to draw. `name` is what the drawing is called for those who cannot see it.
+    /// Legend and drawing; `None` if there is nothing to draw. `name` is what the drawing is called
+    /// for those who cannot see it.
     pub(crate) fn draw(&self, name: &str) -> Option<Markup> {
         let drawable = |point: &&Point| self.x.shows(point.x) && self.y.shows(point.y);
         let points = || {
@@ -203,8 +210,9 @@ pub(crate) struct Branch {
     pub(crate) values: Vec<(usize, Estimate)>,
 }
 
-/// Ratios under each other, one line a name, around a line at 1 (a *forest plot*); the axis is logarithmic, so that a half and a double are
-/// equally far away. `None` if there is nothing to draw.
+/// Ratios under each other, one line a name, around a line at 1 (a *forest plot*); the axis is
+/// logarithmic, so that a half and a double are equally far away. `None` if there is nothing to
+/// draw.
 pub(crate) fn forest(
     name: &str,
     title: &str,
@@ -713,7 +721,8 @@ fn byte_unit(value: f64) -> (f64, &'static str) {
     fitting.unwrap_or((1.0, if value == 0.0 { "" } else { " B" }))
 }
 
-/// To `digits` significant digits or the whole number, whichever is longer, without zeros at the end.
+/// To `digits` significant digits or the whole number, whichever is longer, without zeros at the
+/// end.
 fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 {
         return "0".to_owned();
@@ -787,7 +796,8 @@ mod tests {
         );
     }
 
-    /// Whatever the range, there is a label, none touches another, and each stands where its value is.
+    /// Whatever the range, there is a label, none touches another, and each stands where its value
+    /// is.
     #[test]
     fn labels_never_touch() {
         for unit in [Unit::Time, Unit::Bytes, Unit::Multiple] {

@@ -1,7 +1,9 @@
-//! The table: one line for each pair of workload and heap, the heaps of one comparison under each other.
+//! The table: one line for each pair of workload and heap, the heaps of one comparison under each
+//! other.
 //!
-//! Made of rows alone, so that a file gives the same table as the run that wrote it. Twins have no line: what they are for, the smallest effect
-//! that can be claimed, is in the [conclusion](super::conclusion).
+//! Made of rows alone, so that a file gives the same table as the run that wrote it. Twins have no
+//! line: what they are for, the smallest effect that can be claimed, is in the
+//! [conclusion](super::conclusion).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +18,8 @@ use crate::results::{CellResults, Group, Results};
 /// Nothing to show.
 const NONE: &str = "-";
 
-/// The whole report: a line about the run, the table, and how to read it. A line that says so if there is nothing in the results.
+/// The whole report: a line about the run, the table, and how to read it. A line that says so if
+/// there is nothing in the results.
 pub fn render(results: &Results) -> String {
     let groups = results.groups();
     let Some(first) = groups.first() else {
@@ -232,7 +235,8 @@ fn arrange(lines: &[Vec<String>], figures_from: usize) -> Table {
     table
 }
 
-/// The same line for a narrow terminal: what belongs together stands under each other, not side by side.
+/// The same line for a narrow terminal: what belongs together stands under each other, not side by
+/// side.
 fn stack(line: &[String], figures_from: usize) -> Vec<String> {
     let (labels, figures) = line.split_at(line.len().min(figures_from));
     let mut stacked = labels.to_vec();
@@ -280,7 +284,8 @@ fn stack(line: &[String], figures_from: usize) -> Vec<String> {
     stacked
 }
 
-/// The same line for a terminal of 80 columns: one column each for the times, the comparison, the pauses and the memory.
+/// The same line for a terminal of 80 columns: one column each for the times, the comparison, the
+/// pauses and the memory.
 fn stack_high(line: &[String], figures_from: usize) -> Vec<String> {
     let (labels, figures) = line.split_at(line.len().min(figures_from));
     let [

@@ -1,12 +1,15 @@
-//! Trace events (the JSON that Chromium's tracing defined), for Perfetto (`ui.perfetto.dev`) and `chrome://tracing`: what stopped which thread when,
-//! and how much the heap held meanwhile.
+//! Trace events (the JSON that Chromium's tracing defined), for Perfetto (`ui.perfetto.dev`) and
+//! `chrome://tracing`: what stopped which thread when, and how much the heap held meanwhile.
 //!
-//! Of each cell there is the one timed iteration whose time is the median, as a process of the trace: all of them would drown the
-//! view, and an average has no time line. In it are a track for each mutator with its spans (`X`), one for collections with their phases inside, and counters of
-//! the time line's bytes (`C`); names are `M` events. Times are microseconds from the start of the iteration.
+//! Of each cell there is the one timed iteration whose time is the median, as a process of the
+//! trace: all of them would drown the view, and an average has no time line. In it are a track for
+//! each mutator with its spans (`X`), one for collections with their phases inside, and counters of
+//! the time line's bytes (`C`); names are `M` events. Times are microseconds from the start of the
+//! iteration.
 //!
-//! Invariant: *slices of one track nest*. Two either are disjoint or one contains the other, as viewers require of `X` events. Spans that overlap otherwise
-//! go to further tracks of the same thread.
+//! Invariant: *slices of one track nest*. Two either are disjoint or one contains the other, as
+//! viewers require of `X` events. Spans that overlap otherwise go to further tracks of the same
+//! thread.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The log that a HotSpot JVM writes with `-Xlog:gc*,safepoint`, made of our collections: for GCViewer, GCeasy and whatever else reads such logs.
+//! The log that a HotSpot JVM writes with `-Xlog:gc*,safepoint`, made of our collections: for
+//! GCViewer, GCeasy and whatever else reads such logs.
 //!
 //! ```text
 //! [0.003s][info][gc] Using MarkSweep
@@ -8,17 +9,21 @@
 //! [0.424s][info][safepoint   ] Total time for which application threads were stopped: 0.0105120 seconds, Stopping threads took: 0.0000514 seconds
 //! ```
 //!
-//! Readers are strict where one would not expect it, so what is written is chosen from fixed tables:
+//! Readers are strict where one would not expect it, so what is written is chosen from fixed
+//! tables:
 //!
-//! * the type is `Pause Full` or `Pause Young`, the phase `Marking Phase`; phases that HotSpot has no name for are at level `debug`, where readers pass
-//!   over them;
-//! * the cause is one of [`CAUSES`]: an underscore, a digit or a comma in it would make GCViewer take the sizes for part of it;
+//! * the type is `Pause Full` or `Pause Young`, the phase `Marking Phase`; phases that HotSpot has
+//!   no name for are at level `debug`, where readers pass over them;
+//! * the cause is one of [`CAUSES`]: an underscore, a digit or a comma in it would make GCViewer
+//!   take the sizes for part of it;
 //! * sizes are whole kibibytes, and a pause is a decimal fraction of milliseconds.
 //!
-//! *One log is of one heap*: it is what one JVM would have written, so it is made of one cell ([`render`] takes no more), its timed iterations one
-//! after another, numbered through. Cycle collections of a counting heap are pauses of the thread that carries them out, `Pause Full` for
-//! the oldest generation; waits and cascades of decrements have no counterpart in the format and are not in it: for pauses of *all* kinds see
-//! [`hlog`](super::hlog). A collection whose sizes the heap does not say cannot be written; [`Log::left_out`] counts them.
+//! *One log is of one heap*: it is what one JVM would have written, so it is made of one cell
+//! ([`render`] takes no more), its timed iterations one after another, numbered through. Cycle
+//! collections of a counting heap are pauses of the thread that carries them out, `Pause Full` for
+//! the oldest generation; waits and cascades of decrements have no counterpart in the format and
+//! are not in it: for pauses of *all* kinds see [`hlog`](super::hlog). A collection whose sizes the
+//! heap does not say cannot be written; [`Log::left_out`] counts them.
 
 use std::fmt::Write as _;
 
@@ -36,7 +41,8 @@ pub struct Log {
     pub text: String,
     /// Collections that are in the text.
     pub collections: u64,
-    /// Collections that are not: the heap did not say how much there was before or after, or the row had no room for them.
+    /// Collections that are not: the heap did not say how much there was before or after, or the
+    /// row had no room for them.
     pub left_out: u64,
 }
 
@@ -72,7 +78,8 @@ fn collector(cell: &CellResults) -> String {
         .collect()
 }
 
-/// Writes the lines of a collection that was requested `start_ns` + `at_ns` after the log's beginning, or none if sizes are missing.
+/// Writes the lines of a collection that was requested `start_ns` + `at_ns` after the log's
+/// beginning, or none if sizes are missing.
 fn write(
     text: &mut String,
     number: u64,
@@ -136,7 +143,8 @@ fn cause(cause: &str) -> &'static str {
     known.copied().unwrap_or(CAUSES[0])
 }
 
-/// The phase as words: names come from files, and a line feed or a bracket would make it another line or field.
+/// The phase as words: names come from files, and a line feed or a bracket would make it another
+/// line or field.
 fn words(phase: &str) -> String {
     phase
         .chars()

@@ -6,8 +6,9 @@ use crate::plan::Plan;
 
 /// Which groups still fit into the time there is.
 ///
-/// At least two processes of each cell that is run at all: one proves nothing. So the first round takes groups in only as long as twice what they
-/// took fits; what does not is left out, and said. Later rounds take whatever still fits.
+/// At least two processes of each cell that is run at all: one proves nothing. So the first round
+/// takes groups in only as long as twice what they took fits; what does not is left out, and said.
+/// Later rounds take whatever still fits.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: Option<Duration>,

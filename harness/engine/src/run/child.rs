@@ -231,8 +231,8 @@ const REFUSALS: [(&str, &str); 10] = [
     ),
 ];
 
-/// Why a runtime has ended. A line that tells of a refusal is the reason, wherever it stands, and is
-/// said in the words that rows of all heaps have. Otherwise it is their first message, before a
+/// Why a runtime has ended. A line that tells of a refusal is the reason, wherever it stands, and
+/// is said in the words that rows of all heaps have. Otherwise it is their first message, before a
 /// trace of the stack or a farewell, or the last, where a trace comes first; some say on standard
 /// output, at last, why they end.
 fn reason_of_peer(messages: &str, unread: &[String]) -> Option<String> {
@@ -264,8 +264,8 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The line that says most about why a process ended: the message of the first panic, that there was no memory for something
-/// that must be had, or else the last line.
+/// The line that says most about why a process ended: the message of the first panic, that there
+/// was no memory for something that must be had, or else the last line.
 fn reason(messages: &str) -> Option<&str> {
     let mut lines = messages.lines();
     let mut refused = messages.lines();
@@ -276,8 +276,8 @@ fn reason(messages: &str) -> Option<&str> {
         .or_else(|| messages.lines().last())
 }
 
-/// This program again, to carry an invocation out and to write its rows to the pipe of its standard output; it ends when the one of its standard input
-/// does.
+/// This program again, to carry an invocation out and to write its rows to the pipe of its standard
+/// output; it ends when the one of its standard input does.
 pub fn command(invocation: &Invocation) -> io::Result<Command> {
     let mut command = process::this_program()?;
     command
@@ -305,15 +305,17 @@ impl Reader {
     }
 }
 
-/// Gives this process the name in lists of processes that it would have if it were started by its path.
+/// Gives this process the name in lists of processes that it would have if it were started by its
+/// path.
 pub fn name_process() {
     // A name is a convenience.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_name(c"harness");
 }
 
-/// Ends this process as soon as standard input does: its other end is held by the parent, which may be killed without a chance to kill
-/// its child. A child left alone would disturb whatever is measured next.
+/// Ends this process as soon as standard input does: its other end is held by the parent, which may
+/// be killed without a chance to kill its child. A child left alone would disturb whatever is
+/// measured next.
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Going on with an interrupted run: what is done, whether it may be gone on with here, and the command that does.
+//! Going on with an interrupted run: what is done, whether it may be gone on with here, and the
+//! command that does.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Where rows and reports go: the result file, standard output, and standard error.
 //!
-//! A row that cannot be written is kept, tried again with each later one, and in the end printed: nothing measured is lost.
+//! A row that cannot be written is kept, tried again with each later one, and in the end printed:
+//! nothing measured is lost.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -57,7 +58,8 @@ impl Sink {
         let _ = self.append();
     }
 
-    /// Appends what is not in the file. Goes on where it was interrupted: half a row is completed and not begun again.
+    /// Appends what is not in the file. Goes on where it was interrupted: half a row is completed
+    /// and not begun again.
     fn append(&mut self) -> io::Result<()> {
         while let Some(line) = self.unwritten.front() {
             match self.file.write(&line.as_bytes()[self.written..]) {
@@ -81,7 +83,8 @@ impl Sink {
         }
     }
 
-    /// A last attempt. Rows that are still not in the file go to standard error, unless they have been printed.
+    /// A last attempt. Rows that are still not in the file go to standard error, unless they have
+    /// been printed.
     pub fn finish(&mut self) -> Result<(), String> {
         let path = self.path.display().to_string();
         let Err(error) = self.append() else {
@@ -142,8 +145,9 @@ fn open_output(chosen: Option<&Path>) -> Result<(PathBuf, File), String> {
     unreachable!("some number is free")
 }
 
-/// Makes a file end with a line feed, so that the next row does not become the end of a line that a killed process left unfinished. Half a row
-/// is of no use to anyone, and is removed; anything else is kept.
+/// Makes a file end with a line feed, so that the next row does not become the end of a line that a
+/// killed process left unfinished. Half a row is of no use to anyone, and is removed; anything else
+/// is kept.
 fn end_last_line(path: &Path, file: &mut File) -> io::Result<()> {
     if !file.metadata()?.is_file() {
         return Ok(());

@@ -1,21 +1,24 @@
 //! `binary-trees`: short-lived trees beside a long-lived one.
 //!
-//! The program of the Computer Language Benchmarks Game: for a depth N, a stretch tree of depth N + 1 that dies at once, a long-lived tree of
-//! depth N, and for every even-numbered step d = 4, 6, .. N, 2^(N - d + 4) trees of depth d, each built bottom-up, walked and
-//! dropped. Every tree is walked, every node counted.
+//! The program of the Computer Language Benchmarks Game: for a depth N, a stretch tree of depth N +
+//! 1 that dies at once, a long-lived tree of depth N, and for every even-numbered step d = 4, 6, ..
+//! N, 2^(N - d + 4) trees of depth d, each built bottom-up, walked and dropped. Every tree is
+//! walked, every node counted.
 //!
-//! **Models** programs that allocate small objects at a high rate and drop them in whole structures: compilers, functional
-//! programs, request handlers. Reads are unrooted, a tree's nodes are neighbours in memory, nothing is ever
-//! updated.
+//! **Models** programs that allocate small objects at a high rate and drop them in whole
+//! structures: compilers, functional programs, request handlers. Reads are unrooted, a tree's nodes
+//! are neighbours in memory, nothing is ever updated.
 //!
-//! **Does not model** old objects pointing to young ones, cycles, large objects, or mixed lifetimes: everything that makes a
-//! generational or counting collector earn its living. It flatters bump allocation.
+//! **Does not model** old objects pointing to young ones, cycles, large objects, or mixed
+//! lifetimes: everything that makes a generational or counting collector earn its living. It
+//! flatters bump allocation.
 //!
-//! A node is two references and no payload. The threads split the trees of each depth; stretch tree and long-lived tree are built by one thread
-//! beforehand. The checksum does not depend on the number of threads.
+//! A node is two references and no payload. The threads split the trees of each depth; stretch tree
+//! and long-lived tree are built by one thread beforehand. The checksum does not depend on the
+//! number of threads.
 //!
-//! Minimum heap (small): 8.8 MiB on both collectors with one thread (the stretch tree), 13 MiB with two (the long-lived tree and a short-lived one
-//! each). It doubles with each unit of depth.
+//! Minimum heap (small): 8.8 MiB on both collectors with one thread (the stretch tree), 13 MiB with
+//! two (the long-lived tree and a short-lived one each). It doubles with each unit of depth.
 
 use super::trees::count;
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
@@ -62,7 +65,8 @@ impl Workload for BinaryTrees {
         let long_lived = on_threads(heap, 1, |m, _| {
             m.frame(|m, [tree]| {
                 build(m, tree, depth)?;
-                // The long-lived tree lives as long as this frame; the other threads work meanwhile.
+                // The long-lived tree lives as long as this frame; the other threads work
+                // meanwhile.
                 let short_lived = m.blocking(|| {
                     on_threads(heap, input.threads, |m, number| {
                         short_lived(m, depth, input.threads, number)

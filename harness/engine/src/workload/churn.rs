@@ -1,16 +1,19 @@
 //! `churn`: a table whose entries are replaced at random, which leaves cycles behind.
 //!
-//! A table t of N nodes. 20 N operations, each with random i, j and k: n = a new node that refers to t\[j\] and t\[k\]; with probability 3/4
-//! both fields of the old t\[i\] are cleared, otherwise it is tied to n in a cycle (old.a = n, n.b = old); t\[i\] = n.
+//! A table t of N nodes. 20 N operations, each with random i, j and k: n = a new node that refers
+//! to t\[j\] and t\[k\]; with probability 3/4 both fields of the old t\[i\] are cleared, otherwise
+//! it is tied to n in a cycle (old.a = n, n.b = old); t\[i\] = n.
 //!
-//! **Models** the steady state of a program with a large live graph: caches, indices, object databases. Lifetimes are
-//! exponential, so the weak generational hypothesis does not hold; every operation stores into old objects; a part of the garbage is cyclic; and
-//! after a while neighbours in the graph are strangers in memory.
+//! **Models** the steady state of a program with a large live graph: caches, indices, object
+//! databases. Lifetimes are exponential, so the weak generational hypothesis does not hold; every
+//! operation stores into old objects; a part of the garbage is cyclic; and after a while neighbours
+//! in the graph are strangers in memory.
 //!
 //! **Does not model** locality of any kind: real programs touch some objects more than others.
 //!
-//! A node is two references and a word. Each thread has a table of N / threads nodes of its own and a generator of its own, so the checksum depends on the number of
-//! threads (and on the seed), but on no schedule: it is a digest of the words seen in t\[j\] and t\[k\].
+//! A node is two references and a word. Each thread has a table of N / threads nodes of its own and
+//! a generator of its own, so the checksum depends on the number of threads (and on the seed), but
+//! on no schedule: it is a digest of the words seen in t\[j\] and t\[k\].
 //!
 //! Minimum heap (small): 12.5 MiB on gc-rc, 8.5 MiB on gc-marksweep, with one thread or two.
 

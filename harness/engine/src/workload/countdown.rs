@@ -1,18 +1,23 @@
 //! `countdown`: counting down in boxed integers.
 //!
-//! A counter goes down by one until it reaches its end; each step allocates a new integer and drops the old one.
+//! A counter goes down by one until it reaches its end; each step allocates a new integer and drops
+//! the old one.
 //!
-//! **Models** pure computation in a language whose numbers are objects. It is the experiment that shows what a global lock does to
-//! threads: the same total, split over two, takes as long as on one, because only the lock's holder counts. Without such a lock it takes half.
+//! **Models** pure computation in a language whose numbers are objects. It is the experiment that
+//! shows what a global lock does to threads: the same total, split over two, takes as long as on
+//! one, because only the lock's holder counts. Without such a lock it takes half.
 //!
-//! **Does not model** an interpreter: there is nothing here but the allocation, the drop and the poll, so the figures are one or two
-//! orders of magnitude below those of CPython, which spends the rest on its bytecode.
+//! **Does not model** an interpreter: there is nothing here but the allocation, the drop and the
+//! poll, so the figures are one or two orders of magnitude below those of CPython, which spends the
+//! rest on its bytecode.
 //!
-//! An integer is one word. The threads split the total; each counts through its own part of the numbers, so that the checksum (of all numbers seen)
-//! does not depend on how many there are. It polls at the loop's back-edge, as CPython does.
+//! An integer is one word. The threads split the total; each counts through its own part of the
+//! numbers, so that the checksum (of all numbers seen) does not depend on how many there are. It
+//! polls at the loop's back-edge, as CPython does.
 //!
-//! Minimum heap: 0.25 MiB on gc-rc, 0.31 MiB on gc-marksweep, which is the least either can be made with. The default is not twice
-//! that but 16 MiB, in the order of a production runtime's nursery: less would measure how fast threads can be stopped.
+//! Minimum heap: 0.25 MiB on gc-rc, 0.31 MiB on gc-marksweep, which is the least either can be made
+//! with. The default is not twice that but 16 MiB, in the order of a production runtime's nursery:
+//! less would measure how fast threads can be stopped.
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};

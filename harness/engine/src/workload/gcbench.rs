@@ -1,21 +1,26 @@
 //! `gcbench`: the classic of Ellis, Kovac and Boehm.
 //!
-//! A stretch tree of depth 18 that dies at once; a long-lived tree of depth 16 and a long-lived array of 500,000 floating-point numbers, half of
-//! them written; then for every even depth from 4 to 16, as many trees as make up twice the stretch tree, once built from
-//! the top down (each node stored into its parent) and once from the bottom up. The numbers are those of the published program; `depth` is the
-//! depth of the long-lived tree, and the others follow it.
+//! A stretch tree of depth 18 that dies at once; a long-lived tree of depth 16 and a long-lived
+//! array of 500,000 floating-point numbers, half of them written; then for every even depth from 4
+//! to 16, as many trees as make up twice the stretch tree, once built from the top down (each node
+//! stored into its parent) and once from the bottom up. The numbers are those of the published
+//! program; `depth` is the depth of the long-lived tree, and the others follow it.
 //!
-//! **Models** a growing and shrinking heap of small objects beside data that stays. The top-down half stores into objects that
-//! exist already, which is what write barriers and counts cost on fresh objects.
+//! **Models** a growing and shrinking heap of small objects beside data that stays. The top-down
+//! half stores into objects that exist already, which is what write barriers and counts cost on
+//! fresh objects.
 //!
-//! **Does not model** real lifetimes (trees die whole, in order of birth), old objects that point to young ones, or threads that share. It has
-//! been criticised as a benchmark for as long as it has been one; it is here because everybody knows its figures.
+//! **Does not model** real lifetimes (trees die whole, in order of birth), old objects that point
+//! to young ones, or threads that share. It has been criticised as a benchmark for as long as it
+//! has been one; it is here because everybody knows its figures.
 //!
-//! A node is two references and a word for the original's two 32-bit integers. The original checks nothing; here the left and the right
-//! edge of every tree are walked, and the long-lived tree is counted at the end. The threads split the trees of each depth; the checksum does not depend
-//! on how many there are.
+//! A node is two references and a word for the original's two 32-bit integers. The original checks
+//! nothing; here the left and the right edge of every tree are walked, and the long-lived tree is
+//! counted at the end. The threads split the trees of each depth; the checksum does not depend on
+//! how many there are.
 //!
-//! Minimum heap (small and full, one thread or two): 26 MiB on gc-rc, 17.5 MiB on gc-marksweep: the stretch tree.
+//! Minimum heap (small and full, one thread or two): 26 MiB on gc-rc, 17.5 MiB on gc-marksweep: the
+//! stretch tree.
 
 use super::trees::{self, BINARY};
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};

@@ -1,19 +1,21 @@
 //! `list`: long singly linked lists, pushed, walked and dropped.
 //!
-//! Each round pushes `nodes` nodes onto the front of a list, walks it, and drops it, either at once or (`keep`) when all
-//! rounds are over.
+//! Each round pushes `nodes` nodes onto the front of a list, walks it, and drops it, either at once
+//! or (`keep`) when all rounds are over.
 //!
-//! **Models** the worst case of both ways to manage memory. For counting, the drop: one decrement sets off a cascade over the whole list,
-//! in which each step depends on the one before. For tracing, the mark: a list has no breadth, so there is nothing to prefetch
-//! and nothing for a second marker to do, and its depth is what overflows a recursive one's stack.
+//! **Models** the worst case of both ways to manage memory. For counting, the drop: one decrement
+//! sets off a cascade over the whole list, in which each step depends on the one before. For
+//! tracing, the mark: a list has no breadth, so there is nothing to prefetch and nothing for a
+//! second marker to do, and its depth is what overflows a recursive one's stack.
 //!
-//! **Does not model** anything a program would keep in a list this long. The nodes are neighbours in memory as long as the heap is
-//! empty to begin with.
+//! **Does not model** anything a program would keep in a list this long. The nodes are neighbours
+//! in memory as long as the heap is empty to begin with.
 //!
-//! A node is a reference and a word. The threads split each list into one of their own each; words are numbered over all of them, so that
-//! the checksum does not depend on how many there are.
+//! A node is a reference and a word. The threads split each list into one of their own each; words
+//! are numbered over all of them, so that the checksum does not depend on how many there are.
 //!
-//! Minimum heap (small): 66 MiB on both collectors, with one thread or two: one list of 2,000,000 nodes of 32 bytes.
+//! Minimum heap (small): 66 MiB on both collectors, with one thread or two: one list of 2,000,000
+//! nodes of 32 bytes.
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};

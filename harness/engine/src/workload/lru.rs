@@ -1,26 +1,34 @@
 //! `lru`: a cache that forgets what was used least recently.
 //!
-//! A hash table of chained entries, all of which are also in a doubly linked list by last use. Each operation looks a key up, drawn from four times
-//! as many keys as there are entries, with Zipf's distribution (exponent 0.99). A hit moves the entry to the front of the list and reads
-//! its value. A miss makes an entry and a value, puts them in, and when the cache is full takes the entry out that was used least recently.
-//! Values have 32 B to 4 KiB, each size half as many as the next smaller one.
+//! A hash table of chained entries, all of which are also in a doubly linked list by last use. Each
+//! operation looks a key up, drawn from four times as many keys as there are entries, with Zipf's
+//! distribution (exponent 0.99). A hit moves the entry to the front of the list and reads its
+//! value. A miss makes an entry and a value, puts them in, and when the cache is full takes the
+//! entry out that was used least recently. Values have 32 B to 4 KiB, each size half as many as the
+//! next smaller one.
 //!
-//! **Models** the caches that servers consist of. Their objects are what generations are not made for: they live long and then die, and old ones are
-//! made to refer to new ones all the time. On a counting heap a *hit*, which changes nothing that a user would see, writes counts all along the
+//! **Models** the caches that servers consist of. Their objects are what generations are not made
+//! for: they live long and then die, and old ones are made to refer to new ones all the time. On a
+//! counting heap a *hit*, which changes nothing that a user would see, writes counts all along the
 //! way; and the list is one cycle after the other, all alive.
 //!
-//! **Does not model** expiry by time, or a cache that several threads use: there are eight, each with an eighth of the entries and a generator of its own, as
-//! servers do to keep their threads apart; each belongs to one thread, which serves its caches in turn. More than eight threads have nothing to do.
+//! **Does not model** expiry by time, or a cache that several threads use: there are eight, each
+//! with an eighth of the entries and a generator of its own, as servers do to keep their threads
+//! apart; each belongs to one thread, which serves its caches in turn. More than eight threads have
+//! nothing to do.
 //!
-//! Each entry that a lookup visits is put in a local first, as an interpreter's variables would be, which costs a counting heap an increment and a
-//! decrement; `rooted=0` leaves that out, and is what a compiler that proves the entry alive would make of it.
+//! Each entry that a lookup visits is put in a local first, as an interpreter's variables would be,
+//! which costs a counting heap an increment and a decrement; `rooted=0` leaves that out, and is
+//! what a compiler that proves the entry alive would make of it.
 //!
-//! An entry is four references and a word. Evicted entries are taken out of both structures, so no garbage is cyclic. The
-//! checksum is a digest of the values that were hit, and does not depend on the number of threads.
+//! An entry is four references and a word. Evicted entries are taken out of both structures, so no
+//! garbage is cyclic. The checksum is a digest of the values that were hit, and does not depend on
+//! the number of threads.
 //!
-//! Nominal (small, one thread): 34 MiB allocated, 83 % of the lookups being hits; minimum heap 13.9 MiB on gc-rc, 15.4 MiB on gc-marksweep,
-//! so a turnover of 2.3. At 2x on two cores of an EPYC: 0.14 GB/s and 3 % of the time in pauses on gc-rc, 0.20 GB/s and 3 % on
-//! gc-marksweep. The full size has a million entries and a turnover as small.
+//! Nominal (small, one thread): 34 MiB allocated, 83 % of the lookups being hits; minimum heap 13.9
+//! MiB on gc-rc, 15.4 MiB on gc-marksweep, so a turnover of 2.3. At 2x on two cores of an EPYC:
+//! 0.14 GB/s and 3 % of the time in pauses on gc-rc, 0.20 GB/s and 3 % on gc-marksweep. The full
+//! size has a million entries and a turnover as small.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -1,8 +1,8 @@
 //! What is run: programs over an object graph, each written once for every heap.
 //!
-//! What a workload is, and what it owes the comparison, is in [`contract::workload`], whose items are found here, too. One
-//! that comes with the harness is one file here and one line in [`programs`]; one of your own lives in
-//! your crate and is added with `Harness::with`.
+//! What a workload is, and what it owes the comparison, is in [`contract::workload`], whose items
+//! are found here, too. One that comes with the harness is one file here and one line in
+//! [`programs`]; one of your own lives in your crate and is added with `Harness::with`.
 
 use std::ops::Deref;
 

@@ -1,24 +1,32 @@
 //! `poll`: a thread that seldom polls beside threads that allocate, and one that waits outside.
 //!
-//! The allocating threads replace objects in a small table, so that there are many short collections. One more thread computes and polls after every
-//! `interval`. And one more attaches, makes an object, and waits in a blocking region until the others are done.
+//! The allocating threads replace objects in a small table, so that there are many short
+//! collections. One more thread computes and polls after every `interval`. And one more attaches,
+//! makes an object, and waits in a blocking region until the others are done.
 //!
-//! **Models** what a program's longest stretch without a poll does to everybody else. On a stop-the-world heap each collection waits for the computing
-//! thread, half an interval on average: time-to-safepoint, which no tuning of a collector makes shorter. On a heap behind a lock the computing
-//! thread gives the lock up at a poll at the earliest. The thread in the blocking region must keep nobody waiting on any heap.
+//! **Models** what a program's longest stretch without a poll does to everybody else. On a
+//! stop-the-world heap each collection waits for the computing thread, half an interval on average:
+//! time-to-safepoint, which no tuning of a collector makes shorter. On a heap behind a lock the
+//! computing thread gives the lock up at a poll at the earliest. The thread in the blocking region
+//! must keep nobody waiting on any heap.
 //!
 //! **Does not model** stretches of different lengths in one program: run it with several intervals.
 //!
-//! An interval is a fixed amount of computing, some 500 multiplications for each microsecond, so that the work does not depend on the clock: how long it takes depends on the
-//! machine. The computing and the waiting thread come on top of the `threads` that allocate, so on two cores the computation and one
-//! allocating thread fill the machine. What is measured is `time_to_safepoint`, and waits for the lock; the wall time is the longer one of computing
-//! and allocating, or their sum behind a lock.
+//! An interval is a fixed amount of computing, some 500 multiplications for each microsecond, so
+//! that the work does not depend on the clock: how long it takes depends on the machine. The
+//! computing and the waiting thread come on top of the `threads` that allocate, so on two cores the
+//! computation and one allocating thread fill the machine. What is measured is `time_to_safepoint`,
+//! and waits for the lock; the wall time is the longer one of computing and allocating, or their
+//! sum behind a lock.
 //!
-//! An object is a reference and three words. The allocations are split over the threads; the checksum is a digest of all that was allocated and of the
-//! computation, and depends on no schedule and no number of threads.
+//! An object is a reference and three words. The allocations are split over the threads; the
+//! checksum is a digest of all that was allocated and of the computation, and depends on no
+//! schedule and no number of threads.
 //!
-//! Nominal (small, one allocating thread): 305 MiB allocated; minimum heap 0.4 MiB on both collectors. The default is ten times that, for some hundred collections. On two
-//! cores of an EPYC: 0.5 GB/s and 40 % of the time in pauses, nearly all of it waits for the lock, on gc-rc; 0.6 GB/s and 19 % on gc-marksweep.
+//! Nominal (small, one allocating thread): 305 MiB allocated; minimum heap 0.4 MiB on both
+//! collectors. The default is ten times that, for some hundred collections. On two cores of an
+//! EPYC: 0.5 GB/s and 40 % of the time in pauses, nearly all of it waits for the lock, on gc-rc;
+//! 0.6 GB/s and 19 % on gc-marksweep.
 
 use std::sync::mpsc;
 use std::thread;

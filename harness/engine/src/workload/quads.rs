@@ -1,20 +1,25 @@
 //! `quads`: a large tree that stays, and rounds of small ones that die together.
 //!
-//! A long-lived quad tree of `depth`. Then, for each round, quad trees of depth 3 (85 nodes) with 13 % as many nodes in all as the long-lived
-//! one: they are built, kept in a table, walked, and dropped at once.
+//! A long-lived quad tree of `depth`. Then, for each round, quad trees of depth 3 (85 nodes) with
+//! 13 % as many nodes in all as the long-lived one: they are built, kept in a table, walked, and
+//! dropped at once.
 //!
-//! **Models** batch work over a resident index: spatial queries, frames of a simulation. It sets what every operation costs against spikes: a
-//! counting heap frees a whole round in one cascade, a tracing heap marks the long-lived tree again and again to learn that it still
-//! lives, unless it has generations.
+//! **Models** batch work over a resident index: spatial queries, frames of a simulation. It sets
+//! what every operation costs against spikes: a counting heap frees a whole round in one cascade, a
+//! tracing heap marks the long-lived tree again and again to learn that it still lives, unless it
+//! has generations.
 //!
-//! **Does not model** old objects that change, or garbage that is strewn among what lives: a round's memory is as contiguous as an allocator can make it.
+//! **Does not model** old objects that change, or garbage that is strewn among what lives: a
+//! round's memory is as contiguous as an allocator can make it.
 //!
-//! A node is four references and a word. The long-lived tree is built by one thread; the threads split the trees of each round, and each goes on to the
-//! next round when it is done with its part. The checksum, a digest of all words, does not depend on how many there are.
+//! A node is four references and a word. The long-lived tree is built by one thread; the threads
+//! split the trees of each round, and each goes on to the next round when it is done with its part.
+//! The checksum, a digest of all words, does not depend on how many there are.
 //!
-//! Nominal (small, one thread): 99 MiB allocated; minimum heap 26 MiB on gc-rc, 20.6 MiB on gc-marksweep, so a turnover of 4 to 5. At 2x on two
-//! cores of an EPYC: 0.3 GB/s and 84 % of the time in pauses on gc-rc, most of it in collections of cycles that look through each round while all of it is alive;
-//! 1.2 GB/s and 15 % on gc-marksweep.
+//! Nominal (small, one thread): 99 MiB allocated; minimum heap 26 MiB on gc-rc, 20.6 MiB on
+//! gc-marksweep, so a turnover of 4 to 5. At 2x on two cores of an EPYC: 0.3 GB/s and 84 % of the
+//! time in pauses on gc-rc, most of it in collections of cycles that look through each round while
+//! all of it is alive; 1.2 GB/s and 15 % on gc-marksweep.
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};

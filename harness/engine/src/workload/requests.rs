@@ -1,30 +1,38 @@
 //! `requests`: a server under a load that does not wait for it.
 //!
-//! First the server serves `requests` / 2 requests as fast as it can. The first half of them fill its sessions; the second half show its *capacity* here and
-//! now, on this heap, in the state in which it goes on. (With sessions that are still filling a tracing heap looks faster than it can stay.) Then `requests` more arrive at random
-//! moments (a Poisson process) at `load` per cent of that capacity, or at `rate` a second, whether the server is ready for them or not. Each thread takes the next request
-//! in order of arrival, or waits for it in a blocking region.
+//! First the server serves `requests` / 2 requests as fast as it can. The first half of them fill
+//! its sessions; the second half show its *capacity* here and now, on this heap, in the state in
+//! which it goes on. (With sessions that are still filling a tracing heap looks faster than it can
+//! stay.) Then `requests` more arrive at random moments (a Poisson process) at `load` per cent of
+//! that capacity, or at `rate` a second, whether the server is ready for them or not. Each thread
+//! takes the next request in order of arrival, or waits for it in a blocking region.
 //!
-//! A request makes 50 to 500 objects: short chains, each of which is looked through and dropped, and a list of what was found, which
-//! replaces the result of an earlier request in the thread's table of sessions.
+//! A request makes 50 to 500 objects: short chains, each of which is looked through and dropped,
+//! and a list of what was found, which replaces the result of an earlier request in the thread's
+//! table of sessions.
 //!
-//! **Models** what users of a server feel. The arrivals do not wait for a pause to end, so those behind it queue up, and a pause of a millisecond makes many
-//! requests late; the nearer to its capacity, the longer the queue takes to go away. The response to each request is
-//! small against the state that stays.
+//! **Models** what users of a server feel. The arrivals do not wait for a pause to end, so those
+//! behind it queue up, and a pause of a millisecond makes many requests late; the nearer to its
+//! capacity, the longer the queue takes to go away. The response to each request is small against
+//! the state that stays.
 //!
 //! **Does not model** I/O, requests of very different kinds, or back-pressure: nobody gives up.
 //!
-//! Latencies are the row's `latency`, of the open-loop part: see [`crate::measure::latency`]. The *wall time* of this workload is set by the arrivals, that is by
-//! the heap's own capacity and the load, and so is no better and no worse than the capacity: compare latencies, and the observation
-//! `capacity_requests_per_second`. At equal `rate` heaps are compared under the same load, at equal `load` under one that is as hard on each.
+//! Latencies are the row's `latency`, of the open-loop part: see [`crate::measure::latency`]. The
+//! *wall time* of this workload is set by the arrivals, that is by the heap's own capacity and the
+//! load, and so is no better and no worse than the capacity: compare latencies, and the observation
+//! `capacity_requests_per_second`. At equal `rate` heaps are compared under the same load, at equal
+//! `load` under one that is as hard on each.
 //!
-//! Each request has a number and a generator of its own; results depend on no other request, so that the checksum does not depend on who serves it and when. The number of
-//! requests is fixed: the capacity decides when they arrive, not how many. Every 256th result that is replaced is watched, for the reclamation
-//! delay. A thread that waits sleeps until shortly before the next arrival and then spins; with more threads than cores the
-//! spinning is in others' way.
+//! Each request has a number and a generator of its own; results depend on no other request, so
+//! that the checksum does not depend on who serves it and when. The number of requests is fixed:
+//! the capacity decides when they arrive, not how many. Every 256th result that is replaced is
+//! watched, for the reclamation delay. A thread that waits sleeps until shortly before the next
+//! arrival and then spins; with more threads than cores the spinning is in others' way.
 //!
-//! Nominal (small, one thread): 470 MiB allocated; minimum heap 5.9 MiB on gc-rc, 6.9 MiB on gc-marksweep, which just below that spends all its time
-//! collecting; so a turnover of 70 to 80. At 2x on two cores of an EPYC: 9 % of the time in pauses on gc-rc, 10 % on gc-marksweep.
+//! Nominal (small, one thread): 470 MiB allocated; minimum heap 5.9 MiB on gc-rc, 6.9 MiB on
+//! gc-marksweep, which just below that spends all its time collecting; so a turnover of 70 to 80.
+//! At 2x on two cores of an EPYC: 9 % of the time in pauses on gc-rc, 10 % on gc-marksweep.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -47,7 +55,8 @@ const OBJECTS: (usize, usize) = (50, 500);
 const CHAIN: usize = 9;
 /// Every so manyth replaced result is watched.
 const WATCHED: u64 = 256;
-/// A thread sleeps until this long before an arrival: a sleep ends late by a timer's slack and a wake-up.
+/// A thread sleeps until this long before an arrival: a sleep ends late by a timer's slack and a
+/// wake-up.
 const SPIN: Duration = Duration::from_micros(150);
 /// Between the start of the threads and the first arrival.
 const LEAD: Duration = Duration::from_millis(2);
@@ -152,7 +161,8 @@ struct Arrivals {
     numbers_from: u64,
 }
 
-/// `count` arrivals at `rate` a second, after the first: gaps are exponentially distributed, and the same, but for their unit, for every rate.
+/// `count` arrivals at `rate` a second, after the first: gaps are exponentially distributed, and
+/// the same, but for their unit, for every rate.
 fn poisson(count: u64, rate: f64, seed: u64) -> Vec<u64> {
     // Streams of the requests count from 0; this one is none of them.
     let mut random = generator(seed, u64::MAX);
@@ -259,7 +269,8 @@ impl<H: Heap> Server<'_, H> {
     }
 }
 
-/// Serves one request: `result` is the list of what was found. `chain` and `none` are null before and after. Returns a digest of the result.
+/// Serves one request: `result` is the list of what was found. `chain` and `none` are null before
+/// and after. Returns a digest of the result.
 fn handle<'f, M: Mutator>(
     m: &mut M,
     [result, chain, none]: [M::Local<'f>; 3],

@@ -1,16 +1,20 @@
 //! `rewire`: references moved about in a graph that stays; nothing is allocated.
 //!
-//! A table t of N nodes with t\[i\].a = t\[random\]. Then, 100 N times, with random i and j: t\[j\].b = t\[i\].a.
+//! A table t of N nodes with t\[i\].a = t\[random\]. Then, 100 N times, with random i and j:
+//! t\[j\].b = t\[i\].a.
 //!
-//! **Models** the cost of changing a reference, alone: the write barrier of a tracing heap, the increment and decrement of a counting one (each on a
-//! random, usually uncached object), and what locks or atomics make of it with several threads.
+//! **Models** the cost of changing a reference, alone: the write barrier of a tracing heap, the
+//! increment and decrement of a counting one (each on a random, usually uncached object), and what
+//! locks or atomics make of it with several threads.
 //!
-//! **Does not model** any reclamation: nothing dies. Its cache misses are part of the work on every heap; the arena shows how much
-//! they cost without anything else. Building the table is 1 % of the operations.
+//! **Does not model** any reclamation: nothing dies. Its cache misses are part of the work on every
+//! heap; the arena shows how much they cost without anything else. Building the table is 1 % of the
+//! operations.
 //!
-//! A node is two references and a word. All threads work on one table, split by operation. Field b is written by racing threads, so what it ends up with is not part of the checksum,
-//! which is a digest of the words seen in t\[i\].a. Operations are drawn in blocks of 4096, each with a generator of its own, so
-//! that the checksum does not depend on the number of threads.
+//! A node is two references and a word. All threads work on one table, split by operation. Field b
+//! is written by racing threads, so what it ends up with is not part of the checksum, which is a
+//! digest of the words seen in t\[i\].a. Operations are drawn in blocks of 4096, each with a
+//! generator of its own, so that the checksum does not depend on the number of threads.
 //!
 //! Minimum heap (small): 6 MiB on gc-rc, 4.1 MiB on gc-marksweep: the table and its nodes.
 

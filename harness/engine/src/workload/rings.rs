@@ -1,18 +1,22 @@
 //! `rings`: cyclic garbage beside cyclic data that stays.
 //!
-//! A number of rings of nodes is built and kept in a table; then many more are built and dropped one by one. `cyclic` per cent of
-//! them are closed to a ring, evenly spread; the others stay chains.
+//! A number of rings of nodes is built and kept in a table; then many more are built and dropped
+//! one by one. `cyclic` per cent of them are closed to a ring, evenly spread; the others stay
+//! chains.
 //!
-//! **Models** what counting alone cannot reclaim: each dropped ring leaks until a cycle collector finds it, and finding it means
-//! looking at what lives as well. Tracing does not care. Long rings cost a cycle collector as much as short ones, node for node;
-//! few cyclic ones among many chains are the common case in practice.
+//! **Models** what counting alone cannot reclaim: each dropped ring leaks until a cycle collector
+//! finds it, and finding it means looking at what lives as well. Tracing does not care. Long rings
+//! cost a cycle collector as much as short ones, node for node; few cyclic ones among many chains
+//! are the common case in practice.
 //!
-//! **Does not model** cycles that hold large acyclic structures, or garbage cycles reachable from each other.
+//! **Does not model** cycles that hold large acyclic structures, or garbage cycles reachable from
+//! each other.
 //!
-//! A node is a reference and a word. The threads split both kinds of rings, each with a table of its own; the checksum does not depend on how many
-//! there are.
+//! A node is a reference and a word. The threads split both kinds of rings, each with a table of
+//! its own; the checksum does not depend on how many there are.
 //!
-//! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are kept.
+//! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are
+//! kept.
 
 use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
@@ -21,7 +25,8 @@ use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 #[derive(Clone, Copy, Debug)]
 pub struct Rings;
 
-/// Nodes visited between polls, at least; a ring is followed to its end if it is no longer than this.
+/// Nodes visited between polls, at least; a ring is followed to its end if it is no longer than
+/// this.
 const STRETCH: u64 = 1024;
 
 impl Workload for Rings {
@@ -111,7 +116,8 @@ impl Workload for Rings {
     }
 }
 
-/// Builds a ring (or chain) of `length` nodes whose words count from `first`; `head` is the last one built.
+/// Builds a ring (or chain) of `length` nodes whose words count from `first`; `head` is the last
+/// one built.
 fn build<M: Mutator>(
     m: &mut M,
     head: M::Local<'_>,

@@ -1,19 +1,23 @@
-//! `sawtooth`: a heap that fills and empties, with objects of another size each time, and a few that stay.
+//! `sawtooth`: a heap that fills and empties, with objects of another size each time, and a few
+//! that stay.
 //!
-//! Each round allocates `bytes` of objects of one size, 32 bytes, 256 bytes or 2 KiB in turn, and keeps them all to its end: the peak. Then
-//! all but a random `survivors` per cent are dropped: the fall. Those that stay, stay for good, so that after ten rounds as many as half a round's
-//! worth are left, strewn over the whole heap. In the end these are dropped too, and as many calm rounds follow, each with a sixteenth of
-//! the objects and no survivors.
+//! Each round allocates `bytes` of objects of one size, 32 bytes, 256 bytes or 2 KiB in turn, and
+//! keeps them all to its end: the peak. Then all but a random `survivors` per cent are dropped: the
+//! fall. Those that stay, stay for good, so that after ten rounds as many as half a round's worth
+//! are left, strewn over the whole heap. In the end these are dropped too, and as many calm rounds
+//! follow, each with a sixteenth of the objects and no survivors.
 //!
-//! **Models** a program whose phases differ: parsing, then analysis, then output; a server by day and by night. It asks two questions of a heap that
-//! does not move objects. *Fragmentation*: can the gaps between survivors of one size hold objects of another? *Returning
-//! memory*: does what a peak needed go back to the system when it is over?
+//! **Models** a program whose phases differ: parsing, then analysis, then output; a server by day
+//! and by night. It asks two questions of a heap that does not move objects. *Fragmentation*: can
+//! the gaps between survivors of one size hold objects of another? *Returning memory*: does what a
+//! peak needed go back to the system when it is over?
 //!
-//! **Does not model** survivors that lie together, as related objects do; random ones are the worst case. Nothing is read but at
-//! the end, when every survivor is checked.
+//! **Does not model** survivors that lie together, as related objects do; random ones are the worst
+//! case. Nothing is read but at the end, when every survivor is checked.
 //!
-//! At each peak and after each fall the heap is collected, which is part of the work, and what it holds is compared with what lives. The
-//! sizes are those of objects with an 8-byte header: a heap with a larger one occupies more for the same object, and it shows.
+//! At each peak and after each fall the heap is collected, which is part of the work, and what it
+//! holds is compared with what lives. The sizes are those of objects with an 8-byte header: a heap
+//! with a larger one occupies more for the same object, and it shows.
 //!
 //! | observation | |
 //! |---|---|
@@ -22,13 +26,16 @@
 //! | `peak_resident_bytes` | the largest resident size of the process at a peak |
 //! | `calm_resident_bytes` | its resident size after the calm rounds |
 //!
-//! Live bytes are counted by the workload and not by the heap, so that they are the same on every one: objects with their 8-byte headers and the
-//! tables that hold them. Time is measured with the rest of the work; the resident sizes are known on Linux only.
+//! Live bytes are counted by the workload and not by the heap, so that they are the same on every
+//! one: objects with their 8-byte headers and the tables that hold them. Time is measured with the
+//! rest of the work; the resident sizes are known on Linux only.
 //!
-//! A round's objects are numbered, and split over the threads by number. Whether one survives depends on the seed and its number alone, so that the
-//! checksum, a digest of all survivors, does not depend on the number of threads.
+//! A round's objects are numbered, and split over the threads by number. Whether one survives
+//! depends on the seed and its number alone, so that the checksum, a digest of all survivors, does
+//! not depend on the number of threads.
 //!
-//! Minimum heap (small, one thread or two): 73 MiB on gc-rc, whose blocks are for one size each, 48 MiB on gc-marksweep.
+//! Minimum heap (small, one thread or two): 73 MiB on gc-rc, whose blocks are for one size each, 48
+//! MiB on gc-marksweep.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +90,8 @@ impl Workload for Sawtooth {
 
     fn heap_bytes(input: &Input) -> u64 {
         let bytes = input.get("bytes");
-        // A heap whose blocks are each for one size holds on to a peak of every size, its own headers included; and all survivors.
+        // A heap whose blocks are each for one size holds on to a peak of every size, its own
+        // headers included; and all survivors.
         let survivors = bytes / 100 * input.get("survivors") * input.get("rounds");
         twice(bytes / 10 * 43 + survivors, input.threads)
     }
@@ -269,7 +277,8 @@ impl Observed {
     }
 }
 
-/// Collects, and says in per cent how much more than the live bytes the heap then holds; 0 if nothing lives.
+/// Collects, and says in per cent how much more than the live bytes the heap then holds; 0 if
+/// nothing lives.
 fn occupied_over_live<H: Heap>(heap: &H, live_bytes: u64) -> u64 {
     heap.attach(|m| m.collect());
     let statistics = heap.statistics();

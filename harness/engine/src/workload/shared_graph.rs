@@ -1,22 +1,29 @@
-//! `shared-graph`: several threads read one graph; nothing is allocated, and no reference in it changes.
+//! `shared-graph`: several threads read one graph; nothing is allocated, and no reference in it
+//! changes.
 //!
-//! A graph of N nodes, each with four edges to random ones. The threads walk it at random for `steps` steps in all and sum up what they see.
+//! A graph of N nodes, each with four edges to random ones. The threads walk it at random for
+//! `steps` steps in all and sum up what they see.
 //!
-//! **Models** threads that share data which all of them only read: configuration, class tables, an index. On a tracing heap reading is free and the threads never
-//! meet. On a counting one each *visit* is an increment and a decrement of the node's count: behind a global lock the threads take turns, and with atomic
-//! counts they would fight for cache lines.
+//! **Models** threads that share data which all of them only read: configuration, class tables, an
+//! index. On a tracing heap reading is free and the threads never meet. On a counting one each
+//! *visit* is an increment and a decrement of the node's count: behind a global lock the threads
+//! take turns, and with atomic counts they would fight for cache lines.
 //!
-//! **Does not model** popular nodes: edges are uniformly random, so two threads are seldom at the same one. Its cache misses are part of the work on
-//! every heap.
+//! **Does not model** popular nodes: edges are uniformly random, so two threads are seldom at the
+//! same one. Its cache misses are part of the work on every heap.
 //!
-//! Each node that is visited is put in a local, as an interpreter's variables would be; with `rooted=0` the walk holds plain references
-//! instead, 1024 steps at a time, which is what a compiler that proves the node alive would make of it. The difference of the two is what the count costs.
+//! Each node that is visited is put in a local, as an interpreter's variables would be; with
+//! `rooted=0` the walk holds plain references instead, 1024 steps at a time, which is what a
+//! compiler that proves the node alive would make of it. The difference of the two is what the
+//! count costs.
 //!
-//! A node is four references and a word. Walks are 4096 steps, each with a starting point and a generator of its own, so that the checksum does not depend on the number
-//! of threads. Building the graph is part of the time.
+//! A node is four references and a word. Walks are 4096 steps, each with a starting point and a
+//! generator of its own, so that the checksum does not depend on the number of threads. Building
+//! the graph is part of the time.
 //!
-//! Nominal (small, one thread): 5 MiB allocated, all of which stays; minimum heap 7.4 MiB on gc-rc, 5.8 MiB on gc-marksweep. At 2x on two cores of an EPYC: less
-//! than 1 % of the time in pauses on gc-rc, none on gc-marksweep.
+//! Nominal (small, one thread): 5 MiB allocated, all of which stays; minimum heap 7.4 MiB on gc-rc,
+//! 5.8 MiB on gc-marksweep. At 2x on two cores of an EPYC: less than 1 % of the time in pauses on
+//! gc-rc, none on gc-marksweep.
 
 use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};

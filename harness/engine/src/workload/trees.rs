@@ -8,7 +8,8 @@ pub(super) const BINARY: usize = 2;
 /// A tree of at most this depth is walked in one stretch, without a poll: at most 2^11 - 1 nodes.
 const UNPOLLED_DEPTH: u32 = 10;
 
-/// Counts the nodes of a tree of at most `depth` (a single node has depth 0), polling between subtrees.
+/// Counts the nodes of a tree of at most `depth` (a single node has depth 0), polling between
+/// subtrees.
 pub(super) fn count<M: Mutator>(m: &mut M, tree: M::Local<'_>, depth: u32) -> u64 {
     m.safepoint();
     let Some(root) = m.get(tree) else { return 0 };
@@ -24,7 +25,8 @@ pub(super) fn count<M: Mutator>(m: &mut M, tree: M::Local<'_>, depth: u32) -> u6
     })
 }
 
-/// Counts the nodes of a small tree. Null is tested before the call: a walk that recurses into nulls costs 15 % more.
+/// Counts the nodes of a small tree. Null is tested before the call: a walk that recurses into
+/// nulls costs 15 % more.
 fn count_unpolled<'m, M: Mutator>(m: &'m M, node: M::Ref<'m>) -> u64 {
     let mut nodes = 1;
     for side in 0..BINARY {

@@ -1,12 +1,16 @@
-//! Numbers with Zipf's distribution: the *i*-th most popular of n with probability proportional to 1 / i^0.99.
+//! Numbers with Zipf's distribution: the *i*-th most popular of n with probability proportional to
+//! 1 / i^0.99.
 //!
-//! The method is that of Gray, Sundaresan, Englert, Baclawski and Weinberger, *Quickly Generating Billion-Record Synthetic Databases* (SIGMOD 1994), which
-//! YCSB made popular with this exponent. It is an approximation: exact for the two most popular, close for the others.
+//! The method is that of Gray, Sundaresan, Englert, Baclawski and Weinberger, *Quickly Generating
+//! Billion-Record Synthetic Databases* (SIGMOD 1994), which YCSB made popular with this exponent.
+//! It is an approximation: exact for the two most popular, close for the others.
 //!
-//! The exponent is fixed because 1 / (1 - 0.99) is the whole number 100: all that is needed of powers is the hundredth, by multiplication, and the hundredth
-//! root, by Newton's method. Draws decide what is allocated, and must be the same on every machine and in the programs of [peers](crate::peer), in other
-//! languages. So nothing but the basic operations of IEEE 754 is used, which round alike everywhere, in an order that the programs
-//! keep to. Rejected: the power function, whose last bit depends on the mathematical library.
+//! The exponent is fixed because 1 / (1 - 0.99) is the whole number 100: all that is needed of
+//! powers is the hundredth, by multiplication, and the hundredth root, by Newton's method. Draws
+//! decide what is allocated, and must be the same on every machine and in the programs of
+//! [peers](crate::peer), in other languages. So nothing but the basic operations of IEEE 754 is
+//! used, which round alike everywhere, in an order that the programs keep to. Rejected: the power
+//! function, whose last bit depends on the mathematical library.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::Rng;
@@ -56,7 +60,8 @@ impl Zipf {
     }
 }
 
-/// The sum of i^-0.99 for i from 1 to `n`: the first thousand one by one, the others by the Euler-Maclaurin formula.
+/// The sum of i^-0.99 for i from 1 to `n`: the first thousand one by one, the others by the
+/// Euler-Maclaurin formula.
 fn weights(n: u64) -> f64 {
     let exact = n.min(1000);
     let mut head = 1.0;
@@ -91,7 +96,8 @@ fn root(x: f64) -> f64 {
     root_from(2.0, x)
 }
 
-/// The hundredth root of `x`, approached from `above`: the power is convex, so each step of Newton's method is one down, until rounding ends it.
+/// The hundredth root of `x`, approached from `above`: the power is convex, so each step of
+/// Newton's method is one down, until rounding ends it.
 fn root_from(above: f64, x: f64) -> f64 {
     let mut root = above;
     loop {

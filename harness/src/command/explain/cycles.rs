@@ -1,4 +1,5 @@
-//! `harness explain cycles`: how the cycle collector tells garbage from what something outside refers to.
+//! `harness explain cycles`: how the cycle collector tells garbage from what something outside
+//! refers to.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,4 +1,5 @@
-//! `harness explain marking`: how mark-sweep finds what is alive, and uses the memory of what is not.
+//! `harness explain marking`: how mark-sweep finds what is alive, and uses the memory of what is
+//! not.
 
 use std::error::Error;
 

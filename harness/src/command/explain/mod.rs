@@ -1,12 +1,16 @@
 //! `harness explain`: the collectors followed step by step, on a graph of six objects.
 //!
-//! Nothing on these pages is simulated. Each builds its graph in a real heap of its own, and prints what the heap says of itself: counts and marks as they are read from it, and the steps that operations
-//! recorded while they were carried out ([`gc_rc::Step`], [`gc_marksweep::Step`]). The words between are written for the graph; what they claim of it the tests check.
+//! Nothing on these pages is simulated. Each builds its graph in a real heap of its own, and prints
+//! what the heap says of itself: counts and marks as they are read from it, and the steps that
+//! operations recorded while they were carried out ([`gc_rc::Step`], [`gc_marksweep::Step`]). The
+//! words between are written for the graph; what they claim of it the tests check.
 //!
-//! The pages use the collectors' crates and not the [contract](crate::heap): what is shown is what differs between them.
+//! The pages use the collectors' crates and not the [contract](crate::heap): what is shown is what
+//! differs between them.
 //!
-//! Rejected: to let the reader bring a graph. A page of some sixty lines can be read to its end because its graph is small and made for what it
-//! is to show; for other graphs there is the same record in the crates.
+//! Rejected: to let the reader bring a graph. A page of some sixty lines can be read to its end
+//! because its graph is small and made for what it is to show; for other graphs there is the same
+//! record in the crates.
 
 mod counting;
 mod cycles;
@@ -49,7 +53,8 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 ///
-/// An unknown topic, with the nearest known one; or that the system has no memory for a heap of a megabyte.
+/// An unknown topic, with the nearest known one; or that the system has no memory for a heap of a
+/// megabyte.
 pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
     let Some(name) = topic else {
         let mut page = Page::default();

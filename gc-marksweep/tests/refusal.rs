@@ -442,7 +442,7 @@ fn a_heap_is_made_or_not() {
         let mut made = 0;
         for granted in 0..requests {
             match with_refusal(granted, false, &build).0 {
-                // The advice to use huge pages.
+                // Advice that is not taken, or a place elsewhere.
                 Ok(heap) => {
                     made += 1;
                     heap.attach(|m| m.verify());
@@ -456,7 +456,7 @@ fn a_heap_is_made_or_not() {
                 }
             }
         }
-        assert!(made <= 2, "{name}: {made} of {requests}");
+        assert!(made <= requests / 4, "{name}: {made} of {requests}");
     }
 }
 

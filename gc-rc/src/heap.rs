@@ -107,17 +107,21 @@ pub struct Statistics {
     /// [`Self::occupied_bytes`] is the sum of this, [`Self::object_bytes`] and
     /// [`Self::metadata_bytes`], as far as these are read at the same moment.
     pub fragmentation_bytes: u64,
-    /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata.
+    /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata. Handles
+    /// are metadata too, and are not refused at the limit: a program that makes globals or weak
+    /// references without end exceeds it by their cells, and then no object can be allocated until
+    /// it drops some.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,
     /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks
-    /// kept for reuse. It is at most the limit, and at most an eighth and 4 MiB more than the
-    /// largest [`Self::occupied_bytes`] so far. With huge pages the system may back up to 2 MiB
+    /// kept for reuse. It is at most the limit, or [`Self::occupied_bytes`] where handles have
+    /// exceeded that; and at most an eighth and 4 MiB more than the largest
+    /// [`Self::occupied_bytes`] so far. With huge pages the system may back up to 2 MiB
     /// more for each 4 MiB that objects lie in.
     pub committed_bytes: u64,
     /// The part of [`Self::occupied_bytes`] that is side metadata. Brought up to date on slow
-    /// paths.
+    /// paths, and by every collection: while weak references die it may be that of a moment ago.
     pub metadata_bytes: u64,
     /// Always `None`: counting does not trace, and does not know.
     pub live_bytes: Option<u64>,
@@ -315,8 +319,8 @@ impl Counters {
     }
 
     /// Bytes by which committed memory exceeds its bound: the limit, or [`COMMITTED_SLACK`] and an
-    /// eighth more than was ever occupied. What is occupied is within both, so that giving back
-    /// what is spare is always enough.
+    /// eighth more than was ever occupied. Objects are within both, so that giving back what is
+    /// spare is enough; handles are not refused at the limit, and may exceed it by themselves.
     pub(crate) fn excess(&self) -> usize {
         let committed = self.occupied.load(Relaxed) + self.spare.load(Relaxed);
         let peak = self.peak.load(Relaxed);

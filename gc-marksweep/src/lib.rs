@@ -78,8 +78,8 @@
 //! are other threads that were attached, waited for a stop or were inside an operation on the heap
 //! when the process was forked: then every operation of the child on that heap panics with a
 //! message that says so, and dropping the heap leaks its memory. `statistics` works in any case.
-//! Making and dropping heaps is a matter of the process: a child that is forked at the moment in which
-//! another thread makes or drops one can do neither.
+//! Making and dropping heaps is a matter of the process: a child that is forked at the moment in
+//! which another thread makes or drops one can do neither.
 //!
 //! # Glossary
 //!

@@ -107,10 +107,10 @@ pub struct Statistics {
     /// [`Self::occupied_bytes`] is the sum of this, [`Self::object_bytes`] and
     /// [`Self::metadata_bytes`], as far as these are read at the same moment.
     pub fragmentation_bytes: u64,
-    /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata. Handles
-    /// are metadata too, and are not refused at the limit: a program that makes globals or weak
-    /// references without end exceeds it by their cells, and then no object can be allocated until
-    /// it drops some.
+    /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata.
+    /// Handles are metadata too, and are not refused at the limit: a program that makes globals or
+    /// weak references without end exceeds it by their cells, and then no object can be allocated
+    /// until it drops some.
     pub occupied_bytes: u64,
     /// The largest [`Self::occupied_bytes`] so far.
     pub peak_occupied_bytes: u64,

@@ -166,6 +166,7 @@ impl Harness {
     /// Reads the command line, does what it says, and returns the process's exit status. Children
     /// are this same program, so the caller does nothing else.
     pub fn main(&self) -> ExitCode {
+        interrupt::outlive_full_files();
         run::keep_program();
         let workloads = workload::describe(&self.workloads);
         let action = match cli::parse(&workloads, std::env::args_os()) {

@@ -49,9 +49,14 @@ pub fn install() {
             let _ = flag::register(signal, again);
             let _ = flag::register_usize(signal, Arc::clone(&received), signal as usize);
         }
-        let _ = flag::register(SIGXFSZ, Arc::default());
         received
     });
+}
+
+/// From now on a file that may not grow any more is an error where it is written, and no longer the
+/// end of the process. For every command, before it writes anything.
+pub fn outlive_full_files() {
+    let _ = flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Whether this process was started with the signal ignored; `None` where the system does not say.

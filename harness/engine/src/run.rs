@@ -134,8 +134,17 @@ impl Session {
                 "note: built without optimisation; figures mean nothing. Use cargo run --release",
             );
         }
-        for text in notes.iter().chain(&plan.notes.lines) {
+        for text in &notes {
             session.note(&format!("note: {text}"));
+        }
+        for text in &plan.notes.lines {
+            let text = format!("note: {text}");
+            // What makes the exit status 1 is said to those, too, who want no notes.
+            if plan.notes.missing {
+                complain(&text);
+            } else {
+                session.note(&text);
+            }
         }
         Ok(session)
     }

@@ -2,6 +2,7 @@
 //! the one that is named.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -112,11 +113,25 @@ fn splice(results: &Results, path: &Path, quiet: bool) -> Result<(), Error> {
         .map_err(|error| Error::NotRun(format!("cannot read {shown}: {error}")))?;
     let (text, sections) = spliced(&text, &|name| section(results, name))
         .map_err(|reason| Error::NotRun(format!("{shown}: {reason}")))?;
-    fs::write(path, text)
+    replace(path, &text)
         .map_err(|error| Error::NotWritten(format!("cannot write {shown}: {error}")))?;
     if !quiet {
         message::complain(&format!("Replaced in {shown}: {}", sections.join(", ")));
     }
+    Ok(())
+}
+
+/// Writes a file that exists anew, as a whole or not at all: a full disk leaves the old one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // What a link leads to is replaced, and not the link.
+    let path = fs::canonicalize(path)?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file()
+        .set_permissions(fs::metadata(&path)?.permissions())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
     Ok(())
 }
 
@@ -151,27 +166,41 @@ fn spliced(
     section: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<(String, Vec<String>), String> {
     let mut spliced = String::new();
-    let mut names = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        spliced.push_str(line);
-        spliced.push('\n');
-        let marker = line.trim().strip_prefix(BEGIN);
-        let Some(name) = marker
-            .and_then(|rest| rest.strip_suffix("-->"))
-            .map(str::trim)
-        else {
+    let mut names: Vec<String> = Vec::new();
+    let name_in = |line: &str| {
+        let marker = line.trim().strip_prefix(BEGIN)?;
+        Some(marker.strip_suffix("-->")?.trim().to_owned())
+    };
+    // The section that is open, and the line where it begins.
+    let mut open: Option<(String, usize)> = None;
+    let mut fenced = false;
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        if let Some((name, begun)) = &open {
+            if name_in(line).is_some() {
+                return Err(no_end(name, *begun));
+            }
+            if line.trim() == END {
+                spliced.push_str(line);
+                names.push(name.clone());
+                open = None;
+            }
             continue;
-        };
-        let found = section(name).map_err(|reason| format!("line {}: {reason}", number + 1))?;
-        if !lines.any(|(_, line)| line.trim() == END) {
-            return Err(format!(
-                "line {}: the section '{name}' has no end: put a line {END} below it",
-                number + 1
-            ));
         }
-        spliced.push_str(&format!("\n{}\n\n{END}\n", found.trim()));
-        names.push(name.to_owned());
+        spliced.push_str(line);
+        fenced ^= line.trim_start().starts_with("```");
+        if let Some(name) = name_in(line).filter(|_| !fenced) {
+            let found = section(&name).map_err(|reason| format!("line {number}: {reason}"))?;
+            if !line.ends_with('\n') {
+                return Err(no_end(&name, number));
+            }
+            let end = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
+            let lines: Vec<&str> = found.trim().lines().collect();
+            spliced.push_str(&format!("{end}{}{end}{end}", lines.join(end)));
+            open = Some((name, number));
+        }
+    }
+    if let Some((name, begun)) = open {
+        return Err(no_end(&name, begun));
     }
     if names.is_empty() {
         return Err(format!(
@@ -179,6 +208,11 @@ fn spliced(
         ));
     }
     Ok((spliced, names))
+}
+
+/// That a section has no end, in one line.
+fn no_end(name: &str, begun: usize) -> String {
+    format!("line {begun}: the section '{name}' has no end: put a line {END} below it")
 }
 
 /// Writes the page, but over no result.
@@ -264,7 +298,42 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_a_section_stays_as_it_is() {
+        let text = "a\r\n<!-- harness claims -->\r\nold\r\n<!-- end harness -->\r\nz";
+        let expected =
+            "a\r\n<!-- harness claims -->\r\n\r\n| new |\r\n\r\n<!-- end harness -->\r\nz";
+        assert_eq!(splice(text).unwrap().0, expected);
+        let fenced = "```md\n<!-- harness claims -->\n<!-- end harness -->\n```\n";
+        assert!(splice(fenced).unwrap_err().contains("no section is marked"));
+        assert_eq!(
+            splice(&format!("{fenced}{text}")).unwrap().0,
+            format!("{fenced}{expected}")
+        );
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (
+            directory.path().join("a.md"),
+            directory.path().join("link.md"),
+        );
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, "new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_line() {
+        let nested = "<!-- harness claims -->\n1\n<!-- harness claims -->\n<!-- end harness -->\n";
+        let refused = splice(nested).unwrap_err();
+        assert!(
+            refused.starts_with("line 1: ") && refused.contains("has no end"),
+            "{refused}"
+        );
         assert!(
             splice("text\n")
                 .unwrap_err()

@@ -53,7 +53,8 @@
 //!    and says whether it is free.
 //! 2. Free cells are exactly those on the list of their class.
 //! 3. A block becomes unused only when none of its cells is an object *and* no list of the cycle
-//!    collector names it or one of its cells. The side bytes of an unused block are zero.
+//!    collector names it or one of its cells. The side bytes of an unused block are zero, and in
+//!    any block those at which no carved cell begins.
 //! 4. A block that is not `touched` is zero throughout.
 //! 5. The indexes know the longest runs of every chunk but those of one object, and `spare` is the
 //!    number of all spare blocks.
@@ -499,14 +500,47 @@ impl Block {
         true
     }
 
+    /// Calls `f` with the carved cells in some stretches whose side bytes are neither zero nor
+    /// have the highest bit, by falling or by rising address, until it returns false. Returns
+    /// whether it never did. `f` may clear side bytes of cells that are yet to come, but set none.
+    ///
+    /// Faster than [`each_cell`](Self::each_cell) where few are: it looks at eight side bytes at
+    /// once.
+    #[inline(always)]
+    pub(crate) fn each_positive<const RISING: bool>(
+        self,
+        mut stretches: u64,
+        mut f: impl FnMut(Object) -> bool,
+    ) -> bool {
+        const WORD: usize = size_of::<u64>();
+        while let Some(stretch) = take_bit::<RISING>(&mut stretches) {
+            let bytes = self.side_bytes_in(stretch);
+            for number in 0..STRETCH / WORD {
+                let word = if RISING {
+                    number
+                } else {
+                    STRETCH / WORD - 1 - number
+                };
+                let bytes = &bytes[word * WORD..][..WORD];
+                let mut positive = positive_bytes(std::array::from_fn(|byte| bytes[byte].get()));
+                while let Some(bit) = take_bit::<RISING>(&mut positive) {
+                    let byte = stretch as usize * STRETCH + word * WORD + bit as usize / 8;
+                    // SAFETY: invariant 3: where the side byte is not zero a carved cell begins.
+                    if !f(unsafe { Object::from_raw(self.at(byte * GRANULE)) }) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
     /// Asks the cache for the header, and for the side bytes of some stretches.
     #[inline(always)]
-    pub(crate) fn prefetch(self, stretches: u64) {
+    pub(crate) fn prefetch(self, mut stretches: u64) {
         prefetch((&raw const *self.header()).cast());
-        for (stretch, bytes) in self.side_bytes().chunks_exact(STRETCH).enumerate() {
-            if stretches >> stretch & 1 != 0 {
-                prefetch(bytes.as_ptr().cast());
-            }
+        while let Some(stretch) = take_bit::<true>(&mut stretches) {
+            prefetch(self.side_bytes_in(stretch).as_ptr().cast());
         }
     }
 
@@ -536,6 +570,31 @@ impl Block {
             1 << (cell.address() % BLOCK_BYTES / (GRANULE * STRETCH)),
         )
     }
+}
+
+/// Takes the lowest bit, or the highest, from those that are set.
+#[inline(always)]
+fn take_bit<const LOWEST: bool>(bits: &mut u64) -> Option<u32> {
+    if *bits == 0 {
+        return None;
+    }
+    let bit = if LOWEST {
+        bits.trailing_zeros()
+    } else {
+        63 - bits.leading_zeros()
+    };
+    *bits &= !(1 << bit);
+    Some(bit)
+}
+
+/// The highest bits of those bytes that are neither zero nor have that bit set, the first byte
+/// lowest.
+#[inline(always)]
+fn positive_bytes(bytes: [u8; 8]) -> u64 {
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(bytes);
+    // No sum leaves its byte.
+    ((word & !HIGHEST) + !HIGHEST) & !word & HIGHEST
 }
 
 /// The side byte of a cell. [`crate::cycle`] says what it means.
@@ -1173,7 +1232,72 @@ impl Drop for Allocator {
 mod tests {
     use std::time::Duration;
 
+    use super::{positive_bytes, side_byte};
     use crate::{Cycle, Flags, Heap, Local, Mutator};
+
+    #[test]
+    fn positive_bytes_are_told_from_their_neighbours() {
+        // Every byte beside those that a carry or a borrow could come from.
+        for byte in 0..=u8::MAX {
+            for beside in [0, 1, 64, 127, 128, 129, 255] {
+                for place in 0..8 {
+                    let mut bytes = [beside; 8];
+                    bytes[place] = byte;
+                    let expected = (0..8)
+                        .filter(|&place| bytes[place] as i8 > 0)
+                        .fold(0, |mask, place| mask | 0x80 << (8 * place));
+                    assert_eq!(positive_bytes(bytes), expected, "{bytes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn positive_side_bytes_are_found_in_either_direction() {
+        // Two blocks' cells and a part of a third's, of a size that no power of two divides.
+        let heap = Heap::builder().thresholds([0, 0, 0]).build().unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                for word in 0..3_000 {
+                    m.alloc_move(list, Flags::NONE, [list, list], [word])
+                        .unwrap();
+                }
+                let all = m.locked();
+                for &block in all.allocator.blocks().iter() {
+                    let before: Vec<u8> = block.cells().map(|cell| side_byte(cell).get()).collect();
+                    for (index, cell) in block.cells().enumerate() {
+                        side_byte(cell).set([0, 130, 1, 127, 255][index * index % 7 % 5]);
+                    }
+                    for stretches in [block.stretches(), 0x5555_5555_5555_5555 & block.stretches()]
+                    {
+                        let (mut one_by_one, mut rising, mut falling) = (vec![], vec![], vec![]);
+                        block.each_cell::<true>(stretches, |cell, side| {
+                            if side.get() as i8 > 0 {
+                                one_by_one.push(cell);
+                            }
+                            true
+                        });
+                        block.each_positive::<true>(stretches, |cell| {
+                            rising.push(cell);
+                            true
+                        });
+                        block.each_positive::<false>(stretches, |cell| {
+                            falling.push(cell);
+                            true
+                        });
+                        assert!(!one_by_one.is_empty());
+                        assert_eq!(rising, one_by_one);
+                        falling.reverse();
+                        assert_eq!(falling, one_by_one);
+                    }
+                    for (cell, before) in block.cells().zip(before) {
+                        side_byte(cell).set(before);
+                    }
+                }
+                m.verify();
+            });
+        });
+    }
 
     fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) {
         for word in 0..200_000 {

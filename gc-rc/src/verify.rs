@@ -5,6 +5,7 @@
 //! compared with the references that were found. A message names the first thing that is wrong.
 //! Cost: a hash table entry for each object.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, side_byte};
@@ -50,6 +51,13 @@ impl Locked<'_> {
     fn survey(self) -> (HashMap<Object, u64>, HashSet<Object>, HashSet<Object>) {
         let (mut objects, mut free, mut dead) = (HashMap::new(), HashSet::new(), HashSet::new());
         for block in self.allocator.blocks().iter() {
+            let in_use = |byte: &&Cell<u8>| byte.get() != 0;
+            let all = block.side_bytes().iter().filter(in_use).count();
+            let of_cells = block.cells().map(side_byte).filter(in_use).count();
+            assert!(
+                all == of_cells,
+                "gc-rc: verify: a block has {all} side bytes in use, but {of_cells} of cells"
+            );
             for cell in block.cells() {
                 assert!(
                     cell.class() == block.class(),

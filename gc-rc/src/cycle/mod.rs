@@ -233,10 +233,7 @@ impl Candidates {
         let mut queue = [None; 2 * IN_FLIGHT];
         let mut next = 0;
         let mut serve = |object: Object| f(object, side_byte(object));
-        let mut enter = |cell: Object, side: &Cell<u8>| {
-            if !is_candidate(side.get()) {
-                return true;
-            }
+        let mut enter = |cell: Object| {
             cell.prefetch();
             if let Some(object) = queue[(next + IN_FLIGHT) % queue.len()]
                 && is_tracked_object(object)
@@ -258,7 +255,7 @@ impl Candidates {
                 block.prefetch(stretches);
             }
             let (block, stretches) = blocks[index];
-            block.each_cell::<RISING>(stretches, &mut enter)
+            block.each_positive::<RISING>(stretches, &mut enter)
         };
         let finished = if RISING {
             (0..blocks.len()).rev().all(&mut in_block)

@@ -89,7 +89,7 @@ fn compiler(directory: &Path, program: &str) {
         r#"# Left behind with every pipe that it was given.
         sleep 181 &
         case "$*" in
-        *-E*) cat > /dev/null; echo 'version 8 2 2' ;;
+        "-E "*) cat > /dev/null; echo 'version 8 2 2' ;;
         *)
             while [ $# -gt 0 ]; do
                 [ "$1" = -o ] && out=$2
@@ -406,7 +406,7 @@ fn interrupted(name: &str, number: i32, program: &str) {
     if program == "@cc" {
         script(
             &directory.path().join("cc"),
-            "case \"$*\" in *-E*) cat > /dev/null; echo 'version 8 2 2'; exit ;; esac
+            "case \"$*\" in \"-E \"*) cat > /dev/null; echo 'version 8 2 2'; exit ;; esac
             echo $$ > \"$LEFT\"; sleep 181",
         );
     } else {

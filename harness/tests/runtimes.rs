@@ -289,7 +289,7 @@ fn a_virtual_machine_that_drops_its_flags_is_void() {
 #[test]
 fn a_line_that_is_no_text_costs_itself_alone() {
     let place = Place::new();
-    let greeting = r"case $* in *-cp*) printf 'Ausf\374hrung\n';; esac";
+    let greeting = r"case $* in *' -cp '*) printf 'Ausf\374hrung\n';; esac";
     let java = place.java("jdk/bin/java", "17.0.1", greeting);
     let java = java.to_str().unwrap();
     let arguments = ["--peer", "hotspot-serial", "--java", java];

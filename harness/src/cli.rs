@@ -576,7 +576,7 @@ const INVOCATIONS: u32 = 3;
 const STANDARD_BUDGET: Duration = Duration::from_secs(82);
 /// The time that the claims take at most, if two processes for each form fit into it.
 const CLAIMS_BUDGET: Duration = Duration::from_secs(570);
-/// From five processes on intervals need not be stretched (see [`crate::measure::ratio`]).
+/// From five processes on intervals need not be stretched (see [`crate::measure::estimate`]).
 const CLAIMS_INVOCATIONS: u32 = 5;
 /// The most processes that a budget is spent on for each pair: beyond that intervals hardly become
 /// narrower.

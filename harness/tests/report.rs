@@ -255,6 +255,27 @@ fn rows_can_be_chosen() {
 
 // ---- tables
 
+/// A result file that an earlier build has written, and what that build made of it. Warming up is
+/// left out but once, and so are most logs and curves, which would make the file large.
+#[test]
+fn kept_results_give_the_same_tables() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let results = data.join("kept.jsonl");
+    for (format, kept) in [
+        ("table", "kept.table"),
+        ("markdown", "kept.md"),
+        ("csv", "kept.csv"),
+    ] {
+        let arguments = ["report", results.to_str().unwrap(), "--format", format];
+        let kept = fs::read_to_string(data.join(kept)).unwrap();
+        let now = succeeded(harness(&arguments));
+        for (number, (now, kept)) in now.lines().zip(kept.lines()).enumerate() {
+            assert_eq!(now, kept, "{format}, line {}", number + 1);
+        }
+        assert_eq!(now, kept, "{format}");
+    }
+}
+
 #[test]
 fn values_separated_by_commas_have_every_row() {
     let printed = succeeded(report(&["--format", "csv"]));

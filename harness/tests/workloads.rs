@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use harness::adapter::{self, Adapter, Settings, Visitor};
 use harness::heap::Heap;
 use harness::invocation::{self, Metrics};
+use harness::measure::timeline::Timeline;
 use harness::workload::{
     Description, Input, Outcome, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
     countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
@@ -34,6 +35,7 @@ impl<W: Workload> Visitor for Run<'_, W> {
         let heap = A::build(&Settings::new::<A>(self.limit_bytes)).unwrap();
         let outcome = W::run(&heap, self.input).unwrap();
         let statistics = heap.statistics();
+        let log = heap.take_events();
         Done {
             work: (
                 outcome.checksum,
@@ -42,7 +44,7 @@ impl<W: Workload> Visitor for Run<'_, W> {
                 statistics.allocated_payload_bytes,
             ),
             outcome,
-            metrics: invocation::of_events(&heap.take_events(), 0..1, self.input.threads),
+            metrics: invocation::of_events(&Timeline::of(&log), 0..1, self.input.threads),
         }
     }
 }

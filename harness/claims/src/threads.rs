@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
-use crate::measure::throughput::median;
+use crate::measure::estimate::median;
 use crate::workload::Parameter;
 use contract::threads::start_scoped;
 

@@ -29,6 +29,13 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// How long it was, in nanoseconds.
+    pub fn length(&self) -> u64 {
+        self.until.saturating_sub(self.from)
+    }
+}
+
 /// What kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
@@ -111,18 +118,82 @@ pub struct Details {
 }
 
 impl EventKind {
-    /// What it is called in results, and whether it is a time in which its mutator was stopped.
-    pub fn describe(self) -> (&'static str, bool) {
+    /// What it is called in results.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Stopped { .. } => ("stopped", true),
-            Self::Arrived { .. } => ("arrived", false),
-            Self::Collection { .. } => ("collection", false),
-            Self::Stop { .. } => ("stop", false),
-            Self::CycleCollection { .. } => ("cycle-collection", true),
-            Self::LockWait => ("lock-wait", true),
-            Self::Drain { .. } => ("drain", true),
-            Self::Stall => ("stall", false),
-            Self::CollectionWait => ("collection-wait", true),
+            Self::Stopped { .. } => "stopped",
+            Self::Arrived { .. } => "arrived",
+            Self::Collection { .. } => COLLECTION,
+            Self::Stop { .. } => STOP,
+            Self::CycleCollection { .. } => CYCLE_COLLECTION,
+            Self::LockWait => "lock-wait",
+            Self::Drain { .. } => DRAIN,
+            Self::Stall => "stall",
+            Self::CollectionWait => "collection-wait",
+        }
+    }
+
+    /// Whether it is a time in which its mutator was stopped.
+    pub fn is_pause(self) -> bool {
+        match self {
+            Self::Stopped { .. }
+            | Self::CycleCollection { .. }
+            | Self::LockWait
+            | Self::Drain { .. }
+            | Self::CollectionWait => true,
+            Self::Arrived { .. } | Self::Collection { .. } | Self::Stop { .. } | Self::Stall => {
+                false
+            }
+        }
+    }
+}
+
+/// [`EventKind::Collection`] in results.
+pub const COLLECTION: &str = "collection";
+/// [`EventKind::Stop`] in results.
+pub const STOP: &str = "stop";
+/// [`EventKind::CycleCollection`] in results.
+pub const CYCLE_COLLECTION: &str = "cycle-collection";
+/// [`EventKind::Drain`] in results.
+pub const DRAIN: &str = "drain";
+
+/// A part of the pause that a stop makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// From the request until the last mutator has stopped.
+    TimeToSafepoint,
+    /// Then, until the roots have been scanned.
+    Roots,
+    /// Then, until marking is complete, weak references and finalizers included.
+    Mark,
+    /// Then, until the mutators are let go.
+    Finish,
+    /// All three, of a runtime that does not tell them apart.
+    Stop,
+    /// Then, until the last mutator runs.
+    Resume,
+}
+
+impl Phase {
+    /// In the order in which they happen.
+    pub const ALL: [Self; 6] = [
+        Self::TimeToSafepoint,
+        Self::Roots,
+        Self::Mark,
+        Self::Finish,
+        Self::Stop,
+        Self::Resume,
+    ];
+
+    /// What it is called in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TimeToSafepoint => "time-to-safepoint",
+            Self::Roots => "roots",
+            Self::Mark => "mark",
+            Self::Finish => "finish",
+            Self::Stop => STOP,
+            Self::Resume => "resume",
         }
     }
 }

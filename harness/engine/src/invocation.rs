@@ -15,11 +15,11 @@ pub use contract::units::format_bytes;
 
 use crate::adapter::{self, Adapter, Settings};
 use crate::heap::{FullCause, Heap, HeapFull};
-use crate::measure::event::EventLog;
 use crate::measure::hiccup::{self, Interference};
 use crate::measure::sampler::Sampler;
 use crate::measure::space::peak_resident_bytes;
 use crate::measure::throughput::Stopwatch;
+use crate::measure::timeline::Timeline;
 use crate::measure::{
     cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
 };
@@ -28,19 +28,19 @@ use contract::workload::{Input, Outcome, Workload};
 
 /// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end,
 /// in the time of the events, on `threads` threads; the rest is empty.
-pub fn of_events(log: &EventLog, iteration: Range<u64>, threads: usize) -> Metrics {
-    let pauses = pause::of(log);
+pub fn of_events(timeline: &Timeline<'_>, iteration: Range<u64>, threads: usize) -> Metrics {
+    let pauses = pause::of(timeline);
     let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
-    let (collections_log, collections_unlogged) = record::collections(log, &iteration);
-    let (spans, spans_left_out) = record::spans(log, &iteration);
+    let (collections_log, collections_unlogged) = record::collections(timeline, &iteration);
+    let (spans, spans_left_out) = record::spans(timeline, &iteration);
     Metrics {
         stopped_share: pauses.stopped_ns as f64 / (threads as f64 * wall_ns as f64),
         pauses,
-        collector_cpu_ns: cpu::collector_ns(log),
-        pause_parts: pause::parts(log),
-        time_to_safepoint: safepoint::arrivals(log),
-        stalls: stall::of(log),
-        utilisation: utilisation::of(log, iteration, threads),
+        collector_cpu_ns: cpu::collector_ns(timeline),
+        pause_parts: pause::parts(timeline),
+        time_to_safepoint: safepoint::arrivals(timeline),
+        stalls: stall::of(timeline),
+        utilisation: utilisation::of(timeline, iteration, threads),
         collections_log,
         collections_unlogged,
         spans,
@@ -163,11 +163,12 @@ fn iterate<W: Workload, H: Heap>(
 
     let after = heap.statistics();
     let log = heap.take_events();
+    let timeline = Timeline::of(&log);
     let start = start.as_nanos() as u64;
     let readings = &sampled.readings;
-    let reachable = floating::reachable(readings, &log);
+    let reachable = floating::reachable(readings, &timeline);
     let reachable = reachable.as_deref();
-    let delays = reclamation::of(&deaths, &log);
+    let delays = reclamation::of(&deaths, &timeline);
     let mut observations: BTreeMap<String, u64> = observations
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -200,7 +201,7 @@ fn iterate<W: Workload, H: Heap>(
         hiccup: Distribution::of(sampled.oversleeps),
         involuntary_switches: interference.involuntary_switches,
         steal_ns: interference.steal_ns,
-        ..of_events(&log, start..start + elapsed.wall_ns, input.threads)
+        ..of_events(&timeline, start..start + elapsed.wall_ns, input.threads)
     };
     for record in &mut metrics.collections_log {
         record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);

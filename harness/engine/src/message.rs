@@ -1,7 +1,8 @@
-//! What is said to the user: text on standard output, lines on standard error, and why there are no
-//! results.
+//! What is said to the user: text on standard output, lines on standard error, why there are no
+//! results, and commands as they would be typed.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 /// Why there are no results, or not where they belong. Each holds a sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,4 +45,55 @@ pub fn not_printed(error: &io::Error) -> String {
 /// is no reason to stop measuring.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Words as a shell reads them.
+pub fn command_line(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    quoted.join(" ")
+}
+
+/// The command of these arguments as it would be typed: of the program, its name alone.
+pub fn command(arguments: &[String]) -> String {
+    let mut words = arguments.to_vec();
+    if let Some(program) = words.first_mut() {
+        *program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    command_line(&words)
+}
+
+/// A path as a shell reads it, though it be no text.
+pub(crate) fn quote_path(path: &Path) -> String {
+    match path.to_str() {
+        Some(text) => quote(text),
+        None => {
+            let bytes = path.as_os_str().as_encoded_bytes().iter();
+            let escaped: String = bytes.map(|byte| format!("\\{byte:03o}")).collect();
+            format!("$'{escaped}'")
+        }
+    }
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_mean_nothing_but_themselves() {
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+        let words = ["harness", "a b", "x=1"].map(str::to_owned);
+        assert_eq!(command_line(&words), "harness 'a b' x=1");
+        assert_eq!(command(&["/a/b c".to_owned()]), "'b c'");
+        assert_eq!(command(&[]), "");
+    }
 }

@@ -32,7 +32,7 @@ use serde::de::IgnoredAny;
 use crate::adapter::{self, Adapter, OVERHEAD_LIMIT_NAME, Settings};
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Metrics, Row, Status};
-use crate::measure::ratio::{self, Ratio};
+use crate::measure::estimate::{self, Estimate};
 use crate::peer;
 use crate::workload;
 
@@ -338,21 +338,21 @@ impl Group<'_> {
 
     /// How much longer the cell takes than the baseline; `None` for the baseline itself, for a void
     /// group, and where one of the two has no figures.
-    pub fn ratio(&self, cell: &CellResults) -> Option<Ratio> {
+    pub fn ratio(&self, cell: &CellResults) -> Option<Estimate> {
         let baseline = self.baseline();
         if std::ptr::eq(cell, baseline) || self.is_void() {
             return None;
         }
-        ratio::ratio(&cell.times(), &baseline.times())
+        estimate::ratio(&cell.times(), &baseline.times())
     }
 
     /// The A/A ratio: the second series of a heap over its first, with its interval. `None` if no
     /// heap was run twice.
-    pub fn same_over_same(&self) -> Option<Ratio> {
+    pub fn same_over_same(&self) -> Option<Estimate> {
         let twin = self.twins.first()?;
         let mut cells = self.cells.iter();
         let first = cells.find(|cell| cell.is_same_heap(twin))?;
-        ratio::ratio(&twin.times(), &first.times())
+        estimate::ratio(&twin.times(), &first.times())
     }
 }
 
@@ -444,15 +444,17 @@ impl CellResults {
 
     /// For each process that has any, the nanoseconds of its timed iterations.
     pub fn times(&self) -> Vec<Vec<f64>> {
-        self.attempts()
-            .map(|attempt| {
-                attempt
-                    .iter()
-                    .filter(|row| row.status == Status::Ok && row.iteration > 0)
-                    .filter_map(|row| Some(row.metrics.as_ref()?.wall_ns as f64))
-                    .collect::<Vec<f64>>()
-            })
-            .filter(|times| !times.is_empty())
+        self.samples(|metrics| Some(metrics.wall_ns as f64))
+    }
+
+    /// For each process that has any, the values of its timed iterations.
+    pub fn samples(&self, value: impl Fn(&Metrics) -> Option<f64>) -> Vec<Vec<f64>> {
+        let timed = |row: &&Row| row.status == Status::Ok && row.iteration > 0;
+        let value = |row: &Row| value(row.metrics.as_ref()?);
+        let processes = self.attempts();
+        let processes = processes.map(|rows| rows.iter().filter(timed).filter_map(value).collect());
+        processes
+            .filter(|values: &Vec<f64>| !values.is_empty())
             .collect()
     }
 

@@ -34,7 +34,7 @@ use crate::environment::{self, Environment};
 use crate::interrupt;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 pub use crate::message::Error;
-use crate::message::complain;
+use crate::message::{command_line, complain};
 use crate::peer;
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
@@ -50,8 +50,8 @@ mod sink;
 pub use crate::process::keep_program;
 use budget::Budget;
 pub use child::{command, end_with_parent, invoke, name_process};
+pub use resume::is_accident;
 use resume::{Done, resume_command, same_build};
-pub use resume::{command_line, is_accident};
 pub use sink::Sink;
 
 /// Runs everything, writes rows as they come, and prints what the plan's format asks for. Says

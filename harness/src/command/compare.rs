@@ -17,10 +17,10 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
-use crate::measure::ratio::{self, Ratio, Times};
+use crate::measure::estimate::{self, Estimate, Samples};
 use crate::results::{CellResults, Results};
-use engine::report::conclusion::{self, Verdict, with_interval};
-use engine::report::quantity::format_time;
+use engine::report::conclusion::{self, Verdict};
+use engine::report::quantity::{format_ratio, format_time};
 
 /// The comparison of two files, as text.
 ///
@@ -54,7 +54,7 @@ fn render(
     let reach = [before, after]
         .iter()
         .flat_map(|results| results.groups())
-        .filter_map(|group| group.same_over_same().and_then(Ratio::reach))
+        .filter_map(|group| group.same_over_same().and_then(Estimate::reach))
         .max_by(f64::total_cmp);
 
     let mut text = format!("A: {first}\nB: {second}\n\n");
@@ -171,7 +171,7 @@ fn counterpart<'r>(cell: &CellResults, results: &'r Results) -> Option<&'r CellR
 
 fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> {
     let time = |cell: &CellResults| {
-        ratio::time(&cell.times()).map_or_else(
+        estimate::point(&cell.times()).map_or_else(
             || {
                 let failure = cell.failure();
                 failure.map_or("-".to_owned(), |row| row.status.to_string())
@@ -179,7 +179,7 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
             format_time,
         )
     };
-    let ratio = ratio::ratio(&b.times(), &a.times()).filter(|_| has_same_work(a, b));
+    let ratio = estimate::ratio(&b.times(), &a.times()).filter(|_| has_same_work(a, b));
     let verdict = ratio.map(|ratio| conclusion::verdict(ratio, reach));
     let word = match verdict {
         Some(Verdict::Faster) => "faster",
@@ -204,7 +204,7 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
     vec![
         time(a),
         time(b),
-        ratio.map_or("-".to_owned(), with_interval),
+        ratio.map_or("-".to_owned(), format_ratio),
         word.to_owned(),
         pause(a),
         pause(b),
@@ -220,8 +220,8 @@ const SAME: f64 = 1.05;
 /// What is said where no effect is claimed. That nothing was seen does not show that there is
 /// nothing: two are the same only where the whole interval lies within what one heap differs from
 /// itself, and near 1.
-fn nothing_shown(ratio: Option<Ratio>, reach: Option<f64>) -> &'static str {
-    let within = ratio.and_then(Ratio::reach).zip(reach);
+fn nothing_shown(ratio: Option<Estimate>, reach: Option<f64>) -> &'static str {
+    let within = ratio.and_then(Estimate::reach).zip(reach);
     if within.is_some_and(|(shown, noise)| shown <= noise.min(SAME)) {
         "same"
     } else {
@@ -253,14 +253,15 @@ fn means(pairs: &[(&CellResults, &CellResults)]) -> String {
             .map(|(a, b)| (b.times(), a.times()))
             .filter(|(b, a)| !a.is_empty() && !b.is_empty())
             .collect();
-        let sides: Vec<(&Times, &Times)> = times.iter().map(|(b, a)| (&b[..], &a[..])).collect();
-        if let Some(mean) = ratio::geometric_mean(&sides) {
+        let sides: Vec<(&Samples, &Samples)> =
+            times.iter().map(|(b, a)| (&b[..], &a[..])).collect();
+        if let Some(mean) = estimate::geometric_mean(&sides) {
             let cells = if sides.len() == 1 { "pair" } else { "pairs" };
             let _ = writeln!(
                 text,
                 "{heap}: geometric mean of B / A over {} {cells}: {}",
                 sides.len(),
-                with_interval(mean)
+                format_ratio(mean)
             );
         }
     }

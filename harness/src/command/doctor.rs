@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::environment::{self, Environment};
 use crate::invocation::{Row, Status, format_bytes};
-use crate::measure::ratio::Ratio;
+use crate::measure::estimate::Estimate;
 use crate::peer::{self, Search};
 use crate::plan::{self, Cell, Plan, Selection};
 use crate::results::{Group, Results};
@@ -24,8 +24,8 @@ use crate::run::{self, Error};
 use crate::workload::{self, Size};
 use engine::interrupt;
 use engine::message;
-use engine::report::conclusion::{percent, with_interval};
-use engine::report::quantity::format_time;
+use engine::report::conclusion::percent;
+use engine::report::quantity::{format_ratio, format_time};
 
 /// What the A/A comparison runs, if the program has it.
 const WORKLOAD: &str = "binary-trees";
@@ -68,7 +68,7 @@ pub fn run(known: &[workload::Description], quiet: bool) -> Result<bool, Error> 
         &mut text,
         "A/A",
         &match &same {
-            Some((name, ratio)) => format!("{name} over itself: {}", with_interval(*ratio)),
+            Some((name, ratio)) => format!("{name} over itself: {}", format_ratio(*ratio)),
             None => "could not be measured".to_owned(),
         },
     );
@@ -209,7 +209,7 @@ fn in_words(late: &[u64]) -> String {
 }
 
 /// One cell against itself: what it is, and the ratio. `None` if it could not be measured.
-fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Ratio)>, String> {
+fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Estimate)>, String> {
     let names = known.iter().map(|workload| workload.name);
     let Some(workload) = names
         .clone()
@@ -264,14 +264,14 @@ fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Rat
 fn judgement(
     environment: &Environment,
     late: &[u64],
-    same: Option<Ratio>,
+    same: Option<Estimate>,
     load: Option<f64>,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     if !environment.optimised {
         lines.push("This program was built without optimisation: figures mean nothing. Use cargo run --release.".to_owned());
     }
-    if let Some(reach) = same.and_then(Ratio::reach) {
+    if let Some(reach) = same.and_then(Estimate::reach) {
         let word = match reach {
             reach if reach < 1.02 => "good",
             reach if reach < 1.05 => "fair",
@@ -373,9 +373,10 @@ mod tests {
             ..Environment::default()
         };
         let same = |low: f64, high: f64| {
-            Some(Ratio {
+            Some(Estimate {
                 value: 1.0,
                 interval: Some((low, high)),
+                n: 5,
             })
         };
         let good = judgement(&steady, &[50_000; 200], same(0.99, 1.01), Some(0.1)).join("\n");

@@ -28,8 +28,9 @@ use crate::invocation::{Invocation, Row, Status};
 use crate::peer::{self, Search};
 use crate::plan::{self, Cell, Plan, Subject};
 use crate::results;
-use crate::run::{Error, Session, command_line, in_rounds, is_accident};
+use crate::run::{Error, Session, in_rounds, is_accident};
 use crate::workload::{self, Input};
+use engine::message::command_line;
 
 /// One process to run, with all that its rows say about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

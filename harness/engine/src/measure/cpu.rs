@@ -15,39 +15,34 @@
 //! time an increment. What all of it costs together is what the [lower-bound overhead](super::lbo)
 //! finds.
 
-use super::event::{EventKind, EventLog};
-use super::pause;
+use super::event::{Event, EventKind};
+use super::timeline::Timeline;
 
 /// Processor time of the collector in nanoseconds; `None` if a collection does not say how much it
 /// took.
-pub fn collector_ns(log: &EventLog) -> Option<u64> {
+pub fn collector_ns(timeline: &Timeline<'_>) -> Option<u64> {
     let mut sum = 0;
-    for event in &log.events {
+    for event in timeline.events() {
         sum += match event.kind {
             EventKind::Collection { details, .. } => details.cpu_ns?,
             EventKind::Stop { .. } => return None,
-            EventKind::Stall => event.until.saturating_sub(event.from),
+            EventKind::Stall => event.length(),
             _ => 0,
         };
     }
-    let spans = pause::spans(log).into_values().flatten();
-    let in_slow_paths = spans.filter(|span| {
+    let in_slow_paths = timeline.spans().filter(|span| {
         matches!(
             span.kind,
             EventKind::CycleCollection { .. } | EventKind::Drain { .. }
         )
     });
-    Some(
-        sum + in_slow_paths
-            .map(|span| span.until - span.from)
-            .sum::<u64>(),
-    )
+    Some(sum + in_slow_paths.map(Event::length).sum::<u64>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::event::{Details, Event};
+    use crate::measure::event::{Details, EventLog};
 
     fn event(from: u64, until: u64, kind: EventKind) -> Event {
         Event {
@@ -73,7 +68,7 @@ mod tests {
     }
 
     fn of(events: Vec<Event>) -> Option<u64> {
-        collector_ns(&EventLog { events, lost: 0 })
+        collector_ns(&Timeline::of(&EventLog { events, lost: 0 }))
     }
 
     #[test]

@@ -17,17 +17,18 @@
 //! As the definition has it, occupied counts holes and metadata too. The dead objects alone are the
 //! cause `floating_bytes` of [space](super::space).
 
-use super::event::{EventKind, EventLog};
+use super::event::EventKind;
 use super::sampler::Reading;
+use super::timeline::Timeline;
 
 /// How many bytes were reachable at each reading; `None` if that is not known. Readings and events
 /// are of one iteration, in the same time.
-pub fn reachable(readings: &[Reading], log: &EventLog) -> Option<Vec<u64>> {
+pub fn reachable(readings: &[Reading], timeline: &Timeline<'_>) -> Option<Vec<u64>> {
     let first = readings.first()?;
-    let traces = traces(first, log);
+    let traces = traces(first, timeline);
     let is_counting = first.statistics.objects.is_some() && traces.is_empty();
     let estimates: Vec<u64> = if is_counting {
-        counted(readings, log)?
+        counted(readings, timeline)?
     } else if traces.is_empty() {
         return None;
     } else {
@@ -73,10 +74,9 @@ pub(super) fn integral(points: impl Iterator<Item = (u64, u64)>) -> f64 {
 
 /// What each collection found live, by when; with what was known to live at the start. Empty
 /// without a collection.
-fn traces(first: &Reading, log: &EventLog) -> Vec<(u64, u64)> {
-    let mut traces: Vec<(u64, u64)> = log
-        .events
-        .iter()
+fn traces(first: &Reading, timeline: &Timeline<'_>) -> Vec<(u64, u64)> {
+    let mut traces: Vec<(u64, u64)> = timeline
+        .events()
         .filter_map(|event| match event.kind {
             EventKind::Collection {
                 stopped,
@@ -108,10 +108,9 @@ fn interpolated(points: &[(u64, u64)], at: u64) -> u64 {
 }
 
 /// Object bytes without the garbage that later collections of cycles found.
-fn counted(readings: &[Reading], log: &EventLog) -> Option<Vec<u64>> {
-    let mut collections: Vec<(u64, u64, u8, u64)> = log
-        .events
-        .iter()
+fn counted(readings: &[Reading], timeline: &Timeline<'_>) -> Option<Vec<u64>> {
+    let mut collections: Vec<(u64, u64, u8, u64)> = timeline
+        .events()
         .filter_map(|event| match event.kind {
             EventKind::CycleCollection {
                 generation,
@@ -157,7 +156,7 @@ fn counted(readings: &[Reading], log: &EventLog) -> Option<Vec<u64>> {
 mod tests {
     use super::*;
     use crate::heap::Statistics;
-    use crate::measure::event::{Details, Event};
+    use crate::measure::event::{Details, Event, EventLog};
 
     fn reading(at: u64, occupied_bytes: u64, objects: Option<u64>) -> Reading {
         Reading {
@@ -172,8 +171,8 @@ mod tests {
         }
     }
 
-    fn log(events: Vec<Event>) -> EventLog {
-        EventLog { events, lost: 0 }
+    fn reachable(readings: &[Reading], events: Vec<Event>) -> Option<Vec<u64>> {
+        super::reachable(readings, &Timeline::of(&EventLog { events, lost: 0 }))
     }
 
     fn collection(from: u64, stopped: u64, live_bytes: u64) -> Event {
@@ -210,11 +209,8 @@ mod tests {
         let readings: Vec<Reading> = [(0, 100), (500, 600), (1000, 1100), (2000, 400), (4000, 400)]
             .map(|(at, occupied)| reading(at, occupied, None))
             .into();
-        let log = log(vec![
-            collection(2900, 3000, 300),
-            collection(990, 1000, 200),
-        ]);
-        let reachable = reachable(&readings, &log).unwrap();
+        let events = vec![collection(2900, 3000, 300), collection(990, 1000, 200)];
+        let reachable = reachable(&readings, events).unwrap();
         assert_eq!(reachable, [0, 100, 200, 250, 300]);
         // Floating: 100, 500, 900, 150, 100.
         let by_hand = 500.0 * 300.0 + 500.0 * 700.0 + 1000.0 * 525.0 + 2000.0 * 125.0;
@@ -223,8 +219,8 @@ mod tests {
 
     #[test]
     fn without_a_trace_nothing_is_known() {
-        assert_eq!(reachable(&[reading(0, 100, None)], &log(vec![])), None);
-        assert_eq!(reachable(&[], &log(vec![])), None);
+        assert_eq!(reachable(&[reading(0, 100, None)], vec![]), None);
+        assert_eq!(reachable(&[], vec![]), None);
     }
 
     #[test]
@@ -234,7 +230,7 @@ mod tests {
             .into();
         // No cycles: whatever there is can be reached.
         assert_eq!(
-            reachable(&readings, &log(vec![])).unwrap(),
+            reachable(&readings, vec![]).unwrap(),
             [100, 200, 300, 120, 120]
         );
         // At 250 a full collection finds 20 objects, at 100 a young one found 5.
@@ -245,13 +241,13 @@ mod tests {
             .zip(garbage)
             .map(|(bytes, garbage)| bytes - garbage)
             .collect();
-        assert_eq!(reachable(&readings, &log(events)).unwrap(), expected);
+        assert_eq!(reachable(&readings, events).unwrap(), expected);
     }
 
     #[test]
     fn young_garbage_counts_since_the_last_look_at_it() {
         let readings: Vec<Reading> = [0, 50, 150].map(|at| reading(at, 500, Some(40))).into();
         let events = vec![cycles(100, 100, 2, 10), cycles(200, 200, 0, 10)];
-        assert_eq!(reachable(&readings, &log(events)).unwrap(), [400, 350, 350]);
+        assert_eq!(reachable(&readings, events).unwrap(), [400, 350, 350]);
     }
 }

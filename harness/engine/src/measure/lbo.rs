@@ -21,6 +21,7 @@
 //! The heaps are those of one group: same work, same heap bytes, same machine. A heap that did not
 //! complete has no cost and is left out of both sides.
 
+use super::event::{self, Phase};
 use contract::row::Metrics;
 
 /// What is spent.
@@ -42,22 +43,18 @@ pub struct Cost {
 }
 
 /// Parts of pauses in which nobody runs.
-const STANDSTILL: [&str; 6] = [
-    "roots",
-    "mark",
-    "finish",
-    "stop",
-    "cycle-collection",
-    "drain",
-];
+fn standstill() -> impl Iterator<Item = &'static str> {
+    let phases = [Phase::Roots, Phase::Mark, Phase::Finish, Phase::Stop];
+    let phases = phases.into_iter().map(Phase::name);
+    phases.chain([event::CYCLE_COLLECTION, event::DRAIN])
+}
 
 impl Cost {
     /// The cost of one iteration in nanoseconds.
     pub fn of(metrics: &Metrics, resource: Resource) -> Self {
         let (total, collection) = match resource {
             Resource::Wall => {
-                let parts = STANDSTILL.iter();
-                let parts = parts.filter_map(|&name| metrics.pause_parts.get(name));
+                let parts = standstill().filter_map(|name| metrics.pause_parts.get(name));
                 (metrics.wall_ns, parts.map(|part| part.total_ns).sum())
             }
             Resource::Cpu => (metrics.cpu_ns, metrics.collector_cpu_ns.unwrap_or(0)),

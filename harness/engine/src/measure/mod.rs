@@ -6,12 +6,12 @@
 pub use contract::{distribution, event};
 
 pub mod cpu;
+pub mod estimate;
 pub mod floating;
 pub mod hiccup;
 pub mod latency;
 pub mod lbo;
 pub mod pause;
-pub mod ratio;
 pub mod reclamation;
 pub mod record;
 pub mod safepoint;
@@ -19,4 +19,5 @@ pub mod sampler;
 pub mod space;
 pub mod stall;
 pub mod throughput;
+pub mod timeline;
 pub mod utilisation;

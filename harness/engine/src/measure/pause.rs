@@ -20,34 +20,27 @@
 //! kept to three digits, in nanoseconds. Events shorter than what a heap reports (single drops,
 //! refills) are not seen: their cost is in the throughput.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
-use super::event::{Event, EventKind, EventLog};
+use super::event::Event;
+use super::timeline::{Stop, Timeline};
 pub use contract::row::{Part, Pauses};
 
 /// What the events of one iteration amount to.
-pub fn of(log: &EventLog) -> Pauses {
+pub fn of(timeline: &Timeline<'_>) -> Pauses {
     let mut event_ns: BTreeMap<String, u64> = BTreeMap::new();
-    for event in &log.events {
-        let (name, _) = event.kind.describe();
-        *event_ns.entry(name.to_owned()).or_default() += event.until.saturating_sub(event.from);
+    for event in timeline.events() {
+        let name = event.kind.name().to_owned();
+        *event_ns.entry(name).or_default() += event.length();
     }
-    let stops = stops(log);
-    let mut lengths: Vec<u64> = stops.values().map(Stop::length).collect();
-    let mut stopped_ns = 0;
-    for span in spans(log).into_values().flatten() {
-        stopped_ns += span.length();
-        if !span.is_shared() {
-            lengths.push(span.length());
-        }
-    }
+    let stops = timeline.stops().map(Stop::length);
+    let lengths = stops.chain(timeline.unshared().map(Event::length));
     Pauses {
-        stopped_ns,
+        stopped_ns: timeline.spans().map(Event::length).sum(),
         event_ns,
-        events_lost: log.lost,
-        time_to_safepoint_max_ns: stops.values().filter_map(Stop::time_to_safepoint).max(),
+        events_lost: timeline.lost(),
+        time_to_safepoint_max_ns: timeline.stops().filter_map(Stop::time_to_safepoint).max(),
         ..Pauses::of_lengths(Distribution::of(lengths))
     }
 }
@@ -66,7 +59,7 @@ pub fn of(log: &EventLog) -> Pauses {
 /// A [peer](crate::peer) that does not tell the middle three apart has one part for them, `stop`.
 /// Where a minor collection was followed by a major one in the same stop, `roots` covers the minor
 /// one too. On a counting heap each pause is one part: `lock-wait`, `drain` or `cycle-collection`.
-pub fn parts(log: &EventLog) -> BTreeMap<String, Part> {
+pub fn parts(timeline: &Timeline<'_>) -> BTreeMap<String, Part> {
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut add = |name: &str, length: u64| {
         let part = parts.entry(name.to_owned()).or_default();
@@ -74,159 +67,19 @@ pub fn parts(log: &EventLog) -> BTreeMap<String, Part> {
         part.total_ns += length;
         part.max_ns = part.max_ns.max(length);
     };
-    for stop in stops(log).values() {
-        stop.phases().for_each(|(name, length)| add(name, length));
+    for (phase, length) in timeline.stops().flat_map(Stop::phases) {
+        add(phase.name(), length);
     }
-    let spans = spans(log).into_values().flatten();
-    for span in spans.filter(|span| !span.is_shared()) {
-        add(span.kind.describe().0, span.length());
+    for span in timeline.unshared() {
+        add(span.kind.name(), span.length());
     }
     parts
-}
-
-/// The stops by number.
-pub(super) fn stops(log: &EventLog) -> BTreeMap<u64, Stop> {
-    let mut stops: BTreeMap<u64, Stop> = BTreeMap::new();
-    for event in &log.events {
-        let number = match event.kind {
-            EventKind::Collection { stop, .. }
-            | EventKind::Stop { stop, .. }
-            | EventKind::Stopped { stop } => stop,
-            _ => continue,
-        };
-        let stop = stops.entry(number).or_insert(Stop {
-            collection: None,
-            arrival: event.from,
-            resumed: event.until,
-        });
-        if !matches!(event.kind, EventKind::Stopped { .. }) {
-            stop.collection = Some(*event);
-        }
-        stop.arrival = event.from.min(stop.arrival);
-        stop.resumed = event.until.max(stop.resumed);
-    }
-    stops
-}
-
-/// What the events of one stop say about its pause.
-pub(super) struct Stop {
-    /// The [`EventKind::Collection`] or [`EventKind::Stop`], once it has been seen.
-    pub(super) collection: Option<Event>,
-    /// When the first thread arrived: where the pause begins if the collection's event was lost.
-    arrival: u64,
-    /// When the last thread went on.
-    resumed: u64,
-}
-
-impl Stop {
-    /// When it was requested. Arrivals are no substitute where that is known: a thread that came to
-    /// ask for a collection itself, and found that another had been quicker, may have arrived
-    /// before the request.
-    fn request(&self) -> u64 {
-        self.collection.map_or(self.arrival, |event| event.from)
-    }
-
-    /// How long the pause was.
-    pub(super) fn length(&self) -> u64 {
-        self.resumed.saturating_sub(self.request())
-    }
-
-    /// How long it took until the last mutator had stopped, if that is known.
-    pub(super) fn time_to_safepoint(&self) -> Option<u64> {
-        match self.collection?.kind {
-            EventKind::Collection { stopped, .. } | EventKind::Stop { stopped, .. } => {
-                Some(stopped.saturating_sub(self.request()))
-            }
-            _ => None,
-        }
-    }
-
-    /// Its parts, as far as they are known.
-    pub(super) fn phases(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let mut ends = Vec::new();
-        if let Some(Event { until, kind, .. }) = self.collection {
-            match kind {
-                EventKind::Collection {
-                    stopped,
-                    rooted,
-                    marked,
-                    ..
-                } => ends.extend([
-                    ("time-to-safepoint", stopped),
-                    ("roots", rooted),
-                    ("mark", marked),
-                    ("finish", until),
-                ]),
-                EventKind::Stop { stopped, .. } => {
-                    ends.extend([("time-to-safepoint", stopped), ("stop", until)]);
-                }
-                _ => {}
-            }
-            ends.push(("resume", self.resumed));
-        }
-        let mut last = self.request();
-        ends.into_iter().map(move |(name, end)| {
-            let length = end.saturating_sub(last);
-            last = end.max(last);
-            (name, length)
-        })
-    }
-}
-
-/// A time during which a thread did not run its own work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: u64,
-    pub(super) until: u64,
-    pub(super) kind: EventKind,
-}
-
-impl Span {
-    pub(super) fn length(&self) -> u64 {
-        self.until.saturating_sub(self.from)
-    }
-
-    /// Part of a stop, whose pause is recorded once for all threads.
-    fn is_shared(&self) -> bool {
-        matches!(self.kind, EventKind::Stopped { .. })
-    }
-}
-
-/// The times in which each mutator was stopped, in order; those that lie in another of the same
-/// mutator are left out.
-pub(super) fn spans(log: &EventLog) -> BTreeMap<u32, Vec<Span>> {
-    let mut spans: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
-    for &Event {
-        mutator,
-        from,
-        until,
-        kind,
-    } in &log.events
-    {
-        if kind.describe().1 {
-            spans
-                .entry(mutator)
-                .or_default()
-                .push(Span { from, until, kind });
-        }
-    }
-    for spans in spans.values_mut() {
-        // Spans of a thread nest or are disjoint.
-        spans.sort_unstable_by_key(|span| (span.from, Reverse(span.until)));
-        let mut covered = None;
-        spans.retain(|span| {
-            let outer = covered.is_none_or(|covered| span.until > covered);
-            covered = covered.max(Some(span.until));
-            outer
-        });
-    }
-    spans
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::event::Details;
+    use crate::measure::event::{Details, EventKind, EventLog};
 
     fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
         Event {
@@ -250,7 +103,7 @@ mod tests {
     }
 
     fn pauses(events: Vec<Event>) -> Pauses {
-        super::of(&EventLog { events, lost: 0 })
+        super::of(&Timeline::of(&EventLog { events, lost: 0 }))
     }
 
     #[test]
@@ -362,11 +215,11 @@ mod tests {
             ("time-to-safepoint", part(2, 40, 30)),
         ];
         assert_eq!(
-            parts(&log),
+            parts(&Timeline::of(&log)),
             expected.map(|(name, part)| (name.to_owned(), part)).into()
         );
         assert_eq!(
-            super::of(&log).pause_histogram_ns,
+            super::of(&Timeline::of(&log)).pause_histogram_ns,
             [(4, 1), (50, 1), (100, 1), (130, 1)]
         );
     }
@@ -381,7 +234,7 @@ mod tests {
             events: vec![event(0, 100, 200, kind)],
             lost: 0,
         };
-        let parts = parts(&log);
+        let parts = parts(&Timeline::of(&log));
         let lengths: Vec<_> = parts
             .iter()
             .map(|(name, part)| (name.as_str(), part.total_ns))

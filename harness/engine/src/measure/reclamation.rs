@@ -15,7 +15,8 @@
 //! [`Delays::pending`] beside it.
 
 use super::distribution::Distribution;
-use super::event::{EventKind, EventLog};
+use super::event::EventKind;
+use super::timeline::Timeline;
 #[cfg(doc)]
 use crate::heap::Heap;
 pub use contract::workload::{Death, Sentinels};
@@ -32,10 +33,9 @@ pub struct Delays {
 }
 
 /// What the deaths, and the events of the same time, amount to.
-pub fn of(deaths: &[Death], log: &EventLog) -> Delays {
-    let mut collections: Vec<(u64, u64)> = log
-        .events
-        .iter()
+pub fn of(deaths: &[Death], timeline: &Timeline<'_>) -> Delays {
+    let mut collections: Vec<(u64, u64)> = timeline
+        .events()
         .filter(|event| matches!(event.kind, EventKind::Collection { .. }))
         .map(|event| (event.from, event.until))
         .collect();
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::adapter::{Adapter, Settings, gc_marksweep::GcMarksweep, gc_rc::GcRc};
     use crate::heap::{Heap, Mutator, Shape};
-    use crate::measure::event::{Details, Event};
+    use crate::measure::event::{Details, Event, EventLog};
 
     #[test]
     fn planted_deaths() {
@@ -97,7 +97,7 @@ mod tests {
             death(500, Some(501)),
             death(940, None),
         ];
-        let delays = of(&deaths, &log);
+        let delays = of(&deaths, &Timeline::of(&log));
         assert_eq!(delays.identified.histogram_ns, [(1, 1), (110, 1), (160, 1)]);
         assert_eq!(delays.reusable.histogram_ns, [(1, 1), (150, 1), (200, 1)]);
         assert_eq!(delays.pending, 1);
@@ -120,7 +120,7 @@ mod tests {
                 }
             });
         });
-        of(&sentinels.deaths(), &heap.take_events())
+        of(&sentinels.deaths(), &Timeline::of(&heap.take_events()))
     }
 
     #[test]

@@ -8,8 +8,8 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::event::{Event, EventKind, EventLog};
-use super::pause;
+use super::event::{Event, EventKind};
+use super::timeline::Timeline;
 use contract::row::{CollectionRecord, MAX_COLLECTIONS_LOGGED, MAX_SPANS, SpanRecord};
 
 /// Why collections are made that nobody asked for: the name that HotSpot has for it.
@@ -19,9 +19,12 @@ const SYSTEM_GC: &str = "System.gc()";
 
 /// The collections that were requested within the iteration, in order, and how many more there
 /// were.
-pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRecord>, u64) {
+pub fn collections(
+    timeline: &Timeline<'_>,
+    iteration: &Range<u64>,
+) -> (Vec<CollectionRecord>, u64) {
     let mut records: Vec<CollectionRecord> = Vec::new();
-    for stop in pause::stops(log).values() {
+    for stop in timeline.stops() {
         let Some(event) = stop.collection else {
             continue;
         };
@@ -49,12 +52,12 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
             time_to_safepoint_ns: stop.time_to_safepoint(),
             phases: stop
                 .phases()
-                .map(|(name, length)| (name.to_owned(), length))
+                .map(|(phase, length)| (phase.name().to_owned(), length))
                 .collect(),
             ..CollectionRecord::default()
         });
     }
-    for event in &log.events {
+    for event in timeline.events() {
         let EventKind::CycleCollection {
             generation,
             examined,
@@ -63,10 +66,9 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
         else {
             continue;
         };
-        let length = event.until.saturating_sub(event.from);
         records.push(CollectionRecord {
             at_ns: event.from.saturating_sub(iteration.start),
-            pause_ns: length,
+            pause_ns: event.length(),
             kind: "cycle".to_owned(),
             cause: ALLOCATION_FAILURE.to_owned(),
             generation: Some(generation),
@@ -83,12 +85,11 @@ pub fn collections(log: &EventLog, iteration: &Range<u64>) -> (Vec<CollectionRec
 
 /// The times in which mutators were stopped, waited for or stalled, and in which a collector
 /// worked, in order; and how many shorter ones there were.
-pub fn spans(log: &EventLog, iteration: &Range<u64>) -> (Vec<SpanRecord>, u64) {
-    let mut events: Vec<&Event> = log.events.iter().collect();
+pub fn spans(timeline: &Timeline<'_>, iteration: &Range<u64>) -> (Vec<SpanRecord>, u64) {
+    let mut events: Vec<&Event> = timeline.events().collect();
     let left_out = events.len().saturating_sub(MAX_SPANS);
     if left_out > 0 {
-        let length = |event: &&Event| Reverse(event.until.saturating_sub(event.from));
-        events.select_nth_unstable_by_key(MAX_SPANS, length);
+        events.select_nth_unstable_by_key(MAX_SPANS, |event| Reverse(event.length()));
         events.truncate(MAX_SPANS);
     }
     events.sort_by_key(|event| (event.from, Reverse(event.until)));
@@ -96,7 +97,7 @@ pub fn spans(log: &EventLog, iteration: &Range<u64>) -> (Vec<SpanRecord>, u64) {
         mutator: event.mutator,
         at_ns: event.from.saturating_sub(iteration.start),
         length_ns: event.until.saturating_sub(event.from.max(iteration.start)),
-        kind: event.kind.describe().0.to_owned(),
+        kind: event.kind.name().to_owned(),
     };
     (events.into_iter().map(record).collect(), left_out as u64)
 }
@@ -104,7 +105,7 @@ pub fn spans(log: &EventLog, iteration: &Range<u64>) -> (Vec<SpanRecord>, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::event::Details;
+    use crate::measure::event::{Details, EventLog};
 
     fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
         Event {
@@ -142,7 +143,8 @@ mod tests {
             ],
             lost: 0,
         };
-        let (records, left_out) = collections(&log, &(1_000..2_000));
+        let timeline = Timeline::of(&log);
+        let (records, left_out) = collections(&timeline, &(1_000..2_000));
         assert_eq!((records.len(), left_out), (2, 0));
         let [cycle, young] = &records[..] else {
             unreachable!()
@@ -169,7 +171,7 @@ mod tests {
             (Some(10), Some(200), Some(77))
         );
 
-        let (spans, _) = spans(&log, &(1_000..2_000));
+        let (spans, _) = spans(&timeline, &(1_000..2_000));
         let kinds: Vec<_> = spans
             .iter()
             .map(|span| (span.kind.as_str(), span.at_ns))
@@ -192,7 +194,7 @@ mod tests {
             events: (1..=count).map(wait).collect(),
             lost: 0,
         };
-        let (spans, left_out) = spans(&log, &(0..u64::MAX));
+        let (spans, left_out) = spans(&Timeline::of(&log), &(0..u64::MAX));
         assert_eq!((spans.len(), left_out), (MAX_SPANS, 100));
         assert!(spans.iter().all(|span| span.length_ns > 100));
         assert!(spans.is_sorted_by_key(|span| span.at_ns));

@@ -11,17 +11,18 @@
 use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
-use super::event::{EventKind, EventLog};
+use super::event::EventKind;
+use super::timeline::Timeline;
 
 /// The arrivals of all threads.
-pub fn arrivals(log: &EventLog) -> Distribution {
-    Distribution::of(all(log).map(|(_, length)| length))
+pub fn arrivals(timeline: &Timeline<'_>) -> Distribution {
+    Distribution::of(all(timeline).map(|(_, length)| length))
 }
 
 /// The arrivals by mutator.
-pub fn by_mutator(log: &EventLog) -> BTreeMap<u32, Distribution> {
+pub fn by_mutator(timeline: &Timeline<'_>) -> BTreeMap<u32, Distribution> {
     let mut lengths: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-    for (mutator, length) in all(log) {
+    for (mutator, length) in all(timeline) {
         lengths.entry(mutator).or_default().push(length);
     }
     lengths
@@ -30,17 +31,17 @@ pub fn by_mutator(log: &EventLog) -> BTreeMap<u32, Distribution> {
         .collect()
 }
 
-fn all(log: &EventLog) -> impl Iterator<Item = (u32, u64)> {
-    log.events
-        .iter()
+fn all<'l>(timeline: &Timeline<'l>) -> impl Iterator<Item = (u32, u64)> + use<'l> {
+    timeline
+        .events()
         .filter(|event| matches!(event.kind, EventKind::Arrived { .. }))
-        .map(|event| (event.mutator, event.until.saturating_sub(event.from)))
+        .map(|event| (event.mutator, event.length()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::event::Event;
+    use crate::measure::event::{Event, EventLog};
 
     #[test]
     fn arrivals_are_told_apart_by_mutator() {
@@ -59,10 +60,11 @@ mod tests {
             ],
             lost: 0,
         };
-        let all = arrivals(&log);
+        let timeline = Timeline::of(&log);
+        let all = arrivals(&timeline);
         assert_eq!((all.count, all.max_ns), (3, 200));
         assert_eq!(all.histogram_ns, [(3, 1), (7, 1), (200, 1)]);
-        let by_mutator = by_mutator(&log);
+        let by_mutator = by_mutator(&timeline);
         assert_eq!(by_mutator.keys().copied().collect::<Vec<_>>(), [1, 2]);
         assert_eq!((by_mutator[&1].count, by_mutator[&1].max_ns), (2, 7));
     }

@@ -20,25 +20,17 @@
 use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
-use super::event::{EventKind, EventLog};
-use super::pause;
+use super::event::EventKind;
+use super::timeline::{Stop, Timeline};
 
 /// Stalls by cause.
-pub fn of(log: &EventLog) -> BTreeMap<String, Distribution> {
+pub fn of(timeline: &Timeline<'_>) -> BTreeMap<String, Distribution> {
     let mut lengths: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    let stopped: BTreeMap<(u32, u64), u64> = log
-        .events
-        .iter()
-        .filter_map(|event| match event.kind {
-            EventKind::Stopped { stop } => Some(((event.mutator, stop), event.until)),
-            _ => None,
-        })
-        .collect();
-    for event in &log.events {
+    for event in timeline.events() {
         let (cause, until) = match event.kind {
             EventKind::Collection { stop, details, .. } if !details.explicit => {
-                let resumed = stopped.get(&(event.mutator, stop));
-                ("collection", resumed.copied().unwrap_or(event.until))
+                let resumed = timeline.stop(stop).and_then(Stop::collector_resumed);
+                ("collection", resumed.unwrap_or(event.until))
             }
             EventKind::Stall => ("sweep", event.until),
             _ => continue,
@@ -49,17 +41,14 @@ pub fn of(log: &EventLog) -> BTreeMap<String, Distribution> {
             .push(until.saturating_sub(event.from));
     }
     // What lies within another of these does not count twice.
-    for span in pause::spans(log).into_values().flatten() {
+    for span in timeline.spans() {
         let cause = match span.kind {
             EventKind::LockWait => "lock",
             EventKind::CycleCollection { .. } | EventKind::CollectionWait => "collection",
             EventKind::Drain { .. } => "drain",
             _ => continue,
         };
-        lengths
-            .entry(cause)
-            .or_default()
-            .push(span.until.saturating_sub(span.from));
+        lengths.entry(cause).or_default().push(span.length());
     }
     lengths
         .into_iter()
@@ -70,7 +59,7 @@ pub fn of(log: &EventLog) -> BTreeMap<String, Distribution> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::event::{Details, Event};
+    use crate::measure::event::{Details, Event, EventLog};
 
     fn event(mutator: u32, from: u64, until: u64, kind: EventKind) -> Event {
         Event {
@@ -98,7 +87,7 @@ mod tests {
     }
 
     fn summary(events: Vec<Event>) -> Vec<(String, u64, u64)> {
-        let stalls = of(&EventLog { events, lost: 0 });
+        let stalls = of(&Timeline::of(&EventLog { events, lost: 0 }));
         let summary = stalls.into_iter();
         summary
             .map(|(cause, lengths)| (cause, lengths.count, lengths.max_ns))

@@ -17,13 +17,12 @@
 //! of its edges meets a moment at which a thread stops or goes on. So the worst window has an edge
 //! at such a moment (or at an end of the iteration), and no others are looked at.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use contract::row::Utilisation;
 
-use super::event::EventLog;
-use super::pause;
+use super::event::Event;
+use super::timeline::Timeline;
 
 /// Three windows a decade, from this many nanoseconds on.
 const SHORTEST_WINDOW: u64 = 1_000;
@@ -31,20 +30,14 @@ const SHORTEST_WINDOW: u64 = 1_000;
 /// Minimum utilisation in an iteration that lasted from `iteration.start` to its end, in the time
 /// of the events, on `threads` threads: for windows of 1, 2, 5, 10 ... microseconds, and of the
 /// whole iteration. Empty if that took no time.
-pub fn of(log: &EventLog, iteration: Range<u64>, threads: usize) -> Vec<Utilisation> {
+pub fn of(timeline: &Timeline<'_>, iteration: Range<u64>, threads: usize) -> Vec<Utilisation> {
     let length = iteration.end.saturating_sub(iteration.start);
-    let by_thread: BTreeMap<u32, Load> = pause::spans(log)
-        .into_iter()
-        .map(|(mutator, spans)| {
-            let spans = spans
-                .iter()
-                .map(|span| within(span.from..span.until, &iteration));
-            (mutator, Load::new(spans, 1, length))
-        })
+    let place = |span: &Event| within(span.from..span.until, &iteration);
+    let by_thread: Vec<Load> = timeline
+        .by_mutator()
+        .map(|(_, spans)| Load::new(spans.iter().map(place), 1, length))
         .collect();
-    let all = pause::spans(log).into_values().flatten();
-    let all = all.map(|span| within(span.from..span.until, &iteration));
-    let process = Load::new(all, threads as u64, length);
+    let process = Load::new(timeline.spans().map(place), threads as u64, length);
 
     windows(length)
         .map(|window_ns| {
@@ -56,7 +49,7 @@ pub fn of(log: &EventLog, iteration: Range<u64>, threads: usize) -> Vec<Utilisat
                 window_ns,
                 process: share(&process, threads),
                 worst_thread: by_thread
-                    .values()
+                    .iter()
                     .map(|load| share(load, 1))
                     .fold(1.0, f64::min),
             }
@@ -172,7 +165,7 @@ mod tests {
     use rand_xoshiro::rand_core::Rng;
 
     use super::*;
-    use crate::measure::event::{Event, EventKind};
+    use crate::measure::event::{EventKind, EventLog};
     use contract::workload::{below, generator};
 
     fn waits(spans: &[(u32, u64, u64)]) -> EventLog {
@@ -192,7 +185,7 @@ mod tests {
     fn a_single_pause() {
         // 2 us of 10 us, in the middle.
         let log = waits(&[(0, 104_000, 106_000)]);
-        let curve = of(&log, 100_000..110_000, 1);
+        let curve = of(&Timeline::of(&log), 100_000..110_000, 1);
         let points: Vec<(u64, f64)> = curve.iter().map(|u| (u.window_ns, u.process)).collect();
         assert_eq!(
             points,
@@ -204,9 +197,9 @@ mod tests {
     #[test]
     fn threads_are_judged_alone_and_together() {
         let log = waits(&[(0, 0, 4_000), (1, 4_000, 6_000), (1, 9_000, 10_000)]);
-        let whole = *of(&log, 0..10_000, 2).last().unwrap();
+        let whole = *of(&Timeline::of(&log), 0..10_000, 2).last().unwrap();
         assert_eq!((whole.process, whole.worst_thread), (0.65, 0.6));
-        let five = of(&log, 0..10_000, 2)[2];
+        let five = of(&Timeline::of(&log), 0..10_000, 2)[2];
         // From 0 to 5: 4 of one, 1 of the other.
         assert_eq!(
             (five.window_ns, five.process, five.worst_thread),
@@ -217,15 +210,18 @@ mod tests {
     #[test]
     fn what_lies_outside_the_iteration_does_not_count() {
         let log = waits(&[(0, 0, 5_000), (0, 19_000, 30_000)]);
-        let whole = *of(&log, 5_000..20_000, 1).last().unwrap();
+        let whole = *of(&Timeline::of(&log), 5_000..20_000, 1).last().unwrap();
         assert_eq!(whole.process, 14.0 / 15.0);
-        assert!(of(&log, 7..7, 1).is_empty());
+        assert!(of(&Timeline::of(&log), 7..7, 1).is_empty());
     }
 
     #[test]
     fn a_mutator_more_than_there_are_threads_does_not_count() {
         let log = waits(&[(0, 0, 1_000), (1, 0, 1_000)]);
-        assert_eq!(of(&log, 0..2_000, 1).last().unwrap().process, 0.5);
+        assert_eq!(
+            of(&Timeline::of(&log), 0..2_000, 1).last().unwrap().process,
+            0.5
+        );
     }
 
     /// Against every window there is, on random sequences of small integers.

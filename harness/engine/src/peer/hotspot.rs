@@ -731,6 +731,7 @@ mod tests {
     use super::*;
     use crate::measure::pause;
     use crate::measure::stall;
+    use crate::measure::timeline::Timeline;
 
     const LINES: &str = r#"[500ns][gc] Using Serial
 [1500ns][safepoint] Safepoint "ICBufferFull", Time since last: 1000 ns, Reaching safepoint: 100 ns, Cleanup: 50 ns, At safepoint: 50 ns, Total: 200 ns
@@ -769,7 +770,7 @@ mod tests {
             (observed.collections, observed.peak_heap_bytes),
             (1, 17 << 20)
         );
-        let pauses = pause::of(&observed.events);
+        let pauses = pause::of(&Timeline::of(&observed.events));
         assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(600)));
         assert_eq!(pauses.time_to_safepoint_max_ns, Some(10));
         assert_eq!(pauses.stopped_ns, 2 * 590);
@@ -779,7 +780,7 @@ mod tests {
     fn stops_that_are_not_collections_count() {
         let observed = observed(LINES, &iteration(1000, 8000), 1);
         assert_eq!(observed.collections, 1);
-        assert_eq!(pause::of(&observed.events).pause_count, 2);
+        assert_eq!(pause::of(&Timeline::of(&observed.events)).pause_count, 2);
     }
 
     /// As Z of version 25 writes: young collections, one of which ended in the iteration, and waits
@@ -800,14 +801,14 @@ mod tests {
             (observed.collections, observed.peak_heap_bytes),
             (1, 28 << 20)
         );
-        let pauses = pause::of(&observed.events);
+        let pauses = pause::of(&Timeline::of(&observed.events));
         assert_eq!(
             (pauses.pause_count, pauses.pause_max_ns),
             (3, Some(3_988_000))
         );
         assert_eq!(pauses.stopped_ns, 3_988_000 + 64_000 + 2 * 25);
         assert_eq!(pauses.event_ns["collection-wait"], 3_988_000 + 64_000);
-        let stalls = stall::of(&observed.events);
+        let stalls = stall::of(&Timeline::of(&observed.events));
         assert_eq!(stalls["collection"].count, 2);
     }
 

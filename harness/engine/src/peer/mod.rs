@@ -69,6 +69,7 @@ use crate::interrupt;
 use crate::invocation::{self, Invocation, Metrics, Row, Status};
 use crate::measure::distribution::Distribution;
 use crate::measure::event::EventLog;
+use crate::measure::timeline::Timeline;
 use crate::outside;
 use crate::process;
 use crate::suggest;
@@ -919,7 +920,7 @@ impl Reader {
                 observations: iteration.observations.clone(),
                 reclamation_delay: Distribution::of(iteration.delays_ns.iter().copied()),
                 ..invocation::of_events(
-                    &observed.events,
+                    &Timeline::of(&observed.events),
                     iteration.from_ns..iteration.until_ns.max(iteration.from_ns),
                     self.invocation.threads,
                 )

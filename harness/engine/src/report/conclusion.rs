@@ -17,10 +17,10 @@
 //! claimed or it is not; its size is in the interval).
 
 use crate::invocation::format_bytes;
-use crate::measure::ratio::{self, Ratio};
+use crate::measure::estimate::{self, Estimate, Samples};
 use crate::results::{CellResults, Group, Results};
 
-use super::quantity::format_time;
+use super::quantity::{format_ratio, format_time};
 
 /// What a ratio of times proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub enum Verdict {
 
 /// What `ratio`, a time divided by that of the baseline, proves where two equal things differ by up
 /// to the factor `reach`; `None` if no heap was run twice.
-pub fn verdict(ratio: Ratio, reach: Option<f64>) -> Verdict {
+pub fn verdict(ratio: Estimate, reach: Option<f64>) -> Verdict {
     let (Some((low, high)), Some(reach)) = (ratio.interval, reach) else {
         return Verdict::Unknown;
     };
@@ -53,7 +53,7 @@ pub fn verdict(ratio: Ratio, reach: Option<f64>) -> Verdict {
 /// By which factor two equal things differ in this group: its own A/A comparison, or the widest of
 /// all.
 pub fn reach(results: &Results, group: &Group<'_>) -> Option<f64> {
-    let of = |group: &Group<'_>| group.same_over_same().and_then(Ratio::reach);
+    let of = |group: &Group<'_>| group.same_over_same().and_then(Estimate::reach);
     of(group).or_else(|| {
         results
             .groups()
@@ -96,7 +96,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
     same_over_same(&facts).into_iter().for_each(&mut say);
     let is_sweep = facts.iter().any(|facts| facts.len() > 1);
     for (heap, baseline) in &heaps {
-        let compared: Vec<(&Fact<'_>, Ratio)> = all()
+        let compared: Vec<(&Fact<'_>, Estimate)> = all()
             .filter(|fact| fact.baseline() == *baseline)
             .filter_map(|fact| Some((fact, fact.ratio(heap)?)))
             .collect();
@@ -117,8 +117,8 @@ pub fn sentences(results: &Results) -> Vec<String> {
 /// What a group shows.
 struct Fact<'r> {
     group: &'r Group<'r>,
-    ratios: Vec<(&'r CellResults, Ratio)>,
-    own_reach: Option<Ratio>,
+    ratios: Vec<(&'r CellResults, Estimate)>,
+    own_reach: Option<Estimate>,
     reach: Option<f64>,
 }
 
@@ -139,13 +139,13 @@ impl<'r> Fact<'r> {
         self.group.baseline().heap_label()
     }
 
-    fn ratio(&self, heap: &str) -> Option<Ratio> {
+    fn ratio(&self, heap: &str) -> Option<Estimate> {
         let mut ratios = self.ratios.iter();
         let (_, ratio) = ratios.find(|(cell, _)| cell.heap_label() == heap)?;
         Some(*ratio)
     }
 
-    fn verdict(&self, ratio: Ratio) -> Verdict {
+    fn verdict(&self, ratio: Estimate) -> Verdict {
         verdict(ratio, self.reach)
     }
 
@@ -183,7 +183,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(compared: &[(&Fact<'_>, Ratio)]) -> Self {
+    fn of(compared: &[(&Fact<'_>, Estimate)]) -> Self {
         let differ = |value: &dyn Fn(&CellResults) -> u64| {
             compared
                 .windows(2)
@@ -232,7 +232,7 @@ fn same_over_same(facts: &[Vec<Fact<'_>>]) -> Option<String> {
     let names = Names::of(&compared);
     let list: Vec<String> = compared
         .iter()
-        .map(|(fact, ratio)| format!("{} {}", names.name(fact.first()), with_interval(*ratio)))
+        .map(|(fact, ratio)| format!("{} {}", names.name(fact.first()), format_ratio(*ratio)))
         .collect();
     let heap = compared[0].0.baseline();
     let widest = compared
@@ -260,7 +260,7 @@ fn same_over_same(facts: &[Vec<Fact<'_>>]) -> Option<String> {
 
 /// At equal memory: where a heap is faster than the baseline, where slower, and what cannot be
 /// told.
-fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
+fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Estimate)]) -> String {
     let names = Names::of(compared);
     let with = |wanted: Verdict| {
         compared
@@ -300,7 +300,7 @@ fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) 
                 format!(
                     "{} (time {})",
                     names.name(fact.first()),
-                    with_interval(*ratio)
+                    format_ratio(*ratio)
                 )
             })
             .collect();
@@ -316,7 +316,7 @@ fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) 
             format!(
                 " Geometric mean of the times over {}: {} of {baseline}'s.",
                 compared.len(),
-                with_interval(mean)
+                format_ratio(mean)
             )
         });
     format!(
@@ -326,7 +326,7 @@ fn at_equal_memory(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) 
 }
 
 /// The geometric mean of a heap's ratios.
-fn mean_of_times(heap: &str, compared: &[(&Fact<'_>, Ratio)]) -> Option<Ratio> {
+fn mean_of_times(heap: &str, compared: &[(&Fact<'_>, Estimate)]) -> Option<Estimate> {
     let times: Vec<_> = compared
         .iter()
         .filter_map(|(fact, _)| {
@@ -335,13 +335,13 @@ fn mean_of_times(heap: &str, compared: &[(&Fact<'_>, Ratio)]) -> Option<Ratio> {
             Some((cell.times(), fact.group.baseline().times()))
         })
         .collect();
-    let pairs: Vec<(&ratio::Times, &ratio::Times)> =
+    let pairs: Vec<(&Samples, &Samples)> =
         times.iter().map(|(of, to)| (&of[..], &to[..])).collect();
-    ratio::geometric_mean(&pairs)
+    estimate::geometric_mean(&pairs)
 }
 
 /// Over a sweep: at equal memory, for each multiple, what all workloads together say.
-fn over_multiples(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -> String {
+fn over_multiples(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Estimate)]) -> String {
     // Sizes are rounded up to a grain, so that the multiples of a small heap are not quite the same
     // in all workloads.
     let key = |fact: &Fact<'_>| {
@@ -363,7 +363,7 @@ fn over_multiples(heap: &str, baseline: &str, compared: &[(&Fact<'_>, Ratio)]) -
             let mean = mean_of_times(heap, &of_size)?;
             Some(format!(
                 "{} at {}",
-                with_interval(mean),
+                format_ratio(mean),
                 of_size[0].0.size_in_words()
             ))
         })
@@ -382,7 +382,7 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
         1 => first.workload_label().to_owned(),
         count => format!("{} with {}", first.workload_label(), threads(count)),
     };
-    let points: Vec<(f64, Ratio, Verdict)> = facts
+    let points: Vec<(f64, Estimate, Verdict)> = facts
         .iter()
         .filter_map(|fact| {
             let ratio = fact.ratio(heap)?;
@@ -479,8 +479,8 @@ fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
 
 /// Where the sign of a claimed effect changes, ascending: the size, and whether the heap is faster
 /// above it. Between the two sizes the line through the logarithms of the ratios is followed.
-fn crossings(points: &[(f64, Ratio, Verdict)]) -> Vec<(f64, bool)> {
-    let claimed: Vec<&(f64, Ratio, Verdict)> = points
+fn crossings(points: &[(f64, Estimate, Verdict)]) -> Vec<(f64, bool)> {
+    let claimed: Vec<&(f64, Estimate, Verdict)> = points
         .iter()
         .filter(|(_, _, verdict)| matches!(verdict, Verdict::Faster | Verdict::Slower))
         .collect();
@@ -517,7 +517,7 @@ fn at_equal_time(heap: &str, facts: &[Fact<'_>]) -> Option<String> {
                 let mut cells = fact.group.cells.iter();
                 let cell = cells.find(|cell| cell.heap_label() == wanted)?;
                 // Where there is no limit there is no choice of memory.
-                let time = ratio::time(&cell.times()).filter(|_| cell.is_limited())?;
+                let time = estimate::point(&cell.times()).filter(|_| cell.is_limited())?;
                 Some((cell.heap_bytes(), time))
             })
             .collect()
@@ -561,24 +561,8 @@ fn equal_time(curves: [&[Point]; 2], tolerance: f64) -> Option<(f64, [f64; 2])> 
     Some((slower, [need(curves[0])?, need(curves[1])?]))
 }
 
-/// `1.02 [0.97-1.08]`.
-pub fn with_interval(ratio: Ratio) -> String {
-    match ratio.interval {
-        None => format!("{:.2}", ratio.value),
-        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
-    }
-}
-
 /// `5.6x [5.1-6.0]`: so many times as fast, or as slow.
-fn as_factor(ratio: Ratio) -> String {
-    let digits = |value: f64| {
-        let decimals = if value < 1.995 {
-            2
-        } else {
-            usize::from(value < 99.95)
-        };
-        format!("{value:.decimals$}")
-    };
+fn as_factor(ratio: Estimate) -> String {
     let interval = ratio.interval.map_or(String::new(), |(low, high)| {
         format!(" [{}-{}]", digits(low), digits(high))
     });
@@ -649,10 +633,11 @@ mod tests {
     use crate::fixture::processes;
     use crate::invocation::Row;
 
-    fn ratio(value: f64, low: f64, high: f64) -> Ratio {
-        Ratio {
+    fn ratio(value: f64, low: f64, high: f64) -> Estimate {
+        Estimate {
             value,
             interval: Some((low, high)),
+            n: 5,
         }
     }
 
@@ -698,9 +683,10 @@ mod tests {
             Verdict::NotSignificant
         );
         assert_eq!(verdict(ratio(0.5, 0.4, 0.6), None), Verdict::Unknown);
-        let single = Ratio {
+        let single = Estimate {
             value: 0.1,
             interval: None,
+            n: 1,
         };
         assert_eq!(verdict(single, Some(1.1)), Verdict::Unknown);
     }

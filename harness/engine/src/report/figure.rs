@@ -17,13 +17,13 @@
 use maud::Markup;
 
 use super::plot::{
-    Axis, Branch, Estimate, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
+    Axis, Branch, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
 };
 use super::trace::typical;
-use crate::invocation::{Distribution, Metrics, Row, Sample, Status, Utilisation, format_bytes};
+use crate::invocation::{Distribution, Metrics, Sample, Utilisation, format_bytes};
+use crate::measure::estimate::{self, Estimate, median};
 use crate::measure::lbo::{self, Cost, Resource};
-use crate::measure::ratio;
-use crate::measure::throughput::median;
+use crate::message;
 use crate::results::{CellResults, Group, Results};
 
 /// A drawing with its caption.
@@ -167,32 +167,13 @@ fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
     let mut commands = Vec::new();
     for row in cells.flat_map(|cell| &cell.rows) {
         if let Some(environment) = &row.environment {
-            let command = command(&environment.arguments);
+            let command = message::command(&environment.arguments);
             if !command.is_empty() && !commands.contains(&command) {
                 commands.push(command);
             }
         }
     }
     commands
-}
-
-/// Arguments as one would type them into a shell; of the program, its name alone.
-pub(super) fn command(arguments: &[String]) -> String {
-    let quoted = |argument: &str| {
-        let is_plain =
-            |character: char| character.is_alphanumeric() || "-_=:,./+@%".contains(character);
-        if !argument.is_empty() && argument.chars().all(is_plain) {
-            argument.to_owned()
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
-        }
-    };
-    let Some((program, rest)) = arguments.split_first() else {
-        return String::new();
-    };
-    let name = program.rsplit('/').next().unwrap_or(program);
-    let words = std::iter::once(quoted(name)).chain(rest.iter().map(|word| quoted(word)));
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The axis of heap sizes: multiples of the minimum where that is known for all, otherwise bytes.
@@ -230,18 +211,6 @@ impl Sizes {
     }
 }
 
-/// A heap's time with its interval, in nanoseconds; `None` without figures.
-fn time(cell: &CellResults) -> Option<Estimate> {
-    interval_of(&cell.times())
-}
-
-/// The value that stands for these iterations of several processes, with its interval.
-fn interval_of(values: &[Vec<f64>]) -> Option<Estimate> {
-    // A value is its ratio to one, measured twice.
-    let ratio = ratio::ratio(values, &[vec![1.0], vec![1.0]])?;
-    Some((ratio.value, ratio.interval))
-}
-
 /// For each heap of a work, one series over its heap sizes; heaps without a limit do not depend on
 /// the size and are rules.
 fn over_sizes(
@@ -257,7 +226,10 @@ fn over_sizes(
         .iter()
         .flat_map(|group| group.cells.iter().map(move |cell| (group, *cell)))
     {
-        let Some((y, interval)) = value(group, cell).filter(|_| !group.is_void()) else {
+        let Some(Estimate {
+            value: y, interval, ..
+        }) = value(group, cell).filter(|_| !group.is_void())
+        else {
             continue;
         };
         if !cell.is_limited() {
@@ -336,7 +308,12 @@ fn time_against_heap(work: &[Group<'_>], styles: &Styles) -> Drawn {
     if !is_sweep(work) {
         return Err(missing("one heap size"));
     }
-    let (series, rules) = over_sizes(work, styles, |_, cell| time(cell), Unit::Time);
+    let (series, rules) = over_sizes(
+        work,
+        styles,
+        |_, cell| estimate::single(&cell.times()),
+        Unit::Time,
+    );
     let y_scale = scale(heights(&series, &rules));
     let plot = Plot {
         x: Sizes::of(work).axis(),
@@ -368,24 +345,9 @@ fn overheads<'g>(
         .flat_map(|group| &group.cells);
     let ideal = lbo::ideal(cells.filter_map(|cell| Cost::mean(cell.measured(), resource)));
     move |cell| {
-        let spent = |row: &Row| {
-            let metrics = row.metrics.as_ref()?;
-            Some(Cost::of(metrics, resource).total)
-        };
-        let costs: Vec<Vec<f64>> = cell
-            .attempts()
-            .map(|attempt| {
-                let timed = attempt.iter();
-                timed
-                    .filter(|row| row.status == Status::Ok && row.iteration > 0)
-                    .filter_map(spent)
-                    .collect()
-            })
-            .collect();
-        let cost = interval_of(&costs)?;
+        let costs = cell.samples(|metrics| Some(Cost::of(metrics, resource).total));
         let ideal = ideal?;
-        let interval = cost.1.map(|(low, high)| (low / ideal, high / ideal));
-        Some((cost.0 / ideal, interval))
+        Some(estimate::single(&costs)?.map(|cost| cost / ideal))
     }
 }
 
@@ -717,15 +679,13 @@ fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Drawn {
         for cell in group.cells.iter().filter(|cell| cell.is_limited()) {
             let latencies: Vec<f64> = cell.measured().filter_map(latency).collect();
             let spaces: Vec<f64> = cell.measured().map(space).collect();
-            let (Some(x), Some(y)) = (median(&spaces), median(&latencies)) else {
+            let (Some(x), Some(y)) = (median(&spaces), estimate::spread(&latencies)) else {
                 continue;
             };
-            let low = latencies.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = latencies.iter().copied().fold(0.0, f64::max);
             let point = Point {
                 x,
-                y,
-                interval: (latencies.len() > 1).then_some((low, high)),
+                y: y.value,
+                interval: y.interval,
             };
             match series.iter_mut().find(|one| one.name == cell.heap_label()) {
                 Some(one) => one.points.push(point),
@@ -781,10 +741,7 @@ fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Drawn {
 /// Every workload's time, and its memory, relative to the baseline: one line a group.
 pub(crate) fn times_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
     const TITLE: &str = "Time relative to the baseline";
-    let value = |group: &Group<'_>, cell: &CellResults| {
-        let ratio = group.ratio(cell)?;
-        Some((ratio.value, ratio.interval))
-    };
+    let value = |group: &Group<'_>, cell: &CellResults| group.ratio(cell);
     let see = |baseline: &str| {
         format!(
             "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap size, with its 95 % interval: a heap differs where it does not \
@@ -811,7 +768,11 @@ pub(crate) fn memory_at_a_glance(results: &Results, styles: &Styles) -> Drawn {
             return None;
         }
         let of_baseline = peak(baseline).filter(|&peak| peak > 0.0)?;
-        Some((peak(cell)? / of_baseline, None))
+        Some(Estimate {
+            value: peak(cell)? / of_baseline,
+            interval: None,
+            n: cell.times().len(),
+        })
     };
     let see = |baseline: &str| {
         format!(

@@ -18,11 +18,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Chapters;
 use super::conclusion;
 use super::figure::{self, Figure, Missing, Styles};
+use super::quantity::format_ratio;
 use super::table;
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
 use crate::measure::lbo::Resource;
-use crate::measure::ratio::Ratio;
+use crate::message;
 use crate::results::{CellResults, Group, Results};
 
 const STYLE: &str = include_str!("html.css");
@@ -297,7 +298,7 @@ fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
         return html! { td.reason colspan=(COLUMNS) { (reason) } };
     }
     if let Some(ratio) = group.same_over_same().filter(|_| cell.is_twin()) {
-        figures[RATIO] = shown_ratio(ratio);
+        figures[RATIO] = format_ratio(ratio);
     }
     html! {
         @for figure in &figures { td { (figure) } }
@@ -306,13 +307,6 @@ fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
 
 /// Which of the table's figures is the ratio of the times.
 pub(crate) const RATIO: usize = 2;
-
-pub(crate) fn shown_ratio(ratio: Ratio) -> String {
-    match ratio.interval {
-        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
-        None => format!("{:.2}", ratio.value),
-    }
-}
 
 /// Everything that an environment says.
 fn facts(environment: &Environment) -> Markup {
@@ -326,7 +320,7 @@ fn facts(environment: &Environment) -> Markup {
                 serde_json::Value::Null => return None,
                 serde_json::Value::String(text) if text.is_empty() => return None,
                 serde_json::Value::String(text) => text.clone(),
-                serde_json::Value::Array(_) => figure::command(&environment.arguments),
+                serde_json::Value::Array(_) => message::command(&environment.arguments),
                 serde_json::Value::Bool(true) => "yes".to_owned(),
                 serde_json::Value::Bool(false) => "no".to_owned(),
                 serde_json::Value::Number(number) if name.ends_with("_bytes") => {

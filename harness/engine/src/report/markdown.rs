@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 
 use super::conclusion;
 use super::figure;
-use super::html::shown_ratio;
+use super::quantity::format_ratio;
 use super::table;
 use crate::invocation::format_bytes;
+use crate::message;
 use crate::results::{CellResults, Group, Results};
 
 /// The whole text.
@@ -82,7 +83,7 @@ pub fn render(results: &Results) -> String {
             .environment
             .iter()
             .map(|environment| &environment.arguments);
-        for command in arguments.map(|arguments| figure::command(arguments)) {
+        for command in arguments.map(|arguments| message::command(arguments)) {
             if !commands.contains(&command) {
                 commands.push(command);
             }
@@ -116,7 +117,7 @@ fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
         return vec![escape(&reason)];
     };
     let same_over_same = group.same_over_same().filter(|_| cell.is_twin());
-    let ratio = same_over_same.map_or(ratio.clone(), shown_ratio);
+    let ratio = same_over_same.map_or(ratio.clone(), format_ratio);
     vec![
         time.clone(),
         ratio,

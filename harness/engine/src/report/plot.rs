@@ -16,6 +16,8 @@
 
 use maud::{Markup, html};
 
+use crate::measure::estimate::Estimate;
+
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
@@ -99,9 +101,6 @@ pub(crate) enum Form {
     /// Markers alone.
     Dots,
 }
-
-/// A value, and the interval in which it lies.
-pub(crate) type Estimate = (f64, Option<(f64, f64)>);
 
 /// A point, and the interval in which its `y` lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -232,9 +231,9 @@ pub(crate) fn forest(
     let values = branches
         .iter()
         .flat_map(|branch| &branch.values)
-        .flat_map(|&(_, (value, interval))| {
-            let (low, high) = interval.unwrap_or((value, value));
-            [value, low, high]
+        .flat_map(|&(_, estimate)| {
+            let (low, high) = estimate.ends();
+            [estimate.value, low, high]
         })
         .chain([1.0])
         .filter(|&value| axis.shows(value));
@@ -276,7 +275,7 @@ pub(crate) fn forest(
                     text.tick x=(at(left - 8.0)) y=(at(middle + LINE / 2.0)) text-anchor="end" { (branch.detail) }
                 }
                 @let first = top + (height_of(branch) - SPACE - branch.values.len() as f64 * LINE) / 2.0;
-                @for (index, &(style, (value, interval))) in branch.values.iter().enumerate() {
+                @for (index, &(style, Estimate { value, interval, .. })) in branch.values.iter().enumerate() {
                     @let y = first + (index as f64 + 0.5) * LINE;
                     g class=(class(style)) {
                         @if let Some((low, high)) = interval {
@@ -864,10 +863,18 @@ mod tests {
     #[test]
     fn a_forest_has_a_line_a_name() {
         assert!(forest("f", "t", &[], &[]).is_none());
+        let estimate = |value, interval| Estimate {
+            value,
+            interval,
+            n: 2,
+        };
         let branch = |name: &str| Branch {
             name: name.to_owned(),
             detail: "2 threads".to_owned(),
-            values: vec![(0, (1.5, Some((1.2, 1.9)))), (1, (0.5, None))],
+            values: vec![
+                (0, estimate(1.5, Some((1.2, 1.9)))),
+                (1, estimate(0.5, None)),
+            ],
         };
         let drawn = forest(
             "f",

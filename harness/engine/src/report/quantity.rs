@@ -1,15 +1,18 @@
 //! Quantities in words: three digits, in a unit that fits.
 
+use crate::measure::estimate::Estimate;
+
 /// A time with three digits, in a fitting unit.
 pub fn format_time(nanoseconds: f64) -> String {
     let (value, unit) = scale_time(nanoseconds, nanoseconds.abs());
     format!("{value} {unit}")
 }
 
-/// A median and its range, in the unit of the largest.
-pub(crate) fn format_spread(median: f64, fastest: f64, slowest: f64) -> String {
+/// A time and its interval, in the unit of the largest.
+pub(crate) fn format_spread(time: Estimate) -> String {
+    let (fastest, slowest) = time.ends();
     let [(median, unit), (fastest, _), (slowest, _)] =
-        [median, fastest, slowest].map(|time| scale_time(time, slowest));
+        [time.value, fastest, slowest].map(|time| scale_time(time, slowest));
     format!("{median} {unit} ({fastest}-{slowest})")
 }
 
@@ -43,6 +46,14 @@ pub(crate) fn format_share(share: f64) -> String {
         return "<0.1 %".to_owned();
     }
     format!("{:.1} %", share * 100.0)
+}
+
+/// A ratio with its interval, such as `1.02 [0.97-1.08]`.
+pub fn format_ratio(ratio: Estimate) -> String {
+    match ratio.interval {
+        None => format!("{:.2}", ratio.value),
+        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
+    }
 }
 
 fn three_digits(value: f64) -> String {
@@ -79,7 +90,12 @@ mod tests {
         );
         // A difference of two.
         assert_eq!(format_time(-41_230.0), "-41.2 us");
-        assert_eq!(format_spread(980e6, 0.9e9, 1.2e9), "0.98 s (0.90-1.20)");
+        let spread = Estimate {
+            value: 980e6,
+            interval: Some((0.9e9, 1.2e9)),
+            n: 3,
+        };
+        assert_eq!(format_spread(spread), "0.98 s (0.90-1.20)");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{Attribute, CellAlignment, Table, presets};
 
-use super::quantity::{format_rate, format_share, format_spread, format_time};
+use super::quantity::{format_rate, format_ratio, format_share, format_spread, format_time};
 use crate::invocation::{Row, format_bytes};
+use crate::measure::estimate;
 use crate::measure::pause::Pauses;
-use crate::measure::ratio::{self, Ratio};
 use crate::results::{CellResults, Group, Results};
 
 /// Nothing to show.
@@ -362,20 +362,13 @@ pub(crate) fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
     if group.is_void() {
         return vec!["void".to_owned()];
     }
-    let times = cell.times();
-    let Some(time) = ratio::time(&times) else {
+    let Some(time) = estimate::spread_of_processes(&cell.times()) else {
         let status = cell
             .failure()
             .map_or(NONE.to_owned(), |row| row.status.to_string());
         return vec![status];
     };
 
-    let means: Vec<f64> = times
-        .iter()
-        .filter_map(|one| ratio::time(std::slice::from_ref(one)))
-        .collect();
-    let fastest = means.iter().copied().fold(f64::INFINITY, f64::min);
-    let slowest = means.iter().copied().fold(0.0, f64::max);
     let operations = cell.measured().next().map_or(0, |first| first.operations);
     let pauses = Pauses::merge(cell.measured().map(|metrics| &metrics.pauses));
     let thread_time: f64 = cell
@@ -391,9 +384,9 @@ pub(crate) fn figures(group: &Group<'_>, cell: &CellResults) -> Vec<String> {
         .filter_map(|metrics| metrics.peak_resident_bytes)
         .max();
     vec![
-        format_spread(time, fastest, slowest),
+        format_spread(time),
         format_rate(
-            operations as f64 / (time / 1e9),
+            operations as f64 / (time.value / 1e9),
             cell.operation().unwrap_or_default(),
         ),
         comparison(group, cell),
@@ -415,17 +408,8 @@ fn comparison(group: &Group<'_>, cell: &CellResults) -> String {
     if std::ptr::eq(cell, group.baseline()) {
         return "1".to_owned();
     }
-    match group.ratio(cell) {
-        None => NONE.to_owned(),
-        Some(Ratio {
-            value,
-            interval: None,
-        }) => format!("{value:.2}"),
-        Some(Ratio {
-            value,
-            interval: Some((low, high)),
-        }) => format!("{value:.2} [{low:.2}-{high:.2}]"),
-    }
+    let ratio = group.ratio(cell);
+    ratio.map_or(NONE.to_owned(), format_ratio)
 }
 
 #[cfg(test)]

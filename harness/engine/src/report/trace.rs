@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::invocation::{CollectionRecord, Metrics, SpanRecord};
+use crate::measure::event::{self, Phase};
 use crate::results::{CellResults, Results};
 
 /// Spans of the collector's own, which the track of collections shows with their phases.
-const COLLECTORS_OWN: [&str; 2] = ["collection", "stop"];
-/// The phases of a collection in the order in which they happen; `resume` ends the pause.
-pub(super) const PHASES: [&str; 5] = ["time-to-safepoint", "roots", "mark", "finish", "resume"];
+const COLLECTORS_OWN: [&str; 2] = [event::COLLECTION, event::STOP];
 /// The thread that the track of collections belongs to; mutators count from 1.
 const COLLECTOR: u64 = 0;
 /// Numbers of a mutator's further tracks lie this far apart.
@@ -182,7 +181,7 @@ fn slices(collection: &CollectionRecord) -> Vec<Slice> {
         arguments: arguments.into(),
     }];
     let mut from = collection.at_ns;
-    for phase in PHASES {
+    for phase in Phase::ALL.map(Phase::name) {
         if let Some(&length) = collection.phases.get(phase) {
             let end = from.saturating_add(length).min(until);
             slices.push(Slice {

@@ -27,8 +27,8 @@
 
 use std::fmt::Write as _;
 
-use super::trace::PHASES;
 use crate::invocation::CollectionRecord;
+use crate::measure::event::Phase;
 use crate::results::{CellResults, Results};
 
 /// Every cause that is written; the first stands for any that is not among them.
@@ -102,9 +102,9 @@ fn write(
     let started = format!("GC({number}) {name}");
     line(text, from, "info", "gc,start", &started);
     let mut phases: Vec<(&String, &u64)> = collection.phases.iter().collect();
-    phases.sort_by_key(|(phase, _)| PHASES.iter().position(|known| known == phase));
+    phases.sort_by_key(|(phase, _)| Phase::ALL.iter().position(|known| known.name() == *phase));
     for (phase, &length) in phases {
-        let (level, phase) = if phase == "mark" {
+        let (level, phase) = if phase == Phase::Mark.name() {
             ("info", "Marking Phase")
         } else {
             ("debug", phase.as_str())

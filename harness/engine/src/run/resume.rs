@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::invocation::{Row, Status};
+use crate::message::{command_line, quote_path};
 use crate::plan::Plan;
 use crate::results;
 
@@ -178,33 +179,6 @@ pub(super) fn resume_command(arguments: &[String], path: &Path) -> String {
     format!("{} {}", command_line(&command), quote_path(path))
 }
 
-/// A path as a shell reads it, though it be no text.
-fn quote_path(path: &Path) -> String {
-    match path.to_str() {
-        Some(text) => quote(text),
-        None => {
-            let bytes = path.as_os_str().as_encoded_bytes().iter();
-            let escaped: String = bytes.map(|byte| format!("\\{byte:03o}")).collect();
-            format!("$'{escaped}'")
-        }
-    }
-}
-
-/// Words as a shell reads them.
-pub fn command_line(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    quoted.join(" ")
-}
-
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -229,7 +203,5 @@ mod tests {
         let strange = Path::new(OsStr::from_bytes(b"r\xff"));
         let strange = resume_command(&words("harness"), strange);
         assert_eq!(strange, r"harness --resume $'\162\377'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
     }
 }

@@ -676,7 +676,7 @@ impl ClaimsArguments {
     fn action(self, reporting: Reporting) -> Result<Action, Refusal> {
         let experiments = claims::choose(&self.names).map_err(Refusal::Usage)?;
         if self.explain {
-            return Ok(Action::Print(claims::report::explain(&experiments)));
+            return Ok(Action::Print(claims::explain(&experiments)));
         }
         let peers: Vec<String> = match &self.peers[..] {
             [] => claims::PEERS.iter().map(|&peer| peer.to_owned()).collect(),

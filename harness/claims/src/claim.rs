@@ -1,23 +1,24 @@
-//! Claims, the rules that judge them, and verdicts.
+//! Claims, the figures and the rules that judge them, and verdicts.
 
 use std::fmt;
 
-use super::{Estimate, Evidence};
-use crate::invocation::Metrics;
+use crate::evidence::{Estimate, Evidence};
+use crate::quantity::{Quantity, Unit};
 
-/// Something the documents say, and where it would have to show.
+/// Something the documents say, where it would have to show, and what must be true there.
+///
+/// Written as a row of a table: `Claim::new("what they say").documents("their figure")
+/// .measured("in words", figure).counting(rule).tracing(rule)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     /// What they say, in one line.
     pub statement: &'static str,
     /// Their figure, if they give one; that they give none otherwise.
     pub document: &'static str,
-    /// What [`Self::figure`] is, in a few words: what it is divided by if it is a ratio.
+    /// What the figure is, in a few words: what it is divided by if it is a ratio.
     pub measured: &'static str,
-    /// What it is counted in.
-    pub unit: Unit,
     /// The figure.
-    pub figure: fn(&Evidence<'_>) -> Option<Estimate>,
+    pub figure: Figure,
     /// What must be true of it where references are counted behind a lock: on gc-rc, and on
     /// CPython.
     pub counting: Option<Rule>,
@@ -27,6 +28,54 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// A sentence for which the documents give no figure. What is measured, and a rule, must
+    /// follow.
+    pub const fn new(statement: &'static str) -> Self {
+        Self {
+            statement,
+            document: "no figure",
+            measured: "",
+            figure: Figure::By(Unit::Count, |_| None),
+            counting: None,
+            tracing: None,
+        }
+    }
+
+    /// The same with what the documents give.
+    pub const fn documents(self, document: &'static str) -> Self {
+        Self { document, ..self }
+    }
+
+    /// The same with this figure, in words and computed.
+    pub const fn measured(self, measured: &'static str, figure: Figure) -> Self {
+        Self {
+            measured,
+            figure,
+            ..self
+        }
+    }
+
+    /// The same with a rule for gc-rc and CPython.
+    pub const fn counting(self, rule: Rule) -> Self {
+        Self {
+            counting: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same with a rule for gc-marksweep and a JVM.
+    pub const fn tracing(self, rule: Rule) -> Self {
+        Self {
+            tracing: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same with one rule for both sides.
+    pub const fn both(self, rule: Rule) -> Self {
+        self.counting(rule).tracing(rule)
+    }
+
     /// What must be true on this side; `None` if the claim says nothing about it.
     pub fn rule(&self, side: Side) -> Option<Rule> {
         match side {
@@ -36,56 +85,38 @@ impl Claim {
     }
 }
 
-/// What a figure is counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// A number without a unit, such as a ratio.
-    Ratio,
-    /// A share of a whole, from 0 to 1.
-    Share,
-    /// Things.
-    Count,
-    /// Nanoseconds.
-    Time,
-    /// Bytes.
-    Bytes,
-}
-
-/// What a row says.
+/// How a claim's figure follows from the rows of an experiment's forms, which are named.
 #[derive(Clone, Copy, Debug)]
-pub enum Quantity {
-    /// Wall time in nanoseconds.
-    Wall,
-    /// Processor time of the process in nanoseconds.
-    Cpu,
-    /// The largest resident size in bytes.
-    PeakResident,
-    /// The most the heap has counted against its limit, in bytes.
-    PeakHeap,
-    /// The longest pause in nanoseconds; 0 if there was none.
-    LongestPause,
-    /// Collections.
-    Collections,
-    /// What the program observed, by name.
-    Observed(&'static str),
-    /// Anything else that follows from one row.
-    Of(fn(&Metrics) -> Option<f64>),
+pub enum Figure {
+    /// Of one form: the median over processes of the mean over iterations.
+    Value(Quantity, &'static str),
+    /// The largest value of any iteration of any of the forms: for what must never happen. There is
+    /// none if one of them was not run.
+    Largest(Quantity, &'static [&'static str]),
+    /// One form's divided by another's.
+    Ratio(Quantity, &'static str, &'static str),
+    /// Anything else, and what it is counted in.
+    By(Unit, fn(&Evidence<'_>) -> Option<Estimate>),
 }
 
-impl Quantity {
-    /// Its value in one iteration, if it has one. Something divided by nothing is none.
-    pub fn of(self, metrics: &Metrics) -> Option<f64> {
-        let value = match self {
-            Self::Wall => metrics.wall_ns as f64,
-            Self::Cpu => metrics.cpu_ns as f64,
-            Self::PeakResident => metrics.peak_resident_bytes? as f64,
-            Self::PeakHeap => metrics.peak_heap_bytes as f64,
-            Self::LongestPause => metrics.pauses.pause_max_ns.unwrap_or(0) as f64,
-            Self::Collections => metrics.collections as f64,
-            Self::Observed(name) => *metrics.observations.get(name)? as f64,
-            Self::Of(value) => value(metrics)?,
-        };
-        value.is_finite().then_some(value)
+impl Figure {
+    /// What the evidence of one column comes to, if it comes to anything.
+    pub fn estimate(self, evidence: &Evidence<'_>) -> Option<Estimate> {
+        match self {
+            Self::Value(quantity, form) => evidence.value(quantity, form),
+            Self::Largest(quantity, forms) => evidence.largest(quantity, forms),
+            Self::Ratio(quantity, of, to) => evidence.ratio(quantity, of, to),
+            Self::By(_, figure) => figure(evidence),
+        }
+    }
+
+    /// What it is counted in.
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Value(quantity, _) | Self::Largest(quantity, _) => quantity.unit(),
+            Self::Ratio(..) => Unit::Ratio,
+            Self::By(unit, _) => unit,
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! A figure of one form, and its interval, are those of [`estimate::figure`]; of two forms divided,
 //! those of [`estimate::ratio`].
 
-use super::{Experiment, Quantity};
+use crate::form::Form;
 use crate::measure::estimate;
+use crate::quantity::Quantity;
 use crate::results::{CellResults, Results};
 use crate::workload::Description;
 
@@ -17,14 +18,11 @@ pub struct Evidence<'r> {
     forms: Vec<(&'static str, &'r CellResults)>,
 }
 
-/// A form's name, and what its rows are asked for.
-pub(super) type Asked = (&'static str, Quantity);
-
 impl<'r> Evidence<'r> {
-    /// What the results say about the experiment in a column: the name of a heap, or the label of a
-    /// peer.
+    /// What the results say about an experiment of these forms in a column: the name of a heap, or
+    /// the label of a peer.
     pub(crate) fn of(
-        experiment: &Experiment,
+        forms: &[Form],
         known: &[Description],
         results: &'r Results,
         column: &str,
@@ -33,9 +31,9 @@ impl<'r> Evidence<'r> {
             let mut cells = results.experiments.iter();
             cells.find(|cell| is_of(cell, form, known, column))
         };
-        let forms = experiment.forms.iter();
         Self {
             forms: forms
+                .iter()
                 .filter_map(|form| Some((form.name, of_form(form)?)))
                 .collect(),
         }
@@ -59,32 +57,35 @@ impl<'r> Evidence<'r> {
     }
 
     /// Whether the form was run, with whatever result.
-    pub(super) fn has(&self, form: &str) -> bool {
+    pub(crate) fn has(&self, form: &str) -> bool {
         self.forms.iter().any(|(name, _)| *name == form)
     }
 
     /// For each process, the values of its timed iterations.
-    fn values(&self, (form, quantity): Asked) -> Option<Vec<Vec<f64>>> {
+    fn values(&self, quantity: Quantity, form: &str) -> Option<Vec<Vec<f64>>> {
         let (_, cell) = self.forms.iter().find(|(name, _)| *name == form)?;
         let values = cell.samples(|metrics| quantity.of(metrics));
         (!values.is_empty()).then_some(values)
     }
 
     /// The median over processes of the mean over iterations.
-    pub fn value(&self, asked: Asked) -> Option<Estimate> {
-        estimate::figure(&self.values(asked)?)
+    pub fn value(&self, quantity: Quantity, form: &str) -> Option<Estimate> {
+        estimate::figure(&self.values(quantity, form)?)
     }
 
     /// The largest value of any iteration of any process, with the range over processes of their
-    /// largest: for what must never happen.
-    pub fn largest(&self, asked: Asked) -> Option<Estimate> {
-        estimate::largest(&self.values(asked)?)
+    /// largest, of that form of these where it is largest.
+    pub fn largest(&self, quantity: Quantity, forms: &[&str]) -> Option<Estimate> {
+        let of_form = |form: &&str| estimate::largest(&self.values(quantity, form)?);
+        let figures: Option<Vec<Estimate>> = forms.iter().map(of_form).collect();
+        let order = |a: &Estimate, b: &Estimate| a.value.total_cmp(&b.value);
+        figures?.into_iter().max_by(order)
     }
 
-    /// The first divided by the second, both as in [`Self::value`]. `None` also where one of them
+    /// One form's divided by another's, both as in [`Self::value`]. `None` also where one of them
     /// is zero or less.
-    pub fn ratio(&self, of: Asked, to: Asked) -> Option<Estimate> {
-        let (of, to) = (self.values(of)?, self.values(to)?);
+    pub fn ratio(&self, quantity: Quantity, of: &str, to: &str) -> Option<Estimate> {
+        let (of, to) = (self.values(quantity, of)?, self.values(quantity, to)?);
         if of.iter().chain(&to).flatten().any(|&value| value <= 0.0) {
             return None;
         }
@@ -93,7 +94,7 @@ impl<'r> Evidence<'r> {
 }
 
 /// Whether the cell is that of the form in the column.
-fn is_of(cell: &CellResults, form: &super::Form, known: &[Description], column: &str) -> bool {
+fn is_of(cell: &CellResults, form: &Form, known: &[Description], column: &str) -> bool {
     let invocation = cell.invocation();
     if invocation.threads != form.threads {
         return false;

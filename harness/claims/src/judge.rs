@@ -1,6 +1,8 @@
 //! Judges claims by results, whether they were just measured or read from a file.
 
-use super::{Claim, EXPERIMENTS, Estimate, Evidence, Experiment, Side, Verdict, known};
+use crate::claim::{Claim, Side, Verdict};
+use crate::evidence::{Estimate, Evidence};
+use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
 
 /// A claim, what every column says of it, and what follows.
@@ -55,7 +57,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
     for experiment in EXPERIMENTS {
         let evidence: Vec<Evidence<'_>> = columns
             .iter()
-            .map(|title| Evidence::of(experiment, &known, results, &title.key))
+            .map(|title| Evidence::of(experiment.forms, &known, results, &title.key))
             .collect();
         if evidence.iter().all(Evidence::is_empty) {
             continue;
@@ -87,7 +89,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
 }
 
 fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
-    let figure = match (claim.figure)(evidence) {
+    let figure = match claim.figure.estimate(evidence) {
         Some(estimate) => Some(Ok(estimate)),
         None => evidence.failure().map(Err),
     };

@@ -1,5 +1,4 @@
-//! What the claims come to: a table, Markdown, JSON, and a section of the page; and what each
-//! experiment does.
+//! What the claims come to: a table, Markdown, JSON, and a section of the page.
 //!
 //! Each figure stands with its interval; the verdict follows from intervals by the rule that is
 //! printed beside it. Nothing is computed here.
@@ -9,7 +8,7 @@ use serde_json::json;
 
 use crate::invocation::format_bytes;
 use crate::results::Results;
-use crate::{Claim, Column, Estimate, Experiment, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
+use crate::{Claim, Column, Estimate, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
 use engine::report::Chapter;
 use engine::report::quantity::format_time;
 
@@ -165,7 +164,7 @@ fn count(judged: &[Judged]) -> String {
 /// A figure with its interval, or why there is none.
 fn figure(claim: &Claim, column: &Column) -> String {
     match &column.figure {
-        Some(Ok(estimate)) => format_estimate(*estimate, claim.unit),
+        Some(Ok(estimate)) => format_estimate(*estimate, claim.figure.unit()),
         Some(Err(reason)) => reason.clone(),
         None => "-".to_owned(),
     }
@@ -195,7 +194,7 @@ fn verdict(one: &Judged) -> String {
 }
 
 /// What must be true, side by side.
-fn rules(claim: &Claim) -> String {
+pub(crate) fn rules(claim: &Claim) -> String {
     let words = |rule| rule_in_words(rule, claim);
     let rules = match (claim.counting, claim.tracing) {
         (Some(counting), Some(tracing)) if counting == tracing => {
@@ -212,7 +211,7 @@ fn rules(claim: &Claim) -> String {
 }
 
 fn rule_in_words(rule: Rule, claim: &Claim) -> String {
-    rule.in_words(|bound| format_value(bound, claim.unit))
+    rule.in_words(|bound| format_value(bound, claim.figure.unit()))
 }
 
 /// The rule by which a column's figure is judged, if there is one to judge.
@@ -252,46 +251,8 @@ pub(crate) fn format_value(value: f64, unit: Unit) -> String {
     }
 }
 
-/// What is done, why it shows the claims, and what it does not show.
-pub fn explain(experiments: &[&'static Experiment]) -> String {
-    let explain = |experiment: &&'static Experiment| {
-        let mut text = format!("{}: {}\n\n", experiment.name, experiment.summary);
-        text.push_str(&wrap(experiment.explanation, 100));
-        for claim in experiment.claims {
-            text.push_str(&format!(
-                "\n  Claim:      {}\n  Documents:  {}\n  Measured:   {}\n  {}\n",
-                claim.statement,
-                claim.document,
-                claim.measured,
-                rules(claim).replacen("rule: ", "Holds if:   ", 1)
-            ));
-        }
-        text.push_str("\n  Forms:\n");
-        for form in experiment.forms {
-            let threads = match form.threads {
-                1 => "1 thread".to_owned(),
-                threads => format!("{threads} threads"),
-            };
-            let peers = if form.peers {
-                " and other runtimes"
-            } else {
-                ""
-            };
-            text.push_str(&format!(
-                "    {}: {}, {threads}, on {}{peers}\n",
-                form.name,
-                form.text(crate::workload::Size::Full),
-                form.heaps.join(", ")
-            ));
-        }
-        text
-    };
-    let texts: Vec<String> = experiments.iter().map(explain).collect();
-    texts.join("\n")
-}
-
 /// Lines of at most `width` characters.
-fn wrap(text: &str, width: usize) -> String {
+pub(crate) fn wrap(text: &str, width: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is one");
@@ -399,7 +360,7 @@ pub fn json(judged: &[Judged]) -> String {
                 "claim": claim.statement,
                 "documents": claim.document,
                 "measured": claim.measured,
-                "unit": format!("{:?}", claim.unit).to_lowercase(),
+                "unit": format!("{:?}", claim.figure.unit()).to_lowercase(),
                 "rule_counting": rule(claim.counting),
                 "rule_tracing": rule(claim.tracing),
                 "columns": columns,

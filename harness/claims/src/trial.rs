@@ -6,14 +6,18 @@
 //! times does not show in a few microseconds on a busy machine, so times are planted, and what is
 //! tested is that the verdict follows them.
 
-use super::{EXPERIMENTS, Experiment, Form, Judged, Verdict, judge, known, programs};
 use crate::adapter::{self, Settings};
+use crate::claim::Verdict;
+use crate::experiment::{EXPERIMENTS, Experiment, known, programs};
+use crate::form::Form;
 use crate::invocation::{Invocation, Metrics, Row};
+use crate::judge::{Judged, judge};
 use crate::plan;
 use crate::results::Results;
-use crate::workload::{self, Size};
+use crate::workload::{self, Input, Size};
 
 /// An experiment's rows.
+#[derive(Clone)]
 pub(crate) struct Trial {
     experiment: &'static Experiment,
     rows: Vec<Row>,
@@ -22,23 +26,16 @@ pub(crate) struct Trial {
 /// Processes of each form: as few as have an interval.
 const INVOCATIONS: u32 = 2;
 
+/// The heaps, whatever their options in a form: what is planted is planted on some of these.
+pub(crate) const RC: &[&str] = &["gc-rc"];
+pub(crate) const MARKSWEEP: &[&str] = &["gc-marksweep"];
+
 impl Trial {
     /// Runs every form on every heap at tiny size.
     pub(crate) fn of(name: &str) -> Self {
-        let mut experiments = EXPERIMENTS.iter();
-        let experiment = experiments
-            .find(|experiment| experiment.name == name)
-            .expect("it is in the list");
-        let mut trial = Self {
-            experiment,
-            rows: Vec::new(),
-        };
-        for form in experiment.forms {
-            for heap in form.heaps {
-                for invocation in 1..=INVOCATIONS {
-                    trial.run(form, heap, invocation);
-                }
-            }
+        let mut trial = Self::empty(name);
+        for (form, heap, invocation) in trial.processes() {
+            trial.run(form, heap, invocation);
         }
         trial
     }
@@ -46,41 +43,35 @@ impl Trial {
     /// Runs nothing: every form has rows on every heap, whose figures are all to be planted. For an
     /// experiment that cannot be run in this process.
     pub(crate) fn planted(name: &str) -> Self {
+        let mut trial = Self::empty(name);
+        for (form, heap, number) in trial.processes() {
+            let (invocation, _) = invocation(form, heap, number);
+            trial.rows.push(Row {
+                experiment: true,
+                ..Row::measured(&invocation, 1, Metrics::default())
+            });
+        }
+        trial
+    }
+
+    fn empty(name: &str) -> Self {
         let mut experiments = EXPERIMENTS.iter();
-        let experiment = experiments
-            .find(|experiment| experiment.name == name)
-            .expect("it is in the list");
-        let cells = experiment
-            .forms
-            .iter()
-            .flat_map(|form| form.heaps.iter().map(move |heap| (form, heap)));
-        let rows = cells.flat_map(|(form, heap)| {
-            let (program, input) = form.input(&known(), Size::Tiny);
-            let heap_bytes = program.heap_bytes(&input);
-            (1..=INVOCATIONS).map(move |number| {
-                let invocation = Invocation {
-                    invocation: number,
-                    ..invocation(form, heap, heap_bytes)
-                };
-                Row {
-                    experiment: true,
-                    ..Row::measured(&invocation, 1, Metrics::default())
-                }
-            })
-        });
+        let experiment = experiments.find(|experiment| experiment.name == name);
         Self {
-            experiment,
-            rows: rows.collect(),
+            experiment: experiment.expect("it is in the list"),
+            rows: Vec::new(),
         }
     }
 
+    /// Each form, on each of its heaps, in each process.
+    fn processes(&self) -> impl Iterator<Item = (&'static Form, &'static str, u32)> + use<> {
+        let forms = self.experiment.forms.iter();
+        let cells = forms.flat_map(|form| form.heaps.iter().map(move |heap| (form, *heap)));
+        cells.flat_map(|(form, heap)| (1..=INVOCATIONS).map(move |number| (form, heap, number)))
+    }
+
     fn run(&mut self, form: &Form, heap: &str, number: u32) {
-        let (description, input) = form.input(&known(), Size::Tiny);
-        let heap_bytes = description.heap_bytes(&input);
-        let invocation = Invocation {
-            invocation: number,
-            ..invocation(form, heap, heap_bytes)
-        };
+        let (invocation, input) = invocation(form, heap, number);
         let mut emit = |row: Row| {
             self.rows.push(Row {
                 experiment: true,
@@ -88,50 +79,53 @@ impl Trial {
             });
         };
         let mut every = workload::programs().into_iter().chain(programs());
-        let program = every.find(|program| program.name == description.name);
+        let program = every.find(|program| program.name == invocation.workload);
         program
             .expect("what is known can be carried out")
             .execute(&invocation, &input, &mut emit)
             .unwrap_or_else(|message| panic!("{message}"));
     }
 
-    /// Changes what every process of a form has measured on a heap, named as in the form. `change`
-    /// is given the metrics of one iteration.
-    pub(crate) fn plant(&mut self, form: &str, heap: &str, change: impl Fn(&mut Metrics)) {
+    /// Changes what every process of a form has measured on these heaps. `change` is given the
+    /// metrics of one iteration.
+    #[track_caller]
+    pub(crate) fn plant(&mut self, form: &str, heaps: &[&str], change: impl Fn(&mut Metrics)) {
         let mut forms = self.experiment.forms.iter();
         let form = forms.find(|known| known.name == form).expect("a form");
-        let (program, input) = form.input(&known(), Size::Tiny);
-        let wanted = invocation(form, heap, program.heap_bytes(&input));
-        let mut planted = 0;
-        for row in &mut self.rows {
-            let same = Invocation {
-                invocation: 0,
-                ..row.invocation.clone()
-            };
-            if same == wanted {
-                change(row.metrics.as_mut().expect("it was measured"));
-                planted += 1;
+        for name in heaps {
+            let heap = form.heaps.iter().find(|heap| name_of(heap) == *name);
+            let heap = heap.unwrap_or_else(|| panic!("{} is not run on {name}", form.name));
+            let (wanted, _) = invocation(form, heap, 0);
+            for row in &mut self.rows {
+                let same = Invocation {
+                    invocation: 0,
+                    ..row.invocation.clone()
+                };
+                if same == wanted {
+                    change(row.metrics.as_mut().expect("it was measured"));
+                }
             }
         }
-        assert!(planted > 0, "no rows of {} on {heap}", form.name);
+    }
+
+    /// Plants a wall time.
+    #[track_caller]
+    pub(crate) fn wall(&mut self, form: &str, heaps: &[&str], wall_ns: u64) {
+        self.plant(form, heaps, |metrics| metrics.wall_ns = wall_ns);
+    }
+
+    /// Plants something observed.
+    #[track_caller]
+    pub(crate) fn observed(&mut self, form: &str, heaps: &[&str], name: &str, value: u64) {
+        self.plant(form, heaps, |metrics| {
+            let known = metrics.observations.insert(name.to_owned(), value);
+            assert!(known.is_some(), "the program observes no {name}");
+        });
     }
 
     /// The rows as they are now.
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
-    }
-
-    /// Plants a wall time.
-    pub(crate) fn plant_wall(&mut self, form: &str, heap: &str, wall_ns: u64) {
-        self.plant(form, heap, |metrics| metrics.wall_ns = wall_ns);
-    }
-
-    /// Plants something observed.
-    pub(crate) fn plant_observed(&mut self, form: &str, heap: &str, name: &str, value: u64) {
-        self.plant(form, heap, |metrics| {
-            let known = metrics.observations.insert(name.to_owned(), value);
-            assert!(known.is_some(), "the program observes no {name}");
-        });
     }
 
     /// What the rows come to, claim by claim. Every claim has a figure on each heap that it is
@@ -150,25 +144,43 @@ impl Trial {
         judge(&Results::of_rows(self.rows.clone()))
     }
 
-    /// The verdict on a claim, by its place in the experiment.
-    pub(crate) fn verdict(&self, claim: usize) -> Verdict {
+    /// These claims hold, by their places in the experiment.
+    #[track_caller]
+    pub(crate) fn holds(&self, claims: impl IntoIterator<Item = usize>) {
+        self.expect(claims, Verdict::Holds);
+    }
+
+    /// These claims do not.
+    #[track_caller]
+    pub(crate) fn fails(&self, claims: impl IntoIterator<Item = usize>) {
+        self.expect(claims, Verdict::Fails);
+    }
+
+    #[track_caller]
+    fn expect(&self, claims: impl IntoIterator<Item = usize>, verdict: Verdict) {
         let judged = self.judged();
-        judged[claim]
-            .verdict
-            .unwrap_or_else(|| panic!("no verdict: {:?}", judged[claim]))
+        for claim in claims {
+            assert_eq!(judged[claim].verdict, Some(verdict), "{:?}", judged[claim]);
+        }
     }
 }
 
-/// The invocation of a form on a heap, numbered 0.
-fn invocation(form: &Form, heap: &str, heap_bytes: u64) -> Invocation {
+/// A heap's name, without its options.
+fn name_of(heap: &str) -> &str {
+    heap.split(':').next().unwrap_or(heap)
+}
+
+/// A process of a form on a heap, and what it is given.
+fn invocation(form: &Form, heap: &str, number: u32) -> (Invocation, Input) {
     let (program, input) = form.input(&known(), Size::Tiny);
+    let heap_bytes = program.heap_bytes(&input);
     let (name, options) = plan::split(heap).expect("a heap");
     let heap = adapter::find(name).expect("a heap");
     let mut settings = Settings::of(heap, heap_bytes);
     for (name, value) in options {
         settings.set(heap, name, value).expect("an option");
     }
-    Invocation {
+    let invocation = Invocation {
         workload: program.name.to_owned(),
         size: Size::Tiny,
         parameters: input.parameters().clone(),
@@ -178,6 +190,7 @@ fn invocation(form: &Form, heap: &str, heap_bytes: u64) -> Invocation {
         threads: form.threads,
         seed: input.seed,
         iterations: 1,
-        invocation: 0,
-    }
+        invocation: number,
+    };
+    (invocation, input)
 }

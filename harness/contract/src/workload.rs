@@ -79,12 +79,22 @@ impl Parameter {
         value: u64,
         range: (u64, u64),
     ) -> Self {
+        Self::sized(name, doc, [value; 3], range)
+    }
+
+    /// One with a value for each size: tiny, small, and full.
+    pub const fn sized(
+        name: &'static str,
+        doc: &'static str,
+        [tiny, small, full]: [u64; 3],
+        range: (u64, u64),
+    ) -> Self {
         Self {
             name,
             doc,
-            tiny: value,
-            small: value,
-            full: value,
+            tiny,
+            small,
+            full,
             range,
         }
     }
@@ -201,6 +211,29 @@ pub struct Outcome {
     /// What else it saw on its way, such as how much memory the heap held at a moment that only the
     /// workload knows. Names end in their units. Not part of the work: heaps need not agree.
     pub observations: BTreeMap<&'static str, u64>,
+}
+
+impl Outcome {
+    /// One that is nothing but work.
+    pub fn new(checksum: u64, operations: u64) -> Self {
+        Self {
+            checksum,
+            operations,
+            ..Self::default()
+        }
+    }
+
+    /// The same with what was observed, as far as there is a value.
+    #[must_use]
+    pub fn observing<V: Into<Option<u64>>>(
+        mut self,
+        observed: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        let observed = observed.into_iter();
+        let there = observed.filter_map(|(name, value)| Some((name, value.into()?)));
+        self.observations.extend(there);
+        self
+    }
 }
 
 /// When a request was to be served and was, in nanoseconds since one moment that is the same for
@@ -376,6 +409,11 @@ pub const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
+}
+
+/// A checksum of what parts of the work came to, in whatever order they are.
+pub fn digest(parts: impl IntoIterator<Item = u64>) -> u64 {
+    mix(parts.into_iter().fold(0, u64::wrapping_add))
 }
 
 /// The pseudo-random sequence numbered `stream` of a run with this seed. Streams are independent

@@ -1,0 +1,278 @@
+#![doc = include_str!("native.md")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use super::prelude::*;
+
+/// See the [module documentation](self).
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "native",
+    summary: "native calls that keep the lock, and calls that give it up",
+    explanation: include_str!("native.md"),
+    forms: &[
+        Form::new(KEPT_BY_ONE, "native", 1),
+        Form::new(KEPT_BY_TWO, "native", 2),
+        Form::new(RELEASED_BY_ONE, "native:keeps=0", 1),
+        Form::new(RELEASED_BY_TWO, "native:keeps=0", 2),
+        Form::new(KEPT_BESIDE, "native:beside=1", 1),
+        Form::new(RELEASED_BESIDE, "native:keeps=0,beside=1", 1),
+    ],
+    claims: &[
+        Claim::new(
+            "a native call that keeps the lock blocks everyone; without a lock it blocks nobody",
+        )
+        .measured(
+            "calls that keep it: time of two threads / of one",
+            Ratio(Wall, KEPT_BY_TWO, KEPT_BY_ONE),
+        )
+        .counting(AtLeast(0.9))
+        .tracing(AtMost(0.8)),
+        Claim::new("while it keeps the lock nobody else makes a step")
+            .measured(
+                "longest gap between two turns of another thread / the computing of a call",
+                Value(
+                    Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
+                    KEPT_BESIDE,
+                ),
+            )
+            .counting(AtLeast(0.95)),
+        Claim::new("a call that gives the lock up runs in parallel")
+            .measured(
+                "calls that give it up: time of two threads / of one",
+                Ratio(Wall, RELEASED_BY_TWO, RELEASED_BY_ONE),
+            )
+            .both(AtMost(0.8)),
+        Claim::new("one that must touch objects waits for the lock again")
+            .measured(
+                "a call that gives it up, beside a thread that computes, less its own computing",
+                Value(
+                    Of(Unit::Time, |row| {
+                        Some(Observed(MEDIAN_CALL).of(row)? - Observed(MEDIAN_COMPUTING).of(row)?)
+                    }),
+                    RELEASED_BESIDE,
+                ),
+            )
+            .counting(AtLeast(HALF_AN_INTERVAL_NS))
+            .tracing(AtMost(HALF_AN_INTERVAL_NS)),
+    ],
+    program: Some(Program::of::<Native>()),
+};
+
+const KEPT_BY_ONE: &str = "kept, one thread";
+const KEPT_BY_TWO: &str = "kept, two threads";
+const RELEASED_BY_ONE: &str = "given up, one thread";
+const RELEASED_BY_TWO: &str = "given up, two threads";
+const KEPT_BESIDE: &str = "kept, beside one that computes";
+const RELEASED_BESIDE: &str = "given up, beside one that computes";
+
+const MEDIAN_CALL: &str = "median_call_ns";
+const MEDIAN_COMPUTING: &str = "median_computing_ns";
+const LONGEST_CALL: &str = "longest_call_ns";
+const LONGEST_GAP: &str = "longest_gap_ns";
+
+/// Half of the interval after which a waiter asks for the lock, on gc-rc and on CPython.
+const HALF_AN_INTERVAL_NS: f64 = 2.5 * MILLISECOND;
+
+/// Calls of native code.
+#[derive(Clone, Copy, Debug)]
+pub struct Native;
+
+impl Workload for Native {
+    const NAME: &'static str = "native";
+    const SUMMARY: &'static str = "calls of native code that keep the global lock, or give it up";
+    const OPERATION: &'static str = "call";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::sized(
+            "calls",
+            "how many, over all threads",
+            [2, 4, 8],
+            (1, 1_000_000),
+        ),
+        Parameter::sized(
+            "kibibytes",
+            "how much a call looks through, in KiB: some 2 us each",
+            [64, 1_024, 4_096],
+            (8, 1 << 20),
+        ),
+        Parameter::fixed(
+            "keeps",
+            "1: calls keep the lock; 0: they give it up",
+            1,
+            (0, 1),
+        ),
+        Parameter::fixed(
+            "beside",
+            "threads that compute in objects meanwhile, besides those that make the calls",
+            0,
+            (0, 1_000),
+        ),
+    ];
+
+    fn heap_bytes(_input: &Input) -> u64 {
+        16 << 20
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let calls = input.get("calls");
+        let keeps = input.get("keeps") != 0;
+        let data: Vec<u8> = (0..input.size("kibibytes") << 10)
+            .map(|index| (index % 251) as u8)
+            .collect();
+        let (parts, gap) = beside(heap, input.size("beside"), || {
+            on_threads(heap, input.threads, |m, number| {
+                let mut part = Part::default();
+                for number in share(calls, input.threads, number) {
+                    part.call(m, &data, keeps, number)?;
+                    m.safepoint();
+                }
+                Ok(part)
+            })
+        })?;
+        let both = parts.iter().flat_map(|part| part.times.iter().copied());
+        let (taken, computing): (Vec<Duration>, Vec<Duration>) = both.unzip();
+        let gap = Some(nanoseconds(gap)).filter(|_| input.size("beside") > 0);
+        let observed = [
+            (MEDIAN_COMPUTING, median_ns(&computing)),
+            (LONGEST_GAP, gap),
+        ];
+        let checksum = digest(parts.iter().map(|part| part.sum));
+        Ok(Outcome::new(checksum, calls)
+            .observing(times(MEDIAN_CALL, LONGEST_CALL, &taken))
+            .observing(observed))
+    }
+}
+
+/// What one thread did.
+#[derive(Default)]
+struct Part {
+    sum: u64,
+    /// How long each call took until the caller had the lock again, and how long it computed.
+    times: Vec<(Duration, Duration)>,
+}
+
+impl Part {
+    /// One call.
+    fn call<M: Mutator>(
+        &mut self,
+        m: &mut M,
+        data: &[u8],
+        keeps: bool,
+        number: u64,
+    ) -> Result<(), HeapFull> {
+        let begun = Instant::now();
+        // Every call looks through the same bytes, and none is to be left out.
+        let compute = || {
+            let begun = Instant::now();
+            let check = if keeps {
+                u64::from(crc16(black_box(data)))
+            } else {
+                u64::from(crc32(black_box(data)))
+            };
+            (check, begun.elapsed())
+        };
+        let (check, computing) = if keeps {
+            compute()
+        } else {
+            m.blocking(compute)
+        };
+        self.times.push((begun.elapsed(), computing));
+        m.frame(|m, [result]| {
+            let word = kept(m, result, check)?;
+            self.sum = self.sum.wrapping_add(mix(word ^ (number << 32)));
+            Ok(())
+        })
+    }
+}
+
+/// CRC-16 of XMODEM: the polynomial 0x1021, most significant bit first, from 0. What CPython's
+/// `binascii.crc_hqx(data, 0)` is.
+fn crc16(data: &[u8]) -> u16 {
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let mut value = (index as u16) << 8;
+            let mut bit = 0;
+            while bit < 8 {
+                let carry = value & 0x8000 != 0;
+                value = (value << 1) ^ if carry { 0x1021 } else { 0 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    data.iter().fold(0, |value, &byte| {
+        (value << 8) ^ TABLE[usize::from((value >> 8) as u8 ^ byte)]
+    })
+}
+
+/// CRC-32 of IEEE 802.3: the polynomial 0x04c11db7, least significant bit first, from all ones and
+/// inverted. What CPython's `zlib.crc32(data)` is.
+fn crc32(data: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let mut value = index as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                let carry = value & 1 != 0;
+                value = (value >> 1) ^ if carry { 0xedb8_8320 } else { 0 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    !data.iter().fold(u32::MAX, |value, &byte| {
+        (value >> 8) ^ TABLE[usize::from(value as u8 ^ byte)]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::{MARKSWEEP, RC, Trial};
+
+    /// The check values of the two in Williams, "A Painless Guide to CRC Error Detection
+    /// Algorithms" (1993), and the catalogues after it.
+    #[test]
+    fn checks_are_the_standard_ones() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn nobody_runs_while_a_call_keeps_the_lock() {
+        let mut trial = Trial::of("native");
+        trial.holds([1]);
+        // A turn of another thread within every call.
+        trial.observed(KEPT_BESIDE, RC, LONGEST_GAP, 1_000);
+        trial.observed(KEPT_BESIDE, RC, MEDIAN_COMPUTING, 10_000);
+        trial.fails([1]);
+    }
+
+    #[test]
+    fn the_verdicts_follow_the_times() {
+        let mut trial = Trial::of("native");
+        trial.wall(KEPT_BY_ONE, BOTH, 1_000);
+        trial.wall(KEPT_BY_TWO, RC, 1_010);
+        trial.wall(KEPT_BY_TWO, MARKSWEEP, 520);
+        trial.wall(RELEASED_BY_ONE, BOTH, 1_000);
+        trial.wall(RELEASED_BY_TWO, BOTH, 520);
+        trial.observed(RELEASED_BESIDE, BOTH, MEDIAN_COMPUTING, 10_000_000);
+        trial.observed(RELEASED_BESIDE, RC, MEDIAN_CALL, 15_100_000);
+        trial.observed(RELEASED_BESIDE, MARKSWEEP, MEDIAN_CALL, 10_100_000);
+        trial.holds([0, 2, 3]);
+        // Calls that give the lock up although they are to keep it, and the other way round.
+        trial.wall(KEPT_BY_TWO, RC, 520);
+        trial.wall(RELEASED_BY_TWO, RC, 1_010);
+        // A lock that is there at once.
+        trial.observed(RELEASED_BESIDE, RC, MEDIAN_CALL, 10_100_000);
+        trial.fails([0, 2, 3]);
+    }
+}

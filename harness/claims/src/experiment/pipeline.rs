@@ -1,0 +1,500 @@
+#![doc = include_str!("pipeline.md")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::prelude::*;
+use crate::sync::{Condition, Guard, Lock};
+use crate::workload::twice;
+
+/// See the [module documentation](self).
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "pipeline",
+    summary: "three workers joined by queues: polled, spun on, waited for, bounded",
+    explanation: include_str!("pipeline.md"),
+    forms: &[
+        Form::new(POLLED, "pipeline:queue=0", 3),
+        Form::new(SPINNING, "pipeline:queue=1", 3).sized("items=50", "items=250"),
+        Form::new(BLOCKING, "pipeline:queue=2", 3),
+        Form::new(BOUNDED, "pipeline:queue=2,capacity=10", 3),
+    ],
+    claims: &[
+        Claim::new("a queue that is polled is polled in vain")
+            .documents("3,009 polls for 3 x 1,000 items: 9")
+            .measured(
+                "polls of an empty queue",
+                Value(Observed(EMPTY_POLLS), POLLED),
+            )
+            .both(AtLeast(1.0)),
+        Claim::new("a get that spins polls without end")
+            .measured(
+                "polls of an empty queue for each item",
+                Value(Per(&Observed(EMPTY_POLLS), &Operations), SPINNING),
+            )
+            .both(AtLeast(1.0)),
+        Claim::new("and burns a processor in it")
+            .measured(
+                "processor time of an item, spinning / blocking",
+                // Forms differ in the number of their items.
+                Ratio(Per(&Cpu, &Operations), SPINNING, BLOCKING),
+            )
+            .both(AtLeast(2.0)),
+        Claim::new("a blocking queue is never polled in vain")
+            .measured(
+                "polls of an empty queue",
+                Largest(Observed(EMPTY_POLLS), &[BLOCKING]),
+            )
+            .both(AtMost(0.0)),
+        Claim::new("task_done and join end it without polling")
+            .measured(
+                "looks at work that is not done",
+                Largest(Observed(WAITER_POLLS), &[BLOCKING]),
+            )
+            .both(AtMost(0.0)),
+        Claim::new("a bounded queue never holds more than its bound")
+            .measured(
+                "items in the longest queue, of 10 that have room",
+                Largest(Observed(LONGEST), &[BOUNDED]),
+            )
+            .both(AtMost(10.0)),
+        Claim::new("and so holds memory down")
+            .measured(
+                "items in the longest queue, unbounded / bounded",
+                Ratio(Observed(LONGEST), BLOCKING, BOUNDED),
+            )
+            .both(AtLeast(2.0)),
+    ],
+    program: Some(Program::of::<Pipeline>()),
+};
+
+const POLLED: &str = "polled";
+const SPINNING: &str = "spinning";
+const BLOCKING: &str = "blocking";
+const BOUNDED: &str = "bounded";
+
+const EMPTY_POLLS: &str = "empty_polls_count";
+const WAITER_POLLS: &str = "waiter_polls_count";
+const LONGEST: &str = "longest_queue_items";
+
+/// See the [module documentation](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Pipeline;
+
+/// Words of an image, and of one that was made small.
+const IMAGE: u32 = 64;
+const SMALL_IMAGE: u32 = 8;
+/// How often the small image's words are mixed, for work that takes longer than making the image.
+const ROUNDS: usize = 4;
+/// Items of a packet that is sent.
+const PACKET: u64 = 10;
+
+impl Workload for Pipeline {
+    const NAME: &'static str = "pipeline";
+    const SUMMARY: &'static str = "items through three workers and the queues between them";
+    const OPERATION: &'static str = "item";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::sized(
+            "items",
+            "items that go through every stage",
+            [60, 150, 1_000],
+            (1, 1_000_000),
+        ),
+        Parameter::fixed(
+            "queue",
+            "what a worker does that finds its queue empty: 0 sleeps, 1 looks again, 2 waits to be \
+             woken",
+            2,
+            (0, 2),
+        ),
+        Parameter::fixed(
+            "capacity",
+            "items that a queue has room for; 0: no bound",
+            0,
+            (0, 1_000_000),
+        ),
+        Parameter::sized(
+            "sleep-milliseconds",
+            "between two looks of a worker that sleeps, and of a feeder that polls",
+            [1, 2, 10],
+            (0, 10_000),
+        ),
+        Parameter::fixed(
+            "packet-microseconds",
+            "how long the upload waits after every tenth item",
+            1_000,
+            (0, 10_000_000),
+        ),
+    ];
+
+    fn heap_bytes(input: &Input) -> u64 {
+        // At most every item waits somewhere with its image.
+        twice(800 * input.get("items"), 4).max(8 << 20)
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let items = input.get("items");
+        let idle = Idle::of(input);
+        let packet = Duration::from_micros(input.get("packet-microseconds"));
+        let queues = heap.attach(|m| {
+            Ok([
+                Queue::<H>::new(m, input, idle)?,
+                Queue::new(m, input, idle)?,
+                Queue::new(m, input, idle)?,
+            ])
+        })?;
+        let [downloads, resizes, uploads] = &queues;
+        let waiter_polls = AtomicU64::new(0);
+        let parts = on_threads(heap, 4, |m, number| {
+            let done = match number {
+                0 => feed(m, downloads, items).map(|()| {
+                    let polls = queues.iter().map(|queue| queue.join(m)).sum();
+                    waiter_polls.store(polls, Ordering::Relaxed);
+                    0
+                }),
+                1 => work(m, downloads, Some(resizes), download),
+                2 => work(m, resizes, Some(uploads), resize),
+                _ => {
+                    let mut sent = 0;
+                    work(m, uploads, None, |m, item, _| {
+                        sent += 1;
+                        if sent % PACKET == 0 {
+                            m.blocking(|| thread::sleep(packet));
+                        }
+                        Ok(sent_of(m, item))
+                    })
+                }
+            };
+            // Nothing more will come; or, if the heap is full, nobody is to wait for what will not
+            // come.
+            if number == 0 || done.is_err() {
+                queues.iter().for_each(|queue| queue.close(m));
+            }
+            done
+        })?;
+        let tally = queues.map(|queue| queue.state.into_inner().tally);
+        let sum = |of: fn(&Tally) -> u64| tally.iter().map(of).sum();
+        let longest = tally.iter().map(|tally| tally.longest).max();
+        Ok(Outcome::new(digest(parts), items).observing([
+            ("polls_count", Some(sum(|tally| tally.found + tally.empty))),
+            (EMPTY_POLLS, Some(sum(|tally| tally.empty))),
+            (WAITER_POLLS, Some(waiter_polls.into_inner())),
+            (LONGEST, longest),
+        ]))
+    }
+}
+
+/// What a worker does while its queue is empty.
+#[derive(Clone, Copy, Debug)]
+enum Idle {
+    Sleep(Duration),
+    Spin(Duration),
+    Wait,
+}
+
+impl Idle {
+    fn of(input: &Input) -> Self {
+        let pause = Duration::from_millis(input.get("sleep-milliseconds"));
+        match input.get("queue") {
+            0 => Self::Sleep(pause),
+            1 => Self::Spin(pause),
+            _ => Self::Wait,
+        }
+    }
+}
+
+/// A first-in, first-out queue of objects, itself an object.
+struct Queue<H: Heap> {
+    state: Lock<State<H::Global>>,
+    idle: Idle,
+    capacity: Option<u64>,
+    not_empty: Condition,
+    not_full: Condition,
+    finished: Condition,
+}
+
+struct State<G> {
+    /// The object with the first and the last node and the length.
+    list: G,
+    /// Items that were put and not declared done.
+    unfinished: u64,
+    /// Nobody puts or waits any more.
+    closed: bool,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    found: u64,
+    empty: u64,
+    longest: u64,
+}
+
+// Fields of the queue's object.
+const HEAD: usize = 0;
+const TAIL: usize = 1;
+const LENGTH: usize = 0;
+// Fields of a node.
+const NEXT: usize = 0;
+const ITEM: usize = 1;
+
+impl<H: Heap> Queue<H> {
+    fn new<M: Mutator<Heap = H>>(m: &mut M, input: &Input, idle: Idle) -> Result<Self, HeapFull> {
+        m.frame(|m, [list]| {
+            m.alloc(list, Shape::new(2, 1))?;
+            let list = m.get(list).expect("it was just allocated");
+            let state = State {
+                list: m.global(list),
+                unfinished: 0,
+                closed: false,
+                tally: Tally::default(),
+            };
+            Ok(Self {
+                state: Lock::new(state),
+                idle,
+                capacity: Some(input.get("capacity")).filter(|&capacity| capacity > 0),
+                not_empty: Condition::new(),
+                not_full: Condition::new(),
+                finished: Condition::new(),
+            })
+        })
+    }
+
+    /// Appends the item; waits while there is no room for it.
+    fn put<M: Mutator<Heap = H>>(&self, m: &mut M, item: M::Local<'_>) -> Result<(), HeapFull> {
+        m.frame(|m, [node, next, content]| {
+            m.set(content, m.get(item));
+            // Before the lock is taken: others need not wait for an allocation.
+            m.alloc_move(node, Flags::NONE, [next, content], [])?;
+            let mut state = self.state.lock(m);
+            while Some(m.word(m.open(&state.list), LENGTH)) == self.capacity && !state.closed {
+                state = self.not_full.wait(m, state);
+            }
+            let list = m.open(&state.list);
+            match m.load(list, TAIL) {
+                Some(last) => m.store(last, NEXT, m.get(node)),
+                None => m.store(list, HEAD, m.get(node)),
+            }
+            m.store(list, TAIL, m.get(node));
+            let length = m.word(list, LENGTH) + 1;
+            m.set_word(list, LENGTH, length);
+            state.tally.longest = state.tally.longest.max(length);
+            state.unfinished += 1;
+            self.not_empty.notify_one();
+            Ok(())
+        })
+    }
+
+    /// Removes the oldest item, in the way of this queue if there is none; false once it is closed
+    /// and empty.
+    fn get<M: Mutator<Heap = H>>(&self, m: &mut M, into: M::Local<'_>) -> bool {
+        let mut state = self.state.lock(m);
+        let mut waited = false;
+        loop {
+            if take(m, &state.list, into) {
+                state.tally.found += 1;
+                self.not_full.notify_one();
+                return true;
+            }
+            if state.closed {
+                return false;
+            }
+            // Of a queue that wakes its workers, the first look is part of the wait; one after it
+            // is in vain.
+            state.tally.empty += u64::from(waited || !matches!(self.idle, Idle::Wait));
+            waited = true;
+            state = self.idle(m, state);
+        }
+    }
+
+    /// What a worker does between two looks.
+    fn idle<'q, M: Mutator<Heap = H>>(
+        &'q self,
+        m: &mut M,
+        state: Guard<'q, State<H::Global>>,
+    ) -> Guard<'q, State<H::Global>> {
+        match self.idle {
+            Idle::Wait => return self.not_empty.wait(m, state),
+            Idle::Sleep(pause) => {
+                drop(state);
+                m.blocking(|| thread::sleep(pause));
+            }
+            Idle::Spin(_) => {
+                drop(state);
+                m.safepoint();
+                std::hint::spin_loop();
+            }
+        }
+        self.state.lock(m)
+    }
+
+    /// Declares one item done that was got.
+    fn task_done<M: Mutator<Heap = H>>(&self, m: &mut M) {
+        let mut state = self.state.lock(m);
+        state.unfinished -= 1;
+        if state.unfinished == 0 {
+            self.finished.notify_all();
+        }
+    }
+
+    /// Waits until every item has been declared done, in the way of this queue; returns how often
+    /// it looked in vain.
+    fn join<M: Mutator<Heap = H>>(&self, m: &mut M) -> u64 {
+        let mut polls = 0;
+        let mut waited = false;
+        let mut state = self.state.lock(m);
+        while state.unfinished > 0 && !state.closed {
+            polls += u64::from(waited || !matches!(self.idle, Idle::Wait));
+            waited = true;
+            state = match self.idle {
+                Idle::Wait => self.finished.wait(m, state),
+                Idle::Sleep(pause) | Idle::Spin(pause) => {
+                    drop(state);
+                    m.blocking(|| thread::sleep(pause));
+                    self.state.lock(m)
+                }
+            };
+        }
+        polls
+    }
+
+    /// Lets everybody go on who waits.
+    fn close<M: Mutator<Heap = H>>(&self, m: &mut M) {
+        let mut state = self.state.lock(m);
+        state.closed = true;
+        self.not_empty.notify_all();
+        self.not_full.notify_all();
+        self.finished.notify_all();
+    }
+}
+
+/// Removes the oldest item, if there is one. Between its operations nothing can happen.
+fn take<M: Mutator>(m: &M, list: &<M::Heap as Heap>::Global, into: M::Local<'_>) -> bool {
+    let list = m.open(list);
+    let Some(node) = m.load(list, HEAD) else {
+        return false;
+    };
+    let next = m.load(node, NEXT);
+    m.set(into, m.load(node, ITEM));
+    m.store(list, HEAD, next);
+    if next.is_none() {
+        m.store(list, TAIL, None);
+    }
+    m.set_word(list, LENGTH, m.word(list, LENGTH) - 1);
+    true
+}
+
+/// Puts every item into the first queue.
+fn feed<M: Mutator>(m: &mut M, queue: &Queue<M::Heap>, items: u64) -> Result<(), HeapFull> {
+    m.frame(|m, [item]| {
+        for number in 0..items {
+            boxed(m, item, number)?;
+            queue.put(m, item)?;
+            m.safepoint();
+        }
+        Ok(())
+    })
+}
+
+/// One worker: takes items from one queue and puts what `stage` makes of each into the next.
+/// Returns the sum of what the stage says.
+fn work<M: Mutator>(
+    m: &mut M,
+    from: &Queue<M::Heap>,
+    to: Option<&Queue<M::Heap>>,
+    mut stage: impl FnMut(&mut M, M::Local<'_>, M::Local<'_>) -> Result<u64, HeapFull>,
+) -> Result<u64, HeapFull> {
+    m.frame(|m, [item, made]| {
+        let mut sum = 0u64;
+        while from.get(m, item) {
+            sum = sum.wrapping_add(stage(m, item, made)?);
+            if let Some(to) = to {
+                to.put(m, made)?;
+            }
+            m.set(made, None);
+            m.set(item, None);
+            from.task_done(m);
+            m.safepoint();
+        }
+        Ok(sum)
+    })
+}
+
+/// Makes the image of an item.
+fn download<M: Mutator>(
+    m: &mut M,
+    item: M::Local<'_>,
+    image: M::Local<'_>,
+) -> Result<u64, HeapFull> {
+    m.alloc(image, Shape::new(0, IMAGE))?;
+    if let (Some(item), Some(image)) = (m.get(item), m.get(image)) {
+        let first = m.word(item, 0) * u64::from(IMAGE);
+        for index in 0..IMAGE as usize {
+            m.set_word(image, index, mix(first + index as u64));
+        }
+    }
+    Ok(0)
+}
+
+/// Makes an image small: each word of the small one is a digest of as many as it stands for.
+fn resize<M: Mutator>(
+    m: &mut M,
+    image: M::Local<'_>,
+    small: M::Local<'_>,
+) -> Result<u64, HeapFull> {
+    m.alloc(small, Shape::new(0, SMALL_IMAGE))?;
+    if let (Some(image), Some(small)) = (m.get(image), m.get(small)) {
+        let each = (IMAGE / SMALL_IMAGE) as usize;
+        for index in 0..SMALL_IMAGE as usize {
+            let words = (index * each..(index + 1) * each).map(|index| m.word(image, index));
+            let word = words.fold(0u64, |sum, word| {
+                sum.wrapping_add((0..ROUNDS).fold(word, |word, _| mix(word)))
+            });
+            m.set_word(small, index, word);
+        }
+    }
+    Ok(0)
+}
+
+/// What is sent of a small image.
+fn sent_of<M: Mutator>(m: &M, small: M::Local<'_>) -> u64 {
+    m.get(small).map_or(0, |small| {
+        let words = (0..SMALL_IMAGE as usize).map(|index| m.word(small, index));
+        words.fold(0, |sum: u64, word| mix(sum ^ word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::Trial;
+
+    #[test]
+    fn queues_do_what_they_are_said_to() {
+        let mut trial = Trial::of("pipeline");
+        trial.holds([0, 1, 3, 4, 5]);
+        // Each the other way round: a polled queue that always has work, a spinning one that hardly
+        // looks, a blocking one that wakes for nothing, a join that looks, a bound that does not
+        // bind.
+        trial.observed(POLLED, BOTH, EMPTY_POLLS, 0);
+        trial.observed(SPINNING, BOTH, EMPTY_POLLS, 3);
+        trial.observed(BLOCKING, BOTH, EMPTY_POLLS, 1);
+        trial.observed(BLOCKING, BOTH, WAITER_POLLS, 2);
+        trial.observed(BOUNDED, BOTH, LONGEST, 11);
+        trial.fails([0, 1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn verdicts_follow_processor_time_and_lengths() {
+        let mut trial = Trial::of("pipeline");
+        let mut plant = |spinning, longest| {
+            trial.plant(SPINNING, BOTH, |metrics| metrics.cpu_ns = spinning);
+            trial.plant(BLOCKING, BOTH, |metrics| metrics.cpu_ns = 1_000);
+            trial.observed(BLOCKING, BOTH, LONGEST, longest);
+            trial.observed(BOUNDED, BOTH, LONGEST, 10);
+            trial.clone()
+        };
+        plant(50_000, 60).holds([2, 6]);
+        plant(1_100, 12).fails([2, 6]);
+    }
+}

@@ -1,0 +1,147 @@
+#![doc = include_str!("reclaim_delay.md")]
+
+use super::prelude::*;
+use super::replacement::{IN_PROPORTION, per_decade};
+
+/// See the [module documentation](self).
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "reclaim-delay",
+    summary: "how long after its last reference an object is found dead",
+    explanation: include_str!("reclaim_delay.md"),
+    forms: &[
+        // The smallest does not fit a runtime that needs some mebibytes for itself.
+        Form::new(
+            LEAST,
+            "replacement:live=20,words=32,multiple=3,replaced=400,watched=40",
+            1,
+        )
+        .sized(
+            "live=1000,replaced=500,watched=100",
+            "live=1000,replaced=800,watched=400",
+        )
+        .on(AS_DESCRIBED),
+        Form::new(
+            SOME,
+            "replacement:live=200,words=32,multiple=3,replaced=400,watched=40",
+            1,
+        )
+        .sized(
+            "live=4000,replaced=500,watched=100",
+            "live=10000,replaced=800,watched=400",
+        )
+        .with_heaps(AS_DESCRIBED),
+        Form::new(
+            MOST,
+            "replacement:live=2000,words=32,multiple=3,replaced=400,watched=40",
+            1,
+        )
+        .sized(
+            "live=50000,replaced=400,watched=100",
+            "live=100000,replaced=400,watched=400",
+        )
+        .with_heaps(AS_DESCRIBED),
+        Form::new(
+            CYCLES,
+            "replacement:live=200,words=32,multiple=3,replaced=400,watched=40,cyclic=1",
+            1,
+        )
+        .sized(
+            "live=10000,replaced=500,watched=100",
+            "live=10000,replaced=800,watched=400",
+        )
+        .with_heaps(AS_DESCRIBED),
+    ],
+    claims: &[
+        Claim::new(
+            "counting destroys an object at its last reference; when tracing does, nobody can say",
+        )
+        .measured("median delay, largest live set", Value(MEDIAN, MOST))
+        .counting(AtMost(MILLISECOND))
+        .tracing(AtLeast(MILLISECOND)),
+        Claim::new("and counting never makes an exception")
+            .measured("longest delay, largest live set", Value(LONGEST, MOST))
+            .counting(AtMost(MILLISECOND)),
+        Claim::new("the delay depends on all that lives with tracing, and not with counting")
+            .measured(
+                "growth of the median delay per decade of live objects; 10: in proportion",
+                // From the least live set where it was run, and from the next one elsewhere.
+                Figure::By(Unit::Ratio, |evidence| {
+                    per_decade(evidence, MEDIAN, LEAST, MOST)
+                        .or_else(|| per_decade(evidence, MEDIAN, SOME, MOST))
+                }),
+            )
+            .counting(AtMost(IN_PROPORTION))
+            .tracing(AtLeast(IN_PROPORTION)),
+        Claim::new("counting can say it of a cycle, too")
+            .documents("it can say it (no word of cycles)")
+            .measured(
+                "median delay of objects that refer to themselves",
+                Value(MEDIAN, CYCLES),
+            )
+            .counting(AtMost(MILLISECOND)),
+    ],
+    program: None,
+};
+
+const LEAST: &str = "least live";
+const SOME: &str = "ten times as many";
+const MOST: &str = "a hundred times as many";
+const CYCLES: &str = "cycles";
+
+const MEDIAN: Quantity = Of(Unit::Time, |row| {
+    Some(row.reclamation_delay.percentile(0.5)? as f64)
+});
+const LONGEST: Quantity = Of(Unit::Time, |row| {
+    let delays = &row.reclamation_delay;
+    (!delays.is_empty()).then_some(delays.max_ns as f64)
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::{MARKSWEEP, RC, Trial};
+
+    use crate::measure::distribution::Distribution;
+
+    fn plant(trial: &mut Trial, form: &str, heaps: &[&str], delay_ns: u64) {
+        trial.plant(form, heaps, |metrics| {
+            metrics.reclamation_delay = Distribution::of([delay_ns; 40]);
+        });
+    }
+
+    #[test]
+    fn the_verdicts_follow_the_delays() {
+        let mut planted = Trial::of("reclaim-delay");
+        for (form, counting, tracing) in [
+            (LEAST, 100, 200_000),
+            (SOME, 110, 2_000_000),
+            (MOST, 150, 20_000_000),
+            (CYCLES, 120, 2_000_000),
+        ] {
+            plant(&mut planted, form, RC, counting);
+            plant(&mut planted, form, MARKSWEEP, tracing);
+        }
+        planted.holds(0..4);
+        // A mark-sweep that destroys at once.
+        let mut trial = planted.clone();
+        plant(&mut trial, MOST, MARKSWEEP, 200_000);
+        trial.fails([0, 2]);
+        // A counting heap that waits for something that takes longer, the more lives.
+        let mut trial = planted;
+        plant(&mut trial, MOST, RC, 3_000_000);
+        trial.fails(0..3);
+        plant(&mut trial, CYCLES, RC, 3_000_000);
+        trial.fails([3]);
+    }
+
+    /// All deaths are found, and what is measured is of all.
+    #[test]
+    fn no_death_is_left_out() {
+        let trial = Trial::of("reclaim-delay");
+        for row in trial.rows() {
+            let metrics = row.metrics.as_ref().unwrap();
+            assert_eq!(metrics.reclamation_delay.count, 40, "{row:?}");
+            assert_eq!(metrics.observations["deaths_not_found_count"], 0);
+        }
+    }
+}

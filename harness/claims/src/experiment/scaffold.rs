@@ -1,0 +1,195 @@
+//! What programs of several experiments are made of: threads that begin at one moment, threads that
+//! compute beside what is measured, times and what they come to, boxed integers, draws.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use contract::threads::start_scoped;
+
+use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use crate::measure::estimate::median;
+use crate::workload::{Parameter, mix};
+
+/// A millisecond, as a bound of a claim.
+pub(super) const MILLISECOND: f64 = 1e6;
+
+/// The switch interval, for the one runtime whose programs set it themselves.
+pub(super) const INTERVAL: Parameter = Parameter::fixed(
+    "interval-us",
+    "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap \
+     on gc-rc",
+    0,
+    (0, 60_000_000),
+);
+
+/// Where threads wait for each other, so that all of them begin at one moment.
+pub(super) struct Start {
+    barrier: Barrier,
+    begun: OnceLock<Instant>,
+}
+
+impl Start {
+    /// Of so many threads.
+    pub(super) fn of(threads: usize) -> Self {
+        Self {
+            barrier: Barrier::new(threads),
+            begun: OnceLock::new(),
+        }
+    }
+
+    /// Waits until all are there; the moment, which is the same for all.
+    pub(super) fn wait<M: Mutator>(&self, m: &mut M) -> Instant {
+        m.blocking(|| {
+            self.barrier.wait();
+            *self.begun.get_or_init(Instant::now)
+        })
+    }
+}
+
+/// Runs `work` while `threads` more threads compute in an object each, polling at every turn, and
+/// stops them when it is done. What comes beside its result is the longest time that one of them
+/// spent between two turns; zero if there are none.
+///
+/// They allocate their object and nothing else, so that what is allocated does not depend on how
+/// long the work takes. They have begun before it does.
+///
+/// # Errors
+///
+/// The work's, and theirs.
+///
+/// # Panics
+///
+/// If the work does, or one of them, with its payload.
+pub(super) fn beside<H: Heap, T>(
+    heap: &H,
+    threads: usize,
+    work: impl FnOnce() -> Result<T, HeapFull>,
+) -> Result<(T, Duration), HeapFull> {
+    let stop = AtomicBool::new(false);
+    let (began, has_begun) = mpsc::channel();
+    thread::scope(|scope| {
+        // Also if the work panics, or one of them cannot be started: the scope waits for them.
+        let stopping = Stop(&stop);
+        let computing: Vec<_> = (0..threads)
+            .map(|_| {
+                let (stop, began) = (&stop, began.clone());
+                start_scoped(scope, move || heap.attach(|m| compute(m, stop, began)))
+            })
+            .collect();
+        drop(began);
+        for _ in 0..threads {
+            // One that could not begin says so when it is joined.
+            let _ = has_begun.recv();
+        }
+        let result = work();
+        drop(stopping);
+        let mut longest = Duration::ZERO;
+        for thread in computing {
+            longest = longest.max(joined(thread.join())?);
+        }
+        Ok((result?, longest))
+    })
+}
+
+/// Sets a flag when it goes.
+struct Stop<'f>(&'f AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Counts in an object until told to stop; returns the longest time between two turns.
+fn compute<M: Mutator>(
+    m: &mut M,
+    stop: &AtomicBool,
+    began: mpsc::Sender<()>,
+) -> Result<Duration, HeapFull> {
+    m.frame(|m, [count]| {
+        m.alloc(count, Shape::new(0, 1))?;
+        // Whoever waits for it may have given up.
+        let _ = began.send(());
+        let mut longest = Duration::ZERO;
+        let mut last = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(count) = m.get(count) {
+                m.set_word(count, 0, m.word(count, 0).wrapping_add(1));
+            }
+            m.safepoint();
+            let now = Instant::now();
+            longest = longest.max(now - last);
+            last = now;
+        }
+        Ok(longest)
+    })
+}
+
+/// What a thread returned; its panic goes on here.
+pub(super) fn joined<T>(result: thread::Result<T>) -> T {
+    result.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+}
+
+/// The median of these times, in nanoseconds; `None` of none.
+pub(super) fn median_ns(times: &[Duration]) -> Option<u64> {
+    let times: Vec<f64> = times.iter().map(|time| time.as_nanos() as f64).collect();
+    median(&times).map(|median| median as u64)
+}
+
+/// The median of these times and the longest, as observations of these names.
+pub(super) fn times(
+    median: &'static str,
+    longest: &'static str,
+    times: &[Duration],
+) -> [(&'static str, Option<u64>); 2] {
+    let most = times.iter().max().copied();
+    [(median, median_ns(times)), (longest, most.map(nanoseconds))]
+}
+
+/// A time as an observation.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Makes an integer in an object of its own.
+#[inline]
+pub(super) fn boxed<M: Mutator>(m: &mut M, into: M::Local<'_>, value: u64) -> Result<(), HeapFull> {
+    m.alloc_init(into, Flags::NONE, [], [value])
+}
+
+/// A word of the object in a local; 0 if there is none.
+#[inline]
+pub(super) fn word<M: Mutator>(m: &M, local: M::Local<'_>, index: usize) -> u64 {
+    m.get(local).map_or(0, |object| m.word(object, index))
+}
+
+/// Makes an integer in an object of its own, and reads it there.
+pub(super) fn kept<M: Mutator>(
+    m: &mut M,
+    local: M::Local<'_>,
+    value: u64,
+) -> Result<u64, HeapFull> {
+    boxed(m, local, value)?;
+    Ok(word(m, local, 0))
+}
+
+/// A linear congruential generator (Knuth and Lewis's constants, in *Numerical Recipes*), of which
+/// the upper bits are used: a good one would take longer than what is drawn for, in an interpreted
+/// language.
+pub(super) struct Draws(u32);
+
+impl Draws {
+    /// A thread's sequence.
+    pub(super) fn of(seed: u64, thread: usize) -> Self {
+        Self(mix(seed.wrapping_add(thread as u64)) as u32)
+    }
+
+    /// A number below `bound`.
+    #[inline]
+    pub(super) fn below(&mut self, bound: u64) -> usize {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((u64::from(self.0) * bound) >> 32) as usize
+    }
+}

@@ -1,0 +1,134 @@
+//! Forms: the ways in which an experiment's program is run.
+
+use crate::plan;
+use crate::workload::{Description, Input, Size};
+
+/// One way to run an experiment.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// What its figures are called by.
+    pub name: &'static str,
+    /// The program, as on the command line: `NAME[:parameter=value,...]`. What is not set has its
+    /// default for the size.
+    pub workload: &'static str,
+    /// Mutator threads.
+    pub threads: usize,
+    /// The heaps, as on the command line. A heap with options is in the column of its name.
+    pub heaps: &'static [&'static str],
+    /// Whether other runtimes that have the program run it too.
+    pub peers: bool,
+    /// More parameters at [`Size::Small`].
+    pub small: &'static str,
+    /// More parameters at [`Size::Full`].
+    pub full: &'static str,
+}
+
+/// Both heaps as they come.
+pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
+/// Both as the documents describe them: their mark-sweep knows no generations, and each of its
+/// collections marks the whole heap.
+pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];
+
+impl Form {
+    /// A form that runs on both heaps and on the real runtimes.
+    pub const fn new(name: &'static str, workload: &'static str, threads: usize) -> Self {
+        Self {
+            name,
+            workload,
+            threads,
+            heaps: BOTH,
+            peers: true,
+            small: "",
+            full: "",
+        }
+    }
+
+    /// The same on these heaps instead of [`BOTH`], beside the same other runtimes.
+    pub const fn with_heaps(self, heaps: &'static [&'static str]) -> Self {
+        Self { heaps, ..self }
+    }
+
+    /// The same on these heaps only, and on no other runtime.
+    pub const fn on(self, heaps: &'static [&'static str]) -> Self {
+        Self {
+            heaps,
+            peers: false,
+            ..self
+        }
+    }
+
+    /// The same with other parameters than the program's defaults for a size,
+    /// `parameter=value,...`: a workload's own sizes are for comparing heaps, and may be longer
+    /// than a claim needs.
+    pub const fn sized(self, small: &'static str, full: &'static str) -> Self {
+        Self {
+            small,
+            full,
+            ..self
+        }
+    }
+
+    /// The same under another name.
+    pub const fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The program with its parameters at a size, as on the command line.
+    pub fn text(&self, size: Size) -> String {
+        let (name, always) = self.workload.split_once(':').unwrap_or((self.workload, ""));
+        let of_size = match size {
+            Size::Tiny => "",
+            Size::Small => self.small,
+            Size::Full => self.full,
+        };
+        let mut parameters: Vec<(&str, &str)> = Vec::new();
+        let settings = always.split(',').chain(of_size.split(','));
+        for (name, value) in settings.filter_map(|setting| setting.split_once('=')) {
+            // What is set for a size takes the place of what is set for all.
+            match parameters.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) => known.1 = value,
+                None => parameters.push((name, value)),
+            }
+        }
+        let parameters = parameters.iter().enumerate();
+        let text = parameters.map(|(index, (parameter, value))| {
+            let separator = if index == 0 { ':' } else { ',' };
+            format!("{separator}{parameter}={value}")
+        });
+        name.to_owned() + &text.collect::<String>()
+    }
+
+    /// Its program and the input at a size.
+    ///
+    /// # Panics
+    ///
+    /// If the form names a program or a parameter that does not exist: a test looks at every form.
+    pub fn input(&self, known: &[Description], size: Size) -> (Description, Input) {
+        let text = self.text(size);
+        let (name, parameters) = plan::split(&text).unwrap_or_else(|message| panic!("{message}"));
+        let program =
+            plan::find_workload(known, name).unwrap_or_else(|message| panic!("{message}"));
+        let mut input = Input::new(program, size);
+        input.threads = self.threads;
+        for (name, value) in parameters {
+            input
+                .set(program, name, value)
+                .unwrap_or_else(|message| panic!("{message}"));
+        }
+        (*program, input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_for_a_size_takes_the_place_of_what_is_set_for_all() {
+        let form = Form::new("form", "list:a=1,b=2", 1).sized("c=3", "a=4,c=5");
+        assert_eq!(form.text(Size::Tiny), "list:a=1,b=2");
+        assert_eq!(form.text(Size::Small), "list:a=1,b=2,c=3");
+        assert_eq!(form.text(Size::Full), "list:a=4,b=2,c=5");
+        assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
+    }
+}

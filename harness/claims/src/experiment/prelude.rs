@@ -10,3 +10,6 @@ pub(super) use crate::form::{AS_DESCRIBED, BOTH, Form};
 pub(super) use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 pub(super) use crate::quantity::Quantity::{self, *};
 pub(super) use crate::quantity::Unit;
+pub(super) use crate::workload::{
+    Input, Outcome, Parameter, Program, Workload, digest, mix, on_threads, share,
+};

@@ -137,9 +137,9 @@ pub fn largest(samples: &Samples) -> Option<Estimate> {
 }
 
 /// A quantity by itself, with the interval that claims are judged by: bootstrapped from five
-/// processes on. Of fewer it is their range, which says less than it seems to, and is called a range
-/// wherever it is shown: a bootstrap of so few knows nothing of what lies outside their range, and
-/// hardly all of the range.
+/// processes on. Of fewer it is their range, which says less than it seems to, and is called a
+/// range wherever it is shown: a bootstrap of so few knows nothing of what lies outside their
+/// range, and hardly all of the range.
 pub fn figure(samples: &Samples) -> Option<Estimate> {
     let means = means(samples);
     let spread = spread(&means)?;

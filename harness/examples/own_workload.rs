@@ -32,22 +32,12 @@ impl Workload for Stack {
     const SUMMARY: &'static str = "an undo stack that grows and shrinks";
     const OPERATION: &'static str = "push";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "pushes",
-            doc: "entries pushed, over all threads",
-            tiny: 10_000,
-            small: 10_000_000,
-            full: 100_000_000,
-            range: (1, 1_000_000_000),
-        },
-        Parameter {
-            name: "depth",
-            doc: "entries at most",
-            tiny: 100,
-            small: 10_000,
-            full: 10_000,
-            range: (1, 1_000_000),
-        },
+        Parameter::sized("pushes", [10_000, 10_000_000, 100_000_000])
+            .range(1, 1_000_000_000)
+            .doc("entries pushed, over all threads"),
+        Parameter::sized("depth", [100, 10_000, 10_000])
+            .range(1, 1_000_000)
+            .doc("entries at most"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -78,11 +68,10 @@ impl Workload for Stack {
                 Ok(sum)
             })
         })?;
-        Ok(Outcome {
-            checksum: sums.into_iter().fold(0, u64::wrapping_add),
-            operations: pushes,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            sums.into_iter().fold(0, u64::wrapping_add),
+            pushes,
+        ))
     }
 }
 

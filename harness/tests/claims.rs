@@ -137,10 +137,13 @@ fn an_experiment_is_gone_on_with() {
 fn explanations_run_nothing() {
     let directory = TempDir::new().unwrap();
     let (text, _) = expect(harness(&directory, &["claims", "--explain"]), 0);
+    assert!(text.lines().all(|line| line.chars().count() <= 100));
+    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for experiment in EXPERIMENTS {
         assert!(text.contains(&format!("{}: {}", experiment.name, experiment.summary)));
+        assert!(text.contains(experiment.explanation));
         for claim in experiment.claims {
-            assert!(text.contains(claim.statement), "{}", claim.statement);
+            assert!(unwrapped.contains(claim.statement), "{}", claim.statement);
         }
     }
     assert!(text.contains("Holds if:"), "{text}");

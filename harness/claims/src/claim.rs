@@ -7,8 +7,17 @@ use crate::quantity::{Quantity, Unit};
 
 /// Something the documents say, where it would have to show, and what must be true there.
 ///
-/// Written as a row of a table: `Claim::new("what they say").documents("their figure")
-/// .measured("in words", figure).counting(rule).tracing(rule)`.
+/// Written as a row of a table:
+///
+/// ```
+/// use claims::{Claim, Quantity, Rule};
+///
+/// const CLAIM: Claim = Claim::new("two threads take as long as one under the lock, or longer")
+///     .documents("2.188 s -> 2.197 s: 1.004")
+///     .measured("time of two threads / of one")
+///     .ratio(Quantity::Wall, "two threads", "one thread")
+///     .counting(Rule::AtLeast(0.95));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     /// What they say, in one line.
@@ -46,13 +55,29 @@ impl Claim {
         Self { document, ..self }
     }
 
-    /// The same with this figure, in words and computed.
-    pub const fn measured(self, measured: &'static str, figure: Figure) -> Self {
-        Self {
-            measured,
-            figure,
-            ..self
-        }
+    /// The same with its figure in words.
+    pub const fn measured(self, measured: &'static str) -> Self {
+        Self { measured, ..self }
+    }
+
+    /// The same with this figure.
+    pub const fn figure(self, figure: Figure) -> Self {
+        Self { figure, ..self }
+    }
+
+    /// The same with [`Figure::Value`].
+    pub const fn value(self, quantity: Quantity, form: &'static str) -> Self {
+        self.figure(Figure::Value(quantity, form))
+    }
+
+    /// The same with [`Figure::Largest`].
+    pub const fn largest(self, quantity: Quantity, forms: &'static [&'static str]) -> Self {
+        self.figure(Figure::Largest(quantity, forms))
+    }
+
+    /// The same with [`Figure::Ratio`].
+    pub const fn ratio(self, quantity: Quantity, of: &'static str, to: &'static str) -> Self {
+        self.figure(Figure::Ratio(quantity, of, to))
     }
 
     /// The same with a rule for gc-rc and CPython.

@@ -17,6 +17,8 @@ pub struct Form {
     pub heaps: &'static [&'static str],
     /// Whether other runtimes that have the program run it too.
     pub peers: bool,
+    /// More parameters.
+    pub parameters: &'static str,
     /// More parameters at [`Size::Small`].
     pub small: &'static str,
     /// More parameters at [`Size::Full`].
@@ -38,6 +40,7 @@ impl Form {
             threads,
             heaps: BOTH,
             peers: true,
+            parameters: "",
             small: "",
             full: "",
         }
@@ -57,15 +60,20 @@ impl Form {
         }
     }
 
-    /// The same with other parameters than the program's defaults for a size,
-    /// `parameter=value,...`: a workload's own sizes are for comparing heaps, and may be longer
-    /// than a claim needs.
-    pub const fn sized(self, small: &'static str, full: &'static str) -> Self {
-        Self {
-            small,
-            full,
-            ..self
-        }
+    /// The same with more parameters, `parameter=value,...`.
+    pub const fn with(self, parameters: &'static str) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// The same with more or other parameters at [`Size::Small`]: a workload's own sizes are for
+    /// comparing heaps, and may be longer than a claim needs.
+    pub const fn small(self, small: &'static str) -> Self {
+        Self { small, ..self }
+    }
+
+    /// The same with more or other parameters at [`Size::Full`].
+    pub const fn full(self, full: &'static str) -> Self {
+        Self { full, ..self }
     }
 
     /// The same under another name.
@@ -82,7 +90,8 @@ impl Form {
             Size::Full => self.full,
         };
         let mut parameters: Vec<(&str, &str)> = Vec::new();
-        let settings = always.split(',').chain(of_size.split(','));
+        let settings = [always, self.parameters, of_size];
+        let settings = settings.iter().flat_map(|list| list.split(','));
         for (name, value) in settings.filter_map(|setting| setting.split_once('=')) {
             // What is set for a size takes the place of what is set for all.
             match parameters.iter_mut().find(|(known, _)| *known == name) {
@@ -125,8 +134,11 @@ mod tests {
 
     #[test]
     fn what_is_set_for_a_size_takes_the_place_of_what_is_set_for_all() {
-        let form = Form::new("form", "list:a=1,b=2", 1).sized("c=3", "a=4,c=5");
-        assert_eq!(form.text(Size::Tiny), "list:a=1,b=2");
+        let form = Form::new("form", "list:a=1,b=2", 1)
+            .with("c=1")
+            .small("c=3")
+            .full("a=4,c=5");
+        assert_eq!(form.text(Size::Tiny), "list:a=1,b=2,c=1");
         assert_eq!(form.text(Size::Small), "list:a=1,b=2,c=3");
         assert_eq!(form.text(Size::Full), "list:a=4,b=2,c=5");
         assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");

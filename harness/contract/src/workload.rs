@@ -55,6 +55,13 @@ pub trait Workload: 'static {
 }
 
 /// A number that shapes a workload.
+///
+/// ```
+/// # use contract::workload::Parameter;
+/// const OBJECTS: Parameter = Parameter::sized("objects", [100, 10_000, 1_000_000])
+///     .range(1, 1_000_000_000)
+///     .doc("objects made, over all threads");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     /// Its name on the command line and in results.
@@ -72,31 +79,35 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// One whose value does not depend on the size.
-    pub const fn fixed(
-        name: &'static str,
-        doc: &'static str,
-        value: u64,
-        range: (u64, u64),
-    ) -> Self {
-        Self::sized(name, doc, [value; 3], range)
+    /// One whose value does not depend on the size. Its range, and what it is, must follow.
+    pub const fn fixed(name: &'static str, value: u64) -> Self {
+        Self::sized(name, [value; 3])
     }
 
-    /// One with a value for each size: tiny, small, and full.
-    pub const fn sized(
-        name: &'static str,
-        doc: &'static str,
-        [tiny, small, full]: [u64; 3],
-        range: (u64, u64),
-    ) -> Self {
+    /// One with a value for each size: tiny, small, and full. Its range, and what it is, must
+    /// follow.
+    pub const fn sized(name: &'static str, [tiny, small, full]: [u64; 3]) -> Self {
         Self {
             name,
-            doc,
+            doc: "",
             tiny,
             small,
             full,
-            range,
+            range: (0, u64::MAX),
         }
+    }
+
+    /// The same with the least and the largest value that make sense.
+    pub const fn range(self, least: u64, most: u64) -> Self {
+        Self {
+            range: (least, most),
+            ..self
+        }
+    }
+
+    /// The same with what it is, and its unit, in one line.
+    pub const fn doc(self, doc: &'static str) -> Self {
+        Self { doc, ..self }
     }
 
     /// Its value for `size`.

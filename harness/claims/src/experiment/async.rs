@@ -18,19 +18,16 @@ pub const EXPERIMENT: Experiment = Experiment {
     forms: &[Form::new(ONE, "async", 1), Form::new(MANY, "async", 500)],
     claims: &[
         Claim::new("for waiting work one multiplexing thread is no slower than many")
-            .measured("time of one thread / of 500", Ratio(Wall, ONE, MANY))
+            .measured("time of one thread / of 500")
+            .ratio(Wall, ONE, MANY)
             .both(AtMost(1.05)),
         Claim::new("and needs less memory")
-            .measured(
-                "peak resident bytes with one thread / with 500",
-                Ratio(PeakResident, ONE, MANY),
-            )
+            .measured("peak resident bytes with one thread / with 500")
+            .ratio(PeakResident, ONE, MANY)
             .both(AtMost(0.9)),
         Claim::new("and fewer hand-overs")
-            .measured(
-                "context switches with one thread / with 500",
-                Ratio(Observed(SWITCHES), ONE, MANY),
-            )
+            .measured("context switches with one thread / with 500")
+            .ratio(Observed(SWITCHES), ONE, MANY)
             .both(AtMost(0.5)),
     ],
     program: Some(Program::of::<Async>()),
@@ -54,19 +51,15 @@ impl Workload for Async {
         "tasks that wait, each thread serving its share from a heap of timers";
     const OPERATION: &'static str = "wait";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::fixed("tasks", "tasks, over all threads", 500, (1, 1_000_000)),
-        Parameter::sized(
-            "waits",
-            "how often each task waits",
-            [1, 4, 10],
-            (1, 1_000_000),
-        ),
-        Parameter::sized(
-            "microseconds",
-            "how long it waits on average: from half of that to half as long again",
-            [2_000, 4_000, 10_000],
-            (1, 1_000_000_000),
-        ),
+        Parameter::fixed("tasks", 500)
+            .range(1, 1_000_000)
+            .doc("tasks, over all threads"),
+        Parameter::sized("waits", [1, 4, 10])
+            .range(1, 1_000_000)
+            .doc("how often each task waits"),
+        Parameter::sized("microseconds", [2_000, 4_000, 10_000])
+            .range(1, 1_000_000_000)
+            .doc("how long it waits on average: from half of that to half as long again"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

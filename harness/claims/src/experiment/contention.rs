@@ -17,47 +17,42 @@ pub const EXPERIMENT: Experiment = Experiment {
         Form::new(EIGHT, "contention", 8).with_heaps(&["gc-rc"]),
         Form::new(SHARED, "contention:interval-us=500", 8)
             .with_heaps(&["gc-rc:switch-interval=500us"])
-            .sized("milliseconds=20", ""),
+            .small("milliseconds=20"),
         Form::new(FAIR, "contention:interval-us=500", 8)
             .on(&["gc-rc:gil=fair,switch-interval=500us"])
-            .sized("milliseconds=20", ""),
+            .small("milliseconds=20"),
     ],
     claims: &[
         Claim::new(
             "the latency of an operation grows when two threads want the lock, \
              and only then",
         )
-        .measured(
-            "mean operation of two threads / of one",
-            Ratio(Observed(MEAN), TWO, ONE),
-        )
+        .measured("mean operation of two threads / of one")
+        .ratio(Observed(MEAN), TWO, ONE)
         .counting(AtLeast(1.5))
         .tracing(AtMost(1.5)),
         Claim::new(
             "and a thread waits for every other one: the more there are, the longer, \
              from two to four",
         )
-        .measured(
-            "longest operation of four threads / of two",
-            Ratio(Observed(LONGEST), FOUR, TWO),
-        )
+        .measured("longest operation of four threads / of two")
+        .ratio(Observed(LONGEST), FOUR, TWO)
         .counting(AtLeast(1.4)),
         Claim::new("and from four to eight")
-            .measured(
-                "longest operation of eight threads / of four",
-                Ratio(Observed(LONGEST), EIGHT, FOUR),
-            )
+            .measured("longest operation of eight threads / of four")
+            .ratio(Observed(LONGEST), EIGHT, FOUR)
             .counting(AtLeast(1.4)),
         Claim::new("each of eight threads gets a fair part of the time")
             .documents("not mentioned")
             .measured(
                 "operations of the thread that did least / an eighth of all, switches every 0.5 ms",
-                Value(LEAST_SHARE, SHARED),
             )
+            .value(LEAST_SHARE, SHARED)
             .counting(AtLeast(0.5)),
         Claim::new("a lock that is handed over in order of arrival gives them one")
             .documents("not mentioned")
-            .measured("the same with gil=fair", Value(LEAST_SHARE, FAIR))
+            .measured("the same with gil=fair")
+            .value(LEAST_SHARE, FAIR)
             .counting(AtLeast(0.5)),
     ],
     program: Some(Program::of::<Contention>()),
@@ -88,13 +83,12 @@ impl Workload for Contention {
         "small operations of threads that poll all the time, for a given time";
     const OPERATION: &'static str = "millisecond";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("milliseconds", "for how long", [4, 45, 150], (1, 3_600_000)),
-        Parameter::fixed(
-            "visits",
-            "objects that an operation visits",
-            2_000,
-            (1, 1_000_000_000),
-        ),
+        Parameter::sized("milliseconds", [4, 45, 150])
+            .range(1, 3_600_000)
+            .doc("for how long"),
+        Parameter::fixed("visits", 2_000)
+            .range(1, 1_000_000_000)
+            .doc("objects that an operation visits"),
         INTERVAL,
     ];
 

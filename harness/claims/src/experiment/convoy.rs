@@ -25,10 +25,8 @@ pub const EXPERIMENT: Experiment = Experiment {
              without a lock it does not",
         )
         .documents("not mentioned (CPython issue 7946)")
-        .measured(
-            "median call beside a thread that computes",
-            Value(Observed(MEDIAN), BESIDE),
-        )
+        .measured("median call beside a thread that computes")
+        .value(Observed(MEDIAN), BESIDE)
         .counting(AtLeast(4.0 * MILLISECOND))
         .tracing(AtMost(MILLISECOND)),
         Claim::new(
@@ -36,7 +34,8 @@ pub const EXPERIMENT: Experiment = Experiment {
              does not have it",
         )
         .documents("not mentioned")
-        .measured("the same with gil=fair", Value(Observed(MEDIAN), FAIR))
+        .measured("the same with gil=fair")
+        .value(Observed(MEDIAN), FAIR)
         .counting(AtMost(MILLISECOND)),
     ],
     program: Some(Program::of::<Convoy>()),
@@ -61,18 +60,12 @@ impl Workload for Convoy {
     const SUMMARY: &'static str = "short calls of an outsider, beside threads that compute";
     const OPERATION: &'static str = "call";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "calls",
-            "how many, of each calling thread",
-            [3, 10, 40],
-            (1, 1_000_000),
-        ),
-        Parameter::fixed(
-            "beside",
-            "threads that compute in objects meanwhile, besides those that call",
-            0,
-            (0, 1_000),
-        ),
+        Parameter::sized("calls", [3, 10, 40])
+            .range(1, 1_000_000)
+            .doc("how many, of each calling thread"),
+        Parameter::fixed("beside", 0)
+            .range(0, 1_000)
+            .doc("threads that compute in objects meanwhile, besides those that call"),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -23,46 +23,32 @@ pub const EXPERIMENT: Experiment = Experiment {
     ],
     claims: &[
         Claim::new("without a lock, counts that two threads change go wrong")
-            .measured(
-                "wrong counts of 16, two free threads, unguarded",
-                Value(Observed(WRONG), UNGUARDED[1]),
-            )
+            .measured("wrong counts of 16, two free threads, unguarded")
+            .value(Observed(WRONG), UNGUARDED[1])
             .tracing(AtLeast(1.0)),
         Claim::new("objects leak")
-            .measured(
-                "cells whose count stays too high, of 16, four free threads, unguarded",
-                Value(Observed(LEAKED), UNGUARDED[2]),
-            )
+            .measured("cells whose count stays too high, of 16, four free threads, unguarded")
+            .value(Observed(LEAKED), UNGUARDED[2])
             .tracing(AtLeast(1.0)),
         Claim::new("or are released while referenced")
-            .measured(
-                "cells whose count came to zero, of 16, four free threads, unguarded",
-                Value(Observed(DEAD), UNGUARDED[2]),
-            )
+            .measured("cells whose count came to zero, of 16, four free threads, unguarded")
+            .value(Observed(DEAD), UNGUARDED[2])
             .tracing(AtLeast(1.0)),
         Claim::new("the global lock keeps unguarded counts right")
-            .measured(
-                "wrong counts of 16, the most with 1, 2 or 4 threads, unguarded",
-                Largest(Observed(WRONG), &UNGUARDED),
-            )
+            .measured("wrong counts of 16, the most with 1, 2 or 4 threads, unguarded")
+            .largest(Observed(WRONG), &UNGUARDED)
             .counting(AtMost(0.0)),
         Claim::new("so does a lock around each change, and so do atomic changes")
-            .measured(
-                "wrong counts of 16, the most with 1, 2 or 4 threads, one lock or atomic",
-                Largest(Observed(WRONG), &GUARDED),
-            )
+            .measured("wrong counts of 16, the most with 1, 2 or 4 threads, one lock or atomic")
+            .largest(Observed(WRONG), &GUARDED)
             .both(AtMost(0.0)),
         Claim::new("a lock around each change is dear")
-            .measured(
-                "time of an assignment under one lock / unguarded, one thread",
-                Ratio(TIME_OF_ASSIGNMENT, GUARDED[0], UNGUARDED[0]),
-            )
+            .measured("time of an assignment under one lock / unguarded, one thread")
+            .ratio(TIME_OF_ASSIGNMENT, GUARDED[0], UNGUARDED[0])
             .both(AtLeast(1.2)),
         Claim::new("and so are atomic changes")
-            .measured(
-                "time of an assignment with atomic changes / unguarded, one thread",
-                Ratio(TIME_OF_ASSIGNMENT, GUARDED[3], UNGUARDED[0]),
-            )
+            .measured("time of an assignment with atomic changes / unguarded, one thread")
+            .ratio(TIME_OF_ASSIGNMENT, GUARDED[3], UNGUARDED[0])
             .both(AtLeast(1.2)),
     ],
     program: Some(Program::of::<CountRace>()),
@@ -89,7 +75,8 @@ const fn unguarded(name: &'static str, threads: usize) -> Form {
     // lets a thread run for some milliseconds.
     Form::new(name, "count-race:guard=0", threads)
         .on(BOTH)
-        .sized("assignments=3000000", "assignments=10000000")
+        .small("assignments=3000000")
+        .full("assignments=10000000")
 }
 
 /// Forms differ in how much they do.
@@ -108,17 +95,11 @@ impl Workload for CountRace {
     const SUMMARY: &'static str = "counts that several threads change, guarded or not";
     const OPERATION: &'static str = "assignment";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "assignments",
-            "references assigned, over all threads",
-            [20_000, 400_000, 2_000_000],
-            (1, 1_000_000_000_000),
-        ),
-        Parameter::fixed(
-            "guard",
+        Parameter::sized("assignments", [20_000, 400_000, 2_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("references assigned, over all threads"),
+        Parameter::fixed("guard", 0).range(0, 2).doc(
             "how a count is changed: 0 read and written back, 1 so under one lock, 2 atomically",
-            0,
-            (0, 2),
         ),
     ];
 

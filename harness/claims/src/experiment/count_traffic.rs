@@ -15,17 +15,13 @@ pub const EXPERIMENT: Experiment = Experiment {
         Claim::new(
             "putting a reference in a variable costs counting time, and tracing next to none",
         )
-        .measured(
-            MEASURED,
-            Value(Per(&Observed(VARIABLE), &Observed(READ)), CHANGES),
-        )
+        .measured(MEASURED)
+        .value(Per(&Observed(VARIABLE), &Observed(READ)), CHANGES)
         .counting(AtLeast(1.2))
         .tracing(AtMost(1.15)),
         Claim::new("so does storing it in a field")
-            .measured(
-                MEASURED,
-                Value(Per(&Observed(FIELD), &Observed(READ)), CHANGES),
-            )
+            .measured(MEASURED)
+            .value(Per(&Observed(FIELD), &Observed(READ)), CHANGES)
             .counting(AtLeast(1.2))
             .tracing(AtMost(1.15)),
     ],
@@ -62,18 +58,12 @@ impl Workload for ReferenceChanges {
     const SUMMARY: &'static str = "random nodes read, and what was read put somewhere";
     const OPERATION: &'static str = "operation";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "nodes",
-            "nodes of the table",
-            [1_000, 5_000, 5_000],
-            (1, 10_000_000),
-        ),
-        Parameter::sized(
-            "rounds",
-            "stretches of 10,000 operations of each kind",
-            [1, 101, 51],
-            (1, 1_000_000),
-        ),
+        Parameter::sized("nodes", [1_000, 5_000, 5_000])
+            .range(1, 10_000_000)
+            .doc("nodes of the table"),
+        Parameter::sized("rounds", [1, 101, 51])
+            .range(1, 1_000_000)
+            .doc("stretches of 10,000 operations of each kind"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

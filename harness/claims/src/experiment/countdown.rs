@@ -9,29 +9,33 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "counting down on one thread and on two",
     explanation: include_str!("countdown.md"),
     forms: &[
-        Form::new(ONE, "countdown", 1).sized("total=8000000", "total=20000000"),
-        Form::new(TWO, "countdown", 2).sized("total=8000000", "total=20000000"),
+        Form::new(ONE, "countdown", 1)
+            .small("total=8000000")
+            .full("total=20000000"),
+        Form::new(TWO, "countdown", 2)
+            .small("total=8000000")
+            .full("total=20000000"),
         Form::new(ONE_BOUND, "countdown-bound", 1).on(BOTH),
         Form::new(TWO_BOUND, "countdown-bound", 2).on(BOTH),
     ],
     claims: &[
         Claim::new("two threads count down no faster than one under the lock, and faster without")
             .documents("2.188 s -> 2.197 s: 1.004")
-            .measured("time of two threads / of one", Ratio(Wall, TWO, ONE))
+            .measured("time of two threads / of one")
+            .ratio(Wall, TWO, ONE)
             .counting(AtLeast(0.95))
             .tracing(AtMost(0.8)),
         Claim::new("and hardly slower: handing the lock over costs next to nothing")
             .documents("1.004")
-            .measured("time of two threads / of one", Ratio(Wall, TWO, ONE))
+            .measured("time of two threads / of one")
+            .ratio(Wall, TWO, ONE)
             .counting(AtMost(1.05)),
         Claim::new("on one processor threads gain nothing, with the lock or without it")
-            .measured(
-                "time of two threads / of one, on one processor",
-                Figure::By(Unit::Ratio, |evidence| {
-                    evidence.value(Observed(PROCESSORS), TWO_BOUND)?;
-                    evidence.ratio(Wall, TWO_BOUND, ONE_BOUND)
-                }),
-            )
+            .measured("time of two threads / of one, on one processor")
+            .figure(Figure::By(Unit::Ratio, |evidence| {
+                evidence.value(Observed(PROCESSORS), TWO_BOUND)?;
+                evidence.ratio(Wall, TWO_BOUND, ONE_BOUND)
+            }))
             .both(AtLeast(0.95)),
     ],
     program: Some(Program::of::<CountdownBound>()),
@@ -53,12 +57,10 @@ impl Workload for CountdownBound {
     const SUMMARY: &'static str =
         "countdown on one processor, where the system lets a program choose one";
     const OPERATION: &'static str = Countdown::OPERATION;
-    const PARAMETERS: &'static [Parameter] = &[Parameter::sized(
-        "total",
-        "decrements, over all threads",
-        [100_000, 1_000_000, 10_000_000],
-        (1, 1_000_000_000_000),
-    )];
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter::sized("total", [100_000, 1_000_000, 10_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("decrements, over all threads")];
 
     fn heap_bytes(input: &Input) -> u64 {
         Countdown::heap_bytes(input)

@@ -17,18 +17,14 @@ pub const EXPERIMENT: Experiment = Experiment {
     claims: &[
         Claim::new("twenty threads compute no faster than one under the lock, and faster without")
             .documents("7.90, 7.65, 7.72 s -> 7.43, 7.39, 7.31 s: 0.94 to 0.97")
-            .measured(
-                "time of twenty threads / of one after another",
-                Ratio(Wall, THREADS, SEQUENTIAL),
-            )
+            .measured("time of twenty threads / of one after another")
+            .ratio(Wall, THREADS, SEQUENTIAL)
             .counting(AtLeast(0.85))
             .tracing(AtMost(0.8)),
         Claim::new("threads are a little faster even under the lock")
             .documents("0.94 to 0.97; countdown says 1.004")
-            .measured(
-                "time of twenty threads / of one after another",
-                Ratio(Wall, THREADS, SEQUENTIAL),
-            )
+            .measured("time of twenty threads / of one after another")
+            .ratio(Wall, THREADS, SEQUENTIAL)
             .counting(AtMost(0.97)),
     ],
     program: Some(Program::of::<CpuBound>()),
@@ -48,19 +44,15 @@ impl Workload for CpuBound {
         "tasks that count in boxed integers, and may wait when they have counted";
     const OPERATION: &'static str = "increment";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::fixed("tasks", "how many, over all threads", 20, (1, 1_000_000)),
-        Parameter::sized(
-            "increments",
-            "how far each task counts",
-            [1_000, 100_000, 500_000],
-            (1, 1_000_000_000),
-        ),
-        Parameter::fixed(
-            "sleep-us",
-            "how long each task waits when it has counted, in microseconds",
-            0,
-            (0, 60_000_000),
-        ),
+        Parameter::fixed("tasks", 20)
+            .range(1, 1_000_000)
+            .doc("how many, over all threads"),
+        Parameter::sized("increments", [1_000, 100_000, 500_000])
+            .range(1, 1_000_000_000)
+            .doc("how far each task counts"),
+        Parameter::fixed("sleep-us", 0)
+            .range(0, 60_000_000)
+            .doc("how long each task waits when it has counted, in microseconds"),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -15,23 +15,17 @@ pub const EXPERIMENT: Experiment = Experiment {
     claims: &[
         Claim::new("counts alone never reclaim a cycle")
             .documents("none")
-            .measured(
-                "share still held, cycle collector switched off",
-                Value(of_watched(&Observed(HELD_BY_COUNTS)), COUNTS),
-            )
+            .measured("share still held, cycle collector switched off")
+            .value(of_watched(&Observed(HELD_BY_COUNTS)), COUNTS)
             .counting(AtLeast(0.99)),
         Claim::new("a separate collector keeps them from piling up; tracing needs none")
-            .measured(
-                "share still held at the end",
-                Value(of_watched(&Observed(HELD_BEFORE)), COLLECTED),
-            )
+            .measured("share still held at the end")
+            .value(of_watched(&Observed(HELD_BEFORE)), COLLECTED)
             .both(AtMost(0.5)),
         Claim::new("and finds every one when it looks at everything")
             .documents("all")
-            .measured(
-                "share still held after a collection",
-                Value(of_watched(&Observed(HELD_AFTER)), COLLECTED),
-            )
+            .measured("share still held after a collection")
+            .value(of_watched(&Observed(HELD_AFTER)), COLLECTED)
             .both(AtMost(0.0)),
     ],
     program: Some(Program::of::<Cycles>()),
@@ -64,30 +58,18 @@ impl Workload for Cycles {
     const SUMMARY: &'static str = "pairs that refer to each other, made and dropped";
     const OPERATION: &'static str = "pair";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "pairs",
-            "pairs made and dropped, over all threads",
-            [10_000, 50_000, 200_000],
-            (1, 1_000_000_000),
-        ),
-        Parameter::sized(
-            "watched",
-            "pairs that are watched",
-            [200, 500, 1_000],
-            (1, 1_000_000),
-        ),
-        Parameter::fixed(
-            "room",
-            "size of the heap, in per cent of what is made",
-            25,
-            (1, 100_000),
-        ),
-        Parameter::fixed(
-            "alone",
+        Parameter::sized("pairs", [10_000, 50_000, 200_000])
+            .range(1, 1_000_000_000)
+            .doc("pairs made and dropped, over all threads"),
+        Parameter::sized("watched", [200, 500, 1_000])
+            .range(1, 1_000_000)
+            .doc("pairs that are watched"),
+        Parameter::fixed("room", 25)
+            .range(1, 100_000)
+            .doc("size of the heap, in per cent of what is made"),
+        Parameter::fixed("alone", 0).range(0, 1).doc(
             "1: counts are to do without a cycle collector, which on our heaps is an option of the \
              heap; nothing asks for a collection",
-            0,
-            (0, 1),
         ),
     ];
 

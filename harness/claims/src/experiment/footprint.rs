@@ -9,42 +9,28 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "the most memory held, as a multiple of what lives",
     explanation: include_str!("footprint.md"),
     forms: &[
-        Form::new(
-            PLAIN,
-            "replacement:live=1000,words=32,multiple=8,replaced=1000",
-            1,
-        )
-        .sized(
-            "live=4000,words=32,replaced=1000",
-            "live=30000,words=16,replaced=1000",
-        )
-        .with_heaps(AS_DESCRIBED),
-        Form::new(
-            CYCLIC,
-            "replacement:live=4000,words=8,multiple=8,replaced=400,cyclic=1",
-            1,
-        )
-        .sized(
-            "live=20000,words=16,replaced=500",
-            "live=30000,words=16,replaced=1000",
-        )
-        .with_heaps(AS_DESCRIBED),
+        Form::new(PLAIN, "replacement", 1)
+            .with("live=1000,words=32,multiple=8,replaced=1000")
+            .small("live=4000,words=32,replaced=1000")
+            .full("live=30000,words=16,replaced=1000")
+            .with_heaps(AS_DESCRIBED),
+        Form::new(CYCLIC, "replacement", 1)
+            .with("live=4000,words=8,multiple=8,replaced=400,cyclic=1")
+            .small("live=20000,words=16,replaced=500")
+            .full("live=30000,words=16,replaced=1000")
+            .with_heaps(AS_DESCRIBED),
     ],
     claims: &[
         Claim::new("counting holds what lives, and tracing lets memory pile up")
-            .measured(
-                "most memory held / live set, heap of 8 x",
-                Value(OVER_LIVE, PLAIN),
-            )
+            .measured("most memory held / live set, heap of 8 x")
+            .value(OVER_LIVE, PLAIN)
             .counting(AtMost(1.5))
             .tracing(AtLeast(3.0)),
         // The oldest generation is due when a quarter as much is pending as was found alive.
         Claim::new("so does counting with cycles, until its cycle collector runs")
             .documents("(our addition)")
-            .measured(
-                "the same of objects that refer to themselves",
-                Value(OVER_LIVE, CYCLIC),
-            )
+            .measured("the same of objects that refer to themselves")
+            .value(OVER_LIVE, CYCLIC)
             .counting(AtLeast(1.25)),
     ],
     program: Some(Program::of::<Replacement>()),

@@ -8,26 +8,26 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "twenty tasks that compute and wait, one after another and on twenty threads",
     explanation: include_str!("io_bound.md"),
     forms: &[
-        Form::new(SEQUENTIAL, "cpu-bound:sleep-us=100", 1).sized(SMALL, FULL),
-        Form::new(THREADS, "cpu-bound:sleep-us=100", 20).sized(SMALL, FULL),
-        Form::new(COMPUTING, "cpu-bound", 1).sized("increments=50000", ""),
+        Form::new(SEQUENTIAL, "cpu-bound:sleep-us=100", 1)
+            .small(SMALL)
+            .full(FULL),
+        Form::new(THREADS, "cpu-bound:sleep-us=100", 20)
+            .small(SMALL)
+            .full(FULL),
+        Form::new(COMPUTING, "cpu-bound", 1).small("increments=50000"),
     ],
     claims: &[
         Claim::new("threads gain where they wait, with the lock and without it")
             .documents("9.99, 9.93, 10.23 s -> 7.46, 7.33, 7.62 s: 0.74 to 0.75")
-            .measured(
-                "time of twenty threads / of one after another",
-                Ratio(Wall, THREADS, SEQUENTIAL),
-            )
+            .measured("time of twenty threads / of one after another")
+            .ratio(Wall, THREADS, SEQUENTIAL)
             .both(AtMost(0.9)),
         Claim::new("what they gain under the lock is the waiting alone")
             .documents(
                 "7.46, 7.33, 7.62 s with the waits, 7.90, 7.65, 7.72 s without: 0.94 to 0.99",
             )
-            .measured(
-                "time of twenty threads that wait / of one after another without waits",
-                Ratio(Wall, THREADS, COMPUTING),
-            )
+            .measured("time of twenty threads that wait / of one after another without waits")
+            .ratio(Wall, THREADS, COMPUTING)
             .counting(AtLeast(0.85)),
     ],
     program: None,

@@ -9,12 +9,15 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "five threads add to one count, with and without a lock of their own",
     explanation: include_str!("lost_update.md"),
     forms: &[
-        Form::new(DOCUMENTS, "lost-update:between=1", 5).sized("updates=100000", "updates=100000"),
+        Form::new(DOCUMENTS, "lost-update:between=1", 5)
+            .small("updates=100000")
+            .full("updates=100000"),
         Form::new(BETWEEN, "lost-update:between=1,interval-us=250", 5).with_heaps(SHORT),
         Form::new(BACK_EDGE, "lost-update:interval-us=250", 5).with_heaps(SHORT),
         Form::new(LOCKED, "lost-update:between=1,locked=1,interval-us=250", 5)
             .with_heaps(SHORT)
-            .sized("updates=100000", "updates=100000"),
+            .small("updates=100000")
+            .full("updates=100000"),
     ],
     claims: &[
         Claim::new(
@@ -22,34 +25,26 @@ pub const EXPERIMENT: Experiment = Experiment {
              the global lock does not make it atomic",
         )
         .documents("2,169 of 500,000 lost")
-        .measured(
-            "lost, unlocked, switches every 0.25 ms, also between reading and writing",
-            Value(Observed(LOST), BETWEEN),
-        )
+        .measured("lost, unlocked, switches every 0.25 ms, also between reading and writing")
+        .value(Observed(LOST), BETWEEN)
         .both(AtLeast(1.0)),
         Claim::new("it does so within 5 x 100,000 of them")
             .documents("2,169 of 500,000 lost")
-            .measured(
-                "lost of 500,000, unlocked, the usual interval",
-                Value(Observed(LOST), DOCUMENTS),
-            )
+            .measured("lost of 500,000, unlocked, the usual interval")
+            .value(Observed(LOST), DOCUMENTS)
             .both(AtLeast(1.0)),
         Claim::new("with a lock of the program's own none is lost")
             .documents("500,000 of 500,000: none")
-            .measured(
-                "most lost in a run, locked",
-                Largest(Observed(LOST), &[LOCKED]),
-            )
+            .measured("most lost in a run, locked")
+            .largest(Observed(LOST), &[LOCKED])
             .both(AtMost(0.0)),
         Claim::new(
             "where threads switch at back-edges only, none is lost without one either; \
              free threads lose them",
         )
         .documents("not mentioned (CPython since 3.10)")
-        .measured(
-            "most lost in a run, unlocked, switches at back-edges only",
-            Largest(Observed(LOST), &[BACK_EDGE]),
-        )
+        .measured("most lost in a run, unlocked, switches at back-edges only")
+        .largest(Observed(LOST), &[BACK_EDGE])
         .counting(AtMost(0.0))
         .tracing(AtLeast(1.0)),
     ],
@@ -75,24 +70,15 @@ impl Workload for LostUpdate {
     const SUMMARY: &'static str = "threads that add to one shared count: how many updates are lost";
     const OPERATION: &'static str = "update";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "updates",
-            "how many each thread makes",
-            [5_000, 200_000, 1_000_000],
-            (1, 1_000_000_000),
-        ),
-        Parameter::fixed(
-            "between",
+        Parameter::sized("updates", [5_000, 200_000, 1_000_000])
+            .range(1, 1_000_000_000)
+            .doc("how many each thread makes"),
+        Parameter::fixed("between", 0).range(0, 1).doc(
             "1: threads poll between reading and writing, too; 0: at the loop's back-edge only",
-            0,
-            (0, 1),
         ),
-        Parameter::fixed(
-            "locked",
-            "1: an update is made with a lock of the program's own held; 0: it is not",
-            0,
-            (0, 1),
-        ),
+        Parameter::fixed("locked", 0)
+            .range(0, 1)
+            .doc("1: an update is made with a lock of the program's own held; 0: it is not"),
         INTERVAL,
     ];
 

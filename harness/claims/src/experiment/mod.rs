@@ -216,6 +216,7 @@ mod tests {
             }
             let mut input = Input::new(&workload, Size::Tiny);
             for parameter in workload.parameters {
+                assert!(!parameter.doc.is_empty(), "{}", parameter.name);
                 let (least, most) = parameter.range;
                 let beyond = [least.wrapping_sub(1), most.wrapping_add(1)].map(|it| it.to_string());
                 let senseless = ["", "-1", "1e3", "0x10", "nan", "18446744073709551616"];

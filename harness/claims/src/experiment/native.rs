@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use crc::{CRC_16_XMODEM, CRC_32_ISO_HDLC, Crc};
+
 use super::prelude::*;
 
 /// See the [module documentation](self).
@@ -22,36 +24,30 @@ pub const EXPERIMENT: Experiment = Experiment {
         Claim::new(
             "a native call that keeps the lock blocks everyone; without a lock it blocks nobody",
         )
-        .measured(
-            "calls that keep it: time of two threads / of one",
-            Ratio(Wall, KEPT_BY_TWO, KEPT_BY_ONE),
-        )
+        .measured("calls that keep it: time of two threads / of one")
+        .ratio(Wall, KEPT_BY_TWO, KEPT_BY_ONE)
         .counting(AtLeast(0.9))
         .tracing(AtMost(0.8)),
         Claim::new("while it keeps the lock nobody else makes a step")
-            .measured(
-                "longest gap between two turns of another thread / the computing of a call",
-                Value(
-                    Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
-                    KEPT_BESIDE,
-                ),
+            .measured("longest gap between two turns of another thread / the computing of a call")
+            .value(
+                Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
+                KEPT_BESIDE,
             )
             .counting(AtLeast(0.95)),
         Claim::new("a call that gives the lock up runs in parallel")
-            .measured(
-                "calls that give it up: time of two threads / of one",
-                Ratio(Wall, RELEASED_BY_TWO, RELEASED_BY_ONE),
-            )
+            .measured("calls that give it up: time of two threads / of one")
+            .ratio(Wall, RELEASED_BY_TWO, RELEASED_BY_ONE)
             .both(AtMost(0.8)),
         Claim::new("one that must touch objects waits for the lock again")
             .measured(
                 "a call that gives it up, beside a thread that computes, less its own computing",
-                Value(
-                    Of(Unit::Time, |row| {
-                        Some(Observed(MEDIAN_CALL).of(row)? - Observed(MEDIAN_COMPUTING).of(row)?)
-                    }),
-                    RELEASED_BESIDE,
-                ),
+            )
+            .value(
+                Of(Unit::Time, |row| {
+                    Some(Observed(MEDIAN_CALL).of(row)? - Observed(MEDIAN_COMPUTING).of(row)?)
+                }),
+                RELEASED_BESIDE,
             )
             .counting(AtLeast(HALF_AN_INTERVAL_NS))
             .tracing(AtMost(HALF_AN_INTERVAL_NS)),
@@ -74,6 +70,11 @@ const LONGEST_GAP: &str = "longest_gap_ns";
 /// Half of the interval after which a waiter asks for the lock, on gc-rc and on CPython.
 const HALF_AN_INTERVAL_NS: f64 = 2.5 * MILLISECOND;
 
+/// What CPython's `binascii.crc_hqx(data, 0)` is.
+static CRC_16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+/// What CPython's `zlib.crc32(data)` is.
+static CRC_32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
 /// Calls of native code.
 #[derive(Clone, Copy, Debug)]
 pub struct Native;
@@ -83,30 +84,18 @@ impl Workload for Native {
     const SUMMARY: &'static str = "calls of native code that keep the global lock, or give it up";
     const OPERATION: &'static str = "call";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "calls",
-            "how many, over all threads",
-            [2, 4, 8],
-            (1, 1_000_000),
-        ),
-        Parameter::sized(
-            "kibibytes",
-            "how much a call looks through, in KiB: some 2 us each",
-            [64, 1_024, 4_096],
-            (8, 1 << 20),
-        ),
-        Parameter::fixed(
-            "keeps",
-            "1: calls keep the lock; 0: they give it up",
-            1,
-            (0, 1),
-        ),
-        Parameter::fixed(
-            "beside",
-            "threads that compute in objects meanwhile, besides those that make the calls",
-            0,
-            (0, 1_000),
-        ),
+        Parameter::sized("calls", [2, 4, 8])
+            .range(1, 1_000_000)
+            .doc("how many, over all threads"),
+        Parameter::sized("kibibytes", [64, 1_024, 4_096])
+            .range(8, 1 << 20)
+            .doc("how much a call looks through, in KiB: some 2 us each"),
+        Parameter::fixed("keeps", 1)
+            .range(0, 1)
+            .doc("1: calls keep the lock; 0: they give it up"),
+        Parameter::fixed("beside", 0)
+            .range(0, 1_000)
+            .doc("threads that compute in objects meanwhile, besides those that make the calls"),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {
@@ -165,9 +154,9 @@ impl Part {
         let compute = || {
             let begun = Instant::now();
             let check = if keeps {
-                u64::from(crc16(black_box(data)))
+                u64::from(CRC_16.checksum(black_box(data)))
             } else {
-                u64::from(crc32(black_box(data)))
+                u64::from(CRC_32.checksum(black_box(data)))
             };
             (check, begun.elapsed())
         };
@@ -185,54 +174,6 @@ impl Part {
     }
 }
 
-/// CRC-16 of XMODEM: the polynomial 0x1021, most significant bit first, from 0. What CPython's
-/// `binascii.crc_hqx(data, 0)` is.
-fn crc16(data: &[u8]) -> u16 {
-    const TABLE: [u16; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = (index as u16) << 8;
-            let mut bit = 0;
-            while bit < 8 {
-                let carry = value & 0x8000 != 0;
-                value = (value << 1) ^ if carry { 0x1021 } else { 0 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    data.iter().fold(0, |value, &byte| {
-        (value << 8) ^ TABLE[usize::from((value >> 8) as u8 ^ byte)]
-    })
-}
-
-/// CRC-32 of IEEE 802.3: the polynomial 0x04c11db7, least significant bit first, from all ones and
-/// inverted. What CPython's `zlib.crc32(data)` is.
-fn crc32(data: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = index as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                let carry = value & 1 != 0;
-                value = (value >> 1) ^ if carry { 0xedb8_8320 } else { 0 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    !data.iter().fold(u32::MAX, |value, &byte| {
-        (value >> 8) ^ TABLE[usize::from(value as u8 ^ byte)]
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,8 +183,8 @@ mod tests {
     /// Algorithms" (1993), and the catalogues after it.
     #[test]
     fn checks_are_the_standard_ones() {
-        assert_eq!(crc16(b"123456789"), 0x31c3);
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(CRC_16.checksum(b"123456789"), 0x31c3);
+        assert_eq!(CRC_32.checksum(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]

@@ -15,54 +15,42 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("pipeline.md"),
     forms: &[
         Form::new(POLLED, "pipeline:queue=0", 3),
-        Form::new(SPINNING, "pipeline:queue=1", 3).sized("items=50", "items=250"),
+        Form::new(SPINNING, "pipeline:queue=1", 3)
+            .small("items=50")
+            .full("items=250"),
         Form::new(BLOCKING, "pipeline:queue=2", 3),
         Form::new(BOUNDED, "pipeline:queue=2,capacity=10", 3),
     ],
     claims: &[
         Claim::new("a queue that is polled is polled in vain")
             .documents("3,009 polls for 3 x 1,000 items: 9")
-            .measured(
-                "polls of an empty queue",
-                Value(Observed(EMPTY_POLLS), POLLED),
-            )
+            .measured("polls of an empty queue")
+            .value(Observed(EMPTY_POLLS), POLLED)
             .both(AtLeast(1.0)),
         Claim::new("a get that spins polls without end")
-            .measured(
-                "polls of an empty queue for each item",
-                Value(Per(&Observed(EMPTY_POLLS), &Operations), SPINNING),
-            )
+            .measured("polls of an empty queue for each item")
+            .value(Per(&Observed(EMPTY_POLLS), &Operations), SPINNING)
             .both(AtLeast(1.0)),
         Claim::new("and burns a processor in it")
-            .measured(
-                "processor time of an item, spinning / blocking",
-                // Forms differ in the number of their items.
-                Ratio(Per(&Cpu, &Operations), SPINNING, BLOCKING),
-            )
+            .measured("processor time of an item, spinning / blocking")
+            // Forms differ in the number of their items.
+            .ratio(Per(&Cpu, &Operations), SPINNING, BLOCKING)
             .both(AtLeast(2.0)),
         Claim::new("a blocking queue is never polled in vain")
-            .measured(
-                "polls of an empty queue",
-                Largest(Observed(EMPTY_POLLS), &[BLOCKING]),
-            )
+            .measured("polls of an empty queue")
+            .largest(Observed(EMPTY_POLLS), &[BLOCKING])
             .both(AtMost(0.0)),
         Claim::new("task_done and join end it without polling")
-            .measured(
-                "looks at work that is not done",
-                Largest(Observed(WAITER_POLLS), &[BLOCKING]),
-            )
+            .measured("looks at work that is not done")
+            .largest(Observed(WAITER_POLLS), &[BLOCKING])
             .both(AtMost(0.0)),
         Claim::new("a bounded queue never holds more than its bound")
-            .measured(
-                "items in the longest queue, of 10 that have room",
-                Largest(Observed(LONGEST), &[BOUNDED]),
-            )
+            .measured("items in the longest queue, of 10 that have room")
+            .largest(Observed(LONGEST), &[BOUNDED])
             .both(AtMost(10.0)),
         Claim::new("and so holds memory down")
-            .measured(
-                "items in the longest queue, unbounded / bounded",
-                Ratio(Observed(LONGEST), BLOCKING, BOUNDED),
-            )
+            .measured("items in the longest queue, unbounded / bounded")
+            .ratio(Observed(LONGEST), BLOCKING, BOUNDED)
             .both(AtLeast(2.0)),
     ],
     program: Some(Program::of::<Pipeline>()),
@@ -94,37 +82,22 @@ impl Workload for Pipeline {
     const SUMMARY: &'static str = "items through three workers and the queues between them";
     const OPERATION: &'static str = "item";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "items",
-            "items that go through every stage",
-            [60, 150, 1_000],
-            (1, 1_000_000),
-        ),
-        Parameter::fixed(
-            "queue",
+        Parameter::sized("items", [60, 150, 1_000])
+            .range(1, 1_000_000)
+            .doc("items that go through every stage"),
+        Parameter::fixed("queue", 2).range(0, 2).doc(
             "what a worker does that finds its queue empty: 0 sleeps, 1 looks again, 2 waits to be \
              woken",
-            2,
-            (0, 2),
         ),
-        Parameter::fixed(
-            "capacity",
-            "items that a queue has room for; 0: no bound",
-            0,
-            (0, 1_000_000),
-        ),
-        Parameter::sized(
-            "sleep-milliseconds",
-            "between two looks of a worker that sleeps, and of a feeder that polls",
-            [1, 2, 10],
-            (0, 10_000),
-        ),
-        Parameter::fixed(
-            "packet-microseconds",
-            "how long the upload waits after every tenth item",
-            1_000,
-            (0, 10_000_000),
-        ),
+        Parameter::fixed("capacity", 0)
+            .range(0, 1_000_000)
+            .doc("items that a queue has room for; 0: no bound"),
+        Parameter::sized("sleep-milliseconds", [1, 2, 10])
+            .range(0, 10_000)
+            .doc("between two looks of a worker that sleeps, and of a feeder that polls"),
+        Parameter::fixed("packet-microseconds", 1_000)
+            .range(0, 10_000_000)
+            .doc("how long the upload waits after every tenth item"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

@@ -2,9 +2,8 @@
 
 pub(super) use super::Experiment;
 pub(super) use super::scaffold::*;
-pub(super) use crate::claim::Claim;
-pub(super) use crate::claim::Figure::{self, *};
 pub(super) use crate::claim::Rule::*;
+pub(super) use crate::claim::{Claim, Figure};
 pub(super) use crate::evidence::{Estimate, Evidence};
 pub(super) use crate::form::{AS_DESCRIBED, BOTH, Form};
 pub(super) use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};

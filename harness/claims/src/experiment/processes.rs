@@ -21,13 +21,13 @@ pub const EXPERIMENT: Experiment = Experiment {
     forms: &[
         Form::new(THREADS, "processes:tasks=4", 4),
         Form::new(APART, "processes:tasks=4,apart=1", 1),
-        Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1).sized(SMALL, FULL),
-        Form::new(
-            TWENTY,
-            "processes:tasks=20,counting=1,microseconds=100,apart=1",
-            1,
-        )
-        .sized(SMALL, FULL),
+        Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1)
+            .small(SMALL)
+            .full(FULL),
+        Form::new(TWENTY, "processes", 1)
+            .with("tasks=20,counting=1,microseconds=100,apart=1")
+            .small(SMALL)
+            .full(FULL),
     ],
     claims: &[
         Claim::new(
@@ -35,27 +35,22 @@ pub const EXPERIMENT: Experiment = Experiment {
              and bring nothing over threads that run freely",
         )
         .documents("16.0 s -> 4.0 s: 0.25 (of threads said to take 4.00 s each)")
-        .measured(
-            "time of 4 processes / of 4 threads",
-            Ratio(Wall, APART, THREADS),
-        )
+        .measured("time of 4 processes / of 4 threads")
+        .ratio(Wall, APART, THREADS)
         .counting(AtMost(0.75))
         .tracing(AtLeast(0.95)),
         Claim::new("twenty processes that count and sleep take a part of the time of one")
             .documents("9.84 / 9.90 / 10.18 s -> 2.11 / 2.11 / 1.96 s, on 8 cores: 0.21")
-            .measured("time of 20 processes / of one", Ratio(Wall, TWENTY, ONE))
+            .measured("time of 20 processes / of one")
+            .ratio(Wall, TWENTY, ONE)
             .both(AtMost(0.75)),
         Claim::new("processes cost memory")
-            .measured(
-                "resident bytes of 4 processes and their parent / of one with 4 threads",
-                Ratio(Observed(RESIDENT), APART, THREADS),
-            )
+            .measured("resident bytes of 4 processes and their parent / of one with 4 threads")
+            .ratio(Observed(RESIDENT), APART, THREADS)
             .both(AtLeast(1.5)),
         Claim::new("and processor time")
-            .measured(
-                "processor time of 4 processes and their parent / of one with 4 threads",
-                Ratio(Observed(PROCESSOR), APART, THREADS),
-            )
+            .measured("processor time of 4 processes and their parent / of one with 4 threads")
+            .ratio(Observed(PROCESSOR), APART, THREADS)
             .both(AtLeast(1.05)),
     ],
     program: Some(Program::of::<Processes>()),
@@ -81,31 +76,21 @@ impl Workload for Processes {
         "boxed sums and counts, in threads or in processes with a heap each";
     const OPERATION: &'static str = "step";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::fixed(
-            "tasks",
-            "tasks, over all threads or processes",
-            1,
-            (1, 1_000),
-        ),
-        Parameter::sized(
-            "steps",
-            "squares that a task sums, or the number to which it counts",
-            [1_000, 3_000_000, 3_000_000],
-            (1, 1_000_000_000_000),
-        ),
-        Parameter::fixed(
-            "counting",
-            "what a task does: 0 sums squares, 1 counts",
-            0,
-            (0, 1),
-        ),
-        Parameter::fixed(
-            "microseconds",
-            "how long it sleeps then",
-            0,
-            (0, 1_000_000_000),
-        ),
-        Parameter::fixed("apart", "1: each task in a process of its own", 0, (0, 1)),
+        Parameter::fixed("tasks", 1)
+            .range(1, 1_000)
+            .doc("tasks, over all threads or processes"),
+        Parameter::sized("steps", [1_000, 3_000_000, 3_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("squares that a task sums, or the number to which it counts"),
+        Parameter::fixed("counting", 0)
+            .range(0, 1)
+            .doc("what a task does: 0 sums squares, 1 counts"),
+        Parameter::fixed("microseconds", 0)
+            .range(0, 1_000_000_000)
+            .doc("how long it sleeps then"),
+        Parameter::fixed("apart", 0)
+            .range(0, 1)
+            .doc("1: each task in a process of its own"),
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {

@@ -10,74 +10,52 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("reclaim_delay.md"),
     forms: &[
         // The smallest does not fit a runtime that needs some mebibytes for itself.
-        Form::new(
-            LEAST,
-            "replacement:live=20,words=32,multiple=3,replaced=400,watched=40",
-            1,
-        )
-        .sized(
-            "live=1000,replaced=500,watched=100",
-            "live=1000,replaced=800,watched=400",
-        )
-        .on(AS_DESCRIBED),
-        Form::new(
-            SOME,
-            "replacement:live=200,words=32,multiple=3,replaced=400,watched=40",
-            1,
-        )
-        .sized(
-            "live=4000,replaced=500,watched=100",
-            "live=10000,replaced=800,watched=400",
-        )
-        .with_heaps(AS_DESCRIBED),
-        Form::new(
-            MOST,
-            "replacement:live=2000,words=32,multiple=3,replaced=400,watched=40",
-            1,
-        )
-        .sized(
-            "live=50000,replaced=400,watched=100",
-            "live=100000,replaced=400,watched=400",
-        )
-        .with_heaps(AS_DESCRIBED),
-        Form::new(
-            CYCLES,
-            "replacement:live=200,words=32,multiple=3,replaced=400,watched=40,cyclic=1",
-            1,
-        )
-        .sized(
-            "live=10000,replaced=500,watched=100",
-            "live=10000,replaced=800,watched=400",
-        )
-        .with_heaps(AS_DESCRIBED),
+        Form::new(LEAST, "replacement", 1)
+            .with("live=20,words=32,multiple=3,replaced=400,watched=40")
+            .small("live=1000,replaced=500,watched=100")
+            .full("live=1000,replaced=800,watched=400")
+            .on(AS_DESCRIBED),
+        Form::new(SOME, "replacement", 1)
+            .with("live=200,words=32,multiple=3,replaced=400,watched=40")
+            .small("live=4000,replaced=500,watched=100")
+            .full("live=10000,replaced=800,watched=400")
+            .with_heaps(AS_DESCRIBED),
+        Form::new(MOST, "replacement", 1)
+            .with("live=2000,words=32,multiple=3,replaced=400,watched=40")
+            .small("live=50000,replaced=400,watched=100")
+            .full("live=100000,replaced=400,watched=400")
+            .with_heaps(AS_DESCRIBED),
+        Form::new(CYCLES, "replacement", 1)
+            .with("live=200,words=32,multiple=3,replaced=400,watched=40,cyclic=1")
+            .small("live=10000,replaced=500,watched=100")
+            .full("live=10000,replaced=800,watched=400")
+            .with_heaps(AS_DESCRIBED),
     ],
     claims: &[
         Claim::new(
             "counting destroys an object at its last reference; when tracing does, nobody can say",
         )
-        .measured("median delay, largest live set", Value(MEDIAN, MOST))
+        .measured("median delay, largest live set")
+        .value(MEDIAN, MOST)
         .counting(AtMost(MILLISECOND))
         .tracing(AtLeast(MILLISECOND)),
         Claim::new("and counting never makes an exception")
-            .measured("longest delay, largest live set", Value(LONGEST, MOST))
+            .measured("longest delay, largest live set")
+            .value(LONGEST, MOST)
             .counting(AtMost(MILLISECOND)),
         Claim::new("the delay depends on all that lives with tracing, and not with counting")
-            .measured(
-                "growth of the median delay per decade of live objects; 10: in proportion",
-                // From the least live set where it was run, and from the next one elsewhere.
-                Figure::By(Unit::Ratio, |evidence| {
-                    per_decade(evidence, MEDIAN, LEAST, MOST)
-                        .or_else(|| per_decade(evidence, MEDIAN, SOME, MOST))
-                }),
-            )
+            .measured("growth of the median delay per decade of live objects; 10: in proportion")
+            // From the least live set where it was run, and from the next one elsewhere.
+            .figure(Figure::By(Unit::Ratio, |evidence| {
+                per_decade(evidence, MEDIAN, LEAST, MOST)
+                    .or_else(|| per_decade(evidence, MEDIAN, SOME, MOST))
+            }))
             .counting(AtMost(IN_PROPORTION))
             .tracing(AtLeast(IN_PROPORTION)),
         Claim::new("counting can say it of a cycle, too")
             .documents("it can say it (no word of cycles)")
-            .measured(
-                "median delay of objects that refer to themselves",
-                Value(MEDIAN, CYCLES),
-            )
+            .measured("median delay of objects that refer to themselves")
+            .value(MEDIAN, CYCLES)
             .counting(AtMost(MILLISECOND)),
     ],
     program: None,

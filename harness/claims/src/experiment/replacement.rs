@@ -53,49 +53,30 @@ impl Workload for Replacement {
     const SUMMARY: &'static str = "a live set of one size, its objects replaced at random";
     const OPERATION: &'static str = "object";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "live",
-            "objects that live at any time",
-            [1_000, 10_000, 100_000],
-            (1, 100_000_000),
-        ),
-        Parameter::fixed(
-            "replaced",
-            "objects replaced, in per cent of those that live",
-            400,
-            (0, 100_000_000),
-        ),
-        Parameter::fixed("words", "words of an object", 1, (1, 1_000_000)),
-        Parameter::fixed(
-            "multiple",
-            "size of the heap, in multiples of what lives",
-            4,
-            (2, 1_000),
-        ),
-        Parameter::fixed(
-            "spare",
-            "mebibytes by which the heap is larger",
-            0,
-            (0, 1 << 20),
-        ),
-        Parameter::fixed(
-            "cyclic",
-            "1: each object refers to itself; 0: to nothing",
-            0,
-            (0, 1),
-        ),
-        Parameter::fixed(
-            "after",
-            "objects made after everything was dropped, in per cent of those that lived",
-            0,
-            (0, 1_000_000),
-        ),
-        Parameter::fixed(
-            "watched",
-            "deaths that are watched; if any, the heap is collected at the end",
-            0,
-            (0, 1_000_000),
-        ),
+        Parameter::sized("live", [1_000, 10_000, 100_000])
+            .range(1, 100_000_000)
+            .doc("objects that live at any time"),
+        Parameter::fixed("replaced", 400)
+            .range(0, 100_000_000)
+            .doc("objects replaced, in per cent of those that live"),
+        Parameter::fixed("words", 1)
+            .range(1, 1_000_000)
+            .doc("words of an object"),
+        Parameter::fixed("multiple", 4)
+            .range(2, 1_000)
+            .doc("size of the heap, in multiples of what lives"),
+        Parameter::fixed("spare", 0)
+            .range(0, 1 << 20)
+            .doc("mebibytes by which the heap is larger"),
+        Parameter::fixed("cyclic", 0)
+            .range(0, 1)
+            .doc("1: each object refers to itself; 0: to nothing"),
+        Parameter::fixed("after", 0)
+            .range(0, 1_000_000)
+            .doc("objects made after everything was dropped, in per cent of those that lived"),
+        Parameter::fixed("watched", 0)
+            .range(0, 1_000_000)
+            .doc("deaths that are watched; if any, the heap is collected at the end"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

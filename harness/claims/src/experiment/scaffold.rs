@@ -16,12 +16,9 @@ use crate::workload::{Parameter, mix};
 pub(super) const MILLISECOND: f64 = 1e6;
 
 /// The switch interval, for the one runtime whose programs set it themselves.
-pub(super) const INTERVAL: Parameter = Parameter::fixed(
-    "interval-us",
+pub(super) const INTERVAL: Parameter = Parameter::fixed("interval-us", 0).range(0, 60_000_000).doc(
     "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap \
      on gc-rc",
-    0,
-    (0, 60_000_000),
 );
 
 /// Where threads wait for each other, so that all of them begin at one moment.

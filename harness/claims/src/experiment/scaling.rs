@@ -8,13 +8,18 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "trees built and dropped on one thread and on two",
     explanation: include_str!("scaling.md"),
     forms: &[
-        Form::new(ONE, "binary-trees", 1).sized("depth=15", "depth=15"),
-        Form::new(TWO, "binary-trees", 2).sized("depth=15", "depth=15"),
+        Form::new(ONE, "binary-trees", 1)
+            .small("depth=15")
+            .full("depth=15"),
+        Form::new(TWO, "binary-trees", 2)
+            .small("depth=15")
+            .full("depth=15"),
     ],
     claims: &[Claim::new(
         "with no lock on the runtime threads run in parallel, and with one they do not",
     )
-    .measured("time of two threads / of one", Ratio(Wall, TWO, ONE))
+    .measured("time of two threads / of one")
+    .ratio(Wall, TWO, ONE)
     .counting(AtLeast(0.9))
     .tracing(AtMost(0.75))],
     program: None,

@@ -12,86 +12,64 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "the longest pause against what lives",
     explanation: include_str!("stop_the_world.md"),
     forms: &[
-        Form::new(
-            LEAST,
-            "replacement:live=200,words=31,multiple=2,replaced=5000",
-            1,
-        )
-        .sized(
-            "live=1000,words=1,spare=1,replaced=10000",
-            "live=2000,words=1,spare=4,replaced=12000",
-        )
-        .with_heaps(AS_DESCRIBED),
+        Form::new(LEAST, "replacement", 1)
+            .with("live=200,words=31,multiple=2,replaced=5000")
+            .small("live=1000,words=1,spare=1,replaced=10000")
+            .full("live=2000,words=1,spare=4,replaced=12000")
+            .with_heaps(AS_DESCRIBED),
         LARGEST.with_heaps(AS_DESCRIBED),
-        Form::new(
-            THREADS,
-            "replacement:live=500,words=31,multiple=2,replaced=2000",
-            2,
-        )
-        .sized(
-            "live=5000,words=1,spare=1,replaced=2500",
-            "live=20000,words=1,spare=4,replaced=1500",
-        )
-        .on(&["gc-marksweep:generations=off"]),
+        Form::new(THREADS, "replacement", 2)
+            .with("live=500,words=31,multiple=2,replaced=2000")
+            .small("live=5000,words=1,spare=1,replaced=2500")
+            .full("live=20000,words=1,spare=4,replaced=1500")
+            .on(&["gc-marksweep:generations=off"]),
         LARGEST.named(GENERATIONS).on(&["gc-marksweep"]),
-        Form::new(
-            CYCLES,
-            "replacement:live=2000,words=31,multiple=2,replaced=100,cyclic=1",
-            1,
-        )
-        .sized(
-            "live=100000,words=1,spare=1,replaced=300",
-            "live=200000,words=1,spare=4,replaced=300",
-        )
-        .on(&["gc-rc"]),
+        Form::new(CYCLES, "replacement", 1)
+            .with("live=2000,words=31,multiple=2,replaced=100,cyclic=1")
+            .small("live=100000,words=1,spare=1,replaced=300")
+            .full("live=200000,words=1,spare=4,replaced=300")
+            .on(&["gc-rc"]),
         LARGEST.named(LAZY).on(&["gc-rc:free=lazy"]),
     ],
     claims: &[
         Claim::new("the pause grows with what lives")
-            .measured(GROWTH, GROWN)
+            .measured(GROWTH)
+            .figure(GROWN)
             .tracing(AtLeast(IN_PROPORTION)),
         Claim::new("marking stops every thread")
             .documents("all")
-            .measured(
-                "share of two running threads that each collection stopped",
-                Value(Of(Unit::Share, stopped_at_once), THREADS),
-            )
+            .measured("share of two running threads that each collection stopped")
+            .value(Of(Unit::Share, stopped_at_once), THREADS)
             .tracing(AtLeast(1.0)),
         Claim::new("looking at young objects first makes the longest pause short")
             .documents("\"the challenge\"")
-            .measured(
-                "longest pause with generations / without, largest live set",
-                Ratio(LongestPause, GENERATIONS, MOST),
-            )
+            .measured("longest pause with generations / without, largest live set")
+            .ratio(LongestPause, GENERATIONS, MOST)
             .tracing(AtMost(0.5)),
         Claim::new("counting has no such pauses")
             .documents("implied")
-            .measured("longest pause, largest live set", Value(LongestPause, MOST))
+            .measured("longest pause, largest live set")
+            .value(LongestPause, MOST)
             .counting(AtMost(MILLISECOND)),
         Claim::new("and none that grow with what lives")
             .documents("implied")
-            .measured(GROWTH, GROWN)
+            .measured(GROWTH)
+            .figure(GROWN)
             .counting(AtMost(IN_PROPORTION)),
         Claim::new("finding cycles stops nobody for long")
             .documents("implied")
-            .measured(
-                "longest cycle collection where each object is one, largest live set",
-                Value(Of(Unit::Time, longest_cycle_collection), CYCLES),
-            )
+            .measured("longest cycle collection where each object is one, largest live set")
+            .value(Of(Unit::Time, longest_cycle_collection), CYCLES)
             .counting(AtMost(MILLISECOND)),
         Claim::new("dropping the last reference to a large structure stops nobody")
             .documents("implied")
-            .measured(
-                "longest cascade of decrements, largest live set",
-                Value(Of(Unit::Time, longest_cascade), MOST),
-            )
+            .measured("longest cascade of decrements, largest live set")
+            .value(Of(Unit::Time, longest_cascade), MOST)
             .counting(AtMost(MILLISECOND)),
         Claim::new("or need not, if what it frees is spread over later allocations")
             .documents("(our addition)")
-            .measured(
-                "the same with free=lazy",
-                Value(Of(Unit::Time, longest_cascade), LAZY),
-            )
+            .measured("the same with free=lazy")
+            .value(Of(Unit::Time, longest_cascade), LAZY)
             .counting(AtMost(MILLISECOND)),
     ],
     program: None,
@@ -105,15 +83,10 @@ const CYCLES: &str = "a hundred times as many, cycles";
 const LAZY: &str = "a hundred times as many, freed lazily";
 
 /// The largest live set.
-const LARGEST: Form = Form::new(
-    MOST,
-    "replacement:live=2000,words=31,multiple=2,replaced=600,after=20",
-    1,
-)
-.sized(
-    "live=100000,words=1,spare=1,replaced=300,after=100",
-    "live=200000,words=1,spare=4,replaced=300,after=100",
-);
+const LARGEST: Form = Form::new(MOST, "replacement", 1)
+    .with("live=2000,words=31,multiple=2,replaced=600,after=20")
+    .small("live=100000,words=1,spare=1,replaced=300,after=100")
+    .full("live=200000,words=1,spare=4,replaced=300,after=100");
 
 const GROWTH: &str = "growth of the longest pause per decade of live objects; 10: in proportion";
 const GROWN: Figure = Figure::By(Unit::Ratio, |evidence| {

@@ -24,23 +24,17 @@ pub const EXPERIMENT: Experiment = Experiment {
     claims: &[
         Claim::new("children overlap: ten take little longer than one")
             .documents("1.08 s of at least 10 s: 0.108")
-            .measured(
-                "time of ten children together / one after another",
-                Ratio(Wall, TOGETHER, IN_TURN),
-            )
+            .measured("time of ten children together / one after another")
+            .ratio(Wall, TOGETHER, IN_TURN)
             .both(AtMost(0.25)),
         Claim::new("a child that hangs is ended by its time-out")
             .documents("killed")
-            .measured(
-                "children killed, of one that hangs and one that does not",
-                Value(Observed(KILLED), HANGING),
-            )
+            .measured("children killed, of one that hangs and one that does not")
+            .value(Observed(KILLED), HANGING)
             .both(Within(1.0, 1.0)),
         Claim::new("and nobody waits for the rest of its time")
-            .measured(
-                "time / that for which it would have hung",
-                Value(Share(&Wall, &Observed(HANG)), HANGING),
-            )
+            .measured("time / that for which it would have hung")
+            .value(Share(&Wall, &Observed(HANG)), HANGING)
             .both(AtMost(0.5)),
     ],
     program: Some(Program::of::<Subprocesses>()),
@@ -67,24 +61,13 @@ impl Workload for Subprocesses {
     const SUMMARY: &'static str = "child processes that sleep, and threads that wait for them";
     const OPERATION: &'static str = "child";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::fixed(
-            "children",
-            "children that end by themselves, over all threads",
-            10,
-            (1, 10_000),
-        ),
-        Parameter::fixed(
-            "hanging",
-            "children that do not, and are killed when their time is up",
-            0,
-            (0, 1_000),
-        ),
-        Parameter::sized(
-            "milliseconds",
+        Parameter::fixed("children", 10).range(1, 10_000)
+            .doc("children that end by themselves, over all threads"),
+        Parameter::fixed("hanging", 0).range(0, 1_000)
+            .doc("children that do not, and are killed when their time is up"),
+        Parameter::sized("milliseconds", [1, 10, 40]).range(1, 60_000).doc(
             "how long a child sleeps; one that hangs sleeps 100 times as long, and has twice as \
              long",
-            [1, 10, 40],
-            (1, 60_000),
         ),
     ];
 

@@ -15,29 +15,24 @@ pub const EXPERIMENT: Experiment = Experiment {
         Form::new(SHORT, "switch-interval:interval-us=1000", 2)
             .with_heaps(&["gc-rc:switch-interval=1ms"]),
         Form::new(OPERATION, "switch-interval:operation-ms=3", 2)
-            .sized("operation-ms=20", "operation-ms=20"),
+            .small("operation-ms=20")
+            .full("operation-ms=20"),
     ],
     claims: &[
         Claim::new("threads switch every 5 ms by default")
             .documents("5 ms")
-            .measured(
-                "median run of a thread",
-                Value(Observed(MEDIAN_RUN), DEFAULT),
-            )
+            .measured("median run of a thread")
+            .value(Observed(MEDIAN_RUN), DEFAULT)
             .counting(Within(4.5 * MILLISECOND, 8.0 * MILLISECOND)),
         Claim::new("the interval can be set")
-            .measured(
-                "median run of a thread, at 1 ms",
-                Value(Observed(MEDIAN_RUN), SHORT),
-            )
+            .measured("median run of a thread, at 1 ms")
+            .value(Observed(MEDIAN_RUN), SHORT)
             .counting(Within(0.9 * MILLISECOND, 1.6 * MILLISECOND)),
         Claim::new("it is a best effort: a long operation delays the switch")
-            .measured(
-                "longest run / an operation of 20 ms that does not poll",
-                Value(
-                    Per(&Observed(LONGEST_RUN), &Observed(OPERATION_TIME)),
-                    OPERATION,
-                ),
+            .measured("longest run / an operation of 20 ms that does not poll")
+            .value(
+                Per(&Observed(LONGEST_RUN), &Observed(OPERATION_TIME)),
+                OPERATION,
             )
             .counting(AtLeast(1.0)),
     ],
@@ -67,18 +62,12 @@ impl Workload for SwitchInterval {
         "threads that go round in a loop and note how long they do so undisturbed";
     const OPERATION: &'static str = "millisecond";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized(
-            "milliseconds",
-            "for how long",
-            [12, 40, 300],
-            (1, 3_600_000),
-        ),
-        Parameter::fixed(
-            "operation-ms",
+        Parameter::sized("milliseconds", [12, 40, 300])
+            .range(1, 3_600_000)
+            .doc("for how long"),
+        Parameter::fixed("operation-ms", 0).range(0, 60_000).doc(
             "how long the first thread's operations last within which it does not poll, \
              in milliseconds; 0: there are none",
-            0,
-            (0, 60_000),
         ),
         INTERVAL,
     ];

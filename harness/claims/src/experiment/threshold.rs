@@ -9,53 +9,41 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "what makes a collection due, and what it finds",
     explanation: include_str!("threshold.md"),
     forms: &[
-        Form::new(
-            LITTLE,
-            "replacement:live=4000,words=32,multiple=4,replaced=50",
-            1,
-        )
-        .sized("live=8000,replaced=50", "live=20000,replaced=50")
-        .with_heaps(AS_DESCRIBED),
-        Form::new(
-            TWICE,
-            "replacement:live=4000,words=32,multiple=2,replaced=400",
-            1,
-        )
-        .sized("live=8000,replaced=600", "live=20000,replaced=800")
-        .with_heaps(AS_DESCRIBED),
-        Form::new(
-            FOUR_TIMES,
-            "replacement:live=4000,words=32,multiple=4,replaced=400",
-            1,
-        )
-        .sized("live=8000,replaced=600", "live=20000,replaced=800")
-        .with_heaps(AS_DESCRIBED),
+        Form::new(LITTLE, "replacement", 1)
+            .with("live=4000,words=32,multiple=4,replaced=50")
+            .small("live=8000,replaced=50")
+            .full("live=20000,replaced=50")
+            .with_heaps(AS_DESCRIBED),
+        Form::new(TWICE, "replacement", 1)
+            .with("live=4000,words=32,multiple=2,replaced=400")
+            .small("live=8000,replaced=600")
+            .full("live=20000,replaced=800")
+            .with_heaps(AS_DESCRIBED),
+        Form::new(FOUR_TIMES, "replacement", 1)
+            .with("live=4000,words=32,multiple=4,replaced=400")
+            .small("live=8000,replaced=600")
+            .full("live=20000,replaced=800")
+            .with_heaps(AS_DESCRIBED),
     ],
     claims: &[
         Claim::new("there is no collection as long as the garbage fits under the threshold")
             .documents("described")
-            .measured(
-                "collections while half the live set is replaced in a heap of 4 x",
-                Largest(Collections, &[LITTLE]),
-            )
+            .measured("collections while half the live set is replaced in a heap of 4 x")
+            .largest(Collections, &[LITTLE])
             .tracing(AtMost(0.0)),
         Claim::new(
             "the more memory is free, the fewer collections; \
              counting's depend on what is allocated",
         )
         .documents("described")
-        .measured(
-            "collections in a heap of 2 x / of 4 x the live set",
-            Ratio(Collections, TWICE, FOUR_TIMES),
-        )
+        .measured("collections in a heap of 2 x / of 4 x the live set")
+        .ratio(Collections, TWICE, FOUR_TIMES)
         .counting(Within(0.9, 1.1))
         .tracing(AtLeast(2.0)),
         Claim::new("what is flagged is what the roots reach, and nothing else stays")
             .documents("described")
-            .measured(
-                "marked by the last collection / live set",
-                Value(Per(&MARKED, &Observed(LIVE_OBJECT_BYTES)), TWICE),
-            )
+            .measured("marked by the last collection / live set")
+            .value(Per(&MARKED, &Observed(LIVE_OBJECT_BYTES)), TWICE)
             .tracing(Within(0.98, 1.02)),
     ],
     program: None,

@@ -36,14 +36,9 @@ impl Workload for BinaryTrees {
     const SUMMARY: &'static str =
         "short-lived trees built, walked and dropped beside a long-lived one";
     const OPERATION: &'static str = "node";
-    const PARAMETERS: &'static [Parameter] = &[Parameter {
-        name: "depth",
-        doc: "depth of the long-lived and the largest short-lived tree",
-        tiny: 8,
-        small: 16,
-        full: 21,
-        range: (4, 28),
-    }];
+    const PARAMETERS: &'static [Parameter] = &[Parameter::sized("depth", [8, 16, 21])
+        .range(4, 28)
+        .doc("depth of the long-lived and the largest short-lived tree")];
 
     fn heap_bytes(input: &Input) -> u64 {
         let bytes = |depth: u64| 33u64 << (depth + 1);
@@ -84,11 +79,10 @@ impl Workload for BinaryTrees {
                 (0..depths).map(|index| by_thread.iter().map(|counts| counts[index]).sum::<u64>()),
             );
         }
-        Ok(Outcome {
-            checksum: counts.iter().fold(0, |sum, nodes| mix(sum ^ nodes)),
-            operations: counts.iter().sum(),
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            counts.iter().fold(0, |sum, nodes| mix(sum ^ nodes)),
+            counts.iter().sum(),
+        ))
     }
 }
 

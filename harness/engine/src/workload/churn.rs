@@ -33,14 +33,10 @@ impl Workload for Churn {
     const NAME: &'static str = "churn";
     const SUMMARY: &'static str = "random replacement in a large live graph, leaving cycles behind";
     const OPERATION: &'static str = "operation";
-    const PARAMETERS: &'static [Parameter] = &[Parameter {
-        name: "nodes",
-        doc: "entries of the table, N; 20 N operations follow",
-        tiny: 2_000,
-        small: 100_000,
-        full: 1_000_000,
-        range: (1, 100_000_000),
-    }];
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter::sized("nodes", [2_000, 100_000, 1_000_000])
+            .range(1, 100_000_000)
+            .doc("entries of the table, N; 20 N operations follow")];
 
     fn heap_bytes(input: &Input) -> u64 {
         twice(130 * input.get("nodes"), input.threads)
@@ -82,11 +78,10 @@ impl Workload for Churn {
                 Ok(sum)
             })
         })?;
-        Ok(Outcome {
-            checksum: sums.into_iter().fold(0, |sum, part| mix(sum ^ part)),
-            operations: TURNS * nodes,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            sums.into_iter().fold(0, |sum, part| mix(sum ^ part)),
+            TURNS * nodes,
+        ))
     }
 }
 

@@ -19,7 +19,7 @@
 //! with. The default is not twice that but 16 MiB, in the order of a production runtime's nursery:
 //! less would measure how fast threads can be stopped.
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share};
+use super::{Input, Outcome, Parameter, Workload, digest, on_threads, share};
 use crate::heap::{Flags, Heap, HeapFull, Mutator};
 
 /// See the [module documentation](self).
@@ -30,14 +30,10 @@ impl Workload for Countdown {
     const NAME: &'static str = "countdown";
     const SUMMARY: &'static str = "boxed integers counted down: what threads gain without sharing";
     const OPERATION: &'static str = "decrement";
-    const PARAMETERS: &'static [Parameter] = &[Parameter {
-        name: "total",
-        doc: "decrements, over all threads",
-        tiny: 100_000,
-        small: 20_000_000,
-        full: 50_000_000,
-        range: (1, 1_000_000_000_000),
-    }];
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter::sized("total", [100_000, 20_000_000, 50_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("decrements, over all threads")];
 
     fn heap_bytes(_input: &Input) -> u64 {
         16 << 20
@@ -61,10 +57,6 @@ impl Workload for Countdown {
                 }
             })
         })?;
-        Ok(Outcome {
-            checksum: mix(sums.into_iter().fold(0, u64::wrapping_add)),
-            operations: total,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(digest(sums), total))
     }
 }

@@ -39,22 +39,12 @@ impl Workload for GcBench {
         "trees built top-down and bottom-up beside a long-lived tree and array";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "depth",
-            doc: "depth of the long-lived and the largest short-lived trees",
-            tiny: 6,
-            small: 16,
-            full: 16,
-            range: (4, 24),
-        },
-        Parameter {
-            name: "array",
-            doc: "numbers in the long-lived array",
-            tiny: 5_000,
-            small: 500_000,
-            full: 500_000,
-            range: (1, 100_000_000),
-        },
+        Parameter::sized("depth", [6, 16, 16])
+            .range(4, 24)
+            .doc("depth of the long-lived and the largest short-lived trees"),
+        Parameter::sized("array", [5_000, 500_000, 500_000])
+            .range(1, 100_000_000)
+            .doc("numbers in the long-lived array"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -94,11 +84,10 @@ impl Workload for GcBench {
             + depths(depth)
                 .map(|d| 2 * trees_of(d, stretch_depth) * nodes(d))
                 .sum::<u64>();
-        Ok(Outcome {
-            checksum: mix(mix(survivors ^ mix(numbers)) ^ edges),
-            operations: nodes,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            mix(mix(survivors ^ mix(numbers)) ^ edges),
+            nodes,
+        ))
     }
 }
 

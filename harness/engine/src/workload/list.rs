@@ -32,30 +32,15 @@ impl Workload for List {
     const SUMMARY: &'static str = "long linked lists pushed, walked and dropped";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "nodes",
-            doc: "length of the list",
-            tiny: 10_000,
-            small: 2_000_000,
-            full: 5_000_000,
-            range: (1, 1_000_000_000),
-        },
-        Parameter {
-            name: "rounds",
-            doc: "lists built, one after another",
-            tiny: 3,
-            small: 5,
-            full: 5,
-            range: (1, 10_000),
-        },
-        Parameter {
-            name: "keep",
-            doc: "0: drop each list before the next; 1: keep all to the end",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1),
-        },
+        Parameter::sized("nodes", [10_000, 2_000_000, 5_000_000])
+            .range(1, 1_000_000_000)
+            .doc("length of the list"),
+        Parameter::sized("rounds", [3, 5, 5])
+            .range(1, 10_000)
+            .doc("lists built, one after another"),
+        Parameter::fixed("keep", 0)
+            .range(0, 1)
+            .doc("0: drop each list before the next; 1: keep all to the end"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -91,11 +76,10 @@ impl Workload for List {
                 Ok(sum)
             })
         })?;
-        Ok(Outcome {
-            checksum: sums.into_iter().fold(0, u64::wrapping_add),
-            operations: nodes * rounds,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            sums.into_iter().fold(0, u64::wrapping_add),
+            nodes * rounds,
+        ))
     }
 }
 

@@ -65,22 +65,12 @@ impl Workload for Lru {
     const SUMMARY: &'static str = "a cache that forgets what was used least recently";
     const OPERATION: &'static str = "lookup";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "entries",
-            doc: "entries of the cache, over all threads; 20 lookups for each follow",
-            tiny: 500,
-            small: 50_000,
-            full: 1_000_000,
-            range: (1, 100_000_000),
-        },
-        Parameter {
-            name: "rooted",
-            doc: "1: entries that are visited are put in locals; 0: they are not",
-            tiny: 1,
-            small: 1,
-            full: 1,
-            range: (0, 1),
-        },
+        Parameter::sized("entries", [500, 50_000, 1_000_000])
+            .range(1, 100_000_000)
+            .doc("entries of the cache, over all threads; 20 lookups for each follow"),
+        Parameter::fixed("rooted", 1)
+            .range(0, 1)
+            .doc("1: entries that are visited are put in locals; 0: they are not"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -131,11 +121,10 @@ impl Workload for Lru {
                     .fold(0, u64::wrapping_add))
             })
         })?;
-        Ok(Outcome {
-            checksum: sums.into_iter().fold(0, u64::wrapping_add),
-            operations: TURNS * entries,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            sums.into_iter().fold(0, u64::wrapping_add),
+            TURNS * entries,
+        ))
     }
 }
 

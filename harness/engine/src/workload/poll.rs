@@ -51,30 +51,15 @@ impl Workload for Poll {
     const SUMMARY: &'static str = "a thread that seldom polls beside threads that allocate";
     const OPERATION: &'static str = "allocation";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "interval",
-            doc: "microseconds of computing between two polls, nominally",
-            tiny: 100,
-            small: 100,
-            full: 1_000,
-            range: (1, 1_000_000),
-        },
-        Parameter {
-            name: "computing",
-            doc: "microseconds of computing in all, nominally",
-            tiny: 2_000,
-            small: 200_000,
-            full: 5_000_000,
-            range: (0, 10_000_000_000),
-        },
-        Parameter {
-            name: "allocations",
-            doc: "objects allocated, over all allocating threads",
-            tiny: 20_000,
-            small: 8_000_000,
-            full: 200_000_000,
-            range: (0, 1_000_000_000_000),
-        },
+        Parameter::sized("interval", [100, 100, 1_000])
+            .range(1, 1_000_000)
+            .doc("microseconds of computing between two polls, nominally"),
+        Parameter::sized("computing", [2_000, 200_000, 5_000_000])
+            .range(0, 10_000_000_000)
+            .doc("microseconds of computing in all, nominally"),
+        Parameter::sized("allocations", [20_000, 8_000_000, 200_000_000])
+            .range(0, 1_000_000_000_000)
+            .doc("objects allocated, over all allocating threads"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -101,11 +86,7 @@ impl Workload for Poll {
             (allocated, computed, joined(waiting.join()))
         });
         let sum = allocated?.into_iter().fold(computed, u64::wrapping_add);
-        Ok(Outcome {
-            checksum: mix(sum ^ waited?),
-            operations: allocations,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(mix(sum ^ waited?), allocations))
     }
 }
 

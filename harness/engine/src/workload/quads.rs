@@ -39,30 +39,15 @@ impl Workload for Quads {
         "a large tree that stays, and rounds of small ones that die together";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "depth",
-            doc: "depth of the long-lived tree",
-            tiny: 5,
-            small: 9,
-            full: 11,
-            range: (1, 14),
-        },
-        Parameter {
-            name: "rounds",
-            doc: "rounds of short-lived trees",
-            tiny: 3,
-            small: 40,
-            full: 20,
-            range: (0, 1_000_000),
-        },
-        Parameter {
-            name: "share",
-            doc: "nodes of a round, in per cent of the long-lived tree's",
-            tiny: 13,
-            small: 13,
-            full: 13,
-            range: (0, 1_000),
-        },
+        Parameter::sized("depth", [5, 9, 11])
+            .range(1, 14)
+            .doc("depth of the long-lived tree"),
+        Parameter::sized("rounds", [3, 40, 20])
+            .range(0, 1_000_000)
+            .doc("rounds of short-lived trees"),
+        Parameter::fixed("share", 13)
+            .range(0, 1_000)
+            .doc("nodes of a round, in per cent of the long-lived tree's"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -94,11 +79,10 @@ impl Workload for Quads {
                 Ok(by_thread.into_iter().fold(sum, u64::wrapping_add))
             })
         })?;
-        Ok(Outcome {
-            checksum: mix(sums[0]),
-            operations: nodes(depth) + rounds * trees * nodes(SHORT_LIVED),
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            mix(sums[0]),
+            nodes(depth) + rounds * trees * nodes(SHORT_LIVED),
+        ))
     }
 }
 

@@ -66,38 +66,18 @@ impl Workload for Requests {
     const SUMMARY: &'static str = "a server under a load that does not wait for it: latencies";
     const OPERATION: &'static str = "request";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "requests",
-            doc: "requests that arrive; half as many come before, to measure the capacity",
-            tiny: 200,
-            small: 30_000,
-            full: 1_000_000,
-            range: (5, 100_000_000),
-        },
-        Parameter {
-            name: "load",
-            doc: "how many arrive, in per cent of the capacity",
-            tiny: 70,
-            small: 70,
-            full: 70,
-            range: (1, 1_000),
-        },
-        Parameter {
-            name: "rate",
-            doc: "how many arrive in a second, whatever the capacity; 0: as load says",
-            tiny: 0,
-            small: 0,
-            full: 0,
-            range: (0, 1_000_000_000),
-        },
-        Parameter {
-            name: "sessions",
-            doc: "results kept, over all threads",
-            tiny: 64,
-            small: 4_096,
-            full: 65_536,
-            range: (1, 100_000_000),
-        },
+        Parameter::sized("requests", [200, 30_000, 1_000_000])
+            .range(5, 100_000_000)
+            .doc("requests that arrive; half as many come before, to measure the capacity"),
+        Parameter::fixed("load", 70)
+            .range(1, 1_000)
+            .doc("how many arrive, in per cent of the capacity"),
+        Parameter::fixed("rate", 0)
+            .range(0, 1_000_000_000)
+            .doc("how many arrive in a second, whatever the capacity; 0: as load says"),
+        Parameter::sized("sessions", [64, 4_096, 65_536])
+            .range(1, 100_000_000)
+            .doc("results kept, over all threads"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

@@ -35,14 +35,10 @@ impl Workload for Rewire {
     const SUMMARY: &'static str =
         "references moved about in a graph that stays: barriers and counts alone";
     const OPERATION: &'static str = "operation";
-    const PARAMETERS: &'static [Parameter] = &[Parameter {
-        name: "nodes",
-        doc: "entries of the table, N; 100 N operations follow",
-        tiny: 1_000,
-        small: 100_000,
-        full: 1_000_000,
-        range: (1, 100_000_000),
-    }];
+    const PARAMETERS: &'static [Parameter] =
+        &[Parameter::sized("nodes", [1_000, 100_000, 1_000_000])
+            .range(1, 100_000_000)
+            .doc("entries of the table, N; 100 N operations follow")];
 
     fn heap_bytes(input: &Input) -> u64 {
         twice(64 * input.get("nodes"), input.threads)
@@ -80,11 +76,10 @@ impl Workload for Rewire {
                 })
             })
         })?;
-        Ok(Outcome {
-            checksum: results.into_iter().flatten().fold(0, u64::wrapping_add),
+        Ok(Outcome::new(
+            results.into_iter().flatten().fold(0, u64::wrapping_add),
             operations,
-            ..Outcome::default()
-        })
+        ))
     }
 }
 

@@ -34,38 +34,18 @@ impl Workload for Rings {
     const SUMMARY: &'static str = "cyclic garbage beside cyclic data that stays";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "ring",
-            doc: "nodes of a ring",
-            tiny: 10,
-            small: 10,
-            full: 10,
-            range: (1, 1_000_000),
-        },
-        Parameter {
-            name: "held",
-            doc: "rings kept to the end",
-            tiny: 200,
-            small: 100_000,
-            full: 200_000,
-            range: (0, 100_000_000),
-        },
-        Parameter {
-            name: "dropped",
-            doc: "rings dropped as soon as they are built",
-            tiny: 20_000,
-            small: 900_000,
-            full: 1_800_000,
-            range: (0, 1_000_000_000),
-        },
-        Parameter {
-            name: "cyclic",
-            doc: "per cent of rings that are closed; the others are chains",
-            tiny: 100,
-            small: 100,
-            full: 100,
-            range: (0, 100),
-        },
+        Parameter::fixed("ring", 10)
+            .range(1, 1_000_000)
+            .doc("nodes of a ring"),
+        Parameter::sized("held", [200, 100_000, 200_000])
+            .range(0, 100_000_000)
+            .doc("rings kept to the end"),
+        Parameter::sized("dropped", [20_000, 900_000, 1_800_000])
+            .range(0, 1_000_000_000)
+            .doc("rings dropped as soon as they are built"),
+        Parameter::fixed("cyclic", 100)
+            .range(0, 100)
+            .doc("per cent of rings that are closed; the others are chains"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -108,11 +88,10 @@ impl Workload for Rings {
                 Ok(sum)
             })
         })?;
-        Ok(Outcome {
-            checksum: sums.into_iter().fold(0, u64::wrapping_add),
-            operations: (held + dropped) * ring,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            sums.into_iter().fold(0, u64::wrapping_add),
+            (held + dropped) * ring,
+        ))
     }
 }
 

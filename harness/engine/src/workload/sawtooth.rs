@@ -62,30 +62,15 @@ impl Workload for Sawtooth {
         "peaks of small, medium and larger objects in turn, of which a few survive";
     const OPERATION: &'static str = "object";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "bytes",
-            doc: "bytes of objects at each peak",
-            tiny: 200_000,
-            small: 16_000_000,
-            full: 128_000_000,
-            range: (2048, 1 << 36),
-        },
-        Parameter {
-            name: "rounds",
-            doc: "peaks",
-            tiny: 4,
-            small: 10,
-            full: 10,
-            range: (1, 10_000),
-        },
-        Parameter {
-            name: "survivors",
-            doc: "per cent of the objects that survive a fall",
-            tiny: 5,
-            small: 5,
-            full: 5,
-            range: (0, 100),
-        },
+        Parameter::sized("bytes", [200_000, 16_000_000, 128_000_000])
+            .range(2048, 1 << 36)
+            .doc("bytes of objects at each peak"),
+        Parameter::sized("rounds", [4, 10, 10])
+            .range(1, 10_000)
+            .doc("peaks"),
+        Parameter::fixed("survivors", 5)
+            .range(0, 100)
+            .doc("per cent of the objects that survive a fall"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {

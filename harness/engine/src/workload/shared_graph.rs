@@ -46,30 +46,15 @@ impl Workload for SharedGraph {
     const SUMMARY: &'static str = "several threads read one graph";
     const OPERATION: &'static str = "step";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter {
-            name: "nodes",
-            doc: "nodes of the graph",
-            tiny: 1_000,
-            small: 100_000,
-            full: 1_000_000,
-            range: (1, 100_000_000),
-        },
-        Parameter {
-            name: "steps",
-            doc: "steps of all walks together",
-            tiny: 20_000,
-            small: 10_000_000,
-            full: 200_000_000,
-            range: (1, 1_000_000_000_000),
-        },
-        Parameter {
-            name: "rooted",
-            doc: "1: nodes that are visited are put in locals; 0: they are not",
-            tiny: 1,
-            small: 1,
-            full: 1,
-            range: (0, 1),
-        },
+        Parameter::sized("nodes", [1_000, 100_000, 1_000_000])
+            .range(1, 100_000_000)
+            .doc("nodes of the graph"),
+        Parameter::sized("steps", [20_000, 10_000_000, 200_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("steps of all walks together"),
+        Parameter::fixed("rooted", 1)
+            .range(0, 1)
+            .doc("1: nodes that are visited are put in locals; 0: they are not"),
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
@@ -108,11 +93,10 @@ impl Workload for SharedGraph {
                 })
             })
         })?;
-        Ok(Outcome {
-            checksum: results.into_iter().flatten().fold(0, u64::wrapping_add),
-            operations: steps,
-            ..Outcome::default()
-        })
+        Ok(Outcome::new(
+            results.into_iter().flatten().fold(0, u64::wrapping_add),
+            steps,
+        ))
     }
 }
 

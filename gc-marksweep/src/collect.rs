@@ -51,6 +51,8 @@ pub(crate) struct Demand {
     pub(crate) size: usize,
     /// How many stops were over when it had first found nothing.
     pub(crate) since: u64,
+    /// Whether that was because the system has no memory.
+    pub(crate) refused: bool,
 }
 
 /// What a cycle found, and when.
@@ -95,8 +97,10 @@ impl Shared {
         };
         let guard = AbortOnPanic;
         self.handles.prune_globals();
-        // Below a goal of its own a heap has room, and collects to keep it.
-        let at_limit = self.supply.usage().goal == self.supply.limit();
+        // Below a goal of its own a heap has room, and collects to keep it; and where the system has
+        // no memory it is not nearly full.
+        let at_limit = self.supply.usage().goal == self.supply.limit()
+            && !demand.is_some_and(|demand| demand.refused);
         let mut cycle = self.cycle(&world, self.plan(&world, wanted), witness);
         let began = cycle.began;
         let mut result = None;

@@ -426,7 +426,12 @@ impl<'h> Mutator<'h> {
                 return Ok(memory);
             }
             let since = completed;
-            let demand = demand.get_or_insert(Demand { size, since });
+            let refused = size > LARGE && self.context.refused.get();
+            let demand = demand.get_or_insert(Demand {
+                size,
+                since,
+                refused,
+            });
             let attempt = || self.try_memory(size, witness);
             let collection = (self.shared()).collect(
                 &self.context,

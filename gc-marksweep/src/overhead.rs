@@ -22,6 +22,8 @@
 //!   other mutators, or two that wait for each other for ever would never be.
 //! - An allocation that does not fit anyhow is refused for that. It says nothing of the others, and
 //!   is no strike.
+//! - Where it is the system that has no memory, the heap is not nearly full, and the allocation is
+//!   refused for that.
 //! - Collections that the program asks for are its own affair.
 //!
 //! The numbers are those of HotSpot: `GCTimeLimit`, `GCHeapFreeLimit`, five collections in a row.

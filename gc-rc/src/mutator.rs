@@ -791,14 +791,16 @@ impl Locked<'_> {
             // Here, because the heap grows here and nowhere else.
             self.consider_possible_roots();
         }
-        if let Ok(cell) = self.try_obtain(class, shape) {
-            return Ok(cell);
-        }
+        let mut cause = match self.try_obtain(class, shape) {
+            Ok(cell) => return Ok(cell),
+            Err(cause) => cause,
+        };
         if self.has_dead() {
             self.free_all_dead();
-            if let Ok(cell) = self.try_obtain(class, shape) {
-                return Ok(cell);
-            }
+            cause = match self.try_obtain(class, shape) {
+                Ok(cell) => return Ok(cell),
+                Err(cause) => cause,
+            };
         }
         let counters = &self.inner.counters;
         let full = HeapFull {
@@ -813,14 +815,17 @@ impl Locked<'_> {
         self.collect(OLDEST, ());
         self.free_all_dead();
         self.trim();
-        let fits = self
-            .allocator
-            .would_fit(class, shape.bytes(), &self.inner.counters);
-        if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
-            return Err(HeapFull {
-                cause: FullCause::Overhead,
-                ..full
-            });
+        // Where the system has no memory, the heap is not nearly full.
+        if cause == FullCause::Limit {
+            let fits = self.allocator.would_fit(class, shape.bytes(), counters);
+            if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
+                return Err(HeapFull {
+                    cause: FullCause::Overhead,
+                    ..full
+                });
+            }
+        } else {
+            self.overhead.note_other(begun.elapsed());
         }
         self.try_obtain(class, shape)
             .map_err(|cause| HeapFull { cause, ..full })

@@ -19,6 +19,8 @@
 //!   next one shows that there was none.
 //! * An allocation that does not fit anyhow is refused for that. It says nothing of the others, and
 //!   is no strike.
+//! * Where it is the system that has no memory, the heap is not nearly full, and the allocation is
+//!   refused for that.
 //! * Collections that the program asks for are its own affair.
 //! * What dies by its count makes room without any collection, and is never judged.
 //!
@@ -33,6 +35,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 /// When allocations in a nearly full heap are refused: see
 /// [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are percentages, from 0 to
@@ -198,9 +201,10 @@ impl Overhead {
         verdict
     }
 
-    /// Takes note of another collection that became due, of so many nanoseconds.
-    pub(crate) fn note_other(&self, nanoseconds: u64) {
+    /// Takes note of another collection, which took so long.
+    pub(crate) fn note_other(&self, took: Duration) {
         if let Some(mut last) = self.last.get() {
+            let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             last.collecting = last.collecting.saturating_add(nanoseconds);
             self.last.set(Some(last));
         }

@@ -666,9 +666,7 @@ impl Locked<'_> {
                 let watched = self.overhead.is_watching().then(Instant::now);
                 self.collect(generation, witness);
                 if let Some(begun) = watched {
-                    let took = begun.elapsed().as_nanos();
-                    self.overhead
-                        .note_other(u64::try_from(took).unwrap_or(u64::MAX));
+                    self.overhead.note_other(begun.elapsed());
                 }
             }
         }

@@ -316,7 +316,7 @@ mod tests {
         let strikes = |other| {
             let mut toy = Toy::new(98, 2);
             toy.turn(100, 0, 100);
-            toy.overhead.note_other(other);
+            toy.overhead.note_other(Duration::from_nanos(other));
             toy.turn(100, MILLISECOND, 100) == Strike
         };
         assert!(strikes(MILLISECOND) && !strikes(MILLISECOND / 2));

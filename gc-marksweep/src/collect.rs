@@ -97,8 +97,8 @@ impl Shared {
         };
         let guard = AbortOnPanic;
         self.handles.prune_globals();
-        // Below a goal of its own a heap has room, and collects to keep it; and where the system has
-        // no memory it is not nearly full.
+        // Below a goal of its own a heap has room, and collects to keep it; and where the system
+        // has no memory it is not nearly full.
         let at_limit = self.supply.usage().goal == self.supply.limit()
             && !demand.is_some_and(|demand| demand.refused);
         let mut cycle = self.cycle(&world, self.plan(&world, wanted), witness);

@@ -106,7 +106,7 @@ fn modules(source: &str) -> Graph {
             .into_owned()
     };
     let paths: Vec<PathBuf> = paths
-        .filter(|path| !matches!(module(path).as_str(), "lib" | "main" | "html"))
+        .filter(|path| !matches!(module(path).as_str(), "lib" | "main" | "mod" | "html"))
         .collect();
     let all: BTreeSet<String> = paths.iter().map(|path| module(path)).collect();
     let mut graph: Graph = all
@@ -185,11 +185,17 @@ fn the_page_says_what_the_engine_imports() {
 }
 
 #[test]
+fn the_page_says_what_the_binary_imports() {
+    assert_eq!(table("Modules of the binary"), modules("harness/src"));
+}
+
+#[test]
 fn no_module_of_a_floor_depends_on_one_that_depends_on_it() {
     for floor in [
         "harness/contract/src",
         "harness/engine/src",
         "harness/claims/src",
+        "harness/src/command",
         "harness/src",
     ] {
         let modules = modules(floor);

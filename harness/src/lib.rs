@@ -12,7 +12,7 @@
 //!
 //! | floor | what is in it |
 //! |---|---|
-//! | [`harness`](crate) | the binary, its commands ([`command`], one file each), the door for a workload of your own |
+//! | [`harness`](crate) | the binary, its commands (one file each in `command/`), the door for a workload of your own |
 //! | [`claims`] | the documents' experiments, one file each, and their claims, judged by rules on intervals |
 //! | [`engine`] | workloads, measuring, running, other runtimes, results, reports |
 //! | [`contract`] | the traits of heaps and workloads, the heaps' adapters, events, the rows of results |
@@ -109,14 +109,14 @@ pub use engine::{
 };
 pub use {claims, contract, engine};
 
-use contract::suggest;
-
+mod arguments;
 mod cli;
-pub mod command;
+mod command;
+mod help;
 
-use cli::{Action, Refusal};
+use engine::message::Error;
 use engine::{interrupt, message};
-use workload::{Input, Program, Workload};
+use workload::{Program, Workload};
 
 /// A command-line program that compares heaps.
 #[derive(Clone, Debug)]
@@ -168,92 +168,17 @@ impl Harness {
     pub fn main(&self) -> ExitCode {
         interrupt::outlive_full_files();
         run::keep_program();
-        let workloads = workload::describe(&self.workloads);
-        let action = match cli::parse(&workloads, std::env::args_os()) {
-            Ok(action) => action,
-            Err(Refusal::Clap(error)) => {
-                // Help and version are printed on standard output; a reader that has gone away is
-                // no error.
-                return match error.print() {
-                    Err(failure)
-                        if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe =>
-                    {
-                        refuse(NOT_WRITTEN, &message::not_printed(&failure))
-                    }
-                    _ => ExitCode::from(error.exit_code() as u8),
-                };
-            }
-            Err(Refusal::Usage(message)) => return refuse(NOT_RUN, &message),
-        };
-        if let Some(signal) = interrupt::signal() {
-            // While programs of peers were made: what is temporary goes with the action.
-            drop(action);
-            return status(Err(run::Error::Interrupted {
-                signal,
-                message: "interrupted before anything was run".to_owned(),
-            }));
-        }
-        match action {
-            Action::Print(text) => printed(&text),
-            Action::PrintPlan(text, notes) => {
-                for line in &notes.lines {
-                    message::complain(&format!("note: {line}"));
+        match cli::parse(&self.workloads, std::env::args_os()) {
+            Ok(asked) => status(asked.run()),
+            // Help and version are printed on standard output; a reader that has gone away is no
+            // error.
+            Err(error) => match error.print() {
+                Err(failure) if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe => {
+                    refuse(NOT_WRITTEN, &message::not_printed(&failure))
                 }
-                match printed(&text) {
-                    ExitCode::SUCCESS if notes.missing => ExitCode::FAILURE,
-                    status => status,
-                }
-            }
-            Action::Compare(plan) => status(run::run(&plan)),
-            Action::FindMinimum(plan) => status(minheap::run(&plan)),
-            Action::Sweep(sweep) => status(command::sweep::run(&sweep)),
-            Action::Invoke(plan, task) => status(command::scatter::run(&plan, &task)),
-            Action::Report {
-                report,
-                format,
-                quiet,
-            } => status(command::report::run(&report, format, quiet)),
-            Action::Merge(merge) => status(command::merge::run(&merge)),
-            Action::Diagnose { quiet } => status(command::doctor::run(&workloads, quiet)),
-            Action::CompareFiles(first, second) => match command::compare::run(&first, &second) {
-                Ok(text) => printed(&text),
-                Err(message) => refuse(NOT_RUN, &message),
+                _ => ExitCode::from(error.exit_code() as u8),
             },
-            Action::Child {
-                invocation,
-                attended,
-            } => {
-                run::name_process();
-                if attended && let Err(reason) = run::end_with_parent() {
-                    return refuse(NOT_RUN, &reason);
-                }
-                match self.child(&invocation) {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(message) => refuse(NOT_RUN, &message),
-                }
-            }
         }
-    }
-
-    /// Carries out one invocation and prints its rows.
-    fn child(&self, invocation: &invocation::Invocation) -> Result<(), String> {
-        let brought = claims::programs();
-        let workload = (self.workloads.iter().chain(&brought))
-            .find(|workload| workload.name == invocation.workload)
-            .ok_or_else(|| format!("this program has no workload '{}'", invocation.workload))?;
-        let mut input = Input::new(workload, invocation.size);
-        input.threads = invocation.threads;
-        input.seed = invocation.seed;
-        input.invocation = Some(Box::new(invocation.clone()));
-        for (name, value) in &invocation.parameters {
-            input.set(workload, name, &value.to_string())?;
-        }
-        workload.execute(invocation, &input, &mut |row| {
-            if message::deliver(&engine::report::json::line(&row)).is_err() {
-                // Nobody is there to read this row, nor the next.
-                std::process::exit(i32::from(NOT_WRITTEN));
-            }
-        })
     }
 }
 
@@ -262,24 +187,17 @@ const NOT_RUN: u8 = 2;
 /// Exit status: what was to be written could not be, or not to the end.
 const NOT_WRITTEN: u8 = 3;
 
-fn status(result: Result<bool, run::Error>) -> ExitCode {
+fn status(result: Result<bool, Error>) -> ExitCode {
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(run::Error::NotRun(message)) => refuse(NOT_RUN, &message),
-        Err(run::Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
-        Err(run::Error::Interrupted { signal, message }) => {
+        Err(Error::NotRun(message)) => refuse(NOT_RUN, &message),
+        Err(Error::NotWritten(message)) => refuse(NOT_WRITTEN, &message),
+        Err(Error::Interrupted { signal, message }) => {
             message::complain(&message);
             // What a shell says of a process that a signal has ended.
             ExitCode::from(128 + signal as u8)
         }
-    }
-}
-
-fn printed(text: &str) -> ExitCode {
-    match message::print(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(NOT_WRITTEN, &message::not_printed(&error)),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Two result files beside each other: a change of the code, of an option's default, or of the
-//! machine.
+//! `harness compare`: two result files beside each other; a change of the code, of an option's
+//! default, or of the machine.
 //!
 //! Cells are paired by what was asked of them; the time of the second is divided by that of the
 //! first, with its interval, and the geometric mean is taken over each heap's cells. What differs
@@ -11,28 +11,51 @@
 //! that leaves open. To compare two heaps or options, put them into one run.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 
+use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::environment::Environment;
-use crate::invocation::format_bytes;
-use crate::measure::estimate::{self, Estimate, Samples};
-use crate::results::{CellResults, Results};
+use super::{Command, Context, Examples, print};
+use engine::invocation::format_bytes;
+use engine::measure::estimate::{self, Estimate, Samples};
+use engine::message::Error;
 use engine::report::conclusion::{self, Verdict};
 use engine::report::quantity::{format_ratio, format_time};
+use engine::results::{CellResults, Results};
 
-/// The comparison of two files, as text.
-///
-/// # Errors
-///
-/// One line, if a file cannot be read, or the two have nothing in common.
-pub fn run(first: &Path, second: &Path) -> Result<String, String> {
-    let (before, after) = (Results::of_file(first)?, Results::of_file(second)?);
-    render(
-        (&first.display().to_string(), &before),
-        (&second.display().to_string(), &after),
-    )
+/// Show what differs between two result files: a change of the code, another machine
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The result file to compare with
+    #[arg(value_name = "A.jsonl")]
+    first: PathBuf,
+    /// The result file whose times are divided by those of the first
+    #[arg(value_name = "B.jsonl")]
+    second: PathBuf,
+}
+
+impl Command for Compare {
+    const NAME: &'static str = "compare";
+    const EXAMPLES: Examples = &[(
+        "compare before.jsonl after.jsonl",
+        "what a change of the code did",
+    )];
+
+    fn run(self, _context: &Context) -> Result<bool, Error> {
+        print(&self.text().map_err(Error::NotRun)?)
+    }
+}
+
+impl Compare {
+    fn text(&self) -> Result<String, String> {
+        let (first, second) = (&self.first, &self.second);
+        let (before, after) = (Results::of_file(first)?, Results::of_file(second)?);
+        render(
+            (&first.display().to_string(), &before),
+            (&second.display().to_string(), &after),
+        )
+    }
 }
 
 fn render(
@@ -47,8 +70,8 @@ fn render(
         .collect();
     if pairs.is_empty() {
         return Err(format!(
-            "{first} and {second} have no cell in common: no workload with the same parameters, threads and seed on the same heap within the \
-             same heap bytes"
+            "{first} and {second} have no cell in common: no workload with the same parameters, \
+             threads and seed on the same heap within the same heap bytes"
         ));
     }
     let reach = [before, after]
@@ -83,11 +106,16 @@ fn render(
     text.push_str(&missing(after, before, second));
     text.push_str(&match reach {
         Some(reach) => format!(
-            "Effects below {} are not claimed: so much did a heap differ from itself within the runs. What changed on the machine between\nthe runs is in the ratios too. Same: the whole interval is below that, and within {} of 1; not shown: it reaches further, so that\nneither a difference nor its absence is shown.\n",
+            "Effects below {} are not claimed: so much did a heap differ from itself within the \
+             runs. What changed on the machine between\nthe runs is in the ratios too. Same: the \
+             whole interval is below that, and within {} of 1; not shown: it reaches further, so \
+             that\nneither a difference nor its absence is shown.\n",
             conclusion::percent(reach),
             conclusion::percent(SAME)
         ),
-        None => "No heap was run twice in either file (--aa none): how much two equal things differ is not known, and no effect is claimed.\n".to_owned(),
+        None => "No heap was run twice in either file (--aa none): how much two equal things \
+                 differ is not known, and no effect is claimed.\n"
+            .to_owned(),
     });
     Ok(text)
 }
@@ -312,7 +340,10 @@ fn environments(before: &Results, after: &Results) -> String {
         return text;
     }
     if old.machine() != new.machine() {
-        text.push_str("Made on different machines: the ratios say what the machines and everything else that differs do together.\n");
+        text.push_str(
+            "Made on different machines: the ratios say what the machines and everything \
+             else that differs do together.\n",
+        );
     }
     let _ = writeln!(text, "What differs:");
     for (name, a, b) in differences {
@@ -322,19 +353,12 @@ fn environments(before: &Results, after: &Results) -> String {
     text
 }
 
-/// Where rows were made, for messages: the host and the machine.
-pub(crate) fn place(environment: &Environment) -> String {
-    match &environment.host {
-        Some(host) => format!("{host} ({})", environment.machine()),
-        None => environment.machine(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invocation::Row;
+    use engine::environment::Environment;
     use engine::fixture::processes;
+    use engine::invocation::Row;
 
     fn results(heap: &str, times: &[u64], revision: &str, twin: bool) -> Vec<Row> {
         let mut rows = processes(heap, times);

@@ -1,5 +1,5 @@
-//! How far results from this machine can be trusted: what moves figures here, what can be compared,
-//! and how much two equal things differ.
+//! `harness doctor`: how far results from this machine can be trusted; what moves figures here,
+//! what can be compared, and how much two equal things differ.
 //!
 //! Two measurements, some seconds together. A *sleeper* that touches no heap asks for a millisecond
 //! at a time and sees how late it is woken: the floor of every pause, whatever the collector does
@@ -14,18 +14,21 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::environment::{self, Environment};
-use crate::invocation::{Row, Status, format_bytes};
-use crate::measure::estimate::Estimate;
-use crate::peer::{self, Search};
-use crate::plan::{self, Cell, Plan, Selection};
-use crate::results::{Group, Results};
-use crate::run::{self, Error};
-use crate::workload::{self, Size};
+use clap::Args;
+
+use super::{Command, Context, Examples, list, print};
+use engine::environment::{self, Environment};
 use engine::interrupt;
-use engine::message;
+use engine::invocation::{Row, Status, format_bytes};
+use engine::measure::estimate::Estimate;
+use engine::message::Error;
+use engine::peer::{self, Search};
+use engine::plan::{self, Cell, Plan, Selection};
 use engine::report::conclusion::percent;
 use engine::report::quantity::{format_ratio, format_time};
+use engine::results::{Group, Results};
+use engine::run;
+use engine::workload::{self, Size};
 
 /// What the A/A comparison runs, if the program has it.
 const WORKLOAD: &str = "binary-trees";
@@ -37,110 +40,95 @@ const WATCH: Duration = Duration::from_secs(2);
 /// What it asks for.
 const SLEEP: Duration = Duration::from_millis(1);
 
-/// Looks, measures, and prints.
-///
-/// # Errors
-///
-/// If standard output cannot be written, or the user interrupts.
-pub fn run(known: &[workload::Description], quiet: bool) -> Result<bool, Error> {
-    interrupt::install();
-    let environment = environment::read();
-    let mut text = machine(&environment);
-    text.push_str(&runtimes());
-    let say = |text: &str| {
-        message::print(text).map_err(|error| Error::NotWritten(message::not_printed(&error)))
-    };
-    say(&text)?;
-    if !quiet {
-        message::complain("measuring the noise, some seconds ...");
-    }
-    let late = sleeper(WATCH);
-    let same = same_over_same(known).map_err(Error::NotRun)?;
-    if let Some(signal) = interrupt::signal() {
-        return Err(Error::Interrupted {
-            signal,
-            message: "interrupted".to_owned(),
-        });
-    }
-    let mut text = String::from("\nNoise\n");
-    entry(&mut text, "sleeper", &in_words(&late));
-    entry(
-        &mut text,
-        "A/A",
-        &match &same {
+/// Say how far results from this machine can be trusted
+#[derive(Debug, Args)]
+pub(crate) struct Doctor;
+
+impl Command for Doctor {
+    const NAME: &'static str = "doctor";
+    const EXAMPLES: Examples = &[("doctor", "how far results from this machine can be trusted")];
+
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        interrupt::install();
+        let environment = environment::read();
+        print(&(machine(&environment) + &runtimes()))?;
+        context.tell("measuring the noise, some seconds ...");
+        let late = sleeper(WATCH);
+        let same = same_over_same(&context.workloads).map_err(Error::NotRun)?;
+        if let Some(signal) = interrupt::signal() {
+            return Err(Error::Interrupted {
+                signal,
+                message: "interrupted".to_owned(),
+            });
+        }
+        let mut text = String::from("\nNoise\n");
+        entry(&mut text, "sleeper", &in_words(&late));
+        let words = match &same {
             Some((name, ratio)) => format!("{name} over itself: {}", format_ratio(*ratio)),
             None => "could not be measured".to_owned(),
-        },
-    );
-    text.push_str("\nWhat that means\n");
-    let ratio = same.map(|(_, ratio)| ratio);
-    for line in judgement(&environment, &late, ratio, load()) {
-        let _ = writeln!(text, "  - {line}");
+        };
+        entry(&mut text, "A/A", &words);
+        text.push_str("\nWhat that means\n");
+        let ratio = same.map(|(_, ratio)| ratio);
+        for line in judgement(&environment, &late, ratio, load()) {
+            let _ = writeln!(text, "  - {line}");
+        }
+        print(&text)
     }
-    say(&text)?;
-    Ok(true)
 }
 
 fn entry(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "  {name:<22}{value}");
 }
 
+/// What is written where nothing is known.
+const UNKNOWN: &str = "the system does not say";
+
 fn machine(environment: &Environment) -> String {
-    let known = |value: &Option<String>| {
-        value
-            .clone()
-            .unwrap_or_else(|| "the system does not say".to_owned())
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+    let switch = |value: Option<bool>, on: &str, off: &str| match value {
+        Some(true) => on.to_owned(),
+        Some(false) => off.to_owned(),
+        None => UNKNOWN.to_owned(),
     };
+    let within = |all: String, limit: Option<String>| match limit {
+        Some(limit) => format!("{all}, of which the control group allows {limit}"),
+        None => all,
+    };
+    let cores = environment.cgroup_cores.as_ref().map(ToString::to_string);
+    let bytes = environment.cgroup_memory_bytes.map(format_bytes);
+    let memory = environment.memory_bytes.map(format_bytes);
     let mut text = String::from("Machine\n");
-    let mut entry = |name: &str, value: &str| entry(&mut text, name, value);
-    entry("processor", &known(&environment.cpu));
-    let limit = environment
-        .cgroup_cores
-        .as_ref()
-        .map_or(String::new(), |limit| {
-            format!(", of which the control group allows {limit}")
-        });
-    entry("cores", &format!("{}{limit}", environment.cores));
-    let virtual_machine = match environment.virtual_machine {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "the system does not say",
-    };
-    entry("virtual machine", virtual_machine);
-    let memory = environment
-        .memory_bytes
-        .map_or("the system does not say".to_owned(), format_bytes);
-    let limit = environment
-        .cgroup_memory_bytes
-        .map_or(String::new(), |limit| {
-            format!(
-                ", of which the control group allows {}",
-                format_bytes(limit)
-            )
-        });
-    entry("memory", &format!("{memory}{limit}"));
-    entry("kernel", &known(&environment.kernel));
-    entry("governor", &known(&environment.governor));
-    let boost = match environment.boost {
-        Some(true) => "on",
-        Some(false) => "off",
-        None => "the system does not say",
-    };
-    entry("boost", boost);
-    entry("huge pages", &known(&environment.transparent_huge_pages));
-    entry(
-        "address randomisation",
-        &known(&environment.address_randomisation),
-    );
-    entry(
-        "load, last minute",
-        &load().map_or("the system does not say".to_owned(), |load| {
-            format!("{load:.2}")
-        }),
-    );
-    entry("build", &environment.build());
+    for (name, value) in [
+        ("processor", known(&environment.cpu)),
+        ("cores", within(environment.cores.to_string(), cores)),
+        (
+            "virtual machine",
+            switch(environment.virtual_machine, "yes", "no"),
+        ),
+        ("memory", within(known(&memory), bytes)),
+        ("kernel", known(&environment.kernel)),
+        ("governor", known(&environment.governor)),
+        ("boost", switch(environment.boost, "on", "off")),
+        ("huge pages", known(&environment.transparent_huge_pages)),
+        (
+            "address randomisation",
+            known(&environment.address_randomisation),
+        ),
+        (
+            "load, last minute",
+            known(&load().map(|load| format!("{load:.2}"))),
+        ),
+        ("build", environment.build()),
+    ] {
+        entry(&mut text, name, &value);
+    }
     if !environment.outside.is_empty() {
-        entry("set from outside", &environment.outside_in_words());
+        entry(
+            &mut text,
+            "set from outside",
+            &environment.outside_in_words(),
+        );
     }
     text
 }
@@ -155,22 +143,11 @@ fn runtimes() -> String {
     let mut text = String::from("\nRuntimes to compare with\n");
     let mut said = Vec::new();
     for (description, found) in peer::survey(&Search::default()) {
-        let lines = match found {
-            Ok(found) => found
-                .into_iter()
-                .map(|one| format!("{} ({})", one.version, one.program.display()))
-                .collect(),
-            Err(reason) => vec![format!("not found: {reason}")],
-        };
+        let lines = list::lines(&found, "");
         // Collectors of one runtime are found together.
         if !said.contains(&lines) {
-            for line in &lines {
-                entry(
-                    &mut text,
-                    description.name.split('-').next().unwrap_or_default(),
-                    line,
-                );
-            }
+            let name = description.name.split('-').next().unwrap_or_default();
+            lines.iter().for_each(|line| entry(&mut text, name, line));
             said.push(lines);
         }
     }
@@ -269,7 +246,11 @@ fn judgement(
 ) -> Vec<String> {
     let mut lines = Vec::new();
     if !environment.optimised {
-        lines.push("This program was built without optimisation: figures mean nothing. Use cargo run --release.".to_owned());
+        lines.push(
+            "This program was built without optimisation: figures mean nothing. Use cargo \
+             run --release."
+                .to_owned(),
+        );
     }
     if let Some(reach) = same.and_then(Estimate::reach) {
         let word = match reach {
@@ -284,7 +265,8 @@ fn judgement(
             "close what else runs, or give more --invocations"
         };
         lines.push(format!(
-            "Times: {word}. With {PROCESSES} processes a heap differs from itself by up to {}; smaller effects will not be claimed; {advice}.",
+            "Times: {word}. With {PROCESSES} processes a heap differs from itself by up to {}; \
+             smaller effects will not be claimed; {advice}.",
             percent(reach)
         ));
     }
@@ -295,15 +277,16 @@ fn judgement(
             _ => "poor",
         };
         lines.push(format!(
-            "Pauses: {word}. A thread that does nothing is late by {} in one of a hundred cases and by {} in the worst: shorter pauses cannot be told from \
-             the machine's own.",
+            "Pauses: {word}. A thread that does nothing is late by {} in one of a hundred cases \
+             and by {} in the worst: shorter pauses cannot be told from the machine's own.",
             format_time(p99 as f64),
             format_time(longest as f64)
         ));
     }
     if !environment.outside.is_empty() {
         lines.push(format!(
-            "Set from outside, for every process: {}. Figures hold for that; unset it to measure without.",
+            "Set from outside, for every process: {}. Figures hold for that; unset it to measure \
+             without.",
             environment.outside_in_words()
         ));
     }
@@ -313,17 +296,23 @@ fn judgement(
         );
     } else {
         lines.push(format!(
-            "Threads: up to {} run at once, collectors' workers included; with more of them, times say how the system shares its cores.",
+            "Threads: up to {} run at once, collectors' workers included; with more of them, times \
+             say how the system shares its cores.",
             environment.cores
         ));
     }
     if environment.virtual_machine == Some(true) {
-        lines.push("A virtual machine: its neighbours take time that no counter here shows; interleaving spreads it over all heaps.".to_owned());
+        lines.push(
+            "A virtual machine: its neighbours take time that no counter here shows; \
+             interleaving spreads it over all heaps."
+                .to_owned(),
+        );
     }
     match environment.governor.as_deref() {
         Some("performance") | None => {}
         Some(governor) => lines.push(format!(
-            "Governor {governor}: the clock follows the load; for steadier times: cpupower frequency-set -g performance."
+            "Governor {governor}: the clock follows the load; for steadier times: cpupower \
+             frequency-set -g performance."
         )),
     }
     if environment.boost == Some(true) {
@@ -333,7 +322,11 @@ fn judgement(
         );
     }
     if environment.transparent_huge_pages.as_deref() == Some("always") {
-        lines.push("Huge pages are always on: a heap may get them at one time and not at another; madvise lets each heap ask.".to_owned());
+        lines.push(
+            "Huge pages are always on: a heap may get them at one time and not at another; \
+             madvise lets each heap ask."
+                .to_owned(),
+        );
     }
     if let Some(load) = load.filter(|&load| load > 0.5) {
         lines.push(format!(
@@ -341,7 +334,8 @@ fn judgement(
         ));
     }
     lines.push(
-        "Interleaved heaps suffer alike: ratios within one run hold better than times, and both better than anything from another day."
+        "Interleaved heaps suffer alike: ratios within one run hold better than times, and both \
+         better than anything from another day."
             .to_owned(),
     );
     lines

@@ -1,90 +1,96 @@
-//! Result files of several processes or machines, joined into one.
+//! `harness merge`: result files of several processes or machines, joined into one.
 //!
 //! Rows are taken as they are, in the order of the files; a row that occurs twice (a file given
 //! twice, or merged before) is taken once. Rows of different machines or builds are refused unless
 //! the user says that they may be mixed: a difference between two machines looks exactly like one
 //! between two heaps. Mixed rows of machines of one kind (the same processor, cores, memory and
 //! kernel) are pooled, since a batch system hands them out as equals; others are kept apart, and
-//! nothing is compared across them ([`crate::results`]).
+//! nothing is compared across them ([`engine::results`]).
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::report::CHAPTERS;
-use crate::command::compare::place;
-use crate::environment::Environment;
-use crate::invocation::Row;
-use crate::plan::Format;
-use crate::results::{Results, read_rows};
-use crate::run::{Error, Sink};
-use engine::message::complain;
-use engine::report;
+use clap::Args;
 
-/// What to join.
-#[derive(Clone, Debug)]
-pub struct Merge {
-    /// The files.
-    pub files: Vec<PathBuf>,
-    /// Whether rows of several machines may be mixed.
-    pub mixed_machines: bool,
-    /// Whether rows of several builds may be mixed.
-    pub mixed_builds: bool,
-    /// Where the rows go; by default a new file in `results/`.
-    pub output: Option<PathBuf>,
-    /// What to print.
-    pub format: Format,
-    /// Whether to keep notes to oneself.
-    pub quiet: bool,
+use super::{Command, Context, Examples};
+use crate::arguments::CHAPTERS;
+use engine::environment::Environment;
+use engine::invocation::Row;
+use engine::message::Error;
+use engine::plan::Format;
+use engine::report;
+use engine::results::{Results, read_rows};
+use engine::run::Sink;
+
+/// Join result files into one
+#[derive(Debug, Args)]
+pub(crate) struct Merge {
+    /// The result files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Take rows of different machines: those of one kind are pooled, others kept apart
+    #[arg(long)]
+    mixed_machines: bool,
+    /// Take rows of different builds of this program
+    #[arg(long)]
+    mixed_builds: bool,
 }
 
-/// Joins, and prints what the format asks for.
-///
-/// # Errors
-///
-/// If a file cannot be read, rows must not be mixed, or the joined file cannot be written.
-pub fn run(merge: &Merge) -> Result<bool, Error> {
-    if let Some(output) = merge
-        .output
-        .as_ref()
-        .filter(|output| merge.files.contains(output))
-    {
-        return Err(Error::NotRun(format!(
-            "{} is one of the files to be merged; choose another --output FILE",
-            output.display()
-        )));
-    }
-    let mut files = Vec::new();
-    for path in &merge.files {
-        let (rows, notes) = read_rows(path).map_err(Error::NotRun)?;
-        for note in notes.iter().filter(|_| !merge.quiet) {
-            complain(&format!("note: {note}"));
+impl Command for Merge {
+    const NAME: &'static str = "merge";
+    const EXAMPLES: Examples = &[("merge results/plan/*.jsonl", "")];
+
+    /// Joins, and prints what the format asks for.
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        let reporting = &context.reporting;
+        let output = reporting.output.as_ref();
+        if let Some(output) = output.filter(|output| self.files.contains(output)) {
+            return Err(Error::NotRun(format!(
+                "{} is one of the files to be merged; choose another --output FILE",
+                output.display()
+            )));
         }
-        files.push((path.display().to_string(), rows));
-    }
-    let rows = join(&files, merge.mixed_machines, merge.mixed_builds).map_err(Error::NotRun)?;
-    let mut sink = Sink::open(merge.output.as_deref(), merge.format)?;
-    for row in &rows {
-        sink.write(row);
-    }
-    if merge.format == Format::Table {
-        let hosts = hosts(&rows);
-        let mut results = Results::of_rows(rows);
-        if hosts > 1 {
-            results.notes.push(format!(
-                "Made on {hosts} machines: those of one kind are pooled, others are kept apart"
-            ));
+        let mut files = Vec::new();
+        for path in &self.files {
+            let (rows, notes) = read_rows(path).map_err(Error::NotRun)?;
+            for note in notes {
+                context.tell(&format!("note: {note}"));
+            }
+            files.push((path.display().to_string(), rows));
         }
-        sink.print(&report::summary(&results, CHAPTERS));
-        let path = format!("\nResults: {}\n", sink.path.display());
-        sink.print(&path);
+        let rows = join(&files, self.mixed_machines, self.mixed_builds).map_err(Error::NotRun)?;
+        let mut sink = Sink::open(output.map(PathBuf::as_path), reporting.format)?;
+        for row in &rows {
+            sink.write(row);
+        }
+        if reporting.format == Format::Table {
+            let hosts = hosts(&rows);
+            let mut results = Results::of_rows(rows);
+            if hosts > 1 {
+                results.notes.push(format!(
+                    "Made on {hosts} machines: those of one kind are pooled, others are kept apart"
+                ));
+            }
+            sink.print(&report::summary(&results, CHAPTERS));
+            let path = format!("\nResults: {}\n", sink.path.display());
+            sink.print(&path);
+        }
+        sink.finish().map_err(Error::NotWritten)?;
+        Ok(true)
     }
-    sink.finish().map_err(Error::NotWritten)?;
-    Ok(true)
 }
 
 fn hosts(rows: &[Row]) -> usize {
     let environments = rows.iter().filter_map(|row| row.environment.as_ref());
     environments.map(place).collect::<HashSet<_>>().len()
+}
+
+/// Where rows were made, for messages: the host and the machine.
+fn place(environment: &Environment) -> String {
+    match &environment.host {
+        Some(host) => format!("{host} ({})", environment.machine()),
+        None => environment.machine(),
+    }
 }
 
 /// The rows of all files.
@@ -106,12 +112,14 @@ fn join(
                 };
                 if let Some(both) = both(place).filter(|_| !mixed_machines) {
                     return Err(format!(
-                        "rows of different machines: {both}; if they are to be mixed, say --mixed-machines"
+                        "rows of different machines: {both}; if they are to be mixed, say \
+                         --mixed-machines"
                     ));
                 }
                 if let Some(both) = both(Environment::build).filter(|_| !mixed_builds) {
                     return Err(format!(
-                        "rows of different builds: {both}; if they are to be mixed, say --mixed-builds"
+                        "rows of different builds: {both}; if they are to be mixed, say \
+                         --mixed-builds"
                     ));
                 }
             }

@@ -6,20 +6,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::parser::ValueSource;
 
-use crate::invocation::Row;
-use crate::plan::{self, Format};
-use crate::results::{Results, read_rows};
-use crate::suggest;
-use claims::report::Claims;
-use engine::message::{self, Error};
-use engine::report::{self, Chapters, html};
+use super::{Command, Context, Examples, print};
+use crate::arguments::CHAPTERS;
+use contract::suggest;
+use engine::invocation::Row;
+use engine::message::Error;
+use engine::plan;
+use engine::report::{self, html};
+use engine::results::{Results, read_rows};
 
-/// What reports have beside the comparison.
-pub(crate) const CHAPTERS: &Chapters = &[&Claims];
-
-/// What to report, and how.
-#[derive(Clone, Debug, Args)]
+/// Make a page with plots, or another form, of result files
+#[derive(Debug, Args)]
 pub(crate) struct Report {
     /// Result files; several are taken together
     #[arg(value_name = "RESULTS", required = true)]
@@ -43,62 +42,130 @@ pub(crate) struct Report {
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     threads: Vec<usize>,
     /// Only these heap sizes: 64M, 1.5G
-    #[arg(long = "heap-size", value_name = "BYTES", value_delimiter = ',', value_parser = plan::parse_bytes)]
+    #[arg(
+        long = "heap-size",
+        value_name = "BYTES",
+        value_delimiter = ',',
+        value_parser = plan::parse_bytes
+    )]
     heap_bytes: Vec<u64>,
 }
 
-/// Writes the page, or prints the other form that was asked for.
-///
-/// # Errors
-///
-/// If a file cannot be read or holds something else, nothing in it is meant, or the result cannot
-/// be written.
-pub(crate) fn run(report: &Report, format: Option<Format>, quiet: bool) -> Result<bool, Error> {
-    let mut rows = Vec::new();
-    let mut notes = Vec::new();
-    for file in &report.files {
-        let (more, remarks) = read_rows(file).map_err(Error::NotRun)?;
-        rows.extend(more);
-        notes.extend(remarks);
-    }
-    let rows = choose(report, rows).map_err(Error::NotRun)?;
-    let mut results = Results::of_rows(rows);
-    results.notes.splice(0..0, notes);
-    if results.cells.is_empty() && results.experiments.is_empty() {
-        let files: Vec<String> = report
-            .files
-            .iter()
-            .map(|file| file.display().to_string())
-            .collect();
-        return Err(Error::NotRun(format!(
-            "there is nothing to report in {}: no process that measures had ended",
-            files.join(", ")
-        )));
-    }
+impl Command for Report {
+    const NAME: &'static str = "report";
+    const EXAMPLES: Examples = &[
+        ("report churn.jsonl", "a page with plots: churn.html"),
+        ("report churn.jsonl --format trace > churn.trace.json", ""),
+    ];
 
-    if let Some(path) = &report.splice {
-        return splice(&results, path, quiet).map(|()| true);
-    }
-    if let Some(format) = format {
-        let text = report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?;
-        message::print(&text).map_err(|error| Error::NotWritten(message::not_printed(&error)))?;
-    }
-    match (&report.html, format) {
-        (None, Some(_)) => {}
-        (Some(path), _) if path.as_os_str() == "-" => {
-            let page = html::render(&results, CHAPTERS);
-            message::print(&page)
-                .map_err(|error| Error::NotWritten(message::not_printed(&error)))?;
+    /// Writes the page, or prints the other form that was asked for.
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        let is_given =
+            |option| context.matches.value_source(option) == Some(ValueSource::CommandLine);
+        for option in ["output", "resume"] {
+            if is_given(option) {
+                return Err(Error::NotRun(format!(
+                    "a report runs nothing and has no --{option}: name the page with --html FILE; \
+                     other forms go to standard output"
+                )));
+            }
         }
-        (path, _) => {
-            let path = (path.clone()).unwrap_or_else(|| report.files[0].with_extension("html"));
-            write(report, &results, &path)?;
-            if !quiet {
-                message::complain(&format!("Report: {}", path.display()));
+        let results = self.results().map_err(Error::NotRun)?;
+        if let Some(path) = &self.splice {
+            let sections = splice(&results, path)?;
+            context.tell(&format!("Replaced in {}: {sections}", path.display()));
+            return Ok(true);
+        }
+        let format = is_given("format").then_some(context.reporting.format);
+        if let Some(format) = format {
+            print(&report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?)?;
+        }
+        match (&self.html, format) {
+            (None, Some(_)) => Ok(true),
+            (Some(path), _) if path.as_os_str() == "-" => print(&html::render(&results, CHAPTERS)),
+            (path, _) => {
+                let path = (path.clone()).unwrap_or_else(|| self.files[0].with_extension("html"));
+                self.write(&results, &path)?;
+                context.tell(&format!("Report: {}", path.display()));
+                Ok(true)
             }
         }
     }
-    Ok(true)
+}
+
+impl Report {
+    /// What is meant of what the files hold.
+    fn results(&self) -> Result<Results, String> {
+        let mut rows = Vec::new();
+        let mut notes = Vec::new();
+        for file in &self.files {
+            let (more, remarks) = read_rows(file)?;
+            rows.extend(more);
+            notes.extend(remarks);
+        }
+        let mut results = Results::of_rows(self.choose(rows)?);
+        results.notes.splice(0..0, notes);
+        if results.cells.is_empty() && results.experiments.is_empty() {
+            let files = self.files.iter().map(|file| file.display().to_string());
+            return Err(format!(
+                "there is nothing to report in {}: no process that measures had ended",
+                files.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(results)
+    }
+
+    /// Writes the page, but over no result.
+    fn write(&self, results: &Results, path: &Path) -> Result<(), Error> {
+        let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
+            (Ok(file), Ok(path)) => file == path,
+            _ => false,
+        };
+        if self.files.iter().any(is_input) {
+            return Err(Error::NotRun(format!(
+                "the page would replace the results in {}; name another file with --html FILE",
+                path.display()
+            )));
+        }
+        html::write(results, CHAPTERS, path).map_err(|reason| {
+            Error::NotWritten(format!("{reason}; name another file with --html FILE"))
+        })
+    }
+
+    /// The rows that are meant.
+    fn choose(&self, rows: Vec<Row>) -> Result<Vec<Row>, String> {
+        let known = |kind: &str, wanted: &[String], name: fn(&Row) -> &str| {
+            for one in wanted {
+                if !rows.iter().any(|row| name(row) == one) {
+                    let mut names: Vec<&str> = rows.iter().map(name).collect();
+                    names.sort_unstable();
+                    names.dedup();
+                    return Err(suggest::unknown(kind, one, names.into_iter()));
+                }
+            }
+            Ok(())
+        };
+        known("workload", &self.workloads, |row| &row.invocation.workload)?;
+        known("heap", &self.heaps, |row| &row.invocation.heap)?;
+        let had_any = !rows.is_empty();
+        let chosen: Vec<Row> = rows
+            .into_iter()
+            .filter(|row| {
+                let invocation = &row.invocation;
+                is_wanted(&self.workloads, &invocation.workload)
+                    && is_wanted(&self.heaps, &invocation.heap)
+                    && is_wanted(&self.threads, &invocation.threads)
+                    && is_wanted(&self.heap_bytes, &invocation.heap_bytes)
+            })
+            .collect();
+        if had_any && chosen.is_empty() {
+            return Err(
+                "no row is of that choice; leave out --workload, --heap, --threads or --heap-size"
+                    .to_owned(),
+            );
+        }
+        Ok(chosen)
+    }
 }
 
 /// Where a section that is written by this program begins, up to its name.
@@ -106,8 +173,9 @@ const BEGIN: &str = "<!-- harness ";
 /// Where it ends.
 const END: &str = "<!-- end harness -->";
 
-/// Replaces the marked sections of a Markdown file. The file stays as it is if anything is wrong.
-fn splice(results: &Results, path: &Path, quiet: bool) -> Result<(), Error> {
+/// Replaces the marked sections of a Markdown file, and says which. The file stays as it is if
+/// anything is wrong.
+fn splice(results: &Results, path: &Path) -> Result<String, Error> {
     let shown = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| Error::NotRun(format!("cannot read {shown}: {error}")))?;
@@ -115,10 +183,7 @@ fn splice(results: &Results, path: &Path, quiet: bool) -> Result<(), Error> {
         .map_err(|reason| Error::NotRun(format!("{shown}: {reason}")))?;
     replace(path, &text)
         .map_err(|error| Error::NotWritten(format!("cannot write {shown}: {error}")))?;
-    if !quiet {
-        message::complain(&format!("Replaced in {shown}: {}", sections.join(", ")));
-    }
-    Ok(())
+    Ok(sections.join(", "))
 }
 
 /// Writes a file that exists anew, as a whole or not at all: a full disk leaves the old one.
@@ -213,60 +278,6 @@ fn spliced(
 /// That a section has no end, in one line.
 fn no_end(name: &str, begun: usize) -> String {
     format!("line {begun}: the section '{name}' has no end: put a line {END} below it")
-}
-
-/// Writes the page, but over no result.
-fn write(report: &Report, results: &Results, path: &Path) -> Result<(), Error> {
-    let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
-        (Ok(file), Ok(path)) => file == path,
-        _ => false,
-    };
-    if report.files.iter().any(is_input) {
-        return Err(Error::NotRun(format!(
-            "the page would replace the results in {}; name another file with --html FILE",
-            path.display()
-        )));
-    }
-    html::write(results, CHAPTERS, path).map_err(|reason| {
-        Error::NotWritten(format!("{reason}; name another file with --html FILE"))
-    })
-}
-
-/// The rows that are meant.
-fn choose(report: &Report, rows: Vec<Row>) -> Result<Vec<Row>, String> {
-    let known = |kind: &str, wanted: &[String], name: fn(&Row) -> &str| {
-        for one in wanted {
-            if !rows.iter().any(|row| name(row) == one) {
-                let mut names: Vec<&str> = rows.iter().map(name).collect();
-                names.sort_unstable();
-                names.dedup();
-                return Err(suggest::unknown(kind, one, names.into_iter()));
-            }
-        }
-        Ok(())
-    };
-    known("workload", &report.workloads, |row| {
-        &row.invocation.workload
-    })?;
-    known("heap", &report.heaps, |row| &row.invocation.heap)?;
-    let had_any = !rows.is_empty();
-    let chosen: Vec<Row> = rows
-        .into_iter()
-        .filter(|row| {
-            let invocation = &row.invocation;
-            is_wanted(&report.workloads, &invocation.workload)
-                && is_wanted(&report.heaps, &invocation.heap)
-                && is_wanted(&report.threads, &invocation.threads)
-                && is_wanted(&report.heap_bytes, &invocation.heap_bytes)
-        })
-        .collect();
-    if had_any && chosen.is_empty() {
-        return Err(
-            "no row is of that choice; leave out --workload, --heap, --threads or --heap-size"
-                .to_owned(),
-        );
-    }
-    Ok(chosen)
 }
 
 fn is_wanted<T: PartialEq>(wanted: &[T], value: &T) -> bool {

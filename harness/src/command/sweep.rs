@@ -1,9 +1,9 @@
-//! A comparison over heap sizes: multiples of the smallest heap in which every compared heap
-//! completes.
+//! `harness sweep`: a comparison over heap sizes, which are multiples of the smallest heap in which
+//! every compared heap completes.
 //!
 //! At one size a comparison says who is faster *there*; a collector that is twice as fast with six
 //! times the memory, and does not complete with half, is neither better nor worse. So first the
-//! minimum of each heap is searched ([`crate::minheap`]), then every heap runs at the same bytes:
+//! minimum of each heap is searched ([`engine::minheap`]), then every heap runs at the same bytes:
 //! each multiple times the largest of the minima, or times that of HotSpot's Serial collector where
 //! that is compared (the custom of the field: its heap is the smallest a Java program can run in,
 //! and other collectors' reserves would hide how they do near it).
@@ -12,211 +12,244 @@
 //! the measurements are. A heap that completes at no size is left out, with a line. Heaps without a
 //! limit (the arena) run beside each size: they are the floor.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use crate::invocation::{Row, format_bytes};
-use crate::minheap::{self, GRAIN, Minimum, Searched};
-use crate::plan::{self, Cell, Notes, Plan, Twins};
-use crate::results;
-use crate::run::{Error, Session};
+use clap::Args;
+
+use super::{Command, Context, Examples, list};
+use crate::arguments::{Amount, Chosen};
+use engine::invocation::{Row, format_bytes};
+use engine::message::Error;
+use engine::minheap::{self, GRAIN, Minimum, Searched};
+use engine::plan::{self, Cell, Notes, Plan, Twins};
+use engine::results;
+use engine::run::Session;
+use engine::workload::Description;
 
 /// Finer at the small end, where curves bend.
-pub const MULTIPLES: &str = "1.25,1.5,2,3,4,6";
+const MULTIPLES: &str = "1.25,1.5,2,3,4,6";
 
 /// The peer whose minimum stands for all where it is compared.
 const REFERENCE: &str = "hotspot-serial";
 
-/// What is swept over.
-#[derive(Clone, Debug)]
-pub struct Sweep {
-    /// The cells, each once and without twins; their heap bytes are where the search begins.
-    pub plan: Plan,
-    /// Multiples of the minimum, ascending.
-    pub multiples: Vec<f64>,
-    /// Which comparisons have a twin.
-    pub twins: Twins,
-    /// Rows of searches made before: what they have found is not searched again.
-    pub minima: Option<std::path::PathBuf>,
+/// Measure over heap sizes: multiples of the smallest heap in which every compared heap
+/// completes
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    amount: Amount,
+    /// Heap sizes, as multiples of the minimum
+    #[arg(
+        long,
+        value_name = "X,...",
+        value_delimiter = ',',
+        default_value = MULTIPLES,
+        value_parser = parse_multiple
+    )]
+    multiples: Vec<f64>,
+    /// A result file of harness minheap: what it has found is not searched again
+    #[arg(long, value_name = "FILE")]
+    minima: Option<PathBuf>,
 }
 
-/// Searches, measures, and prints what the plan's format asks for. Says whether every cell has
-/// figures that count.
-///
-/// # Errors
-///
-/// As [`crate::run::run`], and if no heap completes at any size.
-pub fn run(sweep: &Sweep) -> Result<bool, Error> {
-    let given = trials(sweep.minima.as_deref()).map_err(Error::NotRun)?;
-    let mut session = Session::begin(&sweep.plan)?;
-    let mut earlier = std::mem::take(&mut session.trials);
-    earlier.extend(given);
-    let Searched { minima, trials } = minheap::find(&sweep.plan, &mut session, earlier, false);
-    if session.is_interrupted() {
-        return session.end(&sweep.plan, trials);
-    }
-    let (plan, notes) = measurements(sweep, &minima).map_err(Error::NotRun)?;
-    for note in notes {
-        session.note(&format!("note: {note}"));
-    }
-    session.measure(&plan)?;
-    session.end(&plan, trials)
-}
+impl Command for Sweep {
+    const NAME: &'static str = "sweep";
+    const EXAMPLES: Examples = &[("sweep binary-trees --heap gc-rc,gc-marksweep", "")];
 
-/// The plan of the measurements, if the minima are known already; nothing is run.
-///
-/// # Errors
-///
-/// A sentence, if a minimum is not known: where to find it.
-pub fn planned(sweep: &Sweep) -> Result<(Plan, Vec<String>), String> {
-    let known = trials(sweep.minima.as_deref())?;
-    let mut minima = Vec::new();
-    for cell in sweep.plan.cells.iter().filter(|cell| cell.limited) {
-        let minimum = minheap::known(&sweep.plan, cell, &known).ok_or_else(|| {
-            format!(
-                "the minimum heap of {cell} is not known: find the minima first, with harness minheap {} ... --output minima.jsonl, \
-                 and give them with --minima minima.jsonl",
-                cell.workload_label
-            )
-        })?;
-        minima.push((cell, minimum));
+    fn extend_help(command: clap::Command, workloads: &[Description]) -> clap::Command {
+        list::beneath(command, workloads)
     }
-    measurements(sweep, &minima)
-}
 
-/// The attempts in a file.
-fn trials(path: Option<&Path>) -> Result<Vec<Row>, String> {
-    let Some(path) = path else {
-        return Ok(Vec::new());
-    };
-    let (rows, _) = results::read_rows(path)?;
-    let trials: Vec<Row> = rows
-        .into_iter()
-        .filter(|row| row.invocation.invocation == 0)
-        .collect();
-    if trials.is_empty() {
-        return Err(format!(
-            "{} has no search for minimum heaps: make one with harness minheap ... --output FILE",
-            path.display()
-        ));
-    }
-    Ok(trials)
-}
-
-/// Each work's cells at each multiple, and a line for each heap that is left out.
-fn measurements(sweep: &Sweep, minima: &[(&Cell, Minimum)]) -> Result<(Plan, Vec<String>), String> {
-    let completed = |cell: &Cell| {
-        let mut minima = minima.iter();
-        let (_, minimum) = minima.find(|(other, _)| std::ptr::eq(*other, cell))?;
-        minimum.completed
-    };
-    let mut notes = Vec::new();
-    let mut cells = Vec::new();
-    let mut group = 0;
-    for work in sweep.plan.cells.chunk_by(|a, b| a.group == b.group) {
-        let (kept, dropped): (Vec<&Cell>, Vec<&Cell>) =
-            (work.iter()).partition(|cell| !cell.limited || completed(cell).is_some());
-        notes.extend(
-            dropped
-                .iter()
-                .map(|cell| format!("{cell} completes at no size, and is left out")),
-        );
-        let reference = kept.iter().find(|cell| {
-            cell.peer()
-                .is_some_and(|peer| peer.description().name == REFERENCE)
-        });
-        let minimum = match reference {
-            Some(cell) => completed(cell),
-            None => kept.iter().filter_map(|cell| completed(cell)).max(),
-        };
-        let Some(minimum) = minimum else {
-            continue;
-        };
-        for multiple in &sweep.multiples {
-            let bytes = (minimum as f64 * multiple).ceil() as u64;
-            for cell in &kept {
-                let mut cell = cell
-                    .within(bytes.next_multiple_of(GRAIN))
-                    .map_err(|reason| {
-                        format!(
-                            "{cell} at {}: {reason}; give larger --multiples",
-                            format_bytes(bytes)
-                        )
-                    })?;
-                cell.group = group;
-                cell.minimum_heap_bytes = Some(minimum);
-                cells.push(cell);
-            }
-            group += 1;
+    /// Searches, measures, and prints what the format asks for.
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        let search = self.search(context)?;
+        let given = self.trials().map_err(Error::NotRun)?;
+        let mut session = Session::begin(&search)?;
+        let mut earlier = std::mem::take(&mut session.trials);
+        earlier.extend(given);
+        let Searched { minima, trials } = minheap::find(&search, &mut session, earlier, false);
+        if session.is_interrupted() {
+            return session.end(&search, trials);
         }
+        let (plan, left_out) = self.measurements(&search, &minima).map_err(Error::NotRun)?;
+        for note in left_out {
+            session.note(&format!("note: {note}"));
+        }
+        session.measure(&plan)?;
+        session.end(&plan, trials)
     }
-    if cells.is_empty() {
-        return Err(
-            "no heap with a limit completes at any size: there is nothing to sweep over".to_owned(),
-        );
-    }
-    let plan = Plan {
-        cells: plan::with_twins(cells, sweep.twins),
-        // They have been said.
-        notes: Notes {
-            lines: Vec::new(),
-            missing: sweep.plan.notes.missing,
-        },
-        ..sweep.plan.clone()
-    };
-    Ok((plan, notes))
 }
 
-/// Reads a list of multiples.
-///
-/// # Errors
-///
-/// A sentence with an example.
-pub fn parse_multiple(text: &str) -> Result<f64, String> {
+impl Sweep {
+    /// What the minima are searched for: each cell once, with its heap bytes as the place to begin.
+    fn search(&self, context: &Context) -> Result<Plan, Error> {
+        let amount = Amount {
+            twins: Twins::None,
+            ..self.amount.clone()
+        };
+        context.plan(&self.chosen, None, &amount)
+    }
+
+    /// The measurements, if the minima are known already; nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Chosen::plan`], and if a minimum is not known: where to find it.
+    pub(crate) fn plan(&self, context: &Context) -> Result<Plan, Error> {
+        let search = self.search(context)?;
+        let (mut plan, left_out) = self.planned(&search).map_err(Error::NotRun)?;
+        plan.notes = search.notes;
+        plan.notes.lines.extend(left_out);
+        Ok(plan)
+    }
+
+    fn planned(&self, search: &Plan) -> Result<(Plan, Vec<String>), String> {
+        let known = self.trials()?;
+        let mut minima = Vec::new();
+        for cell in search.cells.iter().filter(|cell| cell.limited) {
+            let minimum = minheap::known(search, cell, &known).ok_or_else(|| {
+                format!(
+                    "the minimum heap of {cell} is not known: find the minima first, with harness \
+                     minheap {} ... --output minima.jsonl, and give them with --minima \
+                     minima.jsonl",
+                    cell.workload_label
+                )
+            })?;
+            minima.push((cell, minimum));
+        }
+        self.measurements(search, &minima)
+    }
+
+    /// The attempts in the file that was given.
+    fn trials(&self) -> Result<Vec<Row>, String> {
+        let Some(path) = &self.minima else {
+            return Ok(Vec::new());
+        };
+        let (mut rows, _) = results::read_rows(path)?;
+        rows.retain(|row| row.invocation.invocation == 0);
+        if rows.is_empty() {
+            return Err(format!(
+                "{} has no search for minimum heaps: make one with harness minheap ... --output \
+                 FILE",
+                path.display()
+            ));
+        }
+        Ok(rows)
+    }
+
+    /// Each work's cells at each multiple, and a line for each heap that is left out.
+    fn measurements(
+        &self,
+        search: &Plan,
+        minima: &[(&Cell, Minimum)],
+    ) -> Result<(Plan, Vec<String>), String> {
+        let completed = |cell: &Cell| {
+            let mut minima = minima.iter();
+            let (_, minimum) = minima.find(|(other, _)| std::ptr::eq(*other, cell))?;
+            minimum.completed
+        };
+        let mut multiples = self.multiples.clone();
+        multiples.sort_by(f64::total_cmp);
+        multiples.dedup();
+        let mut notes = Vec::new();
+        let mut cells = Vec::new();
+        let mut group = 0;
+        for work in search.cells.chunk_by(|a, b| a.group == b.group) {
+            let (kept, dropped): (Vec<&Cell>, Vec<&Cell>) =
+                (work.iter()).partition(|cell| !cell.limited || completed(cell).is_some());
+            notes.extend(
+                dropped
+                    .iter()
+                    .map(|cell| format!("{cell} completes at no size, and is left out")),
+            );
+            let reference = kept.iter().find(|cell| {
+                cell.peer()
+                    .is_some_and(|peer| peer.description().name == REFERENCE)
+            });
+            let minimum = match reference {
+                Some(cell) => completed(cell),
+                None => kept.iter().filter_map(|cell| completed(cell)).max(),
+            };
+            let Some(minimum) = minimum else {
+                continue;
+            };
+            for multiple in &multiples {
+                let bytes = (minimum as f64 * multiple).ceil() as u64;
+                for cell in &kept {
+                    let mut cell =
+                        cell.within(bytes.next_multiple_of(GRAIN))
+                            .map_err(|reason| {
+                                format!(
+                                    "{cell} at {}: {reason}; give larger --multiples",
+                                    format_bytes(bytes)
+                                )
+                            })?;
+                    cell.group = group;
+                    cell.minimum_heap_bytes = Some(minimum);
+                    cells.push(cell);
+                }
+                group += 1;
+            }
+        }
+        if cells.is_empty() {
+            return Err(
+                "no heap with a limit completes at any size: there is nothing to sweep over"
+                    .to_owned(),
+            );
+        }
+        let plan = Plan {
+            cells: plan::with_twins(cells, self.amount.twins),
+            // They have been said.
+            notes: Notes {
+                lines: Vec::new(),
+                missing: search.notes.missing,
+            },
+            ..search.clone()
+        };
+        Ok((plan, notes))
+    }
+}
+
+/// Reads one of a list of multiples.
+fn parse_multiple(text: &str) -> Result<f64, String> {
     let multiple = text
         .parse()
         .ok()
         .filter(|multiple| (1.0..=1000.0).contains(multiple));
     multiple.ok_or_else(|| {
-        format!("'{text}' is not a multiple of the minimum heap: write numbers from 1 to 1000, such as {MULTIPLES}")
+        format!(
+            "'{text}' is not a multiple of the minimum heap: write numbers from 1 to 1000, such as \
+             {MULTIPLES}"
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::peer;
-    use crate::plan::Selection;
-    use crate::workload::{self, Size};
+    use clap::FromArgMatches;
 
-    fn sweep(heaps: &[&str]) -> Sweep {
-        let selection = Selection {
-            workloads: vec!["list".to_owned(), "rings".to_owned()],
-            heaps: heaps.iter().map(|&heap| heap.to_owned()).collect(),
-            peers: Vec::new(),
-            search: peer::Search::default(),
-            threads: vec![1],
-            heap_bytes: None,
-            size: Size::Tiny,
-            seed: 1,
-        };
-        Sweep {
-            plan: Plan::new(
-                plan::cells(&workload::standard(), &selection).unwrap().0,
-                selection.size,
-            ),
-            multiples: vec![1.5, 3.0],
-            twins: Twins::All,
-            minima: None,
-        }
+    use super::*;
+    use crate::cli::context;
+
+    /// What is swept over, and the plan of the search.
+    fn sweep(heaps: &str) -> (Sweep, Plan) {
+        let context = context(&format!(
+            "harness sweep list rings --heap {heaps} --size tiny --multiples 3,1.5,3"
+        ));
+        let sweep = Sweep::from_arg_matches(&context.matches).unwrap();
+        let search = sweep.search(&context).unwrap();
+        (sweep, search)
     }
 
     const MIB: u64 = 1 << 20;
 
     #[test]
     fn every_heap_runs_at_multiples_of_the_largest_minimum() {
-        let sweep = sweep(&["gc-rc", "gc-marksweep", "arena"]);
+        let (sweep, search) = sweep("gc-rc,gc-marksweep,arena");
         let of = [Some(8 * MIB), Some(10 * MIB), None, None];
-        let limited = sweep.plan.cells.iter().filter(|cell| cell.limited);
+        let limited = search.cells.iter().filter(|cell| cell.limited);
         let minima: Vec<(&Cell, Minimum)> = limited
             .zip(of)
             .map(|(cell, completed)| {
@@ -224,7 +257,7 @@ mod tests {
                 (cell, Minimum { completed, failed })
             })
             .collect();
-        let (plan, notes) = measurements(&sweep, &minima).unwrap();
+        let (plan, notes) = sweep.measurements(&search, &minima).unwrap();
         let cells: Vec<_> = plan
             .cells
             .iter()
@@ -258,7 +291,8 @@ mod tests {
 
     #[test]
     fn without_minima_there_is_no_plan() {
-        let reason = planned(&sweep(&["gc-rc"])).unwrap_err();
+        let (sweep, search) = sweep("gc-rc");
+        let reason = sweep.planned(&search).unwrap_err();
         assert!(
             reason.contains("list on gc-rc") && reason.contains("--minima"),
             "{reason}"

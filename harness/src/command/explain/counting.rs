@@ -2,21 +2,14 @@
 
 use std::error::Error;
 
-use gc_rc::{Cycle, Heap, Mutator, Place, Ref, Shape, Step};
+use gc_rc::{Cycle, Heap, HeapFull, Local, Mutator, Place, Ref, Shape, Step};
 
-use super::{Page, number};
+use super::{Page, edges, enumeration, number};
 
 type Names = super::Names<Place>;
 
-const GRAPH: &str = "
-      p --> A --> B --> C
-            |
-            v
-            D
-            ^
-            |
-      q --> E <--> F
-";
+/// A local by its name, and what it holds.
+type Root<'m, 'h> = (&'static str, Option<Ref<'m, 'h>>);
 
 /// The object's letter, which is its word.
 fn letter<'m, 'h>(m: &'m Mutator<'h>, object: Ref<'m, 'h>) -> char {
@@ -31,12 +24,9 @@ pub(super) fn targets<'m, 'h>(m: &'m Mutator<'h>, object: Ref<'m, 'h>) -> Vec<Re
 }
 
 /// All objects that the roots reach, by their letters.
-pub(super) fn reachable<'m, 'h>(
-    m: &'m Mutator<'h>,
-    roots: &[Option<Ref<'m, 'h>>],
-) -> Vec<Ref<'m, 'h>> {
+pub(super) fn reachable<'m, 'h>(m: &'m Mutator<'h>, roots: &[Root<'m, 'h>]) -> Vec<Ref<'m, 'h>> {
     let mut found: Vec<Ref<'m, 'h>> = Vec::new();
-    let mut waiting: Vec<Ref<'m, 'h>> = roots.iter().flatten().copied().collect();
+    let mut waiting: Vec<Ref<'m, 'h>> = roots.iter().filter_map(|(_, root)| *root).collect();
     while let Some(object) = waiting.pop() {
         if !found.contains(&object) {
             found.push(object);
@@ -51,24 +41,21 @@ pub(super) fn reachable<'m, 'h>(
 pub(super) fn counts<'m, 'h>(
     page: &mut Page,
     m: &'m Mutator<'h>,
-    roots: &[(&str, Option<Ref<'m, 'h>>)],
+    roots: &[Root<'m, 'h>],
     objects: &[Ref<'m, 'h>],
 ) {
     for &object in objects {
-        let mut holders: Vec<String> = (roots.iter())
-            .filter(|(_, root)| *root == Some(object))
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
+        let roots = roots.iter().filter(|(_, root)| *root == Some(object));
+        let mut holders: Vec<String> = roots.map(|(name, _)| (*name).to_owned()).collect();
         for &other in objects {
             let edges = targets(m, other)
-                .iter()
-                .filter(|&&target| target == object)
-                .count();
-            holders.extend((0..edges).map(|_| letter(m, other).to_string()));
+                .into_iter()
+                .filter(|target| *target == object);
+            holders.extend(edges.map(|_| letter(m, other).to_string()));
         }
         page.step(
             &format!("{} {}", letter(m, object), m.count(object)),
-            &format!("referred to by {}", super::enumeration(&holders)),
+            &format!("referred to by {}", enumeration(&holders)),
         );
     }
 }
@@ -94,41 +81,48 @@ fn changing<'m, 'h>(
     page.step("", &format!("pending: {}", names.list(m.pending())));
 }
 
-/// Shows the steps of a drain.
-fn drain(page: &mut Page, names: &Names, steps: &[Step]) {
+/// Empties a local, and shows what comes of it.
+fn emptying<'h>(
+    page: &mut Page,
+    m: &mut Mutator<'h>,
+    names: &Names,
+    (name, local): (&'static str, Local<'_, 'h>),
+) {
+    {
+        let m = &*m;
+        let objects = reachable(m, &[(name, m.get(local))]);
+        let code = format!("m.set({name}, None)");
+        changing(page, m, names, &objects, &code, || m.set(local, None));
+    }
+    drain(page, m, names);
+}
+
+/// Carries out what is due, and shows its steps.
+fn drain(page: &mut Page, m: &mut Mutator<'_>, names: &Names) {
     page.line("    m.safepoint()");
+    let steps = m.safepoint_recorded();
     if steps.is_empty() {
         page.step("", "nothing to do");
     }
     for step in steps {
-        let words = match *step {
-            Step::Drained { object, count: 0 } => {
-                format!(
-                    "{} comes off the pending list with count 0: it dies",
-                    names.of(object)
-                )
-            }
+        let words = match step {
             Step::Drained { object, count } => {
-                format!(
-                    "{} comes off the pending list with count {count}: it stays",
-                    names.of(object)
-                )
+                let object = names.of(object);
+                let fate = if count == 0 { "dies" } else { "stays" };
+                format!("{object} comes off the pending list with count {count}: it {fate}")
             }
             Step::Released {
                 from: Some(from),
                 to,
                 count,
             } => {
-                let fate = match count {
-                    0 => ": it dies in its turn",
-                    _ => "",
+                let (from, to, before) = (names.of(from), names.of(to), count + 1);
+                let fate = if count == 0 {
+                    ": it dies in its turn"
+                } else {
+                    ""
                 };
-                format!(
-                    "{} no longer refers to {}: {} -> {count}{fate}",
-                    names.of(from),
-                    names.of(to),
-                    count + 1
-                )
+                format!("{from} no longer refers to {to}: {before} -> {count}{fate}")
             }
             Step::Freed { object } => format!("{} is freed", names.of(object)),
             other => format!("{other:?}"),
@@ -137,95 +131,86 @@ fn drain(page: &mut Page, names: &Names, steps: &[Step]) {
     }
 }
 
+/// Makes objects of two fields and one word, which is their letter, and references between them.
+pub(super) fn build<'h>(
+    m: &mut Mutator<'h>,
+    locals: [Local<'_, 'h>; 6],
+    graph: &str,
+) -> Result<Names, HeapFull> {
+    let mut names = Names::new();
+    for (local, name) in locals.into_iter().zip('A'..) {
+        m.alloc(local, Shape::new(2, 1))?;
+        let object = m.get(local).expect("just made");
+        m.set_word(object, 0, name as u64);
+        names.give(m.place(object), name);
+    }
+    for (from, field, to) in edges(graph) {
+        m.store(
+            m.get(locals[from]).expect("just made"),
+            field,
+            m.get(locals[to]),
+        );
+    }
+    Ok(names)
+}
+
 pub(super) fn page() -> Result<Page, Box<dyn Error>> {
     // Without a cycle collector: what is left is left by counting.
     let heap = Heap::builder().limit(1 << 20).cycle(Cycle::None).build()?;
-    let mut page = Page::default();
-    let mut names = Names::new();
+    let mut page = Page::of(include_str!("counting.md"));
     heap.attach(|m| {
         m.frame(|m, [p, q, made]| {
-            page.line("Counting: six objects in gc-rc, its cycle collector turned off");
-            page.drawing(GRAPH);
-            page.prose(
-                "p and q are locals of a frame. Each object has two fields and its name. A count is the number of locals and \
-                 fields that refer to the object; it lies in the header, and a store changes it, under the global lock, by plain additions, as in CPython.",
-            );
-
-            // From the leaves to the roots, as each object is given its fields when it is made.
-            m.frame(|m, [a, b, c, d, e, f]| {
-                for (local, name) in [(a, 'A'), (b, 'B'), (c, 'C'), (d, 'D'), (e, 'E'), (f, 'F')] {
-                    m.alloc(local, Shape::new(2, 1))?;
-                    let object = m.get(local).expect("just made");
-                    m.set_word(object, 0, name as u64);
-                    names.give(m.place(object), name);
-                }
-                for (from, field, to) in [(a, 0, b), (a, 1, d), (b, 0, c), (e, 0, f), (e, 1, d), (f, 0, e)] {
-                    m.store(m.get(from).expect("made above"), field, m.get(to));
-                }
+            let mut names = m.frame(|m, objects| {
+                let names = build(m, objects, "A0B A1D B0C E0F E1D F0E")?;
+                let [a, .., e, _] = objects;
                 m.set(p, m.get(a));
                 m.set(q, m.get(e));
-                Ok::<(), gc_rc::HeapFull>(())
+                Ok::<_, HeapFull>(names)
             })?;
             m.safepoint();
 
-            page.heading("1. The counts");
+            page.go_on(&[]);
             {
                 let m = &*m;
-                let objects = reachable(m, &[m.get(p), m.get(q)]);
-                counts(&mut page, m, &[("p", m.get(p)), ("q", m.get(q))], &objects);
+                let roots = [("p", m.get(p)), ("q", m.get(q))];
+                let objects = reachable(m, &roots);
+                counts(&mut page, m, &roots, &objects);
 
-                page.heading("2. A count of zero does not free at once");
-                let at = |name| objects.iter().copied().find(|&object| letter(m, object) == name);
-                let (a, b) = (at('A').expect("reachable"), at('B'));
-                changing(&mut page, m, &names, &objects, "m.store(A, 0, None)", || m.store(a, 0, None));
-                page.prose(
-                    "B's count is zero, and B is put on the pending list, its fields untouched: the thread may still be reading it. Only the next operation on \
-                     `&mut Mutator`, before which every such reading is over, looks at the list. Until then a reference can come back:",
-                );
-                changing(&mut page, m, &names, &objects, "m.store(A, 0, B)", || m.store(a, 0, b));
+                page.go_on(&[]);
+                // In the order of their letters.
+                let (a, b) = (objects[0], objects[1]);
+                let code = "m.store(A, 0, None)";
+                changing(&mut page, m, &names, &objects, code, || m.store(a, 0, None));
+                page.go_on(&[]);
+                let code = "m.store(A, 0, B)";
+                changing(&mut page, m, &names, &objects, code, || {
+                    m.store(a, 0, Some(b))
+                });
             }
-            let steps = m.safepoint_recorded();
-            drain(&mut page, &names, &steps);
+            drain(&mut page, m, &names);
 
-            page.heading("3. A death, and what dies of it");
-            {
-                let m = &*m;
-                let objects = reachable(m, &[m.get(p), m.get(q)]);
-                changing(&mut page, m, &names, &objects, "m.set(p, None)", || m.set(p, None));
-            }
-            let steps = m.safepoint_recorded();
-            drain(&mut page, &names, &steps);
-            page.prose(
-                "A dying object gives up its fields from the last to the first, and what dies of that is pushed on a chain through the dead objects' own headers: so \
-                 what the first field kept dies first, as in CPython, and no depth of structure needs a deep stack. D lives, because E refers to it.",
-            );
-
+            page.go_on(&[]);
+            emptying(&mut page, m, &names, ("p", p));
+            page.go_on(&[]);
             m.alloc(made, Shape::new(2, 1))?;
             let place = m.place(m.get(made).expect("just made"));
             page.line("    m.alloc(...)");
             let words = match names.give(place, 'G') {
-                Some(before) => format!("the new object, G, lies where {before} lay: the cell that was freed last is used first, while it is in the cache"),
+                Some(before) => format!(
+                    "the new object, G, lies where {before} lay: the cell that was freed last is \
+                     used first, while it is in the cache"
+                ),
                 None => "the new object, G, lies in a cell that was not used before".into(),
             };
             page.step("", &words);
 
-            page.heading("4. What counting cannot do");
-            {
-                let m = &*m;
-                let objects = reachable(m, &[m.get(q)]);
-                changing(&mut page, m, &names, &objects, "m.set(q, None)", || m.set(q, None));
-            }
-            let steps = m.safepoint_recorded();
-            drain(&mut page, &names, &steps);
+            page.go_on(&[]);
+            emptying(&mut page, m, &names, ("q", q));
             let statistics = heap.statistics();
             let left = statistics.allocated_objects - statistics.freed_objects;
-            page.prose(&format!(
-                "No local leads to E any more, but F does, and E to F: their counts never reach zero, and D's does not as long as E refers to it. Of the seven objects that \
-                 were made the heap has freed {}, and {} are left: G, and the three that nobody can reach. They stay for as long as the heap does. \
-                 `harness explain cycles` shows what finds them.",
-                number(statistics.freed_objects, "", "").trim_end(),
-                number(left, "", "").trim_end(),
-            ));
+            let in_words = |objects| number(objects, "", "").trim_end().to_owned();
+            let freed = in_words(statistics.freed_objects);
+            page.go_on(&[("freed", freed), ("left", in_words(left))]);
             // A collection would be the way out, if there were a collector.
             debug_assert!(m.collect_recorded().is_empty());
             Ok(page)

@@ -4,39 +4,31 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use gc_rc::{Heap, Place, Shape, Step};
+use gc_rc::{Heap, Place, Step};
 
-use super::counting::counts;
+use super::counting::{build, counts, reachable};
 use super::{Page, number};
 
 type Names = super::Names<Place>;
 
-const GRAPH: &str = "
-      p --> A <--> B <--- E --> C
-            |             ^     |
-            v             |     v
-            F             +---- D
-";
-
 /// Shows what a collection did.
 fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
-    // What the numbers are after which they come.
+    let at = |verb: &str, object| format!("{verb} {}", names.of(object));
+    let edge = |from, to| format!("  {} -> {}", names.of(from), names.of(to));
+    let references = |balance: i64| number(balance as u64, "reference", "references");
+    // Whose counts have been added.
     let mut visited = Vec::new();
     for step in steps {
         let (what, words) = match *step {
             Step::Began { .. } | Step::OnePass { .. } | Step::Subtracting | Step::Searching => {
                 continue;
             }
-            Step::Presumed { object, balance } => (
-                format!("visit {}", names.of(object)),
-                format!(
-                    "not reached so far: presumed held from outside, by {}",
-                    match balance {
-                        1 => "its one reference".to_owned(),
-                        _ => format!("its {}", number(balance as u64, "reference", "references")),
-                    }
-                ),
-            ),
+            Step::Presumed { object, balance } => {
+                let held = references(balance);
+                let words =
+                    format!("not reached so far: presumed held from outside, by its {held}");
+                (at("visit", object), words)
+            }
             Step::OnePassEnded { succeeded: true } => (
                 "the end".into(),
                 "every presumption has held: nothing is garbage".into(),
@@ -53,55 +45,44 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
             } => {
                 visited.push(object);
                 let before = balance - i64::from(count);
-                (
-                    format!("visit {}", names.of(object)),
-                    format!("its count is added: {before} + {count} = {balance}"),
-                )
+                let words = format!("its count is added: {before} + {count} = {balance}");
+                (at("visit", object), words)
             }
             Step::Subtracted { from, to, balance } => {
-                let early = if visited.is_empty() || visited.contains(&to) {
-                    ""
-                } else {
+                let is_early = !visited.is_empty() && !visited.contains(&to);
+                let early = if is_early {
                     ", its count still to come"
+                } else {
+                    ""
                 };
-                (
-                    format!("  {} -> {}", names.of(from), names.of(to)),
-                    format!(
-                        "one is taken from {}: {} -> {balance}{early}",
-                        names.of(to),
-                        balance + 1
-                    ),
-                )
+                let (name, before) = (names.of(to), balance + 1);
+                let words = format!("one is taken from {name}: {before} -> {balance}{early}");
+                (edge(from, to), words)
             }
             Step::Passed { object } => (
-                format!("at {}", names.of(object)),
+                at("at", object),
                 "balance 0, and nothing is known to reach it: passed, for now as unreachable"
                     .into(),
             ),
-            Step::Held { object, balance } => (
-                format!("at {}", names.of(object)),
-                format!(
-                    "balance {balance}: {} from outside, so it is alive",
-                    match balance {
-                        1 => "a reference comes".to_owned(),
-                        _ => format!("{} come", number(balance as u64, "reference", "references")),
-                    }
-                ),
-            ),
+            Step::Held { object, balance } => {
+                let come = match balance {
+                    1 => "a reference comes".to_owned(),
+                    _ => format!("{} come", references(balance)),
+                };
+                let words = format!("balance {balance}: {come} from outside, so it is alive");
+                (at("at", object), words)
+            }
             Step::Scanned { object } => (
-                format!("scan {}", names.of(object)),
+                at("scan", object),
                 "the fields of what is alive are looked at".into(),
             ),
-            Step::Reached { from, to, back } => (
-                format!("  {} -> {}", names.of(from), names.of(to)),
-                match back {
-                    true => format!(
-                        "{} is alive, and was passed: it goes on a stack, to be scanned too",
-                        names.of(to)
-                    ),
-                    false => format!("{} is reached, and needs no count", names.of(to)),
-                },
-            ),
+            Step::Reached { from, to, back } => {
+                let fate = match back {
+                    true => "alive, and was passed: it goes on a stack, to be scanned too",
+                    false => "reached, and needs no count",
+                };
+                (edge(from, to), format!("{} is {fate}", names.of(to)))
+            }
             Step::Survived { object, generation } => (
                 names.of(object).to_string(),
                 format!("alive; in generation {generation} from now on"),
@@ -114,28 +95,21 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
                 from: Some(from),
                 to,
                 count,
-            } => (
-                format!("  {} -> {}", names.of(from), names.of(to)),
-                format!(
-                    "the reference goes: the count of {} is {} -> {count}",
-                    names.of(to),
-                    count + 1
-                ),
-            ),
-            Step::Freed { object } => (
-                format!("free {}", names.of(object)),
-                "its cell can be used again".into(),
-            ),
+            } => {
+                let (name, before) = (names.of(to), count + 1);
+                let words =
+                    format!("the reference goes: the count of {name} is {before} -> {count}");
+                (edge(from, to), words)
+            }
+            Step::Freed { object } => (at("free", object), "its cell can be used again".into()),
             Step::Ended {
                 examined,
                 unreachable,
-            } => (
-                "the end".into(),
-                format!(
-                    "{} examined, {unreachable} of them garbage",
-                    number(examined, "object", "objects")
-                ),
-            ),
+            } => {
+                let examined = number(examined, "object", "objects");
+                let words = format!("{examined} examined, {unreachable} of them garbage");
+                ("the end".into(), words)
+            }
             other => (String::new(), format!("{other:?}")),
         };
         page.step(&what, &words);
@@ -143,7 +117,7 @@ fn narrate(page: &mut Page, names: &Names, steps: &[Step]) {
 }
 
 /// What the subtraction amounts to.
-fn sum(names: &Names, steps: &[Step]) -> String {
+fn sum(names: &Names, steps: &[Step]) -> [(&'static str, String); 4] {
     let (mut counts, mut within) = (0, 0);
     let mut balances = BTreeMap::new();
     for step in steps {
@@ -163,18 +137,19 @@ fn sum(names: &Names, steps: &[Step]) -> String {
             _ => {}
         }
     }
-    let balances: Vec<String> = balances
+    let balances = balances
         .iter()
-        .map(|(name, balance)| format!("{name} {balance}"))
-        .collect();
-    format!(
-        "The balances: {}. The counts add up to {counts}, and {within} references were taken away: {} left.",
-        balances.join(", "),
-        match counts - within {
-            1 => "one is".to_owned(),
-            left => format!("{left} are"),
-        }
-    )
+        .map(|(name, balance)| format!("{name} {balance}"));
+    let left = match counts - within {
+        1 => "one is".to_owned(),
+        left => format!("{left} are"),
+    };
+    [
+        ("balances", balances.collect::<Vec<_>>().join(", ")),
+        ("counts", counts.to_string()),
+        ("within", within.to_string()),
+        ("left", left),
+    ]
 }
 
 /// The steps before the first of a kind, and the rest.
@@ -184,90 +159,60 @@ fn split(steps: &[Step], is_first: impl Fn(&Step) -> bool) -> (&[Step], &[Step])
 
 pub(super) fn page() -> Result<Page, Box<dyn Error>> {
     let heap = Heap::builder().limit(1 << 20).build()?;
-    let mut page = Page::default();
-    let mut names = Names::new();
+    let mut page = Page::of(include_str!("cycles.md"));
     heap.attach(|m| {
-        m.frame(|m, [p, b, c, d, e, f]| {
-            page.line("Cycles: six objects in gc-rc, and its generational collector");
-            page.drawing(GRAPH);
-            page.prose(
-                "p is a local. A and B are a cycle that p holds; C, D and E are one that nothing outside leads to. Counts alone free neither.",
-            );
-
-            for (local, name) in [(p, 'A'), (b, 'B'), (c, 'C'), (d, 'D'), (e, 'E'), (f, 'F')] {
-                m.alloc(local, Shape::new(2, 1))?;
-                let object = m.get(local).expect("just made");
-                m.set_word(object, 0, name as u64);
-                names.give(m.place(object), name);
-            }
-            for (from, field, to) in [(p, 0, b), (p, 1, f), (b, 0, p), (c, 0, d), (d, 0, e), (e, 0, c), (e, 1, b)] {
-                m.store(m.get(from).expect("made above"), field, m.get(to));
-            }
-
-            page.heading("1. The counts");
+        m.frame(|m, locals| {
+            let names = build(m, locals, "A0B A1F B0A C0D D0E E0C E1B")?;
+            page.go_on(&[]);
+            let [p, rest @ ..] = locals;
             {
                 let m = &*m;
-                let objects: Vec<_> = [p, b, c, d, e, f].iter().filter_map(|&local| m.get(local)).collect();
+                let objects: Vec<_> = locals.iter().filter_map(|&local| m.get(local)).collect();
                 // The references outlast the locals, until the collection.
-                for local in [b, c, d, e, f] {
- m.set(local, None);
-}
+                rest.iter().for_each(|&local| m.set(local, None));
                 counts(&mut page, m, &[("p", m.get(p))], &objects);
             }
-            page.prose(
-                "The collector looks for no roots. Where an object has more references than come from the objects under examination, something outside refers to it: \
-                 it is alive, and so is what it leads to. All else is garbage. Here every generation is examined, that is every object.",
-            );
 
             let steps = m.collect_recorded();
             let (one_pass, rest) = split(&steps, |step| matches!(step, Step::Subtracting));
             let (subtracting, rest) = split(rest, |step| matches!(step, Step::Searching));
-            let (searching, rest) = split(rest, |step| matches!(step, Step::Survived { .. } | Step::Unreachable { .. }));
-            let (verdicts, disposal) = split(rest, |step| matches!(step, Step::Released { .. } | Step::Freed { .. }));
-
-            page.heading("2. One pass, in case nothing is garbage");
-            page.prose(
-                "Most collections find nothing, and one pass can show that there is nothing to find. It visits each object once, from high addresses to low ones, which is here from the last \
-                 made to the first. What an object refers to is reached by that. An object that nothing has reached when its turn comes is presumed to be \
-                 referred to from outside only, and each reference to it that turns up later takes one away from that.",
-            );
+            let (searching, rest) = split(rest, |step| {
+                matches!(step, Step::Survived { .. } | Step::Unreachable { .. })
+            });
+            let (verdicts, disposal) = split(rest, |step| {
+                matches!(step, Step::Released { .. } | Step::Freed { .. })
+            });
+            page.go_on(&[]);
             narrate(&mut page, &names, one_pass);
-
-            page.heading("3. The first of two passes: subtract");
-            page.prose(
-                "In a byte beside each object the collector adds the object's count, and takes away one for each reference from an object under examination; the counts themselves stay as they are. \
-                 CPython copies all counts first and subtracts then; here both are done on the way, so that a balance can be below zero until its object's turn comes.",
-            );
+            page.go_on(&[]);
             narrate(&mut page, &names, subtracting);
-            page.prose(&sum(&names, subtracting));
-
-            page.heading("4. The second pass: search");
-            page.prose("Again from the last to the first. A balance above zero is a reference from outside.");
-            narrate(&mut page, &names, searching);
-
-            page.heading("5. The verdicts");
-            narrate(&mut page, &names, verdicts);
-
-            page.heading("6. What is garbage is freed");
-            page.prose("References among the dead need no counting any more; those to the living are released.");
-            narrate(&mut page, &names, disposal);
+            page.go_on(&sum(&names, subtracting));
+            for steps in [searching, verdicts, disposal] {
+                narrate(&mut page, &names, steps);
+                page.go_on(&[]);
+            }
             {
                 let m = &*m;
-                let objects = super::counting::reachable(m, &[m.get(p)]);
-                page.prose("The counts of those that are left:");
-                counts(&mut page, m, &[("p", m.get(p))], &objects);
+                let roots = [("p", m.get(p))];
+                counts(&mut page, m, &roots, &reachable(m, &roots));
             }
 
-            page.heading("7. When nothing is garbage");
             let second = m.collect_recorded();
-            let passes = if second.iter().any(|step| matches!(step, Step::OnePass { .. })) { "begins with the one pass again" } else { "leaves it out" };
+            let is_one_pass = |step: &&Step| matches!(step, Step::OnePass { .. });
+            let passes = match second.iter().find(is_one_pass) {
+                Some(_) => "begins with the one pass again",
+                None => "leaves it out",
+            };
             let third = m.collect_recorded();
-            let direction = match third.iter().find(|step| matches!(step, Step::OnePass { .. })) {
-                Some(Step::OnePass { rising: true }) => "it tries again, now from low addresses to high ones, since the other way has failed",
+            let direction = match third.iter().find(is_one_pass) {
+                Some(Step::OnePass { rising: true }) => {
+                    "it tries again, now from low addresses to high ones, since the other way has \
+                     failed"
+                }
                 Some(_) => "it tries again, from high addresses to low ones",
                 None => "it still does",
             };
-            page.prose(&format!("After a pass in vain the next collection {passes}. In the one after that {direction}:"));
+            page.go_on(&[("second", passes.into()), ("third", direction.into())]);
             narrate(&mut page, &names, &third);
             Ok(page)
         })

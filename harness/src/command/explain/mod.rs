@@ -5,8 +5,8 @@
 //! operations recorded while they were carried out ([`gc_rc::Step`], [`gc_marksweep::Step`]). The
 //! words between are written for the graph; what they claim of it the tests check.
 //!
-//! The pages use the collectors' crates and not the [contract](crate::heap): what is shown is what
-//! differs between them.
+//! The pages use the collectors' crates and not the [contract](contract::heap): what is shown is
+//! what differs between them.
 //!
 //! Rejected: to let the reader bring a graph. A page of some sixty lines can be read to its end
 //! because its graph is small and made for what it is to show; for other graphs there is the same
@@ -17,13 +17,62 @@ mod cycles;
 mod marking;
 
 use std::collections::BTreeMap;
-use std::error::Error;
+use std::error;
+
+use clap::Args;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+
+use super::{Command, Context, Examples, print};
+use contract::suggest;
+use engine::message::Error;
+
+/// Follow a collector step by step on a graph of six objects
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// What of it [default: what there is]
+    #[arg(value_parser = TopicParser)]
+    topic: Option<String>,
+}
+
+impl Command for Explain {
+    const NAME: &'static str = "explain";
+    const EXAMPLES: Examples = &[(
+        "explain marking",
+        "a collection of six objects, step by step",
+    )];
+
+    fn run(self, _context: &Context) -> Result<bool, Error> {
+        print(&text(self.topic.as_deref()).map_err(Error::NotRun)?)
+    }
+}
+
+/// Takes any word, and lets shells complete the topics: an unknown one is refused in one line, with
+/// the nearest.
+#[derive(Clone, Debug)]
+struct TopicParser;
+
+impl TypedValueParser for TopicParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(names().map(PossibleValue::new)))
+    }
+}
 
 /// What there is to explain: its name, in a few words, and the page.
 struct Topic {
     name: &'static str,
     summary: &'static str,
-    page: fn() -> Result<Page, Box<dyn Error>>,
+    page: fn() -> Result<Page, Box<dyn error::Error>>,
 }
 
 const TOPICS: [Topic; 3] = [
@@ -34,18 +83,20 @@ const TOPICS: [Topic; 3] = [
     },
     Topic {
         name: "cycles",
-        summary: "gc-rc: the cycle collector subtracts what objects refer to, and frees what is left over",
+        summary: "gc-rc: the cycle collector subtracts what objects refer to, and frees what is \
+                  left over",
         page: cycles::page,
     },
     Topic {
         name: "marking",
-        summary: "gc-marksweep: what can be reached is marked, and memory without a mark is used again",
+        summary: "gc-marksweep: what can be reached is marked, and memory without a mark is used \
+                  again",
         page: marking::page,
     },
 ];
 
 /// The names of the topics.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+fn names() -> impl Iterator<Item = &'static str> {
     TOPICS.iter().map(|topic| topic.name)
 }
 
@@ -55,9 +106,9 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// An unknown topic, with the nearest known one; or that the system has no memory for a heap of a
 /// megabyte.
-pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
+fn text(topic: Option<&str>) -> Result<String, String> {
     let Some(name) = topic else {
-        let mut page = Page::default();
+        let mut page = Page::of("");
         page.line(
             "A graph of six objects in a real heap, and each step that the collector takes on it:",
         );
@@ -72,7 +123,7 @@ pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
         return Ok(page.text);
     };
     let topic = (TOPICS.iter().find(|topic| topic.name == name))
-        .ok_or_else(|| crate::suggest::unknown("topic", name, names()))?;
+        .ok_or_else(|| suggest::unknown("topic", name, names()))?;
     match (topic.page)() {
         Ok(page) => Ok(page.text),
         Err(error) => Err(format!("there is no heap to explain {name} on: {error}")),
@@ -82,39 +133,52 @@ pub(crate) fn text(topic: Option<&str>) -> Result<String, String> {
 /// The widest line.
 const WIDTH: usize = 100;
 
-/// Text as it is written.
-#[derive(Default)]
+/// A page as it is written: its words come from a file, with places for what the heap says.
 struct Page {
     text: String,
+    /// The words that are still to be written, in Markdown.
+    words: &'static str,
 }
 
 impl Page {
+    fn of(words: &'static str) -> Self {
+        Self {
+            text: String::new(),
+            words,
+        }
+    }
+
+    /// Writes the words up to the next place for steps, and what `{names}` in them stand for.
+    fn go_on(&mut self, values: &[(&str, String)]) {
+        const STEPS: &str = "<!-- steps -->\n";
+        let (words, rest) = self.words.split_once(STEPS).unwrap_or((self.words, ""));
+        self.words = rest;
+        let mut words = words.to_owned();
+        for (name, value) in values {
+            words = words.replace(&format!("{{{name}}}"), value);
+        }
+        for block in words.split("\n\n").filter(|block| !block.trim().is_empty()) {
+            let block = block.trim_matches('\n');
+            if let Some(title) = block.strip_prefix("# ") {
+                self.line(title);
+            } else if let Some(heading) = block.strip_prefix("## ") {
+                self.line("");
+                self.line(heading);
+            } else if let Some(drawing) = block.strip_prefix("```text") {
+                drawing
+                    .lines()
+                    .for_each(|line| self.line(line.trim_end_matches("```")));
+            } else {
+                self.broken("  ", "  ", block);
+            }
+        }
+    }
+
     /// A line as it is.
     fn line(&mut self, line: &str) {
         debug_assert!(line.chars().count() <= WIDTH, "{line}");
         self.text.push_str(line);
         self.text.push('\n');
-    }
-
-    /// Lines as they are: a drawing.
-    fn drawing(&mut self, lines: &str) {
-        self.line("");
-        lines
-            .trim_matches('\n')
-            .lines()
-            .for_each(|line| self.line(line));
-        self.line("");
-    }
-
-    /// A heading after an empty line.
-    fn heading(&mut self, heading: &str) {
-        self.line("");
-        self.line(heading);
-    }
-
-    /// A paragraph, broken into lines.
-    fn prose(&mut self, words: &str) {
-        self.broken("  ", "  ", words);
     }
 
     /// One step: what it is about, and what happens.
@@ -140,6 +204,16 @@ impl Page {
         }
         self.line(&line);
     }
+}
+
+/// The references of a graph: `A0B` says that field 0 of A refers to B. Objects are numbered by
+/// their letters.
+fn edges(graph: &str) -> impl Iterator<Item = (usize, usize, usize)> {
+    let number = |byte: u8, first: u8| usize::from(byte - first);
+    graph.split(' ').map(move |edge| match *edge.as_bytes() {
+        [from, field, to] => (number(from, b'A'), number(field, b'0'), number(to, b'A')),
+        _ => panic!("{edge} is no reference"),
+    })
 }
 
 /// What the objects of a page are called, by the places they lie at.
@@ -357,7 +431,7 @@ mod tests {
 
     #[test]
     fn lines_are_broken_between_words() {
-        let mut page = Page::default();
+        let mut page = Page::of("");
         page.step("what", &"word ".repeat(30));
         let lines: Vec<&str> = page.text.lines().collect();
         assert_eq!(lines.len(), 2);

@@ -1,0 +1,192 @@
+//! `harness plan`: an engine's [`Plan`](plan::Plan) as independent command lines, for any batch
+//! engine; one process of one cell a line, in any order, on any number of machines.
+//!
+//! It prints the lines (as JSON, one object a line, if asked); `harness invoke` is what a line runs
+//! and `harness merge` joins the files that they have written. Each line has a file of its own, so
+//! that nothing is shared; and it is idempotent: if its rows are in its file already, it does
+//! nothing, so that a batch engine may repeat what it believes lost. A failure is repeated, unless
+//! `--keep-failures` is given.
+//!
+//! ```text
+//! harness plan run rings --invocations 20 | parallel
+//! harness merge results/plan/*.jsonl --output rings.jsonl
+//! ```
+//!
+//! The lines are in the order in which one machine would run them: interleaved, so that a queue
+//! that is worked off in order keeps the heaps of one comparison close together. Checksums are
+//! compared when the files are merged.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::invoke::Task;
+use super::{Command, Context, Examples, print, run, sweep};
+use engine::message::{Error, command_line};
+use engine::plan;
+use engine::run::in_rounds;
+
+/// Print the processes of a run or a sweep as independent command lines, for many machines
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(subcommand)]
+    planned: Planned,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// Where the processes write their rows, each to a file of its own [default: results/plan]
+    #[arg(long, value_name = "DIRECTORY", global = true)]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Planned {
+    /// Chosen workloads on chosen heaps
+    Run(run::Run),
+    /// The same over heap sizes; the minima must be known (--minima)
+    Sweep(sweep::Sweep),
+}
+
+impl Command for Plan {
+    const NAME: &'static str = "plan";
+    const EXAMPLES: Examples = &[("plan run rings --invocations 20 | parallel", "")];
+
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        let plan = match self.planned {
+            Planned::Run(run) => run.plan(context)?,
+            Planned::Sweep(sweep) => sweep.plan(context)?,
+        };
+        let directory = self.directory.unwrap_or_else(|| "results/plan".into());
+        let lines = lines(&plan, &context.program, &directory, self.json);
+        let lines = lines.map_err(Error::NotRun)?;
+        for note in &plan.notes.lines {
+            context.tell(&format!("note: {note}"));
+        }
+        Ok(print(&lines)? && !plan.notes.missing)
+    }
+}
+
+/// A line, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Line<'l> {
+    /// From 1: an index for job arrays.
+    number: usize,
+    /// The command and its arguments.
+    argv: &'l [String],
+    /// Where it writes its rows.
+    output: &'l Path,
+    /// What it runs.
+    task: &'l Task,
+}
+
+/// One command line a process of the plan. Each begins with `program`, and writes to a numbered
+/// file in `directory`.
+///
+/// # Errors
+///
+/// A sentence, if a path is no text: no line could hold it for every shell and every batch engine.
+fn lines(
+    plan: &plan::Plan,
+    program: &OsStr,
+    directory: &Path,
+    json: bool,
+) -> Result<String, String> {
+    let text_of = |what: &str, path: &OsStr, way_out: &str| {
+        path.to_str().map(str::to_owned).ok_or_else(|| {
+            format!(
+                "{what} is not UTF-8, and cannot be part of a plan ({}): {way_out}",
+                path.display()
+            )
+        })
+    };
+    let program = text_of(
+        "the path of this program",
+        program,
+        "call it by another name",
+    )?;
+    text_of(
+        "the directory of the results",
+        directory.as_os_str(),
+        "name another with --directory",
+    )?;
+    let mut text = String::new();
+    for (index, (invocation, cell)) in in_rounds(plan).into_iter().enumerate() {
+        let cell = &plan.cells[cell];
+        let task = Task {
+            invocation: cell.invocation(plan, invocation),
+            twin: cell.twin,
+            experiment: cell.experiment,
+            minimum_heap_bytes: cell.minimum_heap_bytes,
+        };
+        let output = directory.join(format!("{:06}.jsonl", index + 1));
+        let argv = [
+            program.clone(),
+            "invoke".to_owned(),
+            "--output".to_owned(),
+            output.display().to_string(),
+            "--timeout".to_owned(),
+            humantime::format_duration(plan.timeout)
+                .to_string()
+                .replace(' ', ""),
+            serde_json::to_string(&task).expect("tasks are JSON"),
+        ];
+        let line = if json {
+            let line = Line {
+                number: index + 1,
+                argv: &argv,
+                output: &output,
+                task: &task,
+            };
+            serde_json::to_string(&line).expect("lines are JSON")
+        } else {
+            command_line(&argv)
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::super::invoke::cell;
+    use super::*;
+    use crate::cli::context;
+    use engine::workload;
+
+    #[test]
+    fn lines_are_the_plan_and_can_be_read_again() {
+        let context = context(
+            "harness run list:nodes=77 --heap gc-rc:cycle=none,arena --size tiny --invocations 2 \
+             --aa none --timeout 1s",
+        );
+        let run = run::Run::from_arg_matches(&context.matches).unwrap();
+        let plan = run.plan(&context).unwrap();
+        let program = OsStr::new("harness");
+        let text = lines(&plan, program, Path::new("out"), false).unwrap();
+        assert_eq!(text.lines().count(), 4);
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("harness invoke --output out/000001.jsonl --timeout 1s '{"));
+
+        let json = lines(&plan, program, Path::new("out"), true).unwrap();
+        let heaps: Vec<String> = json
+            .lines()
+            .map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let task: Task = serde_json::from_value(line["task"].clone()).unwrap();
+                let argument = line["argv"].as_array().unwrap().last().unwrap();
+                let again: Task = serde_json::from_str(argument.as_str().unwrap()).unwrap();
+                assert_eq!(task, again);
+                let cell = cell(&workload::standard(), &task).unwrap();
+                let number = task.invocation.invocation;
+                assert_eq!(cell.invocation(&plan, number), task.invocation);
+                format!("{}{number}", task.invocation.heap)
+            })
+            .collect();
+        assert_eq!(heaps, ["gc-rc1", "arena1", "arena2", "gc-rc2"]);
+    }
+}

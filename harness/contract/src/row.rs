@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use crate::distribution::Distribution;
 use crate::environment::Environment;
@@ -62,6 +62,7 @@ pub struct Invocation {
     /// Name of the heap, or of the peer.
     pub heap: String,
     /// Every option of the heap; of a peer, the program that runs or compiles ours.
+    #[serde(deserialize_with = "options")]
     pub options: BTreeMap<String, String>,
     /// Limit of the heap, in bytes. Heaps that it does not bind (the arena) have it too: it is the
     /// comparison's.
@@ -74,6 +75,22 @@ pub struct Invocation {
     pub iterations: u32,
     /// Which invocation of its cell this is, from 1.
     pub invocation: u32,
+}
+
+/// Options by their names of today, which older rows and plans have under others.
+fn options<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    // It was too like the command line's --heap-size, which is another thing.
+    const RENAMED: [(&str, &str); 1] = [("heap-size", "sizing")];
+    let mut options = BTreeMap::<String, String>::deserialize(deserializer)?;
+    for (old, new) in RENAMED {
+        if let Some(value) = options.remove(old) {
+            options.insert(new.to_owned(), value);
+        }
+    }
+    Ok(options)
 }
 
 /// The version of the rows' format, raised whenever a reader of the old one would misread the new
@@ -612,6 +629,19 @@ mod tests {
             iterations: 1,
             invocation: 3,
         }
+    }
+
+    #[test]
+    fn options_are_read_under_their_former_names() {
+        let invocation = invocation();
+        let mut older = serde_json::to_value(&invocation).unwrap();
+        older["options"]["heap-size"] = "multiplier".into();
+        let read: Invocation = serde_json::from_value(older).unwrap();
+        let mut expected = invocation;
+        expected
+            .options
+            .insert("sizing".to_owned(), "multiplier".to_owned());
+        assert_eq!(read, expected);
     }
 
     #[test]

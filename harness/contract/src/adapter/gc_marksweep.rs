@@ -46,10 +46,11 @@ impl Adapter for GcMarksweep {
                 doc: "memory handed out between minor collections; auto: 16M",
             },
             HeapOption {
-                name: "heap-size",
+                name: "sizing",
                 kind: OptionKind::Choice(&["fixed", "multiplier", "mem-balancer"]),
                 default: "fixed",
-                doc: "what may be occupied before a collection: the limit, twice what is live, MemBalancer's square root (0.2/MiB)",
+                doc: "what may be occupied before a collection: the limit, twice what is live, \
+                      MemBalancer's square root (0.2/MiB)",
             },
             HeapOption {
                 name: "release-after",
@@ -92,7 +93,7 @@ impl Adapter for GcMarksweep {
         }
         builder
             .limit(limit(settings))
-            .heap_size(match settings.text("heap-size") {
+            .heap_size(match settings.text("sizing") {
                 "multiplier" => HeapSize::Multiplier(2.0),
                 "mem-balancer" => HeapSize::MemBalancer(0.2),
                 _ => HeapSize::Fixed,

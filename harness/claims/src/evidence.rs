@@ -43,11 +43,7 @@ impl<'r> Evidence<'r> {
     pub fn failure(&self) -> Option<String> {
         self.forms.iter().find_map(|(form, cell)| {
             let row = cell.failure()?;
-            let message = row
-                .message
-                .as_ref()
-                .map_or(String::new(), |message| format!(": {message}"));
-            Some(format!("{form}: {}{message}", row.status))
+            Some(format!("{form}: {}", row.reason()))
         })
     }
 

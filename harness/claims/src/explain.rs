@@ -2,8 +2,9 @@
 
 use crate::experiment::Experiment;
 use crate::form::Form;
-use crate::report::{rules, wrap};
+use crate::report::rules;
 use crate::workload::Size;
+use engine::report::text::wrap;
 
 /// How wide text is set.
 const WIDTH: usize = 100;
@@ -54,7 +55,6 @@ fn description(form: &Form) -> String {
 
 /// Words after `first`, the lines below the first one indented so far.
 fn hanging(first: &str, indent: usize, words: &str) -> String {
-    let lines = wrap(words, WIDTH - indent);
-    let separator = format!("\n{:indent$}", "");
-    format!("{first}{}\n", lines.trim_end().replace('\n', &separator))
+    let lines = wrap(words, WIDTH, indent, indent);
+    format!("{first}{}\n", lines.trim_start())
 }

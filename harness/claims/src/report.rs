@@ -10,7 +10,9 @@ use crate::invocation::format_bytes;
 use crate::results::Results;
 use crate::{Claim, Column, Estimate, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
 use engine::report::Chapter;
+use engine::report::markdown::{escape, rows};
 use engine::report::quantity::format_time;
+use engine::report::text::wrap;
 
 /// The claims, as a chapter of the engine's reports.
 #[derive(Debug)]
@@ -82,17 +84,17 @@ pub fn table(judged: &[Judged]) -> String {
         }
     }
     format!(
-        "{text}\n{}\n\n{}\n{}What is done, and what it does not show: harness claims NAME --explain\n",
+        "{text}\n{}\n\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME --explain\n",
         count(judged),
         not_built(),
-        wrap(EXPLANATION, WIDTH)
+        wrap(EXPLANATION, WIDTH, 0, 0)
     )
 }
 
 /// The lines of each cell of a claim's row.
 fn cells(one: &Judged) -> Vec<Vec<String>> {
     let claim = one.claim;
-    let lines = |text: &str, width| wrap(text, width).lines().map(str::to_owned).collect();
+    let lines = |text: &str, width| wrap(text, width, 0, 0).lines().map(str::to_owned).collect();
     let indented = |text: &str| {
         let lines: Vec<String> = lines(text, MEASURED);
         lines.iter().map(|line| format!("  {line}")).collect()
@@ -251,41 +253,15 @@ pub(crate) fn format_value(value: f64, unit: Unit) -> String {
     }
 }
 
-/// Lines of at most `width` characters.
-pub(crate) fn wrap(text: &str, width: usize) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let line = lines.last_mut().expect("there is one");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines.join("\n") + "\n"
-}
-
 /// A table for a README or a pull request. Empty if nothing was judged.
 pub fn markdown(judged: &[Judged]) -> String {
     let Some(first) = judged.first() else {
         return String::new();
     };
-    let row = |cells: Vec<String>| {
-        let cells: Vec<String> = cells
-            .iter()
-            .map(|cell| engine::report::markdown::escape(cell))
-            .collect();
-        format!("| {} |\n", cells.join(" | "))
-    };
-    let header = header(first);
-    let rule = format!("|{}\n", " --- |".repeat(header.len()));
-    let mut text = row(header) + &rule;
-    for one in judged {
-        text.push_str(&row(line(one)));
-    }
+    let escaped = |cells: Vec<String>| cells.iter().map(|cell| escape(cell)).collect();
+    let lines = judged.iter().map(|one| escaped(line(one)));
+    let header: Vec<String> = escaped(header(first));
+    let text = rows(&header, |_| false, lines);
     format!("{text}\n{}\n\n{EXPLANATION}\n", count(judged))
 }
 
@@ -374,12 +350,6 @@ pub fn json(judged: &[Judged]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_wrapped_at_words() {
-        assert_eq!(wrap("aa bb cc", 5), "aa bb\ncc\n");
-        assert_eq!(wrap("aaaaaaa b", 3), "aaaaaaa\nb\n");
-    }
 
     #[test]
     fn figures_stand_with_their_intervals() {

@@ -567,6 +567,14 @@ impl Row {
         }
     }
 
+    /// How it ended, with the message if there is one.
+    pub fn reason(&self) -> String {
+        match &self.message {
+            Some(message) => format!("{}: {message}", self.status),
+            None => self.status.to_string(),
+        }
+    }
+
     /// Makes a timed iteration void that took no time at all: a clock too coarse for it, or none.
     /// Everything is divided by its time, and would come out infinite, or not as a number.
     pub fn void_without_time(&mut self) {

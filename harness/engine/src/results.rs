@@ -317,14 +317,14 @@ impl Results {
     }
 }
 
-impl Group<'_> {
+impl<'r> Group<'r> {
     /// The cell that the others are compared with: [`BASELINE`] with its default options if it is
     /// there, otherwise the first.
-    pub fn baseline(&self) -> &CellResults {
-        let mut cells = self.cells.iter();
+    pub fn baseline(&self) -> &'r CellResults {
+        let mut cells = self.cells.iter().copied();
         cells
             .find(|cell| cell.heap_label() == BASELINE)
-            .unwrap_or(&self.cells[0])
+            .unwrap_or(self.cells[0])
     }
 
     /// Whether the cells did different work, so that no comparison counts.

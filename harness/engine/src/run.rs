@@ -683,7 +683,7 @@ mod tests {
         let results = Results::of_rows(rows);
         let groups = results.groups();
         assert!(groups[0].is_void() && !groups[1].is_void());
-        let table = report::table::render(&results);
+        let table = report::terminal::render(&results);
         let void_lines = table
             .lines()
             .filter(|line| line.trim_end().ends_with("void"))

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, Table};
 
 use super::{Command, Context, Examples, print};
 use engine::invocation::format_bytes;
@@ -22,6 +22,7 @@ use engine::measure::estimate::{self, Estimate, Samples};
 use engine::message::Error;
 use engine::report::conclusion::{self, Verdict};
 use engine::report::quantity::{format_ratio, format_time};
+use engine::report::terminal::{arrange, fits};
 use engine::results::{CellResults, Results};
 
 /// Show what differs between two result files: a change of the code, another machine
@@ -88,17 +89,11 @@ fn render(
         }
     }
     let lines = lines(&pairs, reach);
-    let wide = arrange(&lines, TITLES.len());
-    let fits = |table: &Table| {
-        let needed = table.lines().map(|line| line.chars().count()).max();
-        table
-            .width()
-            .is_none_or(|width| needed <= Some(usize::from(width)))
-    };
+    let wide = draw(&lines, TITLES.len());
     let table = if fits(&wide) {
         wide
     } else {
-        arrange(&lines, TITLES.len() - DETAILS)
+        draw(&lines, TITLES.len() - DETAILS)
     };
     let _ = writeln!(text, "{}\n", table.trim_fmt());
     text.push_str(&means(&pairs));
@@ -164,15 +159,14 @@ fn lines(pairs: &[(&CellResults, &CellResults)], reach: Option<f64>) -> Vec<Vec<
 }
 
 /// The table of the first columns.
-fn arrange(lines: &[Vec<String>], columns: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(&TITLES[..columns]);
-    table.add_rows(lines.iter().map(|line| &line[..columns]));
-    for (index, title) in TITLES.iter().enumerate().take(columns).skip(3) {
-        if let Some(column) = table.column_mut(index).filter(|_| !title.is_empty()) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+fn draw(lines: &[Vec<String>], columns: usize) -> Table {
+    let header = TITLES[..columns].iter().map(Cell::new).collect();
+    let lines: Vec<Vec<String>> = lines.iter().map(|line| line[..columns].to_vec()).collect();
+    let mut table = arrange(header, &lines, 3);
+    if let Some(word) = TITLES.iter().position(|title| title.is_empty())
+        && let Some(column) = table.column_mut(word)
+    {
+        column.set_cell_alignment(CellAlignment::Left);
     }
     table
 }

@@ -21,6 +21,7 @@ use crate::measure::estimate::{self, Estimate, Samples};
 use crate::results::{CellResults, Group, Results};
 
 use super::quantity::{format_ratio, format_time};
+use super::text::{threads, wrap};
 
 /// What a ratio of times proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,13 +208,6 @@ impl Names {
             name.push_str(&format!(" at {}", times(multiple)));
         }
         name
-    }
-}
-
-fn threads(count: usize) -> String {
-    match count {
-        1 => "1 thread".to_owned(),
-        count => format!("{count} threads"),
     }
 }
 
@@ -600,31 +594,9 @@ fn times(multiple: f64) -> String {
 /// Breaks a line where the terminal ends, or at 100 columns if it is wider or there is none; what
 /// follows is indented.
 fn fill(line: &str) -> String {
-    let width = comfy_table::Table::new()
-        .width()
-        .map_or(100, usize::from)
-        .clamp(40, 100);
+    let width = comfy_table::Table::new().width().map_or(100, usize::from);
     let indent = line.len() - line.trim_start().len();
-    let mut text = String::new();
-    let mut column = 0;
-    for word in line.split_whitespace() {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > width {
-            text.push('\n');
-            column = 0;
-        }
-        if column == 0 {
-            let spaces = indent + if text.is_empty() { 2 } else { 4 };
-            text.push_str(&" ".repeat(spaces));
-            column = spaces;
-        } else {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += length;
-    }
-    text
+    wrap(line, width.clamp(40, 100), indent + 2, indent + 4)
 }
 
 #[cfg(test)]

@@ -16,14 +16,15 @@
 
 use maud::Markup;
 
+use super::commands;
 use super::plot::{
     Axis, Branch, Form, Plot, Point, Rule, Scale, Series, Unit, forest, format_value,
 };
+use super::table::several;
 use super::trace::typical;
 use crate::invocation::{Distribution, Metrics, Sample, Utilisation, format_bytes};
 use crate::measure::estimate::{self, Estimate, median};
 use crate::measure::lbo::{self, Cost, Resource};
-use crate::message;
 use crate::results::{CellResults, Group, Results};
 
 /// A drawing with its caption.
@@ -160,20 +161,6 @@ fn repetitions<'c>(cells: impl Iterator<Item = &'c CellResults> + Clone) -> Stri
         "timed iterations",
     );
     format!("n = {processes} a heap and size, {iterations} each")
-}
-
-/// The command lines that made these cells, as they would be typed.
-fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
-    let mut commands = Vec::new();
-    for row in cells.flat_map(|cell| &cell.rows) {
-        if let Some(environment) = &row.environment {
-            let command = message::command(&environment.arguments);
-            if !command.is_empty() && !commands.contains(&command) {
-                commands.push(command);
-            }
-        }
-    }
-    commands
 }
 
 /// The axis of heap sizes: multiples of the minimum where that is known for all, otherwise bytes.
@@ -853,12 +840,6 @@ pub(crate) fn work_name(cell: &CellResults, with_threads: bool) -> String {
         (true, 1) => format!("{}, 1 thread", cell.workload_label()),
         (true, threads) => format!("{}, {threads} threads", cell.workload_label()),
     }
-}
-
-/// Whether these are not all the same.
-pub(crate) fn several<T: PartialEq>(mut values: impl Iterator<Item = T>) -> bool {
-    let first = values.next();
-    values.any(|value| Some(value) != first)
 }
 
 /// How long collections stopped everything, by how much was alive: over all workloads.

@@ -16,15 +16,15 @@ use std::path::Path;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Chapters;
+use super::column::{self, Column};
 use super::conclusion;
 use super::figure::{self, Figure, Missing, Styles};
-use super::quantity::format_ratio;
-use super::table;
+use super::table::{self, LIMIT, THREADS, Table};
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
 use crate::measure::lbo::Resource;
 use crate::message;
-use crate::results::{CellResults, Group, Results};
+use crate::results::{CellResults, Results};
 
 const STYLE: &str = include_str!("html.css");
 
@@ -46,7 +46,7 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
         .iter()
         .filter_map(|chapter| Some((chapter.title(), chapter.section(results)?)))
         .collect();
-    let several_threads = figure::several(works.iter().map(|work| work[0].cells[0].threads()));
+    let several_threads = table::several(works.iter().map(|work| work[0].cells[0].threads()));
     let names: Vec<String> = works
         .iter()
         .map(|work| figure::work_name(work[0].cells[0], several_threads))
@@ -92,7 +92,7 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                     @if !works.is_empty() {
                         section #table {
                             h2 { "Table" }
-                            (results_table(results, several_threads))
+                            (results_table(results))
                         }
                         section #glance {
                             h2 { "At a glance" }
@@ -125,8 +125,7 @@ fn conclusion(results: &Results) -> Markup {
         .filter_map(|cell| {
             let row = cell.failure()?;
             let name = format!("{} on {}", cell.workload_label(), cell.heap_label());
-            let message = row.message.as_deref().unwrap_or_default();
-            Some((name, format!("{}: {message}", row.status)))
+            Some((name, row.reason()))
         })
         .collect();
     let sentences = conclusion::sentences(results);
@@ -228,85 +227,53 @@ fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>
     (drawn, missing)
 }
 
-/// The same table as on the terminal.
-fn results_table(results: &Results, several_threads: bool) -> Markup {
-    // Sizes of one work under each other.
-    let groups: Vec<Group<'_>> = results.works().into_iter().flatten().collect();
-    let baseline = groups
-        .first()
-        .map_or("", |group| group.baseline().heap_label());
+/// The whole table.
+fn results_table(results: &Results) -> Markup {
+    let table = Table::of(results, &Column::ALL, true);
     html! {
         div.scroll tabindex="0" role="region" aria-label="Table of results" {
             table {
                 thead {
                     tr {
-                        th.text scope="col" { "workload" }
-                        @if several_threads { th scope="col" { "threads" } }
-                        th.text scope="col" { "heap" }
-                        @for title in ["limit", "time (min-max)", "throughput"] { th scope="col" { (title) } }
-                        th scope="col" { "time / " (baseline) " [95 %]" }
-                        @for title in ["pauses", "p50", "p99", "max", "in pauses", "peak heap", "resident"] {
-                            th scope="col" { (title) }
+                        @for title in table.labels() {
+                            @let class = if title == THREADS { None } else { Some("text") };
+                            th class=[class] scope="col" { (title) }
+                        }
+                        th scope="col" { (LIMIT) }
+                        @for column in table.columns {
+                            th scope="col" { (column.title(table.baseline)) }
                         }
                     }
                 }
-                @for group in &groups {
-                    @let cells: Vec<&CellResults> = group.cells.iter().chain(&group.twins).copied().collect();
+                @for group in &table.groups {
                     tbody.group {
-                        @for (index, cell) in cells.iter().enumerate() {
+                        @for (index, line) in group.iter().enumerate() {
                             tr {
                                 @if index == 0 {
-                                    th scope="rowgroup" rowspan=(cells.len()) { (cell.workload_label()) }
-                                    @if several_threads { td rowspan=(cells.len()) { (cell.threads()) } }
+                                    th scope="rowgroup" rowspan=(group.len()) {
+                                        (line.cell.workload_label())
+                                    }
+                                    @if table.with_threads {
+                                        td rowspan=(group.len()) { (line.cell.threads()) }
+                                    }
                                 }
-                                td.text {
-                                    (cell.heap_label())
-                                    @if cell.is_moving() { " (moving)" }
-                                    @if cell.is_twin() { " (again)" }
+                                td.text { (line.heap) }
+                                td { (line.limit) }
+                                @match &line.figures {
+                                    Ok(figures) => @for figure in figures { td { (figure) } },
+                                    Err(absent) => td.reason colspan=(table.columns.len()) {
+                                        (absent.reason)
+                                    }
                                 }
-                                td { @if cell.is_limited() { (format_bytes(cell.heap_bytes())) } @else { "-" } }
-                                (measured(group, cell))
                             }
                         }
                     }
                 }
             }
         }
-        p.quiet {
-            "Time: median over processes, in parentheses the fastest and the slowest. Ratio: with its 95 % interval; heaps differ only if it excludes 1; \
-             a heap marked \u{201c}again\u{201d} is the same one in a second series, whose ratio shows how much two equal things differ here. Pauses: everything that \
-             stopped a thread, waits for the lock included; a percentile with fewer than 10 pauses above it is not shown. In pauses: stopped thread \
-             time / (threads \u{d7} time). The arena never frees: the floor. Moving: its collector moves objects; peak heap is then what that runtime \
-             counts, which leaves out most of its metadata."
-        }
+        p.quiet { (column::legend(table.columns, true)) }
     }
 }
-
-/// The cells of a line of the table from the time on: what the terminal's table says, or the reason
-/// why there is nothing to say.
-fn measured(group: &Group<'_>, cell: &CellResults) -> Markup {
-    const COLUMNS: usize = 10;
-    let mut figures = table::figures(group, cell);
-    if figures.len() < COLUMNS {
-        let reason = match cell.failure() {
-            Some(row) if !group.is_void() => {
-                let message = row.message.as_deref().unwrap_or_default();
-                format!("{}: {message}", row.status)
-            }
-            _ => figures.concat(),
-        };
-        return html! { td.reason colspan=(COLUMNS) { (reason) } };
-    }
-    if let Some(ratio) = group.same_over_same().filter(|_| cell.is_twin()) {
-        figures[RATIO] = format_ratio(ratio);
-    }
-    html! {
-        @for figure in &figures { td { (figure) } }
-    }
-}
-
-/// Which of the table's figures is the ratio of the times.
-pub(crate) const RATIO: usize = 2;
 
 /// Everything that an environment says.
 fn facts(environment: &Environment) -> Markup {

@@ -1,8 +1,10 @@
 //! The table of minimum heaps: one line for each pair of workload and heap, and for each workload
 //! what to compare its heaps at.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Cell;
 
+use super::table::several;
+use super::terminal::arrange;
 use crate::invocation::format_bytes;
 use crate::results::{Found, Results};
 
@@ -12,16 +14,12 @@ pub fn render(results: &Results) -> String {
     if minima.is_empty() {
         return String::new();
     }
-    let with_threads = minima
-        .windows(2)
-        .any(|pair| pair[0].threads != pair[1].threads);
+    let with_threads = several(minima.iter().map(|minimum| minimum.threads));
     let mut header = vec!["workload"];
     header.extend(with_threads.then_some("threads"));
     let figures_from = header.len() + 1;
     header.extend(["heap", "minimum heap", "twice", "three times"]);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
+    let mut lines = Vec::new();
     for work in works(&minima) {
         for (index, minimum) in work.iter().enumerate() {
             let once = |text: String| if index == 0 { text } else { String::new() };
@@ -35,14 +33,11 @@ pub fn render(results: &Results) -> String {
                     [failed, "-".to_owned(), "-".to_owned()]
                 }
             });
-            table.add_row(line);
+            lines.push(line);
         }
     }
-    for index in figures_from..figures_from + 3 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let header = header.into_iter().map(Cell::new).collect();
+    let table = arrange(header, &lines, figures_from);
     let mut text = format!("{}\n\n", table.trim_fmt());
     for work in works(&minima) {
         text.push_str(&advice(work));

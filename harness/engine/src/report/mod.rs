@@ -1,6 +1,7 @@
 //! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is
 //! measured here.
 
+mod column;
 pub mod conclusion;
 pub mod csv;
 mod figure;
@@ -11,7 +12,9 @@ pub mod markdown;
 pub mod minheap;
 mod plot;
 pub mod quantity;
-pub mod table;
+mod table;
+pub mod terminal;
+pub mod text;
 pub mod trace;
 pub mod unified_log;
 
@@ -19,8 +22,8 @@ use std::fmt;
 
 use maud::Markup;
 
-use crate::message::complain;
-use crate::results::Results;
+use crate::message::{self, complain};
+use crate::results::{CellResults, Results};
 
 /// What is printed on standard output. The result file holds JSON rows in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -69,7 +72,7 @@ pub fn summary(results: &Results, chapters: &Chapters) -> String {
         text.push('\n');
     }
     if !results.cells.is_empty() {
-        text.push_str(&table::render(results));
+        text.push_str(&terminal::render(results));
     }
     let conclusion = conclusion::render(results);
     if !conclusion.is_empty() {
@@ -93,6 +96,20 @@ pub fn summary(results: &Results, chapters: &Chapters) -> String {
         }
     }
     text
+}
+
+/// The command lines that made these cells, as they would be typed, each once.
+fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
+    let mut commands = Vec::new();
+    for row in cells.flat_map(|cell| &cell.rows) {
+        if let Some(environment) = &row.environment {
+            let command = message::command(&environment.arguments);
+            if !command.is_empty() && !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+    }
+    commands
 }
 
 /// The results in any form that is text.

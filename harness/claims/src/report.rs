@@ -49,9 +49,11 @@ const DOCUMENTS: usize = 24;
 const VERDICT: usize = 24;
 
 /// What the figures and verdicts are.
-const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than five processes their range, of a ratio a widened interval]. A \
-claim holds if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is undecided otherwise. gc-rc \
-stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside them, and where one says something else, the verdict says so.";
+const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than \
+five processes their range, of a ratio a widened interval]. A claim holds if the whole interval \
+obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is \
+undecided otherwise. gc-rc stands for CPython's side and gc-marksweep for Java's; real runtimes \
+stand beside them, and where one says something else, the verdict says so.";
 
 /// The table, and what it means. Empty if nothing was judged.
 ///
@@ -84,7 +86,8 @@ pub fn table(judged: &[Judged]) -> String {
         }
     }
     format!(
-        "{text}\n{}\n\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME --explain\n",
+        "{text}\n{}\n\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME \
+         --explain\n",
         count(judged),
         not_built(),
         wrap(EXPLANATION, WIDTH, 0, 0)
@@ -280,15 +283,21 @@ pub(crate) fn section(judged: &[Judged]) -> Markup {
                     tbody {
                         @for one in judged {
                             tr {
-                                td { strong { (one.experiment.name) } ": " (one.claim.statement) p.quiet { (one.claim.measured) } }
+                                td {
+                                    strong { (one.experiment.name) } ": " (one.claim.statement)
+                                    p.quiet { (one.claim.measured) }
+                                }
                                 td { (one.claim.document) }
                                 @for column in &one.columns {
                                     td {
                                         (figure(one.claim, column))
-                                        @if let Some(rule) = rule_of(column, one.claim) { p.quiet { (rule) } }
+                                        @if let Some(rule) = rule_of(column, one.claim) {
+                                            p.quiet { (rule) }
+                                        }
                                     }
                                 }
-                                td { strong.warn[one.verdict == Some(Verdict::Fails)] { (verdict(one)) } }
+                                @let fails = one.verdict == Some(Verdict::Fails);
+                                td { strong.warn[fails] { (verdict(one)) } }
                             }
                         }
                     }

@@ -99,7 +99,8 @@ impl Results {
         let (rows, notes) = read_rows(path)?;
         if rows.is_empty() {
             return Err(format!(
-                "{} has no rows: no process of that run had ended; measure again, or choose another file",
+                "{} has no rows: no process of that run had ended; measure again, or choose another \
+                 file",
                 path.display()
             ));
         }
@@ -367,6 +368,19 @@ impl CellResults {
     /// others of its name.
     pub fn heap_label(&self) -> &str {
         &self.heap_label
+    }
+
+    /// What it is: the workload on the heap.
+    pub fn name(&self) -> String {
+        format!("{} on {}", self.workload_label, self.heap_label)
+    }
+
+    /// How many threads, to be said after a name; nothing of one.
+    pub fn and_threads(&self) -> String {
+        match self.threads() {
+            1 => String::new(),
+            threads => format!(", {threads} threads"),
+        }
     }
 
     /// What was asked for, in its first process.

@@ -21,7 +21,7 @@ use engine::invocation::format_bytes;
 use engine::measure::estimate::{self, Estimate, Samples};
 use engine::message::Error;
 use engine::report::conclusion::{self, Verdict};
-use engine::report::quantity::{format_ratio, format_time};
+use engine::report::quantity::{format_ratio, format_time, percent};
 use engine::report::terminal::{arrange, fits};
 use engine::results::{CellResults, Results};
 
@@ -105,8 +105,8 @@ fn render(
              runs. What changed on the machine between\nthe runs is in the ratios too. Same: the \
              whole interval is below that, and within {} of 1; not shown: it reaches further, so \
              that\nneither a difference nor its absence is shown.\n",
-            conclusion::percent(reach),
-            conclusion::percent(SAME)
+            percent(reach),
+            percent(SAME)
         ),
         None => "No heap was run twice in either file (--aa none): how much two equal things \
                  differ is not known, and no effect is claimed.\n"

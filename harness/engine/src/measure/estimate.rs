@@ -56,6 +56,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// What is known exactly.
+    pub fn exact(value: f64) -> Self {
+        Self {
+            value,
+            interval: None,
+            n: 1,
+        }
+    }
+
     /// Another figure that follows from this one; `f` must be monotonic.
     #[must_use]
     pub fn map(self, f: impl Fn(f64) -> f64) -> Self {

@@ -18,14 +18,15 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Chapters;
 use super::column::{self, Column};
 use super::conclusion;
-use super::figure::{self, Figure, Missing, Styles};
+use super::figure::{self, Figures, Styles};
 use super::table::{self, LIMIT, THREADS, Table};
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
-use crate::measure::lbo::Resource;
 use crate::message;
 use crate::results::{CellResults, Results};
 
+/// Nothing is fetched, and nothing runs.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 const STYLE: &str = include_str!("html.css");
 
 /// Writes the page.
@@ -58,7 +59,7 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
                 title { "What each heap costs" }
                 style { (PreEscaped(STYLE)) }
@@ -96,7 +97,7 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                         }
                         section #glance {
                             h2 { "At a glance" }
-                            (figures(at_a_glance(results, &styles)))
+                            (figures(figure::of_all(results, &styles)))
                         }
                     }
                     @for (_, section) in &chapters { (section) }
@@ -109,7 +110,9 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                     section #environment {
                         h2 { "Environment" }
                         @for environment in &environments { (facts(environment)) }
-                        @if environments.is_empty() { p { "The rows do not say where they were made." } }
+                        @if environments.is_empty() {
+                            p { "The rows do not say where they were made." }
+                        }
                     }
                 }
             }
@@ -124,8 +127,7 @@ fn conclusion(results: &Results) -> Markup {
     let failures: Vec<(String, String)> = cells
         .filter_map(|cell| {
             let row = cell.failure()?;
-            let name = format!("{} on {}", cell.workload_label(), cell.heap_label());
-            Some((name, row.reason()))
+            Some((cell.name(), row.reason()))
         })
         .collect();
     let sentences = conclusion::sentences(results);
@@ -175,7 +177,7 @@ fn disturbed(results: &Results) -> Option<String> {
 }
 
 /// Drawings side by side, and a line for those that are not there.
-fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
+fn figures((figures, missing): Figures) -> Markup {
     html! {
         div.figures {
             @for figure in &figures {
@@ -187,7 +189,11 @@ fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
                         p { (figure.n) "." }
                         @if !figure.commands.is_empty() {
                             details {
-                                summary { "Made by" @if let [_, _, ..] = figure.commands[..] { " " (figure.commands.len()) " commands" } }
+                                summary {
+                                    "Made by"
+                                    @let count = figure.commands.len();
+                                    @if count > 1 { " " (count) " commands" }
+                                }
                                 @for command in &figure.commands { code { (command) } }
                             }
                         }
@@ -206,25 +212,6 @@ fn figures((figures, missing): (Vec<Figure>, Vec<Missing>)) -> Markup {
             }
         }
     }
-}
-
-/// The figures over all workloads.
-fn at_a_glance(results: &Results, styles: &Styles) -> (Vec<Figure>, Vec<Missing>) {
-    let mut drawn = Vec::new();
-    let mut missing = Vec::new();
-    for figure in [
-        figure::times_at_a_glance(results, styles),
-        figure::memory_at_a_glance(results, styles),
-        figure::overhead_at_a_glance(results, styles, Resource::Wall),
-        figure::overhead_at_a_glance(results, styles, Resource::Cpu),
-        figure::pauses_against_live(results, styles),
-    ] {
-        match figure {
-            Ok(figure) => drawn.push(figure),
-            Err(absent) => missing.push(absent),
-        }
-    }
-    (drawn, missing)
 }
 
 /// The whole table.

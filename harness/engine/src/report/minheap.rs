@@ -43,7 +43,8 @@ pub fn render(results: &Results) -> String {
         text.push_str(&advice(work));
     }
     text.push_str(
-        "Minimum heap: the smallest size at which a process has completed, to one per cent. Heaps are compared at multiples of the largest.\n",
+        "Minimum heap: the smallest size at which a process has completed, to one per cent. Heaps \
+         are compared at multiples of the largest.\n",
     );
     for line in results.outside() {
         text.push_str(&format!("{line}.\n"));

@@ -144,9 +144,9 @@ pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<
             let log = unified_log::render(cell);
             if log.collections == 0 {
                 return Err(format!(
-                    "no collection of {} on {} says how much memory there was before and after it, and so there is no log",
-                    cell.workload_label(),
-                    cell.heap_label()
+                    "no collection of {} says how much memory there was before and after \
+                     it, and so there is no log",
+                    cell.name()
                 ));
             }
             if log.left_out > 0 {
@@ -158,7 +158,9 @@ pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<
             Ok(log.text)
         }
         Format::Trace => trace::render(results).ok_or_else(|| {
-            "these rows say what stopped no thread, and when, and so there is no trace; rows of the first version never do".to_owned()
+            "these rows say what stopped no thread, and when, and so there is no trace; rows of \
+             the first version never do"
+                .to_owned()
         }),
     }
 }

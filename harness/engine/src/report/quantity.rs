@@ -56,6 +56,42 @@ pub fn format_ratio(ratio: Estimate) -> String {
     }
 }
 
+/// So many times as fast, or as slow, with its interval: `5.6x [5.1-6.0]`.
+pub(crate) fn format_factor(ratio: Estimate) -> String {
+    let interval = ratio.interval.map_or(String::new(), |(low, high)| {
+        format!(" [{}-{}]", factor(low), factor(high))
+    });
+    format!("{}x{interval}", factor(ratio.value))
+}
+
+/// A factor, with as many digits as it deserves.
+pub(crate) fn factor(value: f64) -> String {
+    let decimals = match value {
+        value if value < 1.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A factor as what it adds, if that is the clearer.
+pub fn percent(factor: f64) -> String {
+    let percent = (factor - 1.0) * 100.0;
+    if factor >= 2.0 {
+        format!("a factor of {factor:.1}")
+    } else if percent < 9.95 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
+}
+
+/// A multiple of the minimum heap, without digits that say nothing: `1.5x`.
+pub(crate) fn format_multiple(multiple: f64) -> String {
+    let text = format!("{multiple:.2}");
+    format!("{}x", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
         value if value < 9.995 => 2,

@@ -208,16 +208,8 @@ fn remarks(is_void: bool, cell: &CellResults) -> String {
 
 /// The cell in words.
 fn name(cell: &CellResults) -> String {
-    let threads = match cell.threads() {
-        1 => String::new(),
-        threads => format!(", {threads} threads"),
-    };
     let again = if cell.is_twin() { " (again)" } else { "" };
-    format!(
-        "{} on {}{again}{threads}",
-        cell.workload_label(),
-        cell.heap_label()
-    )
+    format!("{}{again}{}", cell.name(), cell.and_threads())
 }
 
 /// What the workload saw: the largest of each value, over the iterations that count.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::invocation::{CollectionRecord, Metrics, SpanRecord};
+use crate::invocation::{CollectionRecord, Metrics, SpanRecord, format_bytes};
 use crate::measure::event::{self, Phase};
 use crate::results::{CellResults, Results};
 
@@ -36,7 +36,8 @@ pub fn render(results: &Results) -> Option<String> {
             if !of_cell.is_empty() {
                 events.push(named(process, None, "process_name", &title(cell)));
                 events.push(json!({
-                    "ph": "M", "pid": process, "name": "process_sort_index", "args": {"sort_index": process},
+                    "ph": "M", "pid": process, "name": "process_sort_index",
+                    "args": {"sort_index": process},
                 }));
                 events.extend(of_cell);
             }
@@ -62,25 +63,19 @@ pub(crate) fn typical(cell: &CellResults) -> Option<&Metrics> {
 }
 
 fn title(cell: &CellResults) -> String {
-    let threads = match cell.threads() {
-        1 => String::new(),
-        threads => format!(", {threads} threads"),
-    };
     let twin = if cell.is_twin() {
         ", second series"
     } else {
         ""
     };
-    format!(
-        "{} on {}{threads}, {}{twin}",
-        cell.workload_label(),
-        cell.heap_label(),
-        crate::invocation::format_bytes(cell.heap_bytes())
-    )
+    let bytes = format_bytes(cell.heap_bytes());
+    format!("{}{}, {bytes}{twin}", cell.name(), cell.and_threads())
 }
 
 fn named(process: u64, thread: Option<u64>, kind: &str, name: &str) -> Value {
-    json!({"ph": "M", "pid": process, "tid": thread.unwrap_or(0), "name": kind, "args": {"name": name}})
+    json!({
+        "ph": "M", "pid": process, "tid": thread.unwrap_or(0), "name": kind, "args": {"name": name},
+    })
 }
 
 /// One part of a track: nanoseconds from `from` until `until`.
@@ -140,7 +135,8 @@ fn of_iteration(process: u64, metrics: &Metrics) -> Vec<Value> {
         for (name, value) in series {
             if let Some(value) = value {
                 events.push(json!({
-                    "ph": "C", "pid": process, "name": name, "ts": microseconds(sample.at_ns), "args": {"bytes": value},
+                    "ph": "C", "pid": process, "name": name, "ts": microseconds(sample.at_ns),
+                    "args": {"bytes": value},
                 }));
             }
         }

@@ -27,6 +27,7 @@
 
 use std::fmt::Write as _;
 
+use super::text::one_line;
 use crate::invocation::CollectionRecord;
 use crate::measure::event::Phase;
 use crate::results::{CellResults, Results};
@@ -118,7 +119,8 @@ fn write(
     );
     line(text, until, "info", "gc", &ended);
     let stopped = format!(
-        "Total time for which application threads were stopped: {:.7} seconds, Stopping threads took: {:.7} seconds",
+        "Total time for which application threads were stopped: {:.7} seconds, Stopping threads \
+         took: {:.7} seconds",
         collection.pause_ns as f64 / 1e9,
         collection.time_to_safepoint_ns.unwrap_or(0) as f64 / 1e9
     );
@@ -168,18 +170,12 @@ pub(super) fn only_cell(results: &Results) -> Result<&CellResults, String> {
     match (cells.next(), cells.next()) {
         (Some(cell), None) => Ok(cell),
         (first, second) => {
-            // Labels come from files, and may hold line feeds.
-            let words = |label: &str| label.split_whitespace().collect::<Vec<_>>().join(" ");
-            let shown = first.into_iter().chain(second).map(|cell| {
-                words(&format!(
-                    "{} on {}",
-                    cell.workload_label(),
-                    cell.heap_label()
-                ))
-            });
+            let cells = first.into_iter().chain(second);
+            let shown: Vec<String> = cells.map(|cell| one_line(&cell.name())).collect();
             Err(format!(
-                "a unified log is of one heap, and there is more here ({}, ...): choose with --workload, --heap, --threads and --heap-size of harness report",
-                shown.collect::<Vec<_>>().join(", ")
+                "a unified log is of one heap, and there is more here ({}, ...): choose with \
+                 --workload, --heap, --threads and --heap-size of harness report",
+                shown.join(", ")
             ))
         }
     }

@@ -1,0 +1,249 @@
+//! What follows from a comparison, in plain words: which heap is faster at equal memory and by how
+//! much, which needs less memory for equal time, at which multiple of the minimum heap they cross,
+//! and what was not significant.
+//!
+//! *What is claimed.* Two heaps differ if the 95 % interval of their ratio excludes 1 **and** the
+//! ratio is further from 1 than the interval of a heap compared with itself reaches (A/A): an
+//! effect that the machine makes out of nothing is not one. Where a comparison has no twin of its
+//! own, the widest reach of the others stands for it. Without any twin, or with one process each,
+//! nothing is claimed.
+//!
+//! *Equal memory* is the same limit. *Equal time* is the least that the slower of two heaps needed
+//! at any size: the faster one reaches it with less memory, at the size where the line between its
+//! measured points does. Times count as equal within the smallest effect that can be claimed, and
+//! within at least two per cent.
+//!
+//! Rejected: verdicts by the ratio alone, and stars for degrees of significance (an effect is
+//! claimed or it is not; its size is in the interval).
+
+mod equal_memory;
+mod fact;
+mod sweep;
+mod verdict;
+
+use super::text::wrap;
+use crate::measure::estimate::Estimate;
+use crate::results::Results;
+use equal_memory::{at_equal_memory, over_multiples, same_over_same};
+use fact::{Fact, opponents};
+use sweep::over_sizes;
+pub use verdict::{Verdict, reach, verdict};
+
+/// The whole conclusion, filled for a terminal; empty if nothing was compared.
+pub fn render(results: &Results) -> String {
+    let sentences = sentences(results);
+    if sentences.is_empty() {
+        return String::new();
+    }
+    let lines = sentences.iter().map(|sentence| fill(sentence) + "\n");
+    "Conclusion\n".to_owned() + &lines.collect::<String>()
+}
+
+/// The conclusion as paragraphs; those that belong to the one before are indented.
+pub fn sentences(results: &Results) -> Vec<String> {
+    let works = results.works();
+    let facts: Vec<Vec<Fact<'_>>> = works
+        .iter()
+        .map(|groups| {
+            groups
+                .iter()
+                .map(|group| Fact::of(results, group))
+                .collect()
+        })
+        .collect();
+    let all = || facts.iter().flatten();
+    let heaps = opponents(&facts);
+    if heaps.is_empty() {
+        return Vec::new();
+    }
+    let mut text = Vec::new();
+    let mut say = |line: String| text.push(line);
+
+    say(same_over_same(&facts));
+    let is_sweep = facts.iter().any(|facts| facts.len() > 1);
+    for (heap, baseline) in &heaps {
+        let compared: Vec<(&Fact<'_>, Estimate)> = all()
+            .filter(|fact| fact.baseline() == *baseline)
+            .filter_map(|fact| Some((fact, fact.ratio(heap)?)))
+            .collect();
+        if !is_sweep {
+            say(at_equal_memory(heap, baseline, &compared));
+            continue;
+        }
+        say(over_multiples(heap, baseline, &compared));
+        for facts in &facts {
+            if facts[0].baseline() == *baseline {
+                over_sizes(heap, facts).into_iter().for_each(&mut say);
+            }
+        }
+    }
+    text
+}
+
+/// Breaks a line where the terminal ends, or at 100 columns if it is wider or there is none; what
+/// follows is indented.
+fn fill(line: &str) -> String {
+    let width = comfy_table::Table::new().width().map_or(100, usize::from);
+    let indent = line.len() - line.trim_start().len();
+    wrap(line, width.clamp(40, 100), indent + 2, indent + 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::processes;
+    use crate::invocation::Row;
+
+    fn twin(rows: Vec<Row>) -> Vec<Row> {
+        let mut rows = rows;
+        rows.iter_mut().for_each(|row| row.twin = true);
+        rows
+    }
+
+    fn within(multiple: f64, rows: Vec<Row>) -> Vec<Row> {
+        let mut rows = rows;
+        for row in &mut rows {
+            row.minimum_heap_bytes = Some(10 << 20);
+            row.invocation.heap_bytes = (multiple * f64::from(10 << 20)) as u64;
+        }
+        rows
+    }
+
+    /// Without line breaks.
+    fn conclusion(rows: Vec<Row>) -> String {
+        let text = render(&Results::of_rows(rows));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    const BASE: [u64; 5] = [1000, 1010, 990, 1005, 995];
+    const HALF: [u64; 5] = [500, 505, 495, 502, 498];
+
+    #[test]
+    fn at_equal_memory_the_faster_is_named_with_its_factor() {
+        let rows = [
+            processes("gc-rc", &BASE),
+            processes("gc-marksweep", &HALF),
+            processes("arena", &BASE),
+            twin(processes("gc-rc", &BASE)),
+        ];
+        let text = conclusion(rows.concat());
+        assert!(
+            text.contains("A/A, gc-rc over itself: list:nodes=77 1.00 ["),
+            "{text}"
+        );
+        assert!(
+            text.contains("gc-marksweep against gc-rc, at equal memory: faster in 1 of 1: list:nodes=77 2.0x ["),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "arena against gc-rc, at equal memory: not significant: list:nodes=77 (time 1.00 ["
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_twin_nothing_is_claimed() {
+        let rows = [processes("gc-rc", &BASE), processes("gc-marksweep", &HALF)];
+        let text = conclusion(rows.concat());
+        assert!(text.contains("no difference is claimed"), "{text}");
+        assert!(!text.contains("faster"), "{text}");
+        assert_eq!(
+            conclusion(processes("gc-rc", &BASE)),
+            "",
+            "nothing is compared"
+        );
+    }
+
+    #[test]
+    fn another_comparison_s_twin_stands_for_a_missing_one() {
+        let on = |nodes: u64, rows: Vec<Row>| {
+            let mut rows = rows;
+            for row in &mut rows {
+                row.invocation.parameters.insert("nodes".to_owned(), nodes);
+            }
+            rows
+        };
+        let rows = [
+            on(1, processes("gc-rc", &BASE)),
+            on(1, processes("arena", &HALF)),
+            on(1, twin(processes("gc-rc", &[2000, 2100, 1900, 2050, 1950]))),
+            on(2, processes("gc-rc", &BASE)),
+            on(2, processes("arena", &HALF)),
+        ];
+        let text = conclusion(rows.concat());
+        // Equal things differ by a factor of two here.
+        assert!(
+            text.contains("not significant: list:nodes=1 (time 0.50"),
+            "{text}"
+        );
+        assert!(text.contains("list:nodes=2 (time 0.50"), "{text}");
+        assert!(!text.contains("faster"), "{text}");
+        assert!(
+            text.contains("Geometric mean of the times over 2: 0.50"),
+            "{text}"
+        );
+    }
+
+    fn sweep(multiple: f64, marksweep: u64) -> Vec<Row> {
+        let around = |time: u64| [time, time + 2, time - 2, time + 1, time - 1];
+        let rows = [
+            processes("gc-rc", &around(1000)),
+            processes("gc-marksweep", &around(marksweep)),
+            twin(processes("gc-rc", &around(1000))),
+        ];
+        within(multiple, rows.concat())
+    }
+
+    #[test]
+    fn a_sweep_says_where_heaps_cross_and_what_equal_time_needs() {
+        let rows = [
+            sweep(1.0, 4000),
+            sweep(2.0, 2000),
+            sweep(4.0, 500),
+            sweep(6.0, 400),
+        ];
+        let text = conclusion(rows.concat());
+        // From twice as slow at 2x to twice as fast at 4x: midway on a logarithmic scale.
+        assert!(
+            text.contains("cross at about 2.83x (gc-rc is faster below, gc-marksweep above)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("for equal time (1.00 us) gc-marksweep needs 28.0 MiB, gc-rc 10 MiB"),
+            "{text}"
+        );
+        assert!(
+            text.contains("list:nodes=77: slower from 1x to 2x (2.0x to 4.0x), faster from 4x to 6x (2.0x to 2.5x)."),
+            "{text}"
+        );
+        assert!(text.contains("0.50 [0.50-0.50] at 4x"), "{text}");
+        // Nothing was shown at 2x: they may cross there.
+        let text = conclusion([sweep(1.0, 500), sweep(2.0, 1000)].concat());
+        assert!(
+            text.contains("no crossing is shown from 1x to 2x"),
+            "{text}"
+        );
+        let text = conclusion([sweep(1.0, 500), sweep(2.0, 400)].concat());
+        assert!(text.contains("they do not cross from 1x to 2x"), "{text}");
+        assert!(
+            text.contains("both need 10 MiB, the least that was tried"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn lines_are_filled() {
+        let long = "word ".repeat(60);
+        let filled = fill(&long);
+        assert!(filled.lines().all(|line| line.chars().count() <= 100));
+        assert!(
+            filled
+                .lines()
+                .skip(1)
+                .all(|line| line.starts_with("    word"))
+        );
+        assert_eq!(filled.split_whitespace().count(), 60);
+    }
+}

@@ -118,14 +118,12 @@ fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
 ///
 /// One line: the rows have nothing that has a place in this form, or more than it can hold.
 pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<String, String> {
-    let cells = || results.cells.iter().chain(&results.experiments);
-    let rows = || cells().flat_map(|cell| &cell.rows);
     match format {
         Format::Table => Ok(summary(results, chapters)),
-        Format::Json => Ok(rows().map(json::line).collect()),
+        Format::Json => Ok(results.rows().map(json::line).collect()),
         Format::Csv => {
             let mut writer = csv::Writer::default();
-            Ok(rows().map(|row| writer.line(row)).collect())
+            Ok(results.rows().map(|row| writer.line(row)).collect())
         }
         Format::Markdown => {
             let chapters = chapters.iter().map(|chapter| chapter.markdown(results));

@@ -11,7 +11,7 @@ use crate::results::Results;
 use crate::{Claim, Column, Estimate, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
 use engine::report::Chapter;
 use engine::report::markdown::{escape, rows};
-use engine::report::quantity::format_time;
+use engine::report::quantity::{format_time, three_digits};
 use engine::report::text::wrap;
 
 /// The claims, as a chapter of the engine's reports.
@@ -97,19 +97,20 @@ pub fn table(judged: &[Judged]) -> String {
 /// The lines of each cell of a claim's row.
 fn cells(one: &Judged) -> Vec<Vec<String>> {
     let claim = one.claim;
-    let lines = |text: &str, width| wrap(text, width, 0, 0).lines().map(str::to_owned).collect();
-    let indented = |text: &str| {
-        let lines: Vec<String> = lines(text, MEASURED);
-        lines.iter().map(|line| format!("  {line}")).collect()
+    let lines = |text: &str, width, indent| {
+        let text = wrap(text, width, indent, indent);
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    let mut cells: Vec<Vec<String>> =
-        vec![indented(claim.measured), lines(claim.document, DOCUMENTS)];
+    let mut cells = vec![
+        lines(claim.measured, MEASURED + 2, 2),
+        lines(claim.document, DOCUMENTS, 0),
+    ];
     for column in &one.columns {
         let mut figure = vec![figure(claim, column)];
         figure.extend(rule_of(column, claim).map(|rule| format!("({rule})")));
         cells.push(figure);
     }
-    cells.push(lines(&verdict(one), VERDICT));
+    cells.push(lines(&verdict(one), VERDICT, 0));
     cells
 }
 
@@ -246,9 +247,7 @@ pub(crate) fn format_estimate(estimate: Estimate, unit: Unit) -> String {
 /// A value in its unit.
 pub(crate) fn format_value(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Ratio if value.abs() >= 99.95 => format!("{value:.0}"),
-        Unit::Ratio if value.abs() >= 9.995 => format!("{value:.1}"),
-        Unit::Ratio => format!("{value:.2}"),
+        Unit::Ratio => three_digits(value),
         Unit::Share => format!("{:.1} %", 100.0 * value),
         Unit::Count => format!("{value:.0}"),
         Unit::Time => format_time(value),

@@ -1,7 +1,9 @@
 //! From raw events and clocks to metrics: one file a metric, each with the definition it
 //! implements.
 //!
-//! Heaps only report ([`event`]); judging is done here, so that all are judged alike.
+//! Heaps only report ([`event`]); judging is done here, so that all are judged alike. What events
+//! have in common is found once ([`timeline`]), and what stands for several processes, with its
+//! interval, is computed in one place ([`estimate`]).
 
 pub use contract::{distribution, event};
 

@@ -92,7 +92,8 @@ pub(crate) fn format_multiple(multiple: f64) -> String {
     format!("{}x", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn three_digits(value: f64) -> String {
+/// A number with three digits, or as many as there are before the point.
+pub fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
         value if value < 9.995 => 2,
         value if value < 99.95 => 1,

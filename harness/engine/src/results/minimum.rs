@@ -11,11 +11,11 @@ use crate::invocation::{Row, Status};
 /// The smallest heap of one work on one heap, as a search has found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// As [`CellResults::workload_label`].
+    /// As [`super::CellResults::workload_label`].
     pub workload_label: String,
     /// Mutator threads.
     pub threads: usize,
-    /// As [`CellResults::heap_label`].
+    /// As [`super::CellResults::heap_label`].
     pub heap_label: String,
     /// The smallest size that completed, in bytes; `None` if none did.
     pub completed: Option<u64>,

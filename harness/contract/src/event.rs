@@ -135,16 +135,14 @@ impl EventKind {
 
     /// Whether it is a time in which its mutator was stopped.
     pub fn is_pause(self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Stopped { .. }
-            | Self::CycleCollection { .. }
-            | Self::LockWait
-            | Self::Drain { .. }
-            | Self::CollectionWait => true,
-            Self::Arrived { .. } | Self::Collection { .. } | Self::Stop { .. } | Self::Stall => {
-                false
-            }
-        }
+                | Self::CycleCollection { .. }
+                | Self::LockWait
+                | Self::Drain { .. }
+                | Self::CollectionWait
+        )
     }
 }
 
@@ -156,6 +154,34 @@ pub const STOP: &str = "stop";
 pub const CYCLE_COLLECTION: &str = "cycle-collection";
 /// [`EventKind::Drain`] in results.
 pub const DRAIN: &str = "drain";
+
+/// What a collection looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    Full,
+    /// What had been allocated since the last one.
+    Young,
+    /// Cycles among the objects of some generations of a counting heap.
+    Cycle,
+}
+
+impl Extent {
+    /// What it is called in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Young => "young",
+            Self::Cycle => "cycle",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        let mut all = [Self::Full, Self::Young, Self::Cycle].into_iter();
+        all.find(|extent| extent.name() == name)
+    }
+}
 
 /// A part of the pause that a stop makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,14 +8,14 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, Extent};
 use super::timeline::Timeline;
 use contract::row::{CollectionRecord, MAX_COLLECTIONS_LOGGED, MAX_SPANS, SpanRecord};
 
 /// Why collections are made that nobody asked for: the name that HotSpot has for it.
-const ALLOCATION_FAILURE: &str = "Allocation Failure";
+pub const ALLOCATION_FAILURE: &str = "Allocation Failure";
 /// The name for one that the program asked for.
-const SYSTEM_GC: &str = "System.gc()";
+pub const SYSTEM_GC: &str = "System.gc()";
 
 /// The collections that were requested within the iteration, in order, and how many more there
 /// were.
@@ -36,16 +36,21 @@ pub fn collections(
         else {
             continue;
         };
+        let extent = if details.minor {
+            Extent::Young
+        } else {
+            Extent::Full
+        };
+        let cause = if details.explicit {
+            SYSTEM_GC
+        } else {
+            ALLOCATION_FAILURE
+        };
         records.push(CollectionRecord {
             at_ns: event.from.saturating_sub(iteration.start),
             pause_ns: stop.length(),
-            kind: if details.minor { "young" } else { "full" }.to_owned(),
-            cause: if details.explicit {
-                SYSTEM_GC
-            } else {
-                ALLOCATION_FAILURE
-            }
-            .to_owned(),
+            kind: extent.name().to_owned(),
+            cause: cause.to_owned(),
             before_bytes: details.before_bytes,
             after_bytes: Some(live_bytes),
             committed_bytes: details.committed_bytes,
@@ -69,7 +74,7 @@ pub fn collections(
         records.push(CollectionRecord {
             at_ns: event.from.saturating_sub(iteration.start),
             pause_ns: event.length(),
-            kind: "cycle".to_owned(),
+            kind: Extent::Cycle.name().to_owned(),
             cause: ALLOCATION_FAILURE.to_owned(),
             generation: Some(generation),
             examined_objects: Some(examined),

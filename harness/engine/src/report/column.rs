@@ -11,129 +11,133 @@ use crate::results::{CellResults, Group};
 pub(crate) const NONE: &str = "-";
 
 /// One column of figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
-    /// Time with its range.
-    Time,
-    /// Operations a second.
-    Throughput,
-    /// Time over the baseline's, with its interval.
-    Ratio,
-    /// How many pauses.
-    Pauses,
-    /// Their median.
-    Median,
-    /// Their 99th percentile.
-    P99,
-    /// The longest.
-    Longest,
-    /// The share of thread time in pauses.
-    InPauses,
-    /// The most that counted against the limit.
-    PeakHeap,
-    /// The largest resident size of the process.
-    Resident,
+#[derive(Debug)]
+pub(crate) struct Column {
+    /// What stands above it in the whole table, where the columns of pauses follow each other.
+    title: &'static str,
+    /// What stands above it where its neighbours do not say that it is about pauses.
+    alone: &'static str,
+    /// How to read it, if that needs to be said.
+    legend: Option<&'static str>,
+    text: fn(&Figures<'_>) -> String,
 }
 
+/// Where a title names the heap that others are divided by.
+const BASELINE: &str = "{baseline}";
+
 impl Column {
-    /// Every column, in the order of the whole table.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Time,
-        Self::Throughput,
-        Self::Ratio,
-        Self::Pauses,
-        Self::Median,
-        Self::P99,
-        Self::Longest,
-        Self::InPauses,
-        Self::PeakHeap,
-        Self::Resident,
-    ];
-
-    /// What stands above it in the whole table, where the columns of pauses follow each other.
-    pub(crate) fn title(self, baseline: &str) -> String {
-        let title = match self {
-            Self::Time => "time (min-max)",
-            Self::Throughput => "throughput",
-            Self::Ratio => return format!("time / {baseline} [95 %]"),
-            Self::Pauses => "pauses",
-            Self::Median => "p50",
-            Self::P99 => "p99",
-            Self::Longest => "max",
-            Self::InPauses => "in pauses",
-            Self::PeakHeap => "peak heap",
-            Self::Resident => "resident",
-        };
-        title.to_owned()
-    }
-
-    /// What stands above it where its neighbours do not say that it is about pauses.
-    pub(crate) fn title_alone(self, baseline: &str) -> String {
-        match self {
-            Self::Median => "median pause".to_owned(),
-            Self::P99 => "p99 pause".to_owned(),
-            Self::Longest => "longest pause".to_owned(),
-            _ => self.title(baseline),
+    const fn new(title: &'static str, text: fn(&Figures<'_>) -> String) -> Self {
+        Self {
+            title,
+            alone: title,
+            legend: None,
+            text,
         }
     }
 
-    /// How to read it, if that needs to be said.
-    fn legend(self) -> Option<&'static str> {
-        match self {
-            Self::Time => {
-                Some("Time: median over processes (in parentheses the fastest and the slowest).")
-            }
-            Self::Ratio => {
-                Some("Ratio: with its 95 % interval; what it proves is in the conclusion.")
-            }
-            Self::Longest => Some(
-                "Pauses: everything that stopped a thread, waits for the lock included; a \
-                 percentile with fewer than 10 pauses above it is not shown.",
-            ),
-            Self::InPauses => Some("In pauses: stopped thread time / (threads x time)."),
-            _ => None,
-        }
+    /// What stands above it; `alone` if its neighbours do not say that it is about pauses.
+    pub(crate) fn title(&self, alone: bool, baseline: &str) -> String {
+        let title = if alone { self.alone } else { self.title };
+        title.replace(BASELINE, baseline)
     }
 
     /// The figure as it is shown; [`NONE`] where there is none.
-    pub(crate) fn text(self, figures: &Figures<'_>) -> String {
-        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-        let time =
-            |nanoseconds: Option<u64>| or_none(nanoseconds.map(|value| format_time(value as f64)));
-        let pauses = &figures.pauses;
-        match self {
-            Self::Time => format_spread(figures.time),
-            Self::Throughput => format_rate(
-                figures.operations as f64 / (figures.time.value / 1e9),
-                figures.cell.operation().unwrap_or_default(),
-            ),
-            Self::Ratio if figures.is_baseline => "1".to_owned(),
-            Self::Ratio => or_none(figures.ratio.map(format_ratio)),
-            Self::Pauses => {
-                let lost = if pauses.events_lost > 0 { "+" } else { "" };
-                format!("{}{lost}", pauses.pause_count)
-            }
-            Self::Median => time(pauses.pause_p50_ns),
-            Self::P99 => time(pauses.pause_p99_ns),
-            Self::Longest => time(pauses.pause_max_ns),
-            Self::InPauses => format_share(pauses.stopped_ns as f64 / figures.thread_time),
-            Self::PeakHeap => or_none(figures.peak_heap_bytes.map(format_bytes)),
-            Self::Resident => {
-                let bytes = figures.resident_bytes.map(format_bytes);
-                bytes.unwrap_or_else(|| "not measurable".to_owned())
-            }
-        }
+    pub(crate) fn text(&self, figures: &Figures<'_>) -> String {
+        (self.text)(figures)
     }
 }
 
+/// Time with its range.
+pub(crate) static TIME: Column = Column {
+    legend: Some("Time: median over processes (in parentheses the fastest and the slowest)."),
+    ..Column::new("time (min-max)", |figures| format_spread(figures.time))
+};
+/// Operations a second.
+pub(crate) static THROUGHPUT: Column = Column::new("throughput", |figures| {
+    let per_second = figures.operations as f64 / (figures.time.value / 1e9);
+    format_rate(per_second, figures.cell.operation().unwrap_or_default())
+});
+/// Time over the baseline's, with its interval.
+pub(crate) static RATIO: Column = Column {
+    legend: Some("Ratio: with its 95 % interval; what it proves is in the conclusion."),
+    ..Column::new("time / {baseline} [95 %]", |figures| {
+        let ratio = (!figures.is_baseline).then_some(figures.ratio);
+        ratio.map_or("1".to_owned(), |ratio| or_none(ratio, format_ratio))
+    })
+};
+/// How many pauses; more, if events were lost.
+pub(crate) static PAUSES: Column = Column::new("pauses", |figures| {
+    let Pauses {
+        pause_count,
+        events_lost,
+        ..
+    } = figures.pauses;
+    let lost = if events_lost > 0 { "+" } else { "" };
+    format!("{pause_count}{lost}")
+});
+pub(crate) static MEDIAN_PAUSE: Column = Column {
+    alone: "median pause",
+    ..Column::new("p50", |figures| pause(figures.pauses.pause_p50_ns))
+};
+pub(crate) static P99_PAUSE: Column = Column {
+    alone: "p99 pause",
+    ..Column::new("p99", |figures| pause(figures.pauses.pause_p99_ns))
+};
+pub(crate) static LONGEST_PAUSE: Column = Column {
+    alone: "longest pause",
+    legend: Some(
+        "Pauses: everything that stopped a thread, waits for the lock included; a percentile with \
+         fewer than 10 pauses above it is not shown.",
+    ),
+    ..Column::new("max", |figures| pause(figures.pauses.pause_max_ns))
+};
+/// The share of thread time in pauses.
+pub(crate) static IN_PAUSES: Column = Column {
+    legend: Some("In pauses: stopped thread time / (threads x time)."),
+    ..Column::new("in pauses", |figures| {
+        format_share(figures.pauses.stopped_ns as f64 / figures.thread_time)
+    })
+};
+/// The most that counted against the limit.
+pub(crate) static PEAK_HEAP: Column = Column::new("peak heap", |figures| {
+    or_none(figures.peak_heap_bytes, format_bytes)
+});
+/// The largest resident size of the process.
+pub(crate) static RESIDENT: Column = Column::new("resident", |figures| {
+    let bytes = figures.resident_bytes.map(format_bytes);
+    bytes.unwrap_or_else(|| "not measurable".to_owned())
+});
+
+/// Every column, in the order of the whole table.
+pub(crate) static ALL: [&Column; 10] = [
+    &TIME,
+    &THROUGHPUT,
+    &RATIO,
+    &PAUSES,
+    &MEDIAN_PAUSE,
+    &P99_PAUSE,
+    &LONGEST_PAUSE,
+    &IN_PAUSES,
+    &PEAK_HEAP,
+    &RESIDENT,
+];
+
+fn or_none<T>(value: Option<T>, format: impl Fn(T) -> String) -> String {
+    value.map_or(NONE.to_owned(), format)
+}
+
+fn pause(nanoseconds: Option<u64>) -> String {
+    or_none(nanoseconds, |nanoseconds| format_time(nanoseconds as f64))
+}
+
 /// How to read these columns, in one paragraph; `with_twins` if second series have lines.
-pub(crate) fn legend(columns: &[Column], with_twins: bool) -> String {
+pub(crate) fn legend(columns: &[&Column], with_twins: bool) -> String {
     const AGAIN: &str = "Again: the same heap in a second series, whose ratio shows how much two \
                          equal things differ here.";
     const HEAPS: &str = "The arena never frees: the floor. Moving: its collector moves objects; \
                          peak heap is then what that runtime counts, which leaves out most of its \
                          metadata.";
-    let mut sentences: Vec<&str> = columns.iter().filter_map(|one| one.legend()).collect();
+    let mut sentences: Vec<&str> = columns.iter().filter_map(|one| one.legend).collect();
     sentences.extend(with_twins.then_some(AGAIN));
     sentences.push(HEAPS);
     sentences.join(" ")

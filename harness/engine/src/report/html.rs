@@ -16,7 +16,7 @@ use std::path::Path;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Chapters;
-use super::column::{self, Column};
+use super::column;
 use super::conclusion;
 use super::figure::{self, Figures, Styles};
 use super::table::{self, LIMIT, THREADS, Table};
@@ -216,7 +216,7 @@ fn figures((figures, missing): Figures) -> Markup {
 
 /// The whole table.
 fn results_table(results: &Results) -> Markup {
-    let table = Table::of(results, &Column::ALL, true);
+    let table = Table::of(results, &column::ALL, true);
     html! {
         div.scroll tabindex="0" role="region" aria-label="Table of results" {
             table {
@@ -228,7 +228,7 @@ fn results_table(results: &Results) -> Markup {
                         }
                         th scope="col" { (LIMIT) }
                         @for column in table.columns {
-                            th scope="col" { (column.title(table.baseline)) }
+                            th scope="col" { (column.title(false, table.baseline)) }
                         }
                     }
                 }

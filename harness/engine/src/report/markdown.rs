@@ -15,23 +15,23 @@ use super::text::one_line;
 use crate::results::Results;
 
 /// What a comparison turns on.
-const COLUMNS: &[Column] = &[
-    Column::Time,
-    Column::Ratio,
-    Column::Longest,
-    Column::P99,
-    Column::InPauses,
-    Column::PeakHeap,
+static COLUMNS: [&Column; 6] = [
+    &column::TIME,
+    &column::RATIO,
+    &column::LONGEST_PAUSE,
+    &column::P99_PAUSE,
+    &column::IN_PAUSES,
+    &column::PEAK_HEAP,
 ];
 
 /// The whole text.
 pub fn render(results: &Results) -> String {
-    let table = Table::of(results, COLUMNS, true);
+    let table = Table::of(results, &COLUMNS, true);
     let mut header = table.labels();
     let labels = header.len();
     header.push(LIMIT.to_owned());
     let baseline = escape(table.baseline);
-    header.extend(COLUMNS.iter().map(|one| one.title_alone(&baseline)));
+    header.extend(COLUMNS.iter().map(|one| one.title(true, &baseline)));
     // The number of threads is a figure among the labels.
     let is_figure = |index: usize| index >= labels || (table.with_threads && index == 1);
     let lines = table.groups.iter().flat_map(|group| {
@@ -48,7 +48,7 @@ pub fn render(results: &Results) -> String {
     });
     let mut text = rows(&header, is_figure, lines);
     let _ = writeln!(text, "\n{}", escape(&about(results)));
-    let _ = writeln!(text, "\n{}", column::legend(COLUMNS, true));
+    let _ = writeln!(text, "\n{}", column::legend(&COLUMNS, true));
     for sentence in conclusion::sentences(results) {
         let _ = writeln!(text, "\n{}", escape(&sentence));
     }

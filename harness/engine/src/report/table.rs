@@ -17,7 +17,7 @@ use crate::results::{CellResults, Group, Results};
 #[derive(Debug)]
 pub(crate) struct Table<'r> {
     /// The columns of figures.
-    pub(crate) columns: &'static [Column],
+    pub(crate) columns: &'static [&'static Column],
     /// The heap that others are divided by; of the first group, if they differ.
     pub(crate) baseline: &'r str,
     /// Whether works differ in their threads, so that these have a column.
@@ -49,7 +49,11 @@ pub(crate) struct Absent {
 
 impl<'r> Table<'r> {
     /// These columns of the results; `with_twins` if second series have lines of their own.
-    pub(crate) fn of(results: &'r Results, columns: &'static [Column], with_twins: bool) -> Self {
+    pub(crate) fn of(
+        results: &'r Results,
+        columns: &'static [&'static Column],
+        with_twins: bool,
+    ) -> Self {
         let groups: Vec<Group<'r>> = results.works().into_iter().flatten().collect();
         let lines = |group: &Group<'r>| {
             let twins = group.twins.iter().filter(|_| with_twins);
@@ -78,7 +82,7 @@ pub(crate) const THREADS: &str = "threads";
 pub(crate) const LIMIT: &str = "limit";
 
 impl<'r> Line<'r> {
-    fn of(group: &Group<'r>, cell: &'r CellResults, columns: &[Column]) -> Self {
+    fn of(group: &Group<'r>, cell: &'r CellResults, columns: &[&Column]) -> Self {
         let moving = if cell.is_moving() { " (moving)" } else { "" };
         let twin = if cell.is_twin() { " (again)" } else { "" };
         let figures = Figures::of(group, cell)

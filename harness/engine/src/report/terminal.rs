@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{Attribute, Cell, CellAlignment, presets};
 
-use super::column::{self, Column};
+use super::column::{
+    self, Column, IN_PAUSES, LONGEST_PAUSE, MEDIAN_PAUSE, P99_PAUSE, PAUSES, PEAK_HEAP, RATIO,
+    RESIDENT, THROUGHPUT, TIME,
+};
 use super::quantity::format_time;
 use super::table::{LIMIT, Table, about};
 use super::text::wrap;
@@ -19,33 +22,33 @@ use crate::results::{CellResults, Results};
 const WIDTH: usize = 132;
 
 /// How figures share the columns of a narrow terminal's table.
-type Layout = &'static [&'static [Column]];
+type Layout = &'static [&'static [&'static Column]];
 
 /// From wide to narrow; the last is for 80 columns: one column each for the times, the comparison,
 /// the pauses and the memory.
-const LAYOUTS: [Layout; 2] = [
+static LAYOUTS: [Layout; 2] = [
     &[
-        &[Column::Time],
-        &[Column::Throughput],
-        &[Column::Ratio],
-        &[Column::Pauses],
-        &[Column::Median, Column::P99],
-        &[Column::Longest],
-        &[Column::InPauses],
-        &[Column::PeakHeap, Column::Resident],
+        &[&TIME],
+        &[&THROUGHPUT],
+        &[&RATIO],
+        &[&PAUSES],
+        &[&MEDIAN_PAUSE, &P99_PAUSE],
+        &[&LONGEST_PAUSE],
+        &[&IN_PAUSES],
+        &[&PEAK_HEAP, &RESIDENT],
     ],
     &[
-        &[Column::Time, Column::Throughput],
-        &[Column::Ratio, Column::InPauses],
-        &[Column::Pauses, Column::Median, Column::P99, Column::Longest],
-        &[Column::PeakHeap, Column::Resident],
+        &[&TIME, &THROUGHPUT],
+        &[&RATIO, &IN_PAUSES],
+        &[&PAUSES, &MEDIAN_PAUSE, &P99_PAUSE, &LONGEST_PAUSE],
+        &[&PEAK_HEAP, &RESIDENT],
     ],
 ];
 
 /// The whole report: a line about the run, the table, and how to read it. A line that says so if
 /// there is nothing in the results.
 pub fn render(results: &Results) -> String {
-    let table = Table::of(results, &Column::ALL, false);
+    let table = Table::of(results, &column::ALL, false);
     if table.groups.is_empty() {
         return "Nothing was measured.\n".to_owned();
     }
@@ -77,7 +80,10 @@ pub fn render(results: &Results) -> String {
 /// The table as wide as it fits.
 fn draw(table: &Table<'_>) -> comfy_table::Table {
     let labels = table.labels();
-    let titles = table.columns.iter().map(|one| one.title(table.baseline));
+    let titles = table
+        .columns
+        .iter()
+        .map(|one| one.title(false, table.baseline));
     let header = (labels.clone(), LIMIT.to_owned(), titles.collect());
     let mut lines = vec![Some(header)];
     for (index, group) in table.groups.iter().enumerate() {
@@ -147,25 +153,31 @@ fn stack(labels: &[String], limit: &str, figures: &[String], layout: Layout) -> 
     let mut stacked = labels.to_vec();
     let label = stacked.last_mut().expect("labels come first");
     label.push_str(&format!("\n{limit}"));
-    if figures.len() < Column::ALL.len() {
+    if figures.len() < column::ALL.len() {
         stacked.extend_from_slice(figures);
         return stacked;
     }
     stacked.extend(layout.iter().map(|columns| {
+        let is = |column: &Column, other: &Column| std::ptr::eq(column, other);
         let parts = columns.iter().map(|&column| {
-            let text = &figures[column as usize];
-            match column {
-                Column::Time => text.replacen(" (", "\n(", 1),
-                Column::Throughput if columns.len() == 1 => match text.rsplit_once(' ') {
-                    Some((number, unit)) => format!("{number}\n{unit}"),
-                    None => text.clone(),
-                },
-                // Without an interval its line stays empty: what follows stands beside its title.
-                Column::Ratio => match text.split_once(" [") {
-                    Some((ratio, interval)) => format!("{ratio}\n[{interval}"),
-                    None => format!("{text}\n"),
-                },
-                _ => text.clone(),
+            let mut all = column::ALL.iter().zip(figures);
+            let (_, text) = all.find(|(one, _)| is(one, column)).expect("it is of all");
+            if is(column, &THROUGHPUT) && columns.len() == 1 {
+                let unit = text.rsplit_once(' ');
+                return unit.map_or(text.clone(), |(number, unit)| format!("{number}\n{unit}"));
+            }
+            let interval = text
+                .split_once(" (")
+                .map(|(value, rest)| (value, "(", rest));
+            let interval = interval.or_else(|| {
+                text.split_once(" [")
+                    .map(|(value, rest)| (value, "[", rest))
+            });
+            match interval {
+                Some((value, open, rest)) => format!("{value}\n{open}{rest}"),
+                // Its line stays empty: what follows stands beside its title.
+                None if is(column, &RATIO) => format!("{text}\n"),
+                None => text.clone(),
             }
         });
         parts.collect::<Vec<_>>().join("\n")

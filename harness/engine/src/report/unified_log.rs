@@ -29,11 +29,12 @@ use std::fmt::Write as _;
 
 use super::text::one_line;
 use crate::invocation::CollectionRecord;
-use crate::measure::event::Phase;
+use crate::measure::event::{Extent, Phase};
+use crate::measure::record::{ALLOCATION_FAILURE, SYSTEM_GC};
 use crate::results::{CellResults, Results};
 
 /// Every cause that is written; the first stands for any that is not among them.
-pub const CAUSES: [&str; 3] = ["Unknown Cause", "Allocation Failure", "System.gc()"];
+pub const CAUSES: [&str; 3] = ["Unknown Cause", ALLOCATION_FAILURE, SYSTEM_GC];
 
 /// A log, and what is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,9 +133,9 @@ fn write(
 fn kind(collection: &CollectionRecord) -> &'static str {
     /// Generations are numbered 0, 1 and 2.
     const OLDEST: u8 = 2;
-    let is_full = match (collection.kind.as_str(), collection.generation) {
-        ("young", _) => false,
-        ("cycle", Some(generation)) => generation >= OLDEST,
+    let is_full = match (Extent::of(&collection.kind), collection.generation) {
+        (Some(Extent::Young), _) => false,
+        (Some(Extent::Cycle), Some(generation)) => generation >= OLDEST,
         _ => true,
     };
     if is_full { "Pause Full" } else { "Pause Young" }

@@ -2,6 +2,11 @@
 
 use crate::invocation::{Row, Status};
 
+/// The processes of these rows, each with the rows of its iterations.
+pub(super) fn attempts(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
+}
+
 /// Whether these rows, the iterations of one process, are all there will be.
 pub fn is_complete(attempt: &[Row]) -> bool {
     attempt.last().is_some_and(|last| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attempt::attempts;
 use super::label::{Programs, heap_label, is_limited, workload_label};
 use crate::environment::Environment;
 use crate::invocation::{Invocation, Metrics, Row, Status};
@@ -122,9 +123,7 @@ impl CellResults {
 
     /// The processes, each with the rows of its iterations.
     pub fn attempts(&self) -> impl Iterator<Item = &[Row]> {
-        self.rows.chunk_by(|a, b| {
-            a.invocation.invocation == b.invocation.invocation && a.iteration < b.iteration
-        })
+        attempts(&self.rows)
     }
 
     /// For each process that has any, the nanoseconds of its timed iterations.

@@ -1,11 +1,11 @@
 //! What searches for the smallest heap have found.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use super::Results;
-use super::attempt::is_complete;
+use super::attempt::{attempts, is_complete};
 use super::cell::CellKey;
 use super::label::{Programs, heap_label, programs, workload_label};
+use super::{Results, by_key};
 use crate::invocation::{Row, Status};
 
 /// The smallest heap of one work on one heap, as a search has found it.
@@ -24,14 +24,23 @@ pub struct Found {
 }
 
 impl Found {
-    /// Of the work and heap of this row.
-    fn nothing(row: &Row, programs: &Programs) -> Self {
+    /// What these attempts, of one work on one heap, have found.
+    fn of(attempts: &[&[Row]], programs: &Programs) -> Self {
+        let row = &attempts[0][0];
+        let sizes = |completed: bool| {
+            let ended = attempts.iter().filter_map(|attempt| attempt.last());
+            let ended = ended.filter(move |last| (last.status == Status::Ok) == completed);
+            ended.map(|last| last.invocation.heap_bytes)
+        };
+        let completed: BTreeSet<u64> = sizes(true).collect();
+        // A size that completed when it was tried again has not failed.
+        let failed = sizes(false).filter(|bytes| !completed.contains(bytes));
         Self {
             workload_label: workload_label(row),
             threads: row.invocation.threads,
             heap_label: heap_label(row, programs),
-            completed: None,
-            failed: 0,
+            completed: completed.first().copied(),
+            failed: failed.max().unwrap_or(0),
         }
     }
 }
@@ -41,37 +50,11 @@ impl Results {
     /// completed.
     pub fn minima(&self) -> Vec<Found> {
         let programs = programs(self.trials.iter());
-        let mut found: Vec<(CellKey, Found)> = Vec::new();
-        let (mut completed, mut failed) = (HashSet::new(), Vec::new());
-        for attempt in self
-            .trials
-            .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
-        {
-            let (first, last) = (&attempt[0], &attempt[attempt.len() - 1]);
-            if !is_complete(attempt) {
-                continue;
-            }
-            let key = CellKey::of_any_size(first);
-            let at = found.iter().position(|(known, _)| *known == key);
-            let at = at.unwrap_or_else(|| {
-                found.push((key, Found::nothing(first, &programs)));
-                found.len() - 1
-            });
-            let bytes = first.invocation.heap_bytes;
-            let minimum = &mut found[at].1;
-            if last.status == Status::Ok {
-                minimum.completed = Some(minimum.completed.map_or(bytes, |known| known.min(bytes)));
-                completed.insert((at, bytes));
-            } else {
-                failed.push((at, bytes));
-            }
-        }
-        // A size that completed when it was tried again has not failed.
-        for (at, bytes) in failed {
-            if !completed.contains(&(at, bytes)) {
-                found[at].1.failed = found[at].1.failed.max(bytes);
-            }
-        }
-        found.into_iter().map(|(_, minimum)| minimum).collect()
+        let attempts = attempts(&self.trials).filter(|attempt| is_complete(attempt));
+        let searches = by_key(attempts, |attempt| CellKey::of_any_size(&attempt[0]));
+        let searches = searches.iter();
+        searches
+            .map(|(_, attempts)| Found::of(attempts, &programs))
+            .collect()
     }
 }

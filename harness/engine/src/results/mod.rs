@@ -30,6 +30,7 @@ mod label;
 mod minimum;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::path::Path;
 
 use crate::environment::Environment;
@@ -37,8 +38,8 @@ use crate::invocation::Row;
 use crate::peer;
 use attempt::complete_attempts;
 pub use attempt::is_complete;
+use cell::CellKey;
 pub use cell::CellResults;
-use cell::{CellKey, WorkKey};
 pub use file::read_rows;
 pub use group::{BASELINE, Group};
 use label::programs;
@@ -86,22 +87,11 @@ impl Results {
         rows.iter_mut().for_each(Row::void_without_time);
         let (trials, rows): (Vec<Row>, Vec<Row>) =
             (rows.into_iter()).partition(|row| row.invocation.invocation == 0);
-        let mut order = Vec::new();
-        let mut by_cell: HashMap<CellKey, Vec<Row>> = HashMap::new();
-        for row in rows {
-            let key = CellKey::of(&row);
-            let rows = by_cell.entry(key.clone()).or_default();
-            if rows.is_empty() {
-                order.push(key);
-            }
-            rows.push(row);
-        }
-
-        let programs = programs(by_cell.values().flatten());
+        let programs = programs(rows.iter());
         let (mut left_out, mut replaced) = (0, 0);
         let (mut cells, mut experiments) = (Vec::new(), Vec::new());
-        for key in &order {
-            let sorted = complete_attempts(by_cell.remove(key).unwrap_or_default());
+        for (key, rows) in by_key(rows, CellKey::of) {
+            let sorted = complete_attempts(rows);
             left_out += sorted.left_out;
             replaced += sorted.replaced;
             let complete = sorted.rows;
@@ -136,52 +126,23 @@ impl Results {
     /// Cells that did the same work within the same heap bytes on the same machine: they are
     /// compared with each other.
     pub fn groups(&self) -> Vec<Group<'_>> {
-        let mut groups: Vec<(WorkKey, u64, Group<'_>)> = Vec::new();
-        for cell in &self.cells {
-            let (key, bytes) = (cell.work_key(), cell.heap_bytes());
-            let known = groups
-                .iter()
-                .position(|(work, heap_bytes, _)| *work == key && *heap_bytes == bytes);
-            let at = known.unwrap_or_else(|| {
-                let empty = Group {
-                    cells: Vec::new(),
-                    twins: Vec::new(),
-                };
-                groups.push((key, bytes, empty));
-                groups.len() - 1
-            });
-            let group = &mut groups[at].2;
-            if cell.is_twin() {
-                group.twins.push(cell);
-            } else {
-                group.cells.push(cell);
-            }
-        }
-        groups
-            .into_iter()
-            .map(|(_, _, group)| group)
-            // A twin whose first series is missing is compared with nothing.
-            .filter(|group| !group.cells.is_empty())
-            .collect()
+        let key = |cell: &&CellResults| (cell.work_key(), cell.heap_bytes());
+        let groups = by_key(&self.cells, key).into_iter().map(|(_, cells)| {
+            let (twins, cells) = cells.into_iter().partition(|cell| cell.is_twin());
+            Group { cells, twins }
+        });
+        // A twin whose first series is missing is compared with nothing.
+        groups.filter(|group| !group.cells.is_empty()).collect()
     }
 
     /// The groups that differ in nothing but the heap bytes, ascending: a sweep.
     pub fn works(&self) -> Vec<Vec<Group<'_>>> {
-        let mut works: Vec<(WorkKey, Vec<Group<'_>>)> = Vec::new();
-        for group in self.groups() {
-            let key = group.cells[0].work_key();
-            match works.iter_mut().find(|(work, _)| *work == key) {
-                Some((_, groups)) => groups.push(group),
-                None => works.push((key, vec![group])),
-            }
-        }
-        works
-            .into_iter()
-            .map(|(_, mut groups)| {
-                groups.sort_by_key(|group| group.cells[0].heap_bytes());
-                groups
-            })
-            .collect()
+        let works = by_key(self.groups(), |group| group.cells[0].work_key());
+        let works = works.into_iter().map(|(_, mut groups)| {
+            groups.sort_by_key(|group| group.cells[0].heap_bytes());
+            groups
+        });
+        works.collect()
     }
 
     /// Every row that was measured, of comparisons and of experiments.
@@ -232,6 +193,24 @@ impl Results {
         });
         lines.collect()
     }
+}
+
+/// Values by their keys, in order of first appearance.
+fn by_key<K: Clone + Eq + Hash, T>(
+    values: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
+    let mut places = HashMap::new();
+    let mut found: Vec<(K, Vec<T>)> = Vec::new();
+    for value in values {
+        let key = key(&value);
+        let at = *places.entry(key.clone()).or_insert_with(|| {
+            found.push((key, Vec::new()));
+            found.len() - 1
+        });
+        found[at].1.push(value);
+    }
+    found
 }
 
 #[cfg(test)]

@@ -65,15 +65,10 @@ pub(crate) static RATIO: Column = Column {
         ratio.map_or("1".to_owned(), |ratio| or_none(ratio, format_ratio))
     })
 };
-/// How many pauses; more, if events were lost.
-pub(crate) static PAUSES: Column = Column::new("pauses", |figures| {
-    let Pauses {
-        pause_count,
-        events_lost,
-        ..
-    } = figures.pauses;
-    let lost = if events_lost > 0 { "+" } else { "" };
-    format!("{pause_count}{lost}")
+/// How many pauses; with a plus if events were lost.
+pub(crate) static PAUSES: Column = Column::new("pauses", |Figures { pauses, .. }| {
+    let lost = if pauses.events_lost > 0 { "+" } else { "" };
+    format!("{}{lost}", pauses.pause_count)
 });
 pub(crate) static MEDIAN_PAUSE: Column = Column {
     alone: "median pause",
@@ -104,8 +99,8 @@ pub(crate) static PEAK_HEAP: Column = Column::new("peak heap", |figures| {
 });
 /// The largest resident size of the process.
 pub(crate) static RESIDENT: Column = Column::new("resident", |figures| {
-    let bytes = figures.resident_bytes.map(format_bytes);
-    bytes.unwrap_or_else(|| "not measurable".to_owned())
+    let bytes = figures.resident_bytes;
+    bytes.map_or("not measurable".to_owned(), format_bytes)
 });
 
 /// Every column, in the order of the whole table.

@@ -15,7 +15,7 @@ use super::column::{
 use super::quantity::format_time;
 use super::table::{LIMIT, Table, about};
 use super::text::wrap;
-use crate::invocation::{Row, format_bytes};
+use crate::invocation::format_bytes;
 use crate::results::{CellResults, Results};
 
 /// How wide explanations are set.
@@ -80,10 +80,8 @@ pub fn render(results: &Results) -> String {
 /// The table as wide as it fits.
 fn draw(table: &Table<'_>) -> comfy_table::Table {
     let labels = table.labels();
-    let titles = table
-        .columns
-        .iter()
-        .map(|one| one.title(false, table.baseline));
+    let titles = table.columns.iter();
+    let titles = titles.map(|one| one.title(false, table.baseline));
     let header = (labels.clone(), LIMIT.to_owned(), titles.collect());
     let mut lines = vec![Some(header)];
     for (index, group) in table.groups.iter().enumerate() {
@@ -112,14 +110,14 @@ fn draw(table: &Table<'_>) -> comfy_table::Table {
         });
         arrange(titles.collect(), &lines[1..], labels.len())
     };
-    let layouts = std::iter::once(None).chain(LAYOUTS.map(Some));
-    let mut drawn = layouts.map(laid_out).peekable();
-    loop {
-        let table = drawn.next().expect("the last is taken");
-        if fits(&table) || drawn.peek().is_none() {
-            return table;
+    let mut drawn = laid_out(None);
+    for layout in LAYOUTS {
+        if fits(&drawn) {
+            break;
         }
+        drawn = laid_out(Some(layout));
     }
+    drawn
 }
 
 /// A table without lines of its own, whose columns are aligned to the right from `figures_from` on.
@@ -166,15 +164,8 @@ fn stack(labels: &[String], limit: &str, figures: &[String], layout: Layout) -> 
                 let unit = text.rsplit_once(' ');
                 return unit.map_or(text.clone(), |(number, unit)| format!("{number}\n{unit}"));
             }
-            let interval = text
-                .split_once(" (")
-                .map(|(value, rest)| (value, "(", rest));
-            let interval = interval.or_else(|| {
-                text.split_once(" [")
-                    .map(|(value, rest)| (value, "[", rest))
-            });
-            match interval {
-                Some((value, open, rest)) => format!("{value}\n{open}{rest}"),
+            match text.find(" (").or_else(|| text.find(" [")) {
+                Some(space) => format!("{}\n{}", &text[..space], &text[space + 1..]),
                 // Its line stays empty: what follows stands beside its title.
                 None if is(column, &RATIO) => format!("{text}\n"),
                 None => text.clone(),
@@ -199,18 +190,16 @@ fn remarks(is_void: bool, cell: &CellResults) -> String {
     if !observed.is_empty() && !is_void {
         text.push_str(&format!("{name}: {observed}\n"));
     }
-    let noisy: Vec<&Row> = cell
-        .measured_rows()
-        .filter(|row| !row.noisy.is_empty())
+    let noisy = || cell.measured_rows().filter(|row| !row.noisy.is_empty());
+    let reasons: BTreeSet<&str> = noisy()
+        .flat_map(|row| &row.noisy)
+        .map(String::as_str)
         .collect();
-    if !noisy.is_empty() {
-        let reasons: BTreeSet<&str> = (noisy.iter().flat_map(|row| &row.noisy))
-            .map(String::as_str)
-            .collect();
+    if !reasons.is_empty() {
         let reasons: Vec<&str> = reasons.into_iter().collect();
         text.push_str(&format!(
             "{name}: disturbed in {} of {} iterations: {}\n",
-            noisy.len(),
+            noisy().count(),
             cell.measured().count(),
             reasons.join(", ")
         ));

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::event::{Event, EventKind, Extent};
-use super::timeline::Timeline;
+use super::timeline::{Stop, Timeline};
 use contract::row::{CollectionRecord, MAX_COLLECTIONS_LOGGED, MAX_SPANS, SpanRecord};
 
 /// Why collections are made that nobody asked for: the name that HotSpot has for it.
@@ -23,69 +23,79 @@ pub fn collections(
     timeline: &Timeline<'_>,
     iteration: &Range<u64>,
 ) -> (Vec<CollectionRecord>, u64) {
-    let mut records: Vec<CollectionRecord> = Vec::new();
-    for stop in timeline.stops() {
-        let Some(event) = stop.collection else {
-            continue;
-        };
-        let EventKind::Collection {
-            live_bytes,
-            details,
-            ..
-        } = event.kind
-        else {
-            continue;
-        };
-        let extent = if details.minor {
-            Extent::Young
-        } else {
-            Extent::Full
-        };
-        let cause = if details.explicit {
-            SYSTEM_GC
-        } else {
-            ALLOCATION_FAILURE
-        };
-        records.push(CollectionRecord {
-            at_ns: event.from.saturating_sub(iteration.start),
-            pause_ns: stop.length(),
-            kind: extent.name().to_owned(),
-            cause: cause.to_owned(),
-            before_bytes: details.before_bytes,
-            after_bytes: Some(live_bytes),
-            committed_bytes: details.committed_bytes,
-            time_to_safepoint_ns: stop.time_to_safepoint(),
-            phases: stop
-                .phases()
-                .map(|(phase, length)| (phase.name().to_owned(), length))
-                .collect(),
-            ..CollectionRecord::default()
-        });
-    }
-    for event in timeline.events() {
-        let EventKind::CycleCollection {
-            generation,
-            examined,
-            unreachable,
-        } = event.kind
-        else {
-            continue;
-        };
-        records.push(CollectionRecord {
-            at_ns: event.from.saturating_sub(iteration.start),
-            pause_ns: event.length(),
-            kind: Extent::Cycle.name().to_owned(),
-            cause: ALLOCATION_FAILURE.to_owned(),
-            generation: Some(generation),
-            examined_objects: Some(examined),
-            unreachable_objects: Some(unreachable),
-            ..CollectionRecord::default()
-        });
-    }
+    let stops = timeline.stops().filter_map(of_stop);
+    let mut records: Vec<_> = stops
+        .chain(timeline.events().filter_map(of_cycles))
+        .collect();
     records.sort_by_key(|record| record.at_ns);
     let left_out = records.len().saturating_sub(MAX_COLLECTIONS_LOGGED);
     records.truncate(MAX_COLLECTIONS_LOGGED);
+    for record in &mut records {
+        record.at_ns = record.at_ns.saturating_sub(iteration.start);
+    }
     (records, left_out as u64)
+}
+
+/// A collection with every mutator stopped; its time is the heap's.
+fn of_stop(stop: &Stop) -> Option<CollectionRecord> {
+    let event = stop.collection?;
+    let EventKind::Collection {
+        live_bytes,
+        details,
+        ..
+    } = event.kind
+    else {
+        return None;
+    };
+    let (extent, cause) = (
+        if details.minor {
+            Extent::Young
+        } else {
+            Extent::Full
+        },
+        if details.explicit {
+            SYSTEM_GC
+        } else {
+            ALLOCATION_FAILURE
+        },
+    );
+    let phases = stop.phases();
+    Some(CollectionRecord {
+        at_ns: event.from,
+        pause_ns: stop.length(),
+        kind: extent.name().to_owned(),
+        cause: cause.to_owned(),
+        before_bytes: details.before_bytes,
+        after_bytes: Some(live_bytes),
+        committed_bytes: details.committed_bytes,
+        time_to_safepoint_ns: stop.time_to_safepoint(),
+        phases: phases
+            .map(|(phase, length)| (phase.name().to_owned(), length))
+            .collect(),
+        ..CollectionRecord::default()
+    })
+}
+
+/// A cycle collection of a counting heap; its time is the heap's.
+fn of_cycles(event: &Event) -> Option<CollectionRecord> {
+    let EventKind::CycleCollection {
+        generation,
+        examined,
+        unreachable,
+    } = event.kind
+    else {
+        return None;
+    };
+    Some(CollectionRecord {
+        at_ns: event.from,
+        pause_ns: event.length(),
+        kind: Extent::Cycle.name().to_owned(),
+        cause: ALLOCATION_FAILURE.to_owned(),
+        generation: Some(generation),
+        examined_objects: Some(examined),
+        unreachable_objects: Some(unreachable),
+        ..CollectionRecord::default()
+    })
 }
 
 /// The times in which mutators were stopped, waited for or stalled, and in which a collector

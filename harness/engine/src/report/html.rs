@@ -41,18 +41,7 @@ pub fn write(results: &Results, chapters: &Chapters, path: &Path) -> Result<(), 
 
 /// The whole page.
 pub fn render(results: &Results, chapters: &Chapters) -> String {
-    let styles = Styles::new(results);
-    let works = results.works();
-    let chapters: Vec<(&str, Markup)> = chapters
-        .iter()
-        .filter_map(|chapter| Some((chapter.title(), chapter.section(results)?)))
-        .collect();
-    let several_threads = table::several(works.iter().map(|work| work[0].cells[0].threads()));
-    let names: Vec<String> = works
-        .iter()
-        .map(|work| figure::work_name(work[0].cells[0], several_threads))
-        .collect();
-    let environments = results.environments();
+    let sections = sections(results, chapters);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -68,57 +57,75 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                 main {
                     header {
                         h1 { "What each heap costs" }
-                        @if !works.is_empty() { p.quiet { (table::about(results)) } }
-                        @for environment in &environments {
+                        @if !results.cells.is_empty() { p.quiet { (table::about(results)) } }
+                        @for environment in results.environments() {
                             p.quiet { (environment.summary()) }
                         }
                         @for line in results.not_passed_on() { p.quiet { (line) "." } }
                         nav aria-label="Contents" {
                             ul {
-                                @if !works.is_empty() {
-                                    li { a href="#table" { "Table" } }
-                                    li { a href="#glance" { "At a glance" } }
+                                @for Section { id, title, .. } in &sections {
+                                    li { a href=(format!("#{id}")) { (title) } }
                                 }
-                                @for (title, _) in &chapters {
-                                    li { a href=(format!("#{}", title.to_lowercase())) { (title) } }
-                                }
-                                @for (index, name) in names.iter().enumerate() {
-                                    li { a href=(format!("#work-{index}")) { (name) } }
-                                }
-                                li { a href="#environment" { "Environment" } }
                             }
                         }
                     }
                     (conclusion(results))
-                    @if !works.is_empty() {
-                        section #table {
-                            h2 { "Table" }
-                            (results_table(results))
-                        }
-                        section #glance {
-                            h2 { "At a glance" }
-                            (figures(figure::of_all(results, &styles)))
-                        }
-                    }
-                    @for (_, section) in &chapters { (section) }
-                    @for (index, (work, name)) in works.iter().zip(&names).enumerate() {
-                        section id=(format!("work-{index}")) {
-                            h2 { (name) }
-                            (figures(figure::of_work(work, &styles)))
-                        }
-                    }
-                    section #environment {
-                        h2 { "Environment" }
-                        @for environment in &environments { (facts(environment)) }
-                        @if environments.is_empty() {
-                            p { "The rows do not say where they were made." }
-                        }
-                    }
+                    @for section in &sections { (section.markup) }
                 }
             }
         }
     };
     page.into_string()
+}
+
+/// A part of the page that the table of contents leads to.
+struct Section {
+    id: String,
+    title: String,
+    markup: Markup,
+}
+
+impl Section {
+    fn new(id: &str, title: &str, body: &Markup) -> Self {
+        Self {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            markup: html! { section id=(id) { h2 { (title) } (body) } },
+        }
+    }
+}
+
+fn sections(results: &Results, chapters: &Chapters) -> Vec<Section> {
+    let styles = Styles::new(results);
+    let works = results.works();
+    let mut sections = Vec::new();
+    if !works.is_empty() {
+        let glance = figures(figure::of_all(results, &styles));
+        sections.push(Section::new("table", "Table", &results_table(results)));
+        sections.push(Section::new("glance", "At a glance", &glance));
+    }
+    sections.extend(chapters.iter().filter_map(|chapter| {
+        let title = chapter.title();
+        Some(Section {
+            id: title.to_lowercase(),
+            title: title.to_owned(),
+            markup: chapter.section(results)?,
+        })
+    }));
+    let several_threads = table::several(works.iter().map(|work| work[0].cells[0].threads()));
+    sections.extend(works.iter().enumerate().map(|(index, work)| {
+        let name = figure::work_name(work[0].cells[0], several_threads);
+        let figures = figures(figure::of_work(work, &styles));
+        Section::new(&format!("work-{index}"), &name, &figures)
+    }));
+    let environments = results.environments();
+    let environment = html! {
+        @for environment in &environments { (facts(environment)) }
+        @if environments.is_empty() { p { "The rows do not say where they were made." } }
+    };
+    sections.push(Section::new("environment", "Environment", &environment));
+    sections
 }
 
 /// What follows, what to know about the file, and what has no figures.

@@ -176,85 +176,89 @@ impl<'a> Mapped<'a> {
     /// Sets of round numbers within the range, the densest first, none with fewer than one.
     fn candidates(&self) -> Vec<Vec<f64>> {
         let (low, high) = self.range;
+        let mut sets = match (self.axis.scale, self.axis.unit) {
+            (Scale::Linear, unit) => in_proportion(low, high, unit),
+            (Scale::Logarithmic, Unit::Bytes) => doubling(low, high),
+            (Scale::Logarithmic, _) => in_tens(low, high),
+            (Scale::Nines, _) => nines(),
+        };
         // Rounding must not lose a number at the very end.
         let tolerance = match self.axis.scale {
             Scale::Logarithmic => 1e-9 * low,
             _ => 1e-9 * (high - low),
         };
-        let within = |value: &f64| (low - tolerance..=high + tolerance).contains(value);
-        let sets: Vec<Vec<f64>> = match self.axis.scale {
-            Scale::Linear => {
-                let scale = if self.axis.unit == Unit::Bytes {
-                    byte_unit(high).0
-                } else {
-                    1.0
-                };
-                let span = (high - low) / scale;
-                let decade = 10.0_f64.powf((span / 10.0).log10().floor());
-                [1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0]
-                    .into_iter()
-                    .map(|step| step * decade * scale)
-                    // More than seven lines are a pattern, not a grid.
-                    .filter(|step| (high - low) / step < 7.5)
-                    .map(|step| {
-                        let first = (low / step).ceil() as i64;
-                        let last = (high / step + 1e-9).floor() as i64;
-                        (first..=last).map(|number| number as f64 * step).collect()
-                    })
-                    .collect()
-            }
-            Scale::Logarithmic => {
-                // Bytes and multiples double; everything else is in tens.
-                let powers = |base: f64, every: i32, within_decade: &[f64]| -> Vec<f64> {
-                    let first = low.log(base).floor() as i32 - every;
-                    let last = high.log(base).ceil() as i32;
-                    (first..=last)
-                        .filter(|power| power.rem_euclid(every) == 0)
-                        .flat_map(|power| {
-                            within_decade
-                                .iter()
-                                .map(move |digit| digit * base.powi(power))
-                        })
-                        .filter(within)
-                        .collect()
-                };
-                if self.axis.unit == Unit::Bytes {
-                    let mut sets: Vec<_> =
-                        (1..12).map(|every| powers(2.0, every, &[1.0])).collect();
-                    if high / low < 4.0 {
-                        sets.insert(0, powers(2.0, 1, &[1.0, 1.25, 1.5, 1.75]));
-                        sets.insert(1, powers(2.0, 1, &[1.0, 1.5]));
-                    }
-                    sets
-                } else {
-                    let digits: [&[f64]; 5] = [
-                        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
-                        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
-                        &[1.0, 2.0, 3.0, 5.0],
-                        &[1.0, 2.0, 5.0],
-                        &[1.0, 3.0],
-                    ];
-                    let dense = if high / low < 20.0 { 0 } else { 2 };
-                    let mut sets: Vec<_> = digits[dense..]
-                        .iter()
-                        .map(|digits| powers(10.0, 1, digits))
-                        .collect();
-                    sets.extend((1..10).map(|every| powers(10.0, every, &[1.0])));
-                    sets
-                }
-            }
-            Scale::Nines => {
-                let nines = (1..9).map(|nines| 1.0 - 10.0_f64.powi(-nines));
-                let all: Vec<f64> = [0.0, 0.5].into_iter().chain(nines).collect();
-                let fewer = [0.0].into_iter().chain(all[2..].iter().copied()).collect();
-                [all, fewer]
-                    .into_iter()
-                    .map(|values: Vec<f64>| values.into_iter().filter(within).collect())
-                    .collect()
-            }
-        };
-        sets.into_iter().filter(|set| !set.is_empty()).collect()
+        let within = low - tolerance..=high + tolerance;
+        for set in &mut sets {
+            set.retain(|value| within.contains(value));
+        }
+        sets.retain(|set| !set.is_empty());
+        sets
     }
+}
+
+/// Multiples of round steps.
+fn in_proportion(low: f64, high: f64, unit: Unit) -> Vec<Vec<f64>> {
+    let scale = if unit == Unit::Bytes {
+        byte_unit(high).0
+    } else {
+        1.0
+    };
+    let span = (high - low) / scale;
+    let decade = 10.0_f64.powf((span / 10.0).log10().floor());
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0].into_iter();
+    let steps = steps.map(|step| step * decade * scale);
+    // More than seven lines are a pattern, not a grid.
+    let steps = steps.filter(|step| (high - low) / step < 7.5);
+    let multiples = steps.map(|step| {
+        let first = (low / step).ceil() as i64;
+        let last = (high / step + 1e-9).floor() as i64;
+        (first..=last).map(|number| number as f64 * step).collect()
+    });
+    multiples.collect()
+}
+
+/// Powers of `base` whose exponents are multiples of `every`, times each of the digits.
+fn powers((low, high): (f64, f64), base: f64, every: i32, digits: &[f64]) -> Vec<f64> {
+    let first = low.log(base).floor() as i32 - every;
+    let last = high.log(base).ceil() as i32;
+    let exponents = (first..=last).filter(|exponent| exponent.rem_euclid(every) == 0);
+    let of_exponent = |exponent: i32| digits.iter().map(move |digit| digit * base.powi(exponent));
+    exponents.flat_map(of_exponent).collect()
+}
+
+fn doubling(low: f64, high: f64) -> Vec<Vec<f64>> {
+    let powers = |every, digits: &[f64]| powers((low, high), 2.0, every, digits);
+    let mut sets = Vec::new();
+    if high / low < 4.0 {
+        sets.push(powers(1, &[1.0, 1.25, 1.5, 1.75]));
+        sets.push(powers(1, &[1.0, 1.5]));
+    }
+    sets.extend((1..12).map(|every| powers(every, &[1.0])));
+    sets
+}
+
+fn in_tens(low: f64, high: f64) -> Vec<Vec<f64>> {
+    let digits: [&[f64]; 5] = [
+        &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+        &[1.0, 2.0, 3.0, 5.0],
+        &[1.0, 2.0, 5.0],
+        &[1.0, 3.0],
+    ];
+    let powers = |every, digits: &[f64]| powers((low, high), 10.0, every, digits);
+    let dense = if high / low < 20.0 { 0 } else { 2 };
+    let within_decades = digits[dense..].iter().map(|digits| powers(1, digits));
+    within_decades
+        .chain((1..10).map(|every| powers(every, &[1.0])))
+        .collect()
+}
+
+/// None, a half, and up to eight nines; and the same without the half.
+fn nines() -> Vec<Vec<f64>> {
+    let nines = (1..9).map(|nines| 1.0 - 10.0_f64.powi(-nines));
+    let all: Vec<f64> = [0.0, 0.5].into_iter().chain(nines).collect();
+    let fewer = [&all[..1], &all[2..]].concat();
+    vec![all, fewer]
 }
 
 #[cfg(test)]

@@ -603,7 +603,8 @@ impl Row {
             serde_json::from_str(line).map_err(|error| format!("is no row of results: {error}"))?;
         if schema > SCHEMA {
             return Err(format!(
-                "was written by a newer version of this program: format {schema}, and this one reads up to {SCHEMA}"
+                "was written by a newer version of this program: format {schema}, and this one \
+                 reads up to {SCHEMA}"
             ));
         }
         let mut row: Self =

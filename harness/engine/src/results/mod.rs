@@ -71,8 +71,8 @@ impl Results {
         let (rows, notes) = read_rows(path)?;
         if rows.is_empty() {
             return Err(format!(
-                "{} has no rows: no process of that run had ended; measure again, or choose another \
-                 file",
+                "{} has no rows: no process of that run had ended; measure again, or choose \
+                 another file",
                 path.display()
             ));
         }

@@ -132,7 +132,10 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("gc-marksweep against gc-rc, at equal memory: faster in 1 of 1: list:nodes=77 2.0x ["),
+            text.contains(
+                "gc-marksweep against gc-rc, at equal memory: faster in 1 of 1: list:nodes=77 \
+                 2.0x ["
+            ),
             "{text}"
         );
         assert!(
@@ -215,7 +218,10 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("list:nodes=77: slower from 1x to 2x (2.0x to 4.0x), faster from 4x to 6x (2.0x to 2.5x)."),
+            text.contains(
+                "list:nodes=77: slower from 1x to 2x (2.0x to 4.0x), faster from 4x to 6x (2.0x to \
+                 2.5x)."
+            ),
             "{text}"
         );
         assert!(text.contains("0.50 [0.50-0.50] at 4x"), "{text}");

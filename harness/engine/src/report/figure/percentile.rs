@@ -28,8 +28,8 @@ fn curve(name: &str, style: usize, distribution: &Distribution) -> [Series; 2] {
     ]
 }
 
-/// Percentile curves of a distribution that each cell of a group has or has not: what it is of, and
-/// what to see in it.
+/// Percentile curves of a distribution that each cell of a group has or has not: the title of its
+/// axis, of what it is, and what to see in it.
 fn percentiles(
     title: &'static str,
     group: &Group<'_>,
@@ -57,8 +57,8 @@ fn percentiles(
     Ok(Figure {
         title: format!("{title}, at {}", size(group)),
         see: format!(
-            "Lower is better{see}. A curve ends where fewer than 10 samples lie above it; the \
-             marker beyond it is the longest."
+            "{see} A curve ends where fewer than 10 samples lie above it; the marker beyond it is \
+             the longest."
         ),
         n: format!(
             "n = {} {things}, over all timed iterations",
@@ -76,8 +76,8 @@ pub(super) fn pauses(group: &Group<'_>, styles: &Styles) -> Drawn {
         (
             "pause",
             "pauses",
-            ", and to the right are the rare long ones. Everything that stopped a thread, waits \
-             for the lock included",
+            "Lower is better, and to the right are the rare long ones. Everything that stopped a \
+             thread, waits for the lock included.",
         ),
         "no thread was ever stopped, or the rows are of a version that did not say",
         |metrics| metrics.pauses.distribution(),
@@ -93,8 +93,8 @@ pub(super) fn latencies(group: &Group<'_>, styles: &Styles) -> Drawn {
         (
             "open-loop latency",
             "requests",
-            ". From the moment at which a request was due to its end, so that requests that queue \
-             behind a pause count",
+            "Lower is better. From the moment at which a request was due to its end, so that \
+             requests that queue behind a pause count.",
         ),
         "the workload has no requests",
         |metrics| latency(metrics).unwrap_or_default(),

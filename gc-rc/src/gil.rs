@@ -369,9 +369,9 @@ mod tests {
             let poll = AtomicU32::new(0);
             let reports = AtomicUsize::new(0);
             let report = |holder, waited| {
-                assert_eq!(holder, 0);
                 assert!(waited >= patience);
-                reports.fetch_add(1, Ordering::Relaxed);
+                // Of the others one may be overdue, too, on a busy machine.
+                reports.fetch_add(usize::from(holder == 0), Ordering::Relaxed);
             };
             lock.take(0, &poll, false, report);
             thread::scope(|s| {

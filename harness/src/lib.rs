@@ -39,14 +39,11 @@
 //!     const NAME: &'static str = "pairs";
 //!     const SUMMARY: &'static str = "pairs that are made and forgotten";
 //!     const OPERATION: &'static str = "pair";
-//!     const PARAMETERS: &'static [Parameter] = &[Parameter {
-//!         name: "pairs",
-//!         doc: "pairs made, over all threads",
-//!         tiny: 1_000,
-//!         small: 10_000_000,
-//!         full: 100_000_000,
-//!         range: (1, 1_000_000_000_000),
-//!     }];
+//!     const PARAMETERS: &'static [Parameter] = &[
+//!         Parameter::sized("pairs", [1_000, 10_000_000, 100_000_000])
+//!             .range(1, 1_000_000_000_000)
+//!             .doc("pairs made, over all threads"),
+//!     ];
 //!
 //!     fn heap_bytes(_input: &Input) -> u64 {
 //!         8 << 20
@@ -66,8 +63,7 @@
 //!                 Ok(sum)
 //!             })
 //!         })?;
-//!         let checksum = sums.into_iter().fold(0, u64::wrapping_add);
-//!         Ok(Outcome { checksum, operations: pairs, ..Outcome::default() })
+//!         Ok(Outcome::new(sums.into_iter().fold(0, u64::wrapping_add), pairs))
 //!     }
 //! }
 //!

@@ -22,8 +22,8 @@ pub struct Judged {
 /// What one heap or runtime says of a claim.
 #[derive(Debug)]
 pub struct Column {
-    /// The heap's name; or the runtime's name and version, and where it lies if there are several
-    /// of that version.
+    /// The heap's name; or the runtime's name and version, and its path if there are several of
+    /// that version.
     pub name: String,
     /// Whether it is one of our heaps: the verdict rests on these.
     pub is_heap: bool,

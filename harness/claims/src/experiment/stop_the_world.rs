@@ -93,16 +93,16 @@ const GROWN: Figure = Figure::By(Unit::Ratio, |evidence| {
     per_decade(evidence, LongestPause, LEAST, MOST)
 });
 
-/// The longest cycle collection on a heap that tells of them. `None` elsewhere.
+/// The longest cycle collection on a heap that reports them. `None` elsewhere.
 fn longest_cycle_collection(metrics: &Metrics) -> Option<f64> {
     let collection = metrics.pause_parts.get("cycle-collection")?;
     Some(collection.max_ns as f64)
 }
 
-/// The longest drain on a heap that tells of them; 0 if none was long enough to be told of. `None`
+/// The longest drain on a heap that reports them; 0 if none was long enough to be reported. `None`
 /// elsewhere.
 fn longest_cascade(metrics: &Metrics) -> Option<f64> {
-    // Who stops the world does not count, or, of a real runtime, tells of nothing else.
+    // Who stops the world does not count, or is a real runtime that reports nothing else.
     let parts = &metrics.pause_parts;
     let tells = !parts.contains_key("stop") && !parts.contains_key("mark");
     let drain = metrics.pause_parts.get("drain");

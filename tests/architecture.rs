@@ -190,6 +190,14 @@ fn the_page_says_what_the_binary_imports() {
 }
 
 #[test]
+fn the_page_says_what_the_claims_import() {
+    assert_eq!(
+        table("Modules of the claims"),
+        modules("harness/claims/src")
+    );
+}
+
+#[test]
 fn no_module_of_a_floor_depends_on_one_that_depends_on_it() {
     for floor in [
         "harness/contract/src",

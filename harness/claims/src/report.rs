@@ -6,9 +6,13 @@
 use maud::{Markup, html};
 use serde_json::json;
 
+use crate::claim::{Claim, Rule, Verdict};
+use crate::evidence::Estimate;
+use crate::experiment::NOT_BUILT;
 use crate::invocation::format_bytes;
+use crate::judge::{Column, Judged, judge};
+use crate::quantity::Unit;
 use crate::results::Results;
-use crate::{Claim, Column, Estimate, Judged, NOT_BUILT, Rule, Unit, Verdict, judge};
 use engine::report::Chapter;
 use engine::report::markdown::{escape, rows};
 use engine::report::quantity::{format_time, three_digits};

@@ -826,6 +826,22 @@ mod tests {
         }
     }
 
+    /// A collection finds out anew which blocks have holes.
+    #[test]
+    fn what_was_put_back_before_a_collection_is_forgotten() {
+        let limit = 1 << 20;
+        let space = Space::new(limit).unwrap();
+        let supply = Supply::new(&space, limit, None).unwrap();
+        let [full, narrow] = [(); 2].map(|()| supply.take_free(&space).unwrap());
+        supply.put_back(&space, full, 1);
+        supply.put_back_narrow(&space, narrow);
+        supply.reclaim(&space, Extent::Whole, 1);
+        let block = supply.take_free(&space).unwrap();
+        supply.put_back(&space, block, 2);
+        assert_eq!(supply.take_returned(&space, true), Some((block, 2)));
+        assert_eq!(supply.take_returned(&space, true), None);
+    }
+
     #[test]
     fn backed_and_unbacked_runs_side_by_side_hold_one_large_object() {
         let limit = 1 << 20;

@@ -14,15 +14,16 @@ pub use contract::row::*;
 pub use contract::units::format_bytes;
 
 use crate::adapter::{self, Adapter, Settings};
-use crate::heap::{FullCause, Heap, HeapFull};
+use crate::heap::{FullCause, Heap, HeapFull, Statistics};
 use crate::measure::hiccup::{self, Interference};
-use crate::measure::sampler::Sampler;
+use crate::measure::sampler::{Sampled, Sampler};
 use crate::measure::space::peak_resident_bytes;
-use crate::measure::throughput::Stopwatch;
+use crate::measure::throughput::{Elapsed, Stopwatch};
 use crate::measure::timeline::Timeline;
 use crate::measure::{
     cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
 };
+use contract::event::EventLog;
 use contract::threads;
 use contract::workload::{Input, Outcome, Workload};
 
@@ -90,51 +91,56 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
         let heap = A::build(self.settings)?;
         for iteration in 0..=self.invocation.iterations {
             let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
-            let row = match iterated {
-                Err(refused) => {
-                    let crashed = Status::Crashed;
-                    let row = Row::without_metrics(self.invocation, iteration, crashed, refused);
-                    (self.emit)(row);
-                    return Ok(());
-                }
-                Ok(Ok((mut metrics, noisy))) => {
-                    if iteration == 0 {
-                        metrics.forget_details();
-                    }
-                    Row {
-                        noisy,
-                        ..Row::measured(self.invocation, iteration, metrics)
-                    }
-                }
-                Ok(Err(full)) => {
-                    let (status, message) = if full.cause == FullCause::System {
-                        // Neither a small heap nor the arena's own limit.
-                        (Status::Crashed, full.to_string())
-                    } else if A::capabilities(self.settings).limited {
-                        (Status::HeapFull, full.to_string())
-                    } else {
-                        let limit = format_bytes(heap.statistics().limit_bytes);
-                        (
-                            Status::Skipped,
-                            format!(
-                                "{} never frees, and would need more than {limit}",
-                                self.invocation.heap
-                            ),
-                        )
-                    };
-                    (self.emit)(Row::without_metrics(
-                        self.invocation,
-                        iteration,
-                        status,
-                        message,
-                    ));
-                    return Ok(());
-                }
-            };
+            let limited = A::capabilities(self.settings).limited;
+            let limit = || heap.statistics().limit_bytes;
+            let (row, goes_on) = row(self.invocation, iteration, iterated, limited, &limit);
             (self.emit)(row);
+            if !goes_on {
+                return Ok(());
+            }
             A::recycle(&heap);
         }
         Ok(())
+    }
+}
+
+/// The row of an iteration, and whether another can follow. `limited`: the heap collects within a
+/// limit, which `limit` asks it for.
+fn row(
+    invocation: &Invocation,
+    iteration: u32,
+    iterated: Result<Result<(Metrics, Vec<String>), HeapFull>, String>,
+    limited: bool,
+    limit: &dyn Fn() -> u64,
+) -> (Row, bool) {
+    let without = |status, message| {
+        (
+            Row::without_metrics(invocation, iteration, status, message),
+            false,
+        )
+    };
+    match iterated {
+        Err(refused) => without(Status::Crashed, refused),
+        Ok(Ok((mut metrics, noisy))) => {
+            if iteration == 0 {
+                metrics.forget_details();
+            }
+            let measured = Row::measured(invocation, iteration, metrics);
+            (Row { noisy, ..measured }, true)
+        }
+        // Neither a small heap nor the arena's own limit.
+        Ok(Err(full)) if full.cause == FullCause::System => {
+            without(Status::Crashed, full.to_string())
+        }
+        Ok(Err(full)) if limited => without(Status::HeapFull, full.to_string()),
+        Ok(Err(_)) => {
+            let limit = format_bytes(limit());
+            let message = format!(
+                "{} never frees, and would need more than {limit}",
+                invocation.heap
+            );
+            without(Status::Skipped, message)
+        }
     }
 }
 
@@ -153,60 +159,99 @@ fn iterate<W: Workload, H: Heap>(
     let elapsed = stopwatch.elapsed();
     let interference = Interference::read().since(interference);
     let sampled = sampler.stop();
-    let Outcome {
-        checksum,
-        operations,
-        observations,
-        requests,
-        deaths,
-    } = outcome?;
-
-    let after = heap.statistics();
-    let log = heap.take_events();
-    let timeline = Timeline::of(&log);
-    let start = start.as_nanos() as u64;
-    let readings = &sampled.readings;
-    let reachable = floating::reachable(readings, &timeline);
-    let reachable = reachable.as_deref();
-    let delays = reclamation::of(&deaths, &timeline);
-    let mut observations: BTreeMap<String, u64> = observations
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    if !deaths.is_empty() {
-        observations.insert("deaths_not_found_count".to_owned(), delays.pending);
-        let identified = delays.identified.percentile(0.5);
-        observations.extend(identified.map(|ns| ("identified_p50_ns".to_owned(), ns)));
-    }
-    let mut metrics = Metrics {
-        checksum: format!("{checksum:016x}"),
-        operations,
-        operation: W::OPERATION.to_owned(),
-        allocated_objects: after.allocated_objects - before.allocated_objects,
-        allocated_payload_bytes: after.allocated_payload_bytes - before.allocated_payload_bytes,
-        wall_ns: elapsed.wall_ns,
-        // The sampler is no part of what is measured.
-        cpu_ns: elapsed.cpu_ns.saturating_sub(sampled.cpu_ns),
-        wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
-        collections: after.collections - before.collections,
-        peak_heap_bytes: after.peak_occupied_bytes,
-        peak_resident_bytes: peak_resident_bytes(),
-        observations,
-        latency: latency::of(&requests),
-        reclamation_delay: delays.reusable,
-        floating_byte_seconds: reachable
-            .map(|reachable| floating::byte_seconds(readings, reachable)),
-        space: space::of(readings, reachable),
-        timeline: space::timeline(readings, reachable, start, MAX_SAMPLES),
-        hiccup: Distribution::of(sampled.oversleeps),
-        involuntary_switches: interference.involuntary_switches,
-        steal_ns: interference.steal_ns,
-        ..of_events(&timeline, start..start + elapsed.wall_ns, input.threads)
+    let outcome = outcome?;
+    let observed = Observed {
+        operation: W::OPERATION,
+        threads: input.threads,
+        start: start.as_nanos() as u64,
+        elapsed,
+        before,
+        after: heap.statistics(),
+        log: heap.take_events(),
+        sampled,
+        interference,
     };
-    for record in &mut metrics.collections_log {
-        record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
+    Ok(observed.metrics(outcome))
+}
+
+/// What was read before, during and after an iteration: all that [`iterate`] knows of the workload
+/// and the heap. What follows from it is compiled once and not for every pair of these.
+struct Observed {
+    operation: &'static str,
+    threads: usize,
+    /// When it began, in nanoseconds since the heap was made.
+    start: u64,
+    elapsed: Elapsed,
+    before: Statistics,
+    after: Statistics,
+    log: EventLog,
+    sampled: Sampled,
+    interference: Interference,
+}
+
+impl Observed {
+    /// The figures of the iteration, and what disturbed it.
+    fn metrics(self, outcome: Outcome) -> (Metrics, Vec<String>) {
+        let Self {
+            start,
+            elapsed,
+            before,
+            after,
+            sampled,
+            interference,
+            ..
+        } = self;
+        let Outcome {
+            checksum,
+            operations,
+            observations,
+            requests,
+            deaths,
+        } = outcome;
+        let timeline = Timeline::of(&self.log);
+        let readings = &sampled.readings;
+        let reachable = floating::reachable(readings, &timeline);
+        let reachable = reachable.as_deref();
+        let delays = reclamation::of(&deaths, &timeline);
+        let mut observations: BTreeMap<String, u64> = observations
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        if !deaths.is_empty() {
+            observations.insert("deaths_not_found_count".to_owned(), delays.pending);
+            let identified = delays.identified.percentile(0.5);
+            observations.extend(identified.map(|ns| ("identified_p50_ns".to_owned(), ns)));
+        }
+        let mut metrics = Metrics {
+            checksum: format!("{checksum:016x}"),
+            operations,
+            operation: self.operation.to_owned(),
+            allocated_objects: after.allocated_objects - before.allocated_objects,
+            allocated_payload_bytes: after.allocated_payload_bytes - before.allocated_payload_bytes,
+            wall_ns: elapsed.wall_ns,
+            // The sampler is no part of what is measured.
+            cpu_ns: elapsed.cpu_ns.saturating_sub(sampled.cpu_ns),
+            wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
+            collections: after.collections - before.collections,
+            peak_heap_bytes: after.peak_occupied_bytes,
+            peak_resident_bytes: peak_resident_bytes(),
+            observations,
+            latency: latency::of(&requests),
+            reclamation_delay: delays.reusable,
+            floating_byte_seconds: reachable
+                .map(|reachable| floating::byte_seconds(readings, reachable)),
+            space: space::of(readings, reachable),
+            timeline: space::timeline(readings, reachable, start, MAX_SAMPLES),
+            hiccup: Distribution::of(sampled.oversleeps),
+            involuntary_switches: interference.involuntary_switches,
+            steal_ns: interference.steal_ns,
+            ..of_events(&timeline, start..start + elapsed.wall_ns, self.threads)
+        };
+        for record in &mut metrics.collections_log {
+            record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
+        }
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
+        (metrics, noisy)
     }
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
-    Ok((metrics, noisy))
 }

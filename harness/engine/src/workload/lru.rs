@@ -189,11 +189,13 @@ struct Cache<'f, M: Mutator> {
 }
 
 impl<'f, M: Mutator> Cache<'f, M> {
+    #[inline]
     fn bucket(&self, key: u64) -> usize {
         (mix(key) & (self.buckets - 1)) as usize
     }
 
     /// Looks `key` up and puts its entry in `found`; says whether there is one.
+    #[inline]
     fn find(&self, m: &M, key: u64, found: M::Local<'f>) -> bool {
         let Some(table) = m.get(self.table) else {
             return false;
@@ -213,6 +215,7 @@ impl<'f, M: Mutator> Cache<'f, M> {
     }
 
     /// Moves the entry to the front, and reads its value: a digest of the first and the last word.
+    #[inline]
     fn hit(&self, m: &M, entry: M::Local<'f>) -> u64 {
         let (Some(ends), Some(entry)) = (m.get(self.ends), m.get(entry)) else {
             return 0;
@@ -229,6 +232,7 @@ impl<'f, M: Mutator> Cache<'f, M> {
     }
 
     /// Puts a new entry in.
+    #[inline]
     fn insert(&self, m: &mut M, key: u64, turn: u64) -> Result<(), HeapFull> {
         let words = SMALLEST_WORDS << mix(!key).trailing_zeros().min(DOUBLINGS);
         let bucket = self.bucket(key);
@@ -252,6 +256,7 @@ impl<'f, M: Mutator> Cache<'f, M> {
     }
 
     /// Takes the entry out that was used least recently.
+    #[inline]
     fn evict(&self, m: &M) {
         let (Some(table), Some(ends)) = (m.get(self.table), m.get(self.ends)) else {
             return;
@@ -278,6 +283,7 @@ impl<'f, M: Mutator> Cache<'f, M> {
 }
 
 /// Takes an entry out of the list.
+#[inline]
 fn unlink<'m, M: Mutator>(m: &'m M, ends: M::Ref<'m>, entry: M::Ref<'m>) {
     let (newer, older) = (m.load(entry, NEWER), m.load(entry, OLDER));
     match newer {
@@ -293,6 +299,7 @@ fn unlink<'m, M: Mutator>(m: &'m M, ends: M::Ref<'m>, entry: M::Ref<'m>) {
 }
 
 /// Puts an entry that is in no list in front.
+#[inline]
 fn push<'m, M: Mutator>(m: &'m M, ends: M::Ref<'m>, entry: M::Ref<'m>) {
     let second = m.load(ends, NEWEST);
     m.store(entry, OLDER, second);

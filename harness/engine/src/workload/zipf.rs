@@ -91,6 +91,7 @@ fn power(base: f64) -> f64 {
 }
 
 /// The hundredth root of `x`, which is at least 1.
+#[inline]
 fn root(x: f64) -> f64 {
     // No u64 has a larger one.
     root_from(2.0, x)
@@ -98,6 +99,7 @@ fn root(x: f64) -> f64 {
 
 /// The hundredth root of `x`, approached from `above`: the power is convex, so each step of
 /// Newton's method is one down, until rounding ends it.
+#[inline]
 fn root_from(above: f64, x: f64) -> f64 {
     let mut root = above;
     loop {

@@ -53,18 +53,19 @@ impl fmt::Display for HeapFull {
         match self.cause {
             FullCause::Limit => write!(
                 f,
-                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after an exhaustive \
-                 collection: let go of objects, or choose a larger limit"
+                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after \
+                 an exhaustive collection: let go of objects, or choose a larger limit"
             ),
             FullCause::System => write!(
                 f,
-                "heap full: the system has no memory for {requested} bytes, which fit below the limit of {limit} \
-                 bytes: let go of objects, or give the process more memory"
+                "heap full: the system has no memory for {requested} bytes, which fit below the \
+                 limit of {limit} bytes: let go of objects, or give the process more memory"
             ),
             FullCause::Overhead => write!(
                 f,
-                "heap full: collections below the limit of {limit} bytes free next to nothing, and {requested} bytes \
-                 would take one more: let go of objects, choose a larger limit, or switch the overhead limit off"
+                "heap full: collections below the limit of {limit} bytes free next to nothing, \
+                 and {requested} bytes would take one more: let go of objects, choose a larger \
+                 limit, or switch the overhead limit off"
             ),
         }
     }
@@ -136,7 +137,8 @@ impl fmt::Display for BuildError {
         match self {
             Self::LimitTooSmall { limit } => write!(
                 f,
-                "a limit of {limit} bytes is too small for a mark-sweep heap: the least is {} bytes",
+                "a limit of {limit} bytes is too small for a mark-sweep heap: the least is {} \
+                 bytes",
                 Builder::MINIMUM_LIMIT
             ),
             Self::PrefetchDepth { depth } => write!(
@@ -151,7 +153,8 @@ impl fmt::Display for BuildError {
             ),
             Self::Multiplier { factor } => write!(
                 f,
-                "a heap of {factor} times its live objects leaves no room for new ones: choose a multiplier above 1"
+                "a heap of {factor} times its live objects leaves no room for new ones: choose a \
+                 multiplier above 1"
             ),
             Self::MemBalancer { factor } => write!(
                 f,
@@ -159,7 +162,8 @@ impl fmt::Display for BuildError {
             ),
             Self::EventCapacity { events } => write!(
                 f,
-                "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
+                "no memory for a buffer of {events} events of {} bytes each: choose a smaller \
+                 event capacity",
                 size_of::<Event>()
             ),
             Self::MarkingWorkers { workers } => write!(
@@ -181,7 +185,8 @@ impl fmt::Display for BuildError {
                 ..
             } => write!(
                 f,
-                "no address space is large enough for a heap with a limit of {limit} bytes: choose a smaller limit"
+                "no address space is large enough for a heap with a limit of {limit} bytes: \
+                 choose a smaller limit"
             ),
             Self::AddressSpace {
                 limit,
@@ -189,8 +194,9 @@ impl fmt::Display for BuildError {
                 source,
             } => write!(
                 f,
-                "no address space for a heap with a limit of {limit} bytes: {bytes} bytes were asked for ({source}): choose a smaller \
-                 limit, or let the process have more address space (ulimit -v)"
+                "no address space for a heap with a limit of {limit} bytes: {bytes} bytes were \
+                 asked for ({source}): choose a smaller limit, or let the process have more \
+                 address space (ulimit -v)"
             ),
         }
     }
@@ -502,8 +508,8 @@ impl Shared {
     fn enter_after_fork(&self) {
         if let Err(lacking) = self.move_here() {
             panic!(
-                "this process was forked while {lacking}, and its mark-sweep heap cannot go on without that thread: \
-                 fork when no other thread is attached"
+                "this process was forked while {lacking}, and its mark-sweep heap cannot go on \
+                 without that thread: fork when no other thread is attached"
             );
         }
     }

@@ -138,7 +138,8 @@ impl<'h> Mutator<'h> {
 
         assert!(
             !ATTACHED.get(),
-            "this thread is already attached to a mark-sweep heap: attach a second time only inside `blocking`"
+            "this thread is already attached to a mark-sweep heap: attach a second time only \
+             inside `blocking`"
         );
         heap.0.enter();
         let _attachment = Attachment::set(true);

@@ -627,7 +627,8 @@ impl<M: Member> Handshake<M> {
         // Without the lock: writing may take long, and those who arrive meanwhile need it.
         drop(state);
         crate::os::complain(format_args!(
-            "gc-marksweep: a stop has waited more than {:?} for {}: a loop without a safepoint, or a wait outside `blocking`",
+            "gc-marksweep: a stop has waited more than {:?} for {}: a loop without a safepoint, \
+             or a wait outside `blocking`",
             self.watchdog.unwrap_or_default(),
             Names(&laggards)
         ));

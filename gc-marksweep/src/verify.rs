@@ -118,7 +118,8 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
         let size = header.size();
         assert!(
             size <= room && (size > LARGE) == large.contains_key(&address),
-            "{address:#x} is reachable and its header is not an object's: {size} bytes where {room} fit"
+            "{address:#x} is reachable and its header is not an object's: {size} bytes where \
+             {room} fit"
         );
         reached.insert(address, size);
         // SAFETY: the object lies within its room, so its fields do.
@@ -157,7 +158,8 @@ fn check_barrier(shared: &Shared, world: &World<'_, Context>, reachable: &Reacha
             };
             assert!(
                 remembered || target.is_none_or(|target| shared.space.is_marked(target)),
-                "field {field} of the old object {address:#x} refers to a young one and is not remembered"
+                "field {field} of the old object {address:#x} refers to a young one and is not \
+                 remembered"
             );
         }
     }

@@ -62,23 +62,24 @@ impl fmt::Display for HeapFull {
         match cause {
             FullCause::Limit => write!(
                 f,
-                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after an exhaustive \
-                 collection: let go of objects, or choose a larger limit"
+                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after \
+                 an exhaustive collection: let go of objects, or choose a larger limit"
             ),
             FullCause::System if *limit == 0 => write!(
                 f,
-                "heap full: the system has no memory for {requested} bytes: let go of objects, or give the process \
-                 more memory"
+                "heap full: the system has no memory for {requested} bytes: let go of objects, or \
+                 give the process more memory"
             ),
             FullCause::System => write!(
                 f,
-                "heap full: the system has no memory for {requested} bytes, which fit below the limit of {limit} \
-                 bytes: let go of objects, or give the process more memory"
+                "heap full: the system has no memory for {requested} bytes, which fit below the \
+                 limit of {limit} bytes: let go of objects, or give the process more memory"
             ),
             FullCause::Overhead => write!(
                 f,
-                "heap full: collections below the limit of {limit} bytes free next to nothing, and {requested} bytes \
-                 would take one more: let go of objects, choose a larger limit, or switch the overhead limit off"
+                "heap full: collections below the limit of {limit} bytes free next to nothing, \
+                 and {requested} bytes would take one more: let go of objects, choose a larger \
+                 limit, or switch the overhead limit off"
             ),
         }
     }
@@ -487,8 +488,9 @@ impl Inner {
                 .find(|(id, _)| *id == holder)
                 .map_or("a detached thread", |(_, name)| name);
             crate::system::complain(format_args!(
-                "gc-rc: thread '{name}' (mutator {holder}) has kept the global lock for {} ms while others wait: \
-                 it reached no safepoint, or waits for something outside of `blocking`",
+                "gc-rc: thread '{name}' (mutator {holder}) has kept the global lock for {} ms \
+                 while others wait: it reached no safepoint, or waits for something outside of \
+                 `blocking`",
                 waited.as_millis()
             ));
         };
@@ -1058,7 +1060,8 @@ impl fmt::Display for BuildError {
             }
             Self::EventCapacity { events } => write!(
                 f,
-                "no memory for a buffer of {events} events of {} bytes each: choose a smaller event capacity",
+                "no memory for a buffer of {events} events of {} bytes each: choose a smaller \
+                 event capacity",
                 size_of::<Event>()
             ),
             Self::OverheadLimit { limit } => write!(
@@ -1067,7 +1070,8 @@ impl fmt::Display for BuildError {
             ),
             Self::NoPossibleRoots => write!(
                 f,
-                "a collection at zero possible roots would never end: give at least 1 (10,000 is usual)"
+                "a collection at zero possible roots would never end: give at least 1 (10,000 is \
+                 usual)"
             ),
             Self::NoMemory => write!(
                 f,

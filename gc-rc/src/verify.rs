@@ -42,7 +42,8 @@ impl Locked<'_> {
         let counted = self.inner.counters.occupied_by_objects();
         assert!(
             counted == blocks + large,
-            "gc-rc: verify: {counted} bytes are counted as occupied, but blocks have {blocks} and large objects {large}"
+            "gc-rc: verify: {counted} bytes are counted as occupied, but blocks have {blocks} and \
+             large objects {large}"
         );
     }
 
@@ -92,7 +93,8 @@ impl Locked<'_> {
                         } else {
                             0
                         },
-                    "gc-rc: verify: the large object {object:?} is listed in generation {generation}, but its side byte is {:#x}",
+                    "gc-rc: verify: the large object {object:?} is listed in generation \
+                     {generation}, but its side byte is {:#x}",
                     side_byte(object).get()
                 );
                 objects.insert(object, 0);
@@ -155,7 +157,8 @@ impl Locked<'_> {
             for cell in all() {
                 assert!(
                     cell.has(tag::BUFFERED),
-                    "gc-rc: verify: {cell:?} could become a possible root, but nothing looks at them"
+                    "gc-rc: verify: {cell:?} could become a possible root, but nothing looks at \
+                     them"
                 );
             }
             return;
@@ -303,7 +306,8 @@ impl Locked<'_> {
                 let times = list.iter().filter(|&&listed| listed == block).count();
                 assert!(
                     times == (stretches(block) != 0) as usize,
-                    "gc-rc: verify: a block is {times} times in the list of {name} blocks, and says it has {:#x}",
+                    "gc-rc: verify: a block is {times} times in the list of {name} blocks, and \
+                     says it has {:#x}",
                     stretches(block)
                 );
             }
@@ -329,7 +333,8 @@ impl Locked<'_> {
         for &object in objects.keys() {
             assert!(
                 object.has(tag::HAS_WEAK) == weak.contains_key(&object),
-                "gc-rc: verify: {object:?} and the table do not agree on whether it has weak references"
+                "gc-rc: verify: {object:?} and the table do not agree on whether it has weak \
+                 references"
             );
         }
         let globals = self.globals.objects().count();
@@ -342,7 +347,8 @@ impl Locked<'_> {
         let (unlisted, said) = (unlisted.count(), self.finalizable_unlisted.get());
         assert!(
             unlisted == said,
-            "gc-rc: verify: {unlisted} objects await the queue of finalizers, but they are said to be {said}"
+            "gc-rc: verify: {unlisted} objects await the queue of finalizers, but they are said \
+             to be {said}"
         );
         for &object in self.finalizable.borrow().iter() {
             assert!(

@@ -57,13 +57,13 @@ impl fmt::Display for HeapFull {
             ),
             FullCause::Limit => write!(
                 f,
-                "arena full: {requested} bytes do not fit below its limit of {limit} bytes, and it never frees: choose \
-                 a larger limit"
+                "arena full: {requested} bytes do not fit below its limit of {limit} bytes, and \
+                 it never frees: choose a larger limit"
             ),
             FullCause::System => write!(
                 f,
-                "arena full: the system has no memory for {requested} bytes, and it never frees: give the process \
-                 more memory"
+                "arena full: the system has no memory for {requested} bytes, and it never frees: \
+                 give the process more memory"
             ),
         }
     }
@@ -200,7 +200,8 @@ impl Heap {
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert!(
             !ATTACHED.get(),
-            "this thread is already attached to an arena heap; attach again only inside `Mutator::blocking`"
+            "this thread is already attached to an arena heap; attach again only inside \
+             `Mutator::blocking`"
         );
         let _attachment = Attachment::set(true);
         f(&mut Mutator::new(Arc::clone(&self.0)))

@@ -139,23 +139,24 @@ impl fmt::Display for HeapFull {
         match cause {
             FullCause::Limit => write!(
                 f,
-                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after an exhaustive \
-                 collection: let go of objects, or choose a larger limit"
+                "heap full: {requested} bytes do not fit below the limit of {limit} bytes after \
+                 an exhaustive collection: let go of objects, or choose a larger limit"
             ),
             FullCause::System if *limit == 0 => write!(
                 f,
-                "heap full: the system has no memory for {requested} bytes: let go of objects, or give the process \
-                 more memory"
+                "heap full: the system has no memory for {requested} bytes: let go of objects, or \
+                 give the process more memory"
             ),
             FullCause::System => write!(
                 f,
-                "heap full: the system has no memory for {requested} bytes, which fit below the limit of {limit} \
-                 bytes: let go of objects, or give the process more memory"
+                "heap full: the system has no memory for {requested} bytes, which fit below the \
+                 limit of {limit} bytes: let go of objects, or give the process more memory"
             ),
             FullCause::Overhead => write!(
                 f,
-                "heap full: collections below the limit of {limit} bytes free next to nothing, and {requested} bytes \
-                 would take one more: let go of objects, choose a larger limit, or switch the overhead limit off"
+                "heap full: collections below the limit of {limit} bytes free next to nothing, \
+                 and {requested} bytes would take one more: let go of objects, choose a larger \
+                 limit, or switch the overhead limit off"
             ),
         }
     }

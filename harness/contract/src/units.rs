@@ -28,7 +28,8 @@ pub const MOST_BYTES: u64 = 1 << 53;
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let wrong = || {
         format!(
-            "'{text}' is not a size: write bytes, or a number with K, M, G or T (powers of 1024), such as 64M"
+            "'{text}' is not a size: write bytes, or a number with K, M, G or T (powers of 1024), \
+             such as 64M"
         )
     };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -65,7 +65,8 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     let mut session = Session::begin(plan)?;
     if !session.trials.is_empty() {
         return Err(Error::NotRun(format!(
-            "{} is of a search for minimum heaps: go on with it by harness minheap or harness sweep, or begin anew without --resume",
+            "{} is of a search for minimum heaps: go on with it by harness minheap or harness \
+             sweep, or begin anew without --resume",
             session.sink.path.display()
         )));
     }
@@ -511,7 +512,8 @@ fn check(row: &mut Row, cell: &Cell, references: &mut HashMap<usize, Row>) {
         .expect("references were measured");
     if metrics.work() != expected.work() {
         row.message = Some(format!(
-            "did other work than {}: checksum, operations, objects, payload bytes {:?} and not {:?}",
+            "did other work than {}: checksum, operations, objects, payload bytes {:?} and not \
+             {:?}",
             reference.invocation.heap,
             metrics.work(),
             expected.work()

@@ -27,7 +27,8 @@ impl Adapter for GcRc {
                 name: "cycle",
                 kind: OptionKind::Choice(&["generational", "bacon-rajan", "none"]),
                 default: "generational",
-                doc: "how garbage cycles are found: as CPython 3.13 does, from possible roots, or not at all",
+                doc: "how garbage cycles are found: as CPython 3.13 does, from possible roots, or \
+                 not at all",
             },
             HeapOption {
                 name: "free",

@@ -104,7 +104,8 @@ const OVERHEAD_LIMIT: HeapOption = HeapOption {
     name: OVERHEAD_LIMIT_NAME,
     kind: OptionKind::PercentagesOrOff,
     default: "98/2",
-    doc: "heap full where collections take TIME % and less than FREE % of the limit is allocated between them",
+    doc: "heap full where collections take TIME % and less than FREE % of the limit is allocated \
+     between them",
 };
 
 /// What the option of the overhead limit is called, on every heap that has it.

@@ -50,14 +50,16 @@ impl Runtime for Boehm {
         // The preprocessor says whether the header is there, and which version it is of.
         let preprocessed = preprocess(Path::new(&compiler)).map_err(|error| {
             format!(
-                "the C compiler {} cannot be run ({error}): install gcc or clang, or name one in the environment variable CC",
+                "the C compiler {} cannot be run ({error}): install gcc or clang, or name one in \
+                 the environment variable CC",
                 compiler.display()
             )
         })?;
         let Some(version) = preprocessed.as_deref().and_then(version) else {
             return Err(
-                "the library libgc with its header gc.h is missing: install libgc-dev (Debian), gc-devel (Fedora) or bdw-gc (Homebrew), \
-                 or name its place in CPATH and LIBRARY_PATH"
+                "the library libgc with its header gc.h is missing: install libgc-dev (Debian), \
+                 gc-devel (Fedora) or bdw-gc (Homebrew), or name its place in CPATH and \
+                 LIBRARY_PATH"
                     .to_owned(),
             );
         };

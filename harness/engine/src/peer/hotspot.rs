@@ -254,8 +254,9 @@ impl Runtime for Hotspot {
         }
         let reasons: String = reasons.iter().map(|reason| format!("; {reason}")).collect();
         Err(format!(
-            "{} has no compiler, and there is no javac that could do without it: install a JDK besides \
-             (Debian: openjdk-17-jdk-headless), or name one with a second --java PATH{reasons}",
+            "{} has no compiler, and there is no javac that could do without it: install a JDK \
+             besides (Debian: openjdk-17-jdk-headless), or name one with a second --java \
+             PATH{reasons}",
             installation.program.display()
         ))
     }

@@ -105,7 +105,8 @@ pub const PEERS: &[Description] = &[
     },
     Description {
         name: "hotspot-parallel",
-        summary: "HotSpot's Parallel collector: generational, copying and compacting, all processors",
+        summary: "HotSpot's Parallel collector: generational, copying and compacting, all \
+         processors",
         moving: true,
         variant: "-XX:+UseParallelGC",
         runtime: &hotspot::Hotspot,
@@ -126,37 +127,43 @@ pub const PEERS: &[Description] = &[
     },
     Description {
         name: "hotspot-z",
-        summary: "HotSpot's Z collector: marking and moving concurrently, generational from version 23 on",
+        summary: "HotSpot's Z collector: marking and moving concurrently, generational from \
+         version 23 on",
         moving: true,
         variant: "-XX:+UnlockExperimentalVMOptions -XX:+UseZGC",
         runtime: &hotspot::Hotspot,
     },
     Description {
         name: "hotspot-serial-compact",
-        summary: "HotSpot's Serial collector with compact object headers of 8 bytes, from version 24 on",
+        summary: "HotSpot's Serial collector with compact object headers of 8 bytes, from version \
+         24 on",
         moving: true,
         variant: "-XX:+UseSerialGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
         runtime: &hotspot::Hotspot,
     },
     Description {
         name: "hotspot-parallel-compact",
-        summary: "HotSpot's Parallel collector with compact object headers of 8 bytes, from version 24 on",
+        summary: "HotSpot's Parallel collector with compact object headers of 8 bytes, from \
+         version 24 on",
         moving: true,
         variant: "-XX:+UseParallelGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
         runtime: &hotspot::Hotspot,
     },
     Description {
         name: "hotspot-g1-compact",
-        summary: "HotSpot's G1 collector with compact object headers of 8 bytes, from version 24 on",
+        summary: "HotSpot's G1 collector with compact object headers of 8 bytes, from version 24 \
+         on",
         moving: true,
         variant: "-XX:+UseG1GC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
         runtime: &hotspot::Hotspot,
     },
     Description {
         name: "hotspot-shenandoah-compact",
-        summary: "HotSpot's Shenandoah collector with compact object headers of 8 bytes, from version 24 on",
+        summary: "HotSpot's Shenandoah collector with compact object headers of 8 bytes, from \
+         version 24 on",
         moving: true,
-        variant: "-XX:+UseShenandoahGC -XX:+UnlockExperimentalVMOptions -XX:+UseCompactObjectHeaders",
+        variant: "-XX:+UseShenandoahGC -XX:+UnlockExperimentalVMOptions \
+         -XX:+UseCompactObjectHeaders",
         runtime: &hotspot::Hotspot,
     },
     Description {
@@ -175,7 +182,8 @@ pub const PEERS: &[Description] = &[
     },
     Description {
         name: "cpython",
-        summary: "CPython: reference counting with generations for cycles, interpreted; its heap has no limit",
+        summary: "CPython: reference counting with generations for cycles, interpreted; its heap \
+         has no limit",
         moving: false,
         variant: "",
         runtime: &cpython::Cpython,
@@ -318,7 +326,8 @@ fn located(
     let there = ask(command)?;
     if there.version != here.version {
         return Err(format!(
-            "{} is {} here, and {} says that it is {}: name the runtime itself and not what chooses it: {how}",
+            "{} is {} here, and {} says that it is {}: name the runtime itself and not what \
+             chooses it: {how}",
             path.display(),
             here.version,
             file.display(),

@@ -123,7 +123,8 @@ pub fn invoke(
             let reason = reason.map_or(String::new(), |line| format!(": {line}"));
             let memory = if status.signal() == Some(SIGKILL) && killed_for_memory() > killed_before
             {
-                "; the system had no more memory (for its control group) and killed a process meanwhile"
+                "; the system had no more memory (for its control group) and killed a process \
+                 meanwhile"
             } else {
                 ""
             };

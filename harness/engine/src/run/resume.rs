@@ -146,7 +146,8 @@ pub(super) fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Resul
     for there in rows.iter().filter_map(|row| row.environment.as_ref()) {
         let told = |what: &str, there: &str, here: &str| {
             format!(
-                "{} was begun {what} ({there}; this is {here}); go on with it there, or begin anew without --resume",
+                "{} was begun {what} ({there}; this is {here}); go on with it there, or begin \
+                 anew without --resume",
                 path.display()
             )
         };

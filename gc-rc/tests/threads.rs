@@ -28,12 +28,17 @@ fn the_fair_lock_is_asked_for_at_once() {
         .build()
         .unwrap();
     let done = AtomicBool::new(false);
+    // Who attaches waits like everybody else: each does so while nobody has the lock.
+    let (left, is_left) = mpsc::channel();
     let (started, is_started) = mpsc::channel();
     thread::scope(|s| {
         let (heap, done) = (&heap, &done);
         s.spawn(move || {
             heap.attach(|m| {
-                m.blocking(|| is_started.recv().unwrap());
+                m.blocking(|| {
+                    left.send(()).unwrap();
+                    is_started.recv().unwrap();
+                });
                 for _ in 0..2000 {
                     m.blocking(thread::yield_now);
                     if heap.lock_statistics().time_outs > 0 {
@@ -44,6 +49,7 @@ fn the_fair_lock_is_asked_for_at_once() {
             done.store(true, Ordering::Relaxed);
         });
         s.spawn(move || {
+            is_left.recv().unwrap();
             heap.attach(|m| {
                 started.send(()).unwrap();
                 while !done.load(Ordering::Relaxed) {

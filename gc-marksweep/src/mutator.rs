@@ -433,6 +433,8 @@ impl<'h> Mutator<'h> {
                 since,
                 refused,
             });
+            // The last search says why.
+            demand.refused = refused;
             let attempt = || self.try_memory(size, witness);
             let collection = (self.shared()).collect(
                 &self.context,

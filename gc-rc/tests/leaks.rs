@@ -56,7 +56,7 @@ fn what_comes_and_goes_leaves_nothing_behind() {
         for _ in 0..number {
             visit(&heap);
             thread::scope(|s| {
-                s.spawn(|| visit(&heap));
+                s.spawn(|| visit(&heap)).join().unwrap();
             });
         }
     };

@@ -488,3 +488,40 @@ fn handles_that_cannot_be_had_panic() {
         });
     });
 }
+
+/// Where what is unreachable cannot be listed, it is told from large objects that are alive, also
+/// when a finalizer has it looked at again: with counts that a side byte takes up, and with larger
+/// ones.
+#[test]
+fn large_objects_that_live_outlive_garbage_that_cannot_be_listed() {
+    for cycle in [Cycle::Generational, Cycle::BaconRajan] {
+        for references in [1, 2, 62, 63, 64, 100, 150, 200] {
+            let heap = Heap::builder()
+                .cycle(cycle)
+                .thresholds([0, 0, 0])
+                .build()
+                .unwrap();
+            heap.attach(|m| {
+                m.frame(|m, [large, holder, a]| {
+                    m.alloc(large, Shape::new(9000, 0)).unwrap();
+                    m.alloc(holder, Shape::new(references, 0)).unwrap();
+                    for field in 1..references as usize {
+                        m.store(m.get(holder).unwrap(), field, m.get(large));
+                    }
+                    m.alloc(a, Shape::new(1, 0).with(Flags::FINALIZE)).unwrap();
+                    m.store(m.get(a).unwrap(), 0, m.get(a));
+                    m.set(a, None);
+                    m.safepoint();
+                    with_refusal(0, true, || m.collect());
+                    m.verify();
+                    assert_eq!(heap.statistics().freed_objects, 0);
+                    assert!(m.finalizable(a));
+                    m.set(a, None);
+                    m.collect();
+                    m.verify();
+                    assert_eq!(m.shape(m.get(large).unwrap()), Shape::new(9000, 0));
+                });
+            });
+        }
+    }
+}

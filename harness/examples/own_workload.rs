@@ -5,11 +5,9 @@
 //! ```toml
 //! [dependencies]
 //! harness = { path = "../path/to/harness" }
-//!
-//! [profile.release]   # the heaps' fast paths are inlined into your loop
-//! lto = "fat"
-//! codegen-units = 1
 //! ```
+//!
+//! The heaps' fast paths are inlined into your loop: no setting of the profile is needed.
 //!
 //! The program has the whole command line of `harness`, with your workload among the others:
 //!

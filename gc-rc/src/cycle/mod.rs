@@ -877,6 +877,10 @@ impl Locked<'_> {
                     !reached
                 });
             } else {
+                // Large survivors have left the candidates, and their side bytes say what generation
+                // they are in: no balance to take edges from.
+                let others = &mut trash.among.others;
+                others.retain(|&object| side_byte(object).get() == YOUNG);
                 self.detect(&trash.among, witness);
                 trash.among.each(|object, side| {
                     if is_reached(side.get()) {

@@ -877,8 +877,8 @@ impl Locked<'_> {
                     !reached
                 });
             } else {
-                // Large survivors have left the candidates, and their side bytes say what generation
-                // they are in: no balance to take edges from.
+                // Large survivors are no candidates any more: their side bytes say what generation
+                // they are in, which is no balance to take edges from.
                 let others = &mut trash.among.others;
                 others.retain(|&object| side_byte(object).get() == YOUNG);
                 self.detect(&trash.among, witness);

@@ -574,7 +574,7 @@ impl Block {
 
 /// Takes the lowest bit, or the highest, from those that are set.
 #[inline(always)]
-fn take_bit<const LOWEST: bool>(bits: &mut u64) -> Option<u32> {
+pub(crate) fn take_bit<const LOWEST: bool>(bits: &mut u64) -> Option<u32> {
     if *bits == 0 {
         return None;
     }

@@ -96,7 +96,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::alloc::{Block, side_byte};
+use crate::alloc::{Block, side_byte, take_bit};
 use crate::count::released;
 use crate::cycle::ahead::{IN_FLIGHT, ask_ahead, ask_for_children};
 use crate::event::EventKind;
@@ -801,9 +801,8 @@ impl Locked<'_> {
 
     /// After detection: gives the reachable candidates the side byte `survives`, and says what is
     /// left.
-    fn divide(self, candidates: Candidates, survives: u8) -> Trash {
-        let mut trash = Trash::new(candidates);
-        let candidates = std::mem::take(&mut trash.among);
+    fn divide(self, mut candidates: Candidates, survives: u8) -> Trash {
+        let mut trash = Trash::new(Candidates::default());
         for &(block, stretches) in &candidates.blocks {
             for stretch in bits(stretches) {
                 let bytes = block.side_bytes_in(stretch);
@@ -826,11 +825,11 @@ impl Locked<'_> {
                 }
             }
         }
-        for &object in &candidates.others {
-            if side_byte(object).get() == YOUNG {
-                trash.add(object);
-            }
-        }
+        // Those that are reachable are no candidates any more: their side bytes say what generation
+        // they are in, which is no balance to take edges from.
+        let others = &mut candidates.others;
+        others.retain(|&object| side_byte(object).get() == YOUNG);
+        others.iter().for_each(|&object| trash.add(object));
         trash.among = candidates;
         let room = trash.listed.capacity();
         self.inner.counters.scratch(room * size_of::<Object>());
@@ -877,10 +876,6 @@ impl Locked<'_> {
                     !reached
                 });
             } else {
-                // Large survivors are no candidates any more: their side bytes say what generation
-                // they are in, which is no balance to take edges from.
-                let others = &mut trash.among.others;
-                others.retain(|&object| side_byte(object).get() == YOUNG);
                 self.detect(&trash.among, witness);
                 trash.among.each(|object, side| {
                     if is_reached(side.get()) {
@@ -947,9 +942,5 @@ fn met(object: Object) -> Option<Step> {
 
 /// The numbers of the bits that are set.
 fn bits(mut word: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
+    std::iter::from_fn(move || take_bit::<true>(&mut word))
 }

@@ -89,9 +89,9 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
 
     fn visit<A: Adapter>(self) -> Self::Output {
         let heap = A::build(self.settings)?;
+        let limited = A::capabilities(self.settings).limited;
         for iteration in 0..=self.invocation.iterations {
             let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
-            let limited = A::capabilities(self.settings).limited;
             let limit = || heap.statistics().limit_bytes;
             let (row, goes_on) = row(self.invocation, iteration, iterated, limited, &limit);
             (self.emit)(row);

@@ -43,6 +43,7 @@ on_every_heap!(
     a_long_list_is_dropped_on_a_small_stack,
     statistics_count_every_object,
     occupied_memory_stays_below_the_limit,
+    what_takes_exactly_the_limit_fits,
 );
 
 /// Runs `f` attached to a new heap with a frame of two locals, verifies, and checks that the heap
@@ -918,4 +919,32 @@ fn occupied_memory_stays_below_the_limit<V: Variant>() {
         });
     });
     assert!(heap.statistics().peak_occupied_bytes <= limit);
+}
+
+/// The limit is the most that may be occupied, to the byte.
+fn what_takes_exactly_the_limit_fits<V: Variant>() {
+    if !V::capabilities().limited || V::is_stress() {
+        return;
+    }
+    for words in [1, 100, 1_000_000] {
+        let number = 9_000_000 / (words as usize + 2) / 8;
+        let peak = |limit| {
+            let heap = V::heap(limit);
+            heap.attach(|m| {
+                m.frame(|m, [list, new]| {
+                    for _ in 0..number {
+                        m.alloc(new, Shape::new(1, words))?;
+                        m.store(m.get(new).unwrap(), 0, m.get(list));
+                        m.set(list, m.get(new));
+                    }
+                    Ok::<_, HeapFull>(heap.statistics().peak_occupied_bytes)
+                })
+            })
+        };
+        let most = peak(64 * MIB).unwrap();
+        assert_eq!(peak(most).unwrap(), most, "{words} words");
+        // The buffer of possible roots is a part of the peak, and gives way at the limit.
+        let gives_way = V::OPTIONS.contains(&("cycle", "bacon-rajan"));
+        assert!(gives_way || peak(most - 1).is_err(), "{words} words");
+    }
 }

@@ -584,27 +584,3 @@ fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
         }
     }
 }
-
-/// The limit is the most that may be occupied, to the byte.
-#[test]
-fn what_takes_exactly_the_limit_fits() {
-    for words in [1, 100, 1_000_000] {
-        let number = 9_000_000 / (words as usize + 2) / 8;
-        let occupied = |limit| {
-            let heap = Heap::builder().limit(limit).build().unwrap();
-            heap.attach(|m| {
-                m.frame(|m, [list, new]| {
-                    for _ in 0..number {
-                        m.alloc(new, Shape::new(1, words))?;
-                        m.store(m.get(new).unwrap(), 0, m.get(list));
-                        m.set(list, m.get(new));
-                    }
-                    Ok::<_, gc_marksweep::HeapFull>(heap.statistics().peak_occupied_bytes as usize)
-                })
-            })
-        };
-        let most = occupied(64 << 20).unwrap();
-        assert_eq!(occupied(most).unwrap(), most, "{words} words");
-        assert!(occupied(most - 1).is_err(), "{words} words");
-    }
-}

@@ -3,7 +3,7 @@
 //! C compiler of ours has made.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+mod common;
+use common::{copy, rows, script};
 
 /// Asked for of whatever must not be waited for, in seconds.
 const LONG: u64 = 181;
@@ -35,18 +38,6 @@ impl Run {
         let mut rows = self.rows.iter().filter(|row| row["heap"] == "boehm");
         rows.next_back().unwrap()["message"].as_str().unwrap_or("")
     }
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn rows(text: &[u8]) -> Vec<Value> {
-    let lines = std::str::from_utf8(text).unwrap().lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 /// The work that every heap does: one row of it.
@@ -295,7 +286,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn a_run_goes_on_when_its_program_is_replaced() {
     let directory = TempDir::new().unwrap();
     let program = directory.path().join("harness");
-    fs::copy(env!("CARGO_BIN_EXE_harness"), &program).unwrap();
+    copy(Path::new(env!("CARGO_BIN_EXE_harness")), &program);
     let path = directory.path().join("rows.jsonl");
     let mut run = Command::new(&program)
         .args([
@@ -412,7 +403,7 @@ fn interrupted(name: &str, number: i32, program: &str) {
     } else {
         compiler(directory.path(), program);
     }
-    let run = starting(directory.path(), &["--output", "rows.jsonl"])
+    let mut run = starting(directory.path(), &["--output", "rows.jsonl"])
         .env("TMPDIR", &temporary)
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -420,7 +411,14 @@ fn interrupted(name: &str, number: i32, program: &str) {
         .unwrap();
     let left = directory.path().join("left");
     until("its beginning", || {
-        fs::read_to_string(&left).is_ok_and(|pid| pid.ends_with('\n'))
+        let has_begun = fs::read_to_string(&left).is_ok_and(|pid| pid.ends_with('\n'));
+        if !has_begun && run.try_wait().unwrap().is_some() {
+            let mut errors = String::new();
+            let mut stderr = run.stderr.take().unwrap();
+            stderr.read_to_string(&mut errors).unwrap();
+            panic!("{name}: ended before it began: {errors}");
+        }
+        has_begun
     });
     let pid = run.id().to_string();
     let killed = Command::new("kill")
@@ -610,7 +608,8 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
     let Some(group) = Group::new("threads", "pids", ["pids.max", "pids.max"], "30") else {
         return;
     };
-    // Some of the threads can be had, and would wait at a barrier for the others.
+    // Some of the threads can be had, and would wait at a barrier for the others. A runtime has
+    // none: there each thread is at work for longer than it takes to start them all.
     let arguments = [
         "--threads",
         "60",
@@ -623,7 +622,7 @@ fn a_thread_that_cannot_be_started_is_the_reason_at_once() {
     ];
     let peers = ["--peer", "hotspot-serial,cpython"];
     let (_, rows, errors) =
-        group.run(&[&["run", "list:nodes=1000000"], &arguments[..], &peers[..]].concat());
+        group.run(&[&["run", "list:nodes=8000000"], &arguments[..], &peers[..]].concat());
     assert!(rows.len() >= 3, "{errors}");
     for row in rows {
         let heap = row["heap"].as_str().unwrap();

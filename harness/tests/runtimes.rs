@@ -12,6 +12,9 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod common;
+use common::{rows, script};
+
 /// A directory with fake runtimes, and what they print.
 struct Place {
     directory: TempDir,
@@ -25,7 +28,7 @@ impl Place {
         let directory = TempDir::new().unwrap();
         let arguments = ["--heap", "gc-rc", "--invocations", "1"];
         let output = harness(directory.path(), &arguments, &[]);
-        let row = rows(&output).remove(0);
+        let row = rows(&output.stdout).remove(0);
         let iterations = [0, 1].map(|iteration| {
             format!(
                 r#","iteration":{iteration},"checksum":{},"operations":{},"allocated_objects":{},"allocated_payload_bytes":{},"allocated_bytes":999999999,"from_ns":1,"until_ns":1001,"wall_ns":1000,"cpu_ns":1000,"heap_bytes":1,"resident_bytes":null}}"#,
@@ -53,7 +56,7 @@ impl Place {
     /// child of another test, and not be run.
     fn script(&self, name: &str, body: &str) -> PathBuf {
         let path = self.path(name);
-        write_script(&path, body);
+        script(&path, body);
         path
     }
 
@@ -102,14 +105,6 @@ esac
     }
 }
 
-fn write_script(path: &Path, body: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let write = r##"printf '#!/bin/sh\n%s' "$1" > "$0" && chmod +x "$0""##;
-    let mut shell = Command::new("sh");
-    shell.args(["-c", write]).arg(path).arg(body);
-    assert!(shell.status().unwrap().success());
-}
-
 fn harness(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_harness"))
         .args(["run", "list", "--size", "tiny", "--aa", "none"])
@@ -121,16 +116,9 @@ fn harness(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -
         .unwrap()
 }
 
-fn rows(output: &Output) -> Vec<Value> {
-    let lines = std::str::from_utf8(&output.stdout).unwrap().lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
-}
-
 /// The rows of a peer.
 fn of(output: &Output, peer: &str) -> Vec<Value> {
-    let mut rows = rows(output);
+    let mut rows = rows(&output.stdout);
     rows.retain(|row| row["heap"] == peer);
     assert!(!rows.is_empty(), "no rows of {peer}: {}", errors(output));
     rows
@@ -338,9 +326,9 @@ fn paths_may_be_relative_and_need_not_be_text() {
     // A virtual machine in a directory whose name is no text, which it cannot say.
     let strange = |name: &[u8]| OsString::from_vec(name.to_vec());
     let home = place.path("jdk").with_file_name(strange(b"j\xff"));
-    let script = fs::read_to_string(place.path("jdk/bin/java")).unwrap();
-    let script = script.strip_prefix("#!/bin/sh\n").unwrap();
-    write_script(&home.join("bin/java"), script);
+    let java = fs::read_to_string(place.path("jdk/bin/java")).unwrap();
+    let body = java.strip_prefix("#!/bin/sh\n").unwrap();
+    script(&home.join("bin/java"), body);
     let output_name = strange(b"r\xff.jsonl");
     let output = Command::new(env!("CARGO_BIN_EXE_harness"))
         .args(["run", "list", "--size", "tiny", "--aa", "none", "--heap"])
@@ -406,7 +394,7 @@ fn settings_from_outside_are_cleared_or_recorded_and_never_silent() {
             .any(|line| line.starts_with(&format!("{name}=")));
         assert_eq!(is_seen, name == kept, "{name}");
     }
-    for row in rows(&output) {
+    for row in rows(&output.stdout) {
         assert_eq!(row["environment"]["outside"][kept], "1", "{row}");
     }
     let cleared = |peer| {
@@ -517,7 +505,7 @@ fn what_was_asked_for_by_name_and_cannot_run_is_in_the_exit_status() {
         "{}",
         errors(&output)
     );
-    assert!(rows(&output).iter().all(|row| row["status"] == "ok"));
+    assert!(rows(&output.stdout).iter().all(|row| row["status"] == "ok"));
 
     let of_command = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_harness"))

@@ -10,15 +10,14 @@
 //! there, as for every heap: *to the last mutator resumed*.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{
-    Installation, Measured, Observed, Observer, PATIENCE, Program, Runtime, Said, last_words,
-    on_path, program, run, write,
-};
+use super::Runtime;
+use super::installation::{Installation, Installations, PATIENCE, Said, last_words, on_path, run};
+use super::program::{Program, program, write};
+use super::reader::{Observer, Recorded};
 use crate::invocation::Invocation;
-use crate::measure::event::{Event, EventKind, EventLog};
 use crate::outside;
 use crate::process;
 
@@ -45,7 +44,7 @@ impl Runtime for Boehm {
         PROGRAMS
     }
 
-    fn find(&self, _search: &super::Search) -> Result<Vec<Installation>, String> {
+    fn find(&self, _named: &[PathBuf]) -> Installations {
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         // The preprocessor says whether the header is there, and which version it is of.
         let preprocessed = preprocess(Path::new(&compiler)).map_err(|error| {
@@ -141,46 +140,6 @@ fn version(preprocessed: &str) -> Option<String> {
         .iter()
         .all(|part| part.chars().all(|c| c.is_ascii_digit()));
     (numbers && !parts.is_empty()).then(|| parts.join("."))
-}
-
-/// The stops that the program itself has recorded.
-#[derive(Debug)]
-pub(super) struct Recorded;
-
-impl Observer for Recorded {
-    fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
-        let mut events = Vec::new();
-        for (number, &[requested, stopped, resumed, finished]) in (1..).zip(&iteration.pauses) {
-            let mut push = |mutator, from, until, kind| {
-                events.push(Event {
-                    mutator,
-                    from,
-                    until,
-                    kind,
-                });
-            };
-            let stop = EventKind::Stop {
-                stop: number,
-                stopped,
-            };
-            push(0, requested, resumed, stop);
-            // Which thread collected is not recorded, and makes no difference.
-            let stop = EventKind::Stopped { stop: number };
-            push(0, requested, finished, stop);
-            for mutator in 1..threads {
-                push(mutator, stopped, resumed, stop);
-            }
-        }
-        Observed {
-            events: EventLog {
-                events,
-                lost: iteration.pauses_lost,
-            },
-            collections: iteration.pauses.len() as u64 + iteration.pauses_lost,
-            peak_heap_bytes: iteration.heap_bytes,
-            ..Observed::default()
-        }
-    }
 }
 
 #[cfg(test)]

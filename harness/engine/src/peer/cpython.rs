@@ -13,20 +13,16 @@
 //! Builds without the global lock (PEP 703) are other systems in all that matters here, and are
 //! told apart by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
-use super::boehm::Recorded;
-use super::{
-    Installation, Observer, Program, Runtime, Said, Search, last_words, located, program, run,
-    write,
-};
+use super::installation::{Installation, Installations, Question, Said};
+use super::program::{Program, program, write};
+use super::reader::{Observer, Recorded};
+use super::{Runtime, Search};
 use crate::invocation::Invocation;
-
-/// What it is called in messages.
-pub(super) const NAME: &str = "cpython";
 
 const PROGRAMS: &[Program] = &[
     program!("gcbench", "python/gcbench.py"),
@@ -60,12 +56,25 @@ const SHARED: &str = include_str!("../../../peers/python/peer.py");
 /// The first version that has the clocks and callbacks that the programs use.
 const OLDEST: (u32, u32) = (3, 7);
 
-/// How to get one.
-const HOW: &str = "install Python 3 (Debian: python3) or name one with --python PATH";
-
 /// What an interpreter is asked, and what its programs say of themselves. Valid in every version,
 /// so that old ones can be named.
 const IDENTITY: &str = include_str!("../../../peers/python/identity.py");
+
+const QUESTION: Question = Question {
+    program: "python3",
+    arguments: &["-E", "-s", "-c", IDENTITY],
+    read: |output| {
+        let said = read(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| "does not say its version".to_owned())?;
+        check(&said)?;
+        Ok(Installation {
+            version: said.full_version(),
+            short_version: said.version,
+            program: said.program.into(),
+        })
+    },
+    how: "install Python 3 (Debian: python3) or name one with --python PATH",
+};
 
 /// See the [module documentation](self).
 #[derive(Debug)]
@@ -73,28 +82,19 @@ pub(super) struct Cpython;
 
 impl Runtime for Cpython {
     fn name(&self) -> &'static str {
-        NAME
+        "cpython"
     }
 
     fn programs(&self) -> &'static [Program] {
         PROGRAMS
     }
 
-    fn find(&self, search: &Search) -> Result<Vec<Installation>, String> {
-        if search.python.is_empty() {
-            return Ok(vec![installation(Path::new("python3"))?]);
-        }
-        search
-            .python
-            .iter()
-            .map(|path| {
-                installation(&if path.is_dir() {
-                    path.join("bin/python3")
-                } else {
-                    path.clone()
-                })
-            })
-            .collect()
+    fn named<'s>(&self, search: &'s Search) -> &'s [PathBuf] {
+        &search.python
+    }
+
+    fn find(&self, named: &[PathBuf]) -> Installations {
+        QUESTION.find(named)
     }
 
     fn build(
@@ -127,29 +127,6 @@ impl Runtime for Cpython {
             .arg(directory.join(program.file()));
         (command, Box::new(Recorded))
     }
-}
-
-/// Asks the program at `path` what it is.
-fn installation(path: &Path) -> Result<Installation, String> {
-    let name = path.display();
-    located(path, HOW, &|mut command| {
-        let output = run(command.args(["-E", "-s", "-c", IDENTITY]))
-            .map_err(|error| format!("{name} cannot be run ({error}): {HOW}"))?;
-        if !output.status.success() {
-            return Err(format!(
-                "{name} does not work ({}): {HOW}",
-                last_words(&output)
-            ));
-        }
-        let said = read(&String::from_utf8_lossy(&output.stdout))
-            .ok_or_else(|| format!("{name} does not say its version: {HOW}"))?;
-        check(&said).map_err(|reason| format!("{name} {reason}: {HOW}"))?;
-        Ok(Installation {
-            version: said.full_version(),
-            short_version: said.version,
-            program: said.program.into(),
-        })
-    })
 }
 
 /// What an interpreter says of itself, in one of its lines.

@@ -40,8 +40,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::object::{GRANULE, Object};
-use crate::os::{HUGE_PAGE, Refused, Reservation, Table};
+use crate::os::{HUGE_PAGE, Refused};
 use crate::remember::CARD;
+use crate::reservation::Reservation;
+use crate::table::Table;
 
 /// Bytes of a block, the unit in which mutators take memory from the heap.
 pub(crate) const BLOCK: usize = 32 * 1024;
@@ -166,7 +168,7 @@ impl Space {
     /// Whole pages at `offset` from [`Self::large_start`] that hold no object.
     pub(crate) unsafe fn release_large(&self, offset: usize, length: usize) {
         // SAFETY: passed on.
-        unsafe { self.objects.release(self.large + offset, length) }
+        unsafe { self.objects.discard(self.large + offset, length) }
     }
 
     /// Gives a block's pages back to the system.
@@ -176,7 +178,7 @@ impl Space {
     /// The block holds no object and is nobody's allocation buffer.
     pub(crate) unsafe fn release_block(&self, block: BlockIndex) {
         // SAFETY: passed on.
-        unsafe { self.objects.release(block as usize * BLOCK, BLOCK) }
+        unsafe { self.objects.discard(block as usize * BLOCK, BLOCK) }
     }
 
     /// The value that marks what the last collection found live. Never 0, which is what unused mark
@@ -243,7 +245,7 @@ impl Space {
             // SAFETY: nobody reads marks while the world is stopped, no live object needs its old
             // mark in order to be found again, and no card is dirty. The side table reads as zero
             // afterwards.
-            unsafe { self.marks.release(0, self.marks.length()) };
+            unsafe { self.marks.discard(0, self.marks.length()) };
             value = 0;
         }
         self.mark_value.store(value + 1, Ordering::Relaxed);

@@ -18,17 +18,20 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use crate::abort::AbortOnUnwind;
+use crate::attach::Context;
 use crate::block::LARGE;
 use crate::event::{Event, EventKind};
-use crate::heap::{Found, FullCause, Shared};
+use crate::full::FullCause;
+use crate::heap::Inner;
 use crate::large::large_charge;
-use crate::mutator::Context;
 use crate::object::{GRANULE, Object};
 use crate::os::{PAGE, thread_cpu_ns};
 use crate::overhead::{Exhaustive, Overhead, Verdict};
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::{Arrival, Report, Wait, World};
+use crate::statistics::Found;
 use crate::step::{Step, Witness};
 use crate::supply::Reclaimed;
 
@@ -76,7 +79,7 @@ impl Cycle {
     }
 }
 
-impl Shared {
+impl Inner {
     /// Stops the world and collects, at least `wanted`, unless `target` stops are over by the time
     /// this one could begin; then calls `attempt` before the mutators go on. Where that returns
     /// `None`, collects more thoroughly and calls it again, until there is nothing left to do. With
@@ -95,7 +98,7 @@ impl Shared {
             self.record_wait(me, stop.waited);
             return Collection::Coalesced;
         };
-        let guard = AbortOnPanic;
+        let guard = AbortOnUnwind;
         self.handles.prune_globals();
         // Below a goal of its own a heap has room, and collects to keep it; and where the system
         // has no memory it is not nearly full.
@@ -181,7 +184,7 @@ impl Shared {
         plan: Plan,
         witness: W,
     ) -> Cycle {
-        let guard = AbortOnPanic;
+        let guard = AbortOnUnwind;
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
         let object_bytes = self.counters.object_bytes(*self.counters.found());
@@ -417,17 +420,5 @@ impl Shared {
                 granule = hole.end;
             }
         }
-    }
-}
-
-/// Turns a panic into an abort: the heap is in no state to go on with.
-pub(crate) struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        crate::os::complain(format_args!(
-            "gc-marksweep: a panic inside a collection; the heap cannot go on"
-        ));
-        std::process::abort();
     }
 }

@@ -19,10 +19,11 @@
 
 use crate::block::Space;
 use crate::object::{GRANULE, Object};
-use crate::os::{PAGE, Refused, Table};
+use crate::os::{PAGE, Refused};
 use crate::policy::Extent;
 use crate::room;
 use crate::runs::Runs;
+use crate::table::Table;
 
 /// Bytes of the tables of free runs for each page.
 const PAGE_TABLES: usize = 13;
@@ -56,7 +57,7 @@ pub(crate) struct LargeSpace {
     clean: Runs,
     /// Free runs that are backed by memory.
     dirty: Runs,
-    /// Of each dirty run, at its first page: the stage of [`Ageing`](crate::supply) in which a part
+    /// Of each dirty run, at its first page: the stage of [`Ageing`](crate::ageing) in which a part
     /// of it was last freed.
     freed: Table<u32>,
     /// Pages that address space has been reserved for.

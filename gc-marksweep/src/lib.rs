@@ -44,32 +44,39 @@
 //! An object's life, and where to read about it:
 //!
 //! 1. **Allocation** (`alloc.rs`): a mutator owns a *hole*, a run of free 8-byte granules in a 32
-//!    KiB *block*, and bumps a cursor through it. No metadata is touched. The next block comes from
-//!    the supply (`supply.rs`), without a lock. Objects above 8 KiB get pages of their own
-//!    (`large.rs`).
+//!    KiB *block*, and bumps a cursor through it. No metadata is touched. When the hole is used up
+//!    (`obtain.rs` says what is tried then) the next block comes from the supply (`supply.rs`, its
+//!    lists in `lists.rs`), without a lock. Objects above 8 KiB get pages of their own (`large.rs`,
+//!    `runs.rs`).
 //! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out,
 //!    or nothing is left. It is a *minor* one, of what is new, or a *major* one, of everything.
 //! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the
 //!    others to stop, by a flag that each polls with one relaxed load. Threads in blocking regions
 //!    count as stopped.
-//! 4. **Marking** (`mark.rs`): from the roots, with an explicit stack and rings of prefetched edges
-//!    and objects; of a large heap by several workers, which share work only when one of them has
-//!    none (`workers.rs`). A mark is a byte in a side table (`block.rs`), written for each granule
-//!    of the object, so that extents are known without touching objects again. Mark values rotate;
-//!    nothing is cleared. A minor collection does not even rotate them: what is marked is old, and
-//!    not looked at. Which old objects have been made to refer to new ones is remembered by the
-//!    write barrier (`remember.rs`).
+//! 4. **Marking** (`mark.rs`; the loop is `mark/tracer.rs`): from the roots, with an explicit stack
+//!    and rings of prefetched edges and objects; of a large heap by several workers, which share
+//!    work only when one of them has none (`mark/team.rs`, `workers.rs`). A mark is a byte in a
+//!    side table (`block.rs`), written for each granule of the object, so that extents are known
+//!    without touching objects again. Mark values rotate; nothing is cleared. A minor collection
+//!    does not even rotate them: what is marked is old, and not looked at. Which old objects have
+//!    been made to refer to new ones is remembered by the write barrier (`remember.rs`).
 //! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of
 //!    live granules when marking ends; the others are searched for holes by the mutators that
 //!    allocate from them.
 //!
-//! `collect.rs` puts these together; `handle.rs` has globals, weak references and finalizers;
-//! `event.rs` says what happened and when, to a log and to [`Listener`]s, of which `pause.rs` has
-//! one that keeps statistics; `step.rs` records what a collection does object by object;
-//! `verify.rs` checks it all by a second walk. Unsafe code is what lays out memory (`object`,
-//! `block`, `frame`, `os`), what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`,
-//! `remember`, `collect`, `mutator`, `verify`), and what crosses threads (`safepoint`, `workers`);
-//! each block argues from the invariant that its module opens with.
+//! `collect.rs` puts these together, and `abort.rs` sees to it that no panic gets out of it;
+//! `overhead.rs` refuses where a heap would do nothing but collect; `ageing.rs` says when free
+//! memory goes back to the system. `heap.rs` is what all mutators share, `builder.rs` its
+//! configuration, `statistics.rs` its counters, `full.rs` the error of an allocation. `mutator.rs`
+//! has a thread's operations, `attach.rs` its coming and going; `handle.rs` globals, weak
+//! references and finalizers. `event.rs` says what happened and when, to a log and to
+//! [`Listener`]s, of which `pause.rs` has one that keeps statistics; `step.rs` records what a
+//! collection does object by object; `verify.rs` checks it all by a second walk.
+//!
+//! Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`, `reservation`, `table`),
+//! what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`,
+//! `verify`), and what crosses threads (`attach`, `safepoint`, `workers`, `thread`, `shared`,
+//! `process`); each block argues from the invariant that its module opens with.
 //!
 //! # Forks
 //!
@@ -131,17 +138,24 @@
 //! changes its ways every few collections, as `rings` does.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod abort;
+mod ageing;
 mod alloc;
+mod attach;
 mod block;
+mod builder;
 mod collect;
 mod event;
 mod frame;
+mod full;
 mod handle;
 mod heap;
 mod large;
+mod lists;
 mod mark;
 mod mutator;
 mod object;
+mod obtain;
 mod os;
 mod overhead;
 mod pause;
@@ -149,26 +163,32 @@ mod policy;
 mod primitive;
 mod process;
 mod remember;
+mod reservation;
 mod room;
 mod runs;
 mod safepoint;
 mod shared;
+mod statistics;
 mod step;
 mod supply;
 mod sweep;
+mod table;
 mod thread;
 mod verify;
 mod workers;
 
+pub use builder::{BuildError, Builder};
 pub use event::{Event, EventKind, EventLog, Listener, STALL_EVENT_MINIMUM};
 pub use frame::Local;
+pub use full::{FullCause, HeapFull};
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, Found, FullCause, Heap, HeapFull, Statistics};
+pub use heap::Heap;
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use overhead::OverheadLimit;
 pub use pause::{PauseStatistics, Pauses};
-pub use policy::{Generations, HeapSize};
+pub use policy::{Generations, Sizing};
+pub use statistics::{Found, Statistics};
 pub use step::{Place, Step};
 
 #[cfg(not(target_pointer_width = "64"))]

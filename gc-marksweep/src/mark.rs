@@ -28,26 +28,11 @@
 //! cache, but 32 instead of 25 on a random graph of 10,000,000 objects); groups without a ring, the
 //! next tested while the last is scanned (mark bytes that are not in the cache stall every group).
 //!
-//! Arrays of more than [`SPLIT`] references are scanned piece by piece, so that one of a million
-//! references does not put a million edges on the stack, and several workers can take part.
+//! Arrays of more than [`SPLIT`](tracer::SPLIT) references are scanned piece by piece, so that one
+//! of a million references does not put a million edges on the stack, and several workers can take
+//! part.
 //!
-//! # Several workers
-//!
-//! A trace begins on one thread, and pays for no other: its marks are plain stores, its counts
-//! plain additions. Only when it has marked [`WORTHWHILE`](tracer::WORTHWHILE) objects does it
-//! share, with [helpers](crate::workers). Each worker has a stack and rings of its own, and gives
-//! something away only when somebody has nothing: half of what remains of a large array, or edges
-//! from the *bottom* of its stack, which lead to the largest subgraphs, at most [`CHUNK`], and
-//! never more than half of what it has.
-//!
-//! There is no atomic read-modify-write for each object. Two workers may find an object unmarked at
-//! the same time, and then both mark it, with the same value, and both scan it. That is harmless:
-//! the fields are the same for both (the world is stopped), each edge that the second pushes leads
-//! to an object that the first has pushed as well, and whoever comes later finds it marked. All it
-//! costs is the second scan, so it is allowed for objects of up to [`MarkTable::COMMON`] granules;
-//! larger ones are claimed with an atomic exchange. Live granules are not counted meanwhile (some
-//! would be counted twice) but afterwards, from the mark bytes: by all workers together, or in the
-//! few blocks that a minor collection has marked in, by the leader.
+//! Of a large heap several workers mark: see [`team`].
 //!
 //! # When memory is short
 //!
@@ -63,9 +48,10 @@
 //! [incomplete](Tracer::incomplete).
 
 mod stack;
+mod team;
 mod tracer;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::block::{BlockIndex, GRANULES_PER_BLOCK, MarkTable, Space};
 use crate::object::{GRANULE, Object};
@@ -73,60 +59,17 @@ use crate::policy::Extent;
 use crate::shared::Shared;
 use crate::step::{Step, Witness};
 use crate::supply::Supply;
-use crate::workers::Workers;
 
 pub(crate) use stack::MAX_PREFETCH_DEPTH;
 use stack::MIN_STACK;
-use tracer::{Alone, Census, Fields, SPLIT, Sharing, Trace, Tracer};
-
-/// The most edges given away together.
-const CHUNK: usize = 512;
-
-/// With fewer edges than this to give away it is not done at every opportunity, but after this
-/// many: a list whose nodes have a leaf each always has an edge to offer, and never one that is
-/// worth it.
-const SHALLOW: usize = 8;
-const PATIENCE: u32 = 512;
-
-/// Room for edges that a helper keeps from one piece of work to the next, and to the next
-/// collection: it does not know which is the last.
-const KEPT_BY_HELPERS: usize = 16 * 1024;
+use team::{Task, Team, Work};
+use tracer::{Alone, Fields, Trace, Tracer};
 
 /// Blocks that a worker counts at a time.
 const BLOCKS_COUNTED: usize = 256;
 
 /// The most workers, that of the collecting mutator included. More have not been tried.
 pub(crate) const MAX_WORKERS: usize = 64;
-
-/// What workers give to one another.
-struct Work {
-    table: MarkTable,
-    task: Task,
-}
-
-enum Task {
-    /// Follow these edges.
-    Edges(Vec<Object>),
-    /// Scan these fields.
-    Fields(Fields),
-    /// Count the live granules of blocks, from the one that starts at this address.
-    Count { first: usize, blocks: usize },
-}
-
-/// What the workers of a heap share.
-struct Team {
-    workers: Shared<Workers<Work>>,
-    most_workers: usize,
-    depth: usize,
-    /// The most edges on a worker's stack.
-    stack_limit: usize,
-    /// Whether a helper has [dropped](Tracer::incomplete) edges.
-    incomplete: AtomicBool,
-    /// What helpers have counted.
-    census: AtomicCensus,
-    /// Bytes of the helpers' stacks.
-    footprint: AtomicUsize,
-}
 
 /// The traces of a heap, and their leader: see [`crate::workers`].
 pub(crate) struct Marker {
@@ -172,7 +115,8 @@ impl Marker {
         }
     }
 
-    /// Processor time of the helpers so far: see [`Workers::cpu_ns`].
+    /// Processor time of the helpers so far: see
+    /// [`Workers::cpu_ns`](crate::workers::Workers::cpu_ns).
     pub(crate) fn helpers_cpu_ns(&self) -> u64 {
         self.team.workers.cpu_ns()
     }
@@ -393,177 +337,9 @@ impl Drop for Marker {
     }
 }
 
-/// Others mark too, and may be in want of work.
-struct Among<'a> {
-    team: &'a Shared<Team>,
-    table: MarkTable,
-    /// Opportunities to be let pass when there is little to give.
-    patience: u32,
-}
-
-impl Sharing for Among<'_> {
-    const ALONE: bool = false;
-
-    #[inline(always)]
-    fn poll(&mut self, tracer: &mut Tracer, _edges: usize) -> bool {
-        if self.team.workers.pool().wanted() {
-            if self.patience > 0 && tracer.stack.length < 2 * SHALLOW {
-                self.patience -= 1;
-            } else {
-                self.share(tracer);
-            }
-        }
-        false
-    }
-}
-
-impl Among<'_> {
-    /// Gives work away, if there is enough of it.
-    #[cold]
-    #[inline(never)]
-    fn share(&mut self, tracer: &mut Tracer) {
-        let first = tracer.fields.first_mut();
-        let task = if let Some(fields) = first.filter(|f| f.until - f.from > 2 * SPLIT) {
-            let middle = fields.from.midpoint(fields.until);
-            let until = std::mem::replace(&mut fields.until, middle);
-            Task::Fields(Fields {
-                object: fields.object,
-                from: middle,
-                until,
-            })
-        } else {
-            self.patience = PATIENCE;
-            let edges = (tracer.stack.length / 2).min(CHUNK);
-            if edges == 0 {
-                return;
-            }
-            match tracer.stack.take_from_bottom(edges) {
-                Some(edges) => Task::Edges(edges),
-                None => return,
-            }
-        };
-        let table = self.table;
-        match self.team.workers.pool().give(Work { table, task }) {
-            Ok(false) => {}
-            Ok(true) => Team::start_helper(self.team),
-            Err(Work { task, .. }) => tracer.accept(task),
-        }
-    }
-}
-
-impl Team {
-    /// `None` if the system has no memory for it.
-    fn new(depth: usize, workers: usize, stack_limit: usize) -> Option<Shared<Self>> {
-        Shared::new(Self {
-            workers: Shared::new(Workers::new(workers - 1))?,
-            most_workers: workers,
-            depth,
-            stack_limit,
-            incomplete: AtomicBool::new(false),
-            census: AtomicCensus::default(),
-            footprint: AtomicUsize::new(0),
-        })
-    }
-
-    #[cold]
-    fn start_helper(this: &Shared<Self>) {
-        Workers::start(&this.workers, || {
-            let team = this.clone();
-            let mut tracer = Tracer::new(team.depth, team.stack_limit)?;
-            Some(move |work: Work| {
-                let before = tracer.footprint();
-                // SAFETY: who gives work stops the world first, and does not let it go on before
-                // all work is done.
-                unsafe { tracer.perform(work, &team) };
-                if std::mem::take(&mut tracer.incomplete) {
-                    team.incomplete.store(true, Ordering::Relaxed);
-                }
-                team.census.add(std::mem::take(&mut tracer.census));
-                tracer.begin();
-                tracer.give_room_back(KEPT_BY_HELPERS);
-                let grown = tracer.footprint().wrapping_sub(before);
-                team.footprint.fetch_add(grown, Ordering::Relaxed);
-            })
-        });
-    }
-}
-
-/// What a tracer does as one of several.
-impl Tracer {
-    /// Does a piece of work, and all that comes of it.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Marker::trace`].
-    unsafe fn perform(&mut self, work: Work, team: &Shared<Team>) {
-        let table = work.table;
-        match work.task {
-            // SAFETY: blocks are given to one worker each, when marking is complete.
-            Task::Count { first, blocks } => unsafe { table.recount(first, blocks) },
-            task => {
-                self.accept(task);
-                // SAFETY: passed on.
-                unsafe { self.trace_among(table, team) };
-            }
-        }
-    }
-
-    /// As [`Self::trace`], with others at it too, until there is nothing left here.
-    ///
-    /// # Safety
-    ///
-    /// As there.
-    unsafe fn trace_among(&mut self, table: MarkTable, team: &Shared<Team>) {
-        let mut among = Among {
-            team,
-            table,
-            patience: 0,
-        };
-        // SAFETY: passed on.
-        unsafe { self.trace(table, &mut among, ()) };
-    }
-
-    /// Takes over what another worker gave, when there is room: that worker had it on its stack,
-    /// and this one's is empty; or it was this one's a moment ago.
-    fn accept(&mut self, task: Task) {
-        match task {
-            Task::Edges(edges) => {
-                let room = self.stack.reserve(edges.len());
-                assert!(room, "any chunk fits onto an empty stack");
-                edges.into_iter().for_each(|edge| self.stack.push(edge));
-            }
-            Task::Fields(fields) => {
-                let pushed = self.push_fields(fields);
-                assert!(pushed.is_ok(), "an empty list has room for one entry");
-            }
-            Task::Count { .. } => unreachable!("counting is not tracing"),
-        }
-    }
-}
-
-/// The sum of several workers' counts.
-#[derive(Default)]
-struct AtomicCensus {
-    granules: AtomicUsize,
-    young: AtomicUsize,
-}
-
-impl AtomicCensus {
-    fn add(&self, census: Census) {
-        (self.granules).fetch_add(census.granules, Ordering::Relaxed);
-        self.young.fetch_add(census.young, Ordering::Relaxed);
-    }
-
-    fn take(&self) -> Census {
-        Census {
-            granules: self.granules.swap(0, Ordering::Relaxed),
-            young: self.young.swap(0, Ordering::Relaxed),
-        }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::team::Among;
     use super::*;
     use crate::{Flags, Generations, Heap, Local, Mutator, Shape};
 
@@ -629,7 +405,7 @@ mod tests {
                 let statistics = heap.statistics();
                 assert!(statistics.minor_collections > 5);
                 // Nothing has been marked since the last collection.
-                let crate::heap::Shared { space, supply, .. } = &*heap.0;
+                let crate::heap::Inner { space, supply, .. } = &*heap.0;
                 for block in 0..supply.used_blocks() as u32 {
                     assert_eq!(space.live_granules(block), space.count_marked(block));
                 }

@@ -1,4 +1,4 @@
-//! A thread's way into the heap: attachment, frames, the allocation fast path, accessors.
+//! A thread's operations on the heap: frames, the allocation fast path, accessors.
 //!
 //! Operations on `&mut Mutator` may collect or wait for a collection; operations on `&Mutator` do
 //! neither. A [`Ref`] borrows the mutator shared, so it is gone before anything could free its
@@ -19,47 +19,26 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use crate::alloc::Buffer;
+use crate::attach::Context;
 use crate::block::LARGE;
-use crate::collect::{Collection, Demand};
-use crate::event::{EventKind, STALL_EVENT_MINIMUM};
-use crate::frame::{Brand, Frames, Local, with_frame};
+use crate::collect::Collection;
+use crate::frame::{Brand, Local, with_frame};
+use crate::full::{FullCause, HeapFull};
 use crate::handle::{Global, Weak};
-use crate::heap::{FullCause, Heap, HeapFull, Shared};
+use crate::heap::{Heap, Inner};
 use crate::object::{Flags, Header, Object, Shape};
 use crate::policy::Extent;
-use crate::remember::Log;
-use crate::safepoint::{Member, Name, Party};
 use crate::step::{Place, Places, Record, Step, Witness};
-
-/// The part of a mutator that a collector touches while the mutator is stopped.
-pub(crate) struct Context {
-    party: Party,
-    pub(crate) buffer: Buffer,
-    pub(crate) frames: Frames,
-    pub(crate) log: Log,
-    /// Whether it was the system that had no memory for the last large object asked for. The
-    /// owner's alone.
-    refused: Cell<bool>,
-    pub(crate) number: u32,
-}
-
-// SAFETY: the party is the one inside.
-unsafe impl Member for Context {
-    fn party(&self) -> &Party {
-        &self.party
-    }
-}
 
 /// A thread attached to a heap, made by [`Heap::attach`].
 pub struct Mutator<'h> {
-    context: Context,
+    pub(crate) context: Context,
     /// Objects (high half) and payload words (low half) allocated since the last slow path, which
     /// comes after at most a block's worth of either.
-    tally: Cell<u64>,
-    heap: Heap,
-    brand: Brand<'h>,
-    _pinned: PhantomPinned,
+    pub(crate) tally: Cell<u64>,
+    pub(crate) heap: Heap,
+    pub(crate) brand: Brand<'h>,
+    pub(crate) _pinned: PhantomPinned,
 }
 
 // A panic cannot leave a mutator broken: every operation completes its change before anything of
@@ -90,109 +69,17 @@ impl Ref<'_, '_> {
     }
 }
 
-thread_local! {
-    /// Whether the thread is attached to a mark-sweep heap and not inside a blocking region.
-    static ATTACHED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Sets the thread's attachment for as long as it lives.
-struct Attachment {
-    before: bool,
-}
-
-impl Attachment {
-    fn set(attached: bool) -> Self {
-        Self {
-            before: ATTACHED.replace(attached),
-        }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        ATTACHED.set(self.before);
-    }
-}
-
-/// Memory for an object, and whether it reads as zero.
-type Memory = (NonNull<u8>, bool);
-
 impl<'h> Mutator<'h> {
-    pub(crate) fn attach<R>(heap: &Heap, f: impl for<'a> FnOnce(&mut Mutator<'a>) -> R) -> R {
-        /// Undoes the registration, also when the client's closure unwinds.
-        struct Detach<'a>(&'a Mutator<'a>);
-        impl Drop for Detach<'_> {
-            fn drop(&mut self) {
-                let Mutator { context, heap, .. } = self.0;
-                self.0.flush_tally();
-                if !heap.0.may_enter() {
-                    // Every other operation is refused for ever.
-                    return;
-                }
-                context.buffer.give_back(&heap.0.space, &heap.0.supply);
-                // SAFETY: this mutator runs, so no collection can be in progress.
-                unsafe { heap.0.orphans.adopt(&heap.0.space, &context.log) };
-                heap.0.handshake.detach(context.into());
-            }
-        }
-
-        assert!(
-            !ATTACHED.get(),
-            "this thread is already attached to a mark-sweep heap: attach a second time only \
-             inside `blocking`"
-        );
-        heap.0.enter();
-        let _attachment = Attachment::set(true);
-        let mut mutator = Mutator {
-            context: Context {
-                party: Party::new(),
-                buffer: Buffer::new(),
-                frames: Frames::new(),
-                log: Log::default(),
-                refused: Cell::new(false),
-                number: heap.0.counters.mutators.fetch_add(1, Ordering::Relaxed),
-            },
-            tally: Cell::new(0),
-            heap: heap.clone(),
-            brand: PhantomData,
-            _pinned: PhantomPinned,
-        };
-        let mutator = &raw mut mutator;
-        // SAFETY: the mutator stays in this stack frame, which outlives the guard that detaches it.
-        // From here on it is reached only through this pointer; it is `!Unpin`, so the exclusive
-        // reference that the client gets does not exclude the registered one, and what both touch
-        // are cells and atomics.
-        unsafe {
-            let context = &(*mutator).context;
-            let wait = (heap.0.handshake).attach(context.into(), context.number, thread_name());
-            let Ok(wait) = wait else {
-                panic!("gc-marksweep: the system has no memory to attach a thread");
-            };
-            let _detach = Detach(&*mutator);
-            heap.0.record_wait(context, wait);
-            f(&mut *mutator)
-        }
-    }
-
     #[inline(always)]
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Inner {
         &self.heap.0
     }
 
     /// Counts an object in the tally.
     #[inline(always)]
-    fn count(&self, payload_words: usize) {
+    pub(crate) fn count(&self, payload_words: usize) {
         self.tally
             .set(self.tally.get() + (1 << 32) + payload_words as u64);
-    }
-
-    fn flush_tally(&self) {
-        let tally = self.tally.take();
-        let counters = &self.shared().counters;
-        counters.objects.fetch_add(tally >> 32, Ordering::Relaxed);
-        counters
-            .payload_words
-            .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
     }
 
     /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of
@@ -360,130 +247,6 @@ impl<'h> Mutator<'h> {
         }
     }
 
-    /// Everything but a bump of the cursor: the next hole, the next block, large objects,
-    /// collections.
-    #[cold]
-    #[inline(never)]
-    fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
-        self.obtain(shape, ())
-    }
-
-    #[inline(always)]
-    fn obtain<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
-        let memory = self.obtain_memory(shape, witness);
-        if memory.is_err() && shape.flags.finalize {
-            self.shared().handles.expect_no_finalizer();
-        }
-        memory
-    }
-
-    #[inline(always)]
-    fn obtain_memory<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
-        self.flush_tally();
-        self.shared().enter();
-        self.safepoint();
-        let size = shape.size();
-        let full = |cause| HeapFull {
-            requested: size as u64,
-            limit: self.shared().supply.limit() as u64,
-            cause,
-        };
-        if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
-            return Err(full(FullCause::Limit));
-        }
-        if self.shared().stress {
-            let shared = self.shared();
-            let target = shared.handshake.next();
-            let attempt = || Some(());
-            shared.collect(&self.context, target, Extent::Young, None, witness, attempt);
-        }
-        let memory = self.find_memory(size, witness).map_err(full)?;
-        if self.shared().stress {
-            // The next allocation comes here again.
-            self.context.buffer.retire();
-        }
-        let payload_words = shape.refs as usize + shape.words as usize;
-        if size > LARGE {
-            // The tally is made for small objects: the words of a large one may not fit its low
-            // half.
-            let counters = &self.shared().counters;
-            counters.objects.fetch_add(1, Ordering::Relaxed);
-            (counters.payload_words).fetch_add(payload_words as u64, Ordering::Relaxed);
-        } else {
-            self.count(payload_words);
-        }
-        Ok(memory)
-    }
-
-    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Result<Memory, FullCause> {
-        let mut demand = None;
-        loop {
-            if let Some(memory) = self.search_memory(size, witness) {
-                return Ok(memory);
-            }
-            // Only memory that was not there after this many collections calls for another.
-            let completed = self.shared().handshake.completed();
-            if let Some(memory) = self.search_memory(size, witness) {
-                return Ok(memory);
-            }
-            let since = completed;
-            let refused = size > LARGE && self.context.refused.get();
-            let demand = demand.get_or_insert(Demand {
-                size,
-                since,
-                refused,
-            });
-            // The last search says why.
-            demand.refused = refused;
-            let attempt = || self.try_memory(size, witness);
-            let collection = (self.shared()).collect(
-                &self.context,
-                completed + 1,
-                Extent::Young,
-                Some(*demand),
-                witness,
-                attempt,
-            );
-            if let Collection::Done(memory) = collection {
-                let refused = size > LARGE && self.context.refused.get();
-                return memory.map_err(|cause| match cause {
-                    FullCause::Limit if refused => FullCause::System,
-                    cause => cause,
-                });
-            }
-        }
-    }
-
-    /// [`Self::try_memory`] while no stop is in progress; a long one is an event.
-    fn search_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
-        let memory = self.try_memory(size, witness);
-        if let Some(begun) = self.context.buffer.take_searching() {
-            let length = begun.elapsed();
-            if length >= STALL_EVENT_MINIMUM {
-                let until = self.shared().events.now();
-                let from = until.saturating_sub(length.as_nanos() as u64);
-                (self.shared()).record(self.context.number, from, until, EventKind::Stall);
-            }
-        }
-        memory
-    }
-
-    /// `size` bytes, if they can be had without a collection.
-    fn try_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
-        let Shared { space, supply, .. } = self.shared();
-        if size > LARGE {
-            let memory = supply.take_large(space, size);
-            let refused = matches!(memory, Err(FullCause::System));
-            self.context.refused.set(refused);
-            memory.ok().map(|memory| (memory.start, memory.zeroed))
-        } else {
-            Some((
-                self.context.buffer.refill(space, supply, size, witness)?,
-                false,
-            ))
-        }
-    }
-
     /// Lets a collection that another mutator has asked for happen: one relaxed load and a branch
     /// if there is none.
     #[inline(always)]
@@ -491,15 +254,6 @@ impl<'h> Mutator<'h> {
         if self.context.party.armed() {
             self.park();
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn park(&mut self) {
-        let shared = self.shared();
-        shared.enter();
-        let wait = shared.handshake.park(&self.context.party);
-        shared.record_wait(&self.context, wait);
     }
 
     /// Collects the whole heap. Everything that was unreachable when this was called is found to be
@@ -567,34 +321,6 @@ impl<'h> Mutator<'h> {
     pub fn cleared(&mut self) -> Option<Weak> {
         self.shared().enter();
         self.shared().handles.next_cleared()
-    }
-
-    /// Runs `f` while this thread counts as stopped: collections go on without it. `f` may wait for
-    /// other threads, and may attach to a heap. Waits for the end of a collection that is in
-    /// progress when `f` returns or unwinds.
-    #[inline]
-    pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        /// Runs again before anything else does, also when `f` unwinds.
-        struct Leave<'a, 'h>(&'a Mutator<'h>);
-        impl Drop for Leave<'_, '_> {
-            fn drop(&mut self) {
-                let Mutator { context, .. } = self.0;
-                let shared = self.0.shared();
-                if !std::thread::panicking() {
-                    shared.enter();
-                } else if !shared.may_enter() {
-                    // Unwinding goes on to where the mutator is given up.
-                    return;
-                }
-                let wait = shared.handshake.leave_blocking(&context.party);
-                shared.record_wait(context, wait);
-            }
-        }
-
-        self.shared().handshake.enter_blocking(&self.context.party);
-        let _leave = Leave(self);
-        let _attachment = Attachment::set(false);
-        f()
     }
 
     /// Runs `f` with `N` fresh locals, all null, which last until it returns or unwinds.
@@ -793,12 +519,4 @@ fn check_index(kind: &str, index: usize, length: usize) {
 #[inline(never)]
 fn no_handle(what: &str, full: HeapFull) -> ! {
     panic!("gc-marksweep: no {what}: {full}")
-}
-
-fn thread_name() -> Name {
-    let thread = std::thread::current();
-    match thread.name() {
-        Some(name) => Name::new(format_args!("thread \"{name}\"")),
-        None => Name::new(format_args!("thread {:?}", thread.id())),
-    }
 }

@@ -30,7 +30,7 @@
 //! # Heap size
 //!
 //! The *goal* is what may be occupied before a collection is due, at most the limit; it is set
-//! after each major collection (see [`HeapSize`]). `HeapFull` is decided by the limit alone: when a
+//! after each major collection (see [`Sizing`]). `HeapFull` is decided by the limit alone: when a
 //! collection does not get an object below the goal, the goal gives way.
 
 use std::sync::{Mutex, MutexGuard};
@@ -52,7 +52,7 @@ pub enum Generations {
 
 /// How much memory the heap occupies before it collects.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum HeapSize {
+pub enum Sizing {
     /// Up to the limit: for comparisons at equal memory.
     #[default]
     Fixed,
@@ -132,7 +132,7 @@ pub(crate) struct Settings {
 /// The policy of one heap. Consulted by the collector only.
 pub(crate) struct Policy {
     generations: Generations,
-    heap_size: HeapSize,
+    sizing: Sizing,
     nursery: usize,
     limit: usize,
     stress: bool,
@@ -184,18 +184,18 @@ impl Minors {
 impl Policy {
     pub(crate) fn new(
         generations: Generations,
-        heap_size: HeapSize,
+        sizing: Sizing,
         nursery: usize,
         limit: usize,
         stress: bool,
     ) -> Self {
-        let goal = match heap_size {
-            HeapSize::Fixed => limit,
+        let goal = match sizing {
+            Sizing::Fixed => limit,
             _ => limit.min(MINIMUM_HEADROOM),
         };
         Self {
             generations,
-            heap_size,
+            sizing,
             nursery,
             limit,
             stress,
@@ -335,10 +335,10 @@ impl Policy {
     /// The goal after a major collection.
     fn goal(&self, rates: &Rates, measured: &Measured) -> usize {
         let live = measured.live as f64;
-        let headroom = match self.heap_size {
-            HeapSize::Fixed => return self.limit,
-            HeapSize::Multiplier(factor) => live * (factor - 1.0),
-            HeapSize::MemBalancer(factor) => rates.extra(live, factor),
+        let headroom = match self.sizing {
+            Sizing::Fixed => return self.limit,
+            Sizing::Multiplier(factor) => live * (factor - 1.0),
+            Sizing::MemBalancer(factor) => rates.extra(live, factor),
         };
         // Saturates: a factor may ask for more than there are addresses. One that is no number asks
         // for nothing.
@@ -421,7 +421,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     fn policy(generations: Generations) -> Policy {
-        Policy::new(generations, HeapSize::Fixed, 8 * MIB, 64 * MIB, false)
+        Policy::new(generations, Sizing::Fixed, 8 * MIB, 64 * MIB, false)
     }
 
     fn measured(plan: Plan, milliseconds: u64, available: usize, survived: usize) -> Measured {
@@ -474,7 +474,7 @@ mod tests {
     /// Also under stress, which does not ask whether minor collections pay.
     #[test]
     fn every_minor_collection_arms() {
-        let policy = Policy::new(Generations::Auto, HeapSize::Fixed, MIB, 64 * MIB, true);
+        let policy = Policy::new(Generations::Auto, Sizing::Fixed, MIB, 64 * MIB, true);
         for round in 0..1000 {
             let available = if round % 100 < 50 { 32 } else { 26 };
             let plan = step(&policy, (10, available * MIB), (10, 32 * MIB), 0);
@@ -532,8 +532,8 @@ mod tests {
 
     #[test]
     fn the_goal_follows_what_is_live() {
-        let goal = |heap_size| {
-            let policy = Policy::new(Generations::Off, heap_size, MIB, 1 << 30, false);
+        let goal = |sizing| {
+            let policy = Policy::new(Generations::Off, sizing, MIB, 1 << 30, false);
             let plan = policy.plan(Extent::Young);
             let found = Measured {
                 live: 100 * MIB,
@@ -543,15 +543,15 @@ mod tests {
             };
             policy.finish(found).goal
         };
-        assert_eq!(goal(HeapSize::Fixed), 1 << 30);
+        assert_eq!(goal(Sizing::Fixed), 1 << 30);
         // Of the 110 MiB that are occupied 6 are holes, which are filled first.
-        assert_eq!(goal(HeapSize::Multiplier(2.0)), (110 + 94) * MIB);
+        assert_eq!(goal(Sizing::Multiplier(2.0)), (110 + 94) * MIB);
         // A headroom that holes alone could fill still has a quarter beyond them.
-        assert_eq!(goal(HeapSize::Multiplier(1.05)), 110 * MIB + 5 * MIB / 4);
-        assert_eq!(goal(HeapSize::Multiplier(1.01)), 111 * MIB);
+        assert_eq!(goal(Sizing::Multiplier(1.05)), 110 * MIB + 5 * MIB / 4);
+        assert_eq!(goal(Sizing::Multiplier(1.01)), 111 * MIB);
         // 8 MiB in 10 ms are allocated and 100 MiB in 10 ms collected: sqrt(100 x 0.8 / (0.2 x 10))
         // = 6.32 MiB. With a factor a hundred times smaller 63.2 MiB.
-        let beyond = |factor| goal(HeapSize::MemBalancer(factor)) - 110 * MIB;
+        let beyond = |factor| goal(Sizing::MemBalancer(factor)) - 110 * MIB;
         assert!((3 * MIB / 2..2 * MIB).contains(&beyond(0.2)));
         assert!((57 * MIB..58 * MIB).contains(&beyond(0.002)));
     }

@@ -4,7 +4,7 @@
 //! thread had begun it will never end: a lock that it held stays locked, a stop that it asked for
 //! stays, a mutator that ran on it is never seen to stop. So the first operation of the child that
 //! could meet such a thing looks whether there is any. If there is none the heap is the child's
-//! ([`Shared::enter`](crate::heap::Shared::enter)); else the operation, and each that follows,
+//! ([`Inner::enter`](crate::heap::Inner::enter)); else the operation, and each that follows,
 //! panics with a line that says why. Marking helpers are no such thing: outside a stop they hold
 //! nothing, and the child starts its own.
 //!

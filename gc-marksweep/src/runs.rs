@@ -16,7 +16,8 @@
 //! heap together); ordered maps by address and by length (they allocate a node for a run, inside a
 //! pause and under the supply's lock, where there may be no memory).
 
-use crate::os::{Refused, Table};
+use crate::os::Refused;
+use crate::table::Table;
 
 /// Entries of one level that an entry of the next stands for.
 const FAN: usize = 16;

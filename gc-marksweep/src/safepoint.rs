@@ -69,7 +69,6 @@
 //! client); a dedicated collector thread (two context switches for each pause, which on a virtual
 //! machine cost more than marking a small heap).
 
-use std::fmt::{self, Write as _};
 use std::ptr::NonNull;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -80,6 +79,11 @@ use crate::primitive::{
 };
 use crate::room;
 use crate::workers::cores;
+
+mod name;
+pub(crate) use name::Name;
+#[cfg(not(loom))]
+use name::Names;
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -224,67 +228,6 @@ pub(crate) const MEMBERS_SET_ASIDE: usize = 16;
 /// There was no memory to register a mutator: it is not attached.
 #[derive(Debug)]
 pub(crate) struct NoMemory;
-
-/// What the watchdog calls a mutator: in place, as the name of a thread may be of any length and
-/// memory may be short.
-#[derive(Clone, Copy)]
-pub(crate) struct Name {
-    text: [u8; Self::MOST],
-    length: u8,
-}
-
-impl Name {
-    const MOST: usize = 96;
-
-    /// As much of it as fits.
-    pub(crate) fn new(name: fmt::Arguments<'_>) -> Self {
-        let mut this = Self {
-            text: [0; Self::MOST],
-            length: 0,
-        };
-        // What does not fit is left out.
-        let _ = this.write_fmt(name);
-        this
-    }
-}
-
-impl fmt::Write for Name {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let start = self.length as usize;
-        let mut fits = text.len().min(Self::MOST - start);
-        while !text.is_char_boundary(fits) {
-            fits -= 1;
-        }
-        self.text[start..start + fits].copy_from_slice(&text.as_bytes()[..fits]);
-        self.length += fits as u8;
-        if fits < text.len() {
-            return Err(fmt::Error);
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &self.text[..self.length as usize];
-        f.write_str(std::str::from_utf8(text).unwrap_or_default())
-    }
-}
-
-/// Several, with commas between them.
-#[cfg(not(loom))]
-struct Names<'a>(&'a [Name]);
-
-#[cfg(not(loom))]
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}")?;
-        }
-        Ok(())
-    }
-}
 
 /// A look and the pause after it take half a microsecond or so.
 const LOOKS: u32 = 100;

@@ -20,187 +20,24 @@
 //! 5 us); lists a mutator each, with stealing (blocks would have to be shared out before anyone
 //! knows who allocates).
 
-use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::ageing::Ageing;
 use crate::block::{BLOCK, BLOCK_METADATA, BlockIndex, GRANULES_PER_BLOCK, Space};
-use crate::heap::FullCause;
+use crate::full::FullCause;
 use crate::large::{LargeObject, LargeSpace, Run, large_charge};
+use crate::lists::{Blocks, Chain, Links, Stock};
 use crate::object::{GRANULE, Object};
-use crate::os::{PAGE, Refused, Table};
+use crate::os::{PAGE, Refused};
 use crate::policy::Extent;
 use crate::process::is_held;
+use crate::table::Table;
 
 /// What a block costs of the limit.
 pub(crate) const BLOCK_CHARGE: usize = BLOCK + BLOCK_METADATA;
-
-/// A stack of free memory that is filled in a pause and emptied by mutators, without a lock: taking
-/// its top entry is one compare-and-swap.
-///
-/// Between two pauses it only shrinks, so an index never names two entries in turn and there is no
-/// ABA problem. The entries taken stay in place above the top until the next pause, which reads
-/// there what has been handed out.
-struct Stock {
-    entries: Table<AtomicU32>,
-    /// The first entry in the low half, the end of the last one in the high half.
-    ends: AtomicU64,
-    /// Where the stack ended when it was last filled.
-    filled: AtomicUsize,
-}
-
-impl Stock {
-    fn new(capacity: usize) -> Result<Self, Refused> {
-        Ok(Self {
-            entries: Table::new(capacity)?,
-            ends: AtomicU64::new(0),
-            filled: AtomicUsize::new(0),
-        })
-    }
-
-    fn ends(&self) -> (usize, usize) {
-        let ends = self.ends.load(Ordering::Relaxed);
-        ((ends & u64::from(u32::MAX)) as usize, (ends >> 32) as usize)
-    }
-
-    fn set_ends(&self, first: usize, end: usize) {
-        let ends = first as u64 | (end as u64) << 32;
-        self.ends.store(ends, Ordering::Relaxed);
-    }
-
-    fn len(&self) -> usize {
-        let (first, end) = self.ends();
-        end - first
-    }
-
-    /// Changes the ends from `(first, end)` to what `f` makes of them, unless the stack is empty.
-    fn update(&self, f: impl Fn(u64) -> u64) -> Option<u64> {
-        (self.ends)
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ends| {
-                (ends >> 32 > ends & u64::from(u32::MAX)).then(|| f(ends))
-            })
-            .ok()
-    }
-
-    /// Takes the entry that was pushed last.
-    fn take(&self) -> Option<BlockIndex> {
-        let ends = self.update(|ends| ends - (1 << 32))?;
-        Some(self.entries[(ends >> 32) as usize - 1].load(Ordering::Relaxed))
-    }
-
-    /// Takes the entry that was pushed first.
-    fn take_first(&self) -> Option<BlockIndex> {
-        let ends = self.update(|ends| ends + 1)?;
-        let first = (ends & u64::from(u32::MAX)) as usize;
-        Some(self.entries[first].load(Ordering::Relaxed))
-    }
-
-    /// Calls `f` with each entry taken from the top since the last [`Self::settle`], in the order
-    /// in which they were taken. The world is stopped.
-    fn for_each_taken(&self, mut f: impl FnMut(BlockIndex)) {
-        let (_, end) = self.ends();
-        for entry in self.entries[end..self.filled.load(Ordering::Relaxed)]
-            .iter()
-            .rev()
-        {
-            f(entry.load(Ordering::Relaxed));
-        }
-    }
-
-    /// Forgets what has been taken, at both ends. The world is stopped.
-    fn settle(&self) {
-        let (first, end) = self.ends();
-        if first > 0 {
-            for index in first..end {
-                let entry = self.entries[index].load(Ordering::Relaxed);
-                self.entries[index - first].store(entry, Ordering::Relaxed);
-            }
-        }
-        self.set_ends(0, end - first);
-        self.filled.store(end - first, Ordering::Relaxed);
-    }
-
-    /// Empties the stack. The world is stopped.
-    fn clear(&self) {
-        self.set_ends(0, 0);
-        self.filled.store(0, Ordering::Relaxed);
-    }
-
-    /// Adds an entry to a settled stack. The world is stopped.
-    fn push(&self, block: BlockIndex) {
-        let (first, end) = self.ends();
-        self.entries[end].store(block, Ordering::Relaxed);
-        self.set_ends(first, end + 1);
-        self.filled.store(end + 1, Ordering::Relaxed);
-    }
-}
-
-/// Stacks of blocks that lie in no other: linked through one table, as a block is in at most one of
-/// them.
-struct Links {
-    /// Of each block that is in a chain: the one below it, and one more than that, so that 0 is
-    /// none.
-    below: Table<u32>,
-    /// Of each block that is in a chain: the granule its search goes on at.
-    granule: Table<u16>,
-}
-
-/// One of the stacks: its top, and one more than that, so that 0 is none; and its length.
-#[derive(Clone, Copy, Default)]
-struct Chain {
-    top: u32,
-    length: usize,
-}
-
-impl Links {
-    fn push(&mut self, chain: &mut Chain, block: BlockIndex, granule: usize) {
-        self.below[block as usize] = chain.top;
-        self.granule[block as usize] = granule as u16;
-        chain.top = block + 1;
-        chain.length += 1;
-    }
-
-    fn pop(&mut self, chain: &mut Chain) -> Option<(BlockIndex, usize)> {
-        let block = chain.top.checked_sub(1)?;
-        chain.top = self.below[block as usize];
-        chain.length -= 1;
-        Some((block, self.granule[block as usize].into()))
-    }
-}
-
-/// Blocks in a table that is long enough for all there are.
-struct Blocks {
-    table: Table<u32>,
-    length: usize,
-}
-
-impl Blocks {
-    fn new(capacity: usize) -> Result<Self, Refused> {
-        Ok(Self {
-            table: Table::new(capacity)?,
-            length: 0,
-        })
-    }
-
-    fn clear(&mut self) {
-        self.length = 0;
-    }
-
-    fn push(&mut self, block: BlockIndex) {
-        self.table[self.length] = block;
-        self.length += 1;
-    }
-}
-
-impl Deref for Blocks {
-    type Target = [BlockIndex];
-
-    fn deref(&self) -> &[BlockIndex] {
-        &self.table[..self.length]
-    }
-}
 
 /// The heap's free memory, and the account of what is used.
 pub(crate) struct Supply {
@@ -309,10 +146,7 @@ impl Supply {
             free: Stock::new(blocks)?,
             returned: AtomicUsize::new(0),
             reserve: Mutex::new(Reserve {
-                links: Links {
-                    below: Table::new(blocks)?,
-                    granule: Table::new(blocks)?,
-                },
+                links: Links::new(blocks)?,
                 returned: Chain::default(),
                 narrow: Chain::default(),
                 fresh: 0,
@@ -741,60 +575,6 @@ fn left_over(space: &Space, block: BlockIndex, granule: usize) -> usize {
 /// Bytes of a block that are not live.
 fn free_bytes(live_granules: u32) -> usize {
     (GRANULES_PER_BLOCK - live_granules as usize) * GRANULE
-}
-
-/// How long free memory has not been needed: it rests for a few stages before it is given back to
-/// the system, because a page fault costs far more than a page that stays (a program whose need
-/// goes up and down within seconds would pay at every rise).
-///
-/// A block is not followed through the stages. What counts is how many free blocks were left over
-/// when the supply was lowest: that many have not been needed, whichever they were, as the supply
-/// is a stack.
-struct Ageing {
-    /// How long a stage lasts, in nanoseconds.
-    length: Option<u64>,
-    stage: u64,
-    began: u64,
-    /// Fewest free blocks left over in each of the last stages; the current one is first.
-    unused: [usize; Self::STAGES],
-}
-
-impl Ageing {
-    const STAGES: usize = 4;
-
-    fn new(release_after: Option<Duration>) -> Self {
-        let length = |after: Duration| {
-            u64::try_from(after.as_nanos() / Self::STAGES as u128).unwrap_or(u64::MAX)
-        };
-        Self {
-            length: release_after.map(length),
-            stage: 0,
-            began: 0,
-            unused: [usize::MAX, 0, 0, 0],
-        }
-    }
-
-    fn note_unused(&mut self, blocks: usize) {
-        self.unused[0] = self.unused[0].min(blocks);
-    }
-
-    /// Begins a new stage if it is time, and says how many blocks have not been needed through all
-    /// stages.
-    fn advance(&mut self, now: u64) -> Option<usize> {
-        if now.saturating_sub(self.began) < self.length? {
-            return None;
-        }
-        let unused = self.unused.into_iter().min()?;
-        self.unused.rotate_right(1);
-        self.unused[0] = usize::MAX;
-        // What is released now is not there to be unused in the stages to come.
-        for left in &mut self.unused[1..] {
-            *left -= unused;
-        }
-        self.stage += 1;
-        self.began = now;
-        Some(unused)
-    }
 }
 
 #[cfg(test)]

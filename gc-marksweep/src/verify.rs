@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ptr::NonNull;
 
+use crate::attach::Context;
 use crate::block::{BLOCK, LARGE};
-use crate::heap::Shared;
-use crate::mutator::Context;
+use crate::heap::Inner;
 use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
 use crate::remember::card_of;
@@ -37,7 +37,7 @@ pub(crate) unsafe fn poison(start: NonNull<u8>, length: usize) {
 /// 4. Whatever was reachable before is reachable afterwards.
 ///
 /// All in one stop, so that mutators cannot change what is compared.
-pub(crate) fn verify(shared: &Shared, me: &Context) {
+pub(crate) fn verify(shared: &Inner, me: &Context) {
     let waited;
     let world = loop {
         let target = shared.handshake.next();
@@ -82,7 +82,7 @@ pub(crate) fn verify(shared: &Shared, me: &Context) {
 /// The address and size in bytes of every object that can be reached.
 type Reachable = BTreeMap<usize, usize>;
 
-fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
+fn walk(shared: &Inner, world: &World<'_, Context>) -> Reachable {
     let used_blocks = shared.supply.used_blocks();
     let mut large = BTreeMap::new();
     (shared.supply).for_each_large(|object, bytes| {
@@ -139,7 +139,7 @@ fn walk(shared: &Shared, world: &World<'_, Context>) -> Reachable {
 
 /// Checks the first invariant of [`crate::remember`]: an old object that refers to a young one is
 /// in a log, or the field's card is dirty.
-fn check_barrier(shared: &Shared, world: &World<'_, Context>, reachable: &Reachable) {
+fn check_barrier(shared: &Inner, world: &World<'_, Context>, reachable: &Reachable) {
     let mut logged = HashSet::new();
     shared.for_each_log(world, |log| logged.extend(log.objects()));
     for &address in reachable.keys() {
@@ -165,7 +165,7 @@ fn check_barrier(shared: &Shared, world: &World<'_, Context>, reachable: &Reacha
     }
 }
 
-fn compare_with_marks(shared: &Shared, reachable: &Reachable, live_bytes: u64) {
+fn compare_with_marks(shared: &Inner, reachable: &Reachable, live_bytes: u64) {
     let mut granules = vec![0; shared.supply.used_blocks()];
     let mut bytes = 0;
     for (&address, &size) in reachable {

@@ -33,7 +33,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
-use crate::collect::AbortOnPanic;
+use crate::abort::AbortOnUnwind;
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 use crate::process::Home;
 use crate::room;
@@ -304,7 +304,7 @@ impl<W: Send + 'static> Workers<W> {
         let workers = this.clone();
         let started = helper().and_then(|mut work| {
             let run = move || {
-                let guard = AbortOnPanic;
+                let guard = AbortOnUnwind;
                 let mut done = false;
                 let mut counted = 0;
                 while let Some(next) = workers.pool.take(done) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gc_marksweep::{Flags, Generations, Heap, HeapSize, Local, Mutator, Shape};
+use gc_marksweep::{Flags, Generations, Heap, Local, Mutator, Shape, Sizing};
 
 /// A heap whose minor collections come every 64 KiB, and which writes over what it frees.
 fn heap(limit: usize) -> Heap {
@@ -371,11 +371,11 @@ fn auto_gives_minor_collections_up_and_takes_them_up_again() {
 
 #[test]
 fn a_multiplied_heap_stays_near_what_is_live() {
-    for heap_size in [HeapSize::Multiplier(1.5), HeapSize::MemBalancer(0.2)] {
+    for sizing in [Sizing::Multiplier(1.5), Sizing::MemBalancer(0.2)] {
         for generations in [Generations::Off, Generations::On] {
             let heap = Heap::builder()
                 .limit(1 << 30)
-                .heap_size(heap_size)
+                .sizing(sizing)
                 .generations(generations)
                 .build()
                 .unwrap();
@@ -390,7 +390,7 @@ fn a_multiplied_heap_stays_near_what_is_live() {
                     let statistics = heap.statistics();
                     assert!(
                         statistics.peak_occupied_bytes < 64 << 20,
-                        "{heap_size:?}: {statistics:?}"
+                        "{sizing:?}: {statistics:?}"
                     );
                     // What does not fit the goal still fits the limit.
                     m.alloc(garbage, Shape::new(0, 50_000_000)).unwrap();
@@ -403,16 +403,16 @@ fn a_multiplied_heap_stays_near_what_is_live() {
 
 #[test]
 fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
-    for heap_size in [
-        HeapSize::Fixed,
-        HeapSize::Multiplier(1.1),
-        HeapSize::MemBalancer(5.0),
+    for sizing in [
+        Sizing::Fixed,
+        Sizing::Multiplier(1.1),
+        Sizing::MemBalancer(5.0),
     ] {
         for generations in [Generations::Off, Generations::On, Generations::Auto] {
             let heap = Heap::builder()
                 .limit(4 << 20)
                 .nursery(256 << 10)
-                .heap_size(heap_size)
+                .sizing(sizing)
                 .generations(generations)
                 .build()
                 .unwrap();
@@ -423,10 +423,7 @@ fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
                         objects += 1;
                     }
                     // 32 bytes each, and two for their marks.
-                    assert!(
-                        objects > 110_000,
-                        "{heap_size:?} {generations:?}: {objects}"
-                    );
+                    assert!(objects > 110_000, "{sizing:?} {generations:?}: {objects}");
                     m.set(list, None);
                     m.alloc(list, Shape::new(0, 400_000)).unwrap();
                 });
@@ -439,11 +436,11 @@ fn heap_full_is_decided_by_the_limit_whatever_the_goal() {
 /// still be handed out, nor the holes.
 #[test]
 fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
-    fn check<const WORDS: usize>(heap_size: HeapSize, generations: Generations) {
+    fn check<const WORDS: usize>(sizing: Sizing, generations: Generations) {
         let heap = Heap::builder()
             .limit(256 << 20)
             .nursery(1 << 20)
-            .heap_size(heap_size)
+            .sizing(sizing)
             .generations(generations)
             .build()
             .unwrap();
@@ -464,22 +461,22 @@ fn a_search_in_vain_makes_no_heap_full_and_few_collections() {
                 let collections = heap.statistics().collections - before;
                 assert!(
                     collections < 100,
-                    "{WORDS} words, {heap_size:?}, {generations:?}: {collections}"
+                    "{WORDS} words, {sizing:?}, {generations:?}: {collections}"
                 );
                 m.verify();
             });
         });
     }
 
-    for heap_size in [
-        HeapSize::Fixed,
-        HeapSize::Multiplier(1.1),
-        HeapSize::MemBalancer(5.0),
+    for sizing in [
+        Sizing::Fixed,
+        Sizing::Multiplier(1.1),
+        Sizing::MemBalancer(5.0),
     ] {
         for generations in [Generations::Off, Generations::On] {
-            check::<14>(heap_size, generations);
-            check::<30>(heap_size, generations);
-            check::<254>(heap_size, generations);
+            check::<14>(sizing, generations);
+            check::<30>(sizing, generations);
+            check::<254>(sizing, generations);
         }
     }
 }
@@ -599,11 +596,11 @@ fn impossible_settings_are_named() {
     let message = |builder: gc_marksweep::Builder| builder.build().unwrap_err().to_string();
     assert!(message(Heap::builder().nursery(100)).contains("nursery of 100 bytes"));
     for factor in [1.0, 0.5, f64::NAN, f64::INFINITY] {
-        let message = message(Heap::builder().heap_size(HeapSize::Multiplier(factor)));
+        let message = message(Heap::builder().sizing(Sizing::Multiplier(factor)));
         assert!(message.contains("multiplier above 1"), "{message}");
     }
     for factor in [0.0, -1.0, f64::NAN] {
-        let message = message(Heap::builder().heap_size(HeapSize::MemBalancer(factor)));
+        let message = message(Heap::builder().sizing(Sizing::MemBalancer(factor)));
         assert!(message.contains("above 0"), "{message}");
     }
 }

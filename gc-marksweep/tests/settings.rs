@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use gc_marksweep::{
-    BuildError, Builder, Event, Flags, FullCause, Generations, Heap, HeapFull, HeapSize, Listener,
-    Local, Mutator, OverheadLimit, Shape,
+    BuildError, Builder, Event, Flags, FullCause, Generations, Heap, HeapFull, Listener, Local,
+    Mutator, OverheadLimit, Shape, Sizing,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -25,7 +25,7 @@ struct Settings {
     limit: usize,
     generations: Generations,
     nursery: usize,
-    heap_size: HeapSize,
+    sizing: Sizing,
     release_after: Option<Duration>,
     watchdog: Option<Duration>,
     stress: bool,
@@ -50,7 +50,7 @@ impl Settings {
             .limit(self.limit)
             .generations(self.generations)
             .nursery(self.nursery)
-            .heap_size(self.heap_size)
+            .sizing(self.sizing)
             .release_after(self.release_after)
             .watchdog(self.watchdog)
             .stress(self.stress)
@@ -147,13 +147,13 @@ fn settings() -> impl Strategy<Value = Settings> {
     let limits = vec![least, least + 1, MIB, 64 * MIB, 1 << 40];
     let limits = prop_oneof![6 => select(limits), 1 => numbers(&[Builder::MINIMUM_LIMIT])];
     let generations = [Generations::Off, Generations::On, Generations::Auto];
-    let heap_sizes = prop_oneof![
-        Just(HeapSize::Fixed),
-        factors().prop_map(HeapSize::Multiplier),
-        factors().prop_map(HeapSize::MemBalancer),
+    let sizings = prop_oneof![
+        Just(Sizing::Fixed),
+        factors().prop_map(Sizing::Multiplier),
+        factors().prop_map(Sizing::MemBalancer),
     ];
     (
-        (limits, select(generations.to_vec()), heap_sizes),
+        (limits, select(generations.to_vec()), sizings),
         numbers(&[64 * KIB, MIB, 16 * MIB, usize::MAX]),
         (durations(), durations()),
         (proptest::bool::weighted(0.1), any::<bool>()),
@@ -164,7 +164,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     )
         .prop_map(
             |(
-                (limit, generations, heap_size),
+                (limit, generations, sizing),
                 nursery,
                 (release_after, watchdog),
                 (stress, poison),
@@ -176,7 +176,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 limit,
                 generations,
                 nursery,
-                heap_size,
+                sizing,
                 release_after,
                 watchdog,
                 stress,
@@ -286,7 +286,7 @@ fn usual() -> Settings {
         limit: 64 * MIB,
         generations: Generations::default(),
         nursery: 16 * MIB,
-        heap_size: HeapSize::Fixed,
+        sizing: Sizing::Fixed,
         release_after: Some(Duration::from_secs(4)),
         watchdog: None,
         stress: false,
@@ -304,9 +304,9 @@ fn usual() -> Settings {
 /// fixed to that, but for the first collection, which finds out what is live.
 #[test]
 fn a_factor_without_measure_is_as_a_fixed_size() {
-    let collections = |heap_size| {
+    let collections = |sizing| {
         let settings = Settings {
-            heap_size,
+            sizing,
             generations: Generations::Off,
             ..usual()
         };
@@ -324,12 +324,12 @@ fn a_factor_without_measure_is_as_a_fixed_size() {
         });
         heap.statistics().collections
     };
-    let fixed = collections(HeapSize::Fixed);
+    let fixed = collections(Sizing::Fixed);
     assert!((2..4).contains(&fixed), "{fixed}");
     for factor in [1e6, 1e12, 1e18, 1e19, 1e30, 1e300, f64::MAX] {
-        let multiplied = collections(HeapSize::Multiplier(factor));
+        let multiplied = collections(Sizing::Multiplier(factor));
         assert!(multiplied <= fixed + 1, "{factor:e}: {multiplied}");
-        let balanced = collections(HeapSize::MemBalancer(1.0 / factor));
+        let balanced = collections(Sizing::MemBalancer(1.0 / factor));
         assert!(balanced <= fixed + 1, "1 / {factor:e}: {balanced}");
     }
 }
@@ -338,14 +338,11 @@ fn a_factor_without_measure_is_as_a_fixed_size() {
 #[test]
 fn senseless_factors_are_refused_in_words() {
     for factor in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -2.0, -0.0, 0.0] {
-        for heap_size in [HeapSize::Multiplier(factor), HeapSize::MemBalancer(factor)] {
-            let text = Settings {
-                heap_size,
-                ..usual()
-            }
-            .build()
-            .unwrap_err()
-            .to_string();
+        for sizing in [Sizing::Multiplier(factor), Sizing::MemBalancer(factor)] {
+            let text = Settings { sizing, ..usual() }
+                .build()
+                .unwrap_err()
+                .to_string();
             assert!(text.contains(&factor.to_string()), "{text}");
             assert!(text.contains("choose"), "{text}");
         }

@@ -2,7 +2,8 @@
 //!
 //! **Invariant.** An object that this worker has marked is in its ring of objects, or its edges
 //! have been pushed or given away, or the trace is noted as [incomplete](Tracer::incomplete). See
-//! [`super`] for why an edge goes through rings, and what several workers may do at once.
+//! [`super`] for why an edge goes through rings, and [`super::team`] for what several workers may
+//! do at once.
 
 use std::sync::atomic::Ordering;
 

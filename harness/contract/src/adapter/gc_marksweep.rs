@@ -1,6 +1,6 @@
 //! gc-marksweep: stop-the-world mark-sweep, its mutators running freely between stops.
 
-use gc_marksweep::{EventKind as Kind, Generations, Heap, HeapSize, OverheadLimit};
+use gc_marksweep::{EventKind as Kind, Generations, Heap, OverheadLimit, Sizing};
 
 use super::forward::forward;
 use super::{
@@ -93,10 +93,10 @@ impl Adapter for GcMarksweep {
         }
         builder
             .limit(limit(settings))
-            .heap_size(match settings.text("sizing") {
-                "multiplier" => HeapSize::Multiplier(2.0),
-                "mem-balancer" => HeapSize::MemBalancer(0.2),
-                _ => HeapSize::Fixed,
+            .sizing(match settings.text("sizing") {
+                "multiplier" => Sizing::Multiplier(2.0),
+                "mem-balancer" => Sizing::MemBalancer(0.2),
+                _ => Sizing::Fixed,
             })
             .release_after(settings.duration("release-after"))
             .generations(match settings.text("generations") {

@@ -1,0 +1,156 @@
+//! What an allocation does when the current hole does not do.
+
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use crate::block::LARGE;
+use crate::collect::{Collection, Demand};
+use crate::event::{EventKind, STALL_EVENT_MINIMUM};
+use crate::full::{FullCause, HeapFull};
+use crate::heap::Inner;
+use crate::mutator::Mutator;
+use crate::object::Shape;
+use crate::policy::Extent;
+use crate::step::Witness;
+
+/// Memory for an object, and whether it reads as zero.
+pub(crate) type Memory = (NonNull<u8>, bool);
+
+impl<'h> Mutator<'h> {
+    pub(crate) fn flush_tally(&self) {
+        let tally = self.tally.take();
+        let counters = &self.shared().counters;
+        counters.objects.fetch_add(tally >> 32, Ordering::Relaxed);
+        counters
+            .payload_words
+            .fetch_add(tally & u64::from(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Everything but a bump of the cursor: the next hole, the next block, large objects,
+    /// collections.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
+        self.obtain(shape, ())
+    }
+
+    #[inline(always)]
+    pub(crate) fn obtain<W: Witness>(
+        &mut self,
+        shape: Shape,
+        witness: W,
+    ) -> Result<Memory, HeapFull> {
+        let memory = self.obtain_memory(shape, witness);
+        if memory.is_err() && shape.flags.finalize {
+            self.shared().handles.expect_no_finalizer();
+        }
+        memory
+    }
+
+    #[inline(always)]
+    fn obtain_memory<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
+        self.flush_tally();
+        self.shared().enter();
+        self.safepoint();
+        let size = shape.size();
+        let full = |cause| HeapFull {
+            requested: size as u64,
+            limit: self.shared().supply.limit() as u64,
+            cause,
+        };
+        if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
+            return Err(full(FullCause::Limit));
+        }
+        if self.shared().stress {
+            let shared = self.shared();
+            let target = shared.handshake.next();
+            let attempt = || Some(());
+            shared.collect(&self.context, target, Extent::Young, None, witness, attempt);
+        }
+        let memory = self.find_memory(size, witness).map_err(full)?;
+        if self.shared().stress {
+            // The next allocation comes here again.
+            self.context.buffer.retire();
+        }
+        let payload_words = shape.refs as usize + shape.words as usize;
+        if size > LARGE {
+            // The tally is made for small objects: the words of a large one may not fit its low
+            // half.
+            let counters = &self.shared().counters;
+            counters.objects.fetch_add(1, Ordering::Relaxed);
+            (counters.payload_words).fetch_add(payload_words as u64, Ordering::Relaxed);
+        } else {
+            self.count(payload_words);
+        }
+        Ok(memory)
+    }
+
+    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Result<Memory, FullCause> {
+        let mut demand = None;
+        loop {
+            if let Some(memory) = self.search_memory(size, witness) {
+                return Ok(memory);
+            }
+            // Only memory that was not there after this many collections calls for another.
+            let completed = self.shared().handshake.completed();
+            if let Some(memory) = self.search_memory(size, witness) {
+                return Ok(memory);
+            }
+            let since = completed;
+            let refused = size > LARGE && self.context.refused.get();
+            let demand = demand.get_or_insert(Demand {
+                size,
+                since,
+                refused,
+            });
+            // The last search says why.
+            demand.refused = refused;
+            let attempt = || self.try_memory(size, witness);
+            let collection = (self.shared()).collect(
+                &self.context,
+                completed + 1,
+                Extent::Young,
+                Some(*demand),
+                witness,
+                attempt,
+            );
+            if let Collection::Done(memory) = collection {
+                let refused = size > LARGE && self.context.refused.get();
+                return memory.map_err(|cause| match cause {
+                    FullCause::Limit if refused => FullCause::System,
+                    cause => cause,
+                });
+            }
+        }
+    }
+
+    /// [`Self::try_memory`] while no stop is in progress; a long one is an event.
+    fn search_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
+        let memory = self.try_memory(size, witness);
+        if let Some(begun) = self.context.buffer.take_searching() {
+            let length = begun.elapsed();
+            if length >= STALL_EVENT_MINIMUM {
+                let until = self.shared().events.now();
+                let from = until.saturating_sub(length.as_nanos() as u64);
+                (self.shared()).record(self.context.number, from, until, EventKind::Stall);
+            }
+        }
+        memory
+    }
+
+    /// `size` bytes, if they can be had without a collection.
+    fn try_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
+        let Inner { space, supply, .. } = self.shared();
+        if size > LARGE {
+            let memory = supply.take_large(space, size);
+            let refused = matches!(memory, Err(FullCause::System));
+            self.context.refused.set(refused);
+            memory.ok().map(|memory| (memory.start, memory.zeroed))
+        } else {
+            Some((
+                self.context.buffer.refill(space, supply, size, witness)?,
+                false,
+            ))
+        }
+    }
+}

@@ -101,7 +101,8 @@ use std::process::ExitCode;
 
 pub use contract::{adapter, heap, sync};
 pub use engine::{
-    environment, invocation, measure, minheap, peer, plan, report, results, run, workload,
+    environment, invocation, measure, minheap, peer, plan, report, results, run, statistics,
+    workload,
 };
 pub use {claims, contract, engine};
 

@@ -1,21 +1,74 @@
 //! From rows to figures: what an experiment's forms have given on one heap or runtime.
 //!
-//! A figure of one form, and its interval, are those of [`estimate::figure`]; of two forms divided,
-//! those of [`estimate::ratio`].
+//! Figures of one form, ratios of two, and shares have the intervals of [`Inference`] and
+//! [`share`]. Forms of one round ran near each other, so that a ratio is made of each round.
+
+use std::cell::RefCell;
 
 use crate::form::Form;
-use crate::measure::estimate;
 use crate::quantity::Quantity;
 use crate::results::{CellResults, Results};
 use crate::workload::Description;
+use engine::statistics::{Centre, Inference, Prior, logarithms, share};
 
-pub use crate::measure::estimate::Estimate;
+pub use engine::statistics::Estimate;
+
+/// How sure the figures of a run are: what all of them together say of how processes differ.
+#[derive(Debug)]
+pub(crate) struct Noise {
+    ratios: Inference,
+    figures: Inference,
+    confidence: f64,
+    /// What was asked for: of ratios, and of single figures.
+    asked: RefCell<[Vec<Centre>; 2]>,
+}
+
+impl Noise {
+    /// As long as nothing is known: figures are computed with it once, so that they leave a note of
+    /// how they scatter.
+    pub(crate) fn unknown(confidence: f64) -> Self {
+        let plain = Inference::new(None, confidence);
+        Self {
+            ratios: plain,
+            figures: plain,
+            confidence,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// What follows from the notes.
+    pub(crate) fn learnt(self) -> Self {
+        let [ratios, figures] = self.asked.into_inner();
+        let inference = |centres: &[Centre]| Inference::new(Prior::of(centres), self.confidence);
+        Self {
+            ratios: inference(&ratios),
+            figures: inference(&figures),
+            confidence: self.confidence,
+            asked: RefCell::default(),
+        }
+    }
+
+    fn ratio(&self, logarithms: &[f64]) -> Option<Estimate> {
+        let centre = Centre::of(logarithms)?;
+        self.asked.borrow_mut()[0].push(centre);
+        Some(self.ratios.ratio(&centre))
+    }
+
+    fn figure(&self, values: &[f64]) -> Option<Estimate> {
+        if values.iter().all(|&value| value > 0.0) {
+            let centre = Centre::of(&logarithms(values));
+            self.asked.borrow_mut()[1].extend(centre);
+        }
+        self.figures.figure(values)
+    }
+}
 
 /// What an experiment has given in one column: on one heap, whatever its options, or on one other
 /// runtime.
 #[derive(Debug)]
 pub struct Evidence<'r> {
     forms: Vec<(&'static str, &'r CellResults)>,
+    noise: &'r Noise,
 }
 
 impl<'r> Evidence<'r> {
@@ -26,6 +79,7 @@ impl<'r> Evidence<'r> {
         known: &[Description],
         results: &'r Results,
         column: &str,
+        noise: &'r Noise,
     ) -> Self {
         let of_form = |form| {
             let mut cells = results.experiments.iter();
@@ -36,6 +90,7 @@ impl<'r> Evidence<'r> {
                 .iter()
                 .filter_map(|form| Some((form.name, of_form(form)?)))
                 .collect(),
+            noise,
         }
     }
 
@@ -57,35 +112,60 @@ impl<'r> Evidence<'r> {
         self.forms.iter().any(|(name, _)| *name == form)
     }
 
-    /// For each process, the values of its timed iterations.
-    fn values(&self, quantity: Quantity, form: &str) -> Option<Vec<Vec<f64>>> {
-        let (_, cell) = self.forms.iter().find(|(name, _)| *name == form)?;
-        let values = cell.samples(|metrics| quantity.of(metrics));
-        (!values.is_empty()).then_some(values)
+    fn cell(&self, form: &str) -> Option<&'r CellResults> {
+        let mut forms = self.forms.iter();
+        forms.find(|(name, _)| *name == form).map(|(_, cell)| *cell)
     }
 
-    /// The median over processes of the mean over iterations.
+    /// What is typical of a process, each by the mean of its timed iterations.
     pub fn value(&self, quantity: Quantity, form: &str) -> Option<Estimate> {
-        estimate::figure(&self.values(quantity, form)?)
+        let rounds = self.cell(form)?.rounds(|metrics| quantity.of(metrics));
+        self.noise
+            .figure(&rounds.into_values().collect::<Vec<f64>>())
     }
 
-    /// The largest value of any iteration of any process, with the range over processes of their
-    /// largest, of that form of these where it is largest.
+    /// The largest of a process's iterations, as it is typical, in that form of these where it is
+    /// largest.
     pub fn largest(&self, quantity: Quantity, forms: &[&str]) -> Option<Estimate> {
-        let of_form = |form: &&str| estimate::largest(&self.values(quantity, form)?);
+        let of_form = |form: &&str| {
+            let processes = self.cell(form)?.samples(|metrics| quantity.of(metrics));
+            let largest = processes
+                .iter()
+                .map(|values| values.iter().copied().fold(0.0, f64::max));
+            self.noise.figure(&largest.collect::<Vec<f64>>())
+        };
         let figures: Option<Vec<Estimate>> = forms.iter().map(of_form).collect();
         let order = |a: &Estimate, b: &Estimate| a.value.total_cmp(&b.value);
         figures?.into_iter().max_by(order)
     }
 
-    /// One form's divided by another's, both as in [`Self::value`]. `None` also where one of them
-    /// is zero or less.
+    /// One form's divided by another's, round by round. `None` also where one of them is zero or
+    /// less in a round.
     pub fn ratio(&self, quantity: Quantity, of: &str, to: &str) -> Option<Estimate> {
-        let (of, to) = (self.values(quantity, of)?, self.values(quantity, to)?);
-        if of.iter().chain(&to).flatten().any(|&value| value <= 0.0) {
-            return None;
+        let rounds = |form| Some(self.cell(form)?.rounds(|metrics| quantity.of(metrics)));
+        let (of, to) = (rounds(of)?, rounds(to)?);
+        let pairs = of
+            .iter()
+            .filter_map(|(round, of)| Some((*of, *to.get(round)?)));
+        let logarithms = pairs.map(|(of, to)| (of > 0.0 && to > 0.0).then(|| (of / to).ln()));
+        self.noise.ratio(&logarithms.collect::<Option<Vec<f64>>>()?)
+    }
+
+    /// How many of so many, over all timed iterations of all processes of these forms. `None` if
+    /// one of them was not run, or there was no trial.
+    pub fn share(&self, successes: Quantity, trials: Quantity, forms: &[&str]) -> Option<Estimate> {
+        let (mut seen, mut all) = (0, 0);
+        for form in forms {
+            for metrics in self.cell(form)?.measured() {
+                seen += successes.of(metrics)?.round() as u64;
+                all += trials.of(metrics)?.round() as u64;
+            }
         }
-        estimate::ratio(&of, &to)
+        (seen <= all && all > 0).then(|| Estimate {
+            value: seen as f64 / all as f64,
+            interval: Some(share::interval(seen, all, self.noise.confidence)),
+            n: usize::try_from(all).unwrap_or(usize::MAX),
+        })
     }
 }
 

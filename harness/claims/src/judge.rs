@@ -1,7 +1,7 @@
 //! Judges claims by results, whether they were just measured or read from a file.
 
 use crate::claim::{Claim, Side, Verdict};
-use crate::evidence::{Estimate, Evidence};
+use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
 
@@ -48,16 +48,38 @@ impl Column {
 /// form with one that was run, and was not run itself, has no claims here that need its other
 /// forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
+    judge_at(results, results.confidence())
+}
+
+/// How many verdicts there may be, of which so many are made at a confidence.
+pub(crate) fn verdicts(results: &Results, confidence: f64) -> (usize, usize) {
+    let judged = judge_at(results, confidence);
+    let verdicts = || judged.iter().flat_map(|one| one.columns.iter());
+    let all = verdicts().filter(|column| column.verdict.is_some()).count();
+    let is_decided = |column: &&Column| {
+        let verdict = column.verdict;
+        verdict.is_some_and(|verdict| verdict != Verdict::Undecided)
+    };
+    (all, verdicts().filter(is_decided).count())
+}
+
+fn judge_at(results: &Results, confidence: f64) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();
     }
-    let known = known();
     let columns = columns(results);
+    let unknown = Noise::unknown(confidence);
+    judge_with(results, &columns, &unknown);
+    judge_with(results, &columns, &unknown.learnt())
+}
+
+fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged> {
+    let known = known();
     let mut judged = Vec::new();
     for experiment in EXPERIMENTS {
         let evidence: Vec<Evidence<'_>> = columns
             .iter()
-            .map(|title| Evidence::of(experiment.forms, &known, results, &title.key))
+            .map(|title| Evidence::of(experiment.forms, &known, results, &title.key, noise))
             .collect();
         if evidence.iter().all(Evidence::is_empty) {
             continue;

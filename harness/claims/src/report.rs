@@ -10,7 +10,7 @@ use crate::claim::{Claim, Rule, Verdict};
 use crate::evidence::Estimate;
 use crate::experiment::NOT_BUILT;
 use crate::invocation::format_bytes;
-use crate::judge::{Column, Judged, judge};
+use crate::judge::{Column, Judged, judge, verdicts};
 use crate::quantity::Unit;
 use crate::results::Results;
 use engine::report::Chapter;
@@ -43,6 +43,10 @@ impl Chapter for Claims {
     fn json(&self, results: &Results) -> String {
         json(&judge(results))
     }
+
+    fn verdicts(&self, results: &Results, confidence: f64) -> (usize, usize) {
+        verdicts(results, confidence)
+    }
 }
 
 /// How wide text is set.
@@ -53,11 +57,11 @@ const DOCUMENTS: usize = 24;
 const VERDICT: usize = 24;
 
 /// What the figures and verdicts are.
-const EXPLANATION: &str = "Figures: medians over fresh processes [95 % interval; of fewer than \
-five processes their range, of a ratio a widened interval]. A claim holds if the whole interval \
-obeys the rule on each heap that it is about, does not if it breaks the rule on one, and is \
-undecided otherwise. gc-rc stands for CPython's side and gc-marksweep for Java's; real runtimes \
-stand beside them, and where one says something else, the verdict says so.";
+const EXPLANATION: &str = "Figures: trimmed means over fresh processes, of ratios round by round \
+[interval, as sure as it takes that of all verdicts of the run 5 % at most are wrong]. A claim holds \
+if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on \
+one, and is undecided otherwise. gc-rc stands for CPython's side and gc-marksweep for Java's; real \
+runtimes stand beside them, and where one says something else, the verdict says so.";
 
 /// The table, and what it means. Empty if nothing was judged.
 ///

@@ -6,6 +6,7 @@
 //! | [`invocation`], [`workload`] | what a child process does: a workload, measured; the programs, one file each |
 //! | [`environment`] | where and with what results are made |
 //! | [`peer`] | other runtimes, run beside the heaps |
+//! | [`statistics`] | every figure's interval, and what it proves |
 //! | [`results`] | rows grouped into what is compared: what every report is made of |
 //! | [`plan`], [`run`], [`minheap`] | what is to be run; the parent that runs it; the smallest heap that completes |
 //! | [`report`] | results as tables, plots and logs, and what follows from them |
@@ -35,4 +36,5 @@ mod process;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod statistics;
 pub mod workload;

@@ -6,9 +6,8 @@
 //! between the two environments is said before any figure, since it is part of the answer.
 //!
 //! The two runs were not interleaved: whatever changed on the machine between them (its neighbours,
-//! its temperature) is in the ratios, and no A/A comparison within one run shows it. So an effect
-//! counts as significant if it exceeds the A/A intervals of both files, and the report says what
-//! that leaves open. To compare two heaps or options, put them into one run.
+//! its temperature) is in the ratios, and nothing in either file shows it. The report says so. To
+//! compare two heaps or options, put them into one run.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,12 +17,12 @@ use comfy_table::{Cell, CellAlignment, Table};
 
 use super::{Command, Context, Examples, print};
 use engine::invocation::format_bytes;
-use engine::measure::estimate::{self, Estimate, Samples};
 use engine::message::Error;
-use engine::report::conclusion::{self, Verdict};
-use engine::report::quantity::{format_ratio, format_time, percent};
+use engine::report::quantity::{format_ratio, format_time};
 use engine::report::terminal::{arrange, fits};
 use engine::results::{CellResults, Results};
+use engine::statistics::family::{self, FALSE_DISCOVERIES};
+use engine::statistics::{Centre, Estimate, Inference, Prior, Verdict, logarithms, means, point};
 
 /// Show what differs between two result files: a change of the code, another machine
 #[derive(Debug, Args)]
@@ -75,11 +74,7 @@ fn render(
              threads and seed on the same heap within the same heap bytes"
         ));
     }
-    let reach = [before, after]
-        .iter()
-        .flat_map(|results| results.groups())
-        .filter_map(|group| group.same_over_same().and_then(Estimate::reach))
-        .max_by(f64::total_cmp);
+    let changes = changes(&pairs, before, after);
 
     let mut text = format!("A: {first}\nB: {second}\n\n");
     text.push_str(&environments(before, after));
@@ -88,7 +83,7 @@ fn render(
             let _ = writeln!(text, "{name}: {note}");
         }
     }
-    let lines = lines(&pairs, reach);
+    let lines = lines(&changes);
     let wide = draw(&lines, TITLES.len());
     let table = if fits(&wide) {
         wide
@@ -96,22 +91,14 @@ fn render(
         draw(&lines, TITLES.len() - DETAILS)
     };
     let _ = writeln!(text, "{}\n", table.trim_fmt());
-    text.push_str(&means(&pairs));
+    text.push_str(&mean_changes(&changes));
     text.push_str(&missing(before, after, first));
     text.push_str(&missing(after, before, second));
-    text.push_str(&match reach {
-        Some(reach) => format!(
-            "Effects below {} are not claimed: so much did a heap differ from itself within the \
-             runs. What changed on the machine between\nthe runs is in the ratios too. Same: the \
-             whole interval is below that, and within {} of 1; not shown: it reaches further, so \
-             that\nneither a difference nor its absence is shown.\n",
-            percent(reach),
-            percent(SAME)
-        ),
-        None => "No heap was run twice in either file (--aa none): how much two equal things \
-                 differ is not known, and no effect is claimed.\n"
-            .to_owned(),
-    });
+    text.push_str(
+        "The runs were not interleaved: what changed on the machine between them is in the ratios \
+         too. Intervals are as wide as it takes\nthat 5 % of the verdicts at most are wrong, but \
+         for that.\n",
+    );
     Ok(text)
 }
 
@@ -132,12 +119,61 @@ const TITLES: [&str; 12] = [
 /// The columns that a narrow terminal has no room for.
 const DETAILS: usize = 4;
 
+/// A cell before and after.
+struct Change<'r> {
+    a: &'r CellResults,
+    b: &'r CellResults,
+    /// The logarithms of both sides' times; `None` if one has none, or they did other work.
+    times: Option<[Centre; 2]>,
+    inference: Inference,
+}
+
+impl Change<'_> {
+    fn ratio(&self) -> Option<Estimate> {
+        let [a, b] = self.times.as_ref()?;
+        Some(self.inference.quotient(b, a))
+    }
+}
+
+/// The pairs, with how sure their ratios are.
+fn changes<'r>(
+    pairs: &[(&'r CellResults, &'r CellResults)],
+    before: &Results,
+    after: &Results,
+) -> Vec<Change<'r>> {
+    let times = |(a, b): &(&CellResults, &CellResults)| {
+        let centre = |cell: &CellResults| Centre::of(&logarithms(&means(&cell.times())));
+        has_same_work(a, b).then_some([centre(a)?, centre(b)?])
+    };
+    let times: Vec<Option<[Centre; 2]>> = pairs.iter().map(times).collect();
+    let calibration = before.timing().calibration();
+    let calibration = calibration.max(after.timing().calibration());
+    let inference = Inference::new(
+        Prior::of(times.iter().flatten().flatten()),
+        1.0 - FALSE_DISCOVERIES,
+    );
+    let inference = inference.scaled(calibration);
+    let confidence = family::confidence(times.iter().flatten().count(), |confidence| {
+        let at = inference.at(confidence);
+        let verdicts = (times.iter().flatten()).map(|[a, b]| Verdict::of(at.quotient(b, a)));
+        verdicts.filter(|verdict| verdict.is_decided()).count()
+    });
+    let changes = pairs.iter().zip(times).map(|(&(a, b), times)| Change {
+        a,
+        b,
+        times,
+        inference: inference.at(confidence),
+    });
+    changes.collect()
+}
+
 /// One line a pair, all columns.
-fn lines(pairs: &[(&CellResults, &CellResults)], reach: Option<f64>) -> Vec<Vec<String>> {
+fn lines(changes: &[Change<'_>]) -> Vec<Vec<String>> {
     let mut last = None;
-    pairs
+    changes
         .iter()
-        .map(|(a, b)| {
+        .map(|change| {
+            let a = change.a;
             let work = (a.workload_label(), a.threads());
             let is_new = last.replace(work) != Some(work);
             let once = |text: String| if is_new { text } else { String::new() };
@@ -152,7 +188,7 @@ fn lines(pairs: &[(&CellResults, &CellResults)], reach: Option<f64>) -> Vec<Vec<
                 a.heap_label().to_owned(),
                 limit,
             ];
-            line.extend(figures(a, b, reach));
+            line.extend(figures(change));
             line
         })
         .collect()
@@ -191,9 +227,10 @@ fn counterpart<'r>(cell: &CellResults, results: &'r Results) -> Option<&'r CellR
     })
 }
 
-fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> {
+fn figures(change: &Change<'_>) -> Vec<String> {
+    let (a, b) = (change.a, change.b);
     let time = |cell: &CellResults| {
-        estimate::point(&cell.times()).map_or_else(
+        point(&cell.times()).map_or_else(
             || {
                 let failure = cell.failure();
                 failure.map_or("-".to_owned(), |row| row.status.to_string())
@@ -201,15 +238,11 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
             format_time,
         )
     };
-    let ratio = estimate::ratio(&b.times(), &a.times()).filter(|_| has_same_work(a, b));
-    let verdict = ratio.map(|ratio| conclusion::verdict(ratio, reach));
-    let word = match verdict {
-        Some(Verdict::Faster) => "faster",
-        Some(Verdict::Slower) => "slower",
-        Some(Verdict::NotSignificant) => nothing_shown(ratio, reach),
-        Some(Verdict::Unknown) => "?",
-        None if has_same_work(a, b) => "",
-        None => "other work",
+    let ratio = change.ratio();
+    let word = match ratio {
+        Some(ratio) => Verdict::of(ratio).to_string(),
+        None if has_same_work(a, b) => String::new(),
+        None => "other work".to_owned(),
     };
     let pause = |cell: &CellResults| {
         let longest = cell
@@ -227,28 +260,12 @@ fn figures(a: &CellResults, b: &CellResults, reach: Option<f64>) -> Vec<String> 
         time(a),
         time(b),
         ratio.map_or("-".to_owned(), format_ratio),
-        word.to_owned(),
+        word,
         pause(a),
         pause(b),
         peak(a),
         peak(b),
     ]
-}
-
-/// Two are called the same if their times differ by less than this factor, and by no more than the
-/// machine's noise.
-const SAME: f64 = 1.05;
-
-/// What is said where no effect is claimed. That nothing was seen does not show that there is
-/// nothing: two are the same only where the whole interval lies within what one heap differs from
-/// itself, and near 1.
-fn nothing_shown(ratio: Option<Estimate>, reach: Option<f64>) -> &'static str {
-    let within = ratio.and_then(Estimate::reach).zip(reach);
-    if within.is_some_and(|(shown, noise)| shown <= noise.min(SAME)) {
-        "same"
-    } else {
-        "not shown"
-    }
 }
 
 /// Whether the two did the same work, as far as both did any.
@@ -260,29 +277,31 @@ fn has_same_work(a: &CellResults, b: &CellResults) -> bool {
 }
 
 /// For each heap, the geometric mean over its cells.
-fn means(pairs: &[(&CellResults, &CellResults)]) -> String {
-    let mut heaps: Vec<&str> = Vec::new();
-    for (a, _) in pairs {
-        if !heaps.contains(&a.heap_label()) {
-            heaps.push(a.heap_label());
-        }
-    }
+fn mean_changes(changes: &[Change<'_>]) -> String {
+    let mut heaps: Vec<&str> = changes.iter().map(|change| change.a.heap_label()).collect();
+    heaps.dedup();
+    let mut seen: Vec<&str> = Vec::new();
     let mut text = String::new();
     for heap in heaps {
-        let times: Vec<_> = pairs
+        if seen.contains(&heap) {
+            continue;
+        }
+        seen.push(heap);
+        let of_heap = changes
             .iter()
-            .filter(|(a, b)| a.heap_label() == heap && has_same_work(a, b))
-            .map(|(a, b)| (b.times(), a.times()))
-            .filter(|(b, a)| !a.is_empty() && !b.is_empty())
-            .collect();
-        let sides: Vec<(&Samples, &Samples)> =
-            times.iter().map(|(b, a)| (&b[..], &a[..])).collect();
-        if let Some(mean) = estimate::geometric_mean(&sides) {
-            let cells = if sides.len() == 1 { "pair" } else { "pairs" };
+            .filter(|change| change.a.heap_label() == heap);
+        let times: Vec<&[Centre; 2]> = of_heap.filter_map(|one| one.times.as_ref()).collect();
+        let quotients: Vec<Centre> = times.iter().map(|[a, b]| b.less(a)).collect();
+        if let Some(mean) = changes[0].inference.mean(&quotients) {
+            let cells = if quotients.len() == 1 {
+                "pair"
+            } else {
+                "pairs"
+            };
             let _ = writeln!(
                 text,
                 "{heap}: geometric mean of B / A over {} {cells}: {}",
-                sides.len(),
+                quotients.len(),
                 format_ratio(mean)
             );
         }
@@ -391,7 +410,7 @@ mod tests {
         let text = comparison(before.concat(), after.concat()).unwrap();
         assert!(text.contains("revision: old -> new"), "{text}");
         let line = |heap: &str| text.lines().find(|line| line.contains(heap)).unwrap();
-        assert!(line(" gc-rc ").contains("same"), "{text}");
+        assert!(line(" gc-rc ").contains("equal within 5 %"), "{text}");
         assert!(
             line(" gc-marksweep ").contains("0.50 [") && line(" gc-marksweep ").contains("faster")
         );
@@ -410,43 +429,21 @@ mod tests {
     #[test]
     fn what_was_not_seen_is_not_called_the_same() {
         const NOISY: [u64; 5] = [1000, 2000, 500, 1500, 700];
-        let before = [
-            results("gc-rc", &BASE, "old", false),
-            results("gc-rc", &BASE, "old", true),
-        ];
-        let after = results("gc-rc", &NOISY, "new", false);
-        let text = comparison(before.concat(), after.clone()).unwrap();
-        let line = |text: &str| {
-            text.lines()
-                .find(|line| line.contains(" gc-rc "))
-                .unwrap()
-                .to_owned()
-        };
-        assert!(line(&text).contains("not shown"), "{text}");
-        assert!(
-            text.contains("neither a difference nor its absence is shown"),
-            "{text}"
-        );
-        // Noise as wide as the effect does not make it a small one.
-        let before = [
-            results("gc-rc", &NOISY, "old", false),
-            results("gc-rc", &NOISY, "old", true),
-        ];
-        let text = comparison(before.concat(), after).unwrap();
-        assert!(line(&text).contains("not shown"), "{text}");
+        let before = results("gc-rc", &BASE, "old", false);
+        let text = comparison(before, results("gc-rc", &NOISY, "new", false)).unwrap();
+        let line = text.lines().find(|line| line.contains(" gc-rc ")).unwrap();
+        assert!(line.contains("undecided"), "{text}");
     }
 
     #[test]
-    fn without_twins_no_effect_is_claimed() {
+    fn without_twins_intervals_prove_what_they_prove() {
         let text = comparison(
             results("gc-rc", &BASE, "old", false),
             results("gc-rc", &HALF, "old", false),
         );
         let text = text.unwrap();
-        assert!(
-            text.contains("no effect is claimed") && !text.contains("faster"),
-            "{text}"
-        );
+        assert!(text.contains("faster"), "{text}");
+        assert!(text.contains("not interleaved"), "{text}");
         assert!(text.contains("Same machine, build and settings."), "{text}");
     }
 

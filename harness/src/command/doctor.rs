@@ -20,13 +20,13 @@ use super::{Command, Context, Examples, list, print};
 use engine::environment::{self, Environment};
 use engine::interrupt;
 use engine::invocation::{Row, Status, format_bytes};
-use engine::measure::estimate::Estimate;
 use engine::message::Error;
 use engine::peer::{self, Search};
 use engine::plan::{self, Cell, Plan, Selection};
 use engine::report::quantity::{format_ratio, format_time, percent};
 use engine::results::{Group, Results};
 use engine::run;
+use engine::statistics::Estimate;
 use engine::workload::{self, Size};
 
 /// What the A/A comparison runs, if the program has it.
@@ -251,7 +251,7 @@ fn judgement(
                 .to_owned(),
         );
     }
-    if let Some(reach) = same.and_then(Estimate::reach) {
+    if let Some(reach) = same.and_then(Estimate::half_width) {
         let word = match reach {
             reach if reach < 1.02 => "good",
             reach if reach < 1.05 => "fair",

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use contract::threads::start_scoped;
 
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
-use crate::measure::estimate::median;
 use crate::workload::{Parameter, mix};
+use engine::statistics::median;
 
 /// A millisecond, as a bound of a claim.
 pub(super) const MILLISECOND: f64 = 1e6;

@@ -2,13 +2,12 @@
 //! implements.
 //!
 //! Heaps only report ([`event`]); judging is done here, so that all are judged alike. What events
-//! have in common is found once ([`timeline`]), and what stands for several processes, with its
-//! interval, is computed in one place ([`estimate`]).
+//! have in common is found once ([`timeline`]). What stands for several processes, with its interval,
+//! is computed in [`statistics`](crate::statistics).
 
 pub use contract::{distribution, event};
 
 pub mod cpu;
-pub mod estimate;
 pub mod floating;
 pub mod hiccup;
 pub mod latency;

@@ -3,9 +3,9 @@
 
 use super::quantity::{format_rate, format_ratio, format_share, format_spread, format_time};
 use crate::invocation::format_bytes;
-use crate::measure::estimate::{self, Estimate};
 use crate::measure::pause::Pauses;
 use crate::results::{CellResults, Group};
+use crate::statistics::{self, Estimate};
 
 /// Nothing to show.
 pub(crate) const NONE: &str = "-";
@@ -59,7 +59,9 @@ pub(crate) static THROUGHPUT: Column = Column::new("throughput", |figures| {
 });
 /// Time over the baseline's, with its interval.
 pub(crate) static RATIO: Column = Column {
-    legend: Some("Ratio: with its 95 % interval; what it proves is in the conclusion."),
+    legend: Some(
+        "Ratio: of each round, with the interval of their mean, as sure as it takes that of all verdicts of the run 5 % at most are wrong.",
+    ),
     ..Column::new("time / {baseline} [95 %]", |figures| {
         let ratio = (!figures.is_baseline).then_some(figures.ratio);
         ratio.map_or("1".to_owned(), |ratio| or_none(ratio, format_ratio))
@@ -158,7 +160,7 @@ pub(crate) struct Figures<'r> {
 impl<'r> Figures<'r> {
     /// `None` if the group is void, or the cell has measured nothing.
     pub(crate) fn of(group: &Group<'_>, cell: &'r CellResults) -> Option<Self> {
-        let time = estimate::spread_of_processes(&cell.times()).filter(|_| !group.is_void())?;
+        let time = statistics::spread(&cell.times()).filter(|_| !group.is_void())?;
         let metrics = || cell.measured();
         let ratio = if cell.is_twin() {
             group.same_over_same().or_else(|| group.ratio(cell))

@@ -1,6 +1,6 @@
 //! Quantities in words: three digits, in a unit that fits.
 
-use crate::measure::estimate::Estimate;
+use crate::statistics::Estimate;
 
 /// A time with three digits, in a fitting unit.
 pub fn format_time(nanoseconds: f64) -> String {

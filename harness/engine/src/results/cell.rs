@@ -133,13 +133,32 @@ impl CellResults {
 
     /// For each process that has any, the values of its timed iterations.
     pub fn samples(&self, value: impl Fn(&Metrics) -> Option<f64>) -> Vec<Vec<f64>> {
-        let timed = |row: &&Row| row.status == Status::Ok && row.iteration > 0;
         let value = |row: &Row| value(row.metrics.as_ref()?);
         let processes = self.attempts();
-        let processes = processes.map(|rows| rows.iter().filter(timed).filter_map(value).collect());
+        let processes = processes.map(|rows| {
+            let timed = rows.iter().filter(|row| is_timed(row));
+            timed.filter_map(value).collect()
+        });
         processes
             .filter(|values: &Vec<f64>| !values.is_empty())
             .collect()
+    }
+
+    /// The mean over each process's timed iterations, by round; a file to which several runs were
+    /// appended has several processes of a round, told apart by a second number.
+    pub fn rounds(&self, value: impl Fn(&Metrics) -> Option<f64>) -> BTreeMap<(u32, usize), f64> {
+        let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
+        let processes = self.attempts().filter_map(|rows| {
+            let round = rows.first()?.invocation.invocation;
+            let timed = rows.iter().filter(|row| is_timed(row));
+            let values = timed.filter_map(|row| value(row.metrics.as_ref()?));
+            let values: Vec<f64> = values.collect();
+            let number = seen.entry(round).or_default();
+            *number += 1;
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (!values.is_empty()).then_some(((round, *number), mean))
+        });
+        processes.collect()
     }
 
     /// Why it has no figures, or not as many as it should, or none that count.
@@ -165,6 +184,10 @@ impl CellResults {
     pub(super) fn work_key(&self) -> WorkKey {
         WorkKey::of(&self.rows[0])
     }
+}
+
+fn is_timed(row: &Row) -> bool {
+    row.status == Status::Ok && row.iteration > 0
 }
 
 /// Everything that the work depends on, and the machine that did it.

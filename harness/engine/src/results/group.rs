@@ -1,8 +1,14 @@
 //! What is compared with each other.
 
-use super::CellResults;
+use super::{CellResults, Results};
 use crate::invocation::{Metrics, Row, Status};
-use crate::measure::estimate::{self, Estimate};
+use crate::statistics::{Centre, Estimate};
+
+/// What is compared: of one iteration, above zero; `None` where there is none.
+pub type Metric = fn(&Metrics) -> Option<f64>;
+
+/// Wall time in nanoseconds.
+pub const TIME: Metric = |metrics| Some(metrics.wall_ns as f64);
 
 /// The heap others are compared with, if it is there; otherwise it is the first of the group.
 pub const BASELINE: &str = "gc-rc";
@@ -14,6 +20,8 @@ pub struct Group<'r> {
     pub cells: Vec<&'r CellResults>,
     /// Second series of some of [`Self::cells`], which show how much two equal things differ here.
     pub twins: Vec<&'r CellResults>,
+    /// What it is of: how sure its ratios are depends on all comparisons of the run.
+    pub results: &'r Results,
 }
 
 impl<'r> Group<'r> {
@@ -38,21 +46,49 @@ impl<'r> Group<'r> {
     /// How much longer the cell takes than the baseline; `None` for the baseline itself, for a void
     /// group, and where one of the two has no figures.
     pub fn ratio(&self, cell: &CellResults) -> Option<Estimate> {
+        Some(self.results.timing().ratio(&self.centre(cell, TIME)?))
+    }
+
+    /// The cell's log ratios to the baseline, of the rounds in which both ran; `None` as of
+    /// [`Self::ratio`].
+    pub fn centre(&self, cell: &CellResults, metric: Metric) -> Option<Centre> {
         let baseline = self.baseline();
         if std::ptr::eq(cell, baseline) || self.is_void() {
             return None;
         }
-        estimate::ratio(&cell.times(), &baseline.times())
+        centre(cell, baseline, metric)
+    }
+
+    /// Every comparison of the group that verdicts are about. What has no limit is at no equal
+    /// memory.
+    pub(super) fn centres(&self, metric: Metric) -> Vec<Centre> {
+        let limited = self.cells.iter().filter(|cell| cell.is_limited());
+        limited
+            .filter_map(|cell| self.centre(cell, metric))
+            .collect()
     }
 
     /// The A/A ratio: the second series of a heap over its first, with its interval. `None` if no
     /// heap was run twice.
     pub fn same_over_same(&self) -> Option<Estimate> {
-        let twin = self.twins.first()?;
-        let mut cells = self.cells.iter();
-        let first = cells.find(|cell| cell.is_same_heap(twin))?;
-        estimate::ratio(&twin.times(), &first.times())
+        Some(self.results.timing().ratio(&self.same_centre(TIME)?))
     }
+
+    pub(super) fn same_centre(&self, metric: Metric) -> Option<Centre> {
+        let twin = self.twins.first().filter(|_| !self.is_void())?;
+        let mut cells = self.cells.iter();
+        centre(twin, cells.find(|cell| cell.is_same_heap(twin))?, metric)
+    }
+}
+
+/// The log ratios of the rounds in which both ran.
+fn centre(of: &CellResults, to: &CellResults, metric: Metric) -> Option<Centre> {
+    let to = to.rounds(metric);
+    let pairs = of.rounds(metric).into_iter().filter_map(|(round, value)| {
+        let ratio = value / to.get(&round)?;
+        (ratio > 0.0 && ratio.is_finite()).then(|| ratio.ln())
+    });
+    Centre::of(&pairs.collect::<Vec<f64>>())
 }
 
 /// What must agree.

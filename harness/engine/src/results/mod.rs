@@ -29,6 +29,7 @@ mod group;
 mod label;
 mod minimum;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::Path;
@@ -36,12 +37,14 @@ use std::path::Path;
 use crate::environment::Environment;
 use crate::invocation::Row;
 use crate::peer;
+use crate::statistics::family::{self, FALSE_DISCOVERIES};
+use crate::statistics::{Centre, Inference, Prior, Verdict};
 use attempt::complete_attempts;
 pub use attempt::is_complete;
 use cell::CellKey;
 pub use cell::CellResults;
 pub use file::read_rows;
-pub use group::{BASELINE, Group};
+pub use group::{BASELINE, Group, Metric, TIME};
 use label::programs;
 pub use minimum::Found;
 
@@ -59,6 +62,10 @@ pub struct Results {
     pub trials: Vec<Row>,
     /// What a reader should know about the file, a line each.
     pub notes: Vec<String>,
+    /// How sure every interval is, once somebody has asked.
+    confidence: OnceCell<f64>,
+    /// How intervals of time ratios are made, at 95 %.
+    timing: OnceCell<Inference>,
 }
 
 impl Results {
@@ -120,6 +127,7 @@ impl Results {
             experiments,
             trials,
             notes,
+            ..Self::default()
         }
     }
 
@@ -129,7 +137,11 @@ impl Results {
         let key = |cell: &&CellResults| (cell.work_key(), cell.heap_bytes());
         let groups = by_key(&self.cells, key).into_iter().map(|(_, cells)| {
             let (twins, cells) = cells.into_iter().partition(|cell| cell.is_twin());
-            Group { cells, twins }
+            Group {
+                cells,
+                twins,
+                results: self,
+            }
         });
         // A twin whose first series is missing is compared with nothing.
         groups.filter(|group| !group.cells.is_empty()).collect()
@@ -143,6 +155,56 @@ impl Results {
             groups
         });
         works.collect()
+    }
+
+    /// How intervals of a metric's ratios are made: moderated over all comparisons of the run,
+    /// calibrated by its A/A pairs, and as sure as its verdicts need.
+    pub fn inference(&self, metric: Metric) -> Inference {
+        self.noise(metric).at(self.confidence())
+    }
+
+    /// [`Self::inference`] of times, which most of a report asks for.
+    pub fn timing(&self) -> Inference {
+        let timing = self.timing.get_or_init(|| self.noise(TIME));
+        timing.at(self.confidence())
+    }
+
+    fn noise(&self, metric: Metric) -> Inference {
+        let groups = self.groups();
+        let pairs = groups.iter().flat_map(|group| group.centres(metric));
+        let same = groups.iter().filter_map(|group| group.same_centre(metric));
+        let (pairs, same): (Vec<Centre>, Vec<Centre>) = (pairs.collect(), same.collect());
+        let prior = Prior::of(pairs.iter().chain(&same));
+        Inference::new(prior, 1.0 - FALSE_DISCOVERIES).calibrated(&same)
+    }
+
+    /// How sure every interval of these results is ([`family`]).
+    pub fn confidence(&self) -> f64 {
+        *self
+            .confidence
+            .get_or_init(|| self.confidence_with(0, |_| 0))
+    }
+
+    /// Fixes [`Self::confidence`] for all that is judged by these results: the comparisons, and
+    /// `all` other possible verdicts, of which `decided(c)` are made at the confidence c. Does
+    /// nothing the second time.
+    pub fn settle(&self, all: usize, decided: impl Fn(f64) -> usize) {
+        self.confidence
+            .get_or_init(|| self.confidence_with(all, decided));
+    }
+
+    fn confidence_with(&self, others: usize, decided: impl Fn(f64) -> usize) -> f64 {
+        let timing = self.timing.get_or_init(|| self.noise(TIME));
+        let groups = self.groups();
+        let centres: Vec<Centre> = groups
+            .iter()
+            .flat_map(|group| group.centres(TIME))
+            .collect();
+        family::confidence(centres.len() + others, |confidence| {
+            let at = timing.at(confidence);
+            let verdicts = centres.iter().map(|centre| Verdict::of(at.ratio(centre)));
+            verdicts.filter(|verdict| verdict.is_decided()).count() + decided(confidence)
+        })
     }
 
     /// Every row that was measured, of comparisons and of experiments.
@@ -258,7 +320,9 @@ mod tests {
         assert_eq!((groups[0].cells.len(), groups[0].twins.len()), (2, 1));
         assert_eq!(groups[0].baseline().heap_label(), "gc-rc");
         assert_eq!(groups[0].ratio(groups[0].cells[0]).unwrap().value, 0.5);
-        assert_eq!(groups[0].same_over_same().unwrap().value, 1.0);
+        let same = groups[0].same_over_same().unwrap().value;
+        // Round by round: 11 to 10, and 9 to 10.
+        assert!((same - (1.1 * 0.9_f64).sqrt()).abs() < 1e-12, "{same}");
         assert_eq!(groups[1].baseline().heap_label(), "arena");
         assert_eq!(groups[1].same_over_same(), None);
         let works = results.works();

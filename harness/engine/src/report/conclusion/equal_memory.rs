@@ -1,78 +1,88 @@
 //! What two heaps show at the same limit.
 
-use super::Verdict;
 use super::fact::{Compared, Fact, Names};
-use crate::measure::estimate::{Estimate, Samples, geometric_mean, range};
 use crate::report::quantity::{format_factor, format_ratio, percent};
+use crate::results::{Results, TIME};
+use crate::statistics::{Centre, Estimate, Verdict, median};
 
-/// The A/A comparisons, and what they mean.
-pub(super) fn same_over_same(facts: &[Vec<Fact<'_>>]) -> String {
-    let all = || facts.iter().flatten();
-    let compared: Vec<Compared<'_, '_>> =
-        all().filter_map(|fact| Some((fact, fact.own?))).collect();
-    let Some((first, _)) = compared.first() else {
-        return "No heap was run twice (--aa none): how much two equal things differ here is not \
-                known, and no difference is claimed."
+/// What two equal things did, and what follows.
+pub(super) fn same_over_same(results: &Results) -> String {
+    let groups = results.groups();
+    let pairs: Vec<Estimate> = groups
+        .iter()
+        .filter_map(|group| group.same_over_same())
+        .collect();
+    let widths: Vec<f64> = pairs.iter().filter_map(|pair| pair.half_width()).collect();
+    let Some(typical) = median(&widths) else {
+        return "No heap was run twice in as many rounds as it takes (--aa none): that two equal \
+                things differ by as much as the rounds let expect is taken for granted."
             .to_owned();
     };
-    let names = Names::of(&compared);
-    let list: Vec<String> = compared
-        .iter()
-        .map(|(fact, ratio)| format!("{} {}", names.name(fact.first()), format_ratio(*ratio)))
-        .collect();
-    let reaches = compared.iter().filter_map(|(_, ratio)| ratio.reach());
-    let meaning = match range(reaches) {
-        None => "one process each tells nothing: no difference is claimed".to_owned(),
-        Some((_, widest)) if compared.len() == all().count() => {
-            let widest = percent(widest);
-            format!("effects within these intervals (at most {widest}) are not claimed")
-        }
-        Some((_, widest)) => {
-            format!(
-                "elsewhere effects below {} are not claimed",
-                percent(widest)
-            )
-        }
+    let pairs = match pairs.len() {
+        1 => "1 pair".to_owned(),
+        pairs => format!("{pairs} pairs"),
     };
-    let heap = first.baseline();
-    format!("A/A, {heap} over itself: {}; {meaning}.", list.join(", "))
+    let factor = results.timing().calibration();
+    let factor = if factor < 1.005 {
+        "no wider for it".to_owned()
+    } else {
+        format!("{factor:.2} times as wide for it")
+    };
+    format!(
+        "A/A: two equal things differ by up to {} here ({pairs}); every interval is {factor}.",
+        percent(typical)
+    )
 }
 
 /// At equal memory: where a heap is faster than the baseline, where slower, and what cannot be
 /// told.
 pub(super) fn at_equal_memory(heap: &str, baseline: &str, compared: &[Compared<'_, '_>]) -> String {
     let names = Names::of(compared);
-    let with = |wanted: Verdict, in_words: fn(Estimate) -> String| -> Vec<String> {
-        let is_wanted = |(fact, ratio): &&Compared<'_, '_>| fact.verdict(*ratio) == wanted;
-        let found = compared.iter().filter(is_wanted);
-        let found = found.map(|(fact, ratio)| (names.name(fact.first()), in_words(*ratio)));
+    let of = |wanted: fn(Verdict) -> bool, in_words: fn(Estimate) -> String| -> Vec<String> {
+        let found = compared
+            .iter()
+            .filter(|(_, ratio)| wanted(Verdict::of(*ratio)));
         found
-            .map(|(name, ratio)| format!("{name} {ratio}"))
+            .map(|(fact, ratio)| format!("{} {}", names.name(fact.first()), in_words(*ratio)))
             .collect()
     };
-    let mut parts = Vec::new();
-    for (word, found) in [
+    let time = |ratio: Estimate| format!("(time {})", format_ratio(ratio));
+    let slightly = |word: &str| format!("{word}, by less than 5 %,");
+    let sorted = [
         (
-            "faster",
-            with(Verdict::Faster, |ratio| format_factor(ratio.inverse())),
+            "faster".to_owned(),
+            of(
+                |verdict| verdict == Verdict::Faster,
+                |ratio| format_factor(ratio.inverse()),
+            ),
         ),
-        ("slower", with(Verdict::Slower, format_factor)),
-    ] {
-        if !found.is_empty() {
-            let (count, all, list) = (found.len(), compared.len(), found.join(", "));
-            parts.push(format!("{word} in {count} of {all}: {list}"));
-        }
-    }
-    let open = with(Verdict::NotSignificant, |ratio| {
-        format!("(time {})", format_ratio(ratio))
+        (
+            slightly("faster"),
+            of(|verdict| verdict == Verdict::SlightlyFaster, time),
+        ),
+        (
+            "equal within 5 %".to_owned(),
+            of(|verdict| verdict == Verdict::Equal, time),
+        ),
+        (
+            slightly("slower"),
+            of(|verdict| verdict == Verdict::SlightlySlower, time),
+        ),
+        (
+            "slower".to_owned(),
+            of(|verdict| verdict == Verdict::Slower, format_factor),
+        ),
+        (
+            "undecided".to_owned(),
+            of(|verdict| !verdict.is_decided(), time),
+        ),
+    ];
+    let parts = sorted.iter().filter(|(_, found)| !found.is_empty());
+    let parts = parts.map(|(word, found)| {
+        let (count, all, list) = (found.len(), compared.len(), found.join(", "));
+        format!("{word} in {count} of {all}: {list}")
     });
-    if !open.is_empty() {
-        parts.push(format!("not significant: {}", open.join(", ")));
-    }
-    let unknown = with(Verdict::Unknown, format_ratio).len();
-    if unknown > 0 {
-        parts.push(format!("too little measured to tell: {unknown}"));
-    }
+    let parts: Vec<String> = parts.collect();
     let mut text = format!(
         "{heap} against {baseline}, at equal memory: {}.",
         parts.join("; ")
@@ -89,14 +99,12 @@ pub(super) fn at_equal_memory(heap: &str, baseline: &str, compared: &[Compared<'
 
 /// The geometric mean of a heap's ratios.
 fn mean_of_times(heap: &str, compared: &[Compared<'_, '_>]) -> Option<Estimate> {
-    let times = compared.iter().filter_map(|(fact, _)| {
+    let centres = compared.iter().filter_map(|(fact, _)| {
         let cell = fact.cell(heap)?;
-        Some((cell.times(), fact.group.baseline().times()))
+        fact.group.centre(cell, TIME)
     });
-    let times: Vec<_> = times.collect();
-    let pairs: Vec<(&Samples, &Samples)> =
-        times.iter().map(|(of, to)| (&of[..], &to[..])).collect();
-    geometric_mean(&pairs)
+    let centres: Vec<Centre> = centres.collect();
+    compared[0].0.group.results.timing().mean(&centres)
 }
 
 /// Over a sweep: at equal memory, for each multiple, what all workloads together say.

@@ -1,34 +1,28 @@
 //! What a group shows, and how groups are called.
 
-use super::{Verdict, reach, verdict};
 use crate::invocation::format_bytes;
-use crate::measure::estimate::Estimate;
 use crate::report::quantity::format_multiple;
 use crate::report::text::threads;
-use crate::results::{CellResults, Group, Results};
+use crate::results::{CellResults, Group};
+use crate::statistics::Estimate;
 
 /// What a group shows.
 pub(super) struct Fact<'r> {
     pub(super) group: &'r Group<'r>,
     ratios: Vec<(&'r CellResults, Estimate)>,
-    /// Of its own A/A comparison.
-    pub(super) own: Option<Estimate>,
-    /// By which factor two equal things differ.
-    pub(super) reach: Option<f64>,
 }
 
 /// A heap's ratio to the baseline in one group.
 pub(super) type Compared<'f, 'r> = (&'f Fact<'r>, Estimate);
 
 impl<'r> Fact<'r> {
-    pub(super) fn of(results: &Results, group: &'r Group<'r>) -> Self {
-        let cells = group.cells.iter();
+    /// Of the cells that are held to the limit: without it there is no equal memory.
+    pub(super) fn of(group: &'r Group<'r>) -> Self {
+        let cells = group.cells.iter().filter(|cell| cell.is_limited());
         Self {
             ratios: cells
                 .filter_map(|cell| Some((*cell, group.ratio(cell)?)))
                 .collect(),
-            own: group.same_over_same(),
-            reach: reach(results, group),
             group,
         }
     }
@@ -47,10 +41,6 @@ impl<'r> Fact<'r> {
         let mut ratios = self.ratios.iter();
         let (_, ratio) = ratios.find(|(cell, _)| cell.heap_label() == heap)?;
         Some(*ratio)
-    }
-
-    pub(super) fn verdict(&self, ratio: Estimate) -> Verdict {
-        verdict(ratio, self.reach)
     }
 
     pub(super) fn first(&self) -> &'r CellResults {

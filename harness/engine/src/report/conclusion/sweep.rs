@@ -1,11 +1,10 @@
 //! One workload over several sizes: where two heaps cross, and what equal time needs.
 
-use super::Verdict;
 use super::fact::Fact;
 use crate::invocation::format_bytes;
-use crate::measure::estimate::{Estimate, point, range};
 use crate::report::quantity::{factor, format_time};
 use crate::report::text::threads;
+use crate::statistics::{EQUAL, Estimate, Verdict, point, range};
 
 /// What is shown at a size.
 type Place = (f64, Estimate, Verdict);
@@ -19,7 +18,7 @@ pub(super) fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
     };
     let places = facts.iter().filter_map(|fact| {
         let ratio = fact.ratio(heap)?;
-        Some((fact.size(), ratio, fact.verdict(ratio)))
+        Some((fact.size(), ratio, Verdict::of(ratio)))
     });
     let places: Vec<Place> = places.collect();
     let mut said = Vec::new();
@@ -62,13 +61,13 @@ fn in_words(fact: &Fact<'_>, stretch: &[Place]) -> String {
     match stretch[0].2 {
         Verdict::Faster => format!("faster {place} ({})", factors(f64::recip)),
         Verdict::Slower => format!("slower {place} ({})", factors(|ratio| ratio)),
-        Verdict::NotSignificant => format!("not significant {place}"),
-        Verdict::Unknown => format!("too little measured to tell {place}"),
+        other => format!("{other} {place}"),
     }
 }
 
+/// Whether the heap was shown to be faster, or slower.
 fn is_claimed((_, _, verdict): &&Place) -> bool {
-    matches!(verdict, Verdict::Faster | Verdict::Slower)
+    verdict.is_faster() || verdict.is_slower()
 }
 
 fn where_they_cross(heap: &str, fact: &Fact<'_>, places: &[Place]) -> String {
@@ -103,11 +102,11 @@ fn where_they_cross(heap: &str, fact: &Fact<'_>, places: &[Place]) -> String {
 /// above it. Between the two sizes the line through the logarithms of the ratios is followed.
 fn crossings(places: &[Place]) -> Vec<(f64, bool)> {
     let claimed: Vec<&Place> = places.iter().filter(is_claimed).collect();
-    let pairs = claimed.windows(2).filter(|pair| pair[0].2 != pair[1].2);
+    let pairs = (claimed.windows(2)).filter(|pair| pair[0].2.is_faster() != pair[1].2.is_faster());
     let logarithms = |(size, ratio, _): &Place| (ratio.value.ln(), size.ln());
     let crossing = |pair: &[&Place]| {
         let at = interpolate(logarithms(pair[0]), logarithms(pair[1]), 0.0);
-        (at.exp(), pair[1].2 == Verdict::Faster)
+        (at.exp(), pair[1].2.is_faster())
     };
     pairs.map(crossing).collect()
 }
@@ -132,9 +131,7 @@ fn at_equal_time(heap: &str, facts: &[Fact<'_>]) -> Option<String> {
         });
         points.collect()
     };
-    let tolerance = facts.iter().map(|fact| fact.reach.unwrap_or(1.0));
-    let tolerance = tolerance.fold(1.02, f64::max);
-    let (time, needs) = equal_time([&curve(heap), &curve(baseline)], tolerance)?;
+    let (time, needs) = equal_time([&curve(heap), &curve(baseline)], EQUAL)?;
     let [mine, theirs] = needs.map(|bytes| format_bytes(bytes as u64));
     let time = format_time(time);
     Some(if needs[0] == needs[1] {

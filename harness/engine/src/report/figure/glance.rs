@@ -1,17 +1,16 @@
 //! Figures over all workloads: ratios to the baseline, and pauses by what was alive.
 
 use super::{Drawn, Figure, Styles, at_a_glance, grouped, of_heap};
-use crate::measure::estimate::{Estimate, median};
 use crate::report::plot::{Axis, Form, Plot, Point, Scale, Series, Unit};
 use crate::results::{CellResults, Group, Results};
+use crate::statistics::{Estimate, median};
 
 /// Every workload's time relative to the baseline: one line a group.
 pub(crate) fn times(results: &Results, styles: &Styles) -> Drawn {
     let see = |baseline: &str| {
         format!(
-            "Left of the line is faster than {baseline}. Ratio of median wall times at equal heap \
-             size, with its 95 % interval: a heap differs where it does not touch the line, and by \
-             more than the conclusion says that two equal things differ."
+            "Left of the line is faster than {baseline}. Ratio of wall times at equal heap size, \
+             with its interval: a heap differs where it does not touch the line."
         )
     };
     let title = "Time relative to the baseline";

@@ -1,11 +1,11 @@
 //! Memory over time, and what waiting costs in memory.
 
-use super::{Drawn, Figure, Styles, of_heap, size};
+use super::{Drawn, Figure, Styles, of_heap, of_processes, size};
 use crate::invocation::{Metrics, Sample};
-use crate::measure::estimate::{median, spread};
 use crate::report::plot::{Axis, Form, Plot, Point, Rule, Scale, Series, Unit};
 use crate::report::trace::typical;
 use crate::results::{CellResults, Group};
+use crate::statistics::point;
 
 pub(super) fn timeline(group: &Group<'_>, styles: &Styles) -> Drawn {
     const TITLE: &str = "Memory over time";
@@ -66,14 +66,13 @@ pub(super) fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Draw
     };
     let space = |metrics: &Metrics| {
         let sampled = metrics.space.mean_occupied_bytes;
-        sampled.unwrap_or(metrics.peak_heap_bytes) as f64
+        Some(sampled.unwrap_or(metrics.peak_heap_bytes) as f64)
     };
     let mut series: Vec<Series> = Vec::new();
     for group in work.iter().filter(|group| !group.is_void()) {
         for cell in group.cells.iter().filter(|cell| cell.is_limited()) {
-            let latencies: Vec<f64> = cell.measured().filter_map(latency).collect();
-            let spaces: Vec<f64> = cell.measured().map(space).collect();
-            if let (Some(x), Some(y)) = (median(&spaces), spread(&latencies)) {
+            let latencies = of_processes(&cell.samples(latency));
+            if let (Some(x), Some(y)) = (point(&cell.samples(space)), latencies) {
                 let points = &mut of_heap(&mut series, styles, cell, Form::Line).points;
                 points.push(Point { x, y });
             }
@@ -101,8 +100,8 @@ pub(super) fn latency_against_space(work: &[Group<'_>], styles: &Styles) -> Draw
     Ok(Figure {
         see: format!(
             "Down and to the left is better: little waiting in little memory. {what} against \
-             {occupied}; a point a heap size at which anything was stopped, medians over \
-             iterations, bars from the least to the most."
+             {occupied}; a point a heap size at which anything was stopped, bars are 95 % \
+             intervals."
         ),
         ..Figure::of(TITLE, plot.draw(TITLE), "no thread was ever stopped", cells)?
     })

@@ -27,9 +27,14 @@ use super::plot::{Branch, Form, Series, Unit, forest, format_value};
 use super::table::several;
 use super::text::threads;
 use crate::invocation::format_bytes;
-use crate::measure::estimate::{Estimate, range};
 use crate::measure::lbo::Resource;
 use crate::results::{CellResults, Group, Results};
+use crate::statistics::{Estimate, Inference, Samples, means, range};
+
+/// A quantity by itself, with a 95 % interval.
+fn of_processes(samples: &Samples) -> Option<Estimate> {
+    Inference::new(None, 0.95).figure(&means(samples))
+}
 
 /// A drawing with its caption.
 pub(crate) struct Figure {

@@ -1,11 +1,11 @@
 //! Curves over the heap sizes of one work: its time, and what it costs over the least that it can
 //! cost.
 
-use super::{Drawn, Figure, Missing, Styles, at_a_glance, of_heap};
-use crate::measure::estimate::{Estimate, median, range, single};
+use super::{Drawn, Figure, Missing, Styles, at_a_glance, of_heap, of_processes};
 use crate::measure::lbo::{self, Cost, Resource};
 use crate::report::plot::{Axis, Form, Plot, Point, Rule, Scale, Series, Unit, format_value};
 use crate::results::{CellResults, Group, Results};
+use crate::statistics::{Estimate, median, range};
 
 /// A heap's cost in one group; `None` without figures.
 type Value<'v> = &'v dyn Fn(&CellResults) -> Option<Estimate>;
@@ -102,10 +102,10 @@ fn against_heap(
 pub(super) fn time(work: &[Group<'_>], styles: &Styles) -> Drawn {
     let title = "Time against heap size";
     let y = ("wall time", Unit::Time);
-    let value = |cell: &CellResults| single(&cell.times());
+    let value = |cell: &CellResults| of_processes(&cell.times());
     Ok(Figure {
         see: "Lower is faster; a curve that rises to the left pays for a small heap with \
-              collections. Median wall time of one run of the workload; bars are 95 % intervals."
+              collections. Wall time of one run of the workload; bars are 95 % intervals."
             .to_owned(),
         ..against_heap(title, work, styles, "one heap size", y, &value)?
     })
@@ -123,7 +123,7 @@ fn overheads<'g>(
     move |cell| {
         let costs = cell.samples(|metrics| Some(Cost::of(metrics, resource).total));
         let ideal = ideal?;
-        Some(single(&costs)?.map(|cost| cost / ideal))
+        Some(of_processes(&costs)?.map(|cost| cost / ideal))
     }
 }
 

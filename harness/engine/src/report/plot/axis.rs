@@ -2,7 +2,7 @@
 
 use super::value::{byte_unit, format_percentile, format_value};
 use super::{ADVANCE, TEXT};
-use crate::measure::estimate::range;
+use crate::statistics::range;
 
 /// What numbers on an axis are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::axis::{Axis, Mapped, Scale, Unit};
 use super::mark::{class, label, legend, marker, segment};
 use super::value::described;
 use super::{ADVANCE, BOTTOM, Form, RIGHT, TEXT, TOP, WIDTH, at, heights};
-use crate::measure::estimate::Estimate;
+use crate::statistics::Estimate;
 
 /// One line of a [`forest`]: a name, and for each style the value and its interval.
 #[derive(Clone, Debug)]

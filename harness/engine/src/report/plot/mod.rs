@@ -21,7 +21,7 @@ mod value;
 
 use maud::{Markup, html};
 
-use crate::measure::estimate::Estimate;
+use crate::statistics::Estimate;
 
 use axis::Mapped;
 pub(crate) use axis::{Axis, Scale, Unit};

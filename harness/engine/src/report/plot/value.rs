@@ -1,7 +1,7 @@
 //! Values on axes and in tooltips: as short as they can be, with their unit.
 
 use super::axis::Unit;
-use crate::measure::estimate::Estimate;
+use crate::statistics::Estimate;
 
 /// A value and its interval, in words.
 pub(super) fn described(estimate: Estimate, unit: Unit) -> String {

@@ -24,7 +24,7 @@ pub(crate) struct Trial {
 }
 
 /// Processes of each form: as few as have an interval.
-const INVOCATIONS: u32 = 2;
+const INVOCATIONS: u32 = 4;
 
 /// The heaps, whatever their options in a form: what is planted is planted on some of these.
 pub(crate) const RC: &[&str] = &["gc-rc"];

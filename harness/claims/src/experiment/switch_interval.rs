@@ -174,6 +174,8 @@ mod tests {
     #[test]
     fn a_long_operation_delays_the_switch() {
         let mut trial = Trial::of("switch-interval");
+        trial.observed(OPERATION, RC, LONGEST_RUN, 24_000_000);
+        trial.observed(OPERATION, RC, OPERATION_TIME, 20_000_000);
         trial.holds([2]);
         // A lock that can be taken away in the midst of it.
         trial.observed(OPERATION, RC, LONGEST_RUN, 5_000_000);

@@ -52,7 +52,14 @@ pub(crate) fn format_share(share: f64) -> String {
 pub fn format_ratio(ratio: Estimate) -> String {
     match ratio.interval {
         None => format!("{:.2}", ratio.value),
-        Some((low, high)) => format!("{:.2} [{low:.2}-{high:.2}]", ratio.value),
+        Some((low, high)) => {
+            let end = |value: f64| match value {
+                value if value < 0.005 => "0".to_owned(),
+                value if value < 1000.0 => format!("{value:.2}"),
+                _ => "1000 or more".to_owned(),
+            };
+            format!("{:.2} [{}-{}]", ratio.value, end(low), end(high))
+        }
     }
 }
 

@@ -176,7 +176,16 @@ impl Inference {
     /// A quantity by itself, from its processes' values: on a logarithmic scale if all are above
     /// zero. `None` of nothing.
     pub fn figure(&self, values: &[f64]) -> Option<Estimate> {
-        if values.iter().all(|&value| value > 0.0) {
+        let (low, high) = range(values.iter().copied())?;
+        if low == high {
+            // To the last digit, which no logarithm would keep.
+            return Some(Estimate {
+                value: low,
+                interval: (values.len() > 1).then_some((low, high)),
+                n: values.len(),
+            });
+        }
+        if low > 0.0 {
             Some(self.ratio(&Centre::of(&logarithms(values))?))
         } else {
             // What is known of others' logarithms says nothing of these.

@@ -33,7 +33,12 @@ use crate::statistics::{Estimate, Inference, Samples, means, range};
 
 /// A quantity by itself, with a 95 % interval.
 fn of_processes(samples: &Samples) -> Option<Estimate> {
-    Inference::new(None, 0.95).figure(&means(samples))
+    let estimate = Inference::new(None, 0.95).figure(&means(samples))?;
+    // Two processes have an interval, but it would be all that can be seen of the figure.
+    Some(Estimate {
+        interval: estimate.interval.filter(|_| estimate.n > 2),
+        ..estimate
+    })
 }
 
 /// A drawing with its caption.

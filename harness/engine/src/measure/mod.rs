@@ -2,8 +2,8 @@
 //! implements.
 //!
 //! Heaps only report ([`event`]); judging is done here, so that all are judged alike. What events
-//! have in common is found once ([`timeline`]). What stands for several processes, with its interval,
-//! is computed in [`statistics`](crate::statistics).
+//! have in common is found once ([`timeline`]). What stands for several processes, with its
+//! interval, is computed in [`statistics`](crate::statistics).
 
 pub use contract::{distribution, event};
 

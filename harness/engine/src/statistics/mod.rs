@@ -148,7 +148,7 @@ impl Inference {
         }
     }
 
-    /// The same with every standard error multiplied by this factor, at least 1, and not by its own.
+    /// The same with every standard error multiplied by this factor, at least 1, not by its own.
     #[must_use]
     pub fn scaled(self, calibration: f64) -> Self {
         Self {
@@ -214,8 +214,8 @@ impl Inference {
     pub fn mean(&self, centres: &[Centre]) -> Option<Estimate> {
         let count = (!centres.is_empty()).then_some(centres.len() as f64)?;
         let value = centres.iter().map(|centre| centre.value).sum::<f64>() / count;
-        // Not moderated: drawing large errors down and small ones up keeps neither their sum nor its
-        // scatter, and all together have freedom enough.
+        // Not moderated: drawing large errors down and small ones up keeps neither their sum nor
+        // its scatter, and all together have freedom enough.
         let own = Self {
             prior: None,
             ..*self

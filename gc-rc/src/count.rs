@@ -63,9 +63,10 @@ use std::time::Instant;
 use crate::alloc::LARGE;
 use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
-use crate::heap::{CountOperation::*, Locked};
+use crate::heap::Locked;
 use crate::object::{HEADER_BYTES, ONE, Object, is_immortal, is_saturated, link, linked, tag};
 use crate::room;
+use crate::statistics::CountOperation::*;
 use crate::step::{Step, Witness};
 
 /// What happens when a count falls to zero.
@@ -430,7 +431,8 @@ impl Locked<'_> {
     #[inline(always)]
     pub(crate) fn free<const GUARDED: bool>(self, object: Object, tag: u64) {
         if tag & tag::CLASS == LARGE as u64 {
-            self.allocator.free_large(object, &self.inner.counters);
+            let allocator = &self.allocator;
+            (allocator.large).free(object, &allocator.supply, &self.inner.counters);
         } else {
             self.allocator.free_small::<GUARDED>(object, tag);
         }

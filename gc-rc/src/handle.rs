@@ -45,8 +45,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 use crate::count::released;
+use crate::full::{FullCause, HeapFull};
 use crate::gil::RELEASE;
-use crate::heap::{FullCause, HeapFull, Locked};
+use crate::heap::Locked;
 use crate::object::{Object, tag};
 use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Plain};
 use crate::room;

@@ -50,11 +50,17 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `heap.rs` | the shared state, its two halves and the proof that the lock is held; [`Heap`], [`Builder`], [`Statistics`] |
+//! | `heap.rs` | [`Heap`]: the shared state, its two halves and the proof that the lock is held |
+//! | `builder.rs` | how a heap is made: [`Builder`] |
+//! | `statistics.rs`, `full.rs` | its counters, [`Statistics`]; why an allocation got no memory, [`HeapFull`] |
 //! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
 //! | `object.rs` | the 16-byte header; [`Shape`] |
 //! | `count.rs` | retain and release, the pending list, the cascade of deaths |
-//! | `alloc.rs`, `system.rs` | chunks, blocks of cells by size class, large objects, memory given back; mappings of the system, complaints |
+//! | `alloc.rs` | cells by size class, free lists |
+//! | `large.rs` | objects that take blocks of their own |
+//! | `block.rs` | chunks and blocks, their headers and side bytes |
+//! | `supply.rs`, `runs.rs` | blocks from the system and back to it; where runs of them are |
+//! | `os.rs` | mappings of the system, complaints |
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
 //! | `cycle/optimistic.rs` | one pass that shows that nothing is unreachable, where nothing is |
 //! | `cycle/generational.rs` | when to look, and at which objects: CPython's generations |
@@ -67,6 +73,7 @@
 //! | `verify.rs` | a recount of every reference |
 //! | `step.rs` | the steps of an operation, for those who want to follow it: [`Step`] |
 //! | `room.rs`, `shared.rs`, `buffer.rs` | how lists grow and shrink; shared values, and a list that is pushed to through `&`, for which memory can be refused |
+//! | `abort.rs` | what happens after a panic inside a collection |
 //! | `primitive.rs` | the shim between the standard library and loom |
 //!
 //! `examples/` has a first program, one with several threads, an interpreter whose closures make
@@ -109,7 +116,7 @@
 //! 4. *Memory.* Occupied bytes are those of objects, of fragmentation and of metadata, and of
 //!    nothing else; what collections use beside the heap is reported apart ([`Statistics`]). What
 //!    grew with a burst shrinks after it (`room.rs`), and what is committed stays within a bound
-//!    (`alloc.rs`). What the system refuses is [`HeapFull`], or is done without (`count.rs`,
+//!    (`supply.rs`). What the system refuses is [`HeapFull`], or is done without (`count.rs`,
 //!    `cycle/mod.rs`).
 //! 5. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
 //! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never
@@ -186,31 +193,42 @@
 //! [`Mutator::blocking`], or the other may never run. A loop polls ([`Mutator::safepoint`]) at
 //! least every few thousand objects. [`Builder::watchdog`] names threads that do neither.
 
+mod abort;
 mod alloc;
+mod block;
 mod buffer;
+mod builder;
 mod count;
 mod cycle;
 mod event;
+mod full;
 mod gil;
 mod handle;
 mod heap;
+mod large;
 mod mutator;
 mod object;
+mod os;
 mod overhead;
 mod primitive;
 mod room;
+mod runs;
 mod shared;
+mod statistics;
 mod step;
-mod system;
+mod supply;
 mod verify;
 
+pub use builder::{BuildError, Builder};
 pub use count::Free;
 pub use cycle::Cycle;
 pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog, Listener};
+pub use full::{FullCause, HeapFull};
 pub use gil::{Gil, LockStatistics, TIME_BUCKETS};
 pub use handle::{Global, Weak};
-pub use heap::{BuildError, Builder, CountStatistics, FullCause, Heap, HeapFull, Statistics};
+pub use heap::Heap;
 pub use mutator::{Local, Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use overhead::OverheadLimit;
+pub use statistics::{CountStatistics, Statistics};
 pub use step::{Place, Step};

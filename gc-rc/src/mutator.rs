@@ -36,9 +36,10 @@ use std::time::Instant;
 use crate::alloc::{self, LARGE};
 use crate::cycle::{Cycle, OLDEST};
 use crate::event::is_telling;
+use crate::full::{FullCause, HeapFull};
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
-use crate::heap::{FullCause, Heap, HeapFull, Inner, Locked, requested};
+use crate::heap::{Heap, Inner, Locked};
 use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
 use crate::overhead::{Exhaustive, Verdict};
 use crate::primitive::Ordering;
@@ -804,11 +805,7 @@ impl Locked<'_> {
             };
         }
         let counters = &self.inner.counters;
-        let full = HeapFull {
-            requested: requested(shape),
-            limit: counters.limit(),
-            cause: FullCause::Limit,
-        };
+        let full = HeapFull::new(shape, counters.limit(), FullCause::Limit);
         if !counters.admits(full.requested as usize) {
             return Err(full);
         }

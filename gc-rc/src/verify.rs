@@ -8,9 +8,11 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use crate::alloc::{Allocator, BLOCK_COST, Block, LARGE, UNTRACKED, side_byte};
+use crate::alloc::{Allocator, LARGE};
+use crate::block::{BLOCK_COST, Block, side_byte};
 use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
+use crate::large::{LargeObjects, UNTRACKED};
 use crate::mutator::Attached;
 use crate::object::{Object, is_immortal, is_tracked, link, tag};
 
@@ -35,8 +37,8 @@ impl Locked<'_> {
         self.verify_possible_roots(&objects, &free, &dead);
         self.verify_tables(&objects);
         let large: usize = (0..=UNTRACKED)
-            .flat_map(|generation| self.allocator.large(generation))
-            .map(|object| self.allocator.cost_of_large(object))
+            .flat_map(|generation| self.allocator.large.of(generation))
+            .map(LargeObjects::cost)
             .sum();
         let blocks = self.allocator.blocks().len() * BLOCK_COST;
         let counted = self.inner.counters.occupied_by_objects();
@@ -76,7 +78,7 @@ impl Locked<'_> {
             }
         }
         for generation in 0..=UNTRACKED {
-            for object in self.allocator.large(generation) {
+            for object in self.allocator.large.of(generation) {
                 assert!(
                     object.class() == LARGE && !object.has(tag::FREE),
                     "gc-rc: verify: {object:?} is listed as a large object and is none: {:#x}",

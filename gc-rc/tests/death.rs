@@ -297,11 +297,11 @@ fn the_limit_finishes_lazy_frees_before_it_fails() {
 
 #[test]
 fn memory_goes_back_to_the_system() {
-    // At once, because the time is zero; ageing is what `Builder::return_after` says.
+    // At once, because the time is zero; ageing is what `Builder::release_after` says.
     for cycle in [Cycle::None, Cycle::Generational, Cycle::BaconRajan] {
         let heap = Heap::builder()
             .cycle(cycle)
-            .return_after(Duration::ZERO)
+            .release_after(Some(Duration::ZERO))
             .poison(true)
             .build()
             .unwrap();

@@ -713,7 +713,7 @@ fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
 fn blocks_that_a_generation_lists_are_not_given_away() {
     let heap = Heap::builder()
         .thresholds([10_000, 1000, 1000])
-        .return_after(Duration::ZERO)
+        .release_after(Some(Duration::ZERO))
         .poison(true)
         .build()
         .unwrap();

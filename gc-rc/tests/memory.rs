@@ -1,7 +1,6 @@
 //! What the heap keeps beside objects: it grows with a burst, and is given back after it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use gc_rc::{Cycle, Flags, Free, Global, Heap, Local, Mutator, Shape, Weak};
 
@@ -18,7 +17,7 @@ fn heap(cycle: Cycle, free: Free) -> Heap {
         .cycle(cycle)
         .free(free)
         // By the time nothing is returned, so that what is measured does not depend on it.
-        .return_after(Duration::from_secs(3600))
+        .release_after(None)
         .build()
         .unwrap()
 }
@@ -256,7 +255,7 @@ fn what_is_committed_stays_below_the_limit() {
         };
         let heap = Heap::builder()
             .limit(LIMIT)
-            .return_after(Duration::from_secs(3600))
+            .release_after(None)
             .build()
             .unwrap();
         heap.attach(|m| {

@@ -95,7 +95,9 @@ fn idle_collections_do_not_put_off_automatic_ones() {
 fn collections_at_the_limit_do_not_put_off_automatic_ones() {
     for cycle in CYCLES {
         let builder = Heap::builder().cycle(cycle).possible_roots(100);
-        let builder = builder.limit(Heap::MINIMUM_LIMIT).overhead_limit(None);
+        let builder = builder
+            .limit(gc_rc::Builder::MINIMUM_LIMIT)
+            .overhead_limit(None);
         let heap = builder.thresholds([100, 10, 10]).build().unwrap();
         heap.attach(|m| {
             m.frame(|m, [full]| {
@@ -298,7 +300,7 @@ fn what_is_resurrected_is_paid_for() {
 /// not done at each burst of deaths.
 #[test]
 fn unused_memory_is_looked_for_in_proportion_to_what_is_turned_over() {
-    let heap = Heap::builder().return_after(std::time::Duration::ZERO);
+    let heap = Heap::builder().release_after(Some(std::time::Duration::ZERO));
     let heap = heap.cycle(Cycle::None).build().unwrap();
     heap.attach(|m| {
         m.frame(|m, [kept, other, burst]| {

@@ -380,7 +380,7 @@ fn configurations() -> Vec<(String, Box<dyn Fn() -> Heap>)> {
                     .event_capacity(64)
                     .overhead_limit(Some(STRICT))
                     .listener(Arc::new(Ear(AtomicU64::new(0))))
-                    .return_after(Duration::ZERO)
+                    .release_after(Some(Duration::ZERO))
                     .build()
                     .unwrap()
             }),

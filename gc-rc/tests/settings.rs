@@ -39,7 +39,7 @@ struct Settings {
     prefetch: bool,
     possible_roots: usize,
     free: Free,
-    return_after: Duration,
+    release_after: Option<Duration>,
 }
 
 struct Deaf;
@@ -66,7 +66,7 @@ impl Settings {
             .prefetch(self.prefetch)
             .possible_roots(self.possible_roots)
             .free(self.free)
-            .return_after(self.return_after);
+            .release_after(self.release_after);
         for _ in 0..self.listeners {
             builder = builder.listener(Arc::new(Deaf));
         }
@@ -120,8 +120,8 @@ fn overhead_limits() -> impl Strategy<Value = Option<OverheadLimit>> {
 
 fn settings() -> impl Strategy<Value = Settings> {
     let limits = [
-        Heap::MINIMUM_LIMIT,
-        Heap::MINIMUM_LIMIT + 1,
+        gc_rc::Builder::MINIMUM_LIMIT,
+        gc_rc::Builder::MINIMUM_LIMIT + 1,
         4 * MIB,
         64 * MIB,
         usize::MAX - 1,
@@ -135,7 +135,11 @@ fn settings() -> impl Strategy<Value = Settings> {
         (proptest::bool::weighted(0.1), any::<bool>(), any::<bool>()),
         (any::<bool>(), any::<bool>(), any::<bool>()),
         (0..3_usize, numbers(&[0, 1, 64, 65_536])),
-        (proptest::option::of(durations()), durations(), durations()),
+        (
+            proptest::option::of(durations()),
+            durations(),
+            proptest::option::of(durations()),
+        ),
         [thresholds(), thresholds(), thresholds()],
         (numbers(&[25, 100]), numbers(&[10, 10_000])),
     )
@@ -145,7 +149,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 (stress, poison, prefetch),
                 (lock_hold_times, fair, lazy),
                 (listeners, event_capacity),
-                (watchdog, switch_interval, return_after),
+                (watchdog, switch_interval, release_after),
                 thresholds,
                 (oldest_growth, possible_roots),
             )| Settings {
@@ -165,7 +169,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 prefetch,
                 possible_roots,
                 free: if lazy { Free::Lazy } else { Free::Eager },
-                return_after,
+                release_after,
             },
         )
 }

@@ -127,7 +127,7 @@ fn every_operation_with_every_setting() {
                 .poison(poison)
                 .thresholds([10, 2, 2])
                 .possible_roots(10)
-                .return_after(Duration::ZERO)
+                .release_after(Some(Duration::ZERO))
                 .build()
                 .unwrap();
             mix(&heap, 5, STEPS);

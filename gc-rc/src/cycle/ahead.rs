@@ -17,7 +17,7 @@
 
 use std::cell::Cell;
 
-use crate::alloc::{BLOCK_BYTES, Block, side_byte};
+use crate::block::{BLOCK_BYTES, Block, side_byte};
 use crate::cycle::{bits, is_candidate, is_tracked_object};
 use crate::object::{Object, prefetch};
 

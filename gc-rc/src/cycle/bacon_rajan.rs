@@ -72,7 +72,8 @@
 
 use std::cell::Cell;
 
-use crate::alloc::{LARGE, side_byte};
+use crate::alloc::LARGE;
+use crate::block::side_byte;
 use crate::buffer::Buffer;
 use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, are_scattered, ask_ahead, lead_far};
 use crate::cycle::{
@@ -346,7 +347,7 @@ impl Locked<'_> {
         candidates
             .blocks
             .sort_unstable_by_key(|&(block, _)| std::cmp::Reverse(block));
-        self.allocator.list_all_large(0, &mut candidates.others);
+        self.allocator.large.add_all(0, &mut candidates.others);
         for object in &candidates.others {
             object.remove(tag::BUFFERED);
         }

@@ -38,12 +38,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::alloc::{Block, LARGE, UNTRACKED, side_byte};
+use crate::alloc::LARGE;
+use crate::block::{Block, side_byte};
 use crate::cycle::ahead::are_scattered;
 use crate::cycle::bacon_rajan::LOOK;
 use crate::cycle::optimistic::Confidence;
 use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
+use crate::large::UNTRACKED;
 use crate::object::{Object, tag};
 use crate::room;
 use crate::step::{Step, Witness};
@@ -273,7 +275,7 @@ impl Locked<'_> {
     fn survive(self, object: Object, side: u8, generation: usize) {
         side_byte(object).set(side);
         if object.class() == LARGE {
-            self.allocator.promote_large(object, generation);
+            self.allocator.large.promote(object, generation);
         }
     }
 
@@ -333,7 +335,7 @@ impl Locked<'_> {
         }
         blocks.sort_unstable_by_key(|&(block, _)| std::cmp::Reverse(block));
         for generation in 0..=generation {
-            self.allocator.list_all_large(generation, &mut others);
+            self.allocator.large.add_all(generation, &mut others);
         }
         others
             .iter()
@@ -364,12 +366,12 @@ impl Locked<'_> {
     #[inline(never)]
     pub(crate) fn list_new_large(self, object: Object) {
         if object.has(tag::UNTRACKED) {
-            self.allocator.list_large(object, UNTRACKED);
+            self.allocator.large.list(object, UNTRACKED);
         } else {
             if self.generational.is_enabled() {
                 side_byte(object).set(YOUNG);
             }
-            self.allocator.list_large(object, 0);
+            self.allocator.large.list(object, 0);
         }
     }
 }

@@ -12,7 +12,7 @@
 //! copies the count of each object into its list node, subtracts there, and moves nodes between
 //! linked lists. Here:
 //!
-//! * The sum is kept in the object's **side byte** ([`crate::alloc::side_byte`]), biased: an edge
+//! * The sum is kept in the object's **side byte** ([`crate::block::side_byte`]), biased: an edge
 //!   takes one away, and the object's count is added when the subtraction comes to the object
 //!   itself. One byte for 16 bytes of heap: the side bytes of a million small objects fit a
 //!   second-level cache or nearly, an edge costs no miss in the heap itself, and what was found is
@@ -96,7 +96,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Instant;
 
-use crate::alloc::{Block, side_byte, take_bit};
+use crate::abort::AbortOnUnwind;
+use crate::block::{Block, side_byte, take_bit};
 use crate::count::released;
 use crate::cycle::ahead::{IN_FLIGHT, ask_ahead, ask_for_children};
 use crate::event::EventKind;
@@ -163,19 +164,6 @@ pub(crate) fn is_reached(byte: u8) -> bool {
 #[inline(always)]
 pub(crate) fn is_tracked_object(cell: Object) -> bool {
     cell.head() & (tag::FREE | tag::UNTRACKED | tag::DEAD) == 0
-}
-
-/// Aborts the process when it is dropped: a process that goes on after a panic inside a collection
-/// would use a heap whose invariants do not hold. A collection that ends well forgets it.
-pub(crate) struct AbortOnUnwind;
-
-impl Drop for AbortOnUnwind {
-    fn drop(&mut self) {
-        crate::system::complain(format_args!(
-            "gc-rc: panic inside a cycle collection; the heap cannot be trusted any more, aborting"
-        ));
-        std::process::abort();
-    }
 }
 
 /// The objects under examination.

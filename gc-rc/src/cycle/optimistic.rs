@@ -42,7 +42,7 @@
 use std::cell::Cell;
 use std::cmp::min;
 
-use crate::alloc::side_byte;
+use crate::block::side_byte;
 use crate::cycle::{
     Candidates, REACHED, SMALL_COUNT, YOUNG, clear_stale, is_candidate, is_tracked_object,
 };

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::ptr::{self, NonNull};
 
 /// Alignment of every mapping: that of a block.
-pub(crate) const ALIGNMENT: usize = crate::alloc::BLOCK_BYTES;
+pub(crate) const ALIGNMENT: usize = crate::block::BLOCK_BYTES;
 
 /// Maps `bytes` of zeroed memory, aligned to `align` (a power of two, at least [`ALIGNMENT`]), at
 /// the address `hint` if that is aligned and nothing else is there; `None` if the system refuses.
@@ -155,7 +155,7 @@ mod interpreted {
     use std::ptr::NonNull;
 
     /// The alignment of every mapping that is made.
-    const ALIGN: usize = crate::alloc::CHUNK_BYTES;
+    const ALIGN: usize = crate::block::CHUNK_BYTES;
 
     fn layout(bytes: usize) -> Option<Layout> {
         Layout::from_size_align(bytes, ALIGN).ok()

@@ -1,0 +1,313 @@
+//! A heap's counters: as [`Statistics`] reports them, and as the heap keeps them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crate::block::BLOCK_COST;
+use crate::object::HEADER_BYTES;
+
+/// Counters of a heap, in one reading. Reading them waits for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// The limit on [`Self::occupied_bytes`], in bytes; 0 where the heap has none.
+    pub limit_bytes: u64,
+    /// Objects allocated since the heap was made.
+    pub allocated_objects: u64,
+    /// Payload bytes allocated since the heap was made (see
+    /// [`Shape::payload_bytes`](crate::Shape::payload_bytes)).
+    pub allocated_payload_bytes: u64,
+    /// Objects freed since the heap was made, as of the end of the last drain or collection.
+    pub freed_objects: u64,
+    /// Payload bytes of these.
+    pub freed_payload_bytes: u64,
+    /// Bytes of all objects that have not been freed, garbage included: 16 for each header, and
+    /// their payload.
+    pub object_bytes: u64,
+    /// Bytes of blocks in use that hold no object and no metadata: free cells, what rounding up to
+    /// cells and blocks leaves over, and what was not carved into cells yet.
+    /// [`Self::occupied_bytes`] is the sum of this, [`Self::object_bytes`] and
+    /// [`Self::metadata_bytes`], as far as these are read at the same moment.
+    pub fragmentation_bytes: u64,
+    /// Bytes now counted against the limit: whole blocks in use, large objects, side metadata.
+    /// Handles are metadata too, and are not refused at the limit: a program that makes globals or
+    /// weak references without end exceeds it by their cells, and then no object can be allocated
+    /// until it drops some.
+    pub occupied_bytes: u64,
+    /// The largest [`Self::occupied_bytes`] so far.
+    pub peak_occupied_bytes: u64,
+    /// Bytes now asked of the system and used at least once: [`Self::occupied_bytes`] and blocks
+    /// kept for reuse. It is at most the limit, or [`Self::occupied_bytes`] where handles have
+    /// exceeded that; and at most an eighth and 4 MiB more than the largest
+    /// [`Self::occupied_bytes`] so far. With huge pages the system may back up to 2 MiB
+    /// more for each 4 MiB that objects lie in.
+    pub committed_bytes: u64,
+    /// The part of [`Self::occupied_bytes`] that is side metadata. Brought up to date on slow
+    /// paths, and by every collection: while weak references die it may be that of a moment ago.
+    pub metadata_bytes: u64,
+    /// Always `None`: counting does not trace, and does not know.
+    pub live_bytes: Option<u64>,
+    /// The most memory that a cycle collection took for itself, outside the heap and its limit: at
+    /// most a few words for each object that it examined.
+    pub peak_scratch_bytes: u64,
+    /// Cycle collections so far, of any generation.
+    pub collections: u64,
+    /// Count operations; `None` in a build without the feature `count-statistics`.
+    pub counts: Option<CountStatistics>,
+}
+
+/// How often references were counted, in a build with the feature `count-statistics`. Left out is
+/// what needs no counting: the first reference to a new object, moves, and references between
+/// objects that a cycle collection frees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountStatistics {
+    /// Increments.
+    pub increments: u64,
+    /// Decrements that left references: the sum with [`Self::to_zero`] is all decrements.
+    pub to_non_zero: u64,
+    /// Decrements that left none.
+    pub to_zero: u64,
+}
+
+/// The counters behind [`CountStatistics`], and nothing in a build without.
+#[derive(Default)]
+pub(crate) struct CountCounters {
+    #[cfg(feature = "count-statistics")]
+    counters: [AtomicU64; 3],
+}
+
+/// A count operation.
+#[derive(Clone, Copy)]
+pub(crate) enum CountOperation {
+    Increment,
+    ToNonZero,
+    ToZero,
+}
+
+impl CountCounters {
+    #[inline(always)]
+    pub(crate) fn count(&self, operation: CountOperation) {
+        #[cfg(feature = "count-statistics")]
+        {
+            let counter = &self.counters[operation as usize];
+            counter.store(counter.load(Relaxed) + 1, Relaxed);
+        }
+        #[cfg(not(feature = "count-statistics"))]
+        let _ = operation;
+    }
+
+    fn read(&self) -> Option<CountStatistics> {
+        #[cfg(feature = "count-statistics")]
+        {
+            let read = |operation| self.counters[operation as usize].load(Relaxed);
+            Some(CountStatistics {
+                increments: read(CountOperation::Increment),
+                to_non_zero: read(CountOperation::ToNonZero),
+                to_zero: read(CountOperation::ToZero),
+            })
+        }
+        #[cfg(not(feature = "count-statistics"))]
+        None
+    }
+}
+
+/// Bytes of unused memory that a heap may keep beyond an eighth of the largest size it had.
+const COMMITTED_SLACK: usize = 4 << 20;
+
+/// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
+/// and stores; anybody reads.
+pub(crate) struct Counters {
+    limit: usize,
+    objects: AtomicU64,
+    payload: AtomicU64,
+    freed_objects: AtomicU64,
+    freed_payload: AtomicU64,
+    occupied: AtomicUsize,
+    peak: AtomicUsize,
+    /// Unused memory that is kept for reuse.
+    spare: AtomicUsize,
+    /// Buffers and tables: metadata outside of blocks.
+    tables: AtomicUsize,
+    /// Metadata within blocks.
+    side: AtomicUsize,
+    scratch: AtomicUsize,
+    collections: AtomicU64,
+    pub(crate) counts: CountCounters,
+}
+
+impl Counters {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            objects: AtomicU64::new(0),
+            payload: AtomicU64::new(0),
+            freed_objects: AtomicU64::new(0),
+            freed_payload: AtomicU64::new(0),
+            occupied: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            spare: AtomicUsize::new(0),
+            tables: AtomicUsize::new(0),
+            side: AtomicUsize::new(0),
+            scratch: AtomicUsize::new(0),
+            collections: AtomicU64::new(0),
+            counts: CountCounters::default(),
+        }
+    }
+
+    /// Counts an allocation.
+    #[inline(always)]
+    pub(crate) fn allocated(&self, payload_bytes: u64) {
+        self.objects.store(self.objects.load(Relaxed) + 1, Relaxed);
+        self.payload
+            .store(self.payload.load(Relaxed) + payload_bytes, Relaxed);
+    }
+
+    /// Counts objects that were freed.
+    #[inline(always)]
+    pub(crate) fn freed(&self, objects: u64, payload_bytes: u64) {
+        let add = |counter: &AtomicU64, more| counter.store(counter.load(Relaxed) + more, Relaxed);
+        add(&self.freed_objects, objects);
+        add(&self.freed_payload, payload_bytes);
+    }
+
+    /// Objects that were not freed, and their bytes, headers included.
+    pub(crate) fn in_heap(&self) -> (u64, u64) {
+        // Read in this order: what is freed has been allocated before.
+        let freed = (
+            self.freed_objects.load(Relaxed),
+            self.freed_payload.load(Relaxed),
+        );
+        let objects = self.objects.load(Relaxed).saturating_sub(freed.0);
+        let payload = self.payload.load(Relaxed).saturating_sub(freed.1);
+        (objects, objects * HEADER_BYTES as u64 + payload)
+    }
+
+    /// Bytes of all objects that were ever made, headers included.
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        let headers = self
+            .objects
+            .load(Relaxed)
+            .saturating_mul(HEADER_BYTES as u64);
+        headers.saturating_add(self.payload.load(Relaxed))
+    }
+
+    /// Bytes of objects that were made or freed.
+    pub(crate) fn turned_over(&self) -> u64 {
+        let headers = self
+            .freed_objects
+            .load(Relaxed)
+            .saturating_mul(HEADER_BYTES as u64);
+        let freed = headers.saturating_add(self.freed_payload.load(Relaxed));
+        self.allocated_bytes().saturating_add(freed)
+    }
+
+    /// Bytes that may still be allocated below the limit, free cells of any class included. What is
+    /// left over of the limit and too little for a block is good for nothing.
+    pub(crate) fn room(&self) -> u64 {
+        let metadata = self.side.load(Relaxed) + self.tables.load(Relaxed);
+        let rest = self.limit.saturating_sub(self.occupied.load(Relaxed)) % BLOCK_COST;
+        (self.limit as u64).saturating_sub(self.object_bytes() + (metadata + rest) as u64)
+    }
+
+    pub(crate) fn object_bytes(&self) -> u64 {
+        self.in_heap().1
+    }
+
+    /// Takes `bytes` out of what the limit leaves, or says that they do not fit.
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        let occupied = self.occupied.load(Relaxed).saturating_add(bytes);
+        let fits = self.would_fit(bytes);
+        if fits {
+            self.occupied.store(occupied, Relaxed);
+            self.peak
+                .store(self.peak.load(Relaxed).max(occupied), Relaxed);
+        }
+        fits
+    }
+
+    /// Whether [`charge`](Self::charge) would take `bytes`.
+    pub(crate) fn would_fit(&self, bytes: usize) -> bool {
+        self.occupied.load(Relaxed).saturating_add(bytes) <= self.limit
+    }
+
+    pub(crate) fn discharge(&self, bytes: usize) {
+        self.occupied
+            .store(self.occupied.load(Relaxed) - bytes, Relaxed);
+    }
+
+    /// So many bytes are unused and kept for reuse.
+    pub(crate) fn set_spare(&self, bytes: usize) {
+        self.spare.store(bytes, Relaxed);
+    }
+
+    /// Bytes by which committed memory exceeds its bound: the limit, or [`COMMITTED_SLACK`] and an
+    /// eighth more than was ever occupied. Objects are within both, so that giving back what is
+    /// spare is enough; handles are not refused at the limit, and may exceed it by themselves.
+    pub(crate) fn excess(&self) -> usize {
+        let committed = self.occupied.load(Relaxed) + self.spare.load(Relaxed);
+        let peak = self.peak.load(Relaxed);
+        committed.saturating_sub(self.limit.min(peak + peak / 8 + COMMITTED_SLACK))
+    }
+
+    /// Brings the size of the metadata up to date. It is never refused: what it takes, the next
+    /// block lacks.
+    pub(crate) fn set_metadata(&self, side: usize, tables: usize) {
+        let before = self.tables.swap(tables, Relaxed);
+        let occupied = self.occupied.load(Relaxed) - before + tables;
+        self.occupied.store(occupied, Relaxed);
+        self.peak
+            .store(self.peak.load(Relaxed).max(occupied), Relaxed);
+        self.side.store(side, Relaxed);
+    }
+
+    /// A collection took so many bytes of scratch memory.
+    pub(crate) fn scratch(&self, bytes: usize) {
+        self.scratch
+            .store(self.scratch.load(Relaxed).max(bytes), Relaxed);
+    }
+
+    pub(crate) fn collected(&self) {
+        self.collections
+            .store(self.collections.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Whether `bytes` could ever fit.
+    pub(crate) fn admits(&self, bytes: usize) -> bool {
+        bytes <= self.limit
+    }
+
+    /// The limit as [`Statistics`] and [`HeapFull`] report it.
+    pub(crate) fn limit(&self) -> u64 {
+        if self.limit == usize::MAX {
+            0
+        } else {
+            self.limit as u64
+        }
+    }
+
+    /// Bytes of blocks and large objects in use.
+    pub(crate) fn occupied_by_objects(&self) -> usize {
+        self.occupied.load(Relaxed) - self.tables.load(Relaxed)
+    }
+
+    pub(crate) fn read(&self) -> Statistics {
+        let object_bytes = self.object_bytes();
+        let occupied = self.occupied.load(Relaxed) as u64;
+        let metadata = (self.side.load(Relaxed) + self.tables.load(Relaxed)) as u64;
+        Statistics {
+            freed_objects: self.freed_objects.load(Relaxed),
+            freed_payload_bytes: self.freed_payload.load(Relaxed),
+            object_bytes,
+            fragmentation_bytes: occupied.saturating_sub(metadata + object_bytes),
+            limit_bytes: self.limit(),
+            allocated_objects: self.objects.load(Relaxed),
+            allocated_payload_bytes: self.payload.load(Relaxed),
+            occupied_bytes: occupied,
+            peak_occupied_bytes: self.peak.load(Relaxed) as u64,
+            committed_bytes: occupied + self.spare.load(Relaxed) as u64,
+            metadata_bytes: metadata,
+            live_bytes: None,
+            peak_scratch_bytes: self.scratch.load(Relaxed) as u64,
+            collections: self.collections.load(Relaxed),
+            counts: self.counts.read(),
+        }
+    }
+}

@@ -23,11 +23,15 @@
 //!    collector names it or one of its cells.
 
 use std::cell::{Cell, RefCell};
+use std::time::Instant;
 
 use crate::block::{BLOCK_BYTES, BLOCK_COST, BLOCK_METADATA, Block};
-use crate::full::FullCause;
+use crate::cycle::{Cycle, OLDEST};
+use crate::full::{FullCause, HeapFull};
+use crate::heap::Locked;
 use crate::large::LargeObjects;
-use crate::object::{GRANULE, HEADER_BYTES, Object, link, linked, tag};
+use crate::object::{GRANULE, HEADER_BYTES, Object, Shape, link, linked, tag};
+use crate::overhead::{Exhaustive, Verdict};
 use crate::room;
 use crate::statistics::Counters;
 use crate::supply::Supply;
@@ -397,5 +401,86 @@ impl Allocator {
     /// Bytes of the blocks of cells in use.
     pub(crate) fn bytes_of_cells(&self) -> usize {
         self.blocks.borrow().len() * BLOCK_BYTES
+    }
+}
+
+/// How an allocation gets its memory where no free cell is at hand.
+impl Locked<'_> {
+    /// The slow path of an allocation, a ladder: each rung costs more than the one before, and is
+    /// taken only if that did not help.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn obtain(self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
+        self.settle();
+        if self.inner.stress {
+            self.collect(OLDEST);
+        }
+        if self.cycle == Cycle::BaconRajan {
+            // Here, because the heap grows here and nowhere else.
+            self.consider_possible_roots();
+        }
+        // Memory that is free: a cell that is carved, a block, a run of blocks.
+        let mut obtained = self.try_obtain(class, shape);
+        // What is dead and a lazy heap has not freed yet: it costs no more than it would have.
+        if obtained.is_err() && self.has_dead() {
+            self.free_all_dead();
+            obtained = self.try_obtain(class, shape);
+        }
+        let cause = match obtained {
+            Ok(cell) => return Ok(cell),
+            Err(cause) => cause,
+        };
+        let counters = &self.inner.counters;
+        let full = |cause| HeapFull::new(shape, counters.limit(), cause);
+        // What is larger than the limit fits after no collection.
+        if !counters.admits(occupied_by(shape.bytes())) {
+            return Err(full(FullCause::Limit));
+        }
+        // An exhaustive collection: cyclic garbage, all that dies of it, and the empty blocks of
+        // other size classes.
+        let begun = Instant::now();
+        self.collect(OLDEST);
+        self.free_all_dead();
+        self.trim();
+        match cause {
+            // It may have been one too many of those that free next to nothing.
+            FullCause::Limit => {
+                let fits = self.allocator.would_fit(class, shape.bytes(), counters);
+                if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
+                    return Err(full(FullCause::Overhead));
+                }
+            }
+            // Where the system has no memory, the heap is not nearly full.
+            _ => self.overhead.note_other(begun.elapsed()),
+        }
+        self.try_obtain(class, shape).map_err(full)
+    }
+
+    /// Judges the exhaustive collection that began at `begun`.
+    fn judge_overhead(self, begun: Instant, fits: bool) -> Verdict {
+        let recorder = &self.inner.recorder;
+        let began = recorder.since(begun);
+        let counters = &self.inner.counters;
+        let collection = Exhaustive {
+            began,
+            took: recorder.since(Instant::now()) - began,
+            allocated: counters.allocated_bytes(),
+            room: counters.room(),
+        };
+        self.overhead.judge(collection, fits)
+    }
+
+    /// Memory that is free.
+    fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
+        let counters = &self.inner.counters;
+        if (class == LARGE || self.allocator.needs_block(class)) && !self.set_aside() {
+            return Err(FullCause::System);
+        }
+        self.account_metadata();
+        if class == LARGE {
+            self.allocator.obtain_large(shape.bytes(), counters)
+        } else {
+            self.allocator.obtain(class, counters)
+        }
     }
 }

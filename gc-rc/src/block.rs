@@ -83,7 +83,8 @@ pub(crate) struct ChunkHeader {
     pub(crate) unused: Cell<u64>,
     /// Blocks that may have memory of the system.
     pub(crate) touched: Cell<u64>,
-    /// Blocks that were unused when [`Supply::age`](crate::supply::Supply::age) was last called, and ever since.
+    /// Blocks that were unused when [`Supply::age`](crate::supply::Supply::age) was last called,
+    /// and ever since.
     pub(crate) idle: Cell<u64>,
     /// Bytes of the mapping: more than those of a chunk if it was made for one object.
     pub(crate) bytes: Cell<usize>,

@@ -67,8 +67,8 @@ impl Builder {
     /// The thresholds of CPython 3.12 and before.
     pub const CPYTHON_3_12: [usize; 3] = [700, 10, 10];
 
-    /// The limit in bytes on blocks, large objects and metadata; at least [`Builder::MINIMUM_LIMIT`].
-    /// No limit by default.
+    /// The limit in bytes on blocks, large objects and metadata; at least
+    /// [`Builder::MINIMUM_LIMIT`]. No limit by default.
     pub fn limit(self, bytes: usize) -> Self {
         Self {
             limit: bytes,
@@ -76,10 +76,11 @@ impl Builder {
         }
     }
 
-    /// When a nearly full heap refuses allocations, with [`FullCause::Overhead`](crate::FullCause::Overhead), although each
-    /// would still find memory after one more collection; `None`: never. Default: 98 % of the time,
-    /// 2 % of the limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`). Without a
-    /// [limit](Self::limit) it has no effect.
+    /// When a nearly full heap refuses allocations, with
+    /// [`FullCause::Overhead`](crate::FullCause::Overhead), although each would still find memory
+    /// after one more collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as
+    /// HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`). Without a [limit](Self::limit) it has no
+    /// effect.
     ///
     /// A *strike* is a collection that an allocation makes at the limit, when since the last such
     /// one less than [`free_percent`](OverheadLimit::free_percent) of the limit was allocated and

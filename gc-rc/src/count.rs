@@ -159,127 +159,6 @@ impl Locked<'_> {
         }
     }
 
-    /// Whether [`Locked::drain`] has something to do.
-    #[inline(always)]
-    pub(crate) fn has_pending(self) -> bool {
-        self.pending.len() != 0
-    }
-
-    /// Whether anything is left to free: what [`Locked::drain`] has to do, or what a lazy heap has
-    /// put off.
-    #[inline(always)]
-    pub(crate) fn has_dead(self) -> bool {
-        self.pending.len() | self.dead.get().map_or(0, Object::address) != 0
-    }
-
-    /// Lets the pending objects die that no reference has come back to. A lazy heap frees about
-    /// `bytes` of what is dead, an eager one all.
-    #[inline(never)]
-    pub(crate) fn drain(self, bytes: usize) {
-        self.perform_drain(bytes, ());
-    }
-
-    /// [`Self::drain`] itself.
-    #[inline(always)]
-    pub(crate) fn perform_drain<W: Witness>(self, bytes: usize, witness: W) {
-        let freed = match (self.free, self.allocator.is_guarded()) {
-            (Free::Eager, false) => self.drain_list::<false, W>(witness),
-            (Free::Eager, true) => self.drain_list::<true, W>(witness),
-            (Free::Lazy, guarded) => {
-                self.bury_pending(witness);
-                if guarded {
-                    self.free_dead::<true, W>(bytes, witness)
-                } else {
-                    self.free_dead::<false, W>(bytes, witness)
-                }
-            }
-        };
-        self.generational.freed(freed.tracked);
-        self.inner.counters.freed(freed.objects, freed.payload);
-        if let Some(begun) = freed.long_since {
-            let objects = freed.objects;
-            let kind = EventKind::Drain { objects };
-            self.inner.record(self.me, begun, kind);
-            self.tidy(begun);
-            self.account_metadata();
-        }
-    }
-
-    fn drain_list<const GUARDED: bool, W: Witness>(self, witness: W) -> Freed {
-        let mut freed = Freed::default();
-        let mut index = 0;
-        // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
-        while let Some(object) = self.pending.get(index) {
-            index += 1;
-            self.free_unless_revived::<GUARDED, W>(object, &mut freed, witness);
-        }
-        self.pending.clear();
-        if self.pending_unlisted.get() {
-            self.free_unlisted::<GUARDED, W>(&mut freed, witness);
-        }
-        freed
-    }
-
-    /// Frees a pending object, and what dies of that, if no reference has come back to it.
-    #[inline(always)]
-    fn free_unless_revived<const GUARDED: bool, W: Witness>(
-        self,
-        object: Object,
-        freed: &mut Freed,
-        witness: W,
-    ) {
-        let head = object.head() & !tag::QUEUED;
-        witness.note(|| drained(object));
-        if head >= ONE {
-            self.revive(object, head);
-        } else {
-            self.cascade::<GUARDED, W>(object, head, freed, witness);
-        }
-    }
-
-    /// [`Self::free_unless_revived`] for pending objects that are on no list. Apart, so that the
-    /// loop over the list is compiled as one.
-    #[cold]
-    #[inline(never)]
-    fn free_unlisted<const GUARDED: bool, W: Witness>(self, freed: &mut Freed, witness: W) {
-        self.each_unlisted_pending(|object| {
-            self.free_unless_revived::<GUARDED, W>(object, freed, witness);
-        });
-    }
-
-    /// Links the pending objects that no reference has come back to with those that wait to be
-    /// freed.
-    fn bury_pending<W: Witness>(self, witness: W) {
-        let mut index = 0;
-        while let Some(object) = self.pending.get(index) {
-            index += 1;
-            self.bury_unless_revived(object, witness);
-        }
-        self.pending.clear();
-        if self.pending_unlisted.get() {
-            self.bury_unlisted(witness);
-        }
-    }
-
-    /// Links a pending object with those that wait to be freed if no reference has come back to it.
-    #[inline(always)]
-    fn bury_unless_revived<W: Witness>(self, object: Object, witness: W) {
-        let head = object.head() & !tag::QUEUED;
-        witness.note(|| drained(object));
-        if head >= ONE {
-            self.revive(object, head);
-        } else {
-            self.bury(object, head, witness);
-        }
-    }
-
-    /// [`Self::bury_unless_revived`] for pending objects that are on no list.
-    #[cold]
-    #[inline(never)]
-    fn bury_unlisted<W: Witness>(self, witness: W) {
-        self.each_unlisted_pending(|object| self.bury_unless_revived(object, witness));
-    }
-
     /// Calls `look` with the pending objects that are on no list, and takes it that they are
     /// pending no more. Nothing else is pending.
     #[inline(always)]
@@ -302,131 +181,6 @@ impl Locked<'_> {
         }
     }
 
-    /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be
-    /// freed, unless its finalizer keeps it.
-    #[inline(always)]
-    fn bury<W: Witness>(self, object: Object, tag: u64, witness: W) {
-        if tag & tag::RITES == 0 || self.last_rites(object, tag, witness) {
-            let tag = if tag & tag::RITES == 0 {
-                tag
-            } else {
-                object.head() & tag::ALL
-            };
-            object.set_head(linked(self.dead.get(), tag | tag::DEAD));
-            self.dead.set(Some(object));
-            witness.note(|| Step::Buried {
-                object: object.into(),
-            });
-        }
-    }
-
-    /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes
-    /// first; one with many fields gives them up a slice at a time, and waits meanwhile.
-    fn free_dead<const GUARDED: bool, W: Witness>(self, bytes: usize, witness: W) -> Freed {
-        let mut freed = Freed::default();
-        let mut left = bytes as isize;
-        while left > 0
-            && let Some(object) = self.dead.get()
-        {
-            let head = object.head();
-            let fields = object.fields();
-            let kept = fields.len().saturating_sub(SLICE);
-            if kept == 0 {
-                // SAFETY: objects that wait to be freed have linked heads, and nothing of the chain
-                // is freed but here.
-                self.dead.set(unsafe { link(head) });
-            }
-            for child in fields[kept..].iter().rev().filter_map(Cell::get) {
-                let head = child.head();
-                witness.note(|| released(Some(object), child, head));
-                if head as i64 >= 2 * ONE as i64 {
-                    self.decrement(child, head);
-                } else if !is_immortal(head) {
-                    debug_assert_eq!(head >> 32, 1, "a release without a reference");
-                    self.inner.counters.counts.count(ToZero);
-                    if head & tag::QUEUED != 0 {
-                        child.set_head(head - ONE);
-                    } else {
-                        self.bury(child, head & tag::ALL, witness);
-                    }
-                }
-            }
-            left -= (8 * (fields.len() - kept)) as isize;
-            if kept > 0 {
-                object.truncate(kept);
-                freed.payload += 8 * SLICE as u64;
-            } else {
-                left -= HEADER_BYTES as isize + 8 * object.words() as isize;
-                let tag = head & tag::ALL & !tag::DEAD;
-                freed.count(object, tag);
-                self.free::<GUARDED>(object, tag);
-                witness.note(|| Step::Freed {
-                    object: object.into(),
-                });
-            }
-        }
-        freed
-    }
-
-    /// Frees everything that is dead. Cost: what a lazy heap has put off.
-    pub(crate) fn free_all_dead(self) {
-        self.free_all_dead_witnessed(());
-    }
-
-    /// [`Self::free_all_dead`], witnessed.
-    pub(crate) fn free_all_dead_witnessed<W: Witness>(self, witness: W) {
-        self.settle_witnessed(witness);
-        if self.has_dead() {
-            self.drain_witnessed(isize::MAX as usize, witness);
-        }
-    }
-
-    /// Frees an object whose count is zero and whose tag is `tag`, and what dies of that.
-    #[inline(always)]
-    fn cascade<const GUARDED: bool, W: Witness>(
-        self,
-        first: Object,
-        tag: u64,
-        freed: &mut Freed,
-        witness: W,
-    ) {
-        let (mut object, mut tag) = (first, tag);
-        let mut dead = None;
-        loop {
-            if tag & tag::RITES == 0 || self.last_rites(object, tag, witness) {
-                // The chain is a stack: what is pushed last dies first.
-                for child in object.fields().iter().rev().filter_map(|field| field.get()) {
-                    let head = child.head();
-                    witness.note(|| released(Some(object), child, head));
-                    if head as i64 >= 2 * ONE as i64 {
-                        self.decrement(child, head);
-                    } else if !is_immortal(head) {
-                        debug_assert_eq!(head >> 32, 1, "a release without a reference");
-                        self.inner.counters.counts.count(ToZero);
-                        if head & tag::QUEUED != 0 {
-                            // The pending list has it, and will look at its count.
-                            child.set_head(head - ONE);
-                        } else {
-                            child.set_head(linked(dead, head & tag::ALL));
-                            dead = Some(child);
-                        }
-                    }
-                }
-                freed.count(object, tag);
-                self.free::<GUARDED>(object, tag);
-                witness.note(|| Step::Freed {
-                    object: object.into(),
-                });
-            }
-            let Some(next) = dead else { return };
-            object = next;
-            tag = next.head() & tag::ALL;
-            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but
-            // here.
-            dead = unsafe { link(next.head()) };
-        }
-    }
-
     /// Frees the cell of an object whose fields have been released.
     #[inline(always)]
     pub(crate) fn free<const GUARDED: bool>(self, object: Object, tag: u64) {
@@ -436,45 +190,6 @@ impl Locked<'_> {
         } else {
             self.allocator.free_small::<GUARDED>(object, tag);
         }
-    }
-
-    /// What happens before an object's fields go, in CPython's order of a death by count: the
-    /// finalizer, which may keep the object, then its weak references. Returns whether the object
-    /// dies.
-    #[cold]
-    #[inline(never)]
-    fn last_rites<W: Witness>(self, object: Object, tag: u64, witness: W) -> bool {
-        object.set_head(tag);
-        if tag & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE {
-            self.queue_finalizer(object, witness);
-            return false;
-        }
-        if tag & tag::HAS_WEAK != 0 {
-            self.clear_weak(object);
-            witness.note(|| Step::WeakCleared {
-                object: object.into(),
-            });
-        }
-        true
-    }
-
-    /// Hands the object to the queue of due finalizers, which owns a reference.
-    pub(crate) fn queue_finalizer<W: Witness>(self, object: Object, witness: W) {
-        object.insert(tag::FINALIZED);
-        self.retain(object);
-        let mut queue = self.finalizable.borrow_mut();
-        let objects = queue.len();
-        if room::set_aside(&mut *queue, objects + 1) {
-            queue.push_back(object);
-        } else {
-            object.remove(tag::FINALIZE);
-            self.finalizable_unlisted
-                .set(self.finalizable_unlisted.get() + 1);
-        }
-        witness.note(|| Step::FinalizerDue {
-            object: object.into(),
-            count: object.count(),
-        });
     }
 
     /// Queues objects whose finalizers are due and that the queue, which is empty, had no room for.
@@ -510,38 +225,269 @@ impl Locked<'_> {
         }
         first
     }
+}
+
+impl<W: Witness> Locked<'_, W> {
+    /// Lets the pending objects die that no reference has come back to. A lazy heap frees about
+    /// `bytes` of what is dead, an eager one all.
+    #[inline(never)]
+    pub(crate) fn drain(self, bytes: usize) {
+        let freed = match (self.free, self.allocator.is_guarded()) {
+            (Free::Eager, false) => self.drain_list::<false>(),
+            (Free::Eager, true) => self.drain_list::<true>(),
+            (Free::Lazy, guarded) => {
+                self.bury_pending();
+                if guarded {
+                    self.free_dead::<true>(bytes)
+                } else {
+                    self.free_dead::<false>(bytes)
+                }
+            }
+        };
+        self.generational.freed(freed.tracked);
+        self.inner.counters.freed(freed.objects, freed.payload);
+        if let Some(begun) = freed.long_since {
+            let objects = freed.objects;
+            let kind = EventKind::Drain { objects };
+            self.inner.record(self.me, begun, kind);
+            self.unrecorded().tidy(begun);
+            self.unrecorded().account_metadata();
+        }
+    }
+
+    fn drain_list<const GUARDED: bool>(self) -> Freed {
+        let mut freed = Freed::default();
+        let mut index = 0;
+        // First come, first dead. Nothing is added meanwhile: what dies of a death is chained.
+        while let Some(object) = self.pending.get(index) {
+            index += 1;
+            self.free_unless_revived::<GUARDED>(object, &mut freed);
+        }
+        self.pending.clear();
+        if self.pending_unlisted.get() {
+            self.free_unlisted::<GUARDED>(&mut freed);
+        }
+        freed
+    }
+
+    /// Frees a pending object, and what dies of that, if no reference has come back to it.
+    #[inline(always)]
+    fn free_unless_revived<const GUARDED: bool>(self, object: Object, freed: &mut Freed) {
+        let head = object.head() & !tag::QUEUED;
+        self.note(|| drained(object));
+        if head >= ONE {
+            self.unrecorded().revive(object, head);
+        } else {
+            self.cascade::<GUARDED>(object, head, freed);
+        }
+    }
+
+    /// [`Self::free_unless_revived`] for pending objects that are on no list. Apart, so that the
+    /// loop over the list is compiled as one.
+    #[cold]
+    #[inline(never)]
+    fn free_unlisted<const GUARDED: bool>(self, freed: &mut Freed) {
+        self.unrecorded().each_unlisted_pending(|object| {
+            self.free_unless_revived::<GUARDED>(object, freed);
+        });
+    }
+
+    /// Links the pending objects that no reference has come back to with those that wait to be
+    /// freed.
+    fn bury_pending(self) {
+        let mut index = 0;
+        while let Some(object) = self.pending.get(index) {
+            index += 1;
+            self.bury_unless_revived(object);
+        }
+        self.pending.clear();
+        if self.pending_unlisted.get() {
+            self.bury_unlisted();
+        }
+    }
+
+    /// Links a pending object with those that wait to be freed if no reference has come back to it.
+    #[inline(always)]
+    fn bury_unless_revived(self, object: Object) {
+        let head = object.head() & !tag::QUEUED;
+        self.note(|| drained(object));
+        if head >= ONE {
+            self.unrecorded().revive(object, head);
+        } else {
+            self.bury(object, head);
+        }
+    }
+
+    /// [`Self::bury_unless_revived`] for pending objects that are on no list.
+    #[cold]
+    #[inline(never)]
+    fn bury_unlisted(self) {
+        self.unrecorded()
+            .each_unlisted_pending(|object| self.bury_unless_revived(object));
+    }
+
+    /// Links an object, whose count is zero and whose tag is `tag`, with those that wait to be
+    /// freed, unless its finalizer keeps it.
+    #[inline(always)]
+    fn bury(self, object: Object, tag: u64) {
+        if tag & tag::WATCHED == 0 || self.announce_death(object, tag) {
+            let tag = if tag & tag::WATCHED == 0 {
+                tag
+            } else {
+                object.head() & tag::ALL
+            };
+            object.set_head(linked(self.dead.get(), tag | tag::DEAD));
+            self.dead.set(Some(object));
+            self.note(|| Step::Buried {
+                object: object.into(),
+            });
+        }
+    }
+
+    /// Frees dead objects until they add up to `bytes`, or none is left. The last to die goes
+    /// first; one with many fields gives them up a slice at a time, and waits meanwhile.
+    fn free_dead<const GUARDED: bool>(self, bytes: usize) -> Freed {
+        let mut freed = Freed::default();
+        let mut left = bytes as isize;
+        while left > 0
+            && let Some(object) = self.dead.get()
+        {
+            let head = object.head();
+            let fields = object.fields();
+            let kept = fields.len().saturating_sub(SLICE);
+            if kept == 0 {
+                // SAFETY: objects that wait to be freed have linked heads, and nothing of the chain
+                // is freed but here.
+                self.dead.set(unsafe { link(head) });
+            }
+            for child in fields[kept..].iter().rev().filter_map(Cell::get) {
+                let head = child.head();
+                self.note(|| released(Some(object), child, head));
+                if head as i64 >= 2 * ONE as i64 {
+                    self.unrecorded().decrement(child, head);
+                } else if !is_immortal(head) {
+                    debug_assert_eq!(head >> 32, 1, "a release without a reference");
+                    self.inner.counters.counts.count(ToZero);
+                    if head & tag::QUEUED != 0 {
+                        child.set_head(head - ONE);
+                    } else {
+                        self.bury(child, head & tag::ALL);
+                    }
+                }
+            }
+            left -= (8 * (fields.len() - kept)) as isize;
+            if kept > 0 {
+                object.truncate(kept);
+                freed.payload += 8 * SLICE as u64;
+            } else {
+                left -= HEADER_BYTES as isize + 8 * object.words() as isize;
+                let tag = head & tag::ALL & !tag::DEAD;
+                freed.count(object, tag);
+                self.unrecorded().free::<GUARDED>(object, tag);
+                self.note(|| Step::Freed {
+                    object: object.into(),
+                });
+            }
+        }
+        freed
+    }
+
+    /// Frees everything that is dead. Cost: what a lazy heap has put off.
+    pub(crate) fn free_all_dead(self) {
+        self.settle();
+        if self.has_dead() {
+            self.drain(isize::MAX as usize);
+        }
+    }
+
+    /// Frees an object whose count is zero and whose tag is `tag`, and what dies of that.
+    #[inline(always)]
+    fn cascade<const GUARDED: bool>(self, first: Object, tag: u64, freed: &mut Freed) {
+        let (mut object, mut tag) = (first, tag);
+        let mut dead = None;
+        loop {
+            if tag & tag::WATCHED == 0 || self.announce_death(object, tag) {
+                // The chain is a stack: what is pushed last dies first.
+                for child in object.fields().iter().rev().filter_map(|field| field.get()) {
+                    let head = child.head();
+                    self.note(|| released(Some(object), child, head));
+                    if head as i64 >= 2 * ONE as i64 {
+                        self.unrecorded().decrement(child, head);
+                    } else if !is_immortal(head) {
+                        debug_assert_eq!(head >> 32, 1, "a release without a reference");
+                        self.inner.counters.counts.count(ToZero);
+                        if head & tag::QUEUED != 0 {
+                            // The pending list has it, and will look at its count.
+                            child.set_head(head - ONE);
+                        } else {
+                            child.set_head(linked(dead, head & tag::ALL));
+                            dead = Some(child);
+                        }
+                    }
+                }
+                freed.count(object, tag);
+                self.unrecorded().free::<GUARDED>(object, tag);
+                self.note(|| Step::Freed {
+                    object: object.into(),
+                });
+            }
+            let Some(next) = dead else { return };
+            object = next;
+            tag = next.head() & tag::ALL;
+            // SAFETY: chained objects have linked heads, and nothing of the chain is freed but
+            // here.
+            dead = unsafe { link(next.head()) };
+        }
+    }
+
+    /// What happens before an object's fields go, in CPython's order of a death by count: the
+    /// finalizer, which may keep the object, then its weak references. Returns whether the object
+    /// dies.
+    #[cold]
+    #[inline(never)]
+    fn announce_death(self, object: Object, tag: u64) -> bool {
+        object.set_head(tag);
+        if tag & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE {
+            self.queue_finalizer(object);
+            return false;
+        }
+        if tag & tag::HAS_WEAK != 0 {
+            self.unrecorded().clear_weak(object);
+            self.note(|| Step::WeakCleared {
+                object: object.into(),
+            });
+        }
+        true
+    }
+
+    /// Hands the object to the queue of due finalizers, which owns a reference.
+    pub(crate) fn queue_finalizer(self, object: Object) {
+        object.insert(tag::FINALIZED);
+        self.unrecorded().retain(object);
+        let mut queue = self.finalizable.borrow_mut();
+        let objects = queue.len();
+        if room::set_aside(&mut *queue, objects + 1) {
+            queue.push_back(object);
+        } else {
+            object.remove(tag::FINALIZE);
+            self.finalizable_unlisted
+                .set(self.finalizable_unlisted.get() + 1);
+        }
+        self.note(|| Step::FinalizerDue {
+            object: object.into(),
+            count: object.count(),
+        });
+    }
 
     /// Carries out all deferred work: releases what was dropped elsewhere, and drains.
-    pub(crate) fn settle(self) {
-        self.settle_witnessed(());
-    }
-
-    /// [`Self::settle`], witnessed.
     #[inline(always)]
-    pub(crate) fn settle_witnessed<W: Witness>(self, witness: W) {
-        if self
-            .inner
-            .mailbox
-            .poll
-            .load(crate::primitive::Ordering::Relaxed)
-            & RELEASE
-            != 0
-        {
-            self.release_globals(witness);
+    pub(crate) fn settle(self) {
+        let poll = &self.inner.mailbox.poll;
+        if poll.load(crate::primitive::Ordering::Relaxed) & RELEASE != 0 {
+            self.release_globals();
         }
         if self.has_pending() {
-            self.drain_witnessed(0, witness);
-        }
-    }
-
-    /// [`Self::drain`], witnessed. Without a record it is the one that allocations in other crates
-    /// call, compiled once.
-    #[inline(always)]
-    pub(crate) fn drain_witnessed<W: Witness>(self, bytes: usize, witness: W) {
-        if W::RECORDS {
-            self.perform_drain(bytes, witness);
-        } else {
-            self.drain(bytes);
+            self.drain(0);
         }
     }
 }

@@ -485,11 +485,11 @@ impl fmt::Debug for Weak {
     }
 }
 
-impl Locked<'_> {
+impl<W: Witness> Locked<'_, W> {
     /// Releases the globals in the mailbox. Objects may become pending.
     #[cold]
     #[inline(never)]
-    pub(crate) fn release_globals<W: Witness>(self, witness: W) {
+    pub(crate) fn release_globals(self) {
         let mut head = self.inner.mailbox.take();
         while !head.is_null() {
             // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock.
@@ -497,12 +497,14 @@ impl Locked<'_> {
             let cell = unsafe { Box::from_raw(head) };
             head = cell.next.get();
             self.globals.unlink(&cell);
-            witness.note(|| released(None, cell.object, cell.object.head()));
-            self.release(cell.object);
+            self.note(|| released(None, cell.object, cell.object.head()));
+            self.unrecorded().release(cell.object);
         }
-        self.account_metadata();
+        self.unrecorded().account_metadata();
     }
+}
 
+impl Locked<'_> {
     /// A cell for the first weak reference to `object`, with its entry in the table; `None` if the
     /// system has no memory.
     #[cold]

@@ -18,7 +18,8 @@ use crate::alloc::Allocator;
 use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
 use crate::count::Free;
-use crate::cycle::{Cycle, Scratch, bacon_rajan::PossibleRoots, generational::Generational};
+use crate::cycle::candidates::Scratch;
+use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{EventKind, EventLog, Recorder};
 use crate::gil::{GlobalLock, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
@@ -28,6 +29,7 @@ use crate::overhead::Overhead;
 use crate::room::{self, List};
 use crate::shared::{Counted, Shared};
 use crate::statistics::{Counters, Statistics};
+use crate::step::{Record, Step, Witness};
 
 /// What the lock protects.
 pub(crate) struct Protected {
@@ -63,6 +65,26 @@ pub(crate) struct Protected {
     tidied: Cell<u64>,
     /// When unused memory was last looked at.
     last_tidy: Cell<Option<Instant>>,
+}
+
+impl Protected {
+    /// Blocks in use, and large objects.
+    pub(crate) fn listable(&self) -> (usize, usize) {
+        (self.allocator.blocks().len(), self.allocator.large.len())
+    }
+
+    /// Whether [`Locked::drain`] has something to do.
+    #[inline(always)]
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending.len() != 0
+    }
+
+    /// Whether anything is left to free: what [`Locked::drain`] has to do, or what a lazy heap has
+    /// put off.
+    #[inline(always)]
+    pub(crate) fn has_dead(&self) -> bool {
+        self.pending.len() | self.dead.get().map_or(0, Object::address) != 0
+    }
 }
 
 /// A heap's shared state.
@@ -174,11 +196,32 @@ impl Drop for Inner {
 /// of so many.
 const TIDY_SHARE: u64 = 8;
 
-/// The proof that the current thread holds the heap's lock, as the mutator numbered `me`.
+/// The proof that the current thread holds the heap's lock, as the mutator numbered `me`; and who
+/// hears of the steps that are taken under it ([`crate::step`]): nobody, unless the operation is
+/// recorded. Passes that take steps are methods of any `Locked`, all else of the ordinary one.
 #[derive(Clone, Copy)]
-pub(crate) struct Locked<'a> {
+pub(crate) struct Locked<'a, W = ()> {
     pub(crate) inner: &'a Inner,
     pub(crate) me: u32,
+    pub(crate) witness: W,
+}
+
+impl<'a, W: Witness> Locked<'a, W> {
+    /// Tells of a step, if somebody hears of it: else `step` is not called.
+    #[inline(always)]
+    pub(crate) fn note<S: Into<Option<Step>>>(self, step: impl FnOnce() -> S) {
+        self.witness.note(step);
+    }
+
+    /// The proof alone, for what takes no steps.
+    #[inline(always)]
+    pub(crate) fn unrecorded(self) -> Locked<'a> {
+        Locked {
+            inner: self.inner,
+            me: self.me,
+            witness: (),
+        }
+    }
 }
 
 impl<'a> Locked<'a> {
@@ -187,7 +230,20 @@ impl<'a> Locked<'a> {
     /// The current thread holds the lock for as long as the result is used.
     #[inline(always)]
     pub(crate) unsafe fn new(inner: &'a Inner, me: u32) -> Self {
-        Self { inner, me }
+        Self {
+            inner,
+            me,
+            witness: (),
+        }
+    }
+
+    /// The same proof, for an operation of whose steps `record` hears.
+    pub(crate) fn recording(self, record: &'a Record) -> Locked<'a, &'a Record> {
+        Locked {
+            inner: self.inner,
+            me: self.me,
+            witness: record,
+        }
     }
 
     /// Releases memory that has been unused for long enough, if it is time to look for it again.
@@ -274,11 +330,6 @@ impl<'a> Locked<'a> {
             .keep_within_bound(&self.inner.counters);
     }
 
-    /// Blocks in use, and large objects.
-    pub(crate) fn listable(self) -> (usize, usize) {
-        (self.allocator.blocks().len(), self.allocator.large.len())
-    }
-
     /// Sees to it that one more block, or one more large object, can be on every list that it may
     /// ever have to be on. Returns whether there was memory for that: what a collection needs is
     /// there before there is something to collect.
@@ -302,7 +353,7 @@ impl<'a> Locked<'a> {
     }
 }
 
-impl Deref for Locked<'_> {
+impl<W> Deref for Locked<'_, W> {
     type Target = Protected;
 
     #[inline(always)]

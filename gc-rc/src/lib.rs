@@ -53,15 +53,18 @@
 //! | `heap.rs` | [`Heap`]: the shared state, its two halves and the proof that the lock is held |
 //! | `builder.rs` | how a heap is made: [`Builder`] |
 //! | `statistics.rs`, `full.rs` | its counters, [`Statistics`]; why an allocation got no memory, [`HeapFull`] |
-//! | `mutator.rs` | [`Mutator`]: attaching, frames, the inline path of allocation, access to objects |
+//! | `mutator.rs` | [`Mutator`]: attaching, the inline path of allocation, access to objects |
+//! | `frame.rs` | frames, and their slots: [`Local`] |
 //! | `object.rs` | the 16-byte header; [`Shape`] |
 //! | `count.rs` | retain and release, the pending list, the cascade of deaths |
-//! | `alloc.rs` | cells by size class, free lists |
+//! | `alloc.rs` | cells by size class, free lists, the slow path of allocation |
 //! | `large.rs` | objects that take blocks of their own |
 //! | `block.rs` | chunks and blocks, their headers and side bytes |
 //! | `supply.rs`, `runs.rs` | blocks from the system and back to it; where runs of them are |
 //! | `os.rs` | mappings of the system, complaints |
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
+//! | `cycle/candidates.rs` | the objects under examination, and what is garbage among them |
+//! | `cycle/detect.rs` | the two passes: subtraction, and the search for what is reachable |
 //! | `cycle/optimistic.rs` | one pass that shows that nothing is unreachable, where nothing is |
 //! | `cycle/generational.rs` | when to look, and at which objects: CPython's generations |
 //! | `cycle/bacon_rajan.rs` | the same: what possible roots reach |
@@ -201,6 +204,7 @@ mod builder;
 mod count;
 mod cycle;
 mod event;
+mod frame;
 mod full;
 mod gil;
 mod handle;
@@ -223,11 +227,12 @@ pub use builder::{BuildError, Builder};
 pub use count::Free;
 pub use cycle::Cycle;
 pub use event::{DRAIN_EVENT_MINIMUM, Event, EventKind, EventLog, Listener};
+pub use frame::Local;
 pub use full::{FullCause, HeapFull};
 pub use gil::{Gil, LockStatistics, TIME_BUCKETS};
 pub use handle::{Global, Weak};
 pub use heap::Heap;
-pub use mutator::{Local, Mutator, Ref};
+pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use overhead::OverheadLimit;
 pub use statistics::{CountStatistics, Statistics};

@@ -7,41 +7,30 @@
 //! threads. Operations on `&mut Mutator` may do all three. A [`Ref`] borrows the mutator shared, so
 //! that the borrow checker ends it before anything could invalidate it.
 //!
-//! # Frames
-//!
-//! A frame is a record on the native stack: a link to the frame before, and slots. A [`Local`] is a
-//! reference to its slot, so that reading a local is one load. Each slot owns a count of what it
-//! holds, as the fast locals of CPython do. The closure form makes it impossible for safe code to
-//! move or leak a record; a guard unlinks it, also when the closure unwinds.
-//!
 //! # Invariants
 //!
 //! 1. While safe code can use a `Mutator` (that is, from `attach` to its end, but for the body of
 //!    `blocking`, which borrows it), its thread holds the heap's lock. Hence [`Mutator::locked`].
-//! 2. `frames` heads the list of the records of all frames that are active, each of which is on the
-//!    stack of this mutator's thread, and whose records are only touched through shared references
-//!    once they are linked.
-//! 3. The collector reads a mutator's `frames` while its thread holds `&mut Mutator` somewhere up
+//! 2. The collector reads a mutator's `frames` while its thread holds `&mut Mutator` somewhere up
 //!    its stack (in `blocking`). `PhantomPinned` keeps that reference from promising otherwise, and
 //!    the field is a `Cell`.
-//! 4. A `Ref<'m, 'h>` is an object of the heap that `'h` brands, and stays one for `'m`: objects go
+//! 3. A `Ref<'m, 'h>` is an object of the heap that `'h` brands, and stays one for `'m`: objects go
 //!    by drains and collections only, which are `&mut` operations of mutators that hold the lock.
 
 use std::cell::Cell;
 use std::fmt;
 use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
-use std::time::Instant;
 
 use crate::alloc::{self, LARGE};
-use crate::cycle::{Cycle, OLDEST};
+use crate::cycle::OLDEST;
 use crate::event::is_telling;
-use crate::full::{FullCause, HeapFull};
+use crate::frame::{Brand, FrameHead, FrameRecord, Local};
+use crate::full::HeapFull;
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, Inner, Locked};
-use crate::object::{Flags, ONE, Object, Shape, Slot, is_tracked, tag};
-use crate::overhead::{Exhaustive, Verdict};
+use crate::object::{Flags, HEADER_BYTES, ONE, Object, Shape, Slot, is_tracked, tag};
 use crate::primitive::Ordering;
 use crate::step::{Place, Record, Step, Witness};
 
@@ -54,46 +43,6 @@ thread_local! {
     /// destructor, so that it can be used in other thread-locals' destructors.
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
 }
-
-/// What all frame records begin with.
-#[repr(C)]
-pub(crate) struct FrameHead {
-    previous: *const FrameHead,
-    len: usize,
-}
-
-#[repr(C)]
-struct FrameRecord<const N: usize> {
-    head: FrameHead,
-    slots: [Slot; N],
-}
-
-impl FrameHead {
-    /// The objects in a mutator's frames, newest frame first.
-    ///
-    /// # Safety
-    ///
-    /// `frame` heads the frames of a mutator of a heap whose lock the current thread holds, for as
-    /// long as the iterator is used.
-    pub(crate) unsafe fn objects(mut frame: *const FrameHead) -> Vec<Object> {
-        let mut objects = Vec::new();
-        while !frame.is_null() {
-            // SAFETY: mutator invariant 2; the pointer was made from the whole record, so that it
-            // reaches the slots, which follow the head without padding. Their owner does not run:
-            // this thread has the lock.
-            let slots = unsafe {
-                let len = (*frame).len;
-                std::slice::from_raw_parts(frame.add(1).cast::<Slot>(), len)
-            };
-            objects.extend(slots.iter().filter_map(Cell::get));
-            // SAFETY: as above.
-            frame = unsafe { (*frame).previous };
-        }
-        objects
-    }
-}
-
-type Brand<'h> = PhantomData<Cell<&'h ()>>;
 
 /// An object seen since the last `&mut` operation of the mutator. Not a root: it costs nothing to
 /// copy, and it ends at the next `&mut` operation. `Option<Ref>` is one word.
@@ -144,27 +93,6 @@ impl Ref<'_, '_> {
     }
 }
 
-/// A slot of a frame: a root for as long as the frame lasts. It owns a count of what it holds.
-pub struct Local<'f, 'h> {
-    slot: &'f Slot,
-    brand: Brand<'h>,
-}
-
-impl Clone for Local<'_, '_> {
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl Copy for Local<'_, '_> {}
-
-impl fmt::Debug for Local<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Local({:p})", self.slot)
-    }
-}
-
 /// A thread attached to a heap. `'h` is invariant and made afresh by each [`Heap::attach`], so that
 /// references and locals of one heap do not type-check on another.
 ///
@@ -174,7 +102,7 @@ pub struct Mutator<'h> {
     frames: Cell<*const FrameHead>,
     id: u32,
     brand: Brand<'h>,
-    /// See invariant 3.
+    /// See invariant 2.
     _pinned: PhantomPinned,
 }
 
@@ -359,41 +287,14 @@ impl<'h> Mutator<'h> {
     #[cold]
     #[inline(never)]
     fn safepoint_slow(&mut self) {
-        self.attend(());
-    }
-
-    /// Does what is due at a safepoint.
-    #[inline(always)]
-    fn attend<W: Witness>(&mut self, witness: W) {
-        let locked = self.locked();
-        locked.settle_witnessed(witness);
-        let poll = &self.inner.mailbox.poll;
-        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
-            locked.collect_if_requested(witness);
-        }
-        if poll.load(Ordering::Relaxed) & (DROP | TELL) != 0 {
-            // Listeners may attach.
-            ATTACHED.set(false);
-            self.inner.drop_lock(self.id, Leave::ForNow);
-            self.inner.take_lock(self.id, false);
-            ATTACHED.set(true);
-        }
+        self.locked().attend();
     }
 
     /// Frees all that is dead, collects all generations, or what possible roots reach, and makes
     /// blocks without objects available to all size classes. Without a cycle collector it leaves
     /// the collection out. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
-        self.collect_witnessed(());
-    }
-
-    #[inline(always)]
-    fn collect_witnessed<W: Witness>(&mut self, witness: W) {
-        let locked = self.locked();
-        locked.free_all_dead_witnessed(witness);
-        locked.collect(OLDEST, witness);
-        locked.free_all_dead_witnessed(witness);
-        locked.trim();
+        self.locked().collect_all();
     }
 
     /// [`Mutator::safepoint`], by the same code, which returns the steps it took. Cost: that, and
@@ -401,7 +302,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn safepoint_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
-        self.attend(&record);
+        self.locked().recording(&record).attend();
         record.into_steps()
     }
 
@@ -410,7 +311,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
-        self.collect_witnessed(&record);
+        self.locked().recording(&record).collect_all();
         record.into_steps()
     }
 
@@ -465,7 +366,7 @@ impl<'h> Mutator<'h> {
             }
         }
 
-        self.locked().settle();
+        self.settle();
         self.locked().clear_up_after_listener();
         ATTACHED.set(false);
         self.inner.drop_lock(self.id, Leave::ForNow);
@@ -687,6 +588,12 @@ impl<'h> Mutator<'h> {
 
     // ---- within
 
+    /// Carries out all deferred work. Apart, so that it is compiled once and not for each closure.
+    #[inline(never)]
+    fn settle(&mut self) {
+        self.locked().settle();
+    }
+
     /// Puts a new object, which comes with one reference, into a local.
     #[inline(always)]
     fn put(&self, into: Local<'_, 'h>, object: Object) {
@@ -722,7 +629,7 @@ impl<'h> Mutator<'h> {
                 "more fields or words than a shape has"
             )
         };
-        let class = const { alloc::class_of(crate::object::HEADER_BYTES + 8 * (R + W)) };
+        let class = const { alloc::class_of(HEADER_BYTES + 8 * (R + W)) };
         let object = self.make(
             class,
             Shape {
@@ -750,8 +657,7 @@ impl<'h> Mutator<'h> {
         let locked = self.locked();
         // Often one object has just died, whose cell is the one to take.
         if locked.has_dead() {
-            locked
-                .drain(LAZY_RATE * (crate::object::HEADER_BYTES + shape.payload_bytes() as usize));
+            locked.drain(LAZY_RATE * (HEADER_BYTES + shape.payload_bytes() as usize));
         }
         let cell = if class == LARGE {
             None
@@ -780,88 +686,39 @@ impl<'h> Mutator<'h> {
     }
 }
 
-impl Locked<'_> {
-    /// The slow path of an allocation: drains, and finds a cell wherever there is one.
-    #[cold]
-    #[inline(never)]
-    fn obtain(self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
+impl<W: Witness> Locked<'_, W> {
+    /// Does what is due at a safepoint.
+    fn attend(self) {
         self.settle();
-        if self.inner.stress {
-            self.collect(OLDEST, ());
+        let poll = &self.inner.mailbox.poll;
+        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
+            self.collect_if_requested();
         }
-        if self.cycle == Cycle::BaconRajan {
-            // Here, because the heap grows here and nowhere else.
-            self.consider_possible_roots();
+        if poll.load(Ordering::Relaxed) & (DROP | TELL) != 0 {
+            // Listeners may attach.
+            ATTACHED.set(false);
+            self.inner.drop_lock(self.me, Leave::ForNow);
+            self.inner.take_lock(self.me, false);
+            ATTACHED.set(true);
         }
-        let mut cause = match self.try_obtain(class, shape) {
-            Ok(cell) => return Ok(cell),
-            Err(cause) => cause,
-        };
-        if self.has_dead() {
-            self.free_all_dead();
-            cause = match self.try_obtain(class, shape) {
-                Ok(cell) => return Ok(cell),
-                Err(cause) => cause,
-            };
-        }
-        let counters = &self.inner.counters;
-        let full = HeapFull::new(shape, counters.limit(), FullCause::Limit);
-        if !counters.admits(full.requested as usize) {
-            return Err(full);
-        }
-        let begun = Instant::now();
-        self.collect(OLDEST, ());
+    }
+
+    /// Frees all that is dead, collects everything, and makes empty blocks available.
+    fn collect_all(self) {
         self.free_all_dead();
-        self.trim();
-        // Where the system has no memory, the heap is not nearly full.
-        if cause == FullCause::Limit {
-            let fits = self.allocator.would_fit(class, shape.bytes(), counters);
-            if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
-                return Err(HeapFull {
-                    cause: FullCause::Overhead,
-                    ..full
-                });
-            }
-        } else {
-            self.overhead.note_other(begun.elapsed());
-        }
-        self.try_obtain(class, shape)
-            .map_err(|cause| HeapFull { cause, ..full })
+        self.collect(OLDEST);
+        self.free_all_dead();
+        self.unrecorded().trim();
     }
+}
 
-    /// Judges the exhaustive collection that began at `begun`.
-    fn judge_overhead(self, begun: Instant, fits: bool) -> Verdict {
-        let recorder = &self.inner.recorder;
-        let began = recorder.since(begun);
-        let counters = &self.inner.counters;
-        let collection = Exhaustive {
-            began,
-            took: recorder.since(Instant::now()) - began,
-            allocated: counters.allocated_bytes(),
-            room: counters.room(),
-        };
-        self.overhead.judge(collection, fits)
-    }
-
+impl Locked<'_> {
     /// Collects what a listener has made due, which would be another thread's event else, and be
     /// told of again.
     #[inline]
     fn clear_up_after_listener(self) {
         if self.inner.mailbox.poll.load(Ordering::Relaxed) & COLLECT != 0 && is_telling() {
-            self.collect_if_requested(());
-        }
-    }
-
-    fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
-        let counters = &self.inner.counters;
-        if (class == LARGE || self.allocator.needs_block(class)) && !self.set_aside() {
-            return Err(FullCause::System);
-        }
-        self.account_metadata();
-        if class == LARGE {
-            self.allocator.obtain_large(shape.bytes(), counters)
-        } else {
-            self.allocator.obtain(class, counters)
+            self.collect_if_requested();
         }
     }
 }

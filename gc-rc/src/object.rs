@@ -80,8 +80,8 @@ pub(crate) mod tag {
     pub(crate) const DEAD: u64 = 1 << 15;
     /// What belongs to the cell and not to the object in it.
     pub(crate) const OF_CELL: u64 = CLASS | IN_YOUNG | BUFFERED;
-    /// What makes a death more than freeing.
-    pub(crate) const RITES: u64 = FINALIZE | HAS_WEAK;
+    /// What somebody waits for in an object: its finalizer is to run, or it has weak references.
+    pub(crate) const WATCHED: u64 = FINALIZE | HAS_WEAK;
     /// The whole tag.
     pub(crate) const ALL: u64 = 0xffff;
 }

@@ -3,9 +3,10 @@
 //!
 //! [`Mutator::safepoint_recorded`](crate::Mutator::safepoint_recorded) and
 //! [`Mutator::collect_recorded`](crate::Mutator::collect_recorded) are the ordinary operations,
-//! carried out by the ordinary code: each pass takes a [`Witness`] and tells it what it has just
-//! done. For everybody else the witness is `()`, which hears nothing and is no argument at run
-//! time, so that the passes are compiled to what they would be without it.
+//! carried out by the ordinary code: the proof that the lock is held, whose methods the passes are,
+//! carries a [`Witness`], and each pass [tells](crate::heap::Locked::note) it what it has just
+//! done. For everybody else the witness is `()`, which hears nothing and takes no room, so that the
+//! passes are compiled to what they would be without it.
 //!
 //! # Invariant
 //!

@@ -76,9 +76,9 @@ use crate::alloc::LARGE;
 use crate::block::side_byte;
 use crate::buffer::Buffer;
 use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, are_scattered, ask_ahead, lead_far};
-use crate::cycle::{
-    Candidates, Popular, SMALL_COUNT, Trash, YOUNG, is_reached, is_tracked_object, subtracted,
-};
+use crate::cycle::candidates::{Candidates, Trash};
+use crate::cycle::detect::{Popular, subtracted};
+use crate::cycle::{SMALL_COUNT, YOUNG, is_reached, is_tracked_object};
 use crate::heap::Locked;
 use crate::object::{Object, prefetch, tag};
 use crate::room;
@@ -232,18 +232,16 @@ impl Locked<'_> {
         roots.follow(objects, bytes);
         roots.len() >= roots.threshold.get() || bytes >= roots.growth.get()
     }
+}
 
+impl<W: Witness> Locked<'_, W> {
     /// Finds and disposes of the garbage that the possible roots reach. Returns how many objects
     /// were examined, and how many of them were unreachable.
-    pub(crate) fn collect_possible_roots<W: Witness>(
-        self,
-        automatic: bool,
-        witness: W,
-    ) -> (u64, u64) {
-        witness.note(|| Step::Subtracting);
-        let (examined, trash) = match self.mark_grey(witness) {
-            Some(grey) => self.divide_grey(grey, witness),
-            None => self.divide_all(witness),
+    pub(crate) fn collect_possible_roots(self, automatic: bool) -> (u64, u64) {
+        self.note(|| Step::Subtracting);
+        let (examined, trash) = match self.mark_grey() {
+            Some(grey) => self.divide_grey(grey),
+            None => self.divide_all(),
         };
         let unreachable = trash.objects;
         let survivors = Cell::new(examined - unreachable);
@@ -251,12 +249,12 @@ impl Locked<'_> {
             let survive = |object| {
                 survivors.set(survivors.get() + 1);
                 side_byte(object).set(0);
-                witness.note(|| Step::Survived {
+                self.note(|| Step::Survived {
                     object: object.into(),
                     generation: 0,
                 });
             };
-            self.dispose(trash, survive, witness);
+            self.dispose(trash, survive);
         } else {
             self.scratch.put_back(trash.among);
         }
@@ -272,7 +270,7 @@ impl Locked<'_> {
 
     /// After subtraction, finds out which of the grey objects are unreachable. Returns how many
     /// there were.
-    fn divide_grey<W: Witness>(self, grey: Grey, witness: W) -> (u64, Trash) {
+    fn divide_grey(self, grey: Grey) -> (u64, Trash) {
         let Grey {
             objects: grey,
             popular,
@@ -284,8 +282,8 @@ impl Locked<'_> {
             others: grey,
             scattered,
         };
-        popular.resolve(&candidates, witness);
-        self.search(&candidates, &mut scratch, witness);
+        self.resolve(popular, &candidates);
+        self.search(&candidates, &mut scratch);
         let scattered = candidates.scattered;
         let mut white = candidates.others;
         let examined = white.len();
@@ -299,7 +297,7 @@ impl Locked<'_> {
             index += 1;
 
             let reached = is_reached(side_byte(object).get());
-            witness.note(|| {
+            self.note(|| {
                 let object = object.into();
                 if reached {
                     Step::Survived {
@@ -328,7 +326,7 @@ impl Locked<'_> {
     /// Where there is no memory for what the possible roots reach: examines everything.
     #[cold]
     #[inline(never)]
-    fn divide_all<W: Witness>(self, witness: W) -> (u64, Trash) {
+    fn divide_all(self) -> (u64, Trash) {
         let mut candidates = self.scratch.take();
         for &block in self.allocator.blocks().iter() {
             let stretches = block.stretches();
@@ -358,9 +356,9 @@ impl Locked<'_> {
             side_byte(object).set(YOUNG);
         }
         candidates.scattered = self.generational.prefetch || are_scattered(&candidates.blocks);
-        let examined = self.detect(&candidates, witness);
+        let examined = self.detect(&candidates);
         if W::RECORDS {
-            candidates.note_survivors(0, witness);
+            self.note_survivors(&candidates, 0);
         }
         for &object in &candidates.others {
             if is_reached(side_byte(object).get()) {
@@ -370,7 +368,7 @@ impl Locked<'_> {
         let trash = self.divide(candidates, 0);
         if W::RECORDS {
             trash.each(|object| {
-                witness.note(|| Step::Unreachable {
+                self.note(|| Step::Unreachable {
                     object: object.into(),
                 });
             });
@@ -381,7 +379,7 @@ impl Locked<'_> {
     /// Empties the buffer, makes all that it reaches candidates, and subtracts the edges between
     /// them. `None` if there is no memory for that: then nothing is known to be a possible root,
     /// and side bytes are as they may be.
-    fn mark_grey<W: Witness>(self, witness: W) -> Option<Grey> {
+    fn mark_grey(self) -> Option<Grey> {
         let roots = &self.possible_roots;
         let mut grey = Vec::new();
         let enter = |object: Object, grey: &mut Vec<Object>| {
@@ -421,7 +419,7 @@ impl Locked<'_> {
             } else {
                 popular.add(object);
             }
-            witness.note(|| Step::Counted {
+            self.note(|| Step::Counted {
                 object: object.into(),
                 count: object.count(),
                 balance: popular.balance(object),
@@ -441,7 +439,7 @@ impl Locked<'_> {
                     1 => byte.set(popular.carry(child)),
                     value => byte.set(value - 1),
                 }
-                witness.note(|| subtracted(object, child, byte.get(), &popular));
+                self.note(|| subtracted(object, child, byte.get(), &popular));
             }
         }
         if !complete {

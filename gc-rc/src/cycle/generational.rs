@@ -42,8 +42,9 @@ use crate::alloc::LARGE;
 use crate::block::{Block, side_byte};
 use crate::cycle::ahead::are_scattered;
 use crate::cycle::bacon_rajan::LOOK;
+use crate::cycle::candidates::Candidates;
 use crate::cycle::optimistic::Confidence;
-use crate::cycle::{Candidates, Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
+use crate::cycle::{Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
 use crate::heap::Locked;
 use crate::large::UNTRACKED;
 use crate::object::{Object, tag};
@@ -184,14 +185,10 @@ impl Generational {
     }
 }
 
-impl Locked<'_> {
+impl<W: Witness> Locked<'_, W> {
     /// Finds and disposes of the garbage in generations 0 to `generation`. Returns how many objects
     /// were examined, and how many of them unreachable.
-    pub(crate) fn collect_generations<W: Witness>(
-        self,
-        generation: usize,
-        witness: W,
-    ) -> (u64, u64) {
+    pub(crate) fn collect_generations(self, generation: usize) -> (u64, u64) {
         let state = &self.generational;
         for younger in 0..=generation {
             state.counts[younger].set(0);
@@ -199,11 +196,11 @@ impl Locked<'_> {
         if generation < OLDEST {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
         }
-        let candidates = self.select(generation);
-        let examined = self.detect_optimistically(generation, &candidates, witness);
+        let candidates = self.unrecorded().select(generation);
+        let examined = self.detect_optimistically(generation, &candidates);
         let next = (generation + 1).min(OLDEST);
         if W::RECORDS {
-            candidates.note_survivors(next, witness);
+            self.note_survivors(&candidates, next);
         }
         let survives = if next == 1 { MIDDLE } else { OLD };
         if next == 1 {
@@ -213,13 +210,13 @@ impl Locked<'_> {
         }
         for &object in &candidates.others {
             if is_reached(side_byte(object).get()) {
-                self.survive(object, survives, next);
+                self.unrecorded().survive(object, survives, next);
             }
         }
         let trash = self.divide(candidates, survives);
         if W::RECORDS {
             trash.each(|object| {
-                witness.note(|| Step::Unreachable {
+                self.note(|| Step::Unreachable {
                     object: object.into(),
                 });
             });
@@ -237,14 +234,14 @@ impl Locked<'_> {
             _ => {}
         }
         let survive = |object| {
-            self.survive(object, survives, next);
-            witness.note(|| Step::Survived {
+            self.unrecorded().survive(object, survives, next);
+            self.note(|| Step::Survived {
                 object: object.into(),
                 generation: next,
             });
         };
         if unreachable > 0 {
-            self.dispose(trash, survive, witness);
+            self.dispose(trash, survive);
         } else {
             self.scratch.put_back(trash.among);
         }
@@ -252,25 +249,22 @@ impl Locked<'_> {
     }
 
     /// As [`detect`](Self::detect), in one pass if all candidates are reachable and that is likely.
-    fn detect_optimistically<W: Witness>(
-        self,
-        generation: usize,
-        candidates: &Candidates,
-        witness: W,
-    ) -> u64 {
+    fn detect_optimistically(self, generation: usize, candidates: &Candidates) -> u64 {
         let state = &self.generational;
         let confidence = &state.confidence[generation];
         if confidence.is_enough() {
             let rising = confidence.rising.get();
-            let examined = candidates.all_are_reached(rising, state.listed_bits(), witness);
+            let examined = self.all_are_reached(candidates, rising);
             confidence.tried(examined.is_some());
             if let Some(examined) = examined {
                 return examined;
             }
         }
-        self.detect(candidates, witness)
+        self.detect(candidates)
     }
+}
 
+impl Locked<'_> {
     /// Moves one object to the generation it survives to.
     fn survive(self, object: Object, side: u8, generation: usize) {
         side_byte(object).set(side);

@@ -43,9 +43,9 @@ use std::cell::Cell;
 use std::cmp::min;
 
 use crate::block::side_byte;
-use crate::cycle::{
-    Candidates, REACHED, SMALL_COUNT, YOUNG, clear_stale, is_candidate, is_tracked_object,
-};
+use crate::cycle::candidates::Candidates;
+use crate::cycle::{REACHED, SMALL_COUNT, YOUNG, clear_stale, is_candidate, is_tracked_object};
+use crate::heap::Locked;
 use crate::object::{Object, tag};
 use crate::step::{Step, Witness};
 
@@ -83,55 +83,6 @@ impl Confidence {
     }
 }
 
-/// Visits a candidate: a stale side byte is cleared, and an object's edges are looked at. `listed`
-/// are the bits of the tag that say that the cell is listed as young. Returns `None` if the object
-/// takes a presumed root's last reference away, else whether it is one.
-#[inline(always)]
-fn visit<W: Witness>(object: Object, side: &Cell<u8>, listed: u64, witness: W) -> Option<bool> {
-    let head = object.head();
-    let marks = head & (tag::FREE | tag::UNTRACKED | tag::DEAD | listed);
-    if marks != 0 {
-        if marks & !listed != 0 {
-            clear_stale(object);
-            return Some(false);
-        }
-        // Candidates leave the young; old objects are not written to.
-        object.set_head(head & !listed);
-    }
-    if side.get() == YOUNG {
-        let count = min(head >> 32, u64::from(SMALL_COUNT));
-        side.set(YOUNG + count as u8);
-        witness.note(|| Step::Presumed {
-            object: object.into(),
-            balance: count as i64,
-        });
-    }
-    for child in object.fields().iter().filter_map(Cell::get) {
-        let side = side_byte(child);
-        let value = side.get();
-        side.set(if value == YOUNG { REACHED } else { value });
-        witness.note(|| {
-            (value == YOUNG).then(|| Step::Reached {
-                from: object.into(),
-                to: child.into(),
-                back: false,
-            })
-        });
-        if value.wrapping_sub(YOUNG + 1) < SMALL_COUNT {
-            let more = take(side);
-            witness.note(|| Step::Subtracted {
-                from: object.into(),
-                to: child.into(),
-                balance: i64::from(side.get()) - i64::from(YOUNG),
-            });
-            if !more {
-                return None;
-            }
-        }
-    }
-    Some(true)
-}
-
 /// Takes a reference away from a presumed root. Returns whether there are more.
 #[cold]
 #[inline(never)]
@@ -140,44 +91,91 @@ fn take(side: &Cell<u8>) -> bool {
     side.get() > YOUNG
 }
 
-impl Candidates {
+impl<W: Witness> Locked<'_, W> {
+    /// Visits a candidate: a stale side byte is cleared, and an object's edges are looked at.
+    /// `listed` are the bits of the tag that say that the cell is listed as young. Returns `None`
+    /// if the object takes a presumed root's last reference away, else whether it is one.
+    #[inline(always)]
+    fn visit(self, object: Object, side: &Cell<u8>, listed: u64) -> Option<bool> {
+        let head = object.head();
+        let marks = head & (tag::FREE | tag::UNTRACKED | tag::DEAD | listed);
+        if marks != 0 {
+            if marks & !listed != 0 {
+                clear_stale(object);
+                return Some(false);
+            }
+            // Candidates leave the young; old objects are not written to.
+            object.set_head(head & !listed);
+        }
+        if side.get() == YOUNG {
+            let count = min(head >> 32, u64::from(SMALL_COUNT));
+            side.set(YOUNG + count as u8);
+            self.note(|| Step::Presumed {
+                object: object.into(),
+                balance: count as i64,
+            });
+        }
+        for child in object.fields().iter().filter_map(Cell::get) {
+            let side = side_byte(child);
+            let value = side.get();
+            side.set(if value == YOUNG { REACHED } else { value });
+            self.note(|| {
+                (value == YOUNG).then(|| Step::Reached {
+                    from: object.into(),
+                    to: child.into(),
+                    back: false,
+                })
+            });
+            if value.wrapping_sub(YOUNG + 1) < SMALL_COUNT {
+                let more = take(side);
+                self.note(|| Step::Subtracted {
+                    from: object.into(),
+                    to: child.into(),
+                    balance: i64::from(side.get()) - i64::from(YOUNG),
+                });
+                if !more {
+                    return None;
+                }
+            }
+        }
+        Some(true)
+    }
+
     /// Whether all candidates are reachable, as far as one pass can tell, and how many there are:
     /// then their side bytes are above [`YOUNG`], and stale ones are cleared. Otherwise side bytes
     /// are as before.
-    pub(crate) fn all_are_reached<W: Witness>(
-        &self,
-        rising: bool,
-        listed: u64,
-        witness: W,
-    ) -> Option<u64> {
-        witness.note(|| Step::OnePass { rising });
+    pub(crate) fn all_are_reached(self, candidates: &Candidates, rising: bool) -> Option<u64> {
+        let listed = self.generational.listed_bits();
+        self.note(|| Step::OnePass { rising });
         let mut examined = 0;
         // Large objects first: tables reach what would have to be presumed roots.
-        let mut success = self.others.iter().try_fold(0, |sum, &object| {
-            Some(sum + u64::from(visit(object, side_byte(object), listed, witness)?))
+        let mut success = candidates.others.iter().try_fold(0, |sum, &object| {
+            Some(sum + u64::from(self.visit(object, side_byte(object), listed)?))
         });
         if let Some(large) = success {
             let visit = |object, side: &Cell<u8>| {
-                let visited = visit(object, side, listed, witness);
+                let visited = self.visit(object, side, listed);
                 examined += u64::from(visited == Some(true));
                 visited.is_some()
             };
             let finished = if rising {
-                self.each_in_blocks::<true>(visit)
+                candidates.each_in_blocks::<true>(visit)
             } else {
-                self.each_in_blocks::<false>(visit)
+                candidates.each_in_blocks::<false>(visit)
             };
             success = finished.then_some(large);
         }
         if success.is_none() {
-            self.start_again();
+            candidates.start_again();
         }
-        witness.note(|| Step::OnePassEnded {
+        self.note(|| Step::OnePassEnded {
             succeeded: success.is_some(),
         });
         success.map(|large| large + examined)
     }
+}
 
+impl Candidates {
     /// Makes all candidates unvisited.
     #[cold]
     fn start_again(&self) {

@@ -1,4 +1,5 @@
-//! Where a mutator gets memory: its private [`Buffer`], filled from the [`Supply`] all share.
+//! Where a mutator gets memory: its private [`Buffer`], which a [`Search`] fills from the
+//! [`Supply`] that all share.
 //!
 //! A mutator bumps a cursor through a *hole*, a run of free granules in a block it owns until the
 //! next collection. When the hole is used up it searches its block for the next one, which is the
@@ -24,12 +25,13 @@
 //! zeroing a hole when it is taken (an initialising allocation would write everything twice).
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::time::Instant;
 
 use crate::block::{BLOCK, BlockIndex, GRANULES_PER_BLOCK, LARGE, Space};
 use crate::object::GRANULE;
-use crate::step::{Places, Step, Witness};
+use crate::step::{Recording, Step};
 use crate::supply::Supply;
 use crate::sweep::Hole;
 
@@ -50,8 +52,8 @@ pub(crate) struct Buffer {
     granule: Cell<usize>,
     overflow_cursor: Cell<*mut u8>,
     overflow_end: Cell<*mut u8>,
-    /// When the last [`Self::refill`] began to look through one block after another; `None` if the
-    /// first that it took would do, as nearly always: then no clock is read.
+    /// When the last [`Search::refill`] began to look through one block after another; `None` if
+    /// the first that it took would do, as nearly always: then no clock is read.
     searching: Cell<Option<Instant>>,
 }
 
@@ -84,95 +86,6 @@ impl Buffer {
     fn set_hole(&self, start: NonNull<u8>, length: usize) {
         self.cursor.set(start.as_ptr());
         self.end.set(start.as_ptr().wrapping_add(length));
-    }
-
-    /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of
-    /// the supply; `None` when only a collection can help.
-    pub(crate) fn refill<W: Witness>(
-        &self,
-        space: &Space,
-        supply: &Supply,
-        size: usize,
-        witness: W,
-    ) -> Option<NonNull<u8>> {
-        debug_assert!(size <= LARGE);
-        self.searching.set(None);
-        if let Some(memory) = self.bump(size) {
-            return Some(memory);
-        }
-        if size > MEDIUM {
-            if let Some(memory) = bump(&self.overflow_cursor, &self.overflow_end, size) {
-                return Some(memory);
-            }
-            if let Some(hole) = take_tail(space, supply, size) {
-                witness.note(|places| taken(places, hole.start, hole.length));
-                return self.overflow_to(space, supply, hole.start, hole.length, size);
-            }
-            if let Some(block) = supply.take_free(space) {
-                let start = space.block_start(block);
-                witness.note(|places| taken(places, start, BLOCK));
-                return self.overflow_to(space, supply, start, BLOCK, size);
-            }
-            self.begin_search();
-            while let Some(block) = supply.take_unsearched(space) {
-                if let Some(hole) = space.next_hole(block, 0, size, witness) {
-                    witness.note(|places| taken(places, hole.start, hole.length));
-                    return self.overflow_to(space, supply, hole.start, hole.length, size);
-                }
-                supply.put_back_narrow(space, block);
-            }
-            return None;
-        }
-        let mut blocks = 0_usize;
-        loop {
-            if blocks == 2 {
-                self.begin_search();
-            }
-            blocks += 1;
-            if let Some(block) = self.block.get() {
-                if let Some(hole) = space.next_hole(block, self.granule.get(), size, witness) {
-                    self.granule.set(hole.end);
-                    self.set_hole(hole.start, hole.length);
-                    witness.note(|places| taken(places, hole.start, hole.length));
-                    return self.bump(size);
-                }
-                self.forget();
-            }
-            if let Some((block, granule)) = supply.take_returned(space, size <= SMALLEST) {
-                self.block.set(Some(block));
-                self.granule.set(granule);
-            } else if let Some(block) = supply.take_unsearched(space) {
-                if size > SMALLEST && space.next_hole(block, 0, size, witness).is_none() {
-                    supply.put_back_narrow(space, block);
-                    continue;
-                }
-                self.block.set(Some(block));
-                self.granule.set(0);
-            } else {
-                let block = supply.take_free(space)?;
-                self.block.set(Some(block));
-                self.granule.set(GRANULES_PER_BLOCK);
-                let start = space.block_start(block);
-                self.set_hole(start, BLOCK);
-                witness.note(|places| taken(places, start, BLOCK));
-                return self.bump(size);
-            }
-        }
-    }
-
-    /// Goes on in another overflow hole.
-    fn overflow_to(
-        &self,
-        space: &Space,
-        supply: &Supply,
-        start: NonNull<u8>,
-        length: usize,
-        size: usize,
-    ) -> Option<NonNull<u8>> {
-        self.give_back_overflow(space, supply);
-        self.overflow_cursor.set(start.as_ptr());
-        self.overflow_end.set(start.as_ptr().wrapping_add(length));
-        bump(&self.overflow_cursor, &self.overflow_end, size)
     }
 
     #[cold]
@@ -225,26 +138,174 @@ impl Buffer {
     }
 }
 
-/// The unused end of a block that somebody has put back, if it has room for `size` bytes: else
-/// threads that come, make one medium object and end would use up a block each.
-fn take_tail(space: &Space, supply: &Supply, size: usize) -> Option<Hole> {
-    let (block, granule) = supply.take_returned(space, false)?;
-    // Without a hole the block is as good as used up.
-    let hole = space.next_hole(block, granule, GRANULE, ())?;
-    // All that is left of the block, so that no other hole of it is lost.
-    let is_tail = hole.end == GRANULES_PER_BLOCK && hole.length == (hole.end - granule) * GRANULE;
-    if is_tail && hole.length >= size {
-        return Some(hole);
-    }
-    supply.put_back(space, block, granule);
-    None
+/// A mutator's search for memory beyond its current hole. Compiled once more for those whose steps
+/// are noted.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'a, const RECORDED: bool> {
+    pub(crate) buffer: &'a Buffer,
+    pub(crate) space: &'a Space,
+    pub(crate) supply: &'a Supply,
+    pub(crate) recording: &'a Recording,
 }
 
-/// The step of taking a hole.
-fn taken(places: Places, start: NonNull<u8>, bytes: usize) -> Step {
-    Step::Hole {
-        from: places.at(start.addr().get()),
-        bytes,
+impl<const RECORDED: bool> Search<'_, RECORDED> {
+    /// `size` bytes, at most [`LARGE`], from the current hole, the block's next one, or a block of
+    /// the supply; `None` when only a collection can help.
+    #[inline(always)]
+    pub(crate) fn refill(self, size: usize) -> Option<NonNull<u8>> {
+        debug_assert!(size <= LARGE);
+        self.buffer.searching.set(None);
+        if let Some(memory) = self.buffer.bump(size) {
+            return Some(memory);
+        }
+        if size > MEDIUM {
+            self.refill_medium(size)
+        } else {
+            self.refill_small(size)
+        }
+    }
+
+    /// From the overflow hole, or another one: what is left of a block, one that is free, or the
+    /// first hole that is large enough.
+    #[inline(always)]
+    fn refill_medium(self, size: usize) -> Option<NonNull<u8>> {
+        let Self {
+            buffer,
+            space,
+            supply,
+            ..
+        } = self;
+        if let Some(memory) = bump(&buffer.overflow_cursor, &buffer.overflow_end, size) {
+            return Some(memory);
+        }
+        if let Some(hole) = self.take_tail(size) {
+            return self.overflow_to(hole.start, hole.length, size);
+        }
+        if let Some(block) = supply.take_free(space) {
+            return self.overflow_to(space.block_start(block), BLOCK, size);
+        }
+        buffer.begin_search();
+        while let Some(block) = supply.take_unsearched(space) {
+            if let Some(hole) = self.next_hole(block, 0, size) {
+                return self.overflow_to(hole.start, hole.length, size);
+            }
+            supply.put_back_narrow(space, block);
+        }
+        None
+    }
+
+    /// From the block's next hole, or that of another block: one that was put back, one with holes,
+    /// one that is free.
+    #[inline(always)]
+    fn refill_small(self, size: usize) -> Option<NonNull<u8>> {
+        let Self {
+            buffer,
+            space,
+            supply,
+            ..
+        } = self;
+        let mut blocks = 0_usize;
+        loop {
+            if blocks == 2 {
+                buffer.begin_search();
+            }
+            blocks += 1;
+            if let Some(block) = buffer.block.get() {
+                if let Some(hole) = self.next_hole(block, buffer.granule.get(), size) {
+                    buffer.granule.set(hole.end);
+                    buffer.set_hole(hole.start, hole.length);
+                    self.note_taken(hole.start, hole.length);
+                    return buffer.bump(size);
+                }
+                buffer.forget();
+            }
+            if let Some((block, granule)) = supply.take_returned(space, size <= SMALLEST) {
+                buffer.block.set(Some(block));
+                buffer.granule.set(granule);
+            } else if let Some(block) = supply.take_unsearched(space) {
+                if size > SMALLEST && self.next_hole(block, 0, size).is_none() {
+                    supply.put_back_narrow(space, block);
+                    continue;
+                }
+                buffer.block.set(Some(block));
+                buffer.granule.set(0);
+            } else {
+                let block = supply.take_free(space)?;
+                buffer.block.set(Some(block));
+                buffer.granule.set(GRANULES_PER_BLOCK);
+                let start = space.block_start(block);
+                buffer.set_hole(start, BLOCK);
+                self.note_taken(start, BLOCK);
+                return buffer.bump(size);
+            }
+        }
+    }
+
+    /// Goes on in another overflow hole.
+    #[inline(always)]
+    fn overflow_to(self, start: NonNull<u8>, length: usize, size: usize) -> Option<NonNull<u8>> {
+        self.note_taken(start, length);
+        let buffer = self.buffer;
+        buffer.give_back_overflow(self.space, self.supply);
+        buffer.overflow_cursor.set(start.as_ptr());
+        (buffer.overflow_end).set(start.as_ptr().wrapping_add(length));
+        bump(&buffer.overflow_cursor, &buffer.overflow_end, size)
+    }
+
+    /// The unused end of a block that somebody has put back, if it has room for `size` bytes: else
+    /// threads that come, make one medium object and end would use up a block each.
+    #[inline(always)]
+    fn take_tail(self, size: usize) -> Option<Hole> {
+        let Self { space, supply, .. } = self;
+        let (block, granule) = supply.take_returned(space, false)?;
+        // Without a hole the block is as good as used up.
+        let hole = space.next_hole(block, granule, GRANULE)?;
+        // All that is left of the block, so that no other hole of it is lost.
+        let is_tail =
+            hole.end == GRANULES_PER_BLOCK && hole.length == (hole.end - granule) * GRANULE;
+        if is_tail && hole.length >= size {
+            return Some(hole);
+        }
+        supply.put_back(space, block, granule);
+        None
+    }
+
+    /// The first hole of the block at or after `granule` of at least `minimum` bytes.
+    #[inline(always)]
+    fn next_hole(self, block: BlockIndex, granule: usize, minimum: usize) -> Option<Hole> {
+        let hole = self.space.next_hole(block, granule, minimum);
+        if RECORDED {
+            let end = hole.map_or(GRANULES_PER_BLOCK, |hole| hole.end);
+            note_searched(self.recording, self.space, block, granule..end);
+        }
+        hole
+    }
+
+    #[inline(always)]
+    fn note_taken(self, start: NonNull<u8>, bytes: usize) {
+        if RECORDED {
+            self.recording.note(|places| Step::Hole {
+                from: places.at(start.addr().get()),
+                bytes,
+            });
+        }
+    }
+}
+
+/// Notes the granules that a search has looked at, those with the same mark byte together.
+#[cold]
+#[inline(never)]
+fn note_searched(recording: &Recording, space: &Space, block: BlockIndex, granules: Range<usize>) {
+    let mut granule = granules.start;
+    for run in space.block_marks(block)[granules].chunk_by(|one, next| one == next) {
+        let start = space.block_start(block).addr().get() + granule * GRANULE;
+        recording.note(|places| Step::Swept {
+            from: places.at(start),
+            bytes: run.len() * GRANULE,
+            mark: run[0],
+            live: run[0] == space.mark_value(),
+        });
+        granule += run.len();
     }
 }
 
@@ -269,11 +330,20 @@ mod tests {
     fn a_detached_mutators_hole_is_used_again() {
         let space = Space::new(1 << 20).unwrap();
         let supply = Supply::new(&space, 1 << 20, None).unwrap();
-        let first = Buffer::new();
-        let one = first.refill(&space, &supply, 32, ()).unwrap();
+        let [first, second] = [(); 2].map(|()| Buffer::new());
+        let refill = |buffer| {
+            let (space, supply) = (&space, &supply);
+            let search = Search::<false> {
+                buffer,
+                space,
+                supply,
+                recording: &Recording::default(),
+            };
+            search.refill(32).unwrap()
+        };
+        let one = refill(&first);
         first.give_back(&space, &supply);
-        let second = Buffer::new();
-        let two = second.refill(&space, &supply, 32, ()).unwrap();
+        let two = refill(&second);
         assert_eq!(two.addr().get(), one.addr().get() + 32);
     }
 }

@@ -15,6 +15,7 @@ use crate::heap::Heap;
 use crate::mutator::Mutator;
 use crate::remember::Log;
 use crate::safepoint::{Member, Name, Party};
+use crate::step::Recording;
 
 /// The part of a mutator that a collector touches while the mutator is stopped.
 pub(crate) struct Context {
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     /// Whether it was the system that had no memory for the last large object asked for. The
     /// owner's alone.
     pub(crate) refused: Cell<bool>,
+    /// The owner's alone.
+    pub(crate) recording: Recording,
     pub(crate) number: u32,
 }
 
@@ -92,6 +95,7 @@ impl<'h> Mutator<'h> {
                 frames: Frames::new(),
                 log: Log::default(),
                 refused: Cell::new(false),
+                recording: Recording::default(),
                 number: heap.0.counters.mutators.fetch_add(1, Ordering::Relaxed),
             },
             tally: Cell::new(0),

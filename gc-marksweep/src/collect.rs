@@ -32,7 +32,7 @@ use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
 use crate::safepoint::{Arrival, Report, Wait, World};
 use crate::statistics::Found;
-use crate::step::{Step, Witness};
+use crate::step::{Record, Step};
 use crate::supply::Reclaimed;
 
 /// A block with fewer free granules than this (a thirty-second of it) counts as full: searching it
@@ -84,13 +84,12 @@ impl Inner {
     /// this one could begin; then calls `attempt` before the mutators go on. Where that returns
     /// `None`, collects more thoroughly and calls it again, until there is nothing left to do. With
     /// a `demand`, the [overhead limit](crate::overhead) may refuse it instead.
-    pub(crate) fn collect<R, W: Witness>(
+    pub(crate) fn collect<R>(
         &self,
         me: &Context,
         target: u64,
         wanted: Extent,
         demand: Option<Demand>,
-        witness: W,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Collection<Result<R, FullCause>> {
         let stop = self.handshake.stop(me.into(), target);
@@ -104,14 +103,14 @@ impl Inner {
         // has no memory it is not nearly full.
         let at_limit = self.supply.usage().goal == self.supply.limit()
             && !demand.is_some_and(|demand| demand.refused);
-        let mut cycle = self.cycle(&world, self.plan(&world, wanted), witness);
+        let mut cycle = self.cycle(me, &world, self.plan(&world, wanted));
         let began = cycle.began;
         let mut result = None;
         if cycle.plan.extent == Extent::Young {
             result = attempt();
             if result.is_none() {
                 let minor = cycle;
-                cycle = self.cycle(&world, self.plan(&world, Extent::Whole), witness);
+                cycle = self.cycle(me, &world, self.plan(&world, Extent::Whole));
                 cycle.object_bytes = minor.object_bytes;
                 cycle.cpu_ns += minor.cpu_ns;
             }
@@ -178,13 +177,10 @@ impl Inner {
 
     /// Marks what is reachable, of the young objects or of all, finds out what is free, and sets up
     /// what follows.
-    pub(crate) fn cycle<W: Witness>(
-        &self,
-        world: &World<'_, Context>,
-        plan: Plan,
-        witness: W,
-    ) -> Cycle {
+    pub(crate) fn cycle(&self, me: &Context, world: &World<'_, Context>, plan: Plan) -> Cycle {
         let guard = AbortOnUnwind;
+        let record = me.recording.record();
+        let record = record.as_ref();
         let began = self.events.now();
         let handed_out = self.supply.handed_out();
         let object_bytes = self.counters.object_bytes(*self.counters.found());
@@ -192,40 +188,37 @@ impl Inner {
         marker.forget_lost_helpers();
         let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
-        let mut log_bytes = 0;
         // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection:
         // what is in a log, and every root, is live, and stays so until the trace is over. Draining
         // the logs cleans all cards. A minor collection looks through what is remembered; to a
         // major one it is an object like any other.
-        unsafe {
+        let (mut marking, log_bytes) = unsafe {
             match plan.extent {
                 Extent::Young => {
-                    marker.begin(self.space.continue_marking(plan.arm));
-                    self.for_each_log(world, |log| {
-                        log.drain(&self.space, |object, from, until| {
-                            marker.push_fields(object, from, until);
-                        });
-                        log_bytes += log.footprint();
+                    let mut marking = marker.begin(self.space.continue_marking(plan.arm), record);
+                    let log_bytes = self.drain_logs(world, |object, from, until| {
+                        marking.push_fields(object, from, until);
                     });
+                    (marking, log_bytes)
                 }
                 Extent::Whole => {
-                    self.for_each_log(world, |log| {
-                        log.drain(&self.space, |_, _, _| ());
-                        log_bytes += log.footprint();
-                    });
-                    let used = self.supply.used_blocks();
-                    marker.begin(self.space.begin_marking(used, plan.arm));
+                    let log_bytes = self.drain_logs(world, |_, _, _| ());
+                    let table = (self.space).begin_marking(self.supply.used_blocks(), plan.arm);
+                    (marker.begin(table, record), log_bytes)
                 }
             }
-            witness.note(|_| Step::Began {
+        };
+        if let Some(record) = record {
+            record.note(|_| Step::Began {
                 mark: self.space.mark_value(),
                 minor: plan.extent == Extent::Young,
             });
-            self.for_each_root(world, |root| marker.push(root, witness));
         }
+        // SAFETY: as above.
+        self.for_each_root(world, |root| unsafe { marking.push(root) });
         let rooted = self.events.now();
         // SAFETY: as above.
-        unsafe { marker.trace(&self.space, &self.supply, witness) };
+        unsafe { marking.trace(&self.space, &self.supply) };
         let is_marked = |object: Object| self.space.is_marked(object);
         let young_only = plan.extent == Extent::Young;
         let traced = self.events.now();
@@ -233,17 +226,18 @@ impl Inner {
         if self.handles.queue_finalizers(young_only, is_marked) {
             // SAFETY: as above; an object with a finalizer is live until that has been handed out.
             unsafe {
-                self.handles
-                    .for_each_root(|root| marker.push(root, witness));
-                marker.trace(&self.space, &self.supply, witness);
+                self.handles.for_each_root(|root| marking.push(root));
+                marking.trace(&self.space, &self.supply);
             }
         }
         // SAFETY: as above.
-        unsafe { marker.finish(&self.space, &self.supply, plan.extent) };
+        unsafe { marking.finish(&self.space, &self.supply, plan.extent) };
         let marked = self.events.now();
 
         let reclaimed = (self.supply).reclaim(&self.space, plan.extent, WORTH_SEARCHING);
-        self.note_blocks(witness);
+        if let Some(record) = record {
+            self.note_blocks(record);
+        }
         if self.poison {
             self.poison_free_memory();
         }
@@ -265,16 +259,13 @@ impl Inner {
         cycle
     }
 
-    /// Tells a witness what has been found live in each block that is or was in use.
-    #[inline(always)]
-    fn note_blocks<W: Witness>(&self, witness: W) {
-        if W::RECORDS {
-            for block in 0..self.supply.used_blocks() as u32 {
-                witness.note(|places| Step::Block {
-                    from: places.at(self.space.block_start(block).addr().get()),
-                    live_bytes: self.space.live_granules(block) * GRANULE,
-                });
-            }
+    /// Notes what has been found live in each block that is or was in use.
+    fn note_blocks(&self, record: &Record) {
+        for block in 0..self.supply.used_blocks() as u32 {
+            record.note(|places| Step::Block {
+                from: places.at(self.space.block_start(block).addr().get()),
+                live_bytes: self.space.live_granules(block) * GRANULE,
+            });
         }
     }
 
@@ -309,6 +300,26 @@ impl Inner {
             fragmentation_bytes: (reclaimed.occupied - reclaimed.live - metadata) as u64,
         };
         *counters.found() = Some((found, counters.allocated_bytes()));
+    }
+
+    /// Empties all logs: calls `f` with what is remembered of each object, its fields from one on
+    /// until another. Returns the bytes of the logs.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Log::drain`].
+    unsafe fn drain_logs(
+        &self,
+        world: &World<'_, Context>,
+        mut f: impl FnMut(Object, usize, usize),
+    ) -> usize {
+        let mut bytes = 0;
+        self.for_each_log(world, |log| {
+            // SAFETY: passed on.
+            unsafe { log.drain(&self.space, &mut f) };
+            bytes += log.footprint();
+        });
+        bytes
     }
 
     /// Calls `f` with the log of every mutator, and with that of those that have detached.
@@ -413,7 +424,7 @@ impl Inner {
     fn poison_free_memory(&self) {
         for block in 0..self.supply.used_blocks() {
             let mut granule = 0;
-            while let Some(hole) = self.space.next_hole(block as u32, granule, GRANULE, ()) {
+            while let Some(hole) = self.space.next_hole(block as u32, granule, GRANULE) {
                 // SAFETY: the world is stopped and all buffers are retired, so unmarked granules
                 // are nobody's.
                 unsafe { crate::verify::poison(hole.start, hole.length) };

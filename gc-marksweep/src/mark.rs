@@ -42,10 +42,10 @@
 //! nothing (as in Boehm's collector; the side bytes make a pass linear). Each pass marks something,
 //! so it ends. Edges from roots are never dropped: they are followed at once if the stack is full.
 //!
-//! **Invariant.** When a trace is over, every object reachable from those given to [`Marker::push`]
-//! and [`Marker::push_fields`] is marked: an object is put on its way to be scanned when it is
-//! marked, by whoever marked it, and each of its edges is pushed, or the trace is noted as
-//! [incomplete](Tracer::incomplete).
+//! **Invariant.** When a trace is over, every object reachable from those given to
+//! [`Marking::push`] and [`Marking::push_fields`] is marked: an object is put on its way to be
+//! scanned when it is marked, by whoever marked it, and each of its edges is pushed, or the trace
+//! is noted as [incomplete](Tracer::incomplete).
 
 mod stack;
 mod team;
@@ -57,13 +57,13 @@ use crate::block::{BlockIndex, GRANULES_PER_BLOCK, MarkTable, Space};
 use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
 use crate::shared::Shared;
-use crate::step::{Step, Witness};
+use crate::step::{Record, Step};
 use crate::supply::Supply;
 
 pub(crate) use stack::MAX_PREFETCH_DEPTH;
 use stack::MIN_STACK;
 use team::{Task, Team, Work};
-use tracer::{Alone, Fields, Trace, Tracer};
+use tracer::{Alone, Fields, Manner, Recorded, Trace, Tracer};
 
 /// Blocks that a worker counts at a time.
 const BLOCKS_COUNTED: usize = 256;
@@ -75,8 +75,15 @@ pub(crate) const MAX_WORKERS: usize = 64;
 pub(crate) struct Marker {
     tracer: Tracer,
     team: Shared<Team>,
-    table: Option<MarkTable>,
-    /// Whether this collection's marks have been shared out, and live granules must be counted.
+}
+
+/// A collection's marking, from [`Marker::begin`] to [`Self::finish`].
+pub(crate) struct Marking<'a> {
+    marker: &'a mut Marker,
+    table: MarkTable,
+    /// Where its steps are noted, if they are. They are one worker's then.
+    record: Option<&'a Record>,
+    /// Whether its marks have been shared out, and live granules must be counted.
     shared: bool,
 }
 
@@ -91,8 +98,6 @@ impl Marker {
         Some(Self {
             tracer: Tracer::new(depth, stack_limit)?,
             team: Team::new(depth, workers, stack_limit)?,
-            table: None,
-            shared: false,
         })
     }
 
@@ -121,13 +126,21 @@ impl Marker {
         self.team.workers.cpu_ns()
     }
 
-    /// Begins a collection's marking.
-    pub(crate) fn begin(&mut self, table: MarkTable) {
+    /// Begins a collection's marking, whose steps are noted if there is a record.
+    pub(crate) fn begin<'a>(
+        &'a mut self,
+        table: MarkTable,
+        record: Option<&'a Record>,
+    ) -> Marking<'a> {
         debug_assert!(self.tracer.is_idle());
-        self.table = Some(table);
-        self.shared = false;
         self.tracer.begin();
         self.team.census.take();
+        Marking {
+            marker: self,
+            table,
+            record,
+            shared: false,
+        }
     }
 
     /// What share of what has been marked since [`Self::begin`] had been allocated since the last
@@ -146,28 +159,27 @@ impl Marker {
     pub(crate) fn footprint(&self) -> usize {
         self.tracer.footprint() + self.team.footprint.load(Ordering::Relaxed)
     }
+}
 
-    fn table(&self) -> MarkTable {
-        self.table.expect("marking has begun")
-    }
-
+impl Marking<'_> {
     /// Adds an edge from a root. It may be followed at once.
     ///
     /// # Safety
     ///
-    /// Marking has [begun](Self::begin); from then until [`Self::finish`] the world is stopped, and
-    /// `object` is live.
+    /// From [`Marker::begin`] to [`Self::finish`] the world is stopped, and `object` is live.
     #[inline]
-    pub(crate) unsafe fn push<W: Witness>(&mut self, object: Object, witness: W) {
-        if !self.tracer.stack.reserve(1) {
+    pub(crate) unsafe fn push(&mut self, object: Object) {
+        if !self.marker.tracer.stack.reserve(1) {
             // SAFETY: passed on.
-            unsafe { self.trace_alone(witness) };
+            unsafe { self.trace_alone() };
         }
-        witness.note(|places| Step::Pushed {
-            from: None,
-            to: places.of(object),
-        });
-        self.tracer.stack.push(object);
+        if let Some(record) = self.record {
+            record.note(|places| Step::Pushed {
+                from: None,
+                to: places.of(object),
+            });
+        }
+        self.marker.tracer.stack.push(object);
     }
 
     /// Adds the edges from the fields `from .. until` of an object, whether or not it is marked; it
@@ -182,20 +194,25 @@ impl Marker {
             from,
             until,
         };
-        if let Err(fields) = self.tracer.push_fields(fields) {
+        if let Err(fields) = self.marker.tracer.push_fields(fields) {
             // SAFETY: passed on.
-            unsafe { self.trace_alone(()) };
-            let pushed = self.tracer.push_fields(fields);
+            unsafe { self.trace_alone() };
+            let pushed = self.marker.tracer.push_fields(fields);
             assert!(pushed.is_ok(), "an empty list has room for one entry");
         }
     }
 
     /// Empties the stack without help.
     #[cold]
-    unsafe fn trace_alone<W: Witness>(&mut self, witness: W) {
-        let table = self.table();
+    unsafe fn trace_alone(&mut self) {
+        let Self { marker, table, .. } = self;
         // SAFETY: passed on.
-        unsafe { self.tracer.trace(table, &mut Alone::for_ever(), witness) };
+        unsafe {
+            match self.record {
+                Some(record) => marker.tracer.trace(*table, &mut Recorded(record)),
+                None => marker.tracer.trace(*table, &mut Alone::for_ever()),
+            };
+        }
     }
 
     /// Marks everything reachable from what was pushed.
@@ -203,28 +220,31 @@ impl Marker {
     /// # Safety
     ///
     /// As for [`Self::push`], for what was pushed; `space` and `supply` are this heap's.
-    pub(crate) unsafe fn trace<W: Witness>(&mut self, space: &Space, supply: &Supply, witness: W) {
-        let table = self.table();
+    pub(crate) unsafe fn trace(&mut self, space: &Space, supply: &Supply) {
+        let Marker { tracer, team } = &mut *self.marker;
+        let may_share = team.most_workers > 1 && !team.workers.are_lost();
         // SAFETY: passed on.
         unsafe {
-            let mut alone = match self.team.most_workers {
-                // What is recorded is one worker's.
-                _ if W::RECORDS => Alone::for_ever(),
-                1 => Alone::for_ever(),
-                _ if self.team.workers.are_lost() => Alone::for_ever(),
-                _ => Alone::at_first(),
-            };
-            if self.tracer.trace(table, &mut alone, witness) == Trace::Interrupted {
+            if self.record.is_some() || !may_share {
+                self.trace_alone();
+            } else if tracer.trace(self.table, &mut Alone::at_first()) == Trace::Interrupted {
                 self.shared = true;
-                self.tracer.trace_among(table, &self.team);
+                tracer.trace_among(self.table, team);
                 self.help_to_the_end();
             }
-            while std::mem::take(&mut self.tracer.incomplete)
-                | self.team.incomplete.swap(false, Ordering::Relaxed)
-            {
-                self.scan_again(space, supply, witness);
+            while self.take_incomplete() {
+                match self.record {
+                    Some(record) => self.scan_again(space, supply, Recorded(record)),
+                    None => self.scan_again(space, supply, Alone::for_ever()),
+                }
             }
         }
+    }
+
+    /// Whether an object has been marked and not scanned since this was last asked.
+    fn take_incomplete(&mut self) -> bool {
+        let Marker { tracer, team } = &mut *self.marker;
+        std::mem::take(&mut tracer.incomplete) | team.incomplete.swap(false, Ordering::Relaxed)
     }
 
     /// Does what others have given away, until all is done.
@@ -233,9 +253,10 @@ impl Marker {
     ///
     /// As for [`Self::trace`].
     unsafe fn help_to_the_end(&mut self) {
-        while let Some(work) = self.team.workers.pool().finish() {
+        let Marker { tracer, team } = &mut *self.marker;
+        while let Some(work) = team.workers.pool().finish() {
             // SAFETY: passed on.
-            unsafe { self.tracer.perform(work, &self.team) };
+            unsafe { tracer.perform(work, team) };
         }
     }
 
@@ -244,11 +265,11 @@ impl Marker {
     /// # Safety
     ///
     /// As for [`Self::trace`], which is over; `extent` is the collection's.
-    pub(crate) unsafe fn finish(&mut self, space: &Space, supply: &Supply, extent: Extent) {
-        let table = self.table();
-        self.table = None;
+    pub(crate) unsafe fn finish(mut self, space: &Space, supply: &Supply, extent: Extent) {
+        let table = self.table;
+        let Marker { tracer, team } = &mut *self.marker;
         if extent == Extent::Whole {
-            self.tracer.give_room_back(0);
+            tracer.give_room_back(0);
         }
         if !self.shared {
             return;
@@ -271,9 +292,9 @@ impl Marker {
             },
         };
         for part in (0..used).step_by(BLOCKS_COUNTED).map(task) {
-            if let Err(part) = self.team.workers.pool().give(part) {
+            if let Err(part) = team.workers.pool().give(part) {
                 // SAFETY: passed on.
-                unsafe { self.tracer.perform(part, &self.team) };
+                unsafe { tracer.perform(part, team) };
             }
         }
         // SAFETY: passed on.
@@ -286,9 +307,10 @@ impl Marker {
     ///
     /// As for [`Self::trace`]; nothing waits to be scanned.
     #[cold]
-    unsafe fn scan_again<W: Witness>(&mut self, space: &Space, supply: &Supply, witness: W) {
-        debug_assert!(self.tracer.is_idle());
-        let table = self.table();
+    unsafe fn scan_again<M: Manner>(&mut self, space: &Space, supply: &Supply, mut manner: M) {
+        let table = self.table;
+        let tracer = &mut self.marker.tracer;
+        debug_assert!(tracer.is_idle());
         for block in 0..supply.used_blocks() {
             let start = space.block_start(block as BlockIndex).as_ptr();
             let mut granule = 0;
@@ -303,8 +325,8 @@ impl Marker {
                     if table.is_marked(object) {
                         let header = object.header();
                         granule += header.size() / GRANULE;
-                        self.tracer.scan(object, 0, header.refs(), witness);
-                        self.tracer.trace(table, &mut Alone::for_ever(), witness);
+                        tracer.scan(object, 0, header.refs(), &manner);
+                        tracer.trace(table, &mut manner);
                     } else {
                         granule += 1;
                     }
@@ -321,9 +343,9 @@ impl Marker {
                         from,
                         until,
                     };
-                    let pushed = self.tracer.push_fields(fields);
+                    let pushed = tracer.push_fields(fields);
                     assert!(pushed.is_ok(), "an empty list has room for one entry");
-                    self.tracer.trace(table, &mut Alone::for_ever(), witness);
+                    tracer.trace(table, &mut manner);
                 }
             }
         });
@@ -433,8 +455,9 @@ mod tests {
                     unsafe {
                         let table = space.begin_marking(heap.0.supply.used_blocks(), false);
                         assert!(table.mark_first(object, false));
+                        let team = heap.0.marker.lock().unwrap().team.clone();
                         for tracer in &mut two {
-                            tracer.scan_marked::<Among<'_>, ()>(object, table, ());
+                            tracer.scan_marked(object, table, &Among::new(&team, table));
                         }
                     }
                     let [one, two] = two;

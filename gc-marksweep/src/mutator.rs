@@ -28,7 +28,7 @@ use crate::handle::{Global, Weak};
 use crate::heap::{Heap, Inner};
 use crate::object::{Flags, Header, Object, Shape};
 use crate::policy::Extent;
-use crate::step::{Place, Places, Record, Step, Witness};
+use crate::step::{Place, Places, Record, Step};
 
 /// A thread attached to a heap, made by [`Heap::attach`].
 pub struct Mutator<'h> {
@@ -96,9 +96,23 @@ impl<'h> Mutator<'h> {
     ///
     /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than
     /// [`Shape::MAX_REFS`], fails at once.
-    #[inline]
+    #[inline(always)]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
-        self.alloc_witnessed(into, shape, ())
+        let size = shape.size();
+        let fields = shape.refs as usize + shape.words as usize;
+        self.expect_finalizer(shape)?;
+        let (memory, zeroed) = if size <= LARGE
+            && let Some(memory) = self.context.buffer.bump(size)
+        {
+            self.count(fields);
+            (memory, false)
+        } else {
+            self.alloc_slow(shape)?
+        };
+        // SAFETY: fresh memory of the object's size.
+        let object = unsafe { Object::clear(memory, shape, zeroed) };
+        self.finish(into, object, shape.flags);
+        Ok(())
     }
 
     /// [`Mutator::alloc`], by the same code, which returns the steps it took: the search for a
@@ -114,39 +128,34 @@ impl<'h> Mutator<'h> {
         into: Local<'_, 'h>,
         shape: Shape,
     ) -> Result<Vec<Step>, HeapFull> {
-        let record = Record::new(&self.shared().space);
-        self.alloc_witnessed(into, shape, &record)?;
+        let (allocated, record) = self.recorded(|m| m.alloc(into, shape));
+        allocated?;
+        let object = Object::from_raw(into.0.get());
+        record.note(|places| {
+            object.map(|object| Step::Allocated {
+                object: places.of(object),
+                bytes: shape.size(),
+            })
+        });
         Ok(record.into_steps())
     }
 
-    #[inline(always)]
-    fn alloc_witnessed<W: Witness>(
-        &mut self,
-        into: Local<'_, 'h>,
-        shape: Shape,
-        witness: W,
-    ) -> Result<(), HeapFull> {
-        let size = shape.size();
-        let fields = shape.refs as usize + shape.words as usize;
-        self.expect_finalizer(shape)?;
-        let (memory, zeroed) = if size <= LARGE
-            && let Some(memory) = self.context.buffer.bump(size)
-        {
-            self.count(fields);
-            (memory, false)
-        } else if W::RECORDS {
-            self.obtain(shape, witness)?
-        } else {
-            self.alloc_slow(shape)?
-        };
-        // SAFETY: fresh memory of the object's size.
-        let object = unsafe { Object::clear(memory, shape, zeroed) };
-        witness.note(|places| Step::Allocated {
-            object: places.of(object),
-            bytes: size,
-        });
-        self.finish(into, object, shape.flags);
-        Ok(())
+    /// Does `f`, whose steps are noted.
+    fn recorded<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> (R, Record) {
+        /// Takes the record away, also when `f` unwinds.
+        struct Recording<'a, 'h>(&'a mut Mutator<'h>);
+        impl Drop for Recording<'_, '_> {
+            fn drop(&mut self) {
+                self.0.context.recording.replace(None);
+            }
+        }
+
+        let record = Record::new(&self.shared().space);
+        self.context.recording.replace(Some(record));
+        let recording = Recording(self);
+        let result = f(recording.0);
+        let record = recording.0.context.recording.replace(None);
+        (result, record.expect("nobody else takes it"))
     }
 
     /// Makes an object whose fields are copies of `refs` and whose words are `words`, and stores it
@@ -266,7 +275,7 @@ impl<'h> Mutator<'h> {
         // Somebody else's collection may have been a minor one.
         while shared.last_major.load(Ordering::Relaxed) < first {
             let target = shared.handshake.next();
-            shared.collect(&self.context, target, Extent::Whole, None, (), || Some(()));
+            shared.collect(&self.context, target, Extent::Whole, None, || Some(()));
         }
     }
 
@@ -276,14 +285,14 @@ impl<'h> Mutator<'h> {
     /// memory for each step, some 40 bytes for an object and for an edge.
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
-        let shared = self.shared();
-        shared.enter();
+        self.shared().enter();
         loop {
-            let record = Record::new(&shared.space);
-            let target = shared.handshake.next();
-            let attempt = || Some(());
-            let done = shared.collect(&self.context, target, Extent::Whole, None, &record, attempt);
-            if let Collection::Done(_) = done {
+            let (collection, record) = self.recorded(|m| {
+                let shared = m.shared();
+                let target = shared.handshake.next();
+                shared.collect(&m.context, target, Extent::Whole, None, || Some(()))
+            });
+            if let Collection::Done(_) = collection {
                 return record.into_steps();
             }
         }

@@ -51,6 +51,7 @@ impl Shape {
     pub const MAX_WORDS: u32 = u32::MAX;
 
     /// A plain object of `refs` reference fields and `words` payload words.
+    #[inline]
     pub const fn new(refs: u32, words: u32) -> Self {
         Self {
             refs,
@@ -60,11 +61,13 @@ impl Shape {
     }
 
     /// The same shape with `flags` set.
+    #[inline]
     pub const fn with(self, flags: Flags) -> Self {
         Self { flags, ..self }
     }
 
     /// Bytes such an object takes in the heap: header, fields and words.
+    #[inline]
     pub const fn size(self) -> usize {
         HEADER + GRANULE * (self.refs as usize + self.words as usize)
     }

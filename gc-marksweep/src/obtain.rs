@@ -3,6 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+use crate::alloc::Search;
 use crate::block::LARGE;
 use crate::collect::{Collection, Demand};
 use crate::event::{EventKind, STALL_EVENT_MINIMUM};
@@ -11,7 +12,6 @@ use crate::heap::Inner;
 use crate::mutator::Mutator;
 use crate::object::Shape;
 use crate::policy::Extent;
-use crate::step::Witness;
 
 /// Memory for an object, and whether it reads as zero.
 pub(crate) type Memory = (NonNull<u8>, bool);
@@ -31,16 +31,7 @@ impl<'h> Mutator<'h> {
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
-        self.obtain(shape, ())
-    }
-
-    #[inline(always)]
-    pub(crate) fn obtain<W: Witness>(
-        &mut self,
-        shape: Shape,
-        witness: W,
-    ) -> Result<Memory, HeapFull> {
-        let memory = self.obtain_memory(shape, witness);
+        let memory = self.obtain(shape);
         if memory.is_err() && shape.flags.finalize {
             self.shared().handles.expect_no_finalizer();
         }
@@ -48,7 +39,7 @@ impl<'h> Mutator<'h> {
     }
 
     #[inline(always)]
-    fn obtain_memory<W: Witness>(&mut self, shape: Shape, witness: W) -> Result<Memory, HeapFull> {
+    fn obtain(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
         self.flush_tally();
         self.shared().enter();
         self.safepoint();
@@ -65,9 +56,9 @@ impl<'h> Mutator<'h> {
             let shared = self.shared();
             let target = shared.handshake.next();
             let attempt = || Some(());
-            shared.collect(&self.context, target, Extent::Young, None, witness, attempt);
+            shared.collect(&self.context, target, Extent::Young, None, attempt);
         }
-        let memory = self.find_memory(size, witness).map_err(full)?;
+        let memory = self.find_memory(size).map_err(full)?;
         if self.shared().stress {
             // The next allocation comes here again.
             self.context.buffer.retire();
@@ -85,15 +76,15 @@ impl<'h> Mutator<'h> {
         Ok(memory)
     }
 
-    fn find_memory<W: Witness>(&self, size: usize, witness: W) -> Result<Memory, FullCause> {
+    fn find_memory(&self, size: usize) -> Result<Memory, FullCause> {
         let mut demand = None;
         loop {
-            if let Some(memory) = self.search_memory(size, witness) {
+            if let Some(memory) = self.search_memory(size) {
                 return Ok(memory);
             }
             // Only memory that was not there after this many collections calls for another.
             let completed = self.shared().handshake.completed();
-            if let Some(memory) = self.search_memory(size, witness) {
+            if let Some(memory) = self.search_memory(size) {
                 return Ok(memory);
             }
             let since = completed;
@@ -105,13 +96,12 @@ impl<'h> Mutator<'h> {
             });
             // The last search says why.
             demand.refused = refused;
-            let attempt = || self.try_memory(size, witness);
+            let attempt = || self.try_memory(size);
             let collection = (self.shared()).collect(
                 &self.context,
                 completed + 1,
                 Extent::Young,
                 Some(*demand),
-                witness,
                 attempt,
             );
             if let Collection::Done(memory) = collection {
@@ -125,8 +115,8 @@ impl<'h> Mutator<'h> {
     }
 
     /// [`Self::try_memory`] while no stop is in progress; a long one is an event.
-    fn search_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
-        let memory = self.try_memory(size, witness);
+    fn search_memory(&self, size: usize) -> Option<Memory> {
+        let memory = self.try_memory(size);
         if let Some(begun) = self.context.buffer.take_searching() {
             let length = begun.elapsed();
             if length >= STALL_EVENT_MINIMUM {
@@ -139,7 +129,7 @@ impl<'h> Mutator<'h> {
     }
 
     /// `size` bytes, if they can be had without a collection.
-    fn try_memory<W: Witness>(&self, size: usize, witness: W) -> Option<Memory> {
+    fn try_memory(&self, size: usize) -> Option<Memory> {
         let Inner { space, supply, .. } = self.shared();
         if size > LARGE {
             let memory = supply.take_large(space, size);
@@ -147,10 +137,29 @@ impl<'h> Mutator<'h> {
             self.context.refused.set(refused);
             memory.ok().map(|memory| (memory.start, memory.zeroed))
         } else {
-            Some((
-                self.context.buffer.refill(space, supply, size, witness)?,
-                false,
-            ))
+            let memory = match self.context.recording.is_on() {
+                false => self.search::<false>(size),
+                true => self.search_recorded(size),
+            };
+            Some((memory?, false))
         }
+    }
+
+    #[inline(always)]
+    fn search<const RECORDED: bool>(&self, size: usize) -> Option<NonNull<u8>> {
+        let Inner { space, supply, .. } = self.shared();
+        let search = Search::<RECORDED> {
+            buffer: &self.context.buffer,
+            space,
+            supply,
+            recording: &self.context.recording,
+        };
+        search.refill(size)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_recorded(&self, size: usize) -> Option<NonNull<u8>> {
+        self.search::<true>(size)
     }
 }

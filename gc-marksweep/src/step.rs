@@ -3,9 +3,11 @@
 //!
 //! [`Mutator::collect_recorded`](crate::Mutator::collect_recorded) and
 //! [`Mutator::alloc_recorded`](crate::Mutator::alloc_recorded) are the ordinary operations, carried
-//! out by the ordinary code: marking and the search for holes take a [`Witness`] and tell it what
-//! they have just done. For everybody else the witness is `()`, which hears nothing and is no
-//! argument at run time, so that both are compiled to what they would be without it.
+//! out by the ordinary code. As long as one of them runs, its thread's
+//! [`Context`](crate::attach::Context) has a [`Record`]. A collection looks whether there is one
+//! and notes what it has just done. The loop that marks and the search for holes have no time to
+//! look: each is compiled once more for it, as one of the [ways to trace](crate::mark) and of the
+//! ways to [`Search`](crate::alloc::Search), and who is about to begin chooses.
 //!
 //! # What is not as usual
 //!
@@ -15,15 +17,17 @@
 //!
 //! # Invariant
 //!
-//! A step is told beside the write that it describes, and its numbers are read from where the
-//! collector keeps them. A witness never touches the heap.
+//! A step is noted beside the write that it describes, and its numbers are read from where the
+//! collector keeps them. A record never touches the heap, and is its thread's alone.
 //!
-//! Rejected: a flag tested at run time (a branch for each edge, in a loop that has none);
+//! Rejected: a type parameter for who hears of the steps, on all that may be recorded (fifty
+//! signatures spoke of it, and slow paths were compiled twice for nothing); a flag tested for each
+//! edge (a branch, in a loop that has none);
 //! [events](crate::EventKind) (they have a time and a buffer of fixed size; an edge takes less than
 //! reading the clock); a listener that is called back (client code inside an operation); a cargo
 //! feature (what is shown would not be the program that people run).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 
 use crate::block::Space;
@@ -120,23 +124,6 @@ pub enum Step {
     Lost,
 }
 
-/// Hears of each step of an operation.
-pub(crate) trait Witness: Copy {
-    /// Whether it does.
-    const RECORDS: bool;
-
-    /// Tells of a step, if there is one. What makes it is not called unless the witness records.
-    fn note<S: Into<Option<Step>>>(self, step: impl FnOnce(Places) -> S);
-}
-
-/// Nobody.
-impl Witness for () {
-    const RECORDS: bool = false;
-
-    #[inline(always)]
-    fn note<S: Into<Option<Step>>>(self, _: impl FnOnce(Places) -> S) {}
-}
-
 /// Makes places of addresses.
 #[derive(Clone, Copy)]
 pub(crate) struct Places {
@@ -159,6 +146,38 @@ impl Places {
     }
 }
 
+/// What a thread has to note steps in: a [`Record`] while a recorded operation of its own runs.
+#[derive(Default)]
+pub(crate) struct Recording {
+    /// Whether there is a record: all that others look at.
+    on: Cell<bool>,
+    record: RefCell<Option<Record>>,
+}
+
+impl Recording {
+    /// Begins a record, or ends it and returns what was begun before.
+    pub(crate) fn replace(&self, record: Option<Record>) -> Option<Record> {
+        self.on.set(record.is_some());
+        self.record.replace(record)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.get()
+    }
+
+    pub(crate) fn record(&self) -> Ref<'_, Option<Record>> {
+        self.record.borrow()
+    }
+
+    /// Notes a step if there is a record.
+    pub(crate) fn note<S: Into<Option<Step>>>(&self, step: impl FnOnce(Places) -> S) {
+        if let Some(record) = &*self.record() {
+            record.note(step);
+        }
+    }
+}
+
 /// The steps of one operation.
 pub(crate) struct Record {
     places: Places,
@@ -175,6 +194,16 @@ impl Record {
         }
     }
 
+    /// Notes a step, if there is one.
+    pub(crate) fn note<S: Into<Option<Step>>>(&self, step: impl FnOnce(Places) -> S) {
+        let Some(step) = step(self.places).into() else {
+            return;
+        };
+        if self.lost.get() || !room::push(&mut self.steps.borrow_mut(), step) {
+            self.lost.set(true);
+        }
+    }
+
     pub(crate) fn into_steps(self) -> Vec<Step> {
         let mut steps = self.steps.into_inner();
         if self.lost.get() {
@@ -184,18 +213,5 @@ impl Record {
             room::push(&mut steps, Step::Lost);
         }
         steps
-    }
-}
-
-impl Witness for &Record {
-    const RECORDS: bool = true;
-
-    fn note<S: Into<Option<Step>>>(self, step: impl FnOnce(Places) -> S) {
-        let Some(step) = step(self.places).into() else {
-            return;
-        };
-        if self.lost.get() || !room::push(&mut self.steps.borrow_mut(), step) {
-            self.lost.set(true);
-        }
     }
 }

@@ -10,12 +10,10 @@
 //! A block that nobody has asked for when the next collection begins is simply never swept: marks
 //! are not cleared, so nothing has to be undone.
 
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::block::{BlockIndex, GRANULES_PER_BLOCK, Space};
 use crate::object::GRANULE;
-use crate::step::{Step, Witness};
 
 /// A run of free granules in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,25 +27,18 @@ pub(crate) struct Hole {
 
 impl Space {
     /// The first hole of the block at or after `granule` of at least `minimum` bytes.
-    pub(crate) fn next_hole<W: Witness>(
+    pub(crate) fn next_hole(
         &self,
         block: BlockIndex,
         granule: usize,
         minimum: usize,
-        witness: W,
     ) -> Option<Hole> {
         let marks = self.block_marks(block);
         let value = self.mark_value();
         let mut from = granule;
         loop {
-            let live = from;
-            let Some(free) = find(marks, from, |byte| byte != value) else {
-                self.note_runs(block, live..GRANULES_PER_BLOCK, witness);
-                return None;
-            };
-            from = free;
+            from = find(marks, from, |byte| byte != value)?;
             let end = find(marks, from, |byte| byte == value).unwrap_or(GRANULES_PER_BLOCK);
-            self.note_runs(block, live..end, witness);
             let length = (end - from) * GRANULE;
             if length >= minimum {
                 // SAFETY: within the block.
@@ -55,28 +46,6 @@ impl Space {
                 return Some(Hole { start, length, end });
             }
             from = end;
-        }
-    }
-}
-
-impl Space {
-    /// Tells a witness of granules that the search has looked at, those with the same mark byte
-    /// together.
-    #[inline(always)]
-    fn note_runs<W: Witness>(&self, block: BlockIndex, granules: Range<usize>, witness: W) {
-        if W::RECORDS {
-            let marks = &self.block_marks(block)[granules.clone()];
-            let mut granule = granules.start;
-            for run in marks.chunk_by(|one, next| one == next) {
-                let start = self.block_start(block).addr().get() + granule * GRANULE;
-                witness.note(|places| Step::Swept {
-                    from: places.at(start),
-                    bytes: run.len() * GRANULE,
-                    mark: run[0],
-                    live: run[0] == self.mark_value(),
-                });
-                granule += run.len();
-            }
         }
     }
 }
@@ -146,7 +115,7 @@ mod tests {
             }
             let mut holes = Vec::new();
             let mut granule = 0;
-            while let Some(hole) = space.next_hole(0, granule, GRANULE, ()) {
+            while let Some(hole) = space.next_hole(0, granule, GRANULE) {
                 let start = (hole.start.addr().get() - space.block_start(0).addr().get()) / GRANULE;
                 assert_eq!(start + hole.length / GRANULE, hole.end);
                 holes.push((start, hole.end));
@@ -177,7 +146,7 @@ mod tests {
             mark(table, object(&space, 0), 1);
             mark(table, object(&space, 3), 1);
         }
-        let hole = space.next_hole(0, 0, 48, ()).unwrap();
+        let hole = space.next_hole(0, 0, 48).unwrap();
         assert_eq!(hole.start.addr().get(), object(&space, 4).address());
     }
 }

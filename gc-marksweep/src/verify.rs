@@ -60,7 +60,7 @@ pub(crate) fn verify(shared: &Inner, me: &Context) {
     // First what is young, then everything: the second must not find anything that the first has
     // lost.
     let collect = |wanted| {
-        let cycle = shared.cycle(&world, shared.plan(&world, wanted), ());
+        let cycle = shared.cycle(me, &world, shared.plan(&world, wanted));
         let after = walk(shared, &world);
         for object in before.keys() {
             assert!(

@@ -8,7 +8,7 @@ use crate::block::MarkTable;
 use crate::object::Object;
 use crate::room;
 
-use super::tracer::{SPLIT, Sharing};
+use super::tracer::{Manner, SPLIT};
 
 /// Edges that wait for the mark bytes of their targets.
 pub(super) const EDGES: usize = 16;
@@ -57,7 +57,7 @@ impl Rings {
     ///
     /// As for [`Tracer::trace`](super::tracer::Tracer::trace); `filler` is marked.
     #[inline(always)]
-    pub(super) unsafe fn turn<S: Sharing>(
+    pub(super) unsafe fn turn<M: Manner>(
         &mut self,
         edge: Object,
         filler: Object,
@@ -67,7 +67,7 @@ impl Rings {
         let oldest = std::mem::replace(&mut self.edges[self.next_edge % EDGES], edge);
         self.next_edge = self.next_edge.wrapping_add(1);
         // SAFETY: passed on.
-        let unmarked = unsafe { table.mark_first(oldest, S::ALONE) };
+        let unmarked = unsafe { table.mark_first(oldest, M::ALONE) };
         self.objects[self.tail % OBJECTS] = oldest;
         self.tail = self.tail.wrapping_add(usize::from(unmarked));
         prefetch(if unmarked { oldest } else { filler }.as_raw());

@@ -23,7 +23,7 @@ use crate::object::Object;
 use crate::shared::Shared;
 use crate::workers::Workers;
 
-use super::tracer::{Census, Fields, SPLIT, Sharing, Tracer};
+use super::tracer::{Census, Fields, Manner, SPLIT, Tracer};
 
 /// The most edges given away together.
 pub(super) const CHUNK: usize = 512;
@@ -76,7 +76,7 @@ pub(super) struct Among<'a> {
     patience: u32,
 }
 
-impl Sharing for Among<'_> {
+impl Manner for Among<'_> {
     const ALONE: bool = false;
 
     #[inline(always)]
@@ -92,7 +92,15 @@ impl Sharing for Among<'_> {
     }
 }
 
-impl Among<'_> {
+impl<'a> Among<'a> {
+    pub(super) fn new(team: &'a Shared<Team>, table: MarkTable) -> Self {
+        Self {
+            team,
+            table,
+            patience: 0,
+        }
+    }
+
     /// Gives work away, if there is enough of it.
     #[cold]
     #[inline(never)]
@@ -169,7 +177,7 @@ impl Tracer {
     ///
     /// # Safety
     ///
-    /// As for [`Marker::trace`](super::Marker::trace).
+    /// As for [`Marking::trace`](super::Marking::trace).
     pub(super) unsafe fn perform(&mut self, work: Work, team: &Shared<Team>) {
         let table = work.table;
         match work.task {
@@ -189,13 +197,9 @@ impl Tracer {
     ///
     /// As there.
     pub(super) unsafe fn trace_among(&mut self, table: MarkTable, team: &Shared<Team>) {
-        let mut among = Among {
-            team,
-            table,
-            patience: 0,
-        };
+        let mut among = Among::new(team, table);
         // SAFETY: passed on.
-        unsafe { self.trace(table, &mut among, ()) };
+        unsafe { self.trace(table, &mut among) };
     }
 
     /// Takes over what another worker gave, when there is room: that worker had it on its stack,

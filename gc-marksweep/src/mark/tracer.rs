@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::block::{LARGE, MarkTable};
 use crate::object::{GRANULE, Header, Object};
 use crate::room;
-use crate::step::{Step, Witness};
+use crate::step::{Places, Record, Step};
 
 use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
 
@@ -36,7 +36,7 @@ pub(super) struct Fields {
 pub(super) enum Trace {
     /// With nothing left to do.
     Complete,
-    /// Because [`Sharing::poll`] wanted it.
+    /// Because [`Manner::poll`] wanted it.
     Interrupted,
 }
 
@@ -99,27 +99,22 @@ impl Tracer {
     ///
     /// # Safety
     ///
-    /// As for [`Marker::trace`](super::Marker::trace); if `sharing` says so, nobody else marks.
+    /// As for [`Marking::trace`](super::Marking::trace); if `manner` says so, nobody else marks.
     #[inline(never)]
-    pub(super) unsafe fn trace<S: Sharing, W: Witness>(
-        &mut self,
-        table: MarkTable,
-        sharing: &mut S,
-        witness: W,
-    ) -> Trace {
+    pub(super) unsafe fn trace<M: Manner>(&mut self, table: MarkTable, manner: &mut M) -> Trace {
         loop {
             // SAFETY: passed on; edges of live objects lead to live objects.
             unsafe {
                 // What is recorded is one edge after another.
-                if !W::RECORDS && self.stack.length >= GROUP && self.depth > 0 {
-                    self.trace_prefetching(table, sharing);
+                if !M::RECORDS && self.stack.length >= GROUP && self.depth > 0 {
+                    self.trace_prefetching(table, manner);
                 }
-                if sharing.poll(self, 1) {
+                if manner.poll(self, 1) {
                     return Trace::Interrupted;
                 }
                 match self.stack.pop() {
-                    Some(object) => self.visit::<S, W>(object, table, witness),
-                    None if self.scan_some_fields(witness) => {}
+                    Some(object) => self.visit(object, table, manner),
+                    None if self.scan_some_fields(manner) => {}
                     None => return Trace::Complete,
                 }
             }
@@ -133,7 +128,7 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; there is an edge on the stack.
     #[inline(always)]
-    unsafe fn trace_prefetching<S: Sharing>(&mut self, table: MarkTable, sharing: &mut S) {
+    unsafe fn trace_prefetching<M: Manner>(&mut self, table: MarkTable, manner: &mut M) {
         // SAFETY: passed on; edges of live objects lead to live objects.
         unsafe {
             let Some(filler) = self.stack.pop() else {
@@ -141,12 +136,12 @@ impl Tracer {
             };
             // An edge to an object that is marked is dropped when it leaves the ring, so such edges
             // fill places that are empty.
-            self.visit::<S, ()>(filler, table, ());
+            self.visit(filler, table, manner);
             let mut rings = Rings::new(filler);
             // Edges that have gone in since the stack ran low, all of them fillers in the end.
             let mut low = 0;
             while self.stack.length >= GROUP || low < EDGES {
-                if sharing.poll(self, GROUP) {
+                if manner.poll(self, GROUP) {
                     break;
                 }
                 // Looked at again, as the poll may have given edges away.
@@ -156,25 +151,25 @@ impl Tracer {
                     let group = self.stack.edges.as_ptr().add(self.stack.length);
                     for index in (0..GROUP).rev() {
                         let edge = (*group.add(index)).unwrap_unchecked();
-                        rings.turn::<S>(edge, filler, table);
+                        rings.turn::<M>(edge, filler, table);
                     }
                 } else if !self.fields.is_empty() {
-                    self.scan_some_fields(());
+                    self.scan_some_fields(manner);
                     continue;
                 } else {
                     low += GROUP;
                     for _ in 0..GROUP {
                         let edge = self.stack.pop().unwrap_or(filler);
-                        rings.turn::<S>(edge, filler, table);
+                        rings.turn::<M>(edge, filler, table);
                     }
                 }
                 let keep = if low == 0 { self.depth } else { 0 };
                 while let Some(object) = rings.next_object(keep) {
-                    self.scan_marked::<S, ()>(object, table, ());
+                    self.scan_marked(object, table, manner);
                 }
             }
             while let Some(object) = rings.next_object(0) {
-                self.scan_marked::<S, ()>(object, table, ());
+                self.scan_marked(object, table, manner);
             }
             // Only after an interruption are there others than fillers, which are marked.
             for edge in rings.edges {
@@ -191,27 +186,22 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; `object` is live.
     #[inline(always)]
-    unsafe fn visit<S: Sharing, W: Witness>(
-        &mut self,
-        object: Object,
-        table: MarkTable,
-        witness: W,
-    ) {
+    unsafe fn visit<M: Manner>(&mut self, object: Object, table: MarkTable, manner: &M) {
         // SAFETY: passed on.
         unsafe {
             if !table.is_marked(object) {
-                table.mark_first(object, S::ALONE);
+                table.mark_first(object, M::ALONE);
                 // Outside, as a closure that borrowed the table would keep it out of registers,
                 // even one that is never called.
                 let mark = table.value();
-                witness.note(|places| Step::Marked {
+                manner.note(|places| Step::Marked {
                     object: places.of(object),
                     mark,
                     bytes: object.header().size(),
                 });
-                self.scan_marked::<S, W>(object, table, witness);
+                self.scan_marked(object, table, manner);
             } else {
-                witness.note(|places| Step::Met {
+                manner.note(|places| Step::Met {
                     object: places.of(object),
                 });
             }
@@ -224,18 +214,18 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; `object` is live, and the caller has marked its first granule.
     #[inline(always)]
-    pub(super) unsafe fn scan_marked<S: Sharing, W: Witness>(
+    pub(super) unsafe fn scan_marked<M: Manner>(
         &mut self,
         object: Object,
         table: MarkTable,
-        witness: W,
+        manner: &M,
     ) {
         // SAFETY: passed on; the header says how many fields there are.
         unsafe {
             let header = object.header();
             let granules = header.granules();
             if granules > MarkTable::COMMON {
-                return self.scan_large_or_medium::<S, W>(object, table, witness);
+                return self.scan_large_or_medium(object, table, manner);
             }
             let refs = header.refs();
             if table.arm || granules == 1 {
@@ -244,8 +234,8 @@ impl Tracer {
                 object.set_logging(header, Header::LOG_OBJECT, false);
                 self.census.note(granules, table.is_young(object));
             }
-            table.mark_rest(object, granules, S::ALONE);
-            self.scan(object, 0, refs, witness);
+            table.mark_rest(object, granules, M::ALONE);
+            self.scan(object, 0, refs, manner);
         }
     }
 
@@ -256,15 +246,15 @@ impl Tracer {
     /// As for [`Self::scan_marked`].
     #[cold]
     #[inline(never)]
-    unsafe fn scan_large_or_medium<S: Sharing, W: Witness>(
+    unsafe fn scan_large_or_medium<M: Manner>(
         &mut self,
         object: Object,
         table: MarkTable,
-        witness: W,
+        manner: &M,
     ) {
         // SAFETY: passed on.
         unsafe {
-            if !S::ALONE && !table.claim(object) {
+            if !M::ALONE && !table.claim(object) {
                 return;
             }
             let header = object.header();
@@ -273,12 +263,12 @@ impl Tracer {
             let logging = if size > LARGE {
                 Header::LOG_CARD
             } else {
-                table.mark_rest_claimed(object, size / GRANULE, S::ALONE);
+                table.mark_rest_claimed(object, size / GRANULE, M::ALONE);
                 Header::LOG_OBJECT
             };
             object.set_logging(header, logging, table.arm && refs > 0);
             if refs <= SPLIT {
-                self.scan(object, 0, refs, witness);
+                self.scan(object, 0, refs, manner);
             } else {
                 let fields = Fields {
                     object,
@@ -296,12 +286,12 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; the object is live and has `until` reference fields.
     #[inline(always)]
-    pub(super) unsafe fn scan<W: Witness>(
+    pub(super) unsafe fn scan<M: Manner>(
         &mut self,
         object: Object,
         from: usize,
         until: usize,
-        witness: W,
+        manner: &M,
     ) {
         if !self.stack.reserve(until - from) {
             self.incomplete = true;
@@ -315,7 +305,7 @@ impl Tracer {
             unsafe {
                 let target = Object::from_raw(object.field(index).load(Ordering::Relaxed));
                 edges.add(length).write(target);
-                witness.note(|places| {
+                manner.note(|places| {
                     target.map(|to| Step::Pushed {
                         from: Some(places.of(object)),
                         to: places.of(to),
@@ -333,7 +323,7 @@ impl Tracer {
     ///
     /// As for [`Self::trace`]; the stack holds less than a group.
     #[cold]
-    unsafe fn scan_some_fields<W: Witness>(&mut self, witness: W) -> bool {
+    unsafe fn scan_some_fields<M: Manner>(&mut self, manner: &M) -> bool {
         let Some(fields) = self.fields.last_mut() else {
             return false;
         };
@@ -344,7 +334,7 @@ impl Tracer {
             self.fields.pop();
         }
         // SAFETY: passed on.
-        unsafe { self.scan(object, from, until, witness) };
+        unsafe { self.scan(object, from, until, manner) };
         // Remembered objects come without having gone through a ring.
         if let Some(ahead) = self.fields.len().checked_sub(FIELDS_AHEAD) {
             let Fields { object, from, .. } = self.fields[ahead];
@@ -354,13 +344,20 @@ impl Tracer {
     }
 }
 
-/// What a worker does between two groups of edges: on its own, or among others.
-pub(super) trait Sharing {
+/// How a worker traces: [`Alone`], [`Recorded`], or [among others](super::team::Among). The loop is
+/// compiled for each.
+pub(super) trait Manner {
     /// Whether nobody else marks.
     const ALONE: bool;
+    /// Whether [`Self::note`] notes anything. If so, edges are followed one at a time.
+    const RECORDS: bool = false;
 
     /// Called before `edges` are followed. `true` interrupts the trace.
     fn poll(&mut self, tracer: &mut Tracer, edges: usize) -> bool;
+
+    /// Notes a step, if there is one.
+    #[inline(always)]
+    fn note<S: Into<Option<Step>>>(&self, _step: impl FnOnce(Places) -> S) {}
 }
 
 /// Nobody else marks, for a certain number of edges.
@@ -378,7 +375,7 @@ impl Alone {
     }
 }
 
-impl Sharing for Alone {
+impl Manner for Alone {
     const ALONE: bool = true;
 
     #[inline(always)]
@@ -393,6 +390,22 @@ impl Sharing for Alone {
                 true
             }
         }
+    }
+}
+
+/// Nobody else marks, and each step is noted.
+pub(super) struct Recorded<'a>(pub(super) &'a Record);
+
+impl Manner for Recorded<'_> {
+    const ALONE: bool = true;
+    const RECORDS: bool = true;
+
+    fn poll(&mut self, _tracer: &mut Tracer, _edges: usize) -> bool {
+        false
+    }
+
+    fn note<S: Into<Option<Step>>>(&self, step: impl FnOnce(Places) -> S) {
+        self.0.note(step);
     }
 }
 

@@ -413,7 +413,7 @@ impl Locked<'_> {
     pub(crate) fn obtain(self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         self.settle();
         if self.inner.stress {
-            self.collect(OLDEST);
+            self.collect(OLDEST, false);
         }
         if self.cycle == Cycle::BaconRajan {
             // Here, because the heap grows here and nowhere else.
@@ -439,7 +439,7 @@ impl Locked<'_> {
         // An exhaustive collection: cyclic garbage, all that dies of it, and the empty blocks of
         // other size classes.
         let begun = Instant::now();
-        self.collect(OLDEST);
+        self.collect(OLDEST, false);
         self.free_all_dead();
         self.trim();
         match cause {

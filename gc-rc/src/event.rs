@@ -79,6 +79,8 @@ pub enum EventKind {
         examined: u64,
         /// Objects it found unreachable.
         unreachable: u64,
+        /// Whether the program asked for it by [`Mutator::collect`](crate::Mutator::collect).
+        explicit: bool,
     },
 }
 

@@ -208,6 +208,12 @@ impl<'h> Mutator<'h> {
         unsafe { Locked::new(self.inner, self.id) }
     }
 
+    /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of
+    /// attachment to their heap, and no number is used again.
+    pub fn number(&self) -> u32 {
+        self.id
+    }
+
     // ---- may free, collect, or switch threads
 
     /// Makes an object of `shape`, fields null and words zero, and stores it in `into`.
@@ -706,7 +712,7 @@ impl<W: Witness> Locked<'_, W> {
     /// Frees all that is dead, collects everything, and makes empty blocks available.
     fn collect_all(self) {
         self.free_all_dead();
-        self.collect(OLDEST);
+        self.collect(OLDEST, true);
         self.free_all_dead();
         self.unrecorded().trim();
     }

@@ -24,6 +24,7 @@ fn collections(heap: &Heap) -> Vec<(u8, u64, u64)> {
             generation,
             examined,
             unreachable,
+            ..
         } => Some((generation, examined, unreachable)),
         _ => None,
     };

@@ -181,7 +181,7 @@ impl<W: Witness> Locked<'_, W> {
             };
             if let Some(generation) = due {
                 let watched = self.overhead.is_watching().then(Instant::now);
-                self.collect(generation);
+                self.collect(generation, false);
                 if let Some(begun) = watched {
                     self.overhead.note_other(begun.elapsed());
                 }
@@ -190,9 +190,9 @@ impl<W: Witness> Locked<'_, W> {
     }
 
     /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does
-    /// nothing if the heap has no cycle collector.
+    /// nothing if the heap has no cycle collector. `explicit`: the program asked for it by name.
     #[inline(never)]
-    pub(crate) fn collect(self, generation: usize) {
+    pub(crate) fn collect(self, generation: usize, explicit: bool) {
         self.settle();
         if self.cycle == Cycle::None {
             return;
@@ -217,6 +217,7 @@ impl<W: Witness> Locked<'_, W> {
             generation: generation as u8,
             examined,
             unreachable,
+            explicit,
         };
         self.inner.record(self.me, begun, kind);
         self.unrecorded().tidy(begun);

@@ -5,6 +5,8 @@
 //! and only the modules beside this one turn them into metrics, so that every heap is judged by one
 //! definition. Times are nanoseconds since the heap's [origin](crate::heap::Heap::origin).
 
+use std::ops::Range;
+
 /// What happened on a heap between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct EventLog {
@@ -30,6 +32,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// From when to when it was.
+    pub fn time(&self) -> Range<u64> {
+        self.from..self.until
+    }
+
     /// How long it was, in nanoseconds.
     pub fn length(&self) -> u64 {
         self.until.saturating_sub(self.from)
@@ -85,6 +92,8 @@ pub enum EventKind {
         examined: u64,
         /// Objects it found unreachable.
         unreachable: u64,
+        /// Whether the program asked for it by name.
+        explicit: bool,
     },
     /// A wait for the global lock.
     LockWait,
@@ -100,7 +109,17 @@ pub enum EventKind {
     /// The mutator stood still until a collection that runs beside the mutators had freed memory
     /// for it, or had moved an object that it needed.
     CollectionWait,
+    /// The mutator was there: from the wish to attach until it had detached. Everything else that
+    /// happened to it lies within. A log without one is of a runtime that does not say.
+    Attached,
+    /// The mutator was in a blocking region and wanted nothing of the heap: until it wished to
+    /// leave. Ones shorter than [`LEAST_PAUSE_NS`] are not reported.
+    Blocked,
 }
+
+/// The least length of a pause in nanoseconds, on every heap. What is shorter is part of what an
+/// operation costs; collectors do not report all of it.
+pub const LEAST_PAUSE_NS: u64 = 10_000;
 
 /// What not every heap says of a collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,12 +147,15 @@ impl EventKind {
             Self::CycleCollection { .. } => CYCLE_COLLECTION,
             Self::LockWait => "lock-wait",
             Self::Drain { .. } => DRAIN,
-            Self::Stall => "stall",
+            Self::Stall => STALL,
             Self::CollectionWait => "collection-wait",
+            Self::Attached => "attached",
+            Self::Blocked => "blocked",
         }
     }
 
-    /// Whether it is a time in which its mutator was stopped.
+    /// Whether it is a time in which its mutator was stopped: waited for somebody, or did work on
+    /// somebody else's behalf.
     pub fn is_pause(self) -> bool {
         matches!(
             self,
@@ -141,6 +163,7 @@ impl EventKind {
                 | Self::CycleCollection { .. }
                 | Self::LockWait
                 | Self::Drain { .. }
+                | Self::Stall
                 | Self::CollectionWait
         )
     }
@@ -154,6 +177,10 @@ pub const STOP: &str = "stop";
 pub const CYCLE_COLLECTION: &str = "cycle-collection";
 /// [`EventKind::Drain`] in results.
 pub const DRAIN: &str = "drain";
+/// [`EventKind::Stall`] in results.
+pub const STALL: &str = "stall";
+/// Collections that the program asked for by name, in results: no pauses of the heap's.
+pub const EXPLICIT: &str = "explicit";
 
 /// What a collection looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

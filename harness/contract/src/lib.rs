@@ -6,7 +6,7 @@
 //! | [`adapter`] | the heaps of the comparison, one file each: options, construction, the traits' implementation |
 //! | [`workload`] | what a workload is, what it is given and answers, what it owes the comparison |
 //! | [`sync`] | locks, conditions and queues that mutators can wait in without a deadlock |
-//! | [`event`] | what heaps report while they run, in one vocabulary |
+//! | [`event`], [`presence`] | what heaps report while they run, in one vocabulary; when mutators were there |
 //! | [`row`], [`environment`] | the rows of results; where and with what they were made |
 //! | [`distribution`] | times as rows hold them |
 //! | [`threads`], [`cgroup`] | threads that the system may refuse; what the control group allows |
@@ -27,6 +27,7 @@ pub mod distribution;
 pub mod environment;
 pub mod event;
 pub mod heap;
+pub mod presence;
 pub mod row;
 pub mod suggest;
 pub mod sync;

@@ -215,8 +215,13 @@ pub struct Metrics {
     pub wall_ns_per_operation: f64,
     /// Collections carried out.
     pub collections: u64,
-    /// Stopped thread time / (threads x wall time), 0 to 1.
+    /// Stopped thread time / [`Self::mutator_ns`], 0 to 1.
     pub stopped_share: f64,
+    /// Time in which mutators were attached, in no blocking region, and the program did not collect
+    /// by its own wish, summed over mutators. `None` in older rows: threads x wall time stood for
+    /// it.
+    #[serde(default)]
+    pub mutator_ns: Option<u64>,
     /// Pauses.
     #[serde(flatten)]
     pub pauses: Pauses,
@@ -232,8 +237,9 @@ pub struct Metrics {
     #[serde(default)]
     pub collector_cpu_ns: Option<u64>,
     /// What pauses consist of, by name: `time-to-safepoint`, `roots`, `mark`, `finish`, `resume` of
-    /// stops; `lock-wait`, `drain`, `cycle-collection` on a counting heap; `collection-wait` where
-    /// a collector works beside the mutators.
+    /// stops; `lock-wait`, `drain`, `cycle-collection` on a counting heap; `stall`, a search for
+    /// free memory; `collection-wait` where a collector works beside the mutators. And `explicit`,
+    /// collections that the program asked for by name, which are in no other figure of pauses.
     #[serde(default)]
     pub pause_parts: BTreeMap<String, Part>,
     /// How long stops waited for single threads (see the harness's `measure::safepoint`).
@@ -243,7 +249,8 @@ pub struct Metrics {
     /// `measure::stall`).
     #[serde(default)]
     pub stalls: BTreeMap<String, Distribution>,
-    /// Minimum mutator utilisation, by ascending window (see the harness's `measure::utilisation`).
+    /// Minimum mutator utilisation, by ascending window; empty if nobody was active (see the
+    /// harness's `measure::utilisation`).
     #[serde(default)]
     pub utilisation: Vec<Utilisation>,
     /// Latencies of requests: `simple`, `open-loop`, `metered-<window>ms` (see the harness's
@@ -275,6 +282,13 @@ pub struct Metrics {
     /// processors.
     #[serde(default)]
     pub steal_ns: Option<u64>,
+    /// How long a chase through a few MiB took before the iteration (see the harness's
+    /// `measure::probe`).
+    #[serde(default)]
+    pub probe_before_ns: Option<u64>,
+    /// The same after it.
+    #[serde(default)]
+    pub probe_after_ns: Option<u64>,
     /// The collections, in order of their requests; at most [`MAX_COLLECTIONS_LOGGED`]. This, the
     /// time line and the spans are empty in an iteration that warms up.
     #[serde(default)]
@@ -374,11 +388,11 @@ pub struct Pauses {
     pub pause_max_ns: Option<u64>,
     /// The longest time-to-safepoint in nanoseconds, if anything was stopped.
     pub time_to_safepoint_max_ns: Option<u64>,
-    /// Thread time in pauses, in nanoseconds, summed over the threads.
+    /// Active thread time in pauses, in nanoseconds, summed over the threads.
     pub stopped_ns: u64,
-    /// Thread time in nanoseconds by kind of event. `stall` is not a pause, nor is `arrived`, the
-    /// times-to-safepoint of single threads; and `collection` and `stop` are the collector's own
-    /// span of a stop, in which `stopped` is counted for each thread.
+    /// Thread time in nanoseconds by kind of event, however short. `arrived`, the
+    /// times-to-safepoint of single threads, is not a pause; and `collection` and `stop` are the
+    /// collector's own span of a stop, in which `stopped` is counted for each thread.
     pub event_ns: BTreeMap<String, u64>,
     /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
     pub events_lost: u64,
@@ -700,6 +714,9 @@ mod tests {
             hiccup: Distribution::of([50_000]),
             involuntary_switches: Some(2),
             steal_ns: Some(0),
+            mutator_ns: Some(1900),
+            probe_before_ns: Some(2_000_000),
+            probe_after_ns: Some(2_100_000),
             collections_log: vec![CollectionRecord {
                 at_ns: 10,
                 kind: "full".to_owned(),

@@ -3,7 +3,8 @@
 //! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`]
 //! an iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is
 //! recorded like the others, and is in no figure of the table. Between iterations the heap is
-//! collected (the arena: reset) outside the measured time.
+//! collected (the arena: reset) outside the measured time, and the machine's memory is
+//! [probed](crate::measure::probe).
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -16,32 +17,36 @@ pub use contract::units::format_bytes;
 use crate::adapter::{self, Adapter, Settings};
 use crate::heap::{FullCause, Heap, HeapFull, Statistics};
 use crate::measure::hiccup::{self, Interference};
+use crate::measure::probe::Probe;
 use crate::measure::sampler::{Sampled, Sampler};
 use crate::measure::space::peak_resident_bytes;
 use crate::measure::throughput::{Elapsed, Stopwatch};
 use crate::measure::timeline::Timeline;
 use crate::measure::{
-    cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
+    cpu, floating, latency, pause, probe, reclamation, record, safepoint, space, stall, utilisation,
 };
 use contract::event::EventLog;
 use contract::threads;
 use contract::workload::{Input, Outcome, Workload};
 
 /// Everything that events alone tell of an iteration that lasted from `iteration.start` to its end,
-/// in the time of the events, on `threads` threads; the rest is empty.
+/// in the time of the events, on `threads` threads where these do not say; the rest is empty.
 pub fn of_events(timeline: &Timeline<'_>, iteration: Range<u64>, threads: usize) -> Metrics {
-    let pauses = pause::of(timeline);
-    let wall_ns = iteration.end.saturating_sub(iteration.start).max(1);
     let (collections_log, collections_unlogged) = record::collections(timeline, &iteration);
     let (spans, spans_left_out) = record::spans(timeline, &iteration);
+    let used = utilisation::of(timeline, iteration, threads);
     Metrics {
-        stopped_share: pauses.stopped_ns as f64 / (threads as f64 * wall_ns as f64),
-        pauses,
+        stopped_share: used.stopped_share(),
+        mutator_ns: Some(used.active_ns),
+        pauses: Pauses {
+            stopped_ns: used.stopped_ns,
+            ..pause::of(timeline)
+        },
         collector_cpu_ns: cpu::collector_ns(timeline),
         pause_parts: pause::parts(timeline),
         time_to_safepoint: safepoint::arrivals(timeline),
         stalls: stall::of(timeline),
-        utilisation: utilisation::of(timeline, iteration, threads),
+        utilisation: used.curve,
         collections_log,
         collections_unlogged,
         spans,
@@ -90,8 +95,23 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
     fn visit<A: Adapter>(self) -> Self::Output {
         let heap = A::build(self.settings)?;
         let limited = A::capabilities(self.settings).limited;
+        let probe = Probe::new();
+        // What comes between two iterations is short: one lap stands for both sides of it.
+        let mut before = probe.lap_ns();
         for iteration in 0..=self.invocation.iterations {
             let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
+            let after = probe.lap_ns();
+            let iterated = iterated.map(|iterated| {
+                iterated.map(|(metrics, noisy)| {
+                    let probed = Metrics {
+                        probe_before_ns: Some(before),
+                        probe_after_ns: Some(after),
+                        ..metrics
+                    };
+                    (probed, noisy)
+                })
+            });
+            before = after;
             let limit = || heap.statistics().limit_bytes;
             let (row, goes_on) = row(self.invocation, iteration, iterated, limited, &limit);
             (self.emit)(row);
@@ -158,7 +178,10 @@ fn iterate<W: Workload, H: Heap>(
     let outcome = W::run(heap, input);
     let elapsed = stopwatch.elapsed();
     let interference = Interference::read().since(interference);
-    let sampled = sampler.stop();
+    let mut sampled = sampler.stop();
+    for reading in &mut sampled.readings {
+        reading.resident_bytes = reading.resident_bytes.map(less_probe);
+    }
     let outcome = outcome?;
     let observed = Observed {
         operation: W::OPERATION,
@@ -172,6 +195,11 @@ fn iterate<W: Workload, H: Heap>(
         interference,
     };
     Ok(observed.metrics(outcome))
+}
+
+/// A resident size without the memory of the probe.
+fn less_probe(resident_bytes: u64) -> u64 {
+    resident_bytes.saturating_sub(probe::BYTES)
 }
 
 /// What was read before, during and after an iteration: all that [`iterate`] knows of the workload
@@ -234,7 +262,7 @@ impl Observed {
             wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
             collections: after.collections - before.collections,
             peak_heap_bytes: after.peak_occupied_bytes,
-            peak_resident_bytes: peak_resident_bytes(),
+            peak_resident_bytes: peak_resident_bytes().map(less_probe),
             observations,
             latency: latency::of(&requests),
             reclamation_delay: delays.reusable,

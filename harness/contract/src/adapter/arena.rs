@@ -109,4 +109,9 @@ fn full_cause(full: &arena::HeapFull) -> FullCause {
     }
 }
 
-forward!(arena, events, objects, full_cause);
+/// Nothing ever happens to a mutator.
+fn number(_mutator: &arena::Mutator<'_>) -> Option<u32> {
+    None
+}
+
+forward!(arena, events, objects, full_cause, number);

@@ -9,9 +9,10 @@
 /// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of
 /// the crate `$heap`; `$events` is a function that removes and translates its events, `$objects`
 /// one that says of its statistics how many bytes all objects have that were not reclaimed, and how
-/// many they are, and `$full_cause` one that says why it had no memory.
+/// many they are, `$full_cause` one that says why it had no memory, and `$number` one that says
+/// which mutator its events call this one, if it has any.
 macro_rules! forward {
-    ($heap:ident, $events:path, $objects:path, $full_cause:path) => {
+    ($heap:ident, $events:path, $objects:path, $full_cause:path, $number:path) => {
         impl $crate::heap::Heap for $heap::Heap {
             type Mutator<'h> = $heap::Mutator<'h>;
             type Global = $heap::Global;
@@ -19,7 +20,13 @@ macro_rules! forward {
 
             #[inline(always)]
             fn attach<R>(&self, f: impl for<'h> FnOnce(&mut $heap::Mutator<'h>) -> R) -> R {
-                $heap::Heap::attach(self, f)
+                let attachment = $crate::presence::Attachment::begin($heap::Heap::origin(self));
+                $heap::Heap::attach(self, |mutator| {
+                    if let Some(number) = $number(mutator) {
+                        attachment.is_of(number);
+                    }
+                    f(mutator)
+                })
             }
 
             fn statistics(&self) -> $crate::heap::Statistics {
@@ -45,7 +52,11 @@ macro_rules! forward {
             }
 
             fn take_events(&self) -> $crate::event::EventLog {
-                $events(self)
+                let mut log = $events(self);
+                let presence = $crate::presence::take($heap::Heap::origin(self));
+                log.events.extend(presence.events);
+                log.lost += presence.lost;
+                log
             }
 
             #[inline(always)]
@@ -122,7 +133,12 @@ macro_rules! forward {
 
             #[inline(always)]
             fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
-                $heap::Mutator::blocking(self, f)
+                match $number(self) {
+                    Some(number) => {
+                        $heap::Mutator::blocking(self, || $crate::presence::blocked(number, f))
+                    }
+                    None => $heap::Mutator::blocking(self, f),
+                }
             }
 
             #[inline(always)]

@@ -177,4 +177,8 @@ fn full_cause(full: &gc_marksweep::HeapFull) -> FullCause {
     }
 }
 
-forward!(gc_marksweep, events, objects, full_cause);
+fn number(mutator: &gc_marksweep::Mutator<'_>) -> Option<u32> {
+    Some(mutator.number())
+}
+
+forward!(gc_marksweep, events, objects, full_cause, number);

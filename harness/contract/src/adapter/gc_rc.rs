@@ -153,10 +153,12 @@ fn events(heap: &Heap) -> EventLog {
                 generation,
                 examined,
                 unreachable,
+                explicit,
             } => EventKind::CycleCollection {
                 generation,
                 examined,
                 unreachable,
+                explicit,
             },
         },
     };
@@ -183,4 +185,8 @@ fn full_cause(full: &gc_rc::HeapFull) -> FullCause {
     }
 }
 
-forward!(gc_rc, events, objects, full_cause);
+fn number(mutator: &gc_rc::Mutator<'_>) -> Option<u32> {
+    Some(mutator.number())
+}
+
+forward!(gc_rc, events, objects, full_cause, number);

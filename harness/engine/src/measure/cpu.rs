@@ -77,6 +77,7 @@ mod tests {
             generation: 1,
             examined: 0,
             unreachable: 0,
+            explicit: false,
         };
         assert_eq!(of(vec![]), Some(0));
         let sum = of(vec![

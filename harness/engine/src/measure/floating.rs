@@ -200,6 +200,7 @@ mod tests {
                 generation,
                 examined: 0,
                 unreachable,
+                explicit: false,
             },
         }
     }

@@ -46,7 +46,7 @@ pub struct Cost {
 fn standstill() -> impl Iterator<Item = &'static str> {
     let phases = [Phase::Roots, Phase::Mark, Phase::Finish, Phase::Stop];
     let phases = phases.into_iter().map(Phase::name);
-    phases.chain([event::CYCLE_COLLECTION, event::DRAIN])
+    phases.chain([event::CYCLE_COLLECTION, event::DRAIN, event::EXPLICIT])
 }
 
 impl Cost {

@@ -13,6 +13,7 @@ pub mod hiccup;
 pub mod latency;
 pub mod lbo;
 pub mod pause;
+pub mod probe;
 pub mod reclamation;
 pub mod record;
 pub mod safepoint;

@@ -17,6 +17,14 @@ pub const ALLOCATION_FAILURE: &str = "Allocation Failure";
 /// The name for one that the program asked for.
 pub const SYSTEM_GC: &str = "System.gc()";
 
+fn cause(explicit: bool) -> &'static str {
+    if explicit {
+        SYSTEM_GC
+    } else {
+        ALLOCATION_FAILURE
+    }
+}
+
 /// The collections that were requested within the iteration, in order, and how many more there
 /// were.
 pub fn collections(
@@ -47,24 +55,17 @@ fn of_stop(stop: &Stop) -> Option<CollectionRecord> {
     else {
         return None;
     };
-    let (extent, cause) = (
-        if details.minor {
-            Extent::Young
-        } else {
-            Extent::Full
-        },
-        if details.explicit {
-            SYSTEM_GC
-        } else {
-            ALLOCATION_FAILURE
-        },
-    );
+    let extent = if details.minor {
+        Extent::Young
+    } else {
+        Extent::Full
+    };
     let phases = stop.phases();
     Some(CollectionRecord {
         at_ns: event.from,
         pause_ns: stop.length(),
         kind: extent.name().to_owned(),
-        cause: cause.to_owned(),
+        cause: cause(details.explicit).to_owned(),
         before_bytes: details.before_bytes,
         after_bytes: Some(live_bytes),
         committed_bytes: details.committed_bytes,
@@ -82,6 +83,7 @@ fn of_cycles(event: &Event) -> Option<CollectionRecord> {
         generation,
         examined,
         unreachable,
+        explicit,
     } = event.kind
     else {
         return None;
@@ -90,7 +92,7 @@ fn of_cycles(event: &Event) -> Option<CollectionRecord> {
         at_ns: event.from,
         pause_ns: event.length(),
         kind: Extent::Cycle.name().to_owned(),
-        cause: ALLOCATION_FAILURE.to_owned(),
+        cause: cause(explicit).to_owned(),
         generation: Some(generation),
         examined_objects: Some(examined),
         unreachable_objects: Some(unreachable),
@@ -149,6 +151,7 @@ mod tests {
             generation: 2,
             examined: 50,
             unreachable: 9,
+            explicit: true,
         };
         let log = EventLog {
             events: vec![
@@ -171,6 +174,10 @@ mod tests {
         assert_eq!(
             (cycle.generation, cycle.unreachable_objects),
             (Some(2), Some(9))
+        );
+        assert_eq!(
+            (cycle.cause.as_str(), young.cause.as_str()),
+            (SYSTEM_GC, ALLOCATION_FAILURE)
         );
         assert_eq!(
             (young.kind.as_str(), young.at_ns, young.pause_ns),

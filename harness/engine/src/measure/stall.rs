@@ -13,8 +13,9 @@
 //! On a heap that collects beside its mutators, `collection` is a wait for memory that such a
 //! collection was to free.
 //!
-//! "Long" is what the heap reports; a refill that stays below is what allocation costs. A
-//! collection that was asked for by name is no stall. Other threads that a collection stopped were
+//! "Long" is what the heap reports; a refill that stays below is what allocation costs. From the
+//! least length on a stall is a [pause](super::pause) too. A collection that was asked for by name
+//! is no stall. Other threads that a collection stopped were
 //! not necessarily allocating: their time is in the [pauses](super::pause).
 
 use std::collections::BTreeMap;
@@ -44,7 +45,10 @@ pub fn of(timeline: &Timeline<'_>) -> BTreeMap<String, Distribution> {
     for span in timeline.spans() {
         let cause = match span.kind {
             EventKind::LockWait => "lock",
-            EventKind::CycleCollection { .. } | EventKind::CollectionWait => "collection",
+            EventKind::CycleCollection {
+                explicit: false, ..
+            }
+            | EventKind::CollectionWait => "collection",
             EventKind::Drain { .. } => "drain",
             _ => continue,
         };
@@ -121,6 +125,7 @@ mod tests {
             generation: 0,
             examined: 1,
             unreachable: 0,
+            explicit: false,
         };
         let stalls = summary(vec![
             event(0, 0, 10, EventKind::LockWait),

@@ -285,8 +285,8 @@ mod tests {
     }
 
     const LINE: &str = r#"{"runtime":{"name":"CPython","version":"3.13.0","program":"/no/such/python3"},"iteration":1,"checksum":"00ff","operations":10,"allocated_objects":4,"allocated_payload_bytes":64,
-        "allocated_bytes":128,"from_ns":1000,"until_ns":3000,"wall_ns":2000,"cpu_ns":1900,"heap_bytes":4096,"resident_bytes":null,
-        "pauses_lost":0,"pauses":[[1100,1110,1200,1300],[2000,2005,2050,2060]]}"#;
+        "allocated_bytes":128,"from_ns":100000,"until_ns":300000,"wall_ns":200000,"cpu_ns":190000,"heap_bytes":4096,"resident_bytes":null,
+        "pauses_lost":0,"pauses":[[110000,111000,120000,130000],[200000,200500,205000,206000]]}"#;
 
     #[test]
     fn a_line_becomes_a_row() {
@@ -294,14 +294,15 @@ mod tests {
         assert_eq!((row.status, row.iteration), (Status::Ok, 1));
         let metrics = row.metrics.unwrap();
         assert_eq!(metrics.work(), ("00ff", 10, 4, 64));
-        assert_eq!((metrics.wall_ns, metrics.collections), (2000, 2));
-        assert_eq!(metrics.pauses.pause_count, 2);
+        assert_eq!((metrics.wall_ns, metrics.collections), (200_000, 2));
+        // The other one is too short.
+        assert_eq!(metrics.pauses.pause_count, 1);
         // From the request until the thread that collected goes on.
-        assert_eq!(metrics.pauses.pause_max_ns, Some(200));
-        assert_eq!(metrics.pauses.time_to_safepoint_max_ns, Some(10));
-        assert_eq!(metrics.pauses.stopped_ns, 200 + 90 + 60 + 45);
-        assert!((metrics.stopped_share - 395.0 / 4000.0).abs() < 1e-12);
-        assert_eq!(metrics.wall_ns_per_operation, 200.0);
+        assert_eq!(metrics.pauses.pause_max_ns, Some(20_000));
+        assert_eq!(metrics.pauses.time_to_safepoint_max_ns, Some(1_000));
+        assert_eq!(metrics.pauses.stopped_ns, 20_000 + 9_000);
+        assert!((metrics.stopped_share - 29.0 / 400.0).abs() < 1e-12);
+        assert_eq!(metrics.wall_ns_per_operation, 20_000.0);
     }
 
     #[test]

@@ -90,9 +90,11 @@ pub(crate) static LONGEST_PAUSE: Column = Column {
 };
 /// The share of thread time in pauses.
 pub(crate) static IN_PAUSES: Column = Column {
-    legend: Some("In pauses: stopped thread time / (threads x time)."),
+    legend: Some(
+        "In pauses: stopped time / time of the threads, those not counted that wait outside.",
+    ),
     ..Column::new("in pauses", |figures| {
-        format_share(figures.pauses.stopped_ns as f64 / figures.thread_time)
+        format_share(figures.pauses.stopped_ns as f64 / figures.thread_time.max(1.0))
     })
 };
 /// The most that counted against the limit.
@@ -175,7 +177,10 @@ impl<'r> Figures<'r> {
             ratio,
             pauses: Pauses::merge(metrics().map(|metrics| &metrics.pauses)),
             thread_time: metrics()
-                .map(|metrics| metrics.wall_ns as f64 * cell.threads() as f64)
+                .map(|metrics| {
+                    let of_all = || metrics.wall_ns as f64 * cell.threads() as f64;
+                    metrics.mutator_ns.map_or_else(of_all, |ns| ns as f64)
+                })
                 .sum(),
             peak_heap_bytes: metrics().map(|metrics| metrics.peak_heap_bytes).max(),
             resident_bytes: metrics().filter_map(|m| m.peak_resident_bytes).max(),

@@ -290,13 +290,14 @@ mod tests {
     use crate::measure::pause;
     use crate::measure::stall;
     use crate::measure::timeline::Timeline;
+    use crate::measure::utilisation;
 
-    const LINES: &str = r#"[500ns][gc] Using Serial
-[1500ns][safepoint] Safepoint "ICBufferFull", Time since last: 1000 ns, Reaching safepoint: 100 ns, Cleanup: 50 ns, At safepoint: 50 ns, Total: 200 ns
-[2900ns][gc       ] GC(7) Pause Young (Allocation Failure) 17M->4M(61M) 0.001ms
-[3000ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900 ns, Reaching safepoint: 10 ns, Cleanup: 20 ns, At safepoint: 570 ns, Total: 600 ns
-[9000ns][gc       ] GC(8) Pause Full (System.gc()) 2048K->1M(61M) 0.001ms
-[9100ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900 ns, Reaching safepoint: 10 ns, Cleanup: 20 ns, At safepoint: 570 ns, Total: 600 ns
+    const LINES: &str = r#"[500000ns][gc] Using Serial
+[1500000ns][safepoint] Safepoint "ICBufferFull", Time since last: 1000000 ns, Reaching safepoint: 100000 ns, Cleanup: 50000 ns, At safepoint: 50000 ns, Total: 200000 ns
+[2900000ns][gc       ] GC(7) Pause Young (Allocation Failure) 17M->4M(61M) 0.001ms
+[3000000ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900000 ns, Reaching safepoint: 10000 ns, Cleanup: 20000 ns, At safepoint: 570000 ns, Total: 600000 ns
+[9000000ns][gc       ] GC(8) Pause Full (System.gc()) 2048K->1M(61M) 0.001ms
+[9100000ns][safepoint] Safepoint "GenCollectForAllocation", Time since last: 900000 ns, Reaching safepoint: 10000 ns, Cleanup: 20000 ns, At safepoint: 570000 ns, Total: 600000 ns
 "#;
 
     fn iteration(from_ns: u64, until_ns: u64) -> Measured {
@@ -323,20 +324,25 @@ mod tests {
 
     #[test]
     fn stops_between_the_ends_of_an_iteration_are_its_pauses() {
-        let observed = observed(LINES, &iteration(1600, 8000), 2);
+        let observed = observed(LINES, &iteration(1_600_000, 8_000_000), 2);
         assert_eq!(
             (observed.collections, observed.peak_heap_bytes),
             (1, 17 << 20)
         );
-        let pauses = pause::of(&Timeline::of(&observed.events));
-        assert_eq!((pauses.pause_count, pauses.pause_max_ns), (1, Some(600)));
-        assert_eq!(pauses.time_to_safepoint_max_ns, Some(10));
-        assert_eq!(pauses.stopped_ns, 2 * 590);
+        let timeline = Timeline::of(&observed.events);
+        let pauses = pause::of(&timeline);
+        assert_eq!(
+            (pauses.pause_count, pauses.pause_max_ns),
+            (1, Some(600_000))
+        );
+        assert_eq!(pauses.time_to_safepoint_max_ns, Some(10_000));
+        let used = utilisation::of(&timeline, 1_600_000..8_000_000, 2);
+        assert_eq!(used.stopped_ns, 2 * 590_000);
     }
 
     #[test]
     fn stops_that_are_not_collections_count() {
-        let observed = observed(LINES, &iteration(1000, 8000), 1);
+        let observed = observed(LINES, &iteration(1_000_000, 8_000_000), 1);
         assert_eq!(observed.collections, 1);
         assert_eq!(pause::of(&Timeline::of(&observed.events)).pause_count, 2);
     }
@@ -359,12 +365,15 @@ mod tests {
             (observed.collections, observed.peak_heap_bytes),
             (1, 28 << 20)
         );
-        let pauses = pause::of(&Timeline::of(&observed.events));
+        let timeline = Timeline::of(&observed.events);
+        let pauses = pause::of(&timeline);
+        // The stop of 35 ns is none.
         assert_eq!(
             (pauses.pause_count, pauses.pause_max_ns),
-            (3, Some(3_988_000))
+            (2, Some(3_988_000))
         );
-        assert_eq!(pauses.stopped_ns, 3_988_000 + 64_000 + 2 * 25);
+        let used = utilisation::of(&timeline, 1_000..6_000_000, 2);
+        assert_eq!(used.stopped_ns, 3_988_000 + 64_000);
         assert_eq!(pauses.event_ns["collection-wait"], 3_988_000 + 64_000);
         let stalls = stall::of(&Timeline::of(&observed.events));
         assert_eq!(stalls["collection"].count, 2);
@@ -446,13 +455,13 @@ mod tests {
         // No log at all: the pauses are not known to be none.
         assert_eq!(log.observe(&iteration(0, 10_000), 1).events.lost, 1);
 
-        let middle = LINES.find("[3000ns]").unwrap() + 40;
+        let middle = LINES.find("[3000000ns]").unwrap() + 40;
         fs::write(&log.path, &LINES[..middle]).unwrap();
-        let first = log.observe(&iteration(1000, 2950), 1);
+        let first = log.observe(&iteration(1_000_000, 2_950_000), 1);
         assert_eq!(first.events.events.len(), 2);
         assert_eq!(first.peak_heap_bytes, 17 << 20);
         fs::write(&log.path, LINES).unwrap();
-        let second = log.observe(&iteration(2950, 8000), 1);
+        let second = log.observe(&iteration(2_950_000, 8_000_000), 1);
         assert_eq!(second.events.events.len(), 2);
         // The highest so far.
         assert_eq!(second.peak_heap_bytes, 17 << 20);

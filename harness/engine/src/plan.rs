@@ -42,6 +42,9 @@ pub struct Plan {
     pub keep_failures: bool,
     /// As many processes as fit into this time, at least two for each cell that is run at all.
     pub budget: Option<Duration>,
+    /// Comparisons are run no more once the ends of their intervals are within this factor of their
+    /// ratios.
+    pub precision: Option<f64>,
     /// What its reports have beside the comparison.
     pub chapters: &'static Chapters,
     /// Whether to keep progress and notes to oneself.
@@ -98,6 +101,7 @@ impl Plan {
             resume: None,
             keep_failures: false,
             budget: None,
+            precision: None,
             chapters: &[],
             quiet: true,
             verbose: false,
@@ -136,6 +140,10 @@ pub struct Cell {
     pub experiment: bool,
     /// The least heap at which every heap of its group completes, if it was looked for.
     pub minimum_heap_bytes: Option<u64>,
+    /// Whether it is run in the first so many rounds only.
+    pub rounds: Option<u32>,
+    /// Timed iterations in each process, if not as many as the plan says.
+    pub iterations: Option<u32>,
 }
 
 /// What does the work of a cell.
@@ -171,13 +179,18 @@ impl Cell {
             heap_bytes: self.heap_bytes,
             threads: self.input.threads,
             seed: self.input.seed,
-            iterations: plan.iterations,
+            iterations: self.iterations.unwrap_or(plan.iterations),
             invocation,
         }
     }
 }
 
 impl Cell {
+    /// Whether it is run in a round, from 1.
+    pub fn is_in(&self, round: u32) -> bool {
+        self.rounds.is_none_or(|rounds| round <= rounds)
+    }
+
     /// The same cell within other heap bytes.
     ///
     /// # Errors
@@ -347,6 +360,8 @@ pub fn cells(
                     twin: false,
                     experiment: false,
                     minimum_heap_bytes: None,
+                    rounds: None,
+                    iterations: None,
                 });
             }
             group += 1;

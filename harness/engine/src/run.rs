@@ -44,12 +44,14 @@ use crate::results::{self, Results};
 
 mod budget;
 mod child;
+mod precision;
 mod resume;
 mod sink;
 
 pub use crate::process::keep_program;
 use budget::Budget;
 pub use child::{command, end_with_parent, invoke, name_process};
+use precision::Precision;
 pub use resume::is_accident;
 use resume::{Done, resume_command, same_build};
 pub use sink::Sink;
@@ -209,15 +211,21 @@ impl Session {
 
         let groups = groups(plan);
         let mut budget = Budget::new(plan.budget, groups.len());
+        let mut precision = Precision::of(plan, &self.rows);
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
+            let satisfied = precision.satisfied(plan, &groups);
             for (number, group) in groups.iter().enumerate() {
+                let order = in_order(plan, group, invocation);
+                if satisfied[number] || order.is_empty() {
+                    continue;
+                }
                 if !budget.allows(self.began.elapsed(), invocation, number) {
                     continue;
                 }
                 anything = true;
                 let began = Instant::now();
-                for index in in_order(group, invocation) {
+                for index in order {
                     let cell = &plan.cells[index];
                     if done.is_done(index, invocation) {
                         self.advance(plan);
@@ -240,6 +248,7 @@ impl Session {
                         break 'rounds;
                     };
                     done.record(index, &rows, started.elapsed());
+                    precision.note(index, &rows);
                     for row in rows.iter().filter(|row| row.status != Status::Ok) {
                         self.note(&format!("{cell}: {}{}", row.status, advice(row)));
                     }
@@ -441,7 +450,7 @@ pub fn in_rounds(plan: &Plan) -> Vec<(u32, usize)> {
         .flat_map(|invocation| {
             let in_round = groups
                 .iter()
-                .flat_map(move |group| in_order(group, invocation));
+                .flat_map(move |group| in_order(plan, group, invocation));
             in_round
                 .map(move |cell| (invocation, cell))
                 .collect::<Vec<_>>()
@@ -449,9 +458,13 @@ pub fn in_rounds(plan: &Plan) -> Vec<(u32, usize)> {
         .collect()
 }
 
-/// The order of a group's cells in a round: reversed in every other one.
-fn in_order(group: &[usize], invocation: u32) -> Vec<usize> {
-    let mut order = group.to_vec();
+/// The order of a group's cells in a round, of those that are run in it: reversed in every other
+/// one.
+fn in_order(plan: &Plan, group: &[usize], invocation: u32) -> Vec<usize> {
+    let cells = group.iter().copied();
+    let mut order: Vec<usize> = cells
+        .filter(|&cell| plan.cells[cell].is_in(invocation))
+        .collect();
     if invocation.is_multiple_of(2) {
         order.reverse();
     }
@@ -583,8 +596,12 @@ mod tests {
 
     #[test]
     fn every_other_round_is_reversed() {
-        assert_eq!(in_order(&[3, 4, 5], 1), [3, 4, 5]);
-        assert_eq!(in_order(&[3, 4, 5], 2), [5, 4, 3]);
+        let mut plan = plan(&["gc-rc"], 3);
+        plan.cells = vec![plan.cells[0].clone(); 6];
+        plan.cells[4].rounds = Some(2);
+        assert_eq!(in_order(&plan, &[3, 4, 5], 1), [3, 4, 5]);
+        assert_eq!(in_order(&plan, &[3, 4, 5], 2), [5, 4, 3]);
+        assert_eq!(in_order(&plan, &[3, 4, 5], 3), [3, 5]);
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub(super) fn cell(known: &[Description], task: &Task) -> Result<Cell, String> {
         twin: task.twin,
         experiment: task.experiment,
         minimum_heap_bytes: task.minimum_heap_bytes,
+        rounds: None,
+        iterations: None,
     })
 }
 

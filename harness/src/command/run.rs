@@ -15,6 +15,16 @@ use engine::workload::{self, Description};
 /// The time that the standard comparison takes at most, if two processes for each pair fit into it.
 const STANDARD_BUDGET: Duration = Duration::from_secs(82);
 
+/// Rounds of a comparison at most, should the budget allow more.
+const STANDARD_ROUNDS: u32 = 40;
+
+/// Where a comparison's interval ends within this factor of its ratio, the time is better spent on
+/// another.
+const STANDARD_PRECISION: f64 = 1.03;
+
+/// Rounds of what is shown beside the comparison and decides nothing: the arena, the floor.
+const ROUNDS_BESIDE: u32 = 2;
+
 /// Run chosen workloads on chosen heaps
 #[derive(Debug, Args)]
 pub(crate) struct Run {
@@ -82,7 +92,8 @@ impl Run {
         let run = Self::from_arg_matches(&matches);
         let mut run = run.expect("every argument has a default");
         // Together with the report, what fits into a minute and a half.
-        run.amount.invocations = Some(INVOCATIONS);
+        run.amount.invocations = Some(STANDARD_ROUNDS);
+        run.amount.iterations = 2;
         run.amount.budget = Some(STANDARD_BUDGET);
         run.amount.twins = Twins::Some;
         run
@@ -103,6 +114,10 @@ pub(crate) fn run_standard(context: &Context) -> Result<bool, Error> {
 /// last.
 fn standard(context: &Context) -> Result<Plan, Error> {
     let mut plan = Run::standard().plan(context)?;
+    plan.precision = Some(STANDARD_PRECISION);
+    for cell in plan.cells.iter_mut().filter(|cell| !cell.limited) {
+        cell.rounds = Some(ROUNDS_BESIDE);
+    }
     let has = |name| (context.workloads.iter()).any(|workload| workload.name == name);
     if workload::standard()
         .iter()
@@ -112,6 +127,10 @@ fn standard(context: &Context) -> Result<Plan, Error> {
         let (mut cells, _) = claims::cells(&experiments, plan.size, &[], &Search::default())
             .map_err(Error::NotRun)?;
         let groups = cells.last().map_or(0, |cell| cell.group + 1);
+        for cell in &mut cells {
+            cell.rounds = Some(INVOCATIONS);
+            cell.iterations = Some(1);
+        }
         cells.extend(plan.cells.into_iter().map(|cell| Cell {
             group: groups + cell.group,
             ..cell
@@ -139,7 +158,7 @@ mod tests {
         let plan = standard(&context("harness")).unwrap();
         assert_eq!(
             (plan.invocations, plan.iterations, plan.size),
-            (3, 1, Size::Small)
+            (STANDARD_ROUNDS, 2, Size::Small)
         );
         let (experiments, cells): (Vec<_>, Vec<_>) =
             plan.cells.iter().partition(|cell| cell.experiment);

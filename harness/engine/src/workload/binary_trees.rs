@@ -36,7 +36,7 @@ impl Workload for BinaryTrees {
     const SUMMARY: &'static str =
         "short-lived trees built, walked and dropped beside a long-lived one";
     const OPERATION: &'static str = "node";
-    const PARAMETERS: &'static [Parameter] = &[Parameter::sized("depth", [8, 16, 21])
+    const PARAMETERS: &'static [Parameter] = &[Parameter::sized("depth", [8, 13, 21])
         .range(4, 28)
         .doc("depth of the long-lived and the largest short-lived tree")];
 

@@ -34,7 +34,7 @@ impl Workload for Churn {
     const SUMMARY: &'static str = "random replacement in a large live graph, leaving cycles behind";
     const OPERATION: &'static str = "operation";
     const PARAMETERS: &'static [Parameter] =
-        &[Parameter::sized("nodes", [2_000, 100_000, 1_000_000])
+        &[Parameter::sized("nodes", [2_000, 10_000, 1_000_000])
             .range(1, 100_000_000)
             .doc("entries of the table, N; 20 N operations follow")];
 

@@ -31,7 +31,7 @@ impl Workload for Countdown {
     const SUMMARY: &'static str = "boxed integers counted down: what threads gain without sharing";
     const OPERATION: &'static str = "decrement";
     const PARAMETERS: &'static [Parameter] =
-        &[Parameter::sized("total", [100_000, 20_000_000, 50_000_000])
+        &[Parameter::sized("total", [100_000, 3_000_000, 50_000_000])
             .range(1, 1_000_000_000_000)
             .doc("decrements, over all threads")];
 

@@ -39,10 +39,10 @@ impl Workload for GcBench {
         "trees built top-down and bottom-up beside a long-lived tree and array";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("depth", [6, 16, 16])
+        Parameter::sized("depth", [6, 13, 16])
             .range(4, 24)
             .doc("depth of the long-lived and the largest short-lived trees"),
-        Parameter::sized("array", [5_000, 500_000, 500_000])
+        Parameter::sized("array", [5_000, 50_000, 500_000])
             .range(1, 100_000_000)
             .doc("numbers in the long-lived array"),
     ];

@@ -32,10 +32,10 @@ impl Workload for List {
     const SUMMARY: &'static str = "long linked lists pushed, walked and dropped";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("nodes", [10_000, 2_000_000, 5_000_000])
+        Parameter::sized("nodes", [10_000, 50_000, 5_000_000])
             .range(1, 1_000_000_000)
             .doc("length of the list"),
-        Parameter::sized("rounds", [3, 5, 5])
+        Parameter::sized("rounds", [3, 20, 5])
             .range(1, 10_000)
             .doc("lists built, one after another"),
         Parameter::fixed("keep", 0)

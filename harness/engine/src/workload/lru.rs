@@ -65,7 +65,7 @@ impl Workload for Lru {
     const SUMMARY: &'static str = "a cache that forgets what was used least recently";
     const OPERATION: &'static str = "lookup";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("entries", [500, 50_000, 1_000_000])
+        Parameter::sized("entries", [500, 8_000, 1_000_000])
             .range(1, 100_000_000)
             .doc("entries of the cache, over all threads; 20 lookups for each follow"),
         Parameter::fixed("rooted", 1)

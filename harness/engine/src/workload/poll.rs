@@ -54,10 +54,10 @@ impl Workload for Poll {
         Parameter::sized("interval", [100, 100, 1_000])
             .range(1, 1_000_000)
             .doc("microseconds of computing between two polls, nominally"),
-        Parameter::sized("computing", [2_000, 200_000, 5_000_000])
+        Parameter::sized("computing", [2_000, 40_000, 5_000_000])
             .range(0, 10_000_000_000)
             .doc("microseconds of computing in all, nominally"),
-        Parameter::sized("allocations", [20_000, 8_000_000, 200_000_000])
+        Parameter::sized("allocations", [20_000, 1_600_000, 200_000_000])
             .range(0, 1_000_000_000_000)
             .doc("objects allocated, over all allocating threads"),
     ];

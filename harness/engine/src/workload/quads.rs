@@ -39,10 +39,10 @@ impl Workload for Quads {
         "a large tree that stays, and rounds of small ones that die together";
     const OPERATION: &'static str = "node";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("depth", [5, 9, 11])
+        Parameter::sized("depth", [5, 7, 11])
             .range(1, 14)
             .doc("depth of the long-lived tree"),
-        Parameter::sized("rounds", [3, 40, 20])
+        Parameter::sized("rounds", [3, 200, 20])
             .range(0, 1_000_000)
             .doc("rounds of short-lived trees"),
         Parameter::fixed("share", 13)

@@ -66,7 +66,7 @@ impl Workload for Requests {
     const SUMMARY: &'static str = "a server under a load that does not wait for it: latencies";
     const OPERATION: &'static str = "request";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("requests", [200, 30_000, 1_000_000])
+        Parameter::sized("requests", [200, 4_000, 1_000_000])
             .range(5, 100_000_000)
             .doc("requests that arrive; half as many come before, to measure the capacity"),
         Parameter::fixed("load", 70)
@@ -75,7 +75,7 @@ impl Workload for Requests {
         Parameter::fixed("rate", 0)
             .range(0, 1_000_000_000)
             .doc("how many arrive in a second, whatever the capacity; 0: as load says"),
-        Parameter::sized("sessions", [64, 4_096, 65_536])
+        Parameter::sized("sessions", [64, 512, 65_536])
             .range(1, 100_000_000)
             .doc("results kept, over all threads"),
     ];

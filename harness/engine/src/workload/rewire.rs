@@ -36,7 +36,7 @@ impl Workload for Rewire {
         "references moved about in a graph that stays: barriers and counts alone";
     const OPERATION: &'static str = "operation";
     const PARAMETERS: &'static [Parameter] =
-        &[Parameter::sized("nodes", [1_000, 100_000, 1_000_000])
+        &[Parameter::sized("nodes", [1_000, 20_000, 1_000_000])
             .range(1, 100_000_000)
             .doc("entries of the table, N; 100 N operations follow")];
 

@@ -37,10 +37,10 @@ impl Workload for Rings {
         Parameter::fixed("ring", 10)
             .range(1, 1_000_000)
             .doc("nodes of a ring"),
-        Parameter::sized("held", [200, 100_000, 200_000])
+        Parameter::sized("held", [200, 10_000, 200_000])
             .range(0, 100_000_000)
             .doc("rings kept to the end"),
-        Parameter::sized("dropped", [20_000, 900_000, 1_800_000])
+        Parameter::sized("dropped", [20_000, 200_000, 1_800_000])
             .range(0, 1_000_000_000)
             .doc("rings dropped as soon as they are built"),
         Parameter::fixed("cyclic", 100)

@@ -62,7 +62,7 @@ impl Workload for Sawtooth {
         "peaks of small, medium and larger objects in turn, of which a few survive";
     const OPERATION: &'static str = "object";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("bytes", [200_000, 16_000_000, 128_000_000])
+        Parameter::sized("bytes", [200_000, 2_000_000, 128_000_000])
             .range(2048, 1 << 36)
             .doc("bytes of objects at each peak"),
         Parameter::sized("rounds", [4, 10, 10])

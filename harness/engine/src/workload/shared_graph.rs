@@ -46,10 +46,10 @@ impl Workload for SharedGraph {
     const SUMMARY: &'static str = "several threads read one graph";
     const OPERATION: &'static str = "step";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("nodes", [1_000, 100_000, 1_000_000])
+        Parameter::sized("nodes", [1_000, 10_000, 1_000_000])
             .range(1, 100_000_000)
             .doc("nodes of the graph"),
-        Parameter::sized("steps", [20_000, 10_000_000, 200_000_000])
+        Parameter::sized("steps", [20_000, 3_000_000, 200_000_000])
             .range(1, 1_000_000_000_000)
             .doc("steps of all walks together"),
         Parameter::fixed("rooted", 1)

@@ -1,0 +1,115 @@
+//! Which comparisons need no more rounds, because their intervals are narrow enough.
+//!
+//! A run that has a time to spend spends it on what is least sure: from [`LEAST`] rounds on, a
+//! group whose ratios all lie within the wanted factor of their intervals' ends is run no more, and
+//! its time goes to the others.
+//!
+//! Invariant: whether a group goes on depends on the *width* of its intervals alone, and never on
+//! where they lie. For times that scatter alike on either side the two say nothing of each other,
+//! so that stopping biases neither the figure nor the verdict (Chow and Robbins, *On the Asymptotic
+//! Theory of Fixed-Width Sequential Confidence Intervals*, 1965).
+//!
+//! Rejected: to stop when a verdict is there (whoever looks often enough sees an effect where there
+//! is none); to give rounds by the distance from a decision (the same, in small).
+
+use std::collections::BTreeMap;
+
+use crate::invocation::{Row, Status};
+use crate::plan::{Cell, Plan};
+use crate::results::BASELINE;
+use crate::statistics::{Centre, Inference, Prior};
+
+/// Rounds of every comparison: fewer say too little of how they scatter.
+const LEAST: usize = 6;
+
+/// What has been measured so far, as far as it bears on that.
+#[derive(Debug)]
+pub(super) struct Precision {
+    /// The factor, above 1; `None`: every round is run.
+    wanted: Option<f64>,
+    /// For each cell, the logarithm of the mean time of each round.
+    times: Vec<BTreeMap<u32, f64>>,
+}
+
+impl Precision {
+    /// Of a plan, some of whose rows may be there already.
+    pub(super) fn of(plan: &Plan, rows: &[Row]) -> Self {
+        let mut precision = Self {
+            wanted: plan.precision,
+            times: vec![BTreeMap::new(); plan.cells.len()],
+        };
+        if plan.precision.is_some() {
+            let mut processes: BTreeMap<(usize, u32), Vec<Row>> = BTreeMap::new();
+            for row in rows {
+                let number = row.invocation.invocation;
+                let is_of = |cell: &&Cell| {
+                    cell.twin == row.twin && cell.invocation(plan, number) == row.invocation
+                };
+                if let Some(index) = plan.cells.iter().position(|cell| is_of(&cell)) {
+                    processes
+                        .entry((index, number))
+                        .or_default()
+                        .push(row.clone());
+                }
+            }
+            for ((index, _), rows) in processes {
+                precision.note(index, &rows);
+            }
+        }
+        precision
+    }
+
+    /// Takes note of one process of a cell.
+    pub(super) fn note(&mut self, cell: usize, rows: &[Row]) {
+        let timed = rows
+            .iter()
+            .filter(|row| row.iteration > 0 && row.status == Status::Ok);
+        let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.wall_ns as f64));
+        let times: Vec<f64> = times.collect();
+        if let (Some(row), false) = (rows.first(), times.is_empty()) {
+            let mean = times.iter().sum::<f64>() / times.len() as f64;
+            self.times[cell].insert(row.invocation.invocation, mean.ln());
+        }
+    }
+
+    /// For each group, whether it is run no more.
+    pub(super) fn satisfied(&self, plan: &Plan, groups: &[Vec<usize>]) -> Vec<bool> {
+        let Some(wanted) = self.wanted else {
+            return vec![false; groups.len()];
+        };
+        let centres: Vec<Vec<Centre>> = groups
+            .iter()
+            .map(|group| self.centres(plan, group))
+            .collect();
+        let inference = Inference::new(Prior::of(centres.iter().flatten()), 0.95);
+        let is_narrow = |centre: &Centre| {
+            let width = inference.ratio(centre).half_width();
+            centre.n >= LEAST && width.is_some_and(|width| width <= wanted)
+        };
+        let groups = centres.iter();
+        groups
+            .map(|centres| !centres.is_empty() && centres.iter().all(is_narrow))
+            .collect()
+    }
+
+    /// The group's ratios to its baseline. Those that verdicts are about: of what has a limit, and
+    /// runs in every round.
+    fn centres(&self, plan: &Plan, group: &[usize]) -> Vec<Centre> {
+        let cell = |index: &usize| &plan.cells[*index];
+        let first = group
+            .iter()
+            .find(|index| cell(index).heap_label == BASELINE);
+        let baseline = *first.unwrap_or(&group[0]);
+        let others = group.iter().filter(|index| {
+            let cell = cell(index);
+            **index != baseline && !cell.twin && cell.limited && cell.rounds.is_none()
+        });
+        let ratios = others.filter_map(|&index| {
+            let pairs = self.times[index].iter();
+            let pairs =
+                pairs.filter_map(|(round, time)| Some(time - self.times[baseline].get(round)?));
+            Centre::of(&pairs.collect::<Vec<f64>>())
+        });
+        ratios.collect()
+    }
+}

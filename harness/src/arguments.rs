@@ -27,9 +27,9 @@ const MOST_INVOCATIONS: u32 = 100;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reporting")]
 pub(crate) struct Reporting {
-    /// What to print on standard output
-    #[arg(long, value_enum, default_value_t, global = true)]
-    pub(crate) format: Format,
+    /// What to print on standard output [default: answer without a command, table otherwise]
+    #[arg(long, value_enum, global = true)]
+    pub(crate) format: Option<Format>,
     /// Where to append the results, one JSON row a line; the page with plots is written beside it,
     /// as .html [default: a new file in results/]
     #[arg(long, value_name = "FILE", global = true)]
@@ -49,7 +49,7 @@ pub(crate) struct Reporting {
     pub(crate) quiet: bool,
     /// Show each iteration on standard error when its process has ended
     #[arg(long, short, global = true, conflicts_with = "quiet")]
-    verbose: bool,
+    pub(crate) verbose: bool,
 }
 
 impl Reporting {
@@ -58,7 +58,7 @@ impl Reporting {
         Plan {
             notes,
             timeout: self.timeout,
-            format: self.format,
+            format: self.format.unwrap_or_default(),
             output: self.output.clone(),
             resume: self.resume.clone(),
             keep_failures: self.keep_failures,

@@ -44,6 +44,10 @@ impl Chapter for Claims {
         json(&judge(results))
     }
 
+    fn answer(&self, results: &Results) -> Vec<String> {
+        answer(&judge(results))
+    }
+
     fn verdicts(&self, results: &Results, confidence: f64) -> (usize, usize) {
         verdicts(results, confidence)
     }
@@ -156,6 +160,32 @@ fn line(one: &Judged) -> Vec<String> {
     line.extend(one.columns.iter().map(|column| figure(claim, column)));
     line.push(format!("{}; {}", verdict(one), rules(claim)));
     line
+}
+
+/// How many hold, which do not, and what would decide the rest.
+fn answer(judged: &[Judged]) -> Vec<String> {
+    if judged.is_empty() {
+        return Vec::new();
+    }
+    let of = |wanted: Verdict| judged.iter().filter(move |one| one.verdict == Some(wanted));
+    let mut sentences = vec![count(judged)];
+    let broken: Vec<String> = of(Verdict::Fails)
+        .map(|one| format!("{} ({})", one.claim.statement, one.experiment.name))
+        .collect();
+    if !broken.is_empty() {
+        sentences.push(format!("Do not hold: {}.", broken.join("; ")));
+    }
+    let mut open: Vec<&str> = of(Verdict::Undecided)
+        .map(|one| one.experiment.name)
+        .collect();
+    open.dedup();
+    if !open.is_empty() {
+        sentences.push(format!(
+            "Undecided: {}; more rounds decide (harness claims NAME --invocations 20).",
+            open.join(", ")
+        ));
+    }
+    sentences
 }
 
 /// How many hold, in one line.

@@ -290,12 +290,19 @@ impl Session {
         results.trials = trials;
         results.notes.append(&mut self.notes);
         match plan.format {
-            Format::Table => {
-                self.sink.print(&report::summary(&results, plan.chapters));
+            Format::Answer | Format::Table => {
+                let report = report::render(&results, plan.format, plan.chapters);
+                self.sink.print(&report.expect("there are always words"));
                 let path = format!("\nResults: {}\n", self.sink.path.display());
                 self.sink.print(&path);
                 let page = self.page(&results, plan.chapters);
                 self.sink.print(&page);
+                if plan.format == Format::Answer {
+                    self.sink.print(&format!(
+                        "Tables:  harness report {} --format table; or run with --verbose\n",
+                        self.sink.path.display()
+                    ));
+                }
             }
             Format::Json if plan.is_of_experiments() => {
                 self.sink

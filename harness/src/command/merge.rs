@@ -59,11 +59,14 @@ impl Command for Merge {
             files.push((path.display().to_string(), rows));
         }
         let rows = join(&files, self.mixed_machines, self.mixed_builds).map_err(Error::NotRun)?;
-        let mut sink = Sink::open(output.map(PathBuf::as_path), reporting.format)?;
+        let mut sink = Sink::open(
+            output.map(PathBuf::as_path),
+            reporting.format.unwrap_or_default(),
+        )?;
         for row in &rows {
             sink.write(row);
         }
-        if reporting.format == Format::Table {
+        if reporting.format.unwrap_or_default() == Format::Table {
             let hosts = hosts(&rows);
             let mut results = Results::of_rows(rows);
             if hosts > 1 {

@@ -76,7 +76,7 @@ impl Command for Report {
             context.tell(&format!("Replaced in {}: {sections}", path.display()));
             return Ok(true);
         }
-        let format = is_given("format").then_some(context.reporting.format);
+        let format = context.reporting.format;
         if let Some(format) = format {
             print(&report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?)?;
         }

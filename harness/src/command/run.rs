@@ -8,7 +8,7 @@ use super::{Command, Context, Examples, list};
 use crate::arguments::{Amount, Chosen, INVOCATIONS};
 use engine::message::Error;
 use engine::peer::Search;
-use engine::plan::{self, Cell, Plan, Twins};
+use engine::plan::{self, Cell, Format, Plan, Twins};
 use engine::run;
 use engine::workload::{self, Description};
 
@@ -115,6 +115,9 @@ pub(crate) fn run_standard(context: &Context) -> Result<bool, Error> {
 fn standard(context: &Context) -> Result<Plan, Error> {
     let mut plan = Run::standard().plan(context)?;
     plan.precision = Some(STANDARD_PRECISION);
+    if context.reporting.format.is_none() && !context.reporting.verbose {
+        plan.format = Format::Answer;
+    }
     for cell in plan.cells.iter_mut().filter(|cell| !cell.limited) {
         cell.rounds = Some(ROUNDS_BESIDE);
     }

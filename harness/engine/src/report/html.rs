@@ -71,6 +71,7 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                             }
                         }
                     }
+                    (answer(results, chapters))
                     (conclusion(results))
                     @for section in &sections { (section.markup) }
                 }
@@ -102,7 +103,7 @@ fn sections(results: &Results, chapters: &Chapters) -> Vec<Section> {
     let works = results.works();
     let mut sections = Vec::new();
     if !works.is_empty() {
-        let glance = figures(figure::of_all(results, &styles));
+        let glance = figures(figure::of_all_but_time(results, &styles));
         sections.push(Section::new("table", "Table", &results_table(results)));
         sections.push(Section::new("glance", "At a glance", &glance));
     }
@@ -127,6 +128,24 @@ fn sections(results: &Results, chapters: &Chapters) -> Vec<Section> {
     };
     sections.push(Section::new("environment", "Environment", &environment));
     sections
+}
+
+/// The answer, as on a terminal, below a picture of it.
+fn answer(results: &Results, chapters: &Chapters) -> Markup {
+    let words = super::answer::section(results, chapters);
+    if words.0.is_empty() {
+        return words;
+    }
+    let styles = Styles::new(results);
+    html! {
+        section id="answer" {
+            h2 { "The answer" }
+            @if !results.groups().is_empty() {
+                (figures(figure::of_answer(results, &styles)))
+            }
+            (words)
+        }
+    }
 }
 
 /// What follows, what to know about the file, and what has no figures.

@@ -1,6 +1,7 @@
 //! Rows in the forms people read: one file a format. Each is a function of the rows; nothing is
 //! measured here.
 
+pub mod answer;
 mod column;
 pub mod conclusion;
 pub mod csv;
@@ -28,7 +29,9 @@ use crate::results::{CellResults, Results};
 /// What is printed on standard output. The result file holds JSON rows in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// One table at the end.
+    /// The answer on one screen: a line a workload, and what follows.
+    Answer,
+    /// One table at the end, and what follows.
     #[default]
     Table,
     /// The rows, as they come.
@@ -59,6 +62,8 @@ pub trait Chapter: fmt::Debug + Sync {
     fn section(&self, results: &Results) -> Option<Markup>;
     /// JSON, an object a line.
     fn json(&self, results: &Results) -> String;
+    /// What it comes to, for the answer on one screen: a sentence or a few.
+    fn answer(&self, results: &Results) -> Vec<String>;
     /// How many verdicts there may be, and how many of them are made if every interval has this
     /// confidence: they count among those of the run.
     fn verdicts(&self, results: &Results, confidence: f64) -> (usize, usize);
@@ -138,6 +143,7 @@ fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
 pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<String, String> {
     settle(results, chapters);
     match format {
+        Format::Answer => Ok(answer::render(results, chapters)),
         Format::Table => Ok(summary(results, chapters)),
         Format::Json => Ok(results.rows().map(json::line).collect()),
         Format::Csv => {

@@ -156,10 +156,14 @@ pub(crate) fn of_work(work: &[Group<'_>], styles: &Styles) -> Figures {
     ])
 }
 
+/// The picture of the answer: every workload's time relative to the baseline.
+pub(crate) fn of_answer(results: &Results, styles: &Styles) -> Figures {
+    apart([glance::times(results, styles)])
+}
+
 /// The figures over all workloads.
-pub(crate) fn of_all(results: &Results, styles: &Styles) -> Figures {
+pub(crate) fn of_all_but_time(results: &Results, styles: &Styles) -> Figures {
     apart([
-        glance::times(results, styles),
         glance::memory(results, styles),
         sizes::overhead_at_a_glance(results, styles, Resource::Wall),
         sizes::overhead_at_a_glance(results, styles, Resource::Cpu),

@@ -335,23 +335,99 @@ fn memory(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -
 
 fn pauses(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -> Option<String> {
     let (mean, count) = mean(results, pairs, PAUSE)?;
-    let longest = |cell: &dyn Fn(&(&Group<'_>, &CellResults)) -> Option<(f64, String)>| {
-        let all = pairs.iter().filter_map(cell);
+    let longest = |cells: Vec<&CellResults>| {
+        let of_cell = |cell: &CellResults| {
+            let longest = cell.measured().filter_map(PAUSE).max_by(f64::total_cmp)?;
+            Some((longest, cell.workload_label().to_owned()))
+        };
+        let all = cells.into_iter().filter_map(of_cell);
         let longest = all.max_by(|(a, _), (b, _)| a.total_cmp(b));
         longest.map_or("none".to_owned(), |(longest, work)| {
             format!("{} in {work}", format_time(longest))
         })
     };
-    let of = |cell: &CellResults| {
-        let longest = cell.measured().filter_map(PAUSE);
-        let longest = longest.max_by(f64::total_cmp)?;
-        Some((longest, cell.workload_label().to_owned()))
-    };
-    let theirs = longest(&|(group, _)| of(group.baseline()));
-    let ours = longest(&|(_, cell)| of(cell));
+    let theirs = longest(pairs.iter().map(|(group, _)| group.baseline()).collect());
+    let ours = longest(pairs.iter().map(|(_, cell)| *cell).collect());
     Some(format!(
         "Pauses: the longest of an iteration is {} of {baseline}'s on {heap}, over {count} \
          workloads where both stop; the longest of all: {baseline} {theirs}, {heap} {ours}.",
         format_ratio(mean)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::processes;
+    use crate::invocation::Row;
+
+    /// A comparison of so many workloads, gc-marksweep taking `share` of gc-rc's time.
+    fn results(workloads: u64, share: f64) -> Results {
+        let around = |time: f64| [0.99, 1.0, 1.01, 1.0, 0.995].map(|one| (one * time) as u64);
+        let rows = (1..=workloads).flat_map(|nodes| {
+            let mut rows = processes("gc-rc", &around(1e6));
+            rows.extend(processes("gc-marksweep", &around(share * 1e6)));
+            rows.extend(processes("arena", &around(1e5)));
+            for row in &mut rows {
+                row.invocation.parameters.insert("nodes".to_owned(), nodes);
+            }
+            rows
+        });
+        Results::of_rows(rows.collect::<Vec<Row>>())
+    }
+
+    #[test]
+    fn it_fits_one_screen() {
+        let text = render(&results(13, 0.5), &[]);
+        let lines = text.lines().count();
+        assert!(lines + CHAPTER_LINES + 4 <= LINES, "{lines} lines:\n{text}");
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(WIDTH), "{text}");
+    }
+
+    #[test]
+    fn a_line_says_what_its_interval_proves() {
+        let text = render(&results(2, 0.5), &[]);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("list:nodes=2"))
+            .unwrap();
+        assert!(
+            line.contains("0.50 [") && line.ends_with("faster"),
+            "{text}"
+        );
+        assert!(text.contains("faster in 2."), "{text}");
+        assert!(!text.contains("arena"), "{text}");
+        let text = render(&results(2, 1.0), &[]);
+        assert!(
+            text.contains("equal within 5 % in 2 (list:nodes=1, list:nodes=2)"),
+            "{text}"
+        );
+        assert_eq!(render(&Results::default(), &[]), "");
+    }
+
+    #[test]
+    fn a_bar_lies_where_its_interval_does() {
+        let bar = Bar {
+            low: 0.25_f64.ln(),
+            high: 4.0_f64.ln(),
+        };
+        let of = |low: f64, high: f64| {
+            let drawn = bar.draw(Estimate {
+                value: (low * high).sqrt(),
+                interval: Some((low, high)),
+                n: 5,
+            });
+            assert_eq!(drawn.chars().count(), Bar::COLUMNS);
+            drawn
+        };
+        let below = of(0.3, 0.6);
+        assert!(
+            below.find('─') < below.find('●') && below.find('●') < below.find('│'),
+            "{below}"
+        );
+        assert!(of(1.5, 2.0).find('│') < of(1.5, 2.0).find('─'));
+        // What is beyond the axis is at its end.
+        assert!(of(0.001, 0.002).starts_with('●'));
+    }
 }

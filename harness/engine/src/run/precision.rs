@@ -113,3 +113,77 @@ impl Precision {
         ratios.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invocation::Metrics;
+    use crate::peer::Search;
+    use crate::plan::{self, Selection};
+    use crate::workload::{self, Size};
+
+    /// Two workloads on two heaps.
+    fn plan() -> Plan {
+        let selection = Selection {
+            workloads: vec!["list".to_owned(), "rings".to_owned()],
+            heaps: vec!["gc-rc".to_owned(), "gc-marksweep".to_owned()],
+            peers: Vec::new(),
+            search: Search::default(),
+            threads: vec![1],
+            heap_bytes: None,
+            size: Size::Tiny,
+            seed: 1,
+        };
+        let (cells, _) = plan::cells(&workload::standard(), &selection).unwrap();
+        Plan {
+            precision: Some(1.03),
+            ..Plan::new(cells, Size::Tiny)
+        }
+    }
+
+    fn row(plan: &Plan, cell: usize, round: u32, wall_ns: u64) -> Row {
+        let metrics = Metrics {
+            wall_ns,
+            ..Metrics::default()
+        };
+        Row::measured(&plan.cells[cell].invocation(plan, round), 1, metrics)
+    }
+
+    /// The first comparison scatters by a thousandth, the second by a third; where their ratios lie
+    /// plays no part.
+    #[test]
+    fn what_is_narrow_enough_is_run_no_more_and_what_is_wide_goes_on() {
+        for ratio in [1, 2] {
+            let plan = plan();
+            let groups = [vec![0, 1], vec![2, 3]];
+            let mut precision = Precision::of(&plan, &[]);
+            let mut rows = Vec::new();
+            for round in 1..=LEAST as u32 {
+                assert_eq!(precision.satisfied(&plan, &groups), [false, false]);
+                let off = u64::from(round % 3);
+                let times = [1000, ratio * 1000 + off, 1000, ratio * 1000 + 300 * off];
+                for (cell, time) in times.into_iter().enumerate() {
+                    rows.push(row(&plan, cell, round, time));
+                    precision.note(cell, &rows[rows.len() - 1..]);
+                }
+            }
+            assert_eq!(precision.satisfied(&plan, &groups), [true, false]);
+            // The same of rows that were there already.
+            let resumed = Precision::of(&plan, &rows);
+            assert_eq!(resumed.satisfied(&plan, &groups), [true, false]);
+        }
+    }
+
+    #[test]
+    fn without_a_wanted_precision_every_round_is_run() {
+        let plan = Plan {
+            precision: None,
+            ..plan()
+        };
+        let rows: Vec<Row> = (1..20)
+            .flat_map(|round| [row(&plan, 0, round, 1000), row(&plan, 1, round, 500)])
+            .collect();
+        let precision = Precision::of(&plan, &rows);
+        assert_eq!(precision.satisfied(&plan, &[vec![0, 1]]), [false]);
+    }
+}

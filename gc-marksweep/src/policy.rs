@@ -23,6 +23,15 @@
 //! pass before the next try. A heap begins in this way too, with an early major collection:
 //! programs often begin by building what stays.
 //!
+//! [`Policy::decide`] is the whole of it, a reason at each rung. What it decides is a [`Next`]:
+//!
+//! ```text
+//!   Rest --> Arm --> Minor --> MakeRoom
+//!    ^               |   ^        |
+//!    |               |   '--------'
+//!    '--- GiveUp <---'
+//! ```
+//!
 //! Rejected: deciding by survival alone (it does not see the remembered set, which was most of the
 //! cost above); trying minors every so many majors (a try in vain costs a minor that takes as long
 //! as a major).
@@ -80,7 +89,8 @@ pub(crate) enum Extent {
 const MINIMUM_HEADROOM: usize = 4 << 20;
 /// By how much minor collections must promise to be cheaper, for each byte freed, to be tried.
 const WORTH_TRYING: f64 = 2.0;
-/// The most major collections between two tries.
+/// The major collections after a first try in vain, and the most between two tries.
+const FIRST_REST: u32 = 4;
 const LONGEST_REST: u32 = 64;
 /// Under stress every allocation collects; every so manyth of these collections is a major one.
 const STRESS_MAJOR: u64 = 16;
@@ -118,6 +128,14 @@ impl Measured {
     fn available(&self, goal: usize) -> usize {
         goal.saturating_sub(self.occupied) + self.holes
     }
+
+    /// Whether minor collections that mark as much of what is new as this major one has found live
+    /// would be clearly cheaper than majors, for each byte freed.
+    fn minors_promise(&self, available: usize) -> bool {
+        let minor = self.survived as f64 / self.handed_out.max(1) as f64;
+        let major = self.live as f64 / available.max(1) as f64;
+        minor * WORTH_TRYING < major
+    }
 }
 
 /// What follows from it, in bytes.
@@ -140,11 +158,7 @@ pub(crate) struct Policy {
 }
 
 struct State {
-    next: Extent,
-    /// Whether old objects log, so that a minor collection is possible.
-    armed: bool,
-    /// Whether the next major collection is to arm.
-    arm: bool,
+    next: Next,
     collections: u64,
     goal: usize,
     settings: Settings,
@@ -153,11 +167,54 @@ struct State {
     /// Of the last major collection: how long it took, and what was available after it.
     major: Option<(u64, usize)>,
     minors: Minors,
-    /// Major collections to go before minors are tried again, and how many there are to be after
-    /// the next try in vain.
-    rest: u32,
+    /// How many major collections are to pass after the next try in vain.
     next_rest: u32,
     rates: Rates,
+}
+
+/// What the next collection is to be, and why; and with it whether objects log now, without which a
+/// minor collection is impossible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Objects do not log, and are not to: a major collection, as minor ones do not pay, or there
+    /// are none. At least so many, this one included, are to pass before they are tried.
+    Rest { majors: u32 },
+    /// Objects do not log, and are to: a major collection, so that minor ones can follow.
+    Arm,
+    /// Objects log: a minor collection.
+    Minor,
+    /// Objects log, but the last minor collection has left too little free: a major one, so that
+    /// others can follow.
+    MakeRoom,
+    /// Objects log, but minor collections have cost more than they were worth: a major one, after
+    /// which objects do not log, and then a [`Self::Rest`].
+    GiveUp { majors: u32 },
+}
+
+impl Next {
+    /// Whether objects log now.
+    fn is_armed(self) -> bool {
+        match self {
+            Self::Rest { .. } | Self::Arm => false,
+            Self::Minor | Self::MakeRoom | Self::GiveUp { .. } => true,
+        }
+    }
+
+    /// Whether a major collection, should it be next, makes objects log.
+    fn arms(self) -> bool {
+        match self {
+            Self::Rest { .. } | Self::GiveUp { .. } => false,
+            Self::Arm | Self::Minor | Self::MakeRoom => true,
+        }
+    }
+
+    /// How many major collections are to pass without minor ones being tried.
+    fn rest(self) -> u32 {
+        match self {
+            Self::Rest { majors } | Self::GiveUp { majors } => majors,
+            Self::Arm | Self::Minor | Self::MakeRoom => 0,
+        }
+    }
 }
 
 /// The minor collections since the last major one: how long they took and what they freed, in
@@ -200,9 +257,10 @@ impl Policy {
             limit,
             stress,
             state: Mutex::new(State {
-                next: Extent::Whole,
-                armed: false,
-                arm: generations == Generations::On,
+                next: match generations {
+                    Generations::On => Next::Arm,
+                    Generations::Off | Generations::Auto => Next::Rest { majors: 0 },
+                },
                 collections: 0,
                 goal,
                 settings: Settings {
@@ -216,8 +274,7 @@ impl Policy {
                 available: goal,
                 major: None,
                 minors: Minors::default(),
-                rest: 0,
-                next_rest: 4,
+                next_rest: FIRST_REST,
                 rates: Rates::default(),
             }),
         }
@@ -241,16 +298,36 @@ impl Policy {
 
     /// Whether minor collections are possible.
     pub(crate) fn is_armed(&self) -> bool {
-        self.lock().armed
+        self.lock().next.is_armed()
     }
 
     /// What a collection is to be of which at least `wanted` is asked for.
     pub(crate) fn plan(&self, wanted: Extent) -> Plan {
         let state = self.lock();
-        let minor = wanted == Extent::Young && state.next == Extent::Young && state.armed;
-        Plan {
-            extent: if minor { Extent::Young } else { Extent::Whole },
-            arm: minor || state.arm,
+        match (wanted, self.extent(&state)) {
+            (Extent::Young, Extent::Young) => Plan {
+                extent: Extent::Young,
+                arm: true,
+            },
+            _ => Plan {
+                extent: Extent::Whole,
+                arm: state.next.arms(),
+            },
+        }
+    }
+
+    /// How much the next collection looks at, if it is up to the policy.
+    fn extent(&self, state: &State) -> Extent {
+        // Stress does not ask what pays, or what is left.
+        if self.stress && state.next.is_armed() {
+            return match state.collections % STRESS_MAJOR {
+                0 => Extent::Whole,
+                _ => Extent::Young,
+            };
+        }
+        match state.next {
+            Next::Minor => Extent::Young,
+            _ => Extent::Whole,
         }
     }
 
@@ -260,76 +337,74 @@ impl Policy {
         let state = &mut *state;
         state.collections += 1;
         match measured.plan.extent {
-            Extent::Whole => self.finish_major(state, measured),
-            Extent::Young => self.finish_minor(state, measured),
+            Extent::Whole => self.note_major(state, &measured),
+            Extent::Young => state.note_minor(&measured),
         }
         state.available = measured.available(state.goal);
-        if self.stress && state.armed {
-            state.next = match state.collections % STRESS_MAJOR {
-                0 => Extent::Whole,
-                _ => Extent::Young,
-            };
+        let next = self.decide(state, &measured);
+        if measured.plan.extent == Extent::Whole {
+            if measured.plan.arm && state.minors.count > 0 {
+                // A whole round of minors has paid.
+                state.next_rest = FIRST_REST;
+            }
+            state.minors = Minors::default();
         }
+        state.next = next;
         // A nursery's worth before a minor collection, and before the major one that makes them
         // possible. Else what is left is used up.
-        let soon = match state.armed {
-            true => state.next == Extent::Young,
-            false => state.arm,
-        };
-        let allowance = if soon { state.nursery } else { usize::MAX };
+        let soon = self.extent(state) == Extent::Young || state.next == Next::Arm;
         state.settings = Settings {
-            allowance,
+            allowance: if soon { state.nursery } else { usize::MAX },
             goal: state.goal,
         };
         state.settings
     }
 
-    fn finish_major(&self, state: &mut State, measured: Measured) {
-        let Measured {
-            plan, nanoseconds, ..
-        } = measured;
-        state.rates.note(&measured);
-        state.goal = self.goal(&state.rates, &measured);
-        let available = measured.available(state.goal);
-        state.nursery = self.nursery.min(available / 2).max(BLOCK_CHARGE);
-        state.major = Some((nanoseconds, available));
-        state.armed = plan.arm;
-        state.next = if plan.arm {
-            Extent::Young
-        } else {
-            Extent::Whole
-        };
-        if self.generations == Generations::Auto {
-            if plan.arm {
-                if state.minors.count > 0 {
-                    // A whole round of minors has paid.
-                    state.next_rest = 4;
-                }
-            } else {
-                state.rest = state.rest.saturating_sub(1);
-                let minor = measured.survived as f64 / measured.handed_out.max(1) as f64;
-                let major = measured.live as f64 / available.max(1) as f64;
-                state.arm = state.rest == 0 && minor * WORTH_TRYING < major;
-            }
+    /// What is next after a collection: the first that holds.
+    fn decide(&self, state: &mut State, measured: &Measured) -> Next {
+        let was_minor = measured.plan.extent == Extent::Young;
+        // All collections are major: the heap was made so.
+        if self.generations == Generations::Off {
+            return Next::Rest { majors: 0 };
         }
-        state.minors = Minors::default();
+        // Minors cost more for each byte that they free than majors do. That is found out once a
+        // round, and if it is found out in several rounds running, each rest is twice the last.
+        if self.generations == Generations::Auto && was_minor && state.minors_lose() {
+            let majors = state.next_rest;
+            state.next_rest = (2 * majors).min(LONGEST_REST);
+            return Next::GiveUp { majors };
+        }
+        // They did before, and only stress has made one more.
+        if was_minor && !state.next.arms() {
+            return state.next;
+        }
+        // There is not even a nursery's worth left for the next.
+        if was_minor && state.available < state.nursery {
+            return Next::MakeRoom;
+        }
+        // Objects log, and nothing speaks against a minor.
+        if was_minor || measured.plan.arm {
+            return Next::Minor;
+        }
+        // Minors have been given up not long ago.
+        let majors = state.next.rest().saturating_sub(1);
+        if majors > 0 {
+            return Next::Rest { majors };
+        }
+        // So little of what is new survives that minors would be clearly cheaper.
+        if measured.minors_promise(state.available) {
+            return Next::Arm;
+        }
+        // They would not be.
+        Next::Rest { majors: 0 }
     }
 
-    fn finish_minor(&self, state: &mut State, measured: Measured) {
-        let before = state.available as isize - measured.handed_out as isize;
+    fn note_major(&self, state: &mut State, measured: &Measured) {
+        state.rates.note(measured);
+        state.goal = self.goal(&state.rates, measured);
         let available = measured.available(state.goal);
-        state
-            .minors
-            .note(measured.nanoseconds, available as isize - before);
-        if available < state.nursery {
-            state.next = Extent::Whole;
-        }
-        if self.generations == Generations::Auto && state.minors_lose() {
-            state.next = Extent::Whole;
-            state.arm = false;
-            state.rest = state.next_rest;
-            state.next_rest = (2 * state.next_rest).min(LONGEST_REST);
-        }
+        state.nursery = self.nursery.min(available / 2).max(BLOCK_CHARGE);
+        state.major = Some((measured.nanoseconds, available));
     }
 
     /// The goal after a major collection.
@@ -350,6 +425,12 @@ impl Policy {
 }
 
 impl State {
+    fn note_minor(&mut self, measured: &Measured) {
+        let before = self.available as isize - measured.handed_out as isize;
+        let available = measured.available(self.goal);
+        (self.minors).note(measured.nanoseconds, available as isize - before);
+    }
+
     /// Whether minor collections have cost more for each byte they freed than the last major one. A
     /// single one is believed only if it has lost clearly.
     fn minors_lose(&self) -> bool {
@@ -554,5 +635,140 @@ mod tests {
         let beyond = |factor| goal(Sizing::MemBalancer(factor)) - 110 * MIB;
         assert!((3 * MIB / 2..2 * MIB).contains(&beyond(0.2)));
         assert!((57 * MIB..58 * MIB).contains(&beyond(0.002)));
+    }
+
+    /// A heap's life, and what was decided: each letter a collection, `m` minor, `M` major that
+    /// does not arm, `A` major that does; where the allowance is not all there is, `'` follows.
+    fn life(generations: Generations, stress: bool, seed: u64) -> String {
+        let sizing = match seed % 3 {
+            0 => Sizing::Fixed,
+            1 => Sizing::Multiplier(2.0),
+            _ => Sizing::MemBalancer(0.2),
+        };
+        let policy = Policy::new(generations, sizing, 8 * MIB, 64 * MIB, stress);
+        let mut random = seed;
+        let mut below = |most: u64| {
+            random = random
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (random >> 33) % most
+        };
+        let mut decisions = String::new();
+        let (mut era, mut left) = (0, 0);
+        for _ in 0..60 {
+            if left == 0 {
+                (era, left) = (below(4), 5 + below(20));
+            }
+            left -= 1;
+            let wanted = match below(12) {
+                0 => Extent::Whole,
+                _ => Extent::Young,
+            };
+            let plan = policy.plan(wanted);
+            // Eras in which minors win, lose, lose for the remembered set, or are in between.
+            let (minor, survived) = [(1, 0), (10, 7), (20, 1), (5, 3)][era as usize];
+            let (milliseconds, available) = match plan.extent {
+                Extent::Young => (minor, 4 + below(28) as usize),
+                Extent::Whole => (10, 24 + below(8) as usize),
+            };
+            let measured = measured(plan, milliseconds, available * MIB, survived * MIB);
+            let settings = policy.finish(measured);
+            decisions.push(match plan {
+                Plan {
+                    extent: Extent::Young,
+                    ..
+                } => 'm',
+                Plan { arm: false, .. } => 'M',
+                Plan { arm: true, .. } => 'A',
+            });
+            if settings.allowance != usize::MAX {
+                decisions.push('\'');
+            }
+        }
+        decisions
+    }
+
+    /// What was decided when the policy was five flags instead of a ladder.
+    #[test]
+    fn decisions_are_those_of_old() {
+        use Generations::{Auto, Off, On};
+        let lives = [
+            (
+                Off,
+                false,
+                0,
+                "MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM",
+            ),
+            (
+                On,
+                false,
+                0,
+                "A'm'm'A'm'm'A'm'mA'm'm'm'm'mA'm'm'mA'm'm'm'm'm'm'm'm'm'm'm'm'mA'm'm'm'm'm'm\
+                 'm'A'm'm'A'm'm'm'm'm'mA'A'm'mA'A'A'm'm'",
+            ),
+            (
+                On,
+                false,
+                2,
+                "A'm'A'mA'mA'mA'mA'mA'm'm'm'm'A'mA'mA'mA'mA'mA'mA'mA'mA'm'm'mA'mA'm'mA'mA'mA\
+                 'm'mA'mA'm'm'mA'mA'mA'",
+            ),
+            (
+                On,
+                true,
+                0,
+                "A'm'm'A'm'm'A'm'm'm'm'm'm'm'm'mA'm'm'm'm'm'm'm'm'm'm'm'm'm'm'mA'm'm'm'm'm'm\
+                 'm'm'A'm'm'A'm'm'mA'm'm'm'A'm'm'm'A'A'm'm'",
+            ),
+            (
+                Auto,
+                false,
+                0,
+                "M'A'm'A'm'mMMMM'A'mMMMMMMMM'A'mMMMMMMMMMMMMMMMM'A'mMMMMMMMMMMMMMMMMMMMM",
+            ),
+            (
+                Auto,
+                false,
+                1,
+                "M'A'mMMMM'A'mMMMMMMMM'A'm'm'm'A'm'm'mMMMM'A'mMMMMMMMM'A'mMMMMMMMMMMMMMMMMMM\
+                 M",
+            ),
+            (
+                Auto,
+                false,
+                3,
+                "M'A'mMMMM'A'mMMMMMMMM'A'm'A'A'mMMMM'A'mMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM",
+            ),
+            (
+                Auto,
+                false,
+                5,
+                "M'A'mA'm'A'mA'mA'A'm'mA'mA'mA'mA'mA'm'm'mA'm'mA'm'm'm'm'mA'A'mMMMM'A'mMMMMM\
+                 MMM'A'A'm'mMMMMM",
+            ),
+            (
+                Auto,
+                true,
+                0,
+                "M'A'm'A'm'm'MMMM'A'm'm'm'm'mMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM",
+            ),
+            (
+                Auto,
+                true,
+                1,
+                "M'A'm'm'm'MMMMMMMMMMMMMMMM'A'm'm'm'm'm'm'm'MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM",
+            ),
+            (
+                Auto,
+                true,
+                5,
+                "M'A'm'm'm'A'm'm'm'm'A'm'm'm'm'mA'm'm'm'm'm'm'm'm'm'm'm'm'm'm'mA'm'm'A'm'm'm\
+                 'm'm'm'm'm'm'm'm'mMMMM'A'm'm'm'm'MMM",
+            ),
+        ];
+        for (generations, stress, seed, decisions) in lives {
+            let life = life(generations, stress, seed);
+            assert_eq!(life, decisions, "{generations:?}, {stress}, {seed}");
+        }
     }
 }

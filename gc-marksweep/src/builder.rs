@@ -1,4 +1,4 @@
-//! A heap's configuration.
+//! A heap's configuration: the table of its options, and how a heap is made of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,28 +7,191 @@ use std::time::Duration;
 use crate::event::{Event, Listener, Listeners};
 use crate::heap::{Heap, Inner};
 use crate::mark::{MAX_PREFETCH_DEPTH, MAX_WORKERS};
+use crate::options::{
+    BuilderOption, OptionError, Text, options, or_off, parse_bytes, parse_percentages, words,
+};
 use crate::overhead::OverheadLimit;
 use crate::policy::{Generations, Sizing};
 use crate::supply::BLOCK_CHARGE;
 
-/// How to make a [`Heap`]: see [`Heap::builder`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct Builder {
-    pub(crate) limit: usize,
-    pub(crate) stress: bool,
-    pub(crate) poison: bool,
-    pub(crate) watchdog: Option<Duration>,
-    pub(crate) event_capacity: usize,
-    pub(crate) listeners: Listeners,
-    pub(crate) prefetch_depth: usize,
-    pub(crate) generations: Generations,
-    pub(crate) nursery: usize,
-    pub(crate) sizing: Sizing,
-    pub(crate) release_after: Option<Duration>,
-    pub(crate) marking_workers: Option<usize>,
-    pub(crate) mark_stack_limit: usize,
-    pub(crate) overhead_limit: Option<OverheadLimit>,
+options! {
+    /// How to make a [`Heap`]: see [`Heap::builder`].
+    Builder, BuildError {
+        /// The limit in bytes on everything the heap uses: objects, headers, rounding,
+        /// fragmentation, side metadata. Default: 64 MiB.
+        ///
+        /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB,
+        /// with an eighth of that for mark bytes, and 1.4 % of the limit for tables: 1.14 times the
+        /// limit, and no memory. For large objects (more than 8 KiB) it is reserved when they need
+        /// it, a sixteenth of the limit at a time, at most 4.5 times the limit together, since what
+        /// cannot move may need more room than it fills. Where the system refuses that,
+        /// [`HeapFull`](crate::HeapFull) says so.
+        limit(bytes: usize) as Size = "64M",
+            "bytes that objects, holes and side metadata may take",
+            (bytes < Self::MINIMUM_LIMIT).then_some(BuildError::LimitTooSmall { limit: bytes });
+
+        /// How many objects are prefetched ahead of the marker, at most
+        /// [`Self::MAX_PREFETCH_DEPTH`]; 0 turns prefetching off. Default: 16.
+        prefetch_depth(depth: usize) in 0 to 64 = "16",
+            "objects prefetched ahead of the marker; 0 for none",
+            (depth > Self::MAX_PREFETCH_DEPTH).then_some(BuildError::PrefetchDepth { depth });
+
+        /// How many threads mark, at most [`Self::MAX_MARKING_WORKERS`], the one that collects
+        /// included. The others are started when there is first enough to mark for them, sleep
+        /// between collections, and end with the heap; if the system refuses a thread there are
+        /// fewer. With 1 there is none, and marking is free of atomic operations that would cost
+        /// something. Default: 0, which stands for the cores that the process may use.
+        marking_workers(workers: usize) in 0 to 64 = "0",
+            "threads that mark, the one that collects included; 0 for one a core",
+            (workers > Self::MAX_MARKING_WORKERS).then_some(BuildError::MarkingWorkers { workers });
+
+        /// Whether minor collections look at new objects only. Default: where that pays.
+        generations(generations: Generations) = "auto",
+            "minor collections, which look at new objects only; auto: while they pay";
+
+        /// How many bytes are handed out between minor collections, at least
+        /// [`Self::MINIMUM_NURSERY`]; less where a major collection leaves less than twice as much.
+        /// Default: 16 MiB.
+        nursery(nursery: usize) as SizeOrAuto = "auto",
+            "memory handed out between minor collections; auto: 16M",
+            (nursery < Self::MINIMUM_NURSERY).then_some(BuildError::NurseryTooSmall { nursery });
+
+        /// How much memory the heap occupies before it collects. Default: up to the limit.
+        sizing(sizing: Sizing) = "fixed",
+            "what may be occupied before a collection: the limit, twice what is live, \
+             MemBalancer's square root (0.2/MiB)",
+            sizing.refusal();
+
+        /// For how long memory must have been free and not needed before a collection gives it back
+        /// to the system; never if `None`. Default: 4 seconds.
+        release_after(after: Option<Duration>) = "4s",
+            "free memory not needed for this long is given back to the system";
+
+        /// When a nearly full heap refuses allocations, with
+        /// [`FullCause::Overhead`](crate::FullCause::Overhead), although each would still find
+        /// memory after one more collection; `None`: never. Default: 98 % of the time, 2 % of the
+        /// limit (as HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`).
+        ///
+        /// A *strike* is a collection of the whole heap that an allocation asks for at the limit,
+        /// when since the last such one less than [`free_percent`](OverheadLimit::free_percent) of
+        /// the limit was allocated and collections took at least
+        /// [`time_percent`](OverheadLimit::time_percent) of the time. At the fifth in a row
+        /// allocations are refused. From then on each attempt at the limit may make one collection,
+        /// and succeeds again once that finds `free_percent` of the limit free.
+        overhead_limit(limit: Option<OverheadLimit>) = "98/2",
+            "heap full where collections take TIME % and less than FREE % of the limit is \
+             allocated between them",
+            (limit.filter(|limit| !limit.is_valid()))
+                .map(|limit| BuildError::OverheadLimit { limit });
+
+        /// The most bytes that each marking thread's stack may grow to; it is not counted against
+        /// [`Self::limit`]. A collection that needs more than that, or more than the system gives,
+        /// succeeds but takes longer: it looks through the marked objects of the whole heap for
+        /// those it could not remember. A limit below 32 KiB is as one of 32 KiB. Default: none; a
+        /// stack takes 8 bytes for each reference that has been seen and not yet followed.
+        mark_stack_limit(bytes: usize) as SizeOrOff = "off",
+            "bytes that the stack of each marking thread may take";
+
+        /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched
+        /// until used).
+        event_capacity(events: usize) in 0 to 1_000_000_000 = "65536",
+            "events kept between two readings";
+
+        /// Whether every allocation collects first, mostly minor collections if there are
+        /// generations: slow, and the surest way to find a missing root. Default: no.
+        stress(stress: bool) = "off",
+            "collect at every allocation (for tests)";
+
+        /// Whether collections fill free memory with a pattern that no live object bears, so that a
+        /// use after free is seen; not that of large objects (more than 8 KiB). Blocks given back
+        /// to the system are filled too, and so take memory again. Default: no.
+        poison(poison: bool) = "off",
+            "fill freed memory with a pattern and check it (for tests)";
+
+        /// After how long the threads that keep a stop waiting are named on standard error, in one
+        /// line and once a stop. Default: never.
+        watchdog(after: Option<Duration>) = "off",
+            "names on standard error who keeps others waiting longer";
+    }
+    listeners: Listeners
+}
+
+/// A number of bytes.
+struct Size;
+
+impl Text<usize> for Size {
+    const TAKES: &'static str = "a size, such as 64M";
+
+    fn parse(text: &str) -> Option<usize> {
+        parse_bytes(text)
+    }
+}
+
+/// A number of bytes; `off` for no limit.
+struct SizeOrOff;
+
+impl Text<usize> for SizeOrOff {
+    const TAKES: &'static str = "a size, such as 64M | off";
+
+    fn parse(text: &str) -> Option<usize> {
+        or_off(text, parse_bytes).map(|bytes| bytes.unwrap_or(usize::MAX))
+    }
+}
+
+/// A number of bytes; `auto` for that of the default nursery.
+struct SizeOrAuto;
+
+impl Text<usize> for SizeOrAuto {
+    const TAKES: &'static str = "a size, such as 64M | auto";
+
+    fn parse(text: &str) -> Option<usize> {
+        match text {
+            "auto" => Some(16 << 20),
+            _ => parse_bytes(text),
+        }
+    }
+}
+
+impl Text for Sizing {
+    const TAKES: &'static str = "fixed | multiplier | mem-balancer";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "fixed" => Some(Self::Fixed),
+            "multiplier" => Some(Self::Multiplier(2.0)),
+            "mem-balancer" => Some(Self::MemBalancer(0.2)),
+            _ => None,
+        }
+    }
+}
+
+impl Text for Option<OverheadLimit> {
+    const TAKES: &'static str = "two percentages, such as 98/2 | off";
+
+    fn parse(text: &str) -> Option<Self> {
+        let limit = |(time_percent, free_percent)| OverheadLimit {
+            time_percent,
+            free_percent,
+        };
+        or_off(text, |text| parse_percentages(text).map(limit))
+    }
+}
+
+words!(Generations: "off" Off, "on" On, "auto" Auto);
+
+impl Sizing {
+    /// What is wrong with its factor, if anything is.
+    fn refusal(self) -> Option<BuildError> {
+        match self {
+            Self::Multiplier(factor) if !(factor > 1.0 && factor.is_finite()) => {
+                Some(BuildError::Multiplier { factor })
+            }
+            Self::MemBalancer(factor) if !(factor > 0.0 && factor.is_finite()) => {
+                Some(BuildError::MemBalancer { factor })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Builder {
@@ -41,122 +204,10 @@ impl Builder {
     /// The most marking workers.
     pub const MAX_MARKING_WORKERS: usize = MAX_WORKERS;
 
-    /// The limit in bytes on everything the heap uses: objects, headers, rounding, fragmentation,
-    /// side metadata. Default: 64 MiB.
-    ///
-    /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB, with an
-    /// eighth of that for mark bytes, and 1.4 % of the limit for tables: 1.14 times the limit, and
-    /// no memory. For large objects (more than 8 KiB) it is reserved when they need it, a sixteenth
-    /// of the limit at a time, at most 4.5 times the limit together, since what cannot move may
-    /// need more room than it fills. Where the system refuses that, [`HeapFull`](crate::HeapFull)
-    /// says so.
-    pub fn limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
-        self
-    }
-
-    /// Whether minor collections look at new objects only. Default: where that pays.
-    pub fn generations(mut self, generations: Generations) -> Self {
-        self.generations = generations;
-        self
-    }
-
-    /// How many bytes are handed out between minor collections, at least [`Self::MINIMUM_NURSERY`];
-    /// less where a major collection leaves less than twice as much. Default: 16 MiB.
-    pub fn nursery(mut self, bytes: usize) -> Self {
-        self.nursery = bytes;
-        self
-    }
-
-    /// How much memory the heap occupies before it collects. Default: up to the limit.
-    pub fn sizing(mut self, sizing: Sizing) -> Self {
-        self.sizing = sizing;
-        self
-    }
-
-    /// For how long memory must have been free and not needed before a collection gives it back to
-    /// the system; never if `None`. Default: 4 seconds.
-    pub fn release_after(mut self, after: Option<Duration>) -> Self {
-        self.release_after = after;
-        self
-    }
-
-    /// Whether every allocation collects first, mostly minor collections if there are generations:
-    /// slow, and the surest way to find a missing root. Default: no.
-    pub fn stress(mut self, stress: bool) -> Self {
-        self.stress = stress;
-        self
-    }
-
-    /// Whether collections fill free memory with a pattern that no live object bears, so that a use
-    /// after free is seen; not that of large objects (more than 8 KiB). Blocks given back to the
-    /// system are filled too, and so take memory again. Default: no.
-    pub fn poison(mut self, poison: bool) -> Self {
-        self.poison = poison;
-        self
-    }
-
-    /// After how long the threads that keep a stop waiting are named on standard error, in one line
-    /// and once a stop. Default: never.
-    pub fn watchdog(mut self, after: Option<Duration>) -> Self {
-        self.watchdog = after;
-        self
-    }
-
-    /// How many events are kept until somebody takes them. Default: 65,536 (4.5 MiB, untouched
-    /// until used).
-    pub fn event_capacity(mut self, events: usize) -> Self {
-        self.event_capacity = events;
-        self
-    }
-
     /// Adds a listener, which is told of every event. Each call adds one; they are told in the
     /// order in which they were added. Default: none.
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
         self.listeners.add(listener);
-        self
-    }
-
-    /// How many objects are prefetched ahead of the marker, at most [`Self::MAX_PREFETCH_DEPTH`]; 0
-    /// turns prefetching off. Default: 16.
-    pub fn prefetch_depth(mut self, objects: usize) -> Self {
-        self.prefetch_depth = objects;
-        self
-    }
-
-    /// How many threads mark, from 1 to [`Self::MAX_MARKING_WORKERS`], the one that collects
-    /// included. The others are started when there is first enough to mark for them, sleep between
-    /// collections, and end with the heap; if the system refuses a thread there are fewer. With 1
-    /// there is none, and marking is free of atomic operations that would cost something. Default:
-    /// the cores that the process may use.
-    pub fn marking_workers(mut self, workers: usize) -> Self {
-        self.marking_workers = Some(workers);
-        self
-    }
-
-    /// The most bytes that each marking thread's stack may grow to; it is not counted against
-    /// [`Self::limit`]. A collection that needs more than that, or more than the system gives,
-    /// succeeds but takes longer: it looks through the marked objects of the whole heap for those
-    /// it could not remember. A limit below 32 KiB is as one of 32 KiB. Default: none; a stack
-    /// takes 8 bytes for each reference that has been seen and not yet followed.
-    pub fn mark_stack_limit(mut self, bytes: usize) -> Self {
-        self.mark_stack_limit = bytes;
-        self
-    }
-
-    /// When a nearly full heap refuses allocations, with
-    /// [`FullCause::Overhead`](crate::FullCause::Overhead), although each would still find memory
-    /// after one more collection; `None`: never. Default: 98 % of the time, 2 % of the limit (as
-    /// HotSpot's `GCTimeLimit` and `GCHeapFreeLimit`).
-    ///
-    /// A *strike* is a collection of the whole heap that an allocation asks for at the limit, when
-    /// since the last such one less than [`free_percent`](OverheadLimit::free_percent) of the limit
-    /// was allocated and collections took at least [`time_percent`](OverheadLimit::time_percent) of
-    /// the time. At the fifth in a row allocations are refused. From then on each attempt at the
-    /// limit may make one collection, and succeeds again once that finds `free_percent` of the
-    /// limit free.
-    pub fn overhead_limit(mut self, limit: Option<OverheadLimit>) -> Self {
-        self.overhead_limit = limit;
         self
     }
 
@@ -170,63 +221,6 @@ impl Builder {
     pub fn build(self) -> Result<Heap, BuildError> {
         self.check()?;
         Inner::new(self).map(Heap)
-    }
-
-    /// Whether every setting is in its range.
-    fn check(&self) -> Result<(), BuildError> {
-        let Self {
-            limit,
-            nursery,
-            prefetch_depth: depth,
-            ..
-        } = *self;
-        if limit < Self::MINIMUM_LIMIT {
-            return Err(BuildError::LimitTooSmall { limit });
-        }
-        if depth > Self::MAX_PREFETCH_DEPTH {
-            return Err(BuildError::PrefetchDepth { depth });
-        }
-        if nursery < Self::MINIMUM_NURSERY {
-            return Err(BuildError::NurseryTooSmall { nursery });
-        }
-        if let Some(limit) = self.overhead_limit.filter(|limit| !limit.is_valid()) {
-            return Err(BuildError::OverheadLimit { limit });
-        }
-        if let Some(workers) = self.marking_workers
-            && !(1..=Self::MAX_MARKING_WORKERS).contains(&workers)
-        {
-            return Err(BuildError::MarkingWorkers { workers });
-        }
-        match self.sizing {
-            Sizing::Multiplier(factor) if !(factor > 1.0 && factor.is_finite()) => {
-                Err(BuildError::Multiplier { factor })
-            }
-            Sizing::MemBalancer(factor) if !(factor > 0.0 && factor.is_finite()) => {
-                Err(BuildError::MemBalancer { factor })
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            limit: 64 << 20,
-            stress: false,
-            poison: false,
-            watchdog: None,
-            event_capacity: 1 << 16,
-            listeners: Listeners::default(),
-            prefetch_depth: 16,
-            generations: Generations::default(),
-            nursery: 16 << 20,
-            sizing: Sizing::default(),
-            release_after: Some(Duration::from_secs(4)),
-            marking_workers: None,
-            mark_stack_limit: usize::MAX,
-            overhead_limit: Some(OverheadLimit::default()),
-        }
     }
 }
 
@@ -264,7 +258,7 @@ pub enum BuildError {
         /// The capacity asked for, in events.
         events: usize,
     },
-    /// The number of marking workers is zero or above [`Builder::MAX_MARKING_WORKERS`].
+    /// The number of marking workers is above [`Builder::MAX_MARKING_WORKERS`].
     MarkingWorkers {
         /// The number asked for.
         workers: usize,
@@ -325,7 +319,7 @@ impl fmt::Display for BuildError {
             ),
             Self::MarkingWorkers { workers } => write!(
                 f,
-                "a heap cannot have {workers} marking workers: at least 1, at most {}",
+                "a heap cannot have {workers} marking workers: the most is {}",
                 Builder::MAX_MARKING_WORKERS
             ),
             Self::OverheadLimit { limit } => write!(

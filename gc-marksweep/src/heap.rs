@@ -144,8 +144,10 @@ impl Inner {
         let events = builder.event_capacity;
         let recorder = Recorder::new(clock, events, builder.listeners)
             .ok_or(BuildError::EventCapacity { events })?;
-        let workers = (builder.marking_workers)
-            .unwrap_or_else(|| default_workers(Builder::MAX_MARKING_WORKERS));
+        let workers = match builder.marking_workers {
+            0 => default_workers(Builder::MAX_MARKING_WORKERS),
+            workers => workers,
+        };
         let marker = Marker::new(builder.prefetch_depth, workers, builder.mark_stack_limit)
             .ok_or(BuildError::Memory)?;
         let space = Space::new(limit).map_err(refused)?;

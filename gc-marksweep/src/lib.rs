@@ -67,11 +67,12 @@
 //! `collect.rs` puts these together, and `abort.rs` sees to it that no panic gets out of it;
 //! `overhead.rs` refuses where a heap would do nothing but collect; `ageing.rs` says when free
 //! memory goes back to the system. `heap.rs` is what all mutators share, `builder.rs` its
-//! configuration, `statistics.rs` its counters, `full.rs` the error of an allocation. `mutator.rs`
-//! has a thread's operations, `attach.rs` its coming and going; `handle.rs` globals, weak
-//! references and finalizers. `event.rs` says what happened and when, to a log and to
-//! [`Listener`]s, of which `pause.rs` has one that keeps statistics; `step.rs` records what a
-//! collection does object by object; `verify.rs` checks it all by a second walk.
+//! configuration (a table, whose columns are in `options.rs`), `statistics.rs` its counters,
+//! `full.rs` the error of an allocation. `mutator.rs` has a thread's operations, `attach.rs` its
+//! coming and going; `handle.rs` globals, weak references and finalizers. `event.rs` says what
+//! happened and when, to a log and to [`Listener`]s, of which `pause.rs` has one that keeps
+//! statistics; `step.rs` records what a collection does object by object; `verify.rs` checks it all
+//! by a second walk.
 //!
 //! Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`, `reservation`, `table`),
 //! what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`,
@@ -156,6 +157,7 @@ mod mark;
 mod mutator;
 mod object;
 mod obtain;
+mod options;
 mod os;
 mod overhead;
 mod pause;
@@ -185,6 +187,7 @@ pub use handle::{Global, Weak};
 pub use heap::Heap;
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
 pub use pause::{PauseStatistics, Pauses};
 pub use policy::{Generations, Sizing};

@@ -185,8 +185,8 @@ pub(crate) struct Amount {
     /// left out is said
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) budget: Option<Duration>,
-    /// In which comparisons one heap is run twice: how much the two series differ is the smallest
-    /// effect that can be claimed
+    /// In which comparisons one heap is run twice (A/A): by how much the two series differ widens
+    /// every interval of the run
     #[arg(long = "aa", value_name = "WHERE", value_enum, default_value_t)]
     pub(crate) twins: Twins,
 }
@@ -224,7 +224,7 @@ pub(crate) fn up_to(most: u32) -> RangedI64ValueParser<u32> {
 }
 
 /// Reads a time such as `60s`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
         .filter(|time| !time.is_zero())

@@ -78,10 +78,9 @@ pub enum Twins {
     /// In every comparison
     #[default]
     All,
-    /// In every fourth comparison, the first included; their widest interval stands for the others
-    /// too
+    /// In every fourth comparison, the first included
     Some,
-    /// In none: no difference can then be claimed
+    /// In none: intervals then rest on the differences between rounds alone
     None,
 }
 

@@ -17,8 +17,9 @@
 //!   are results, and stay. `--keep-failures` leaves failures as they are. Rows of another plan,
 //!   build or machine are refused.
 //! * *The same thing twice*: in a group of several heaps one of them has a twin, a second series in
-//!   the same interleaving. How much the two differ is the smallest effect that can be claimed
-//!   (A/A).
+//!   the same interleaving. How much the two differ calibrates every interval of the run (A/A).
+//! * *Rounds where they are needed*: a plan may say how narrow its intervals are to be
+//!   ([`precision`]).
 //! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects
 //!   and payload bytes. The first that was measured is the reference; one that differs is written
 //!   as void, and so is the group in the table.
@@ -452,16 +453,21 @@ fn groups(plan: &Plan) -> Vec<Vec<usize>> {
 /// Every process of the plan in the order in which one machine runs them: the number of the
 /// invocation, and the index of the cell.
 pub fn in_rounds(plan: &Plan) -> Vec<(u32, usize)> {
-    let groups = groups(plan);
     (1..=plan.invocations)
-        .flat_map(|invocation| {
-            let in_round = groups
-                .iter()
-                .flat_map(move |group| in_order(plan, group, invocation));
-            in_round
-                .map(move |cell| (invocation, cell))
-                .collect::<Vec<_>>()
+        .flat_map(|round| {
+            in_round(plan, round)
+                .into_iter()
+                .map(move |cell| (round, cell))
         })
+        .collect()
+}
+
+/// The cells of one round, from 1, in the order in which one machine runs them.
+pub fn in_round(plan: &Plan, round: u32) -> Vec<usize> {
+    let groups = groups(plan);
+    groups
+        .iter()
+        .flat_map(|group| in_order(plan, group, round))
         .collect()
 }
 

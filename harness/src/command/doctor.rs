@@ -6,8 +6,12 @@
 //! (after jHiccup). And an *A/A comparison*: one workload on one heap in two interleaved series of
 //! processes, whose ratio differs from 1 by the machine's doing alone.
 //!
+//! With `--aa` equal things are compared for longer, and by every workload ([`aa`]).
+//!
 //! Judgements are words, each with the figure it rests on and what can be done. Nothing here is a
 //! test that fails: a noisy machine gives wide intervals, which say so themselves.
+
+mod aa;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,6 +21,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::{Command, Context, Examples, list, print};
+use crate::arguments::time;
 use engine::environment::{self, Environment};
 use engine::interrupt;
 use engine::invocation::{Row, Status, format_bytes};
@@ -41,14 +46,34 @@ const SLEEP: Duration = Duration::from_millis(1);
 
 /// Say how far results from this machine can be trusted
 #[derive(Debug, Args)]
-pub(crate) struct Doctor;
+pub(crate) struct Doctor {
+    /// Compare equal things for so long, and say how often a difference is found and how large one
+    /// must be to be found; about a minute for each 15 rounds
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    aa: Option<Duration>,
+}
 
 impl Command for Doctor {
     const NAME: &'static str = "doctor";
-    const EXAMPLES: Examples = &[("doctor", "how far results from this machine can be trusted")];
+    const EXAMPLES: Examples = &[
+        ("doctor", "how far results from this machine can be trusted"),
+        (
+            "doctor --aa 10m",
+            "how often verdicts are wrong here, and what they find",
+        ),
+    ];
 
     fn run(self, context: &Context) -> Result<bool, Error> {
         interrupt::install();
+        if let Some(time) = self.aa {
+            context.tell("comparing equal things ...");
+            let found = aa::study(&context.workloads, time).map_err(Error::NotRun)?;
+            let mut text = String::new();
+            for (name, value) in found {
+                entry(&mut text, name, &value);
+            }
+            return print(&text);
+        }
         let environment = environment::read();
         print(&(machine(&environment) + &runtimes()))?;
         context.tell("measuring the noise, some seconds ...");

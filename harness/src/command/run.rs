@@ -8,7 +8,7 @@ use super::{Command, Context, Examples, list};
 use crate::arguments::{Amount, Chosen, INVOCATIONS};
 use engine::message::Error;
 use engine::peer::Search;
-use engine::plan::{self, Cell, Format, Plan, Twins};
+use engine::plan::{self, Format, Plan, Twins};
 use engine::run;
 use engine::workload::{self, Description};
 
@@ -110,8 +110,7 @@ pub(crate) fn run_standard(context: &Context) -> Result<bool, Error> {
 }
 
 /// The standard comparison, and, of a program that has the standard workloads, the claims in their
-/// short form. These come first in each round: they are short, and a budget leaves out what comes
-/// last.
+/// short form. The comparison comes first in each round: a budget leaves out what comes last.
 fn standard(context: &Context) -> Result<Plan, Error> {
     let mut plan = Run::standard().plan(context)?;
     plan.precision = Some(STANDARD_PRECISION);
@@ -129,16 +128,13 @@ fn standard(context: &Context) -> Result<Plan, Error> {
         let experiments = claims::choose(&[]).map_err(Error::NotRun)?;
         let (mut cells, _) = claims::cells(&experiments, plan.size, &[], &Search::default())
             .map_err(Error::NotRun)?;
-        let groups = cells.last().map_or(0, |cell| cell.group + 1);
+        let groups = plan.cells.last().map_or(0, |cell| cell.group + 1);
         for cell in &mut cells {
+            cell.group += groups;
             cell.rounds = Some(INVOCATIONS);
             cell.iterations = Some(1);
         }
-        cells.extend(plan.cells.into_iter().map(|cell| Cell {
-            group: groups + cell.group,
-            ..cell
-        }));
-        plan.cells = cells;
+        plan.cells.append(&mut cells);
     }
     Ok(plan)
 }

@@ -1,7 +1,7 @@
 //! The table on a terminal, and what is to be said of its lines.
 //!
 //! What does not fit the width is stacked: figures that belong together stand under each other.
-//! Twins have no line: what they are for, the smallest effect that can be claimed, is in the
+//! Twins have no line: what they are for is in the
 //! [conclusion](super::conclusion).
 
 use std::collections::{BTreeMap, BTreeSet};

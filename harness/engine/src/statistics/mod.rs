@@ -36,6 +36,7 @@
 
 mod centre;
 pub mod family;
+pub mod power;
 mod prior;
 pub mod share;
 mod verdict;

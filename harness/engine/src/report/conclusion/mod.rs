@@ -1,6 +1,6 @@
 //! What follows from a comparison, in plain words: which heap is faster at equal memory and by how
 //! much, which needs less memory for equal time, at which multiple of the minimum heap they cross,
-//! and what was not significant.
+//! and what is undecided.
 //!
 //! *What is claimed* is what the interval of a ratio says, and nothing else ([`Verdict`]): faster
 //! or slower if it excludes 1, equal if it lies within 5 % of 1, otherwise undecided. How wide

@@ -83,7 +83,7 @@ impl<'h> Mutator<'h> {
 
         assert!(
             !ATTACHED.get(),
-            "this thread is already attached to a mark-sweep heap: attach a second time only \
+            "gc-marksweep: this thread is already attached to a heap: attach a second time only \
              inside `blocking`"
         );
         heap.0.enter();

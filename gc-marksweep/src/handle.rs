@@ -49,6 +49,7 @@
 //! collection of the whole heap.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard};
 
@@ -77,7 +78,7 @@ impl Global {
     /// If the global belongs to another heap.
     #[inline]
     pub(crate) fn object(&self, heap: u64) -> Object {
-        check_heap("Global", self.0.heap, heap);
+        check_heap("global", self.0.heap, heap);
         self.0.object
     }
 }
@@ -93,11 +94,18 @@ impl fmt::Debug for Global {
 /// It is cleared by the collection that finds its object reachable only through weak references and
 /// finalizers, before any finalizer of that collection becomes due, as in Java: a finalizer that
 /// resurrects its object does not bring weak references back.
+///
+/// Weak references to the same object are equal, while it lives and afterwards. One that is made to
+/// an object after others to it had been cleared is not equal to these.
 #[derive(Clone)]
 pub struct Weak(Shared<WeakCell>);
 
 struct WeakCell {
     heap: u64,
+    /// The object's address, also when it has died.
+    address: usize,
+    /// When weak references had last been cleared before this one was made.
+    born: u64,
     object: AtomicPtr<Header>,
     /// Written before the object is cleared, and has a meaning only then.
     cleared_at: AtomicU64,
@@ -112,6 +120,18 @@ impl WeakCell {
         // Release: see `Weak::cleared_at`.
         self.object.store(std::ptr::null_mut(), Ordering::Release);
     }
+
+    fn cleared_at(&self) -> Option<u64> {
+        // Acquire: pairs with the release store that cleared it.
+        let cleared = self.object.load(Ordering::Acquire).is_null();
+        cleared.then(|| self.cleared_at.load(Ordering::Relaxed))
+    }
+
+    /// Whether it had been cleared before the other was made: then that one's object, if it is at
+    /// the same address, is another. Who has both knows of it: the other was made later.
+    fn is_before(&self, other: &Self) -> bool {
+        self.cleared_at().is_some_and(|at| at <= other.born)
+    }
 }
 
 impl Weak {
@@ -122,7 +142,7 @@ impl Weak {
     /// If the weak reference belongs to another heap.
     #[inline]
     pub(crate) fn object(&self, heap: u64) -> Option<Object> {
-        check_heap("Weak", self.0.heap, heap);
+        check_heap("weak reference", self.0.heap, heap);
         Object::from_raw(self.0.object.load(Ordering::Acquire))
     }
 
@@ -137,14 +157,24 @@ impl Weak {
     /// collection ends ([`Event::until`](crate::Event)); if it has a finalizer, not before a later
     /// one.
     pub fn cleared_at(&self) -> Option<u64> {
-        // Acquire: pairs with the release store that cleared it.
-        let cleared = self.0.object.load(Ordering::Acquire).is_null();
-        cleared.then(|| self.0.cleared_at.load(Ordering::Relaxed))
+        self.0.cleared_at()
     }
+}
 
-    /// Whether both are clones of one weak reference.
-    pub fn same(&self, other: &Self) -> bool {
-        ptr::eq(self.0.address(), other.0.address())
+impl PartialEq for Weak {
+    fn eq(&self, other: &Self) -> bool {
+        let (one, other) = (&*self.0, &*other.0);
+        (one.heap, one.address) == (other.heap, other.address)
+            && !one.is_before(other)
+            && !other.is_before(one)
+    }
+}
+
+impl Eq for Weak {}
+
+impl Hash for Weak {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.heap, self.0.address).hash(state);
     }
 }
 
@@ -159,13 +189,13 @@ impl fmt::Debug for Weak {
 }
 
 #[inline]
-fn check_heap(kind: &str, of: u64, at: u64) {
+fn check_heap(what: &str, of: u64, at: u64) {
     #[cold]
-    fn wrong_heap(kind: &str) -> ! {
-        panic!("this {kind} belongs to another heap");
+    fn wrong_heap(what: &str, of: u64, at: u64) -> ! {
+        panic!("gc-marksweep: a {what} of heap {of} was used on heap {at}");
     }
     if of != at {
-        wrong_heap(kind);
+        wrong_heap(what, of, at);
     }
 }
 
@@ -178,6 +208,8 @@ pub(crate) struct Handles {
     /// Cleared, and not yet returned to the program. A cell is here or among `weaks`.
     cleared: Mutex<Cleared>,
     finalizers: Mutex<Finalizers>,
+    /// When weak references were last cleared, or looked at for it.
+    last_clearing: std::sync::atomic::AtomicU64,
 }
 
 /// Objects with finalizers.
@@ -248,6 +280,8 @@ impl Handles {
     pub(crate) fn downgrade(&self, heap: u64, object: Object) -> Option<Weak> {
         let cell = Shared::new(WeakCell {
             heap,
+            address: object.address(),
+            born: self.last_clearing.load(Ordering::Relaxed),
             object: AtomicPtr::new(object.as_raw()),
             cleared_at: AtomicU64::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
@@ -326,6 +360,7 @@ impl Handles {
         now: u64,
         is_marked: impl Fn(Object) -> bool,
     ) {
+        self.last_clearing.store(now, Ordering::Relaxed);
         let mut weaks = lock(&self.weaks);
         let mut cleared = lock(&self.cleared);
         let from = if young_only { weaks.old } else { 0 };
@@ -586,7 +621,7 @@ mod tests {
         let expected: Vec<_> = [0, 1, 2, 3, 5].map(|number| objects[number]).into();
         assert_eq!(all_due(&handles), expected);
         let mut cleared = std::iter::from_fn(|| handles.next_cleared());
-        assert!(cleared.next().is_some_and(|weak| weak.same(&weaks[4])));
+        assert!(cleared.next().is_some_and(|weak| weak == weaks[4]));
         assert_eq!(
             cleared.map(|weak| weak.cleared_at()).collect::<Vec<_>>(),
             [Some(4); 5]
@@ -641,6 +676,8 @@ mod model {
             let object = std::ptr::without_provenance_mut(16);
             let weak = WeakCell {
                 heap: 0,
+                address: 16,
+                born: 0,
                 object: AtomicPtr::new(object),
                 cleared_at: AtomicU64::new(0),
                 next: AtomicPtr::new(ptr::null_mut()),

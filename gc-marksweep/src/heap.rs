@@ -202,7 +202,7 @@ impl Inner {
     fn enter_after_fork(&self) {
         if let Err(lacking) = self.move_here() {
             panic!(
-                "this process was forked while {lacking}, and its mark-sweep heap cannot go on \
+                "gc-marksweep: this process was forked while {lacking}, and its heap cannot go on \
                  without that thread: fork when no other thread is attached"
             );
         }

@@ -362,7 +362,7 @@ impl<'h> Mutator<'h> {
     /// If the object has no such field.
     #[inline(always)]
     pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
-        check_index("reference field", field, header(object).refs());
+        check_index("field", field, header(object).refs());
         // SAFETY: the object is live as long as the reference is; the field is one of its own.
         unsafe { object.0.load(field) }.map(Ref::new)
     }
@@ -375,7 +375,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
         let header = header(object);
-        check_index("reference field", field, header.refs());
+        check_index("field", field, header.refs());
         if header.is_logging() && value.is_some() {
             // SAFETY: the object is live as long as the reference is, and has the field.
             unsafe { (self.context.log).remember(&self.shared().space, object.0, header, field) };
@@ -392,7 +392,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     pub fn word<'m>(&'m self, object: Ref<'m, 'h>, index: usize) -> u64 {
         let header = header(object);
-        check_index("payload word", index, header.words());
+        check_index("word", index, header.words());
         // SAFETY: the object is live as long as the reference is; the word is one of its own.
         unsafe { object.0.word(header.refs(), index) }.load(Ordering::Relaxed)
     }
@@ -405,7 +405,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     pub fn set_word<'m>(&'m self, object: Ref<'m, 'h>, index: usize, value: u64) {
         let header = header(object);
-        check_index("payload word", index, header.words());
+        check_index("word", index, header.words());
         // SAFETY: the object is live as long as the reference is; the word is one of its own.
         unsafe { object.0.word(header.refs(), index) }.store(value, Ordering::Relaxed);
     }
@@ -513,14 +513,14 @@ fn raw(value: Option<Ref<'_, '_>>) -> *mut Header {
 }
 
 #[inline(always)]
-fn check_index(kind: &str, index: usize, length: usize) {
+fn check_index(what: &str, index: usize, len: usize) {
     #[cold]
     #[inline(never)]
-    fn out_of_range(kind: &str, index: usize, length: usize) -> ! {
-        panic!("{kind} {index} is out of range: the object has {length}");
+    fn no_such(what: &str, index: usize, len: usize) -> ! {
+        panic!("gc-marksweep: an object with {len} {what}s has no {what} {index}")
     }
-    if index >= length {
-        out_of_range(kind, index, length);
+    if index >= len {
+        no_such(what, index, len);
     }
 }
 

@@ -67,11 +67,6 @@ impl<T> Shared<T> {
         self.counted().handles.load(Ordering::Acquire)
     }
 
-    /// Where the value lies: the same for all handles to it.
-    pub(crate) fn address(&self) -> *const T {
-        &raw const self.counted().value
-    }
-
     /// The handle as a pointer, which stays counted.
     pub(crate) fn into_raw(self) -> *mut Counted<T> {
         let pointer = self.0.as_ptr();

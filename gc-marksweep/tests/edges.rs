@@ -3,6 +3,8 @@
 //!
 //! Each test stands for a fault that was planted in the heap and that no other test noticed.
 
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -582,5 +584,104 @@ fn what_a_finalizer_brings_back_grows_old_like_everything_else() {
                 });
             });
         }
+    }
+}
+
+/// Weak references are equal if they are to the same object, while it lives and afterwards.
+#[test]
+fn weak_references_to_the_same_object_are_equal() {
+    let heap = Heap::builder().build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [a, b]| {
+            m.alloc(a, Shape::new(1, 1)).unwrap();
+            m.alloc(b, Shape::new(1, 1)).unwrap();
+            let place = m.place(m.get(a).unwrap());
+            let one = m.downgrade(m.get(a).unwrap());
+            let same = [m.downgrade(m.get(a).unwrap()), one.clone()];
+            let other = m.downgrade(m.get(b).unwrap());
+            let check = |when: &str| {
+                let mut set = HashSet::from([one.clone()]);
+                for same in &same {
+                    assert!(one == *same && !set.insert(same.clone()), "{when}");
+                }
+                assert!(one != other && set.insert(other.clone()), "{when}");
+            };
+            check("alive");
+            m.collect();
+            check("old");
+            let later = m.downgrade(m.get(a).unwrap());
+            assert_eq!(later, one);
+            m.set(a, None);
+            m.collect();
+            assert!(m.upgrade(&one).is_none());
+            check("dead");
+            assert_eq!(later, one);
+            // What takes the dead object's place is another object.
+            while {
+                m.alloc(a, Shape::new(1, 1)).unwrap();
+                m.place(m.get(a).unwrap()) != place
+            } {}
+            let next = m.downgrade(m.get(a).unwrap());
+            assert!(next != one && next != later && next != other);
+            assert_eq!(m.cleared(), Some(one.clone()));
+        });
+    });
+}
+
+/// What a client does wrong is told in a line that begins with the crate's name.
+#[test]
+fn misuse_is_told_in_words() {
+    let message = |misuse: &dyn Fn()| {
+        let panic = catch_unwind(AssertUnwindSafe(misuse)).unwrap_err();
+        match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => panic.downcast::<&str>().unwrap().to_string(),
+        }
+    };
+    let [one, two] = [(); 2].map(|()| Heap::builder().build().unwrap());
+    let field = message(&|| {
+        one.attach(|m| {
+            m.frame(|m, [a]| {
+                m.alloc(a, Shape::new(2, 1)).unwrap();
+                m.load(m.get(a).unwrap(), 2);
+            })
+        })
+    });
+    assert_eq!(
+        field,
+        "gc-marksweep: an object with 2 fields has no field 2"
+    );
+    let word = message(&|| {
+        one.attach(|m| {
+            m.frame(|m, [a]| {
+                m.alloc(a, Shape::new(2, 1)).unwrap();
+                m.set_word(m.get(a).unwrap(), 1, 0);
+            })
+        })
+    });
+    assert_eq!(word, "gc-marksweep: an object with 1 words has no word 1");
+    let (global, weak) = one.attach(|m| {
+        m.frame(|m, [a]| {
+            m.alloc(a, Shape::new(2, 1)).unwrap();
+            let object = m.get(a).unwrap();
+            (m.global(object), m.downgrade(object))
+        })
+    });
+    let text = message(&|| two.attach(|m| _ = m.open(&global)));
+    assert!(
+        text.starts_with("gc-marksweep: a global of heap "),
+        "{text}"
+    );
+    let text = message(&|| two.attach(|m| _ = m.upgrade(&weak)));
+    assert!(
+        text.starts_with("gc-marksweep: a weak reference of heap "),
+        "{text}"
+    );
+    for second in [&one, &two] {
+        assert_eq!(
+            message(&|| one.attach(|_| second.attach(|_| ()))),
+            "gc-marksweep: this thread is already attached to a heap: attach a second time only \
+             inside `blocking`"
+        );
     }
 }

@@ -265,7 +265,7 @@ fn weak_references_and_finalizers_of_young_objects_are_found_by_minor_collection
             m.set(object, None);
             minor_collections(m, &heap, 1);
             assert!(m.upgrade(&weak).is_none());
-            assert!(m.cleared().is_some_and(|cleared| cleared.same(&weak)));
+            assert!(m.cleared().is_some_and(|cleared| cleared == weak));
             assert!(m.finalizable(due));
             assert_eq!(m.word(m.get(due).unwrap(), 0), 3);
             assert!(!m.finalizable(due));

@@ -94,8 +94,8 @@ fn weak_references_are_cleared_before_finalizers_are_due() {
                 "reached by a due object only"
             );
             // In the order in which they were made.
-            assert!(m.cleared().is_some_and(|cleared| cleared.same(&to_outer)));
-            assert!(m.cleared().is_some_and(|cleared| cleared.same(&to_inner)));
+            assert!(m.cleared().is_some_and(|cleared| cleared == to_outer));
+            assert!(m.cleared().is_some_and(|cleared| cleared == to_inner));
             assert!(m.cleared().is_none());
 
             // Resurrection brings back the objects and not the weak references.

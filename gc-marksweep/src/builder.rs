@@ -288,8 +288,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::LimitTooSmall { limit } => write!(
                 f,
-                "a limit of {limit} bytes is too small for a mark-sweep heap: the least is {} \
-                 bytes",
+                "a limit of {limit} bytes is too small: give at least {} bytes",
                 Builder::MINIMUM_LIMIT
             ),
             Self::PrefetchDepth { depth } => write!(
@@ -299,7 +298,7 @@ impl fmt::Display for BuildError {
             ),
             Self::NurseryTooSmall { nursery } => write!(
                 f,
-                "a nursery of {nursery} bytes is too small: the least is {} bytes",
+                "a nursery of {nursery} bytes is too small: give at least {} bytes",
                 Builder::MINIMUM_NURSERY
             ),
             Self::Multiplier { factor } => write!(
@@ -328,7 +327,7 @@ impl fmt::Display for BuildError {
             ),
             Self::Memory => write!(
                 f,
-                "the system has no memory for a heap: give the process more memory"
+                "the system has no memory for the heap's own state: give the process more memory"
             ),
             Self::AddressSpace {
                 limit,

@@ -422,9 +422,47 @@ pub const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// What parts of the work came to, together.
+pub fn total(parts: impl IntoIterator<Item = u64>) -> u64 {
+    parts.into_iter().fold(0, u64::wrapping_add)
+}
+
 /// A checksum of what parts of the work came to, in whatever order they are.
 pub fn digest(parts: impl IntoIterator<Item = u64>) -> u64 {
-    mix(parts.into_iter().fold(0, u64::wrapping_add))
+    mix(total(parts))
+}
+
+/// A field of the object in a local; null if there is none.
+#[inline]
+pub fn field<'m, M: Mutator>(m: &'m M, local: M::Local<'_>, field: usize) -> Option<M::Ref<'m>> {
+    m.load(m.get(local)?, field)
+}
+
+/// Writes a field of the object in a local, if there is one.
+#[inline]
+pub fn set_field<'m, M: Mutator>(
+    m: &'m M,
+    local: M::Local<'_>,
+    field: usize,
+    value: Option<M::Ref<'m>>,
+) {
+    if let Some(object) = m.get(local) {
+        m.store(object, field, value);
+    }
+}
+
+/// Writes a word of the object in a local, if there is one.
+#[inline]
+pub fn set_word<M: Mutator>(m: &M, local: M::Local<'_>, index: usize, value: u64) {
+    if let Some(object) = m.get(local) {
+        m.set_word(object, index, value);
+    }
+}
+
+/// A word of the object in a local; 0 if there is none.
+#[inline]
+pub fn word<M: Mutator>(m: &M, local: M::Local<'_>, index: usize) -> u64 {
+    m.get(local).map_or(0, |object| m.word(object, index))
 }
 
 /// The pseudo-random sequence numbered `stream` of a run with this seed. Streams are independent

@@ -26,10 +26,10 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -79,8 +79,8 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    out: Option<ChildStdout>,
-    err: Option<ChildStderr>,
+    /// Its outputs that have not ended.
+    pipes: Vec<(Stream, File)>,
     has_ended: bool,
 }
 
@@ -92,9 +92,13 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        let out = child.stdout.take().map(OwnedFd::from);
+        let err = child.stderr.take().map(OwnedFd::from);
+        let pipes = [(Stream::Out, out), (Stream::Err, err)].into_iter();
         Ok(Self {
-            out: child.stdout.take(),
-            err: child.stderr.take(),
+            pipes: pipes
+                .filter_map(|(stream, pipe)| Some((stream, pipe?.into())))
+                .collect(),
             child,
             has_ended: false,
         })
@@ -121,9 +125,10 @@ impl Running {
             } else if Instant::now() >= deadline {
                 Cut::Overdue
             } else {
-                let pause = match (&self.out, &self.err) {
-                    (None, None) => look,
-                    _ => ATTENTION,
+                let pause = if self.pipes.is_empty() {
+                    look
+                } else {
+                    ATTENTION
                 };
                 look = (2 * look).min(ATTENTION);
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -142,46 +147,31 @@ impl Running {
         // Rounded up: a millisecond too late, and not a thousand looks before it.
         let pause = pause + Duration::from_micros(999);
         let timeout = PollTimeout::try_from(pause.as_millis()).unwrap_or(PollTimeout::MAX);
-        let (out, err) = {
-            let fd = |pipe| PollFd::new(pipe, PollFlags::POLLIN);
-            let out = self.out.as_ref().map(|pipe| fd(pipe.as_fd()));
-            let err = self.err.as_ref().map(|pipe| fd(pipe.as_fd()));
-            let has_out = out.is_some();
-            let mut fds: Vec<PollFd<'_>> = out.into_iter().chain(err).collect();
-            if fds.is_empty() || poll(&mut fds, timeout).is_err() {
-                thread::sleep(pause.min(ATTENTION));
-                return false;
-            }
-            // Unknown events, ends and errors too: reading tells which.
-            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
-            let out = has_out && ready.next().unwrap_or(false);
-            (out, ready.next().unwrap_or(false))
-        };
+        let fds = self.pipes.iter();
+        let mut fds: Vec<PollFd<'_>> = fds
+            .map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
+            .collect();
+        if fds.is_empty() || poll(&mut fds, timeout).is_err() {
+            thread::sleep(pause.min(ATTENTION));
+            return false;
+        }
+        // Unknown events, ends and errors too: reading tells which.
+        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         let mut buffer = [0; 64 << 10];
-        if out
-            && take(&mut self.out, &mut buffer, &mut |bytes| {
-                read(Stream::Out, bytes)
-            })
-        {
-            self.out = None;
-        }
-        if err
-            && take(&mut self.err, &mut buffer, &mut |bytes| {
-                read(Stream::Err, bytes)
-            })
-        {
-            self.err = None;
-        }
-        out || err
+        let mut each = ready.iter();
+        self.pipes.retain_mut(|(stream, pipe)| {
+            let is_ready = each.next().is_some_and(|ready| *ready);
+            !is_ready || take(pipe, &mut buffer, &mut |bytes| read(*stream, bytes))
+        });
+        ready.contains(&true)
     }
 
     /// Reads what lies in the pipes of an ended process.
     fn drain(&mut self, read: &mut dyn FnMut(Stream, &[u8])) {
         let deadline = Instant::now() + DRAIN;
-        while (self.out.is_some() || self.err.is_some())
-            && self.pump(Duration::ZERO, read)
-            && Instant::now() < deadline
-        {}
+        while !self.pipes.is_empty() && self.pump(Duration::ZERO, read) && Instant::now() < deadline
+        {
+        }
     }
 
     /// How it ended, if it has. What is left of its group is killed then.
@@ -263,16 +253,15 @@ fn interrupted_with(status: ExitStatus) -> bool {
     !status.success() && interrupt::signal().is_some()
 }
 
-/// Reads once from a pipe that is ready. Says whether it has ended.
-fn take<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8], read: &mut dyn FnMut(&[u8])) -> bool {
-    let Some(pipe) = pipe else { return true };
+/// Reads once from a pipe that is ready. Says whether there may be more.
+fn take(pipe: &mut File, buffer: &mut [u8], read: &mut dyn FnMut(&[u8])) -> bool {
     match pipe.read(buffer) {
-        Ok(0) => true,
+        Ok(0) => false,
         Ok(length) => {
             read(&buffer[..length]);
-            false
+            true
         }
-        Err(error) => error.kind() != io::ErrorKind::Interrupted,
+        Err(error) => error.kind() == io::ErrorKind::Interrupted,
     }
 }
 

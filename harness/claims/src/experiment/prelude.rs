@@ -10,5 +10,6 @@ pub(super) use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 pub(super) use crate::quantity::Quantity::{self, *};
 pub(super) use crate::quantity::Unit;
 pub(super) use crate::workload::{
-    Input, Outcome, Parameter, Program, Workload, digest, mix, on_threads, share,
+    Input, Outcome, Parameter, Program, Workload, digest, field, mix, on_threads, set_field, share,
+    total, word,
 };

@@ -119,7 +119,7 @@ impl Workload for Processes {
                 }
                 Ok(sum)
             })?;
-            (sums.into_iter().fold(0, u64::wrapping_add), Some(0))
+            (total(sums), Some(0))
         };
         let processor = processor_time().zip(before);
         let processor = processor.map(|(after, before)| nanoseconds(after.saturating_sub(before)));

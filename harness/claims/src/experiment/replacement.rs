@@ -183,9 +183,7 @@ impl Task {
             m.alloc(table, Shape::new((part.end - part.start) as u32, 0))?;
             for (slot, number) in part.enumerate() {
                 self.make(m, new, number)?;
-                if let Some(table) = m.get(table) {
-                    m.store(table, slot, m.get(new));
-                }
+                set_field(m, table, slot, m.get(new));
                 m.safepoint();
             }
             Ok(m.get(table).map(|table| m.global(table)))
@@ -264,7 +262,7 @@ impl Task {
                 m.collect();
             }
             for slot in 0..slots as usize {
-                let left = m.get(table).and_then(|table| m.load(table, slot));
+                let left = field(m, table, slot);
                 sum = sum.wrapping_add(left.map_or(0, |left| m.word(left, 0)));
                 m.safepoint();
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use contract::threads::start_scoped;
 
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
-use crate::workload::{Parameter, mix};
+use crate::workload::{Parameter, mix, word};
 use engine::statistics::median;
 
 /// A millisecond, as a bound of a claim.
@@ -154,12 +154,6 @@ pub(super) fn nanoseconds(time: Duration) -> u64 {
 #[inline]
 pub(super) fn boxed<M: Mutator>(m: &mut M, into: M::Local<'_>, value: u64) -> Result<(), HeapFull> {
     m.alloc_init(into, Flags::NONE, [], [value])
-}
-
-/// A word of the object in a local; 0 if there is none.
-#[inline]
-pub(super) fn word<M: Mutator>(m: &M, local: M::Local<'_>, index: usize) -> u64 {
-    m.get(local).map_or(0, |object| m.word(object, index))
 }
 
 /// Makes an integer in an object of its own, and reads it there.

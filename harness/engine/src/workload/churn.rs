@@ -17,8 +17,9 @@
 //!
 //! Minimum heap (small): 12.5 MiB on gc-rc, 8.5 MiB on gc-marksweep, with one thread or two.
 
+use super::graph::fill;
 use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use crate::heap::{Flags, Heap, HeapFull, Mutator};
 
 use rand_xoshiro::rand_core::Rng;
 
@@ -47,19 +48,14 @@ impl Workload for Churn {
         let sums = on_threads(heap, input.threads, |m, number| {
             let share = share(nodes, input.threads, number);
             let length = (share.end - share.start) as usize;
-            if length == 0 {
+            if share.is_empty() {
                 return Ok(0);
             }
             let mut random = generator(input.seed, number as u64);
             m.frame(|m, [table, new, left, right]| {
-                m.alloc(table, Shape::new(length as u32, 0))?;
-                for (slot, value) in share.clone().enumerate() {
-                    m.alloc_init(new, Flags::NONE, [left, right], [value])?;
-                    if let Some(table) = m.get(table) {
-                        m.store(table, slot, m.get(new));
-                    }
-                    m.safepoint();
-                }
+                fill(m, table, share, |m, new, value| {
+                    m.alloc_init(new, Flags::NONE, [left, right], [value])
+                })?;
                 let mut sum = 0u64;
                 for turn in 0..TURNS * length as u64 {
                     let [i, j, k] = [(); 3].map(|()| below(&mut random, length));

@@ -17,15 +17,13 @@
 //! Minimum heap (small): 66 MiB on both collectors, with one thread or two: one list of 2,000,000
 //! nodes of 32 bytes.
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
+use super::graph::walk;
+use super::{Input, Outcome, Parameter, Workload, on_threads, set_field, share, total, twice};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
 pub struct List;
-
-/// A list is walked in stretches of this many nodes between polls.
-const STRETCH: usize = 1024;
 
 impl Workload for List {
     const NAME: &'static str = "list";
@@ -44,10 +42,9 @@ impl Workload for List {
     ];
 
     fn heap_bytes(input: &Input) -> u64 {
-        let lists = if input.get("keep") == 1 {
-            input.get("rounds")
-        } else {
-            1
+        let lists = match input.get("keep") {
+            1 => input.get("rounds"),
+            _ => 1,
         };
         twice(34 * input.get("nodes") * lists, input.threads)
     }
@@ -58,7 +55,7 @@ impl Workload for List {
         let keep = input.get("keep") == 1;
         let sums = on_threads(heap, input.threads, |m, number| {
             let values = share(nodes, input.threads, number);
-            m.frame(|m, [kept, list]| {
+            m.frame(|m, [kept, list, cursor]| {
                 m.alloc(kept, Shape::new(rounds as u32, 0))?;
                 let mut sum = 0u64;
                 for round in 0..rounds {
@@ -66,9 +63,10 @@ impl Workload for List {
                         m.alloc_move(list, Flags::NONE, [list], [value + round * nodes])?;
                         m.safepoint();
                     }
-                    sum = sum.wrapping_add(walk(m, list));
-                    if keep && let Some(kept) = m.get(kept) {
-                        m.store(kept, round as usize, m.get(list));
+                    m.set(cursor, m.get(list));
+                    sum = sum.wrapping_add(walk(m, cursor));
+                    if keep {
+                        set_field(m, kept, round as usize, m.get(list));
                     }
                     m.set(list, None);
                     m.safepoint();
@@ -76,27 +74,6 @@ impl Workload for List {
                 Ok(sum)
             })
         })?;
-        Ok(Outcome::new(
-            sums.into_iter().fold(0, u64::wrapping_add),
-            nodes * rounds,
-        ))
+        Ok(Outcome::new(total(sums), nodes * rounds))
     }
-}
-
-/// A digest of the list's words.
-fn walk<M: Mutator>(m: &mut M, list: M::Local<'_>) -> u64 {
-    m.frame(|m, [cursor]| {
-        m.set(cursor, m.get(list));
-        let mut sum = 0u64;
-        loop {
-            let mut node = m.get(cursor);
-            for _ in 0..STRETCH {
-                let Some(inner) = node else { return sum };
-                sum = sum.wrapping_add(mix(m.word(inner, 0)));
-                node = m.load(inner, 0);
-            }
-            m.set(cursor, node);
-            m.safepoint();
-        }
-    })
 }

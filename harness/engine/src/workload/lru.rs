@@ -33,7 +33,10 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::zipf::Zipf;
-use super::{Input, Outcome, Parameter, Workload, generator, mix, on_threads, share, twice};
+use super::{
+    Input, Outcome, Parameter, Workload, field, generator, mix, on_threads, set_field, share,
+    total, twice,
+};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
 /// See the [module documentation](self).
@@ -90,10 +93,8 @@ impl Workload for Lru {
                 for (index, shard) in shards.iter().enumerate() {
                     m.alloc(table, Shape::new(shard.buckets as u32, 0))?;
                     m.alloc(ends, Shape::new(2, 0))?;
-                    if let Some(caches) = m.get(caches) {
-                        m.store(caches, 2 * index, m.get(table));
-                        m.store(caches, 2 * index + 1, m.get(ends));
-                    }
+                    set_field(m, caches, 2 * index, m.get(table));
+                    set_field(m, caches, 2 * index + 1, m.get(ends));
                 }
                 let turns = shards.iter().map(|shard| shard.turns).max().unwrap_or(0);
                 for turn in 0..turns {
@@ -101,10 +102,8 @@ impl Workload for Lru {
                         if turn >= shard.turns {
                             continue;
                         }
-                        if let Some(caches) = m.get(caches) {
-                            m.set(table, m.load(caches, 2 * index));
-                            m.set(ends, m.load(caches, 2 * index + 1));
-                        }
+                        m.set(table, field(m, caches, 2 * index));
+                        m.set(ends, field(m, caches, 2 * index + 1));
                         let cache = Cache {
                             table,
                             ends,
@@ -115,16 +114,10 @@ impl Workload for Lru {
                         m.safepoint();
                     }
                 }
-                Ok(shards
-                    .iter()
-                    .map(|shard| mix(shard.sum))
-                    .fold(0, u64::wrapping_add))
+                Ok(total(shards.iter().map(|shard| mix(shard.sum))))
             })
         })?;
-        Ok(Outcome::new(
-            sums.into_iter().fold(0, u64::wrapping_add),
-            TURNS * entries,
-        ))
+        Ok(Outcome::new(total(sums), TURNS * entries))
     }
 }
 
@@ -243,7 +236,7 @@ impl<'f, M: Mutator> Cache<'f, M> {
                 m.set_word(value, 0, key);
                 m.set_word(value, words as usize - 1, turn);
             }
-            m.set(chain, m.get(table).and_then(|table| m.load(table, bucket)));
+            m.set(chain, field(m, table, bucket));
             m.alloc_init(entry, Flags::NONE, [chain, none, none, value], [key])?;
             if let (Some(table), Some(ends), Some(entry)) =
                 (m.get(table), m.get(ends), m.get(entry))

@@ -14,6 +14,7 @@ pub mod binary_trees;
 pub mod churn;
 pub mod countdown;
 pub mod gcbench;
+mod graph;
 pub mod list;
 pub mod lru;
 pub mod poll;

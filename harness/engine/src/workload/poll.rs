@@ -31,7 +31,9 @@
 use std::sync::mpsc;
 use std::thread;
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
+use super::{
+    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
+};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 use crate::threads::start_scoped;
 
@@ -85,7 +87,7 @@ impl Workload for Poll {
             drop(done);
             (allocated, computed, joined(waiting.join()))
         });
-        let sum = allocated?.into_iter().fold(computed, u64::wrapping_add);
+        let sum = total(allocated?).wrapping_add(computed);
         Ok(Outcome::new(mix(sum ^ waited?), allocations))
     }
 }
@@ -120,7 +122,7 @@ fn wait<M: Mutator>(m: &mut M, is_done: &mpsc::Receiver<()>) -> Result<u64, Heap
             // Nothing is sent: this ends when the sender is dropped.
             let _ = is_done.recv();
         });
-        Ok(m.get(object).map_or(0, |object| m.word(object, 0)))
+        Ok(word(m, object, 0))
     })
 }
 
@@ -141,7 +143,7 @@ fn allocate<M: Mutator>(m: &mut M, numbers: std::ops::Range<u64>) -> Result<u64,
         }
         // With what is left at the end, every object counts once, whoever made it.
         for slot in 0..TABLE {
-            let left = m.get(table).and_then(|table| m.load(table, slot));
+            let left = field(m, table, slot);
             sum = sum.wrapping_add(left.map_or(0, |left| mix(m.word(left, 0))));
             m.safepoint();
         }

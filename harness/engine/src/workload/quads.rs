@@ -21,8 +21,11 @@
 //! time in pauses on gc-rc, most of it in collections of cycles that look through each round while
 //! all of it is alive; 1.2 GB/s and 15 % on gc-marksweep.
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::graph::fill;
+use super::{
+    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
+};
+use crate::heap::{Flags, Heap, HeapFull, Mutator};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +79,7 @@ impl Workload for Quads {
                     })
                 })?;
                 let sum = digest(m, resident, depth);
-                Ok(by_thread.into_iter().fold(sum, u64::wrapping_add))
+                Ok(sum.wrapping_add(total(by_thread)))
             })
         })?;
         Ok(Outcome::new(
@@ -94,16 +97,12 @@ const fn nodes(depth: u32) -> u64 {
 /// One thread's part of a round.
 fn round<M: Mutator>(m: &mut M, trees: std::ops::Range<u64>, round: u64) -> Result<u64, HeapFull> {
     m.frame(|m, [table, tree]| {
-        m.alloc(table, Shape::new((trees.end - trees.start) as u32, 0))?;
-        for (slot, number) in trees.clone().enumerate() {
-            build(m, tree, SHORT_LIVED, mix(round) ^ number)?;
-            if let Some(table) = m.get(table) {
-                m.store(table, slot, m.get(tree));
-            }
-        }
+        fill(m, table, trees.clone(), |m, tree, number| {
+            build(m, tree, SHORT_LIVED, mix(round) ^ number)
+        })?;
         let mut sum = 0u64;
         for (slot, _) in trees.enumerate() {
-            m.set(tree, m.get(table).and_then(|table| m.load(table, slot)));
+            m.set(tree, field(m, table, slot));
             sum = sum.wrapping_add(digest(m, tree, SHORT_LIVED));
         }
         m.set(tree, None);
@@ -125,12 +124,8 @@ fn build<M: Mutator>(
     m.safepoint();
     m.frame(|m, children: [_; CHILDREN]| {
         for (number, child) in children.into_iter().enumerate() {
-            build(
-                m,
-                child,
-                depth - 1,
-                label.wrapping_mul(5).wrapping_add(number as u64),
-            )?;
+            let label = label.wrapping_mul(5).wrapping_add(number as u64);
+            build(m, child, depth - 1, label)?;
         }
         m.alloc_move(into, Flags::NONE, children, [label])
     })
@@ -143,9 +138,9 @@ fn digest<M: Mutator>(m: &mut M, tree: M::Local<'_>, depth: u32) -> u64 {
         return m.get(tree).map_or(0, |root| digest_unpolled(m, root));
     }
     m.frame(|m, [child]| {
-        let mut sum = m.get(tree).map_or(0, |root| mix(m.word(root, 0)));
+        let mut sum = mix(word(m, tree, 0));
         for side in 0..CHILDREN {
-            m.set(child, m.get(tree).and_then(|root| m.load(root, side)));
+            m.set(child, field(m, tree, side));
             sum = sum.wrapping_add(digest(m, child, depth - 1));
         }
         sum

@@ -40,10 +40,11 @@ use std::time::{Duration, Instant};
 
 use rand_xoshiro::rand_core::Rng;
 
-use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, twice};
+use super::{
+    Death, Input, Outcome, Parameter, Request, Sentinels, Workload, below, digest, generator, mix,
+    on_threads, twice,
+};
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
-use contract::workload::Request;
-use contract::workload::{Death, Sentinels};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +123,7 @@ impl Workload for Requests {
 
         let parts = || served.iter().chain(&open);
         Ok(Outcome {
-            checksum: mix(parts().map(|part| part.sum).fold(0, u64::wrapping_add)),
+            checksum: digest(parts().map(|part| part.sum)),
             operations: before + requests,
             requests: open.iter().flat_map(|part| part.requests.clone()).collect(),
             deaths: parts().flat_map(|part| part.deaths.clone()).collect(),

@@ -18,8 +18,13 @@
 //!
 //! Minimum heap (small): 6 MiB on gc-rc, 4.1 MiB on gc-marksweep: the table and its nodes.
 
-use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
-use crate::heap::{Heap, HeapFull, Mutator, Shape};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::graph::on_graph;
+use super::{
+    Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, total, twice,
+};
+use crate::heap::{Heap, HeapFull, Mutator};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -48,69 +53,21 @@ impl Workload for Rewire {
         let nodes = input.get("nodes");
         let operations = TURNS * nodes;
         let blocks = operations.div_ceil(BLOCK);
-        let results = on_threads(heap, 1, |m, _| {
-            m.frame(|m, [table, node]| {
-                build(m, table, node, input)?;
-                let Some(global) = m.get(table).map(|table| m.global(table)) else {
-                    return Ok(Vec::new());
-                };
-                m.blocking(|| {
-                    on_threads(heap, input.threads, |m, number| {
-                        m.frame(|m, [table]| {
-                            m.set(table, Some(m.open(&global)));
-                            let mut sum = 0u64;
-                            for block in share(blocks, input.threads, number) {
-                                let count = BLOCK.min(operations - block * BLOCK);
-                                sum = sum.wrapping_add(rewire(
-                                    m,
-                                    table,
-                                    nodes as usize,
-                                    count,
-                                    input.seed,
-                                    block,
-                                ));
-                            }
-                            Ok(sum)
-                        })
-                    })
+        let sum = on_graph(heap, input, [2, 1], |graph| {
+            on_threads(heap, input.threads, |m, number| {
+                m.frame(|m, [table]| {
+                    m.set(table, Some(m.open(graph)));
+                    let blocks = share(blocks, input.threads, number);
+                    Ok(total(blocks.map(|block| {
+                        let count = BLOCK.min(operations - block * BLOCK);
+                        let random = generator(input.seed, block);
+                        rewire(m, table, nodes as usize, count, random)
+                    })))
                 })
             })
         })?;
-        Ok(Outcome::new(
-            results.into_iter().flatten().fold(0, u64::wrapping_add),
-            operations,
-        ))
+        Ok(Outcome::new(sum, operations))
     }
-}
-
-/// Makes the nodes, then points each one's field a at a random one.
-fn build<M: Mutator>(
-    m: &mut M,
-    table: M::Local<'_>,
-    node: M::Local<'_>,
-    input: &Input,
-) -> Result<(), HeapFull> {
-    let nodes = input.size("nodes");
-    m.alloc(table, Shape::new(nodes as u32, 0))?;
-    for index in 0..nodes {
-        m.alloc(node, Shape::new(2, 1))?;
-        if let (Some(table), Some(node)) = (m.get(table), m.get(node)) {
-            m.set_word(node, 0, index as u64);
-            m.store(table, index, Some(node));
-        }
-        m.safepoint();
-    }
-    // Streams of the operations count from 0; this one is none of them.
-    let mut random = generator(input.seed, u64::MAX);
-    for index in 0..nodes {
-        if let Some(table) = m.get(table)
-            && let Some(node) = m.load(table, index)
-        {
-            m.store(node, 0, m.load(table, below(&mut random, nodes)));
-        }
-        m.safepoint();
-    }
-    Ok(())
 }
 
 /// One block of operations; a digest of the words seen.
@@ -119,10 +76,8 @@ fn rewire<M: Mutator>(
     table: M::Local<'_>,
     nodes: usize,
     count: u64,
-    seed: u64,
-    block: u64,
+    mut random: Xoshiro256PlusPlus,
 ) -> u64 {
-    let mut random = generator(seed, block);
     let mut sum = 0u64;
     for _ in 0..count {
         let (i, j) = (below(&mut random, nodes), below(&mut random, nodes));

@@ -18,8 +18,11 @@
 //! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are
 //! kept.
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::graph::fill;
+use super::{
+    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
+};
+use crate::heap::{Flags, Heap, HeapFull, Mutator};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -64,34 +67,26 @@ impl Workload for Rings {
         let sums = on_threads(heap, input.threads, |m, number| {
             let kept = share(held, input.threads, number);
             m.frame(|m, [table, head]| {
-                m.alloc(table, Shape::new((kept.end - kept.start) as u32, 0))?;
-                for (slot, index) in kept.clone().enumerate() {
-                    build(m, head, index * ring, ring, is_closed(index))?;
-                    if let Some(table) = m.get(table) {
-                        m.store(table, slot, m.get(head));
-                    }
-                    m.safepoint();
-                }
+                fill(m, table, kept.clone(), |m, head, index| {
+                    build(m, head, index * ring, ring, is_closed(index))
+                })?;
                 let mut sum = 0u64;
                 for index in share(dropped, input.threads, number) {
                     let index = held + index;
                     build(m, head, index * ring, ring, is_closed(index))?;
-                    sum = sum.wrapping_add(m.get(head).map_or(0, |head| mix(m.word(head, 0))));
+                    sum = sum.wrapping_add(mix(word(m, head, 0)));
                     m.set(head, None);
                     m.safepoint();
                 }
                 for (slot, index) in kept.enumerate() {
-                    m.set(head, m.get(table).and_then(|table| m.load(table, slot)));
+                    m.set(head, field(m, table, slot));
                     sum = sum.wrapping_add(walk(m, head, ring, is_closed(index)));
                     m.safepoint();
                 }
                 Ok(sum)
             })
         })?;
-        Ok(Outcome::new(
-            sums.into_iter().fold(0, u64::wrapping_add),
-            (held + dropped) * ring,
-        ))
+        Ok(Outcome::new(total(sums), (held + dropped) * ring))
     }
 }
 

@@ -39,7 +39,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
+use super::graph::{fill, walk};
+use super::{Input, Outcome, Parameter, Workload, digest, mix, on_threads, set_word, share, twice};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 use crate::measure::space::resident_bytes;
 
@@ -53,8 +54,6 @@ const SIZES: [u64; 3] = [32, 256, 2048];
 const HEADER: u64 = 8;
 /// A calm round has this part of the objects of the others.
 const CALM: u64 = 16;
-/// Survivors are checked in stretches of this many between polls.
-const STRETCH: usize = 1024;
 
 impl Workload for Sawtooth {
     const NAME: &'static str = "sawtooth";
@@ -118,7 +117,10 @@ impl Workload for Sawtooth {
         }
 
         let sums = on_threads(heap, input.threads, |m, number| {
-            Ok(kept[number].as_ref().map_or(0, |list| walk(m, list)))
+            m.frame(|m, [list]| {
+                m.set(list, kept[number].as_ref().map(|kept| m.open(kept)));
+                Ok(walk(m, list))
+            })
         })?;
         drop(kept);
         for _ in 0..rounds {
@@ -134,7 +136,7 @@ impl Workload for Sawtooth {
             heap.attach(|m| m.collect());
         }
         Ok(Outcome {
-            checksum: mix(sums.into_iter().fold(0, u64::wrapping_add)),
+            checksum: digest(sums),
             operations,
             observations: observed.after_calm(),
             ..Outcome::default()
@@ -160,21 +162,16 @@ impl Batch {
         number: usize,
     ) -> Result<Option<<M::Heap as Heap>::Global>, HeapFull> {
         let part = share(self.count, threads, number);
-        let length = (part.end - part.start) as u32;
-        if length == 0 {
+        if part.is_empty() {
             return Ok(None);
         }
         let shape = Shape::new(1, ((self.size - HEADER) / 8 - 1) as u32);
-        m.frame(|m, [table, new]| {
-            m.alloc(table, Shape::new(length, 0))?;
-            for (slot, number) in part.enumerate() {
+        m.frame(|m, [table]| {
+            fill(m, table, part, |m, new, number| {
                 m.alloc(new, shape)?;
-                if let (Some(table), Some(new)) = (m.get(table), m.get(new)) {
-                    m.set_word(new, 0, self.first + number);
-                    m.store(table, slot, Some(new));
-                }
-                m.safepoint();
-            }
+                set_word(m, new, 0, self.first + number);
+                Ok(())
+            })?;
             Ok(m.get(table).map(|table| m.global(table)))
         })
     }
@@ -207,24 +204,6 @@ fn keep_some<M: Mutator>(
             m.safepoint();
         }
         (m.get(list).map(|list| m.global(list)), count)
-    })
-}
-
-/// A digest of the list's words.
-fn walk<M: Mutator>(m: &mut M, list: &<M::Heap as Heap>::Global) -> u64 {
-    m.frame(|m, [cursor]| {
-        m.set(cursor, Some(m.open(list)));
-        let mut sum = 0u64;
-        loop {
-            let mut object = m.get(cursor);
-            for _ in 0..STRETCH {
-                let Some(inner) = object else { return sum };
-                sum = sum.wrapping_add(mix(m.word(inner, 0)));
-                object = m.load(inner, 0);
-            }
-            m.set(cursor, object);
-            m.safepoint();
-        }
     })
 }
 

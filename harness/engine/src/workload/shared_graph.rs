@@ -25,10 +25,14 @@
 //! 5.8 MiB on gc-marksweep. At 2x on two cores of an EPYC: less than 1 % of the time in pauses on
 //! gc-rc, none on gc-marksweep.
 
-use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
-use crate::heap::{Heap, HeapFull, Mutator, Shape};
-
 use rand_xoshiro::rand_core::Rng;
+
+use super::graph::on_graph;
+use super::{
+    Input, Outcome, Parameter, Workload, below, field, generator, mix, on_threads, share, total,
+    twice,
+};
+use crate::heap::{Heap, HeapFull, Mutator};
 
 /// See the [module documentation](self).
 #[derive(Clone, Copy, Debug)]
@@ -65,72 +69,26 @@ impl Workload for SharedGraph {
         let steps = input.get("steps");
         let walks = steps.div_ceil(WALK);
         let rooted = input.get("rooted") == 1;
-        let results = on_threads(heap, 1, |m, _| {
-            m.frame(|m, [table, node]| {
-                build(m, table, node, input)?;
-                let Some(global) = m.get(table).map(|table| m.global(table)) else {
-                    return Ok(Vec::new());
-                };
-                m.blocking(|| {
-                    on_threads(heap, input.threads, |m, number| {
-                        m.frame(|m, [table, cursor]| {
-                            m.set(table, Some(m.open(&global)));
-                            let mut sum = 0u64;
-                            for walk in share(walks, input.threads, number) {
-                                let steps = WALK.min(steps - walk * WALK);
-                                let mut random = generator(input.seed, walk);
-                                let start = below(&mut random, input.size("nodes"));
-                                m.set(cursor, m.get(table).and_then(|table| m.load(table, start)));
-                                sum = sum.wrapping_add(if rooted {
-                                    walk_rooted(m, cursor, steps, &mut random)
-                                } else {
-                                    walk_unrooted(m, cursor, steps, &mut random)
-                                });
-                            }
-                            Ok(sum)
-                        })
-                    })
+        let nodes = input.size("nodes");
+        let sum = on_graph(heap, input, [EDGES; 2], |graph| {
+            on_threads(heap, input.threads, |m, number| {
+                m.frame(|m, [table, cursor]| {
+                    m.set(table, Some(m.open(graph)));
+                    Ok(total(share(walks, input.threads, number).map(|walk| {
+                        let steps = WALK.min(steps - walk * WALK);
+                        let mut random = generator(input.seed, walk);
+                        m.set(cursor, field(m, table, below(&mut random, nodes)));
+                        if rooted {
+                            walk_rooted(m, cursor, steps, &mut random)
+                        } else {
+                            walk_unrooted(m, cursor, steps, &mut random)
+                        }
+                    })))
                 })
             })
         })?;
-        Ok(Outcome::new(
-            results.into_iter().flatten().fold(0, u64::wrapping_add),
-            steps,
-        ))
+        Ok(Outcome::new(sum, steps))
     }
-}
-
-/// Makes the nodes, then their edges.
-fn build<M: Mutator>(
-    m: &mut M,
-    table: M::Local<'_>,
-    node: M::Local<'_>,
-    input: &Input,
-) -> Result<(), HeapFull> {
-    let nodes = input.size("nodes");
-    m.alloc(table, Shape::new(nodes as u32, 0))?;
-    for index in 0..nodes {
-        m.alloc(node, Shape::new(EDGES as u32, 1))?;
-        if let (Some(table), Some(node)) = (m.get(table), m.get(node)) {
-            m.set_word(node, 0, index as u64);
-            m.store(table, index, Some(node));
-        }
-        m.safepoint();
-    }
-    // Streams of the walks count from 0; this one is none of them.
-    let mut random = generator(input.seed, u64::MAX);
-    for index in 0..nodes {
-        if let Some(table) = m.get(table)
-            && let Some(node) = m.load(table, index)
-        {
-            for edge in 0..EDGES {
-                m.store(node, edge, m.load(table, below(&mut random, nodes)));
-            }
-        }
-        m.safepoint();
-    }
-    m.set(node, None);
-    Ok(())
 }
 
 /// One walk from `cursor`, each node in a local; a digest of the words seen.

@@ -85,9 +85,10 @@
 //!
 //! # Another heap
 //!
-//! One file in `src/adapter/` and one line in its list. If the heap's crate gives the operations
-//! the names of the contract, as those of this workspace do, the traits' implementation is one
-//! line.
+//! A crate with the traits and an [`Adapter`](adapter::Adapter), as `harness/arena/` is one, and one
+//! line in the list in [`engine::adapter`]. Where the heap is to know nothing of the harness, as the
+//! collectors do not, its adapter is a file in [`contract::adapter`]: if the heap gives the
+//! operations the names of the contract, the traits' implementation is one line there.
 //!
 //! # Results
 //!
@@ -99,9 +100,9 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-pub use contract::{adapter, heap, sync};
+pub use contract::{heap, sync};
 pub use engine::{
-    environment, invocation, measure, minheap, peer, plan, report, results, run, statistics,
+    adapter, environment, invocation, measure, minheap, peer, plan, report, results, run, statistics,
     workload,
 };
 pub use {claims, contract, engine};

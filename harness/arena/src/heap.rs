@@ -6,11 +6,12 @@
 //! with `attached == 0` are they reset.
 
 use std::cell::Cell;
-use std::error::Error;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use contract::event::EventLog;
+use contract::heap::Statistics;
 
 use crate::mutator::{Arena, Mutator};
 use crate::object::Object;
@@ -21,137 +22,6 @@ static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(1);
 thread_local! {
     /// Whether this thread is attached to an arena heap and not inside `blocking`.
     static ATTACHED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// An allocation got no memory. The heap stays usable; where its limit is the cause, nothing but
-/// [`Heap::reset`] makes room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeapFull {
-    /// Bytes asked for, header included.
-    pub requested: u64,
-    /// The heap's limit in bytes; 0 if it has none.
-    pub limit: u64,
-    /// Why there was no memory.
-    pub cause: FullCause,
-}
-
-/// Why an allocation got no memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FullCause {
-    /// It does not fit below the heap's limit, or no object may have that shape.
-    Limit,
-    /// The system has no memory for it.
-    System,
-}
-
-impl fmt::Display for HeapFull {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            requested, limit, ..
-        } = self;
-        match self.cause {
-            FullCause::Limit if *limit == 0 => write!(
-                f,
-                "arena full: an object of {requested} bytes is larger than any can be: make several"
-            ),
-            FullCause::Limit => write!(
-                f,
-                "arena full: {requested} bytes do not fit below its limit of {limit} bytes, and \
-                 it never frees: choose a larger limit"
-            ),
-            FullCause::System => write!(
-                f,
-                "arena full: the system has no memory for {requested} bytes, and it never frees: \
-                 give the process more memory"
-            ),
-        }
-    }
-}
-
-impl Error for HeapFull {}
-
-/// Counters of a heap. A running mutator's part lags by at most what it allocated since its last
-/// grant (about 1 MiB); a detached mutator's part is exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// The limit on [`Self::occupied_bytes`], in bytes; 0 where there is none.
-    pub limit_bytes: u64,
-    /// Objects allocated since the heap was made, over all resets.
-    pub allocated_objects: u64,
-    /// Payload bytes allocated since the heap was made, over all resets.
-    pub allocated_payload_bytes: u64,
-    /// Bytes allocated since the last reset, headers included; rounded up to a grant for attached
-    /// mutators.
-    pub occupied_bytes: u64,
-    /// The largest [`Self::occupied_bytes`] so far.
-    pub peak_occupied_bytes: u64,
-    /// Bytes that the system backs: all that were ever in use at a time. The address space that is
-    /// reserved beyond is not.
-    pub committed_bytes: u64,
-    /// Always 0: objects carry all there is to know.
-    pub metadata_bytes: u64,
-    /// Always `None`: nothing is ever traced.
-    pub live_bytes: Option<u64>,
-    /// Always 0.
-    pub collections: u64,
-}
-
-/// Why a heap could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildError(String);
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for BuildError {}
-
-/// Chooses how a heap is made: `Heap::builder().limit(bytes).build()`.
-#[derive(Clone, Debug, Default)]
-#[must_use = "a builder makes nothing until `build`"]
-pub struct Builder {
-    limit: Option<usize>,
-}
-
-impl Builder {
-    /// At most `bytes` of objects between two resets (default: no limit). Each mutator's arena
-    /// reserves that much address space; memory is used only as it is touched.
-    pub fn limit(mut self, bytes: usize) -> Self {
-        self.limit = Some(bytes);
-        self
-    }
-
-    /// Makes the heap.
-    ///
-    /// # Errors
-    ///
-    /// If the limit is below 4 KiB.
-    pub fn build(self) -> Result<Heap, BuildError> {
-        if let Some(limit) = self.limit
-            && limit < 4096
-        {
-            return Err(BuildError(format!(
-                "an arena of {limit} bytes is too small: give it at least 4096"
-            )));
-        }
-        Ok(Heap(Arc::new(Shared {
-            origin: Instant::now(),
-            limit: self.limit,
-            occupied: AtomicU64::new(0),
-            peak: AtomicU64::new(0),
-            objects: AtomicU64::new(0),
-            payload: AtomicU64::new(0),
-            committed: AtomicU64::new(0),
-            arenas: Mutex::new(Arenas {
-                identity: new_identity(),
-                attached: 0,
-                idle: Vec::new(),
-            }),
-        })))
-    }
 }
 
 fn new_identity() -> u64 {
@@ -186,25 +56,32 @@ struct Arenas {
 }
 
 impl Heap {
-    /// Starts to describe a heap.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Attaches the calling thread for the length of `f`.
+    /// A heap with at most `limit` bytes of objects between two resets, or as many as there are.
+    /// Each mutator's arena reserves that much address space; memory is used only as it is touched.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the thread is already attached to an arena heap, unless it is inside
-    /// [`Mutator::blocking`].
-    pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
-        assert!(
-            !ATTACHED.get(),
-            "this thread is already attached to an arena heap; attach again only inside \
-             `Mutator::blocking`"
-        );
-        let _attachment = Attachment::set(true);
-        f(&mut Mutator::new(Arc::clone(&self.0)))
+    /// A sentence, if the limit is below 4 KiB.
+    pub fn new(limit: Option<usize>) -> Result<Self, String> {
+        if let Some(limit) = limit.filter(|&limit| limit < 4096) {
+            return Err(format!(
+                "an arena of {limit} bytes is too small: give it at least 4096"
+            ));
+        }
+        Ok(Self(Arc::new(Shared {
+            origin: Instant::now(),
+            limit,
+            occupied: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+            payload: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            arenas: Mutex::new(Arenas {
+                identity: new_identity(),
+                attached: 0,
+                idle: Vec::new(),
+            }),
+        })))
     }
 
     /// Forgets every object and keeps the memory for the next ones: pages already touched need not
@@ -221,36 +98,60 @@ impl Heap {
             arenas.attached
         );
         arenas.identity = new_identity();
-        for (_, arena) in &mut arenas.idle {
+        let idle = arenas.idle.iter_mut().map(|(_, arena)| {
             arena.reset();
-        }
-        let committed = arenas
-            .idle
-            .iter()
-            .map(|(_, arena)| arena.allocated_bytes() as u64)
-            .sum();
+            arena.allocated_bytes() as u64
+        });
+        let committed = idle.sum();
         self.0.committed.store(committed, Ordering::Relaxed);
         self.0.occupied.store(0, Ordering::Relaxed);
     }
+}
 
-    /// The heap's counters; never waits.
-    pub fn statistics(&self) -> Statistics {
+impl contract::heap::Heap for Heap {
+    type Mutator<'h> = Mutator<'h>;
+    type Global = Global;
+    type Weak = Weak;
+
+    fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
+        assert!(
+            !ATTACHED.get(),
+            "this thread is already attached to an arena heap; attach again only inside \
+             `Mutator::blocking`"
+        );
+        let _attachment = Attachment::set(true);
+        f(&mut Mutator::new(Arc::clone(&self.0)))
+    }
+
+    /// A running mutator's part lags by at most what it allocated since its last grant (about 1
+    /// MiB). Committed are all bytes that were ever in use at a time, and not the address space that
+    /// is reserved beyond.
+    fn statistics(&self) -> Statistics {
         let shared = &*self.0;
+        let peak = shared.peak.load(Ordering::Relaxed);
         Statistics {
             limit_bytes: shared.limit_bytes(),
             allocated_objects: shared.objects.load(Ordering::Relaxed),
             allocated_payload_bytes: shared.payload.load(Ordering::Relaxed),
             occupied_bytes: shared.occupied.load(Ordering::Relaxed),
-            peak_occupied_bytes: shared.peak.load(Ordering::Relaxed),
-            committed_bytes: (shared.committed.load(Ordering::Relaxed))
-                .min(shared.peak.load(Ordering::Relaxed)),
+            peak_occupied_bytes: peak,
+            committed_bytes: shared.committed.load(Ordering::Relaxed).min(peak),
             ..Statistics::default()
         }
     }
 
-    /// When the heap was made.
-    pub fn origin(&self) -> Instant {
+    fn origin(&self) -> Instant {
         self.0.origin
+    }
+
+    /// Nothing ever happens on an arena.
+    fn take_events(&self) -> EventLog {
+        EventLog::default()
+    }
+
+    /// Nothing is ever found dead.
+    fn cleared_at(_weak: &Weak) -> Option<u64> {
+        None
     }
 }
 
@@ -377,11 +278,6 @@ impl Global {
 impl Weak {
     pub(crate) fn new(identity: u64, object: Object) -> Self {
         Self(Handle { identity, object })
-    }
-
-    /// Always `None`: nothing is ever found dead.
-    pub fn cleared_at(&self) -> Option<u64> {
-        None
     }
 
     /// As [`Global::object`].

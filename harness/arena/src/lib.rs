@@ -6,10 +6,11 @@
 //! collector is what it adds to this ("lower-bound overhead", Cai et al., *Distilling the Real Cost
 //! of Production Garbage Collectors*, ISPASS 2022).
 //!
-//! Not a toy of equal rank: it answers the same calls under the same names as the collectors do,
-//! and is honest about what it cannot do. [`Mutator::collect`] and [`Mutator::verify`] do nothing,
-//! a [`Weak`] always upgrades, no finalizer is ever due. Its memory is bounded by a limit of its
-//! own ([`Builder::limit`]), not by the one under which the collectors are compared.
+//! Not a toy of equal rank: it keeps the [contract] that the collectors keep, and is honest about
+//! what it cannot do. Collecting and verifying do nothing, a [`Weak`] always upgrades, no finalizer
+//! is ever due. Its memory is bounded by a limit of its own ([`Heap::new`]), not by the one under
+//! which the collectors are compared. It knows the contract, as a heap of your own would; the
+//! collectors can be used without.
 //!
 //! # Layout
 //!
@@ -28,7 +29,7 @@
 //! *An object's memory is valid from its allocation until no mutator of its heap is attached.*
 //! Memory is released in two places only: when the last handle and the last mutator are gone, and
 //! in [`Heap::reset`], which panics while a mutator is attached. A [`Ref`] or [`Local`] cannot
-//! outlive the [`Heap::attach`] that made its brand. A [`Global`] or [`Weak`] can: it carries the
+//! outlive the attachment that made its brand. A [`Global`] or [`Weak`] can: it carries the
 //! identity of the heap *at that reset*, never used again, and opening it under any other one
 //! panics.
 //!
@@ -44,10 +45,10 @@
 //! # Example
 //!
 //! ```
-//! use arena::{Flags, Heap, Shape};
+//! use arena::Heap;
+//! use contract::heap::{Flags, Heap as _, HeapFull, Mutator, Shape};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let heap = Heap::builder().limit(1 << 20).build()?;
+//! let heap = Heap::new(Some(1 << 20)).expect("an arena of a megabyte");
 //! let sum = heap.attach(|m| {
 //!     m.frame(|m, [list, cursor]| {
 //!         for value in 0..10 {
@@ -60,20 +61,19 @@
 //!             sum += m.word(node, 0);
 //!             m.set(cursor, m.load(node, 0));
 //!         }
-//!         Ok::<u64, arena::HeapFull>(sum)
+//!         Ok::<u64, HeapFull>(sum)
 //!     })
-//! })?;
-//! assert_eq!(sum, 45);
+//! });
+//! assert_eq!(sum, Ok(45));
 //! heap.reset();
 //! assert_eq!(heap.statistics().occupied_bytes, 0);
-//! # Ok(())
-//! # }
 //! ```
 
+mod adapter;
 mod heap;
 mod mutator;
 mod object;
 
-pub use heap::{BuildError, Builder, FullCause, Global, Heap, HeapFull, Statistics, Weak};
+pub use adapter::Arena;
+pub use heap::{Global, Heap, Weak};
 pub use mutator::{Local, Mutator, Ref};
-pub use object::{Flags, Shape};

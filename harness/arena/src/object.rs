@@ -10,76 +10,22 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{AtomicPtr, AtomicU64};
 
-/// The form of an object: its reference fields, its payload words and its flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
-    /// Number of reference fields, which come first; at most [`Shape::MAX_REFS`].
-    pub refs: u32,
-    /// Number of 64-bit payload words; at most [`Shape::MAX_WORDS`].
-    pub words: u32,
-    /// Properties of the object; this heap only remembers them.
-    pub flags: Flags,
+use contract::heap::{Flags, Shape};
+
+/// The most reference fields, and the most payload words, that an object can have: what their bits
+/// in the header hold. A shape with more fails as [`HeapFull`](contract::heap::HeapFull).
+const MAX: u32 = (1 << 31) - 1;
+
+/// Whether an object may have this shape.
+#[inline(always)]
+pub(crate) const fn is_possible(shape: Shape) -> bool {
+    shape.refs <= MAX && shape.words <= MAX
 }
 
-impl Shape {
-    /// The most reference fields an object can have. A shape with more fails as
-    /// [`HeapFull`](crate::HeapFull).
-    pub const MAX_REFS: u32 = (1 << 31) - 1;
-    /// The most payload words an object can have. A shape with more fails as
-    /// [`HeapFull`](crate::HeapFull).
-    pub const MAX_WORDS: u32 = (1 << 31) - 1;
-
-    /// A plain object of `refs` reference fields and `words` payload words.
-    pub const fn new(refs: u32, words: u32) -> Self {
-        Self {
-            refs,
-            words,
-            flags: Flags::NONE,
-        }
-    }
-
-    /// The same shape with `flags` set.
-    pub const fn with(self, flags: Flags) -> Self {
-        Self { flags, ..self }
-    }
-
-    /// Payload bytes: 8 for each field and word.
-    pub const fn payload_bytes(self) -> u64 {
-        8 * (self.refs as u64 + self.words as u64)
-    }
-
-    /// Bytes of the object, header included.
-    pub(crate) const fn size(self) -> u64 {
-        size_of::<Header>() as u64 + self.payload_bytes()
-    }
-}
-
-/// Properties of an object, fixed when it is allocated. They change nothing here: nothing ever
-/// dies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Flags {
-    /// The object has a finalizer, which this heap never finds due.
-    pub finalize: bool,
-    /// The client promises that the object is never part of a cycle.
-    pub acyclic: bool,
-}
-
-impl Flags {
-    /// No special property.
-    pub const NONE: Self = Self {
-        finalize: false,
-        acyclic: false,
-    };
-    /// [`Flags::finalize`] alone.
-    pub const FINALIZE: Self = Self {
-        finalize: true,
-        acyclic: false,
-    };
-    /// [`Flags::acyclic`] alone.
-    pub const ACYCLIC: Self = Self {
-        finalize: false,
-        acyclic: true,
-    };
+/// Bytes of an object of this shape, header included.
+#[inline(always)]
+pub(crate) const fn size(shape: Shape) -> u64 {
+    size_of::<Header>() as u64 + shape.payload_bytes()
 }
 
 /// Bits 0-30 the reference fields, 31-61 the words, 62 `finalize`, 63 `acyclic`.
@@ -100,12 +46,12 @@ impl Header {
 
     #[inline(always)]
     const fn refs(self) -> usize {
-        self.0 as usize & Shape::MAX_REFS as usize
+        self.0 as usize & MAX as usize
     }
 
     #[inline(always)]
     const fn words(self) -> usize {
-        (self.0 >> 31) as usize & Shape::MAX_WORDS as usize
+        (self.0 >> 31) as usize & MAX as usize
     }
 }
 
@@ -121,13 +67,13 @@ unsafe impl Send for Object {}
 unsafe impl Sync for Object {}
 
 impl Object {
-    /// The memory an object of `shape` needs. `shape` is within the maxima.
+    /// The memory an object of `shape` needs, which is possible.
     #[inline(always)]
     pub(crate) fn layout(shape: Shape) -> Layout {
-        debug_assert!(shape.refs <= Shape::MAX_REFS && shape.words <= Shape::MAX_WORDS);
+        debug_assert!(is_possible(shape));
         // SAFETY: the alignment is a power of two, and the size is below 2^36, which is not larger
         // than `isize::MAX`.
-        unsafe { Layout::from_size_align_unchecked(shape.size() as usize, align_of::<Header>()) }
+        unsafe { Layout::from_size_align_unchecked(size(shape) as usize, align_of::<Header>()) }
     }
 
     /// Makes an object in fresh memory, its fields copied from `refs` and its words from `words`.
@@ -135,8 +81,8 @@ impl Object {
     /// # Safety
     ///
     /// `memory` is writable for [`Object::layout`] of `shape`, aligned to 8, and nobody else
-    /// accesses it. `shape` is within the maxima, `refs` yields exactly `shape.refs` items and
-    /// `words` exactly `shape.words`.
+    /// accesses it. `shape` is possible, `refs` yields exactly `shape.refs` items and `words`
+    /// exactly `shape.words`.
     #[inline(always)]
     pub(crate) unsafe fn initialise(
         memory: NonNull<u8>,

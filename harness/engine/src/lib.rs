@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`adapter`] | the heaps that are compared |
 //! | [`measure`] | from raw events and clocks to metrics, one file a metric, each with its definition |
 //! | [`invocation`], [`workload`] | what a child process does: a workload, measured; the programs, one file each |
 //! | [`environment`] | where and with what results are made |
@@ -17,10 +18,11 @@
 
 #![forbid(unsafe_code)]
 
-pub use contract::{adapter, heap, sync};
+pub use contract::{heap, sync};
 
 use contract::{suggest, threads};
 
+pub mod adapter;
 pub mod environment;
 #[doc(hidden)]
 pub mod fixture;

@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn readings_have_both_ends_and_are_in_order() {
-        let heap = arena::Heap::builder().build().unwrap();
+        let heap = arena::Heap::new(None).unwrap();
         let before = heap.origin().elapsed().as_nanos() as u64;
         let sampler = Sampler::start(&heap);
         Heap::attach(&heap, |m| {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_long_run_is_thinned_and_keeps_its_ends() {
-        let mut eye = Eye::new(arena::Heap::builder().build().unwrap());
+        let mut eye = Eye::new(arena::Heap::new(None).unwrap());
         for _ in 0..3 * READINGS {
             eye.read();
         }

@@ -1,4 +1,4 @@
-//! The arena: the floor of the comparison.
+//! The arena as a heap of the comparison.
 //!
 //! It is exempt from the heap limit: it never frees, so it needs room for everything an iteration
 //! allocates. Its own limit is, unless an option says otherwise, 70 % of the memory the system says
@@ -9,13 +9,12 @@ use std::fs;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use super::forward::forward;
-use super::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
-use crate::cgroup::Cgroup;
-use crate::event::EventLog;
-use crate::heap::FullCause;
+use contract::adapter::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
+use contract::cgroup::Cgroup;
 
-/// The adapter of [`arena::Heap`].
+use crate::Heap;
+
+/// The adapter of [`Heap`].
 #[derive(Clone, Copy, Debug)]
 pub struct Arena;
 
@@ -27,7 +26,7 @@ const PAGE: u64 = 4096;
 const UNKNOWN_AVAILABLE: u64 = 4 << 30;
 
 impl Adapter for Arena {
-    type Heap = arena::Heap;
+    type Heap = Heap;
 
     const DESCRIPTION: Description = Description {
         name: "arena",
@@ -48,18 +47,14 @@ impl Adapter for Arena {
         }
     }
 
-    fn build(settings: &Settings) -> Result<arena::Heap, String> {
+    fn build(settings: &Settings) -> Result<Heap, String> {
         let share = || (available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7).max(LEAST);
         let limit = settings.bytes("limit").unwrap_or_else(share);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        arena::Heap::builder()
-            .limit(limit)
-            .build()
-            .map_err(|error| error.to_string())
+        Heap::new(Some(usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 
     /// Everything is forgotten; the pages stay, faulted in.
-    fn recycle(heap: &arena::Heap) {
+    fn recycle(heap: &Heap) {
         heap.reset();
     }
 }
@@ -91,27 +86,3 @@ fn address_space_bytes() -> Option<u64> {
     let pages: u64 = sizes.split(' ').next()?.parse().unwrap_or(0);
     (limit < RLIM_INFINITY).then(|| limit.saturating_sub(pages * PAGE) / 2)
 }
-
-/// Nothing ever happens on an arena.
-fn events(_heap: &arena::Heap) -> EventLog {
-    EventLog::default()
-}
-
-/// Nothing is reclaimed, and nobody knows what can be reached.
-fn objects(_statistics: &arena::Statistics) -> (Option<u64>, Option<u64>) {
-    (None, None)
-}
-
-fn full_cause(full: &arena::HeapFull) -> FullCause {
-    match full.cause {
-        arena::FullCause::System => FullCause::System,
-        _ => FullCause::Limit,
-    }
-}
-
-/// Nothing ever happens to a mutator.
-fn number(_mutator: &arena::Mutator<'_>) -> Option<u32> {
-    None
-}
-
-forward!(arena, events, objects, full_cause, number);

@@ -271,98 +271,102 @@ fn judgement(
     let mut lines = Vec::new();
     if !environment.optimised {
         lines.push(
-            "This program was built without optimisation: figures mean nothing. Use cargo \
-             run --release."
+            "This program was built without optimisation: figures mean nothing. Use cargo run \
+             --release."
                 .to_owned(),
         );
     }
-    if let Some(reach) = same.and_then(Estimate::half_width) {
-        let word = match reach {
-            reach if reach < 1.02 => "good",
-            reach if reach < 1.05 => "fair",
-            reach if reach < 1.15 => "poor",
-            _ => "bad",
-        };
-        let advice = if reach < 1.05 {
-            "more --invocations make it smaller"
-        } else {
-            "close what else runs, or give more --invocations"
-        };
-        lines.push(format!(
-            "Times: {word}. With {PROCESSES} processes a heap differs from itself by up to {}; \
-             smaller effects will not be claimed; {advice}.",
-            percent(reach)
-        ));
-    }
-    if let (Some(p99), Some(longest)) = (at(late, 0.99), at(late, 1.0)) {
-        let word = match p99 {
-            p99 if p99 < 200_000 => "good",
-            p99 if p99 < 1_000_000 => "fair",
-            _ => "poor",
-        };
-        lines.push(format!(
-            "Pauses: {word}. A thread that does nothing is late by {} in one of a hundred cases \
-             and by {} in the worst: shorter pauses cannot be told from the machine's own.",
-            format_time(p99 as f64),
-            format_time(longest as f64)
-        ));
-    }
-    if !environment.outside.is_empty() {
-        lines.push(format!(
-            "Set from outside, for every process: {}. Figures hold for that; unset it to measure \
-             without.",
-            environment.outside_in_words()
-        ));
-    }
-    if environment.cores < 2 {
-        lines.push(
-            "One core: threads take turns; what a second thread gains cannot be seen.".to_owned(),
-        );
-    } else {
-        lines.push(format!(
-            "Threads: up to {} run at once, collectors' workers included; with more of them, times \
-             say how the system shares its cores.",
-            environment.cores
-        ));
-    }
-    if environment.virtual_machine == Some(true) {
-        lines.push(
-            "A virtual machine: its neighbours take time that no counter here shows; \
-             interleaving spreads it over all heaps."
-                .to_owned(),
-        );
-    }
-    match environment.governor.as_deref() {
-        Some("performance") | None => {}
-        Some(governor) => lines.push(format!(
-            "Governor {governor}: the clock follows the load; for steadier times: cpupower \
-             frequency-set -g performance."
-        )),
-    }
-    if environment.boost == Some(true) {
-        lines.push(
-            "Boost is on: the clock depends on temperature and on what the other cores do."
-                .to_owned(),
-        );
-    }
-    if environment.transparent_huge_pages.as_deref() == Some("always") {
-        lines.push(
-            "Huge pages are always on: a heap may get them at one time and not at another; \
-             madvise lets each heap ask."
-                .to_owned(),
-        );
-    }
-    if let Some(load) = load.filter(|&load| load > 0.5) {
-        lines.push(format!(
-            "Something else was running: {load:.2} processes on average in the last minute."
-        ));
-    }
+    lines.extend(same.and_then(Estimate::half_width).map(of_times));
+    lines.extend(at(late, 0.99).zip(at(late, 1.0)).map(of_pauses));
+    lines.extend(of_machine(environment));
+    let load = load.filter(|&load| load > 0.5);
+    lines.extend(load.map(|load| {
+        format!("Something else was running: {load:.2} processes on average in the last minute.")
+    }));
     lines.push(
         "Interleaved heaps suffer alike: ratios within one run hold better than times, and both \
          better than anything from another day."
             .to_owned(),
     );
     lines
+}
+
+/// How far apart a heap is from itself.
+fn of_times(reach: f64) -> String {
+    let word = match reach {
+        reach if reach < 1.02 => "good",
+        reach if reach < 1.05 => "fair",
+        reach if reach < 1.15 => "poor",
+        _ => "bad",
+    };
+    let advice = match reach {
+        reach if reach < 1.05 => "more --invocations make it smaller",
+        _ => "close what else runs, or give more --invocations",
+    };
+    format!(
+        "Times: {word}. With {PROCESSES} processes a heap differs from itself by up to {}; smaller \
+         effects will not be claimed; {advice}.",
+        percent(reach)
+    )
+}
+
+/// How late the sleeper was woken: in one of a hundred cases, and at worst.
+fn of_pauses((p99, longest): (u64, u64)) -> String {
+    let word = match p99 {
+        p99 if p99 < 200_000 => "good",
+        p99 if p99 < 1_000_000 => "fair",
+        _ => "poor",
+    };
+    format!(
+        "Pauses: {word}. A thread that does nothing is late by {} in one of a hundred cases and by \
+         {} in the worst: shorter pauses cannot be told from the machine's own.",
+        format_time(p99 as f64),
+        format_time(longest as f64)
+    )
+}
+
+/// What the machine and its settings do to figures.
+fn of_machine(environment: &Environment) -> impl Iterator<Item = String> {
+    let governor = environment.governor.as_deref();
+    let huge_pages = environment.transparent_huge_pages.as_deref();
+    let lines = [
+        (!environment.outside.is_empty()).then(|| {
+            format!(
+                "Set from outside, for every process: {}. Figures hold for that; unset it to \
+                 measure without.",
+                environment.outside_in_words()
+            )
+        }),
+        Some(match environment.cores {
+            cores @ 2.. => format!(
+                "Threads: up to {cores} run at once, collectors' workers included; with more of \
+                 them, times say how the system shares its cores."
+            ),
+            _ => "One core: threads take turns; what a second thread gains cannot be seen.".into(),
+        }),
+        (environment.virtual_machine == Some(true)).then(|| {
+            "A virtual machine: its neighbours take time that no counter here shows; interleaving \
+             spreads it over all heaps."
+                .into()
+        }),
+        governor
+            .filter(|governor| *governor != "performance")
+            .map(|governor| {
+                format!(
+                    "Governor {governor}: the clock follows the load; for steadier times: cpupower \
+                 frequency-set -g performance."
+                )
+            }),
+        (environment.boost == Some(true)).then(|| {
+            "Boost is on: the clock depends on temperature and on what the other cores do.".into()
+        }),
+        (huge_pages == Some("always")).then(|| {
+            "Huge pages are always on: a heap may get them at one time and not at another; madvise \
+             lets each heap ask."
+                .into()
+        }),
+    ];
+    lines.into_iter().flatten()
 }
 
 #[cfg(test)]

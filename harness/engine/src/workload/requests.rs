@@ -142,6 +142,13 @@ struct Arrivals {
     numbers_from: u64,
 }
 
+impl Arrivals {
+    /// When a request is, from the heap's origin.
+    fn due(&self, index: u64) -> Duration {
+        self.first + Duration::from_nanos(self.offsets[index as usize])
+    }
+}
+
 /// `count` arrivals at `rate` a second, after the first: gaps are exponentially distributed, and
 /// the same, but for their unit, for every rate.
 fn poisson(count: u64, rate: f64, seed: u64) -> Vec<u64> {
@@ -208,18 +215,16 @@ impl<H: Heap> Server<'_, H> {
                 if index >= filling(count) {
                     begun.get_or_insert_with(Instant::now);
                 }
-                let mut number = index;
                 let mut timed = Request::default();
                 if let Some(arrivals) = arrivals {
-                    number += arrivals.numbers_from;
-                    let due =
-                        arrivals.first + Duration::from_nanos(arrivals.offsets[index as usize]);
+                    let due = arrivals.due(index);
                     timed.intended = due.as_nanos() as u64;
                     if since_origin() < timed.intended {
                         m.blocking(|| wait_until(origin + due));
                     }
                     timed.start = since_origin();
                 }
+                let number = index + arrivals.map_or(0, |arrivals| arrivals.numbers_from);
                 sum = sum.wrapping_add(handle(m, [result, chain, none], self.seed, number)?);
                 let slot = (mix(number) % self.sessions as u64) as usize;
                 if let Some(table) = m.get(table) {

@@ -87,25 +87,20 @@ impl Workload for Sawtooth {
         let mut kept_bytes = 0;
         let mut observed = Observed::default();
         let mut operations = 0;
+        let mut batch = |bytes: u64, size: u64| {
+            let first = operations;
+            let count = bytes / size;
+            operations += count;
+            Batch { first, count, size }
+        };
         for round in 0..rounds {
             let size = SIZES[(round % 3) as usize];
-            let batch = Batch {
-                first: operations,
-                count: bytes / size,
-                size,
-            };
-            operations += batch.count;
-            let tables = on_threads(heap, input.threads, |m, number| {
-                batch.allocate(m, input.threads, number)
-            })?;
+            let batch = batch(bytes, size);
+            let tables = batch.allocate(heap, input.threads)?;
             observed.peak(heap, kept_bytes + batch.count * (size + 8));
             let survivors = on_threads(heap, input.threads, |m, number| {
-                Ok(keep_some(
-                    m,
-                    tables[number].as_ref(),
-                    kept[number].as_ref(),
-                    input,
-                ))
+                let (table, kept) = (tables[number].as_ref(), kept[number].as_ref());
+                Ok(keep_some(m, table, kept, input))
             })?;
             drop(tables);
             kept.clear();
@@ -124,15 +119,7 @@ impl Workload for Sawtooth {
         })?;
         drop(kept);
         for _ in 0..rounds {
-            let batch = Batch {
-                first: operations,
-                count: bytes / CALM / SIZES[0],
-                size: SIZES[0],
-            };
-            operations += batch.count;
-            on_threads(heap, input.threads, |m, number| {
-                batch.allocate(m, input.threads, number)
-            })?;
+            batch(bytes / CALM, SIZES[0]).allocate(heap, input.threads)?;
             heap.attach(|m| m.collect());
         }
         Ok(Outcome {
@@ -154,25 +141,26 @@ struct Batch {
 }
 
 impl Batch {
-    /// Makes one thread's part, and a table that holds it; `None` if the part is empty.
-    fn allocate<M: Mutator>(
+    /// Makes the objects, and for each thread a table that holds its part; `None` if that is empty.
+    fn allocate<H: Heap>(
         self,
-        m: &mut M,
+        heap: &H,
         threads: usize,
-        number: usize,
-    ) -> Result<Option<<M::Heap as Heap>::Global>, HeapFull> {
-        let part = share(self.count, threads, number);
-        if part.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Vec<Option<H::Global>>, HeapFull> {
         let shape = Shape::new(1, ((self.size - HEADER) / 8 - 1) as u32);
-        m.frame(|m, [table]| {
-            fill(m, table, part, |m, new, number| {
-                m.alloc(new, shape)?;
-                set_word(m, new, 0, self.first + number);
-                Ok(())
-            })?;
-            Ok(m.get(table).map(|table| m.global(table)))
+        on_threads(heap, threads, |m, number| {
+            let part = share(self.count, threads, number);
+            if part.is_empty() {
+                return Ok(None);
+            }
+            m.frame(|m, [table]| {
+                fill(m, table, part, |m, new, number| {
+                    m.alloc(new, shape)?;
+                    set_word(m, new, 0, self.first + number);
+                    Ok(())
+                })?;
+                Ok(m.get(table).map(|table| m.global(table)))
+            })
         })
     }
 }
@@ -246,8 +234,6 @@ impl Observed {
 fn occupied_over_live<H: Heap>(heap: &H, live_bytes: u64) -> u64 {
     heap.attach(|m| m.collect());
     let statistics = heap.statistics();
-    let occupied = statistics
-        .occupied_bytes
-        .saturating_sub(statistics.metadata_bytes);
+    let occupied = (statistics.occupied_bytes).saturating_sub(statistics.metadata_bytes);
     (100 * occupied).checked_div(live_bytes).unwrap_or(0)
 }

@@ -154,6 +154,27 @@ pub(super) fn build<'h>(
     Ok(names)
 }
 
+/// Makes one more object, and shows where it lies.
+fn reuse<'h>(
+    page: &mut Page,
+    m: &mut Mutator<'h>,
+    names: &mut Names,
+    made: Local<'_, 'h>,
+) -> Result<(), HeapFull> {
+    m.alloc(made, Shape::new(2, 1))?;
+    let place = m.place(m.get(made).expect("just made"));
+    page.line("    m.alloc(...)");
+    let words = match names.give(place, 'G') {
+        Some(before) => format!(
+            "the new object, G, lies where {before} lay: the cell that was freed last is used \
+             first, while it is in the cache"
+        ),
+        None => "the new object, G, lies in a cell that was not used before".into(),
+    };
+    page.step("", &words);
+    Ok(())
+}
+
 pub(super) fn page() -> Result<Page, Box<dyn Error>> {
     // Without a cycle collector: what is left is left by counting.
     let heap = Heap::builder().limit(1 << 20).cycle(Cycle::None).build()?;
@@ -192,17 +213,7 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             page.go_on(&[]);
             emptying(&mut page, m, &names, ("p", p));
             page.go_on(&[]);
-            m.alloc(made, Shape::new(2, 1))?;
-            let place = m.place(m.get(made).expect("just made"));
-            page.line("    m.alloc(...)");
-            let words = match names.give(place, 'G') {
-                Some(before) => format!(
-                    "the new object, G, lies where {before} lay: the cell that was freed last is \
-                     used first, while it is in the cache"
-                ),
-                None => "the new object, G, lies in a cell that was not used before".into(),
-            };
-            page.step("", &words);
+            reuse(&mut page, m, &mut names, made)?;
 
             page.go_on(&[]);
             emptying(&mut page, m, &names, ("q", q));

@@ -36,26 +36,23 @@ fn marking(page: &mut Page, names: &Names, steps: &[Step]) {
             Step::Pushed {
                 from: Some(from),
                 to,
-            } => {
-                let (from, to) = (names.of(from), names.of(to));
-                (
-                    format!("  {from} -> {to}"),
-                    format!("{to} goes onto the stack"),
-                )
-            }
+            } => (
+                names.edge(from, to),
+                format!("{} goes onto the stack", names.of(to)),
+            ),
             Step::Marked {
                 object,
                 mark,
                 bytes,
             } => (
-                format!("take {}", names.of(object)),
+                names.at("take", object),
                 format!(
                     "not marked yet: {mark} is written into the mark bytes of its {} granules",
                     bytes / GRANULE
                 ),
             ),
             Step::Met { object } => (
-                format!("take {}", names.of(object)),
+                names.at("take", object),
                 "marked already: nothing to do".into(),
             ),
             Step::Block { from, live_bytes } => (
@@ -106,6 +103,29 @@ fn allocation(page: &mut Page, names: &Names, name: char, steps: &[Step]) {
         };
         page.step("", &words);
     }
+}
+
+/// Collects until the marks begin anew: how often, and with which marks.
+fn wrapped<'h>(m: &mut Mutator<'h>, p: Local<'_, 'h>) -> [(&'static str, String); 4] {
+    let mut collections = 0;
+    let mut last = 0;
+    let first = loop {
+        collections += 1;
+        let steps = m.collect_recorded();
+        let Some(Step::Began { mark, .. }) = steps.first().copied() else {
+            break 0;
+        };
+        if mark < last {
+            break mark;
+        }
+        last = mark;
+    };
+    [
+        ("collections", collections.to_string()),
+        ("last", last.to_string()),
+        ("first", first.to_string()),
+        ("now", m.mark(m.get(p).expect("A")).to_string()),
+    ]
 }
 
 /// Bytes that have a mark byte of their own.
@@ -165,25 +185,7 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             let (_, steps) = make(m, d, 'I')?;
             allocation(&mut page, &names, 'I', &steps);
 
-            let mut collections = 0;
-            let mut last = 0;
-            let first = loop {
-                collections += 1;
-                let steps = m.collect_recorded();
-                let Some(Step::Began { mark, .. }) = steps.first().copied() else {
-                    break 0;
-                };
-                if mark < last {
-                    break mark;
-                }
-                last = mark;
-            };
-            page.go_on(&[
-                ("collections", collections.to_string()),
-                ("last", last.to_string()),
-                ("first", first.to_string()),
-                ("now", m.mark(m.get(p).expect("A")).to_string()),
-            ]);
+            page.go_on(&wrapped(m, p));
             Ok(page)
         })
     })

@@ -234,6 +234,16 @@ impl<P: Ord + Copy> Names<P> {
         self.0[&place]
     }
 
+    /// What is done with an object: "visit A".
+    fn at(&self, verb: &str, place: P) -> String {
+        format!("{verb} {}", self.of(place))
+    }
+
+    /// A reference: "  A -> B".
+    fn edge(&self, from: P, to: P) -> String {
+        format!("  {} -> {}", self.of(from), self.of(to))
+    }
+
     /// "A, B and C".
     fn list(&self, places: impl IntoIterator<Item = P>) -> String {
         let names: Vec<String> = (places.into_iter())

@@ -102,8 +102,8 @@ use std::process::ExitCode;
 
 pub use contract::{heap, sync};
 pub use engine::{
-    adapter, environment, invocation, measure, minheap, peer, plan, report, results, run, statistics,
-    workload,
+    adapter, environment, invocation, measure, minheap, peer, plan, report, results, run,
+    statistics, workload,
 };
 pub use {claims, contract, engine};
 

@@ -42,7 +42,6 @@ const SWITCHES: &str = "context_switches_count";
 const ROUNDS: usize = 10;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Async;
 
 impl Workload for Async {

@@ -74,7 +74,6 @@ const LEAST_SHARE: Quantity = Of(Unit::Ratio, |row| Some(Observed(LEAST).of(row)
 const OBJECTS: u64 = 1_000;
 
 /// Threads with small operations.
-#[derive(Clone, Copy, Debug)]
 pub struct Contention;
 
 impl Workload for Contention {

@@ -52,7 +52,6 @@ const LONGEST: &str = "longest_call_ns";
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// Calls of an outsider.
-#[derive(Clone, Copy, Debug)]
 pub struct Convoy;
 
 impl Workload for Convoy {

@@ -87,7 +87,6 @@ const CELLS: usize = 16;
 const SLOTS: usize = 64;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct CountRace;
 
 impl Workload for CountRace {

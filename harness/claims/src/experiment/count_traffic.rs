@@ -45,7 +45,6 @@ const FIELD: &str = "field_ns";
 ///
 /// Observed are the medians over rounds of how long a stretch took: `read_ns`, `variable_ns`,
 /// `field_ns`.
-#[derive(Clone, Copy, Debug)]
 pub struct ReferenceChanges;
 
 /// The first field of node i refers to node i * STRIDE modulo their number.

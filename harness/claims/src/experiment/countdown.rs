@@ -49,7 +49,6 @@ const TWO_BOUND: &str = "two threads, one processor";
 const PROCESSORS: &str = "processors_count";
 
 /// The workload countdown on one processor.
-#[derive(Clone, Copy, Debug)]
 pub struct CountdownBound;
 
 impl Workload for CountdownBound {

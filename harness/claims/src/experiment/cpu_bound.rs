@@ -35,7 +35,6 @@ const THREADS: &str = "20 threads";
 
 /// Tasks that count, and may wait when they have counted; [`io_bound`](super::io_bound) has them
 /// wait.
-#[derive(Clone, Copy, Debug)]
 pub struct CpuBound;
 
 impl Workload for CpuBound {

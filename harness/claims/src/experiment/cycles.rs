@@ -44,7 +44,6 @@ const fn of_watched(held: &'static Quantity) -> Quantity {
 }
 
 /// The program: see the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Cycles;
 
 /// Words of an object: with its header and its reference about what a small instance takes in a

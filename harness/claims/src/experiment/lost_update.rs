@@ -62,7 +62,6 @@ const LOCKED: &str = "locked";
 const LOST: &str = "lost_updates";
 
 /// Threads that add to one count.
-#[derive(Clone, Copy, Debug)]
 pub struct LostUpdate;
 
 impl Workload for LostUpdate {

@@ -76,7 +76,6 @@ static CRC_16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 static CRC_32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// Calls of native code.
-#[derive(Clone, Copy, Debug)]
 pub struct Native;
 
 impl Workload for Native {

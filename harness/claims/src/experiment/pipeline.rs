@@ -66,7 +66,6 @@ const WAITER_POLLS: &str = "waiter_polls_count";
 const LONGEST: &str = "longest_queue_items";
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Pipeline;
 
 /// Words of an image, and of one that was made small.

@@ -67,7 +67,6 @@ const RESIDENT: &str = "resident_bytes";
 const PROCESSOR: &str = "processor_ns";
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Processes;
 
 impl Workload for Processes {

@@ -42,7 +42,6 @@ pub(super) const LIVE_BYTES: &str = "live_bytes";
 pub(super) const LIVE_OBJECT_BYTES: &str = "live_object_bytes";
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Replacement;
 
 /// Bytes of an object beside its fields, at most: a header, and its slot in the table.

@@ -53,7 +53,6 @@ const HANGS: u32 = 100;
 const PATIENCE: u32 = 2;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Subprocesses;
 
 impl Workload for Subprocesses {

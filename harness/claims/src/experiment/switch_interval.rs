@@ -53,7 +53,6 @@ const NOBODY: usize = usize::MAX;
 const MOST_RUNS: usize = 1 << 16;
 
 /// Threads that take turns.
-#[derive(Clone, Copy, Debug)]
 pub struct SwitchInterval;
 
 impl Workload for SwitchInterval {

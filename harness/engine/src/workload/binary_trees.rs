@@ -20,16 +20,13 @@
 //! Minimum heap (small): 8.8 MiB on both collectors with one thread (the stretch tree), 13 MiB with
 //! two (the long-lived tree and a short-lived one each). It doubles with each unit of depth.
 
-use super::trees::count;
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::prelude::*;
+use super::trees::{build, count};
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct BinaryTrees;
 
 const MIN_DEPTH: u32 = 4;
-const NODE: Shape = Shape::new(2, 0);
 
 impl Workload for BinaryTrees {
     const NAME: &'static str = "binary-trees";
@@ -53,13 +50,13 @@ impl Workload for BinaryTrees {
         let depth = input.get("depth") as u32;
         let stretch = on_threads(heap, 1, |m, _| {
             m.frame(|m, [tree]| {
-                build(m, tree, depth + 1)?;
+                build(m, [], tree, depth + 1)?;
                 Ok(count(m, tree, depth + 1))
             })
         })?;
         let long_lived = on_threads(heap, 1, |m, _| {
             m.frame(|m, [tree]| {
-                build(m, tree, depth)?;
+                build(m, [], tree, depth)?;
                 // The long-lived tree lives as long as this frame; the other threads work
                 // meanwhile.
                 let short_lived = m.blocking(|| {
@@ -100,7 +97,7 @@ fn short_lived<M: Mutator>(
             m.frame(|m, [tree]| {
                 let mut nodes = 0;
                 for _ in trees {
-                    build(m, tree, depth)?;
+                    build(m, [], tree, depth)?;
                     nodes += count(m, tree, depth);
                     m.set(tree, None);
                     m.safepoint();
@@ -109,17 +106,4 @@ fn short_lived<M: Mutator>(
             })
         })
         .collect()
-}
-
-/// Builds a full tree of `depth` (a single node has depth 0) from the leaves up.
-fn build<M: Mutator>(m: &mut M, into: M::Local<'_>, depth: u32) -> Result<(), HeapFull> {
-    if depth == 0 {
-        return m.alloc(into, NODE);
-    }
-    m.safepoint();
-    m.frame(|m, [left, right]| {
-        build(m, left, depth - 1)?;
-        build(m, right, depth - 1)?;
-        m.alloc_move(into, Flags::NONE, [left, right], [])
-    })
 }

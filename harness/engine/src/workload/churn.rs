@@ -17,14 +17,9 @@
 //!
 //! Minimum heap (small): 12.5 MiB on gc-rc, 8.5 MiB on gc-marksweep, with one thread or two.
 
-use super::graph::fill;
-use super::{Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator};
-
-use rand_xoshiro::rand_core::Rng;
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Churn;
 
 /// Operations for each node of the table.

@@ -19,11 +19,9 @@
 //! with. The default is not twice that but 16 MiB, in the order of a production runtime's nursery:
 //! less would measure how fast threads can be stopped.
 
-use super::{Input, Outcome, Parameter, Workload, digest, on_threads, share};
-use crate::heap::{Flags, Heap, HeapFull, Mutator};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Countdown;
 
 impl Workload for Countdown {

@@ -22,12 +22,10 @@
 //! Minimum heap (small and full, one thread or two): 26 MiB on gc-rc, 17.5 MiB on gc-marksweep: the
 //! stretch tree.
 
+use super::prelude::*;
 use super::trees::{self, BINARY};
-use super::{Input, Outcome, Parameter, Workload, mix, on_threads, share, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct GcBench;
 
 const MIN_DEPTH: u32 = 4;
@@ -60,7 +58,7 @@ impl Workload for GcBench {
         let stretch_depth = depth + 2;
         let results = on_threads(heap, 1, |m, _| {
             m.frame(|m, [tree]| {
-                build_up(m, tree, stretch_depth)?;
+                trees::build(m, [0], tree, stretch_depth)?;
                 Ok(edges(m, tree))
             })?;
             m.frame(|m, [tree, numbers]| {
@@ -125,26 +123,13 @@ fn short_lived<M: Mutator>(
                 m.safepoint();
             }
             for _ in trees {
-                build_up(m, tree, depth)?;
+                trees::build(m, [0], tree, depth)?;
                 sum += edges(m, tree);
                 m.set(tree, None);
                 m.safepoint();
             }
         }
         Ok(sum)
-    })
-}
-
-/// Builds from the leaves up.
-fn build_up<M: Mutator>(m: &mut M, into: M::Local<'_>, depth: u32) -> Result<(), HeapFull> {
-    if depth == 0 {
-        return m.alloc(into, NODE);
-    }
-    m.safepoint();
-    m.frame(|m, [left, right]| {
-        build_up(m, left, depth - 1)?;
-        build_up(m, right, depth - 1)?;
-        m.alloc_move(into, Flags::NONE, [left, right], [0])
     })
 }
 

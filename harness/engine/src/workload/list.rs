@@ -17,12 +17,9 @@
 //! Minimum heap (small): 66 MiB on both collectors, with one thread or two: one list of 2,000,000
 //! nodes of 32 bytes.
 
-use super::graph::walk;
-use super::{Input, Outcome, Parameter, Workload, on_threads, set_field, share, total, twice};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct List;
 
 impl Workload for List {

@@ -30,17 +30,10 @@
 //! 0.14 GB/s and 3 % of the time in pauses on gc-rc, 0.20 GB/s and 3 % on gc-marksweep. The full
 //! size has a million entries and a turnover as small.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
+use super::prelude::*;
 use super::zipf::Zipf;
-use super::{
-    Input, Outcome, Parameter, Workload, field, generator, mix, on_threads, set_field, share,
-    total, twice,
-};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Lru;
 
 /// Caches, over all threads.

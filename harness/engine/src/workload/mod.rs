@@ -18,6 +18,7 @@ mod graph;
 pub mod list;
 pub mod lru;
 pub mod poll;
+mod prelude;
 pub mod quads;
 pub mod requests;
 pub mod rewire;

@@ -31,14 +31,10 @@
 use std::sync::mpsc;
 use std::thread;
 
-use super::{
-    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
-};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::prelude::*;
 use crate::threads::start_scoped;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Poll;
 
 /// Entries of each allocating thread's table.

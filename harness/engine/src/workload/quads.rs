@@ -21,14 +21,9 @@
 //! time in pauses on gc-rc, most of it in collections of cycles that look through each round while
 //! all of it is alive; 1.2 GB/s and 15 % on gc-marksweep.
 
-use super::graph::fill;
-use super::{
-    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
-};
-use crate::heap::{Flags, Heap, HeapFull, Mutator};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Quads;
 
 /// Children of a node: its fields.

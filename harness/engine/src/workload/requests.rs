@@ -38,16 +38,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rand_xoshiro::rand_core::Rng;
-
-use super::{
-    Death, Input, Outcome, Parameter, Request, Sentinels, Workload, below, digest, generator, mix,
-    on_threads, twice,
-};
-use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
+use super::prelude::*;
+use super::{Death, Request, Sentinels};
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Requests;
 
 /// Objects of a request: at least, and at most.

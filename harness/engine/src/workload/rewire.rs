@@ -18,16 +18,9 @@
 //!
 //! Minimum heap (small): 6 MiB on gc-rc, 4.1 MiB on gc-marksweep: the table and its nodes.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-use super::graph::on_graph;
-use super::{
-    Input, Outcome, Parameter, Workload, below, generator, mix, on_threads, share, total, twice,
-};
-use crate::heap::{Heap, HeapFull, Mutator};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Rewire;
 
 /// Operations drawn from one generator.

@@ -18,14 +18,9 @@
 //! Minimum heap (small): 34 MiB on both collectors, with one thread or two: the rings that are
 //! kept.
 
-use super::graph::fill;
-use super::{
-    Input, Outcome, Parameter, Workload, field, mix, on_threads, share, total, twice, word,
-};
-use crate::heap::{Flags, Heap, HeapFull, Mutator};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Rings;
 
 /// Nodes visited between polls, at least; a ring is followed to its end if it is no longer than

@@ -39,13 +39,10 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::{fill, walk};
-use super::{Input, Outcome, Parameter, Workload, digest, mix, on_threads, set_word, share, twice};
-use crate::heap::{Heap, HeapFull, Mutator, Shape};
+use super::prelude::*;
 use crate::measure::space::resident_bytes;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct Sawtooth;
 
 /// Bytes of an object, header included: a reference, which ties survivors together, and words.

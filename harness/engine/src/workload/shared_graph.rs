@@ -25,17 +25,9 @@
 //! 5.8 MiB on gc-marksweep. At 2x on two cores of an EPYC: less than 1 % of the time in pauses on
 //! gc-rc, none on gc-marksweep.
 
-use rand_xoshiro::rand_core::Rng;
-
-use super::graph::on_graph;
-use super::{
-    Input, Outcome, Parameter, Workload, below, field, generator, mix, on_threads, share, total,
-    twice,
-};
-use crate::heap::{Heap, HeapFull, Mutator};
+use super::prelude::*;
 
 /// See the [module documentation](self).
-#[derive(Clone, Copy, Debug)]
 pub struct SharedGraph;
 
 /// Edges of a node.

@@ -1,12 +1,31 @@
-//! Walking full binary trees, for the workloads that build them.
+//! Building and walking full binary trees, for the workloads that build them.
 
-use crate::heap::Mutator;
+use crate::heap::{Flags, HeapFull, Mutator, Shape};
 
 /// Children of a node: its fields 0 and 1.
 pub(super) const BINARY: usize = 2;
 
 /// A tree of at most this depth is walked in one stretch, without a poll: at most 2^11 - 1 nodes.
 const UNPOLLED_DEPTH: u32 = 10;
+
+/// Builds a full tree of `depth` (a single node has depth 0) from the leaves up, of nodes with this
+/// many words.
+pub(super) fn build<M: Mutator, const WORDS: usize>(
+    m: &mut M,
+    words: [u64; WORDS],
+    into: M::Local<'_>,
+    depth: u32,
+) -> Result<(), HeapFull> {
+    if depth == 0 {
+        return m.alloc(into, Shape::new(BINARY as u32, WORDS as u32));
+    }
+    m.safepoint();
+    m.frame(|m, [left, right]| {
+        build(m, words, left, depth - 1)?;
+        build(m, words, right, depth - 1)?;
+        m.alloc_move(into, Flags::NONE, [left, right], words)
+    })
+}
 
 /// Counts the nodes of a tree of at most `depth` (a single node has depth 0), polling between
 /// subtrees.

@@ -85,9 +85,9 @@
 //!
 //! # Another heap
 //!
-//! A crate with the traits and an [`Adapter`](adapter::Adapter), as `harness/arena/` is one, and one
-//! line in the list in [`engine::adapter`]. Where the heap is to know nothing of the harness, as the
-//! collectors do not, its adapter is a file in [`contract::adapter`]: if the heap gives the
+//! A crate with the traits and an [`Adapter`](adapter::Adapter), as `harness/arena/` is one, and
+//! one line in the list in [`engine::adapter`]. Where the heap is to know nothing of the harness,
+//! as the collectors do not, its adapter is a file in [`contract::adapter`]: if the heap gives the
 //! operations the names of the contract, the traits' implementation is one line there.
 //!
 //! # Results

@@ -124,8 +124,8 @@ impl contract::heap::Heap for Heap {
     }
 
     /// A running mutator's part lags by at most what it allocated since its last grant (about 1
-    /// MiB). Committed are all bytes that were ever in use at a time, and not the address space that
-    /// is reserved beyond.
+    /// MiB). Committed are all bytes that were ever in use at a time, and not the address space
+    /// that is reserved beyond.
     fn statistics(&self) -> Statistics {
         let shared = &*self.0;
         let peak = shared.peak.load(Ordering::Relaxed);

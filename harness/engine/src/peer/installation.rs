@@ -87,8 +87,8 @@ pub(super) struct Question {
     /// The program's name on `PATH`, and in `bin` of a directory that a user names.
     pub(super) program: &'static str,
     pub(super) arguments: &'static [&'static str],
-    /// Reads the answer. The words, which follow the program's name in a sentence, say what is wrong
-    /// with it.
+    /// Reads the answer. The words, which follow the program's name in a sentence, say what is
+    /// wrong with it.
     pub(super) read: fn(&Output) -> Result<Installation, String>,
     /// How to get a runtime of this kind.
     pub(super) how: &'static str,

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::adapter::gc_marksweep::GcMarksweep;
 use harness::adapter::gc_rc::GcRc;
-use harness::adapter::{Adapter, HeapOption, OptionKind, Settings};
+use harness::adapter::{Adapter, HeapOption, Settings};
 use harness::heap::{Flags, Heap, Mutator, Shape};
 use tests::within;
 
@@ -58,31 +58,32 @@ impl Random {
 
 /// A value for an option, where its default is not as good.
 fn value(option: &HeapOption, random: &mut Random) -> Option<String> {
-    match option.kind {
+    let words = match (option.name, option.values) {
         // On at every allocation costs a collection each: now and then.
-        OptionKind::Choice(_) if option.name == "stress" => {
-            Some(random.of(&["off", "off", "off", "on"]).to_owned())
-        }
-        OptionKind::Choice(words) => Some(random.of(words).to_owned()),
-        // Small ones, at which something happens, rather than any.
-        OptionKind::Count(least, most) => {
-            let more = random.next() % (1 << random.below(7));
-            Some(least.saturating_add(more).min(most).to_string())
-        }
-        OptionKind::Duration => Some(random.of(&["1us", "20us", "1ms"]).to_owned()),
-        OptionKind::BytesOrAuto => Some(random.of(&["64K", "256K", "auto"]).to_owned()),
-        OptionKind::DurationOrOff if option.name == "release-after" => {
-            Some(random.of(&["off", "1ns", "1ms"]).to_owned())
-        }
-        _ => None,
-    }
+        ("stress", _) => vec!["off", "off", "off", "on"],
+        ("release-after", _) => vec!["off", "1ns", "1ms"],
+        // They would report what is slow, or refuse what is to be tried.
+        ("watchdog" | "overhead-limit", _) => return None,
+        (_, "a time, such as 5ms") => vec!["1us", "20us", "1ms"],
+        (_, "a size, such as 64M | auto") => vec!["64K", "256K", "auto"],
+        (_, values) => match values.split_once(" to ") {
+            // Small numbers, at which something happens, rather than any.
+            Some((least, most)) => {
+                let [least, most] = [least, most].map(|end| end.parse::<u64>().expect("a number"));
+                let more = random.next() % (1 << random.below(7));
+                return Some(least.saturating_add(more).min(most).to_string());
+            }
+            None => values.split(" | ").collect(),
+        },
+    };
+    Some(random.of(&words).to_owned())
 }
 
 fn settings<A: Adapter>(random: &mut Random) -> Settings {
     let limit = random.of(&[1 << 20, 2 << 20, 4 << 20, 16 << 20]);
     let mut settings = Settings::new::<A>(limit);
-    for option in A::DESCRIPTION.options {
-        if let Some(value) = value(option, random) {
+    for option in A::DESCRIPTION.options() {
+        if let Some(value) = value(&option, random) {
             settings
                 .set(&A::DESCRIPTION, option.name, &value)
                 .expect("a value of the option's kind");
@@ -260,7 +261,11 @@ fn play<H: Heap>(common: &Common<H>, mut random: Random, steps: usize) {
 fn round_on<A: Adapter>(mut random: Random, seed: u64) {
     let settings = settings::<A>(&mut random);
     let threads = 1 + random.below(4);
-    let steps = if settings.is_on("stress") { 40 } else { 500 };
+    let steps = if settings.text("stress") == "on" {
+        40
+    } else {
+        500
+    };
     eprintln!(
         "seed {seed}: {} of {} KiB, {threads} threads, {:?}",
         A::DESCRIPTION.name,

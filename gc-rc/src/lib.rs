@@ -51,7 +51,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `heap.rs` | [`Heap`]: the shared state, its two halves and the proof that the lock is held |
-//! | `builder.rs` | how a heap is made: [`Builder`] |
+//! | `builder.rs`, `options.rs` | how a heap is made: [`Builder`], the table of its options; what is made of such a table |
 //! | `statistics.rs`, `full.rs` | its counters, [`Statistics`]; why an allocation got no memory, [`HeapFull`] |
 //! | `mutator.rs` | [`Mutator`]: attaching, the inline path of allocation, access to objects |
 //! | `frame.rs` | frames, and their slots: [`Local`] |
@@ -143,7 +143,8 @@
 //!
 //! Every default is CPython 3.13's. What departs from it has a name: [`Cycle::BaconRajan`] and
 //! [`Cycle::None`], [`Gil::Fair`], [`Free::Lazy`], [`Builder::oldest_growth`],
-//! [`Builder::prefetch`]. [`Builder::CPYTHON_3_12`] are the thresholds of versions before.
+//! [`Builder::prefetch`]. [`Builder::CPYTHON_3_12`] are the thresholds of versions before. Each
+//! setting can also be given as text, for command lines: [`Builder::set`], [`Builder::OPTIONS`].
 //!
 //! # Where the time goes
 //!
@@ -212,6 +213,7 @@ mod heap;
 mod large;
 mod mutator;
 mod object;
+mod options;
 mod os;
 mod overhead;
 mod primitive;
@@ -234,6 +236,7 @@ pub use handle::{Global, Weak};
 pub use heap::Heap;
 pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
+pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
 pub use statistics::{CountStatistics, Statistics};
 pub use step::{Place, Step};

@@ -9,8 +9,9 @@ use std::fs;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
-use contract::adapter::{Adapter, Capabilities, Description, HeapOption, OptionKind, Settings};
+use contract::adapter::{Adapter, Capabilities, Description, HeapOption, Settings};
 use contract::cgroup::Cgroup;
+use contract::units::parse_bytes;
 
 use crate::Heap;
 
@@ -31,12 +32,15 @@ impl Adapter for Arena {
     const DESCRIPTION: Description = Description {
         name: "arena",
         summary: "never frees: the floor; not bound by --heap-size",
-        options: &[HeapOption {
-            name: "limit",
-            kind: OptionKind::BytesOrAuto,
-            default: "auto",
-            doc: "its own limit, in place of --heap-size; auto is 70 % of available memory",
-        }],
+        options: || {
+            vec![HeapOption {
+                name: "limit",
+                values: "a size, such as 64M | auto",
+                default: "auto",
+                help: "its own limit, in place of --heap-size; auto is 70 % of available memory",
+            }]
+        },
+        takes: |_, value| value == "auto" || parse_bytes(value).is_ok(),
     };
 
     fn capabilities(_settings: &Settings) -> Capabilities {
@@ -49,7 +53,7 @@ impl Adapter for Arena {
 
     fn build(settings: &Settings) -> Result<Heap, String> {
         let share = || (available_bytes().unwrap_or(UNKNOWN_AVAILABLE) / 10 * 7).max(LEAST);
-        let limit = settings.bytes("limit").unwrap_or_else(share);
+        let limit = parse_bytes(settings.text("limit")).unwrap_or_else(|_auto| share());
         Heap::new(Some(usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 

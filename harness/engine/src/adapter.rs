@@ -93,7 +93,7 @@ mod tests {
                 .chain(&percentages)
         };
         for heap in HEAPS {
-            for option in heap.options {
+            for option in heap.options() {
                 let mut taken = 0;
                 for value in values() {
                     let mut settings = Settings::of(heap, 64 << 20);

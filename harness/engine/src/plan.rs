@@ -469,9 +469,7 @@ pub fn split(text: &str) -> Result<Specification<'_>, String> {
 
 /// The heap's name and the options that are not at their defaults.
 fn label(heap: &adapter::Description, settings: &Settings) -> String {
-    let changed: Vec<String> = heap
-        .options
-        .iter()
+    let changed: Vec<String> = (heap.options().iter())
         .filter(|option| settings.text(option.name) != option.default)
         .map(|option| format!("{}={}", option.name, settings.text(option.name)))
         .collect();

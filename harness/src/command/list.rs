@@ -59,9 +59,9 @@ fn catalogue(workloads: &[Description]) -> String {
     text.push_str("\nHeaps, --heap NAME[:option=value,...]\n");
     for heap in adapter::HEAPS {
         let _ = writeln!(text, "\n  {:<18}{}", heap.name, heap.summary);
-        for option in heap.options {
-            let values = format!("{} [default: {}]", option.kind, option.default);
-            setting(&mut text, option.name, option.doc, values);
+        for option in heap.options() {
+            let values = format!("{} [default: {}]", option.values, option.default);
+            setting(&mut text, option.name, option.help, values);
         }
     }
     text

@@ -5,12 +5,9 @@
 //! they know nothing of the comparison. Which heaps are compared is a list of the engine's.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
 
 use crate::heap::{Heap, Mutator};
 use crate::suggest;
-use crate::units::parse_bytes;
 
 mod forward;
 pub mod gc_marksweep;
@@ -47,61 +44,96 @@ pub struct Description {
     pub name: &'static str,
     /// One line about it.
     pub summary: &'static str,
-    /// The options it takes.
-    pub options: &'static [HeapOption],
+    /// The options it takes, in the order in which they are shown.
+    pub options: fn() -> Vec<HeapOption>,
+    /// Whether an option takes a value.
+    pub takes: fn(&str, &str) -> bool,
+}
+
+impl Description {
+    /// The options it takes, in the order in which they are shown.
+    pub fn options(&self) -> Vec<HeapOption> {
+        (self.options)()
+    }
 }
 
 /// One option of a heap: `--heap NAME:option=value`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapOption {
     /// Its name.
     pub name: &'static str,
-    /// What values it takes.
-    pub kind: OptionKind,
+    /// What values it takes: words, such as `off | on`; a range, such as `1 to 64`; or in words,
+    /// such as `a time, such as 5ms | off`.
+    pub values: &'static str,
     /// The value it has if it is not given, as it would be written.
     pub default: &'static str,
     /// What it does, in one line.
-    pub doc: &'static str,
+    pub help: &'static str,
 }
 
-/// The values an option takes.
-#[derive(Clone, Copy, Debug)]
-pub enum OptionKind {
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A whole number in this range, both ends included.
-    Count(u64, u64),
-    /// A time such as `5ms` or `2s`, at least 1 ns.
-    Duration,
-    /// A time, or `off`.
-    DurationOrOff,
-    /// A size such as `64M`, or `auto`.
-    BytesOrAuto,
-    /// Two percentages such as `98/2`, or `off`.
-    PercentagesOrOff,
+/// A collector's builder, whose options are set by name from text.
+trait Options: Default {
+    /// All there are.
+    fn all() -> Vec<HeapOption>;
+
+    /// Sets one; the error is a sentence.
+    fn set_option(self, name: &str, value: &str) -> Result<Self, String>;
 }
 
-/// `on` or `off`.
-pub const SWITCH: OptionKind = OptionKind::Choice(&["off", "on"]);
+/// Implements [`Options`] for the builder of a collector.
+macro_rules! options {
+    ($collector:ident) => {
+        impl super::Options for $collector::Builder {
+            fn all() -> Vec<super::HeapOption> {
+                let option = |option: &$collector::BuilderOption| super::HeapOption {
+                    name: option.name,
+                    values: option.values,
+                    default: option.default,
+                    help: option.help,
+                };
+                Self::OPTIONS.iter().map(option).collect()
+            }
 
-/// Every collector has a watchdog, which is on here: a workload that forgets to poll should be
-/// found out.
-const WATCHDOG: HeapOption = HeapOption {
-    name: "watchdog",
-    kind: OptionKind::DurationOrOff,
-    default: "5s",
-    doc: "names on standard error who keeps others waiting longer",
-};
+            fn set_option(self, name: &str, value: &str) -> Result<Self, String> {
+                self.set(name, value).map_err(|error| error.to_string())
+            }
+        }
+    };
+}
+use options;
 
-/// Every collector refuses allocations where it would do nothing but collect. Searches for the
-/// least heap switch it off.
-const OVERHEAD_LIMIT: HeapOption = HeapOption {
-    name: OVERHEAD_LIMIT_NAME,
-    kind: OptionKind::PercentagesOrOff,
-    default: "98/2",
-    doc: "heap full where collections take TIME % and less than FREE % of the limit is allocated \
-     between them",
-};
+/// Options of collectors that the harness sets by itself: the limit is `--heap-size`.
+const SET_HERE: &[&str] = &["limit", "event-capacity"];
+
+/// Defaults of the harness. The watchdog is on: a workload that forgets to poll should be found
+/// out.
+const DEFAULTS: &[(&str, &str)] = &[("watchdog", "5s")];
+
+/// The options of a collector that the harness offers: all but those that it sets by itself, and
+/// those that are `left_out`.
+fn offered<B: Options>(left_out: &[&str]) -> Vec<HeapOption> {
+    let mut options = B::all();
+    options.retain(|option| !SET_HERE.contains(&option.name) && !left_out.contains(&option.name));
+    for option in &mut options {
+        if let Some((_, default)) = DEFAULTS.iter().find(|(name, _)| *name == option.name) {
+            option.default = default;
+        }
+    }
+    options
+}
+
+/// Whether an option of a collector takes a value.
+fn takes<B: Options>(name: &str, value: &str) -> bool {
+    B::default().set_option(name, value).is_ok()
+}
+
+/// A collector's builder with these settings.
+fn configured<B: Options>(settings: &Settings) -> Result<B, String> {
+    let mut values = settings.values.iter();
+    values.try_fold(B::default(), |builder, (name, value)| {
+        builder.set_option(name, value)
+    })
+}
 
 /// What the option of the overhead limit is called, on every heap that has it.
 pub const OVERHEAD_LIMIT_NAME: &str = "overhead-limit";
@@ -112,47 +144,6 @@ const EVENT_CAPACITY: usize = 1 << 18;
 /// The limit as the collectors take it.
 fn limit(settings: &Settings) -> usize {
     usize::try_from(settings.limit_bytes).unwrap_or(usize::MAX)
-}
-
-impl fmt::Display for OptionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Choice(values) => f.write_str(&values.join(" | ")),
-            Self::Count(least, most) => write!(f, "{least} to {most}"),
-            Self::Duration => f.write_str("a time, such as 5ms"),
-            Self::DurationOrOff => f.write_str("a time, such as 5s | off"),
-            Self::BytesOrAuto => f.write_str("a size, such as 64M | auto"),
-            Self::PercentagesOrOff => f.write_str("two percentages, such as 98/2 | off"),
-        }
-    }
-}
-
-impl OptionKind {
-    /// Says what is wrong with `value`, if anything.
-    fn check(self, value: &str) -> Result<(), String> {
-        let right = match self {
-            Self::Choice(values) => values.contains(&value),
-            Self::Count(least, most) => value
-                .parse::<u64>()
-                .is_ok_and(|count| (least..=most).contains(&count)),
-            Self::Duration => humantime::parse_duration(value).is_ok_and(|time| !time.is_zero()),
-            Self::DurationOrOff => value == "off" || Self::Duration.check(value).is_ok(),
-            Self::BytesOrAuto => value == "auto" || parse_bytes(value).is_ok(),
-            Self::PercentagesOrOff => value == "off" || percentages(value).is_some(),
-        };
-        if right {
-            Ok(())
-        } else {
-            Err(format!("expected {self}"))
-        }
-    }
-}
-
-/// Reads `98/2`: two whole numbers from 0 to 100.
-fn percentages(text: &str) -> Option<(u8, u8)> {
-    let percentage = |text: &str| text.parse().ok().filter(|&percent| percent <= 100);
-    let (first, second) = text.split_once('/')?;
-    Some((percentage(first)?, percentage(second)?))
 }
 
 /// What a heap can do; what it cannot do gates tests, never workloads.
@@ -181,7 +172,7 @@ impl Settings {
 
     /// The defaults of a heap with a limit of `limit_bytes`.
     pub fn of(heap: &Description, limit_bytes: u64) -> Self {
-        let defaults = heap.options.iter();
+        let defaults = heap.options().into_iter();
         Self {
             limit_bytes,
             values: defaults
@@ -196,20 +187,22 @@ impl Settings {
     ///
     /// A sentence that names the option the user may have meant, or the values it takes.
     pub fn set(&mut self, heap: &Description, name: &str, value: &str) -> Result<(), String> {
-        let Some(option) = heap.options.iter().find(|option| option.name == name) else {
-            let names = heap.options.iter().map(|option| option.name);
+        let options = heap.options();
+        let Some(option) = options.iter().find(|option| option.name == name) else {
+            let names = options.iter().map(|option| option.name);
             return Err(suggest::unknown(
                 &format!("option of {}", heap.name),
                 name,
                 names,
             ));
         };
-        option.kind.check(value).map_err(|expected| {
-            format!(
-                "{}: option {name} cannot be '{value}': {expected}",
+        if !(heap.takes)(name, value) {
+            let HeapOption { values, .. } = option;
+            return Err(format!(
+                "{}: option {name} cannot be '{value}': expected {values}",
                 heap.name
-            )
-        })?;
+            ));
+        }
         self.values.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
@@ -231,63 +224,5 @@ impl Settings {
     /// If the heap has no such option.
     pub fn text(&self, name: &str) -> &str {
         &self.values[name]
-    }
-
-    /// The value of a [`SWITCH`].
-    ///
-    /// # Panics
-    ///
-    /// If the heap has no such option.
-    pub fn is_on(&self, name: &str) -> bool {
-        self.text(name) == "on"
-    }
-
-    /// The value of an [`OptionKind::Count`].
-    ///
-    /// # Panics
-    ///
-    /// If the heap has no such option, or it is of another kind.
-    pub fn count(&self, name: &str) -> u64 {
-        let text = self.text(name);
-        text.parse()
-            .unwrap_or_else(|_| panic!("option {name} is not a count: {text}"))
-    }
-
-    /// The value of an [`OptionKind::BytesOrAuto`]; `None` for `auto`.
-    ///
-    /// # Panics
-    ///
-    /// If the heap has no such option, or it is of another kind.
-    pub fn bytes(&self, name: &str) -> Option<u64> {
-        let text = self.text(name);
-        (text != "auto").then(|| {
-            parse_bytes(text).unwrap_or_else(|_| panic!("option {name} is not a size: {text}"))
-        })
-    }
-
-    /// The value of an [`OptionKind::Duration`] or [`OptionKind::DurationOrOff`]; `None` for `off`.
-    ///
-    /// # Panics
-    ///
-    /// If the heap has no such option, or it is of another kind.
-    pub fn duration(&self, name: &str) -> Option<Duration> {
-        let text = self.text(name);
-        (text != "off").then(|| {
-            humantime::parse_duration(text)
-                .unwrap_or_else(|_| panic!("option {name} is not a time: {text}"))
-        })
-    }
-
-    /// The value of an [`OptionKind::PercentagesOrOff`]; `None` for `off`.
-    ///
-    /// # Panics
-    ///
-    /// If the heap has no such option, or it is of another kind.
-    pub fn percentages(&self, name: &str) -> Option<(u8, u8)> {
-        let text = self.text(name);
-        (text != "off").then(|| {
-            percentages(text)
-                .unwrap_or_else(|| panic!("option {name} is not two percentages: {text}"))
-        })
     }
 }

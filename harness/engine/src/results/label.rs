@@ -64,8 +64,9 @@ pub(super) fn heap_label(row: &Row, programs: &Programs) -> String {
         }
         return with_settings(&invocation.heap, settings);
     };
+    let options = heap.options();
     let is_default = |name: &str, value: &str| {
-        let mut options = heap.options.iter();
+        let mut options = options.iter();
         options.any(|option| option.name == name && option.default == value)
     };
     let set = invocation.options.iter();

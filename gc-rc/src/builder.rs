@@ -16,7 +16,7 @@ use crate::options::{
 use crate::overhead::OverheadLimit;
 
 options! {
-    /// A heap's configuration.
+    /// How to make a [`Heap`]: see [`Heap::builder`].
     Builder, BuildError {
         /// The limit in bytes on blocks, large objects and metadata; at least
         /// [`Builder::MINIMUM_LIMIT`]. No limit by default.
@@ -174,7 +174,7 @@ words!(Free: "eager" Eager, "lazy" Lazy);
 words!(Gil: "cpython" Cpython, "fair" Fair);
 
 impl Builder {
-    /// The smallest limit that [`Self::limit`] takes: a few blocks.
+    /// The smallest limit, in bytes.
     pub const MINIMUM_LIMIT: usize = 4 * BLOCK_BYTES;
     /// The thresholds of CPython 3.13, and of 3.14 from 3.14.5 on: the default.
     pub const CPYTHON_3_13: [usize; 3] = [2000, 10, 10];
@@ -182,7 +182,7 @@ impl Builder {
     pub const CPYTHON_3_12: [usize; 3] = [700, 10, 10];
 
     /// Adds a listener, which is told of every event. Each call adds one; they are told in the
-    /// order in which they were added. None by default.
+    /// order in which they were added. Default: none.
     pub fn listener(mut self, listener: Arc<dyn Listener>) -> Self {
         self.listeners.add(listener);
         self
@@ -201,7 +201,7 @@ impl Builder {
     }
 }
 
-/// A configuration that makes no heap.
+/// A heap cannot be made as asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -212,7 +212,7 @@ pub enum BuildError {
     },
     /// The switch interval is zero: waiters would ask without end.
     NoInterval,
-    /// There is no memory for a buffer of so many events.
+    /// There is no memory for a buffer of that many events.
     EventCapacity {
         /// The capacity that was asked for, in events.
         events: usize,

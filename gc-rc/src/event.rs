@@ -35,7 +35,7 @@ use crate::room;
 /// Cascades that free fewer objects are not reported.
 pub const DRAIN_EVENT_MINIMUM: u64 = 64;
 
-/// What happened on a heap between two readings.
+/// What happened between two readings.
 #[derive(Clone, Debug, Default)]
 pub struct EventLog {
     /// In the order in which they ended.
@@ -45,11 +45,10 @@ pub struct EventLog {
     pub lost: u64,
 }
 
-/// One event. Times are nanoseconds since the heap's origin.
+/// One event. Times are nanoseconds since the heap's [`origin`](crate::Heap::origin).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The mutator it happened to, numbered by the heap from 0 in order of attachment, never
-    /// reused.
+    /// The mutator it happened to, numbered from 0 in order of attachment, never reused.
     pub mutator: u32,
     /// When it began.
     pub from: u64,

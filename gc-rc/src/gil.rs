@@ -23,7 +23,7 @@
 //! * A forced drop waits only while somebody waits for the lock. CPython waits without limit for a
 //!   requester that may have left.
 //! * Nothing is signalled when nobody waits: an uncontended take and drop makes no system call.
-//! * The request lies in one word of the heap, not in one of each thread. Only the holder polls,
+//! * The request is in one word of the heap, not in one of each thread. Only the holder polls,
 //!   requests are made and withdrawn under the mutex, and both taking and dropping withdraw them: a
 //!   request can only ever reach the holder that it was made against.
 //!

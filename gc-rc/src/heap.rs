@@ -370,7 +370,7 @@ pub struct Heap {
 }
 
 impl Heap {
-    /// Starts to configure a heap. Every setting has a default: see [`Builder`].
+    /// Starts the configuration of a heap. Every setting has a default: see [`Builder`].
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -452,7 +452,7 @@ impl Heap {
         self.inner.lock.statistics()
     }
 
-    /// The moment at which the time-stamps of [`Heap::take_events`] are zero.
+    /// The moment at which the time-stamps of [`Self::take_events`] are zero.
     pub fn origin(&self) -> Instant {
         self.inner.recorder.origin()
     }

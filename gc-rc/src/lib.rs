@@ -86,8 +86,8 @@
 //! # Glossary
 //!
 //! * **Mutator**: a thread attached to the heap. [`Heap::attach`] makes one, and its brand `'h`.
-//! * **Local**, **frame**: a slot that counts as a root, and the record on the native stack it lies
-//!   in (together: the shadow stack).
+//! * **Local**, **frame**: a slot that counts as a root, and the record on the native stack that
+//!   has it (together: the shadow stack).
 //! * **Global**: a counted root that may leave the thread. **Weak reference**: one that does not
 //!   count.
 //! * **Safepoint**: a place where the thread lets collections and switches of the lock happen.

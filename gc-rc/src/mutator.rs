@@ -117,8 +117,8 @@ impl Heap {
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert!(
             !ATTACHED.get(),
-            "gc-rc: this thread is already attached to a heap; attach to another inside \
-             `blocking`, which gives up the lock meanwhile"
+            "gc-rc: this thread is already attached to a heap: attach a second time only inside \
+             `blocking`"
         );
         let inner = &*self.inner;
         let id = inner.enrol();

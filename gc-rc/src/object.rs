@@ -89,22 +89,21 @@ pub(crate) mod tag {
 const CARRY_SHIFT: u32 = 16;
 const CARRY: u64 = 0xffff << CARRY_SHIFT;
 
-/// The form of an object: its reference fields, its payload words, and what the heap must know
-/// about it beyond that.
+/// The form of an object: its reference fields, its payload words, and its properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Number of reference fields, which come first: at most [`Shape::MAX_REFS`].
+    /// Number of reference fields, which come first. At most [`Shape::MAX_REFS`].
     pub refs: u32,
-    /// Number of 64-bit payload words: at most [`Shape::MAX_WORDS`].
+    /// Number of 64-bit payload words. At most [`Shape::MAX_WORDS`].
     pub words: u32,
     /// Properties of the object.
     pub flags: Flags,
 }
 
 impl Shape {
-    /// The largest number of reference fields: whatever the type holds.
+    /// The most reference fields an object can have: whatever the type holds.
     pub const MAX_REFS: u32 = u32::MAX;
-    /// The largest number of payload words: whatever the type holds.
+    /// The most payload words an object can have: whatever the type holds.
     pub const MAX_WORDS: u32 = u32::MAX;
 
     /// A plain object of `refs` reference fields and `words` payload words.
@@ -135,7 +134,7 @@ impl Shape {
 /// Properties of an object, fixed when it is allocated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags {
-    /// The object has a finalizer: once unreachable it is handed to
+    /// Once unreachable, the object is handed to
     /// [`Mutator::finalizable`](crate::Mutator::finalizable), once.
     pub finalize: bool,
     /// The client promises that the object is never part of a cycle, so that the cycle collector

@@ -2,8 +2,8 @@
 //! is given by, and what it is for. From it come the builder's fields, its methods, its defaults,
 //! its checks, and [`Builder::set`](crate::Builder::set), for command lines and files of settings.
 //!
-//! A default is given as text, as a user would write it, so that it is said once; a test parses
-//! them all.
+//! A default is given as text, as a user would write it, so that it stands in one place; a test
+//! parses them all.
 //!
 //! Rejected: a derive macro (a crate more, for one type); a list of options beside the builder's
 //! methods (each fact twice, and the test that compares them).

@@ -98,7 +98,7 @@ pub(crate) fn prefer_huge_pages(start: NonNull<u8>, bytes: usize) {
 ///
 /// # Safety
 ///
-/// The part lies in a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody
+/// The part is within a mapping made by [`map`], begins and ends at multiples of 4 KiB, and nobody
 /// reads what is in it.
 pub(crate) unsafe fn discard(start: NonNull<u8>, bytes: usize) -> bool {
     if !is_whole_pages(start.as_ptr() as usize | bytes) {

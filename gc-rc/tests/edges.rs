@@ -3,6 +3,7 @@
 //!
 //! Each test stands for a fault that was planted in the heap and that no other test noticed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -740,4 +741,43 @@ fn blocks_that_a_generation_lists_are_not_given_away() {
         });
     });
     every_object_is_freed(&heap);
+}
+
+/// Weak references are equal if they are to the same object, while it lives and afterwards.
+#[test]
+fn weak_references_to_the_same_object_are_equal() {
+    for cycle in [Cycle::Generational, Cycle::BaconRajan, Cycle::None] {
+        strict(cycle).attach(|m| {
+            m.frame(|m, [a, b]| {
+                m.alloc(a, Shape::new(1, 1)).unwrap();
+                m.alloc(b, Shape::new(1, 1)).unwrap();
+                let one = m.downgrade(m.get(a).unwrap());
+                let same = [m.downgrade(m.get(a).unwrap()), one.clone()];
+                let other = m.downgrade(m.get(b).unwrap());
+                let check = |when: &str| {
+                    let mut set = HashSet::from([one.clone()]);
+                    for same in &same {
+                        assert!(
+                            one == *same && !set.insert(same.clone()),
+                            "{cycle:?} {when}"
+                        );
+                    }
+                    assert!(
+                        one != other && set.insert(other.clone()),
+                        "{cycle:?} {when}"
+                    );
+                };
+                check("alive");
+                m.set(a, None);
+                m.safepoint();
+                assert!(m.upgrade(&one).is_none());
+                check("dead");
+                // What takes the dead object's cell is another object.
+                m.alloc(a, Shape::new(1, 1)).unwrap();
+                let next = m.downgrade(m.get(a).unwrap());
+                assert!(next != one && next != other, "{cycle:?}");
+                assert_eq!(m.cleared(), Some(one.clone()), "{cycle:?}");
+            });
+        });
+    }
 }

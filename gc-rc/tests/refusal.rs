@@ -429,7 +429,7 @@ fn refusals_from_any_request_on_are_survived() {
     refuse_every_request(true);
 }
 
-/// A heap is made, or it is said why not.
+/// A heap is made, or the error says why not.
 #[test]
 fn a_heap_is_made_or_not() {
     for listeners in 0..2 {

@@ -157,7 +157,7 @@ impl Harness {
             "there is a workload called {} already",
             W::NAME
         );
-        self.workloads.push(Program::of::<W>());
+        self.workloads.push(Program::steady::<W>());
         self
     }
 

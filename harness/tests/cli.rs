@@ -716,7 +716,8 @@ fn a_workload_of_ones_own_is_compared_like_the_others() {
 #[test]
 fn sawtooth_shows_what_survivors_hold_on_to() {
     let heaps = ["--heap", "gc-rc,gc-marksweep", "--threads", "1,2"];
-    let run = tiny(&[&["sawtooth", "--output", "rows.jsonl"], &heaps[..]].concat()).expect(0);
+    let probed = ["sawtooth:probes=1", "--output", "rows.jsonl"];
+    let run = tiny(&[&probed, &heaps[..]].concat()).expect(0);
     assert!(
         run.stdout.contains("peak occupied over live "),
         "{}",

@@ -536,6 +536,11 @@ impl Metrics {
         self.spans_left_out = 0;
     }
 
+    /// Whether requests came when they were to, and set its wall time, which is no throughput then.
+    pub fn is_paced(&self) -> bool {
+        self.latency.contains_key("open-loop")
+    }
+
     /// What two heaps must agree on to have done the same work.
     pub fn work(&self) -> (&str, u64, u64, u64) {
         (

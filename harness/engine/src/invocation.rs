@@ -2,9 +2,11 @@
 //!
 //! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`]
 //! an iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is
-//! recorded like the others, and is in no figure of the table. Between iterations the heap is
-//! collected (the arena: reset) outside the measured time, and the machine's memory is
-//! [probed](crate::measure::probe).
+//! recorded like the others, and is in no figure of the table. Between iterations the machine's
+//! memory is [probed](crate::measure::probe), and the arena is reset. A heap that collects is
+//! left as it is where workloads are compared ([`Between::Nothing`]): a collection before the timer
+//! would take away what the timed iteration has to pay for, a tenth of its collections or more, and
+//! for a tracing heap only.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -23,7 +25,7 @@ use crate::measure::space::peak_resident_bytes;
 use crate::measure::throughput::{Elapsed, Stopwatch};
 use crate::measure::timeline::Timeline;
 use crate::measure::{
-    cpu, floating, latency, pause, probe, reclamation, record, safepoint, space, stall, utilisation,
+    cpu, floating, latency, pause, reclamation, record, safepoint, space, stall, utilisation,
 };
 use contract::event::EventLog;
 use contract::threads;
@@ -55,6 +57,15 @@ pub fn of_events(timeline: &Timeline<'_>, iteration: Range<u64>, threads: usize)
     }
 }
 
+/// What comes between two iterations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing: what one leaves to be freed, the next one pays for, as it leaves as much itself.
+    Nothing,
+    /// A collection, whose time is nobody's: each iteration finds the heap as the first did.
+    Collection,
+}
+
 /// Carries an invocation out in this process and emits a row for each iteration, or for the first
 /// one that does not fit.
 ///
@@ -64,6 +75,7 @@ pub fn of_events(timeline: &Timeline<'_>, iteration: Range<u64>, threads: usize)
 pub fn execute<W: Workload>(
     invocation: &Invocation,
     input: &Input,
+    between: Between,
     emit: &mut dyn FnMut(Row),
 ) -> Result<(), String> {
     let description = adapter::find(&invocation.heap)?;
@@ -74,6 +86,7 @@ pub fn execute<W: Workload>(
     let executor = Executor::<'_, W> {
         invocation,
         input,
+        between,
         settings: &settings,
         emit,
         workload: std::marker::PhantomData,
@@ -84,6 +97,7 @@ pub fn execute<W: Workload>(
 struct Executor<'e, W> {
     invocation: &'e Invocation,
     input: &'e Input,
+    between: Between,
     settings: &'e Settings,
     emit: &'e mut dyn FnMut(Row),
     workload: std::marker::PhantomData<W>,
@@ -118,7 +132,10 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
             if !goes_on {
                 return Ok(());
             }
-            A::recycle(&heap);
+            // What frees nothing by itself has no steady state.
+            if !limited || self.between == Between::Collection {
+                A::recycle(&heap);
+            }
         }
         Ok(())
     }
@@ -178,10 +195,7 @@ fn iterate<W: Workload, H: Heap>(
     let outcome = W::run(heap, input);
     let elapsed = stopwatch.elapsed();
     let interference = Interference::read().since(interference);
-    let mut sampled = sampler.stop();
-    for reading in &mut sampled.readings {
-        reading.resident_bytes = reading.resident_bytes.map(less_probe);
-    }
+    let sampled = sampler.stop();
     let outcome = outcome?;
     let observed = Observed {
         operation: W::OPERATION,
@@ -195,11 +209,6 @@ fn iterate<W: Workload, H: Heap>(
         interference,
     };
     Ok(observed.metrics(outcome))
-}
-
-/// A resident size without the memory of the probe.
-fn less_probe(resident_bytes: u64) -> u64 {
-    resident_bytes.saturating_sub(probe::BYTES)
 }
 
 /// What was read before, during and after an iteration: all that [`iterate`] knows of the workload
@@ -262,7 +271,7 @@ impl Observed {
             wall_ns_per_operation: elapsed.wall_ns as f64 / operations.max(1) as f64,
             collections: after.collections - before.collections,
             peak_heap_bytes: after.peak_occupied_bytes,
-            peak_resident_bytes: peak_resident_bytes().map(less_probe),
+            peak_resident_bytes: peak_resident_bytes(),
             observations,
             latency: latency::of(&requests),
             reclamation_delay: delays.reusable,

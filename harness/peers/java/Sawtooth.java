@@ -1,20 +1,21 @@
+import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Map;
 
 /**
  * The workload sawtooth on a Java virtual machine: the same objects in the same order as in {@code harness/src/workload/sawtooth.rs}, of which the same
- * survive, split over threads in the same way. At each peak, after each fall and after each calm round it asks for a collection.
+ * survive, split over threads in the same way. With probes=1 it asks for a collection at each peak, after each fall and after each calm round.
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -XX:+UseSerialGC -Xms96m -Xmx96m -cp /tmp/peers Sawtooth bytes=16000000 rounds=10 survivors=5 threads=1
+ * java -XX:+UseSerialGC -Xms96m -Xmx96m -cp /tmp/peers Sawtooth bytes=2000000 rounds=120 survivors=5 threads=1
  * harness run sawtooth --heap-size 96M --peer hotspot-serial
  * </pre>
  *
  * <p>An object takes as much as in gc-marksweep: the 12-byte header and the compressed reference fill the 16 bytes that the header and the
  * reference take there. An entry of a table takes 4 bytes, and 8 there.
  *
- * <p>It observes the occupied over the live bytes as the heaps do. The virtual machine's own objects, a mebibyte or two, are among them, and what
+ * <p>Then it observes the occupied over the live bytes as the heaps do. The virtual machine's own objects, a mebibyte or two, are among them, and what
  * the Serial collector leaves uncompacted to save time ({@code MarkSweepDeadRatio}), so that the figure is high where little lives. Resident sizes it does
  * not observe: with {@code -Xms} as large as {@code -Xmx}, as the harness runs it, no collector returns memory.
  */
@@ -24,6 +25,8 @@ public final class Sawtooth {
     private static final long HEADER = 8;
     /** A calm round has this part of the objects of the others. */
     private static final long CALM = 16;
+    /** Rounds for which survivors stay. */
+    private static final long STAY = 10;
 
     /** A reference, which ties survivors together, and two words. */
     private static class Object32 {
@@ -148,9 +151,11 @@ public final class Sawtooth {
     }
 
     private final Peer.Input input;
-    /** Each thread's list of survivors. */
-    private final Object32[] kept;
-    private long keptBytes;
+    /** The survivors of a round: each thread's list, and their bytes. */
+    private record Kept(Object32[] lists, long bytes) {}
+
+    private final ArrayDeque<Kept> kept = new ArrayDeque<>();
+    private long sum;
     private long peakPercent;
     private long fallPercent;
     private long operations;
@@ -159,7 +164,6 @@ public final class Sawtooth {
 
     private Sawtooth(Peer.Input input) {
         this.input = input;
-        kept = new Object32[input.threads()];
     }
 
     private static Peer.Outcome run(Peer.Input input) {
@@ -172,29 +176,40 @@ public final class Sawtooth {
         for (long round = 0; round < rounds; round++) {
             Batch batch = new Batch(operations, bytes, SIZES[(int) (round % SIZES.length)]);
             List<Object32[]> tables = allocate(batch);
-            peakPercent = Math.max(peakPercent, occupiedOverLive(keptBytes + batch.count * (batch.size + 8)));
-            for (long survivors : Peer.onThreads(input.threads(), thread -> keepSome(tables.get(thread), thread))) {
-                keptBytes += survivors * batch.size;
+            peakPercent = probed(peakPercent, batch.count * (batch.size + 8));
+            if (round >= STAY) {
+                walk(kept.removeFirst());
             }
+            Object32[] lists = new Object32[input.threads()];
+            long survivors = 0;
+            for (long count : Peer.onThreads(input.threads(), thread -> keepSome(tables.get(thread), lists, thread))) {
+                survivors += count;
+            }
+            kept.addLast(new Kept(lists, survivors * batch.size));
             // A local may keep alive what is not read again.
             tables.clear();
-            fallPercent = Math.max(fallPercent, occupiedOverLive(keptBytes));
+            fallPercent = probed(fallPercent, 0);
         }
 
-        long sum = 0;
-        for (long part : Peer.onThreads(input.threads(), this::walk)) {
-            sum += part;
-        }
-        for (int thread = 0; thread < kept.length; thread++) {
-            kept[thread] = null;
+        while (!kept.isEmpty()) {
+            walk(kept.removeFirst());
         }
         for (long round = 0; round < rounds; round++) {
             allocate(new Batch(operations, bytes / CALM, SIZES[0])).clear();
-            System.gc();
+            if (probes()) {
+                System.gc();
+            }
         }
-        return new Peer.Outcome(Peer.mix(sum), operations, objects, payloadBytes)
-                .observe("peak_occupied_over_live_percent", peakPercent)
-                .observe("fall_occupied_over_live_percent", fallPercent);
+        Peer.Outcome outcome = new Peer.Outcome(Peer.mix(sum), operations, objects, payloadBytes);
+        if (probes()) {
+            outcome.observe("peak_occupied_over_live_percent", peakPercent);
+            outcome.observe("fall_occupied_over_live_percent", fallPercent);
+        }
+        return outcome;
+    }
+
+    private boolean probes() {
+        return input.get("probes") == 1;
     }
 
     private List<Object32[]> allocate(Batch batch) {
@@ -205,14 +220,14 @@ public final class Sawtooth {
         return Peer.onThreads(input.threads(), thread -> batch.allocate(input, thread));
     }
 
-    /** Ties a thread's survivors to its list; how many they are. */
-    private long keepSome(Object32[] table, int thread) {
+    /** Ties a thread's survivors to its list, one of these; how many they are. */
+    private long keepSome(Object32[] table, Object32[] lists, int thread) {
         if (table == null) {
             return 0;
         }
         long percent = input.get("survivors");
         long salt = Peer.mix(input.get("seed"));
-        Object32 list = kept[thread];
+        Object32 list = null;
         long count = 0;
         for (Object32 object : table) {
             if (Long.remainderUnsigned(Peer.mix(salt + object.number), 100) < percent) {
@@ -221,28 +236,42 @@ public final class Sawtooth {
                 count++;
             }
         }
-        kept[thread] = list;
+        lists[thread] = list;
         return count;
     }
 
-    /** A digest of the words of a thread's list. */
-    private long walk(int thread) {
+    /** Adds the words of these survivors to the digest. */
+    private void walk(Kept gone) {
+        for (long part : Peer.onThreads(input.threads(), thread -> walk(gone.lists()[thread]))) {
+            sum += part;
+        }
+    }
+
+    /** A digest of the words of a list. */
+    private static long walk(Object32 list) {
         long sum = 0;
-        for (Object32 object = kept[thread]; object != null; object = object.next) {
+        for (Object32 object = list; object != null; object = object.next) {
             sum += Peer.mix(object.number);
         }
         return sum;
     }
 
-    /** Collects, and says in per cent how much more than the live bytes the heap then holds; 0 if nothing lives. */
-    private static long occupiedOverLive(long liveBytes) {
+    /**
+     * With probes: collects, and says in per cent how much more than the live bytes the heap then holds, or the highest so far. {@code bytes} live besides
+     * the survivors.
+     */
+    private long probed(long highest, long bytes) {
+        if (!probes()) {
+            return highest;
+        }
         System.gc();
         Runtime runtime = Runtime.getRuntime();
-        return liveBytes == 0 ? 0 : 100 * (runtime.totalMemory() - runtime.freeMemory()) / liveBytes;
+        long live = bytes + kept.stream().mapToLong(Kept::bytes).sum();
+        return Math.max(highest, live == 0 ? 0 : 100 * (runtime.totalMemory() - runtime.freeMemory()) / live);
     }
 
     public static void main(String[] arguments) {
-        Map<String, Long> parameters = Map.of("bytes", 16_000_000L, "rounds", 10L, "survivors", 5L);
+        Map<String, Long> parameters = Map.of("bytes", 2_000_000L, "rounds", 120L, "survivors", 5L, "probes", 0L);
         Peer.execute("Sawtooth", parameters, Sawtooth::run, arguments);
     }
 }

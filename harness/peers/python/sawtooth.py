@@ -1,7 +1,7 @@
 """The workload sawtooth in Python: the same objects in the same order as in harness/src/workload/sawtooth.rs, of which the same survive, split over
-threads in the same way. At each peak, after each fall and after each calm round it asks for a collection of cycles.
+threads in the same way. With probes=1 it asks for a collection of cycles at each peak, after each fall and after each calm round.
 
-    python3 sawtooth.py bytes=16000000 rounds=10 survivors=5 threads=1
+    python3 sawtooth.py bytes=2000000 rounds=120 survivors=5 threads=1
     harness run sawtooth --peer cpython
 
 A word is a slot, which the collector examines like a reference, and most stay empty. An object takes 24 bytes more than in gc-marksweep (16 of
@@ -10,11 +10,14 @@ heap is occupied; the resident sizes are observed, and show what goes back to th
 """
 
 import gc
+from collections import deque
 
 from peer import WORD, Outcome, execute, mix, on_threads, resident_bytes, share
 
 HEADER = 8
 CALM = 16
+# Rounds for which survivors stay.
+STAY = 10
 
 
 def kind(size):
@@ -37,8 +40,9 @@ KINDS = {size: kind(size) for size in SIZES}
 def run(values):
     size_of_peak, rounds, percent = values["bytes"], values["rounds"], values["survivors"]
     threads, salt = values["threads"], mix(values["seed"])
-    # Each thread's list of survivors.
-    kept = [None] * threads
+    collect = gc.collect if values["probes"] else lambda: None
+    # Of each round whose survivors are there, each thread's list of them.
+    kept = deque()
     operations = objects = payload_bytes = 0
 
     def allocate(number_of_bytes, size):
@@ -56,38 +60,40 @@ def run(values):
         payload_bytes += count * (size - HEADER + 8)
         return on_threads(threads, part)
 
-    def keep_some(table, thread):
-        """Ties a thread's survivors to its list."""
-        survivors = kept[thread]
+    def keep_some(table):
+        """Ties a thread's survivors to a list."""
+        survivors = None
         for item in table or ():
             if mix((salt + item.number) & WORD) % 100 < percent:
                 item.next = survivors
                 survivors = item
-        kept[thread] = survivors
+        return survivors
 
-    def walk(thread):
-        """A digest of the words of a thread's list."""
-        item = kept[thread]
+    def walk(item):
+        """A digest of the words of a list."""
         total = 0
         while item is not None:
             total += mix(item.number)
             item = item.next
         return total
 
-    peak_resident = 0
+    peak_resident = digest = 0
     for number in range(rounds):
         tables = allocate(size_of_peak, SIZES[number % len(SIZES)])
-        gc.collect()
+        collect()
         peak_resident = max(peak_resident, resident_bytes() or 0)
-        on_threads(threads, lambda thread: keep_some(tables[thread], thread))
-        tables = None
-        gc.collect()
+        gone = kept.popleft() if number >= STAY else [None] * threads
+        parts = on_threads(threads, lambda thread: (walk(gone[thread]), keep_some(tables[thread])))
+        digest += sum(part for part, _ in parts)
+        kept.append([survivors for _, survivors in parts])
+        tables = gone = parts = None
+        collect()
 
-    total = sum(on_threads(threads, walk))
-    kept = [None] * threads
+    total = digest + sum(on_threads(threads, lambda thread: sum(walk(lists[thread]) for lists in kept)))
+    kept.clear()
     for _ in range(rounds):
         allocate(size_of_peak // CALM, SIZES[0])
-        gc.collect()
+        collect()
     calm_resident = resident_bytes()
     observations = {}
     if calm_resident is not None:
@@ -95,4 +101,4 @@ def run(values):
     return Outcome(mix(total & WORD), operations, objects, payload_bytes, observations)
 
 
-execute({"bytes": 16000000, "rounds": 10, "survivors": 5}, run)
+execute({"bytes": 2000000, "rounds": 120, "survivors": 5, "probes": 0}, run)

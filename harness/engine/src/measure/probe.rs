@@ -15,13 +15,14 @@
 //! itself; it is held against the run's own [quiet level](Quiet), which is that of its own machine.
 //!
 //! Costs: some 5 ms between two iterations, outside of what is timed, and [`BYTES`] of the
-//! process's resident size, which are taken off in its row.
+//! process's resident size, which [space](super::space) takes off.
 //!
 //! Rejected: counters of the processor (a virtual machine has none); a chase while the workload
 //! runs (it would be the noise); one through more than the shared cache (it measures memory, which
 //! a neighbour disturbs less than the cache); one lap alone (it finds the workload's own).
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use contract::row::Metrics;
@@ -38,6 +39,14 @@ const QUIET_SHARE: f64 = 0.1;
 
 /// An iteration with a slowdown above this is marked.
 pub const MARKED: f64 = 1.25;
+
+/// Bytes of this process's probes.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// A resident size of this process without its probes.
+pub(super) fn less_held(resident_bytes: u64) -> u64 {
+    resident_bytes.saturating_sub(HELD.load(Ordering::Relaxed))
+}
 
 /// One line of a cache.
 #[derive(Clone, Copy)]
@@ -60,6 +69,7 @@ impl Probe {
         for last in (1..LINES).rev() {
             order.swap(last, below(&mut random, last));
         }
+        HELD.fetch_add(BYTES, Ordering::Relaxed);
         let lines = order.into_iter().map(|next| Line { next }).collect();
         Self { lines }
     }
@@ -76,6 +86,12 @@ impl Probe {
     fn lap(&self) -> u32 {
         let lap = (0..LINES).fold(0, |at, _| self.lines[at as usize].next);
         black_box(lap)
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        HELD.fetch_sub(BYTES, Ordering::Relaxed);
     }
 }
 

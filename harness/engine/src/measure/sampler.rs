@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+use super::probe;
 use crate::heap::{Heap, Statistics};
 use crate::threads;
 
@@ -207,7 +208,9 @@ impl Resident {
         let length = self.file.read_at(&mut text, 0).ok()?;
         let mut fields = text[..length].split(|&byte| byte == b' ');
         let pages = std::str::from_utf8(fields.nth(1)?).ok()?;
-        Some(pages.parse::<u64>().ok()? * self.page_bytes)
+        Some(probe::less_held(
+            pages.parse::<u64>().ok()? * self.page_bytes,
+        ))
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! *Occupied* is what counts against the limit: objects (live, or dead and not yet reclaimed),
 //! headers, rounding, holes, side metadata. *Committed* is what the system backs for the heap.
-//! *Resident* is of the whole process. Live bytes are [estimated](super::floating). At each
+//! *Resident* is of the whole process, but for the [probe](super::probe). Live bytes are [estimated](super::floating). At each
 //! reading, the causes divide what is committed:
 //!
 //! | cause | is |
@@ -31,6 +31,7 @@ use std::fs;
 use contract::row::{Sample, Space};
 
 use super::floating::integral;
+use super::probe;
 use super::sampler::Reading;
 
 /// What the readings of one iteration amount to, with how many bytes were reachable at each, if
@@ -159,17 +160,18 @@ pub fn timeline(
 /// On Linux it is `VmHWM` of `/proc/self/status`: `getrusage` would also count the parent's size at
 /// the moment this process was started. On other systems it is `getrusage`.
 pub fn peak_resident_bytes() -> Option<u64> {
-    if cfg!(target_os = "linux") {
+    let bytes = if cfg!(target_os = "linux") {
         parse_status(&status()?, "VmHWM:")
     } else {
         resident_by_usage()
-    }
+    };
+    bytes.map(probe::less_held)
 }
 
 /// The resident size of this process now, in bytes; `None` where the system does not say (all but
 /// Linux). Costs a system call or two, and some microseconds.
 pub fn resident_bytes() -> Option<u64> {
-    parse_status(&status()?, "VmRSS:")
+    parse_status(&status()?, "VmRSS:").map(probe::less_held)
 }
 
 /// What the system says of this process. The program's name is in it, and need not be text.

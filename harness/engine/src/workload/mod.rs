@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 pub use contract::workload::*;
 
-use crate::invocation::{self, Invocation, Row};
+use crate::invocation::{self, Between, Invocation, Row};
 
 pub mod binary_trees;
 pub mod churn;
@@ -29,21 +29,32 @@ mod trees;
 mod zipf;
 
 /// [`invocation::execute`] for one workload.
-type Execute = fn(&Invocation, &Input, &mut dyn FnMut(Row)) -> Result<(), String>;
+type Execute = fn(&Invocation, &Input, Between, &mut dyn FnMut(Row)) -> Result<(), String>;
 
 /// A workload that this process can carry out: its description, and its code on every heap.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     description: Description,
+    between: Between,
     execute: Execute,
 }
 
 impl Program {
-    /// The program of `W`.
+    /// The program of `W`, for an experiment: each iteration finds the heap collected.
     pub const fn of<W: Workload>() -> Self {
         Self {
             description: Description::of::<W>(),
+            between: Between::Collection,
             execute: invocation::execute::<W>,
+        }
+    }
+
+    /// The program of `W`, for comparisons: iterations follow each other, and each pays for as much
+    /// as it leaves.
+    pub const fn steady<W: Workload>() -> Self {
+        Self {
+            between: Between::Nothing,
+            ..Self::of::<W>()
         }
     }
 
@@ -54,7 +65,7 @@ impl Program {
         input: &Input,
         emit: &mut dyn FnMut(Row),
     ) -> Result<(), String> {
-        (self.execute)(invocation, input, emit)
+        (self.execute)(invocation, input, self.between, emit)
     }
 }
 
@@ -69,19 +80,19 @@ impl Deref for Program {
 /// The workloads that come with the harness, in the order in which they are run and shown.
 pub fn programs() -> Vec<Program> {
     vec![
-        Program::of::<gcbench::GcBench>(),
-        Program::of::<binary_trees::BinaryTrees>(),
-        Program::of::<quads::Quads>(),
-        Program::of::<list::List>(),
-        Program::of::<rings::Rings>(),
-        Program::of::<churn::Churn>(),
-        Program::of::<lru::Lru>(),
-        Program::of::<rewire::Rewire>(),
-        Program::of::<shared_graph::SharedGraph>(),
-        Program::of::<sawtooth::Sawtooth>(),
-        Program::of::<requests::Requests>(),
-        Program::of::<poll::Poll>(),
-        Program::of::<countdown::Countdown>(),
+        Program::steady::<gcbench::GcBench>(),
+        Program::steady::<binary_trees::BinaryTrees>(),
+        Program::steady::<quads::Quads>(),
+        Program::steady::<list::List>(),
+        Program::steady::<rings::Rings>(),
+        Program::steady::<churn::Churn>(),
+        Program::steady::<lru::Lru>(),
+        Program::steady::<rewire::Rewire>(),
+        Program::steady::<shared_graph::SharedGraph>(),
+        Program::steady::<sawtooth::Sawtooth>(),
+        Program::steady::<requests::Requests>(),
+        Program::steady::<poll::Poll>(),
+        Program::steady::<countdown::Countdown>(),
     ]
 }
 

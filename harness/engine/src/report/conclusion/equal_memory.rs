@@ -1,8 +1,9 @@
 //! What two heaps show at the same limit.
 
 use super::fact::{Compared, Fact, Names};
-use crate::report::quantity::{format_factor, format_ratio, percent};
-use crate::results::{Results, TIME};
+use crate::measure::distribution::Distribution;
+use crate::report::quantity::{format_factor, format_ratio, format_time, percent};
+use crate::results::{CellResults, Results, TIME};
 use crate::statistics::{Centre, Estimate, Verdict, median};
 
 /// What two equal things did, and what follows.
@@ -95,6 +96,40 @@ pub(super) fn at_equal_memory(heap: &str, baseline: &str, compared: &[Compared<'
         ));
     }
     text
+}
+
+/// Under a load that does not wait: latencies, and how much a heap could serve. `None` if the heap
+/// served nothing.
+pub(super) fn under_load(heap: &str, fact: &Fact<'_>) -> Option<String> {
+    let served = |cell: &CellResults| {
+        let latencies = || {
+            cell.measured()
+                .filter_map(|one| one.latency.get("open-loop"))
+        };
+        latencies().next()?;
+        let latency = Distribution::merge(latencies());
+        let percentile = |name, quantile| {
+            let value = latency.percentile(quantile);
+            value.map(|ns| format!("{name} {}, ", format_time(ns as f64)))
+        };
+        let observed = |name: &str| -> Option<f64> {
+            let values = cell.measured().filter_map(|one| one.observations.get(name));
+            median(&values.map(|&value| value as f64).collect::<Vec<_>>())
+        };
+        let capacity = observed("capacity_requests_per_second").unwrap_or(0.0);
+        let rate = observed("arrivals_per_second").unwrap_or(0.0);
+        Some(format!(
+            "{} at {rate:.0} a second: median latency {}{}longest {}; capacity {capacity:.0} a second",
+            cell.heap_label(),
+            percentile("", 0.5).unwrap_or_default(),
+            percentile("p99", 0.99).unwrap_or_default(),
+            format_time(latency.max_ns as f64),
+        ))
+    };
+    let cells = [fact.group.baseline(), fact.cell(heap)?];
+    let served: Option<Vec<String>> = cells.into_iter().map(served).collect();
+    let name = fact.first().workload_label();
+    Some(format!("{name}: {}.", served?.join("; ")))
 }
 
 /// The geometric mean of a heap's ratios.

@@ -1,6 +1,6 @@
 //! What a group shows, and how groups are called.
 
-use crate::invocation::format_bytes;
+use crate::invocation::{Metrics, format_bytes};
 use crate::report::quantity::format_multiple;
 use crate::report::text::threads;
 use crate::results::{CellResults, Group};
@@ -29,6 +29,12 @@ impl<'r> Fact<'r> {
 
     pub(super) fn baseline(&self) -> &str {
         self.group.baseline().heap_label()
+    }
+
+    /// Whether its time was set by when requests came, and compares nothing.
+    pub(super) fn is_paced(&self) -> bool {
+        let mut measured = self.group.baseline().measured();
+        measured.any(Metrics::is_paced)
     }
 
     /// The cell of a heap in the group.

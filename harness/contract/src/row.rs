@@ -191,6 +191,9 @@ impl fmt::Display for Status {
     }
 }
 
+/// The observation of how many requests a heap serves in a second when none waits for its time.
+pub const CAPACITY: &str = "capacity_requests_per_second";
+
 /// What was measured in one iteration.
 ///
 /// What a heap or a system does not say, and what does not apply, is `None` or empty. Instants
@@ -541,6 +544,16 @@ impl Metrics {
         self.latency.contains_key("open-loop")
     }
 
+    /// What its speed is judged by, in nanoseconds: its wall time; or, where requests came when
+    /// they were to, what as many would take at the capacity that it saw.
+    pub fn time_ns(&self) -> f64 {
+        let capacity = self.observations.get(CAPACITY).filter(|_| self.is_paced());
+        match capacity {
+            Some(&capacity) if capacity > 0 => 1e9 * self.operations as f64 / capacity as f64,
+            _ => self.wall_ns as f64,
+        }
+    }
+
     /// What two heaps must agree on to have done the same work.
     pub fn work(&self) -> (&str, u64, u64, u64) {
         (
@@ -752,6 +765,21 @@ mod tests {
 
     /// As the first version wrote it.
     const FIRST_VERSION: &str = r#"{"schema":1,"workload":"list","size":"tiny","parameters":{"nodes":5},"heap":"gc-rc","options":{},"heap_bytes":1048576,"threads":1,"seed":42,"iterations":1,"invocation":1,"iteration":1,"status":"ok","message":null,"checksum":"00ff","operations":5,"operation":"node","allocated_objects":5,"allocated_payload_bytes":80,"wall_ns":1000,"cpu_ns":900,"wall_ns_per_operation":200.0,"collections":0,"stopped_share":0.0,"pause_count":0,"pause_p50_ns":null,"pause_p90_ns":null,"pause_p99_ns":null,"pause_p999_ns":null,"pause_max_ns":null,"time_to_safepoint_max_ns":null,"stopped_ns":0,"event_ns":{},"events_lost":0,"pause_histogram_ns":[],"peak_heap_bytes":1,"peak_resident_bytes":null,"observations":{},"environment":null}"#;
+
+    #[test]
+    fn requests_are_judged_by_the_capacity_and_not_by_when_they_came() {
+        let mut metrics = Metrics {
+            operations: 3_000,
+            wall_ns: 2_000_000_000,
+            observations: BTreeMap::from([(CAPACITY.to_owned(), 6_000)]),
+            ..Metrics::default()
+        };
+        assert_eq!(metrics.time_ns(), 2e9);
+        let latency = Distribution::of([8]);
+        metrics.latency.insert("open-loop".to_owned(), latency);
+        assert!(metrics.is_paced());
+        assert_eq!(metrics.time_ns(), 0.5e9);
+    }
 
     #[test]
     fn rows_of_the_first_version_still_read() {

@@ -128,7 +128,7 @@ impl CellResults {
 
     /// For each process that has any, the nanoseconds of its timed iterations.
     pub fn times(&self) -> Vec<Vec<f64>> {
-        self.samples(|metrics| Some(metrics.wall_ns as f64))
+        self.samples(|metrics| Some(metrics.time_ns()))
     }
 
     /// For each process that has any, the values of its timed iterations.

@@ -7,8 +7,8 @@ use crate::statistics::{Centre, Estimate};
 /// What is compared: of one iteration, above zero; `None` where there is none.
 pub type Metric = fn(&Metrics) -> Option<f64>;
 
-/// Wall time in nanoseconds.
-pub const TIME: Metric = |metrics| Some(metrics.wall_ns as f64);
+/// Time in nanoseconds: see [`Metrics::time_ns`].
+pub const TIME: Metric = |metrics| Some(metrics.time_ns());
 
 /// The heap others are compared with, if it is there; otherwise it is the first of the group.
 pub const BASELINE: &str = "gc-rc";

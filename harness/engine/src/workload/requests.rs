@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use super::prelude::*;
 use super::{Death, Request, Sentinels};
+use contract::row::CAPACITY;
 
 /// See the [module documentation](self).
 pub struct Requests;
@@ -119,7 +120,7 @@ impl Workload for Requests {
             requests: open.iter().flat_map(|part| part.requests.clone()).collect(),
             deaths: parts().flat_map(|part| part.deaths.clone()).collect(),
             observations: [
-                ("capacity_requests_per_second", capacity.round() as u64),
+                (CAPACITY, capacity.round() as u64),
                 ("arrivals_per_second", rate.round() as u64),
             ]
             .into(),

@@ -18,8 +18,8 @@
 //! How much a heap holds beyond what lives can only be seen after a collection. With `probes=1`, at
 //! each peak, after each fall and after each calm round, the heap is collected and looked at. That
 //! takes longer than the work itself and frees memory for it, so that the time of such a run says
-//! nothing: by default there are no probes. The sizes are those of objects with an 8-byte header: a heap
-//! with a larger one occupies more for the same object, and it shows.
+//! nothing: by default there are no probes. The sizes are those of objects with an 8-byte header: a
+//! heap with a larger one occupies more for the same object, and it shows.
 //!
 //! | observation | |
 //! |---|---|

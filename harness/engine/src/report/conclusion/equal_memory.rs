@@ -1,6 +1,7 @@
 //! What two heaps show at the same limit.
 
 use super::fact::{Compared, Fact, Names};
+use crate::invocation::CAPACITY;
 use crate::measure::distribution::Distribution;
 use crate::report::quantity::{format_factor, format_ratio, format_time, percent};
 use crate::results::{CellResults, Results, TIME};
@@ -116,7 +117,7 @@ pub(super) fn under_load(heap: &str, fact: &Fact<'_>) -> Option<String> {
             let values = cell.measured().filter_map(|one| one.observations.get(name));
             median(&values.map(|&value| value as f64).collect::<Vec<_>>())
         };
-        let capacity = observed("capacity_requests_per_second").unwrap_or(0.0);
+        let capacity = observed(CAPACITY).unwrap_or(0.0);
         let rate = observed("arrivals_per_second").unwrap_or(0.0);
         Some(format!(
             "{} at {rate:.0} a second: median latency {}{}longest {}; capacity {capacity:.0} a second",

@@ -56,16 +56,13 @@ pub fn sentences(results: &Results) -> Vec<String> {
     let is_sweep = facts.iter().any(|facts| facts.len() > 1);
     for (heap, baseline) in &heaps {
         let compared: Vec<(&Fact<'_>, Estimate)> = all()
-            .filter(|fact| fact.baseline() == *baseline && !fact.is_paced())
+            .filter(|fact| fact.baseline() == *baseline)
             .filter_map(|fact| Some((fact, fact.ratio(heap)?)))
             .collect();
         let paced = all().filter(|fact| fact.baseline() == *baseline && fact.is_paced());
         paced
             .filter_map(|fact| under_load(heap, fact))
             .for_each(&mut say);
-        if compared.is_empty() {
-            continue;
-        }
         if !is_sweep {
             say(at_equal_memory(heap, baseline, &compared));
             continue;

@@ -101,7 +101,8 @@ impl Workload for Sawtooth {
             let tables = batch.allocate(heap, input.threads)?;
             let held: u64 = kept.iter().map(|kept| kept.bytes).sum();
             observed.peak(heap, probes, held + batch.count * (size + 8));
-            let gone = kept.pop_front_if(|_| round >= STAY);
+            let is_over = round >= STAY;
+            let gone = is_over.then(|| kept.pop_front()).flatten();
             let survivors = on_threads(heap, input.threads, |m, number| {
                 let list = gone.as_ref().and_then(|gone| gone.lists[number].as_ref());
                 let sum = read(m, list);

@@ -230,6 +230,8 @@ fn verdict(one: &Judged) -> String {
         let differs = match (column.verdict, ours) {
             (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",
             (Some(Verdict::Holds), Some(Verdict::Fails)) => "but on",
+            (Some(Verdict::Fails), Some(Verdict::Undecided)) => "does not hold on",
+            (Some(Verdict::Holds), Some(Verdict::Undecided)) => "holds on",
             _ => continue,
         };
         words.push_str(&format!(" ({differs} {})", column.name));

@@ -62,7 +62,8 @@ fn every_claim_has_a_figure_and_a_verdict() {
             if !claim[rule].is_null() {
                 let figure = &claim["columns"][heap]["figure"];
                 assert!(figure["value"].is_number(), "{heap}: {claim}");
-                assert_eq!(figure["n"], 2, "{heap}: {claim}");
+                // Processes, or the trials of a share.
+                assert!(figure["n"].as_u64() >= Some(2), "{heap}: {claim}");
             }
         }
         assert!(claim["verdict"].is_string(), "{claim}");
@@ -240,7 +241,8 @@ fn a_program_that_children_need_is_named_if_it_is_missing() {
 #[test]
 fn real_runtimes_do_the_same_work() {
     let directory = TempDir::new().unwrap();
-    let arguments = "claims pipeline subprocesses async processes --size tiny --invocations 1";
+    let arguments = "claims pipeline subprocesses async processes countdown cpu-bound lost-update \
+                     broken-links --size tiny --invocations 1";
     let arguments: Vec<&str> = arguments.split(' ').collect();
     expect(harness(&directory, &arguments), 0);
 }

@@ -13,6 +13,7 @@ use crate::quantity::{Quantity, Unit};
 /// use claims::{Claim, Quantity, Rule};
 ///
 /// const CLAIM: Claim = Claim::new("two threads take as long as one under the lock, or longer")
+///     .judges(&["002.1"])
 ///     .documents("2.188 s -> 2.197 s: 1.004")
 ///     .measured("time of two threads / of one")
 ///     .ratio(Quantity::Wall, "two threads", "one thread")
@@ -20,8 +21,12 @@ use crate::quantity::{Quantity, Unit};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    /// What they say, in one line.
+    /// What they say, in one line that can be read alone.
     pub statement: &'static str,
+    /// The statements of the documents that it judges, by their ids.
+    pub judges: &'static [&'static str],
+    /// Whether it is our own: no document says it.
+    pub is_ours: bool,
     /// Their figure, if they give one; that they give none otherwise.
     pub document: &'static str,
     /// What the figure is, in a few words: what it is divided by if it is a ratio.
@@ -37,17 +42,40 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A sentence for which the documents give no figure. What is measured, and a rule, must
-    /// follow.
+    /// A sentence for which the documents give no figure. Whose it is, what is measured, and a
+    /// rule, must follow.
     pub const fn new(statement: &'static str) -> Self {
         Self {
             statement,
+            judges: &[],
+            is_ours: false,
             document: "no figure",
             measured: "",
             figure: Figure::By(Unit::Count, |_| None),
             counting: None,
             tracing: None,
         }
+    }
+
+    /// The same as judging these [statements](crate::STATEMENTS) of the documents.
+    pub const fn judges(self, judges: &'static [&'static str]) -> Self {
+        Self { judges, ..self }
+    }
+
+    /// The same as our own addition.
+    pub const fn ours(self) -> Self {
+        Self {
+            is_ours: true,
+            ..self
+        }
+    }
+
+    /// Whose it is: the ids of what it judges with what the documents give, or that it is ours.
+    pub fn source(&self) -> String {
+        if self.is_ours {
+            return "ours".to_owned();
+        }
+        format!("{}: {}", self.judges.join(", "), self.document)
     }
 
     /// The same with what the documents give.
@@ -73,6 +101,20 @@ impl Claim {
     /// The same with [`Figure::Largest`].
     pub const fn largest(self, quantity: Quantity, forms: &'static [&'static str]) -> Self {
         self.figure(Figure::Largest(quantity, forms))
+    }
+
+    /// The same with [`Figure::Share`].
+    pub const fn share(
+        self,
+        successes: Quantity,
+        trials: Quantity,
+        forms: &'static [&'static str],
+    ) -> Self {
+        self.figure(Figure::Share {
+            successes,
+            trials,
+            forms,
+        })
     }
 
     /// The same with [`Figure::Ratio`].
@@ -113,11 +155,21 @@ impl Claim {
 /// How a claim's figure follows from the rows of an experiment's forms, which are named.
 #[derive(Clone, Copy, Debug)]
 pub enum Figure {
-    /// Of one form: the median over processes of the mean over iterations.
+    /// Of one form, what is typical of a process: [`Evidence::value`].
     Value(Quantity, &'static str),
-    /// The largest value of any iteration of any of the forms: for what must never happen. There is
-    /// none if one of them was not run.
+    /// The largest value of an iteration in that of the forms where it is largest. There is none if
+    /// one of them was not run.
     Largest(Quantity, &'static [&'static str]),
+    /// Of so many trials, how many had this outcome: both summed over the iterations and processes
+    /// of all of the forms. There is none if one of them was not run.
+    Share {
+        /// Counts what came out so.
+        successes: Quantity,
+        /// Counts the trials.
+        trials: Quantity,
+        /// The forms.
+        forms: &'static [&'static str],
+    },
     /// One form's divided by another's.
     Ratio(Quantity, &'static str, &'static str),
     /// Anything else, and what it is counted in.
@@ -130,6 +182,11 @@ impl Figure {
         match self {
             Self::Value(quantity, form) => evidence.value(quantity, form),
             Self::Largest(quantity, forms) => evidence.largest(quantity, forms),
+            Self::Share {
+                successes,
+                trials,
+                forms,
+            } => evidence.share(successes, trials, forms),
             Self::Ratio(quantity, of, to) => evidence.ratio(quantity, of, to),
             Self::By(_, figure) => figure(evidence),
         }
@@ -139,6 +196,7 @@ impl Figure {
     pub fn unit(self) -> Unit {
         match self {
             Self::Value(quantity, _) | Self::Largest(quantity, _) => quantity.unit(),
+            Self::Share { .. } => Unit::Share,
             Self::Ratio(..) => Unit::Ratio,
             Self::By(unit, _) => unit,
         }

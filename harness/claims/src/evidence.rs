@@ -167,6 +167,38 @@ impl<'r> Evidence<'r> {
             n: usize::try_from(all).unwrap_or(usize::MAX),
         })
     }
+
+    /// By how much `y` grows while `x` grows by one, over these forms: the slope of the straight
+    /// line of least squares through their points, round by round, so that what moves a round moves
+    /// all of its points. `None` if one of the forms was not run.
+    pub fn slope(&self, y: Quantity, x: Quantity, forms: &[&str]) -> Option<Estimate> {
+        let points = |form: &&str| {
+            let of = |quantity: Quantity| Some(self.cell(form)?.rounds(|row| quantity.of(row)));
+            Some((of(x)?, of(y)?))
+        };
+        let forms: Vec<_> = forms.iter().map(points).collect::<Option<_>>()?;
+        let of_round = |round| {
+            let points = forms
+                .iter()
+                .map(|(x, y)| Some((*x.get(round)?, *y.get(round)?)));
+            slope(&points.collect::<Option<Vec<_>>>()?)
+        };
+        let slopes = forms.first()?.0.keys().filter_map(of_round);
+        self.noise.figure(&slopes.collect::<Vec<f64>>())
+    }
+}
+
+/// The slope of the straight line of least squares; `None` if all points are at one place.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    let count = points.len() as f64;
+    let sum = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>();
+    let (x, y) = (sum(|(x, _)| *x) / count, sum(|(_, y)| *y) / count);
+    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    let common: f64 = points
+        .iter()
+        .map(|point| (point.0 - x) * (point.1 - y))
+        .sum();
+    (spread > 0.0).then(|| common / spread)
 }
 
 /// Whether the cell is that of the form in the column.

@@ -23,7 +23,7 @@ fn explanation(experiment: &Experiment) -> String {
         text.push('\n');
         for (name, words) in [
             ("Claim:", claim.statement),
-            ("Documents:", claim.document),
+            ("Documents:", &claim.source()),
             ("Measured:", claim.measured),
             ("Holds if:", rules.trim_start_matches("rule: ")),
         ] {

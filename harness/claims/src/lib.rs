@@ -11,8 +11,10 @@
 //!   [`Workload`](workload::Workload), and what it sees on its way are observations of its rows. So
 //!   an experiment is planned, run, interrupted, resumed, checked and stored like any other
 //!   comparison, and its claims can be judged from a file of last year.
-//! * A [`Claim`] is a statement with a *figure*, which is computed from the rows of the forms, and
-//!   a [`Rule`] for each kind of memory management that it is about, which says where the figure's
+//! * A *statement* is what a document says ([`STATEMENTS`]). A [`Claim`] names those that it
+//!   judges, or is marked as ours; the two are never counted together.
+//! * A claim is a sentence with a *figure*, which is computed from the rows of the forms, and a
+//!   [`Rule`] for each kind of memory management that it is about, which says where the figure's
 //!   interval must lie. Rules are written down before the run that they judge.
 //! * A [`Verdict`] follows from intervals alone, never from points ([`Rule::judge`]): the claim
 //!   holds if the whole interval obeys the rule, does not hold if the whole interval breaks it, and
@@ -43,6 +45,7 @@ mod form;
 mod judge;
 mod quantity;
 pub mod report;
+pub mod statement;
 #[cfg(test)]
 mod trial;
 
@@ -53,6 +56,7 @@ pub use explain::explain;
 pub use form::{AS_DESCRIBED, BOTH, Form};
 pub use judge::{Column, Judged, judge};
 pub use quantity::{Quantity, Unit};
+pub use statement::{STATEMENTS, Statement};
 
 /// Runtimes that stand beside the heaps if the user names none.
 pub const PEERS: &[&str] = &["cpython", "hotspot-serial"];

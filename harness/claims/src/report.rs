@@ -13,6 +13,7 @@ use crate::invocation::format_bytes;
 use crate::judge::{Column, Judged, judge, verdicts};
 use crate::quantity::Unit;
 use crate::results::Results;
+use crate::statement;
 use engine::report::Chapter;
 use engine::report::markdown::{escape, rows};
 use engine::report::quantity::{format_time, three_digits};
@@ -98,9 +99,9 @@ pub fn table(judged: &[Judged]) -> String {
         }
     }
     format!(
-        "{text}\n{}\n\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME \
+        "{text}\n{}\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME \
          --explain\n",
-        count(judged),
+        paragraphs(judged, "\n"),
         not_built(),
         wrap(EXPLANATION, WIDTH, 0, 0)
     )
@@ -115,7 +116,7 @@ fn cells(one: &Judged) -> Vec<Vec<String>> {
     };
     let mut cells = vec![
         lines(claim.measured, MEASURED + 2, 2),
-        lines(claim.document, DOCUMENTS, 0),
+        lines(&claim.source(), DOCUMENTS, 0),
     ];
     for column in &one.columns {
         let mut figure = vec![figure(claim, column)];
@@ -155,7 +156,7 @@ fn line(one: &Judged) -> Vec<String> {
             "{}: {} ({})",
             one.experiment.name, claim.statement, claim.measured
         ),
-        claim.document.to_owned(),
+        claim.source(),
     ];
     line.extend(one.columns.iter().map(|column| figure(claim, column)));
     line.push(format!("{}; {}", verdict(one), rules(claim)));
@@ -168,9 +169,17 @@ fn answer(judged: &[Judged]) -> Vec<String> {
         return Vec::new();
     }
     let of = |wanted: Verdict| judged.iter().filter(move |one| one.verdict == Some(wanted));
-    let mut sentences = vec![count(judged)];
+    let counts = count(judged).into_iter();
+    let mut sentences: Vec<String> = counts.filter(|line| !line.is_empty()).collect();
+    let whose = |claim: &Claim| match claim.judges {
+        [] => "ours".to_owned(),
+        ids => ids.join(", "),
+    };
     let broken: Vec<String> = of(Verdict::Fails)
-        .map(|one| format!("{} ({})", one.claim.statement, one.experiment.name))
+        .map(|one| {
+            let (words, experiment) = (one.claim.statement, one.experiment.name);
+            format!("{words} ({experiment}, {})", whose(one.claim))
+        })
         .collect();
     if !broken.is_empty() {
         sentences.push(format!("Do not hold: {}.", broken.join("; ")));
@@ -188,21 +197,39 @@ fn answer(judged: &[Judged]) -> Vec<String> {
     sentences
 }
 
-/// How many hold, in one line.
-fn count(judged: &[Judged]) -> String {
-    let of = |verdict| judged.iter().filter(|one| one.verdict == verdict).count();
-    let counts = [
-        (of(Some(Verdict::Holds)), "hold"),
-        (of(Some(Verdict::Fails)), "do not hold"),
-        (of(Some(Verdict::Undecided)), "undecided"),
-        (of(None), "not measurable here"),
-    ];
-    let counts: Vec<String> = counts
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, words)| format!("{count} {words}"))
-        .collect();
-    format!("{} claims: {}.", judged.len(), counts.join(", "))
+/// How many hold: the documents' statements, the claims that judge them, and ours, in a line each.
+fn count(judged: &[Judged]) -> [String; 3] {
+    let of_claims = |whose: &str, is_ours: bool| {
+        let claims = || judged.iter().filter(|one| one.claim.is_ours == is_ours);
+        let of = |verdict| claims().filter(|one| one.verdict == verdict).count();
+        let counts = [
+            (of(Some(Verdict::Holds)), "hold"),
+            (of(Some(Verdict::Fails)), "do not hold"),
+            (of(Some(Verdict::Undecided)), "undecided"),
+            (of(None), "not measurable here"),
+        ];
+        let counts: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{count} {words}"))
+            .collect();
+        let number = claims().count();
+        match number {
+            0 => String::new(),
+            _ => format!("{number} claims {whose}: {}.", counts.join(", ")),
+        }
+    };
+    [
+        statement::summary(judged),
+        of_claims("of the documents", false),
+        of_claims("of ours", true),
+    ]
+}
+
+/// The counts that there are, each with `end` after it.
+fn paragraphs(judged: &[Judged], end: &str) -> String {
+    let counts = count(judged).into_iter().filter(|line| !line.is_empty());
+    counts.map(|line| wrap(&line, WIDTH, 0, 0) + end).collect()
 }
 
 /// A figure with its interval, or why there is none.
@@ -288,6 +315,8 @@ pub(crate) fn format_estimate(estimate: Estimate, unit: Unit) -> String {
 pub(crate) fn format_value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Ratio => three_digits(value),
+        // What hardly ever happens.
+        Unit::Share if 0.0 < value && value < 0.001 => format!("1 in {:.0}", 1.0 / value),
         Unit::Share => format!("{:.1} %", 100.0 * value),
         Unit::Count => format!("{value:.0}"),
         Unit::Time => format_time(value),
@@ -304,7 +333,7 @@ pub fn markdown(judged: &[Judged]) -> String {
     let lines = judged.iter().map(|one| escaped(line(one)));
     let header: Vec<String> = escaped(header(first));
     let text = rows(&header, |_| false, lines);
-    format!("{text}\n{}\n\n{EXPLANATION}\n", count(judged))
+    format!("{text}\n{}\n{EXPLANATION}\n", paragraphs(judged, "\n\n"))
 }
 
 /// A section of the page. Nothing if nothing was judged.
@@ -315,7 +344,7 @@ pub(crate) fn section(judged: &[Judged]) -> Markup {
     html! {
         section #claims {
             h2 { "Claims" }
-            p { (count(judged)) }
+            @for line in count(judged) { p { (line) } }
             div.scroll tabindex="0" role="region" aria-label="Table of claims" {
                 table {
                     thead { tr { @for title in header(first) { th { (title) } } } }
@@ -326,7 +355,7 @@ pub(crate) fn section(judged: &[Judged]) -> Markup {
                                     strong { (one.experiment.name) } ": " (one.claim.statement)
                                     p.quiet { (one.claim.measured) }
                                 }
-                                td { (one.claim.document) }
+                                td { (one.claim.source()) }
                                 @for column in &one.columns {
                                     td {
                                         (figure(one.claim, column))
@@ -382,6 +411,8 @@ pub fn json(judged: &[Judged]) -> String {
             let object = json!({
                 "experiment": one.experiment.name,
                 "claim": claim.statement,
+                "judges": claim.judges,
+                "ours": claim.is_ours,
                 "documents": claim.document,
                 "measured": claim.measured,
                 "unit": format!("{:?}", claim.figure.unit()).to_lowercase(),

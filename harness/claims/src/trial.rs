@@ -123,6 +123,13 @@ impl Trial {
         });
     }
 
+    /// Plants what a program that is run in turns took on one thread, and on all.
+    #[track_caller]
+    pub(crate) fn turns(&mut self, form: &str, heaps: &[&str], one: u64, all: u64) {
+        self.observed(form, heaps, "one_thread_ns", one);
+        self.observed(form, heaps, "all_threads_ns", all);
+    }
+
     /// The rows as they are now.
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows

@@ -58,6 +58,6 @@ public final class Countdown {
     }
 
     public static void main(String[] arguments) {
-        Peer.execute("Countdown", Map.of("total", 50_000_000L), Countdown::run, arguments);
+        Peer.execute("Countdown", Map.of("total", 50_000_000L, "interval-us", 0L), Countdown::run, arguments);
     }
 }

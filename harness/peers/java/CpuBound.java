@@ -24,7 +24,8 @@ public final class CpuBound {
         long tasks = input.get("tasks");
         long increments = input.get("increments");
         long sleep = input.get("sleep-us");
-        List<Long> sums = Peer.onThreads(input.threads(), thread -> {
+        List<long[]> parts = Peer.onThreads(input.threads(), thread -> {
+            long begun = System.nanoTime();
             long[] part = input.share(tasks, thread);
             AtomicReferenceArray<Long> published = new AtomicReferenceArray<>(APART);
             long sum = 0;
@@ -34,15 +35,21 @@ public final class CpuBound {
                     Peer.sleep(sleep * 1000);
                 }
             }
-            return sum;
+            return new long[] {sum, System.nanoTime() - begun};
         });
         long sum = 0;
-        for (long part : sums) {
-            sum += part;
+        long shortest = Long.MAX_VALUE;
+        long longest = 0;
+        for (long[] part : parts) {
+            sum += part[0];
+            shortest = Math.min(shortest, part[1]);
+            longest = Math.max(longest, part[1]);
         }
         // A box for each increment, and the one that each task begins with.
         long boxes = tasks * (increments + 1);
-        return new Peer.Outcome(Peer.mix(sum), tasks * increments, boxes, 8 * boxes);
+        return new Peer.Outcome(Peer.mix(sum), tasks * increments, boxes, 8 * boxes)
+                .observe("shortest_run_ns", shortest)
+                .observe("longest_run_ns", longest);
     }
 
     /** Counts from 0 to {@code increments}; the sum of the numbers that were left behind. */

@@ -9,7 +9,7 @@ import java.util.concurrent.CyclicBarrier;
  *
  * <pre>
  * javac -d /tmp/peers harness/peers/java/*.java
- * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers LostUpdate updates=100000 between=1 locked=0 interval-us=0 threads=5
+ * java -XX:+UseSerialGC -Xms16m -Xmx16m -cp /tmp/peers LostUpdate updates=100000 runs=1 between=1 locked=0 interval-us=0 threads=5
  * harness claims lost-update
  * </pre>
  */
@@ -22,6 +22,24 @@ public final class LostUpdate {
     }
 
     private static Peer.Outcome run(Peer.Input input) {
+        long runs = input.get("runs");
+        long lost = 0;
+        long losing = 0;
+        for (long run = 0; run < runs; run++) {
+            long inThisRun = lostInARun(input);
+            lost += inThisRun;
+            losing += inThisRun > 0 ? 1 : 0;
+        }
+        long updates = runs * input.get("updates") * input.threads();
+        // A count for each run, and a box for each update.
+        long made = runs + updates;
+        return new Peer.Outcome(Peer.mix(updates), updates, made, 8 * made)
+                .observe("lost_updates", lost)
+                .observe("runs_count", runs)
+                .observe("losing_runs_count", losing);
+    }
+
+    private static long lostInARun(Peer.Input input) {
         long updates = input.get("updates");
         boolean locked = input.get("locked") != 0;
         Count count = new Count();
@@ -43,15 +61,12 @@ public final class LostUpdate {
             }
             return null;
         });
-        long expected = updates * input.threads();
-        long lost = expected - (count.value - BEYOND_CACHE);
-        // The count, and a box for each update.
-        return new Peer.Outcome(Peer.mix(expected), expected, 1 + expected, 8 + 8 * expected)
-                .observe("lost_updates", Math.max(lost, 0));
+        return Math.max(updates * input.threads() - (count.value - BEYOND_CACHE), 0);
     }
 
     public static void main(String[] arguments) {
-        Map<String, Long> parameters = Map.of("updates", 1_000_000L, "between", 0L, "locked", 0L, "interval-us", 0L);
+        Map<String, Long> parameters =
+                Map.of("updates", 1_000_000L, "runs", 1L, "between", 0L, "locked", 0L, "interval-us", 0L);
         Peer.execute("LostUpdate", parameters, LostUpdate::run, arguments);
     }
 }

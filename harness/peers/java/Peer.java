@@ -91,6 +91,38 @@ final class Peer {
         Outcome run(Input input);
     }
 
+    /**
+     * The workload; or, if {@code turns} is not 0, the workload on one thread and on all that there are to be, so often and in turns.
+     */
+    private static Outcome inTurns(Workload workload, Input input) {
+        if (input.get("turns") == 0) {
+            return workload.run(input);
+        }
+        long[] times = new long[2];
+        long checksum = 0;
+        long operations = 0;
+        long objects = 0;
+        long payloadBytes = 0;
+        for (long turn = 0; turn < input.get("turns"); turn++) {
+            for (int place = 0; place < 2; place++) {
+                int which = turn % 2 == 0 ? place : 1 - place;
+                Input one = new Input();
+                one.values.putAll(input.values);
+                one.values.put("threads", which == 0 ? 1L : input.get("threads"));
+                long begun = System.nanoTime();
+                Outcome outcome = workload.run(one);
+                times[which] += System.nanoTime() - begun;
+                checksum += outcome.checksum;
+                operations += outcome.operations;
+                objects += outcome.objects;
+                payloadBytes += outcome.payloadBytes;
+            }
+        }
+        return new Outcome(mix(checksum), operations, objects, payloadBytes)
+                .observe("one_thread_ns", times[0])
+                .observe("all_threads_ns", times[1]);
+    }
+
     interface Part<T> {
         T run(int thread);
     }
@@ -288,6 +320,7 @@ final class Peer {
         input.values.put("threads", 1L);
         input.values.put("seed", 42L);
         input.values.put("iterations", 3L);
+        input.values.put("turns", 0L);
         input.values.put("warmup-milliseconds", 2000L);
         for (String argument : arguments) {
             if (argument.equals("attended")) {
@@ -409,7 +442,7 @@ final class Peer {
         long allocated = ALLOCATED.get();
         long cpu = system.getProcessCpuTime();
         long start = System.nanoTime();
-        Outcome outcome = workload.run(input);
+        Outcome outcome = inTurns(workload, input);
         long end = System.nanoTime();
         cpu = system.getProcessCpuTime() - cpu;
         allocated = ALLOCATED.get() - allocated;

@@ -191,6 +191,7 @@ public final class Pipeline {
         for (int index = 0; index < queues.length; index++) {
             queues[index] = kind == 2 ? new Blocking(capacity) : new Polled(pause, kind == 1);
         }
+        boolean slowDownload = input.get("slow") == 1;
         long[] waiterPolls = {0};
         List<Long> sums = Peer.onThreads(4, thread -> {
             try {
@@ -209,13 +210,17 @@ public final class Pipeline {
                     case 1:
                     case 2:
                         Stage from = queues[thread - 1];
+                        long done = 0;
                         for (Object item = from.get(); item != CLOSED; item = from.get()) {
+                            if (thread == 1 && slowDownload) {
+                                slow(++done, packet);
+                            }
                             queues[thread].put(thread == 1 ? download((Item) item) : resize((long[]) item));
                             from.taskDone();
                         }
                         return 0L;
                     default:
-                        return upload(queues[2], packet);
+                        return upload(queues[2], slowDownload ? 0 : packet);
                 }
             } catch (InterruptedException none) {
                 throw new IllegalStateException(none);
@@ -239,16 +244,23 @@ public final class Pipeline {
                 .observe("polls_count", found + empty)
                 .observe("empty_polls_count", empty)
                 .observe("waiter_polls_count", waiterPolls[0])
+                .observe("waiter_looks_count", waiterPolls[0] + queues.length)
+                .observe("longest_last_queue_items", queues[2].longest)
                 .observe("longest_queue_items", longest);
+    }
+
+    /** Before an item of the stage that sets the pace: it waits after every packet. */
+    private static void slow(long number, long packetMicroseconds) throws InterruptedException {
+        if (number % PACKET == 0 && packetMicroseconds > 0) {
+            Thread.sleep(packetMicroseconds / 1000, (int) (packetMicroseconds % 1000) * 1000);
+        }
     }
 
     private static long upload(Stage from, long packetMicroseconds) throws InterruptedException {
         long sum = 0;
         long sent = 0;
         for (Object item = from.get(); item != CLOSED; item = from.get()) {
-            if (++sent % PACKET == 0) {
-                Thread.sleep(packetMicroseconds / 1000, (int) (packetMicroseconds % 1000) * 1000);
-            }
+            slow(++sent, packetMicroseconds);
             long digest = 0;
             for (long word : (long[]) item) {
                 digest = Peer.mix(digest ^ word);
@@ -262,7 +274,8 @@ public final class Pipeline {
     public static void main(String[] arguments) {
         Peer.execute(
                 "Pipeline",
-                Map.of("items", 1_000L, "queue", 2L, "capacity", 0L, "sleep-milliseconds", 10L, "packet-microseconds", 1_000L),
+                Map.of("items", 1_000L, "queue", 2L, "capacity", 0L, "sleep-milliseconds", 10L, "packet-microseconds", 1_000L,
+                        "slow", 0L),
                 Pipeline::run,
                 arguments);
     }

@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Subprocesses {
     private static final long HANGS = 100;
-    private static final long PATIENCE = 2;
+    private static final long PATIENCE = 5;
 
     /** How a child has ended. */
     private static final class Result {
@@ -37,10 +37,12 @@ public final class Subprocesses {
             long[] range = input.share(children + hanging, thread);
             long sum = 0;
             long killed = 0;
+            long right = 0;
             for (long number = range[0]; number < range[1]; number++) {
                 boolean hangs = number >= children;
                 long time = milliseconds * (hangs ? HANGS : 1);
                 boolean endedWell = false;
+                boolean overdue = false;
                 try {
                     Process child = new ProcessBuilder("sleep", String.format(Locale.ROOT, "%d.%03d", time / 1000, time % 1000)).start();
                     if (!hangs) {
@@ -49,25 +51,30 @@ public final class Subprocesses {
                         endedWell = child.exitValue() == 0;
                     } else {
                         child.destroyForcibly().waitFor();
-                        killed++;
+                        overdue = true;
                     }
                 } catch (IOException | InterruptedException failure) {
                     throw new IllegalStateException(failure);
                 }
+                killed += overdue ? 1 : 0;
+                right += overdue == hangs ? 1 : 0;
                 Result result = new Result(number, endedWell ? 1 : 0);
                 sum += Peer.mix(2 * result.number + result.endedWell);
             }
-            return new long[] {sum, killed};
+            return new long[] {sum, killed, right};
         });
         long sum = 0;
         long killed = 0;
+        long right = 0;
         for (long[] part : parts) {
             sum += part[0];
             killed += part[1];
+            right += part[2];
         }
         long made = children + hanging;
         return new Peer.Outcome(Peer.mix(sum), made, made, 16 * made)
                 .observe("killed_children", killed)
+                .observe("rightly_ended_children", right)
                 .observe("hang_ns", hanging > 0 ? milliseconds * HANGS * 1_000_000 : 0);
     }
 

@@ -7,6 +7,8 @@ objects are not counted.
     harness run countdown --peer cpython
 """
 
+import sys
+
 from peer import WORD, Outcome, execute, mix, on_threads, share
 
 # Added to each number: the interpreter keeps small ones, and does not allocate them.
@@ -26,10 +28,16 @@ def run(values):
             count -= 1
         return seen - BEYOND_CACHE * (end - begin)
 
-    checksum = mix(sum(on_threads(threads, part)) & WORD)
+    before = sys.getswitchinterval()
+    if values["interval-us"]:
+        sys.setswitchinterval(values["interval-us"] / 1e6)
+    try:
+        checksum = mix(sum(on_threads(threads, part)) & WORD)
+    finally:
+        sys.setswitchinterval(before)
     # An integer for each decrement, and the one that each thread begins with.
     made = total + threads
     return Outcome(checksum, total, made, 8 * made)
 
 
-execute({"total": 50000000}, run)
+execute({"total": 50000000, "interval-us": 0}, run)

@@ -27,18 +27,22 @@ def run(values):
         return seen - BEYOND_CACHE * increments
 
     def part(thread):
+        begun = time.monotonic_ns()
         begin, end = share(tasks, threads, thread)
         seen = 0
         for _ in range(begin, end):
             seen += task()
             if sleep:
                 time.sleep(sleep)
-        return seen
+        return seen, time.monotonic_ns() - begun
 
-    checksum = mix(sum(on_threads(threads, part)) & WORD)
+    parts = on_threads(threads, part)
+    checksum = mix(sum(seen for seen, _ in parts) & WORD)
+    times = [taken for _, taken in parts]
+    observations = {"shortest_run_ns": min(times), "longest_run_ns": max(times)}
     # An integer for each increment, and the one that each task begins with.
     made = tasks * (increments + 1)
-    return Outcome(checksum, tasks * increments, made, 8 * made)
+    return Outcome(checksum, tasks * increments, made, 8 * made, observations)
 
 
 execute({"tasks": 20, "increments": 500000, "sleep-us": 0}, run)

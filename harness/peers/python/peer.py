@@ -239,10 +239,36 @@ def give_up(runtime, iteration, reason):
     os._exit(0)
 
 
+def in_turns(workload):
+    """The workload; or, if `turns` is not 0, the workload on one thread and on all that there are to be, so often and in turns."""
+
+    def run(values):
+        if not values["turns"]:
+            return workload(values)
+        times = {"one_thread_ns": 0, "all_threads_ns": 0}
+        outcomes = []
+        for turn in range(values["turns"]):
+            order = [("one_thread_ns", 1), ("all_threads_ns", values["threads"])]
+            for name, threads in reversed(order) if turn % 2 else order:
+                begun = time.monotonic_ns()
+                outcomes.append(workload(dict(values, threads=threads)))
+                times[name] += time.monotonic_ns() - begun
+        return Outcome(
+            mix(sum(outcome.checksum for outcome in outcomes) & WORD),
+            sum(outcome.operations for outcome in outcomes),
+            sum(outcome.objects for outcome in outcomes),
+            sum(outcome.payload_bytes for outcome in outcomes),
+            times,
+        )
+
+    return run
+
+
 def execute(parameters, workload):
     """Reads NAME=NUMBER arguments, runs the workload once to warm up and then as often as `iterations` says, and prints one line of
     JSON each time. `parameters` holds the workload's, with their defaults."""
-    values = dict(parameters, threads=1, seed=42, iterations=3)
+    values = dict(parameters, threads=1, seed=42, iterations=3, turns=0)
+    workload = in_turns(workload)
     for argument in sys.argv[1:]:
         name, equals, number = argument.partition("=")
         if argument == "attended":

@@ -40,6 +40,8 @@ class Polled:
         self.longest = 0
         self.unfinished = 0
         self.closed = False
+        self.slept = 0
+        self.overfull = 0
 
     def put(self, item):
         with self.lock:
@@ -57,7 +59,9 @@ class Polled:
                     return None
                 self.empty += 1
             if not self.spins:
+                begun = time.monotonic_ns()
                 time.sleep(self.pause)
+                self.slept += time.monotonic_ns() - begun
 
     def task_done(self):
         with self.lock:
@@ -83,11 +87,14 @@ class Blocking(queue.Queue):
         self.found = 0
         self.empty = 0
         self.longest = 0
+        self.slept = 0
+        self.overfull = 0
 
     def _put(self, item):
         super()._put(item)
         if item is not None:
             self.longest = max(self.longest, self._qsize())
+            self.overfull += 0 < self.maxsize < self._qsize()
 
     def _get(self):
         item = super()._get()
@@ -127,12 +134,27 @@ def run(values):
     kind = values["queue"]
     queues = [Blocking(values["capacity"]) if kind == 2 else Polled(pause, kind == 1) for _ in range(3)]
     downloads, resizes, uploads = queues
-    waiter_polls = []
+    end = {}
+    slow_download = values["slow"] == 1
+
+    def slow(item, count=[0]):
+        count[0] += 1
+        if count[0] % PACKET == 0:
+            time.sleep(packet)
+        return item
 
     def feed():
         for number in range(items):
             downloads.put(Item(number))
-        waiter_polls.append(sum(each.join() for each in queues))
+        end["waiter_polls_count"] = sum(each.join() for each in queues)
+        end["worked_ns"] = time.monotonic_ns() - begun
+        end["starved_ns"] = uploads.slept
+        empty = [each.empty for each in queues]
+        if kind == 0:
+            time.sleep(5 * pause)
+        after = [each.empty - before for each, before in zip(queues, empty)]
+        end["still_polling_workers_count"] = sum(1 for polls in after if polls)
+        end["empty_polls_count"] = sum(empty)
         for each in queues:
             each.close()
         return 0
@@ -147,28 +169,34 @@ def run(values):
 
     def upload():
         total = 0
-        sent = 0
         while True:
             small = uploads.get()
             if small is None:
                 return total & WORD
-            sent += 1
-            if sent % PACKET == 0:
-                time.sleep(packet)
+            if not slow_download:
+                slow(small)
             digest = 0
             for word in small:
                 digest = mix(digest ^ word)
             total += digest
             uploads.task_done()
 
-    parts = [feed, lambda: work(downloads, resizes, download), lambda: work(resizes, uploads, resize), upload]
+    def first(item):
+        return download(slow(item) if slow_download else item)
+
+    begun = time.monotonic_ns()
+    parts = [feed, lambda: work(downloads, resizes, first), lambda: work(resizes, uploads, resize), upload]
     sums = on_threads(4, lambda number: parts[number]())
     observations = {
-        "polls_count": sum(each.found + each.empty for each in queues),
-        "empty_polls_count": sum(each.empty for each in queues),
-        "waiter_polls_count": waiter_polls[0],
+        "polls_count": sum(each.found for each in queues) + end["empty_polls_count"],
+        "waiter_looks_count": end["waiter_polls_count"] + len(queues),
+        "workers_count": len(queues),
+        "puts_count": sum(each.found for each in queues),
+        "overfull_puts_count": sum(each.overfull for each in queues),
+        "longest_last_queue_items": uploads.longest,
         "longest_queue_items": max(each.longest for each in queues),
     }
+    observations.update(end)
     # An item, its two images, and a node in each of three queues, which are lists of nodes there and deques here.
     objects = 6 * items + 3
     payload = (8 + 8 * IMAGE + 8 * SMALL_IMAGE + 3 * 16) * items + 3 * 24
@@ -176,6 +204,6 @@ def run(values):
 
 
 execute(
-    {"items": 1000, "queue": 2, "capacity": 0, "sleep-milliseconds": 10, "packet-microseconds": 1000},
+    {"items": 1000, "queue": 2, "capacity": 0, "sleep-milliseconds": 10, "packet-microseconds": 1000, "slow": 0},
     run,
 )

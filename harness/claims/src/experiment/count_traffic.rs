@@ -12,20 +12,23 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("count_traffic.md"),
     forms: &[Form::new(CHANGES, "reference-changes", 1)],
     claims: &[
-        Claim::new(
-            "putting a reference in a variable costs counting time, and tracing next to none",
-        )
-        .measured(MEASURED)
-        .value(Per(&Observed(VARIABLE), &Observed(READ)), CHANGES)
-        .counting(AtLeast(1.2))
-        .tracing(AtMost(1.15)),
-        Claim::new("so does storing it in a field")
+        Claim::new("putting a reference in a variable makes reads slower by a fifth with counting")
+            .ours()
+            .measured(MEASURED)
+            .value(Per(&Observed(VARIABLE), &Observed(READ)), CHANGES)
+            .counting(AtLeast(1.2)),
+        Claim::new("putting a reference in a variable hardly makes reads slower with tracing")
+            .ours()
+            .measured(MEASURED)
+            .value(Per(&Observed(VARIABLE), &Observed(READ)), CHANGES)
+            .tracing(AtMost(1.15)),
+        Claim::new("storing a reference in a field makes reads slower by a fifth with counting")
+            .ours()
             .measured(MEASURED)
             .value(Per(&Observed(FIELD), &Observed(READ)), CHANGES)
-            .counting(AtLeast(1.2))
-            .tracing(AtMost(1.15)),
+            .counting(AtLeast(1.2)),
     ],
-    program: Some(Program::of::<ReferenceChanges>()),
+    programs: &[Program::of::<ReferenceChanges>()],
 };
 
 const CHANGES: &str = "in turns";
@@ -60,7 +63,7 @@ impl Workload for ReferenceChanges {
         Parameter::sized("nodes", [1_000, 5_000, 5_000])
             .range(1, 10_000_000)
             .doc("nodes of the table"),
-        Parameter::sized("rounds", [1, 101, 51])
+        Parameter::sized("rounds", [1, 101, 301])
             .range(1, 1_000_000)
             .doc("stretches of 10,000 operations of each kind"),
     ];
@@ -178,15 +181,15 @@ mod tests {
             planted.observed(CHANGES, RC, changed, 1_500);
             planted.observed(CHANGES, MARKSWEEP, changed, 1_050);
         }
-        planted.holds(0..2);
-        for (claim, changed) in [(0, VARIABLE), (1, FIELD)] {
-            // Counts that cost nothing, and a tracing heap on which changes cost as much as counts
-            // do.
+        planted.holds(0..3);
+        // Counts that cost nothing, and a tracing heap on which changes cost as much as counts do.
+        for (claim, heap, changed, time) in [
+            (0, RC, VARIABLE, 1_010),
+            (1, MARKSWEEP, VARIABLE, 1_500),
+            (2, RC, FIELD, 1_010),
+        ] {
             let mut trial = planted.clone();
-            trial.observed(CHANGES, RC, changed, 1_010);
-            trial.fails([claim]);
-            let mut trial = planted.clone();
-            trial.observed(CHANGES, MARKSWEEP, changed, 1_500);
+            trial.observed(CHANGES, heap, changed, time);
             trial.fails([claim]);
         }
     }

@@ -9,46 +9,134 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "counting down on one thread and on two",
     explanation: include_str!("countdown.md"),
     forms: &[
-        Form::new(ONE, "countdown", 1)
-            .small("total=8000000")
-            .full("total=20000000"),
-        Form::new(TWO, "countdown", 2)
-            .small("total=8000000")
-            .full("total=20000000"),
-        Form::new(ONE_BOUND, "countdown-bound", 1).on(BOTH),
-        Form::new(TWO_BOUND, "countdown-bound", 2).on(BOTH),
+        Form::new(IN_TURNS, "countdown-in-turns:turns=2", 2)
+            .small("total=4000000")
+            .full("total=10000000"),
+        every(
+            RUNGS[0],
+            "interval-us=100",
+            &["gc-rc:switch-interval=100us"],
+        ),
+        every(
+            RUNGS[1],
+            "interval-us=250",
+            &["gc-rc:switch-interval=250us"],
+        ),
+        every(RUNGS[2], "interval-us=1000", &["gc-rc:switch-interval=1ms"]),
+        Form::new(BOUND, "countdown-bound:turns=2", 2).on(BOTH),
     ],
     claims: &[
-        Claim::new("two threads count down no faster than one under the lock, and faster without")
+        // Equal within a twentieth, as everywhere here.
+        Claim::new(
+            "under the lock it makes hardly a difference whether one thread counts down or two",
+        )
+        .judges(&["000.8"])
+        .documents("2.188 s -> 2.197 s: 1.004")
+        .measured(MEASURED)
+        .value(ALL_TO_ONE, IN_TURNS)
+        .counting(Within(0.95, 1.05)),
+        Claim::new("under the lock two threads count down no faster than one")
+            .judges(&["000.2", "002.1"])
             .documents("2.188 s -> 2.197 s: 1.004")
-            .measured("time of two threads / of one")
-            .ratio(Wall, TWO, ONE)
-            .counting(AtLeast(0.95))
+            .measured(MEASURED)
+            .value(ALL_TO_ONE, IN_TURNS)
+            .counting(AtLeast(0.95)),
+        // Nobody is woken in less.
+        Claim::new("a switch from one thread to another costs time: 100 ns or more")
+            .judges(&["000.8"])
+            .measured(COST)
+            .figure(COST_OF_A_SWITCH)
+            .counting(AtLeast(100.0)),
+        // Equal ends a twentieth above one.
+        Claim::new("threads that take and give the lock often are slower than one thread")
+            .judges(&["002.2"])
+            .measured("time of two threads / of one, switches every 0.1 ms")
+            .value(ALL_TO_ONE, RUNGS[0])
+            .counting(AtLeast(1.05)),
+        // Of the 5 ms that a thread has the lock by default, a twentieth.
+        Claim::new("the lock costs little: a switch takes at most a twentieth of an interval")
+            .judges(&["000.7"])
+            .measured(COST)
+            .figure(COST_OF_A_SWITCH)
+            .counting(AtMost(0.25 * MILLISECOND)),
+        Claim::new("where threads run freely two count down faster than one")
+            .judges(&["000.15", "001.8"])
+            .measured(MEASURED)
+            .value(ALL_TO_ONE, IN_TURNS)
             .tracing(AtMost(0.8)),
-        Claim::new("and hardly slower: handing the lock over costs next to nothing")
-            .documents("1.004")
-            .measured("time of two threads / of one")
-            .ratio(Wall, TWO, ONE)
-            .counting(AtMost(1.05)),
-        Claim::new("on one processor threads gain nothing, with the lock or without it")
+        Claim::new("on one processor two threads count down no faster than one")
+            .ours()
             .measured("time of two threads / of one, on one processor")
             .figure(Figure::By(Unit::Ratio, |evidence| {
-                evidence.value(Observed(PROCESSORS), TWO_BOUND)?;
-                evidence.ratio(Wall, TWO_BOUND, ONE_BOUND)
+                evidence.value(Observed(PROCESSORS), BOUND)?;
+                evidence.value(ALL_TO_ONE, BOUND)
             }))
             .both(AtLeast(0.95)),
     ],
-    program: Some(Program::of::<CountdownBound>()),
+    programs: &[
+        Program::of::<CountdownInTurns>(),
+        Program::of::<CountdownBound>(),
+    ],
 };
 
-const ONE: &str = "one thread";
-const TWO: &str = "two threads";
-const ONE_BOUND: &str = "one thread, one processor";
-const TWO_BOUND: &str = "two threads, one processor";
+const MEASURED: &str = "time of two threads / of one";
+const COST: &str = "growth of that ratio with the switches that are due in a time";
 
+/// Two threads take longer than one by what their switches cost: by the cost of one for each
+/// interval. So what a switch costs is the slope of the ratio over the inverse of the interval.
+const COST_OF_A_SWITCH: Figure = Figure::By(Unit::Time, |evidence| {
+    evidence.slope(ALL_TO_ONE, SWITCHES_A_NANOSECOND, &RUNGS)
+});
+const SWITCHES_A_NANOSECOND: Quantity = Of(Unit::Ratio, |row| {
+    Some(1.0 / Observed(INTERVAL_SET).of(row)?)
+});
+
+const IN_TURNS: &str = "one thread and two, in turns";
+const BOUND: &str = "one thread and two, in turns, one processor";
+/// By the interval.
+const RUNGS: [&str; 3] = [
+    "in turns, switches every 0.1 ms",
+    "in turns, switches every 0.25 ms",
+    "in turns, switches every 1 ms",
+];
+
+/// A rung of the ladder of intervals.
+const fn every(name: &'static str, interval: &'static str, heaps: &'static [&'static str]) -> Form {
+    Form::new(name, "countdown-in-turns:turns=2", 2)
+        .with(interval)
+        .small("total=2000000")
+        .full("total=5000000")
+        .with_heaps(heaps)
+}
+
+const INTERVAL_SET: &str = "interval_ns";
 const PROCESSORS: &str = "processors_count";
 
-/// The workload countdown on one processor.
+const TOTAL: Parameter = Parameter::sized("total", [100_000, 1_000_000, 10_000_000])
+    .range(1, 1_000_000_000_000)
+    .doc("decrements, over all threads");
+
+/// The workload countdown on one thread and on several, in turns.
+pub struct CountdownInTurns;
+
+impl Workload for CountdownInTurns {
+    const NAME: &'static str = "countdown-in-turns";
+    const SUMMARY: &'static str = "countdown on one thread and on several, in turns";
+    const OPERATION: &'static str = Countdown::OPERATION;
+    const PARAMETERS: &'static [Parameter] = &[TOTAL, TURNS, INTERVAL];
+
+    fn heap_bytes(input: &Input) -> u64 {
+        Countdown::heap_bytes(input)
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let interval = 1_000 * input.get(INTERVAL.name);
+        let outcome = in_turns(heap, input, Countdown::run)?;
+        Ok(outcome.observing([(INTERVAL_SET, (interval > 0).then_some(interval))]))
+    }
+}
+
+/// The same on one processor.
 pub struct CountdownBound;
 
 impl Workload for CountdownBound {
@@ -56,10 +144,7 @@ impl Workload for CountdownBound {
     const SUMMARY: &'static str =
         "countdown on one processor, where the system lets a program choose one";
     const OPERATION: &'static str = Countdown::OPERATION;
-    const PARAMETERS: &'static [Parameter] =
-        &[Parameter::sized("total", [100_000, 1_000_000, 10_000_000])
-            .range(1, 1_000_000_000_000)
-            .doc("decrements, over all threads")];
+    const PARAMETERS: &'static [Parameter] = &[TOTAL, TURNS];
 
     fn heap_bytes(input: &Input) -> u64 {
         Countdown::heap_bytes(input)
@@ -67,7 +152,7 @@ impl Workload for CountdownBound {
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
         let bound = Bound::new();
-        let outcome = Countdown::run(heap, input)?;
+        let outcome = in_turns(heap, input, Countdown::run)?;
         Ok(outcome.observing([(PROCESSORS, bound.map(|_| 1))]))
     }
 }
@@ -125,35 +210,47 @@ mod tests {
     #[test]
     fn the_verdicts_follow_the_times() {
         let mut trial = Trial::of("countdown");
-        trial.wall(ONE, BOTH, 1_000);
-        trial.wall(TWO, RC, 1_004);
-        trial.wall(TWO, MARKSWEEP, 550);
-        trial.holds(0..2);
+        trial.turns(IN_TURNS, RC, 1_000, 1_004);
+        trial.turns(IN_TURNS, MARKSWEEP, 1_000, 550);
+        // 0.1 ms: 40 us a switch, which is much for one that comes so often and little for 5 ms.
+        for (form, all) in RUNGS.iter().zip([14_000, 11_600, 10_400]) {
+            trial.turns(form, RC, 10_000, all);
+        }
+        trial.holds(0..6);
+        let cost = trial.judged()[2].columns[0].estimate().unwrap().value;
+        assert!((39_000.0..41_000.0).contains(&cost), "{cost}");
         // Threads that gain nothing where they run freely.
-        trial.wall(TWO, MARKSWEEP, 1_000);
-        trial.fails([0]);
-        trial.wall(TWO, MARKSWEEP, 550);
+        trial.turns(IN_TURNS, MARKSWEEP, 1_000, 1_000);
+        trial.fails([5]);
         // A lock that lets two count at once, and one that is dear.
-        trial.wall(TWO, RC, 600);
+        trial.turns(IN_TURNS, RC, 1_000, 600);
+        trial.fails(0..2);
+        trial.turns(IN_TURNS, RC, 1_000, 1_400);
         trial.fails([0]);
-        trial.wall(TWO, RC, 1_400);
-        trial.holds([0]);
-        trial.fails([1]);
+        trial.holds([1]);
+        // Switches that cost nothing, and some that cost more than they are worth.
+        for form in RUNGS {
+            trial.turns(form, RC, 10_000, 10_000);
+        }
+        trial.fails(2..4);
+        for (form, all) in RUNGS.iter().zip([60_000, 30_000, 15_000]) {
+            trial.turns(form, RC, 10_000, all);
+        }
+        trial.fails([4]);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn one_processor_is_shared() {
         let mut trial = Trial::of("countdown");
-        trial.wall(ONE_BOUND, BOTH, 1_000);
-        trial.wall(TWO_BOUND, BOTH, 1_002);
-        trial.holds([2]);
-        trial.wall(TWO_BOUND, MARKSWEEP, 510);
-        trial.fails([2]);
+        trial.turns(BOUND, BOTH, 1_000, 1_002);
+        trial.holds([6]);
+        trial.turns(BOUND, MARKSWEEP, 1_000, 510);
+        trial.fails([6]);
         // Where a program cannot choose its processor there is nothing to judge.
-        trial.plant(TWO_BOUND, MARKSWEEP, |metrics| {
+        trial.plant(BOUND, MARKSWEEP, |metrics| {
             metrics.observations.remove(PROCESSORS);
         });
-        assert_eq!(trial.judged()[2].verdict, None);
+        assert_eq!(trial.judged()[6].verdict, None);
     }
 }

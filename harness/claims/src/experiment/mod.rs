@@ -22,6 +22,7 @@ use crate::form::Form;
 use crate::workload::{self, Description, Program};
 
 pub mod r#async;
+pub mod broken_links;
 pub mod contention;
 pub mod convoy;
 pub mod count_race;
@@ -29,10 +30,12 @@ pub mod count_traffic;
 pub mod countdown;
 pub mod cpu_bound;
 pub mod cycles;
+pub mod fan_out;
 pub mod footprint;
 pub mod io_bound;
 pub mod lost_update;
 pub mod native;
+pub mod passing;
 pub mod pipeline;
 mod prelude;
 pub mod processes;
@@ -52,13 +55,16 @@ pub const EXPERIMENTS: &[Experiment] = &[
     cpu_bound::EXPERIMENT,
     io_bound::EXPERIMENT,
     processes::EXPERIMENT,
+    passing::EXPERIMENT,
     native::EXPERIMENT,
     switch_interval::EXPERIMENT,
     contention::EXPERIMENT,
     convoy::EXPERIMENT,
     lost_update::EXPERIMENT,
+    broken_links::EXPERIMENT,
     pipeline::EXPERIMENT,
     subprocesses::EXPERIMENT,
+    fan_out::EXPERIMENT,
     r#async::EXPERIMENT,
     footprint::EXPERIMENT,
     reclaim_delay::EXPERIMENT,
@@ -73,12 +79,14 @@ pub const EXPERIMENTS: &[Experiment] = &[
 pub const NOT_BUILT: &[(&str, &str, &str)] = &[
     (
         "object-lock",
-        "a lock on every object costs far more than one global lock, and can deadlock",
+        "000.5, 000.6: a lock on every object costs far more than one global lock, and can \
+         deadlock",
         "needs counting without the global lock",
     ),
     (
         "free-threading",
-        "removing the lock costs 10-15 % and must not slow one thread; threads then scale",
+        "000.21, 001.9: removing the lock must not slow one thread, costs 10-15 %, and lets \
+         threads scale",
         "needs counting without the global lock",
     ),
 ];
@@ -97,17 +105,17 @@ pub struct Experiment {
     pub forms: &'static [Form],
     /// What it is evidence for.
     pub claims: &'static [Claim],
-    /// The program it brings, if what it runs is not one of the workloads or of another experiment.
-    pub program: Option<Program>,
+    /// The programs it brings, if what it runs are not workloads or those of another experiment.
+    pub programs: &'static [Program],
 }
 
 /// The programs that experiments bring, which are run like workloads but are in no comparison of
 /// workloads.
 pub fn programs() -> Vec<Program> {
-    EXPERIMENTS
+    let programs = EXPERIMENTS
         .iter()
-        .filter_map(|experiment| experiment.program)
-        .collect()
+        .flat_map(|experiment| experiment.programs);
+    programs.copied().collect()
 }
 
 /// Every program that a form may name: the workloads, and those of the experiments.

@@ -13,33 +13,32 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "native calls that keep the lock, and calls that give it up",
     explanation: include_str!("native.md"),
     forms: &[
-        Form::new(KEPT_BY_ONE, "native", 1),
-        Form::new(KEPT_BY_TWO, "native", 2),
-        Form::new(RELEASED_BY_ONE, "native:keeps=0", 1),
-        Form::new(RELEASED_BY_TWO, "native:keeps=0", 2),
+        Form::new(KEPT, "native:turns=2", 2),
+        Form::new(RELEASED, "native:keeps=0,turns=2", 2),
         Form::new(KEPT_BESIDE, "native:beside=1", 1),
         Form::new(RELEASED_BESIDE, "native:keeps=0,beside=1", 1),
     ],
     claims: &[
-        Claim::new(
-            "a native call that keeps the lock blocks everyone; without a lock it blocks nobody",
-        )
-        .measured("calls that keep it: time of two threads / of one")
-        .ratio(Wall, KEPT_BY_TWO, KEPT_BY_ONE)
-        .counting(AtLeast(0.9))
-        .tracing(AtMost(0.8)),
-        Claim::new("while it keeps the lock nobody else makes a step")
+        Claim::new("a native call that keeps the lock blocks the calls of other threads")
+            .judges(&["001.6"])
+            .measured("calls that keep it: time of two threads / of one")
+            .value(ALL_TO_ONE, KEPT)
+            .counting(AtLeast(0.9)),
+        Claim::new("while a native call keeps the lock no other thread makes a step")
+            .judges(&["001.6"])
             .measured("longest gap between two turns of another thread / the computing of a call")
             .value(
                 Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
                 KEPT_BESIDE,
             )
             .counting(AtLeast(0.95)),
-        Claim::new("a call that gives the lock up runs in parallel")
+        Claim::new("native calls that give the lock up run in parallel")
+            .judges(&["001.4"])
             .measured("calls that give it up: time of two threads / of one")
-            .ratio(Wall, RELEASED_BY_TWO, RELEASED_BY_ONE)
-            .both(AtMost(0.8)),
-        Claim::new("one that must touch objects waits for the lock again")
+            .value(ALL_TO_ONE, RELEASED)
+            .counting(AtMost(0.8)),
+        Claim::new("a native call that gave the lock up and touches objects waits to get it again")
+            .judges(&["001.4"])
             .measured(
                 "a call that gives it up, beside a thread that computes, less its own computing",
             )
@@ -49,16 +48,18 @@ pub const EXPERIMENT: Experiment = Experiment {
                 }),
                 RELEASED_BESIDE,
             )
-            .counting(AtLeast(HALF_AN_INTERVAL_NS))
-            .tracing(AtMost(HALF_AN_INTERVAL_NS)),
+            .counting(AtLeast(HALF_AN_INTERVAL_NS)),
+        Claim::new("where there is no lock native calls of two threads run in parallel")
+            .ours()
+            .measured("calls that keep a lock, if there is one: time of two threads / of one")
+            .value(ALL_TO_ONE, KEPT)
+            .tracing(AtMost(0.8)),
     ],
-    program: Some(Program::of::<Native>()),
+    programs: &[Program::of::<Native>()],
 };
 
-const KEPT_BY_ONE: &str = "kept, one thread";
-const KEPT_BY_TWO: &str = "kept, two threads";
-const RELEASED_BY_ONE: &str = "given up, one thread";
-const RELEASED_BY_TWO: &str = "given up, two threads";
+const KEPT: &str = "kept, one thread and two, in turns";
+const RELEASED: &str = "given up, one thread and two, in turns";
 const KEPT_BESIDE: &str = "kept, beside one that computes";
 const RELEASED_BESIDE: &str = "given up, beside one that computes";
 
@@ -83,7 +84,7 @@ impl Workload for Native {
     const SUMMARY: &'static str = "calls of native code that keep the global lock, or give it up";
     const OPERATION: &'static str = "call";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("calls", [2, 4, 8])
+        Parameter::sized("calls", [2, 4, 16])
             .range(1, 1_000_000)
             .doc("how many, over all threads"),
         Parameter::sized("kibibytes", [64, 1_024, 4_096])
@@ -95,6 +96,7 @@ impl Workload for Native {
         Parameter::fixed("beside", 0)
             .range(0, 1_000)
             .doc("threads that compute in objects meanwhile, besides those that make the calls"),
+        TURNS,
     ];
 
     fn heap_bytes(_input: &Input) -> u64 {
@@ -102,33 +104,38 @@ impl Workload for Native {
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
-        let calls = input.get("calls");
-        let keeps = input.get("keeps") != 0;
-        let data: Vec<u8> = (0..input.size("kibibytes") << 10)
-            .map(|index| (index % 251) as u8)
-            .collect();
-        let (parts, gap) = beside(heap, input.size("beside"), || {
-            on_threads(heap, input.threads, |m, number| {
-                let mut part = Part::default();
-                for number in share(calls, input.threads, number) {
-                    part.call(m, &data, keeps, number)?;
-                    m.safepoint();
-                }
-                Ok(part)
-            })
-        })?;
-        let both = parts.iter().flat_map(|part| part.times.iter().copied());
-        let (taken, computing): (Vec<Duration>, Vec<Duration>) = both.unzip();
-        let gap = Some(nanoseconds(gap)).filter(|_| input.size("beside") > 0);
-        let observed = [
-            (MEDIAN_COMPUTING, median_ns(&computing)),
-            (LONGEST_GAP, gap),
-        ];
-        let checksum = digest(parts.iter().map(|part| part.sum));
-        Ok(Outcome::new(checksum, calls)
-            .observing(times(MEDIAN_CALL, LONGEST_CALL, &taken))
-            .observing(observed))
+        in_turns(heap, input, make_calls)
     }
+}
+
+/// All calls, on so many threads.
+fn make_calls<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+    let calls = input.get("calls");
+    let keeps = input.get("keeps") != 0;
+    let data: Vec<u8> = (0..input.size("kibibytes") << 10)
+        .map(|index| (index % 251) as u8)
+        .collect();
+    let (parts, gap) = beside(heap, input.size("beside"), || {
+        on_threads(heap, input.threads, |m, number| {
+            let mut part = Part::default();
+            for number in share(calls, input.threads, number) {
+                part.call(m, &data, keeps, number)?;
+                m.safepoint();
+            }
+            Ok(part)
+        })
+    })?;
+    let both = parts.iter().flat_map(|part| part.times.iter().copied());
+    let (taken, computing): (Vec<Duration>, Vec<Duration>) = both.unzip();
+    let gap = Some(nanoseconds(gap)).filter(|_| input.size("beside") > 0);
+    let observed = [
+        (MEDIAN_COMPUTING, median_ns(&computing)),
+        (LONGEST_GAP, gap),
+    ];
+    let checksum = digest(parts.iter().map(|part| part.sum));
+    Ok(Outcome::new(checksum, calls)
+        .observing(times(MEDIAN_CALL, LONGEST_CALL, &taken))
+        .observing(observed))
 }
 
 /// What one thread did.
@@ -199,20 +206,21 @@ mod tests {
     #[test]
     fn the_verdicts_follow_the_times() {
         let mut trial = Trial::of("native");
-        trial.wall(KEPT_BY_ONE, BOTH, 1_000);
-        trial.wall(KEPT_BY_TWO, RC, 1_010);
-        trial.wall(KEPT_BY_TWO, MARKSWEEP, 520);
-        trial.wall(RELEASED_BY_ONE, BOTH, 1_000);
-        trial.wall(RELEASED_BY_TWO, BOTH, 520);
+        trial.turns(KEPT, RC, 1_000, 1_010);
+        trial.turns(KEPT, MARKSWEEP, 1_000, 520);
+        trial.turns(RELEASED, BOTH, 1_000, 520);
         trial.observed(RELEASED_BESIDE, BOTH, MEDIAN_COMPUTING, 10_000_000);
         trial.observed(RELEASED_BESIDE, RC, MEDIAN_CALL, 15_100_000);
         trial.observed(RELEASED_BESIDE, MARKSWEEP, MEDIAN_CALL, 10_100_000);
-        trial.holds([0, 2, 3]);
+        trial.holds([0, 2, 3, 4]);
         // Calls that give the lock up although they are to keep it, and the other way round.
-        trial.wall(KEPT_BY_TWO, RC, 520);
-        trial.wall(RELEASED_BY_TWO, RC, 1_010);
+        trial.turns(KEPT, RC, 1_000, 520);
+        trial.turns(RELEASED, RC, 1_000, 1_010);
         // A lock that is there at once.
         trial.observed(RELEASED_BESIDE, RC, MEDIAN_CALL, 10_100_000);
         trial.fails([0, 2, 3]);
+        // Threads that wait for each other without a lock.
+        trial.turns(KEPT, MARKSWEEP, 1_000, 1_010);
+        trial.fails([4]);
     }
 }

@@ -37,7 +37,7 @@ use std::thread;
 use super::prelude::*;
 use crate::measure::reclamation::{Death, Sentinels};
 
-const LIVE: &str = "live_count";
+pub(super) const LIVE: &str = "live_count";
 pub(super) const LIVE_BYTES: &str = "live_bytes";
 pub(super) const LIVE_OBJECT_BYTES: &str = "live_object_bytes";
 

@@ -9,17 +9,77 @@ use std::time::{Duration, Instant};
 use contract::threads::start_scoped;
 
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
-use crate::workload::{Parameter, mix, word};
+use crate::quantity::Quantity;
+use crate::workload::{Input, Outcome, Parameter, digest, mix, word};
 use engine::statistics::median;
 
 /// A millisecond, as a bound of a claim.
 pub(super) const MILLISECOND: f64 = 1e6;
+
+/// What hardly ever happens, as a bound of a claim of which there are a hundred thousand trials.
+pub(super) const ONE_IN_10_000: f64 = 1e-4;
 
 /// The switch interval, for the one runtime whose programs set it themselves.
 pub(super) const INTERVAL: Parameter = Parameter::fixed("interval-us", 0).range(0, 60_000_000).doc(
     "what CPython's interval is set to, in microseconds; 0: left as it is. An option of the heap \
      on gc-rc",
 );
+
+/// Both heaps, with a gc-rc that switches twenty times as often as it does by itself.
+pub(super) const SHORT_INTERVAL: &[&str] = &["gc-rc:switch-interval=250us", "gc-marksweep"];
+
+/// Of programs that are run [in turns](in_turns).
+pub(super) const TURNS: Parameter = Parameter::fixed("turns", 0)
+    .range(0, 1_000_000)
+    .doc("how often all of it is done by one thread and by all threads, in turns; 0: once, by all");
+
+const BY_ONE: &str = "one_thread_ns";
+const BY_ALL: &str = "all_threads_ns";
+
+/// Of a program that was run [in turns](in_turns): the time of all threads over that of one.
+pub(super) const ALL_TO_ONE: Quantity =
+    Quantity::Per(&Quantity::Observed(BY_ALL), &Quantity::Observed(BY_ONE));
+
+/// Runs a program on one thread and on all that there are to be, in turns: what is compared then
+/// has the same layout in memory, and the same moment. Which of the two is first alternates. How
+/// often, says the parameter [`TURNS`]; at 0 it is just run.
+///
+/// Observed are the times of each, all turns together. What the program itself observes is left
+/// out.
+///
+/// # Errors
+///
+/// The program's.
+pub(super) fn in_turns<H: Heap>(
+    heap: &H,
+    input: &Input,
+    run: impl Fn(&H, &Input) -> Result<Outcome, HeapFull>,
+) -> Result<Outcome, HeapFull> {
+    let turns = input.get(TURNS.name);
+    if turns == 0 {
+        return run(heap, input);
+    }
+    let mut sums = Vec::new();
+    let mut operations = 0;
+    let mut times = [Duration::ZERO; 2];
+    for turn in 0..turns {
+        let mut order = [(0, 1), (1, input.threads)];
+        if turn % 2 == 1 {
+            order.reverse();
+        }
+        for (which, threads) in order {
+            let mut input = input.clone();
+            input.threads = threads;
+            let begun = Instant::now();
+            let outcome = run(heap, &input)?;
+            times[which] += begun.elapsed();
+            sums.push(outcome.checksum);
+            operations += outcome.operations;
+        }
+    }
+    let [one, all] = times.map(nanoseconds);
+    Ok(Outcome::new(digest(sums), operations).observing([(BY_ONE, one), (BY_ALL, all)]))
+}
 
 /// Where threads wait for each other, so that all of them begin at one moment.
 pub(super) struct Start {

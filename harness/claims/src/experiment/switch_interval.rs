@@ -20,15 +20,18 @@ pub const EXPERIMENT: Experiment = Experiment {
     ],
     claims: &[
         Claim::new("threads switch every 5 ms by default")
+            .judges(&["001.3"])
             .documents("5 ms")
             .measured("median run of a thread")
             .value(Observed(MEDIAN_RUN), DEFAULT)
             .counting(Within(4.5 * MILLISECOND, 8.0 * MILLISECOND)),
-        Claim::new("the interval can be set")
+        Claim::new("the interval after which threads switch can be set")
+            .ours()
             .measured("median run of a thread, at 1 ms")
             .value(Observed(MEDIAN_RUN), SHORT)
             .counting(Within(0.9 * MILLISECOND, 1.6 * MILLISECOND)),
-        Claim::new("it is a best effort: a long operation delays the switch")
+        Claim::new("a long operation is not interrupted: the switch comes after it")
+            .judges(&["001.3"])
             .measured("longest run / an operation of 20 ms that does not poll")
             .value(
                 Per(&Observed(LONGEST_RUN), &Observed(OPERATION_TIME)),
@@ -36,7 +39,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             )
             .counting(AtLeast(1.0)),
     ],
-    program: Some(Program::of::<SwitchInterval>()),
+    programs: &[Program::of::<SwitchInterval>()],
 };
 
 const DEFAULT: &str = "default interval";

@@ -18,6 +18,7 @@ use super::Chapters;
 use super::quantity::{factor, format_ratio, format_time, percent};
 use super::text::{threads, wrap};
 use crate::invocation::Metrics;
+use crate::measure::probe::Quiet;
 use crate::results::{CellResults, Group, Metric, Results, TIME};
 use crate::statistics::{Centre, Estimate, Verdict, median};
 
@@ -154,9 +155,14 @@ fn trust(results: &Results, lines: &[Line<'_>]) -> String {
     });
     let iterations = || results.cells.iter().flat_map(CellResults::measured_rows);
     let disturbed = iterations().filter(|row| !row.noisy.is_empty()).count();
+    let metrics = || results.cells.iter().flat_map(CellResults::measured);
+    let slowed = Quiet::of(metrics()).map_or(String::new(), |quiet| {
+        let slowed = metrics().filter(|metrics| quiet.mark(metrics).is_some());
+        format!(", and memory was slow beside {}", slowed.count())
+    });
     format!(
         "Trust: a ratio of times is known to {} here (median){equal}; {disturbed} of {} \
-         iterations were disturbed. Of all verdicts 5 % at most are wrong.",
+         iterations were disturbed{slowed}. Of all verdicts 5 % at most are wrong.",
         percent(width),
         iterations().count()
     )

@@ -64,7 +64,7 @@ impl Precision {
         let timed = rows
             .iter()
             .filter(|row| row.iteration > 0 && row.status == Status::Ok);
-        let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.wall_ns as f64));
+        let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.time_ns()));
         let times: Vec<f64> = times.collect();
         if let (Some(row), false) = (rows.first(), times.is_empty()) {
             let mean = times.iter().sum::<f64>() / times.len() as f64;

@@ -100,7 +100,7 @@ fn time_of(rows: &[Row]) -> Option<f64> {
     let timed = rows
         .iter()
         .filter(|row| row.iteration > 0 && row.status == Status::Ok);
-    let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.wall_ns as f64));
+    let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.time_ns()));
     means(&[times.collect()]).first().map(|mean| mean.ln())
 }
 

@@ -671,7 +671,7 @@ fn an_arena_that_a_control_group_leaves_no_room_is_skipped() {
     }
     // Its own limit is none.
     let inner = Group { path };
-    let work = ["run", "binary-trees", "--size", "small"];
+    let work = ["run", "binary-trees:depth=16"];
     let (status, rows, errors) =
         inner.run(&[&work[..], &["--heap", "arena", "--timeout", "10m"]].concat());
     assert_eq!(rows.len(), 1, "{errors}");

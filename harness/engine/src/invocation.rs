@@ -109,17 +109,19 @@ impl<W: Workload> adapter::Visitor for Executor<'_, W> {
     fn visit<A: Adapter>(self) -> Self::Output {
         let heap = A::build(self.settings)?;
         let limited = A::capabilities(self.settings).limited;
-        let probe = Probe::new();
+        // Experiments are many and short, and compare forms whose memory is their own.
+        let probe = (self.between == Between::Nothing).then(Probe::new);
+        let lap_ns = || probe.as_ref().map(Probe::lap_ns);
         // What comes between two iterations is short: one lap stands for both sides of it.
-        let mut before = probe.lap_ns();
+        let mut before = lap_ns();
         for iteration in 0..=self.invocation.iterations {
             let iterated = threads::unless_refused(|| iterate::<W, A::Heap>(&heap, self.input));
-            let after = probe.lap_ns();
+            let after = lap_ns();
             let iterated = iterated.map(|iterated| {
                 iterated.map(|(metrics, noisy)| {
                     let probed = Metrics {
-                        probe_before_ns: Some(before),
-                        probe_after_ns: Some(after),
+                        probe_before_ns: before,
+                        probe_after_ns: after,
                         ..metrics
                     };
                     (probed, noisy)

@@ -10,7 +10,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("countdown.md"),
     forms: &[
         Form::new(IN_TURNS, "countdown-in-turns:turns=2", 2)
-            .small("total=4000000")
+            .small("total=2000000")
             .full("total=10000000"),
         every(
             RUNGS[0],
@@ -104,7 +104,7 @@ const RUNGS: [&str; 3] = [
 const fn every(name: &'static str, interval: &'static str, heaps: &'static [&'static str]) -> Form {
     Form::new(name, "countdown-in-turns:turns=2", 2)
         .with(interval)
-        .small("total=2000000")
+        .small("total=1000000")
         .full("total=5000000")
         .with_heaps(heaps)
 }

@@ -17,11 +17,11 @@ pub const EXPERIMENT: Experiment = Experiment {
         Form::new(PROCESSES, "fan-out:way=1,rounds=1", 1).on(BOTH),
         Form::new(POOL_COMPUTES, "fan-out:milliseconds=0,steps=100", 8)
             .on(BOTH)
-            .small("steps=10000")
+            .small("steps=5000")
             .full("steps=20000"),
         Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
             .on(BOTH)
-            .small("steps=10000")
+            .small("steps=5000")
             .full("steps=20000"),
     ],
     claims: &[
@@ -75,7 +75,7 @@ impl Workload for FanOut {
         Parameter::fixed("tasks", 128)
             .range(1, 10_000)
             .doc("tasks of a round, over all threads or processes"),
-        Parameter::sized("rounds", [1, 4, 20])
+        Parameter::sized("rounds", [1, 2, 20])
             .range(1, 1_000_000)
             .doc("how often tasks are fanned out, and all of their results gathered"),
         Parameter::sized("milliseconds", [1, 2, 4])

@@ -131,7 +131,7 @@ impl Workload for Pipeline {
     const SUMMARY: &'static str = "items through three workers and the queues between them";
     const OPERATION: &'static str = "item";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("items", [60, 150, 1_000])
+        Parameter::sized("items", [60, 100, 1_000])
             .range(1, 1_000_000)
             .doc("items that go through every stage"),
         Parameter::fixed("queue", 2).range(0, 2).doc(

@@ -72,7 +72,7 @@ const THREADS: &str = "4 threads";
 const APART: &str = "4 processes";
 const ONE: &str = "one process";
 const TWENTY: &str = "20 processes";
-const SMALL: &str = "steps=600000,microseconds=1200";
+const SMALL: &str = "steps=300000,microseconds=600";
 const FULL: &str = "steps=1000000,microseconds=2000";
 
 const RESIDENT: &str = "resident_bytes";
@@ -92,7 +92,7 @@ impl Workload for Processes {
         Parameter::fixed("tasks", 1)
             .range(1, 1_000)
             .doc("tasks, over all threads or processes"),
-        Parameter::sized("steps", [1_000, 3_000_000, 3_000_000])
+        Parameter::sized("steps", [1_000, 1_500_000, 3_000_000])
             .range(1, 1_000_000_000_000)
             .doc("squares that a task sums, or the number to which it counts"),
         Parameter::fixed("counting", 0)

@@ -68,7 +68,7 @@ impl Workload for Subprocesses {
             .doc("children that end by themselves, over all threads"),
         Parameter::fixed("hanging", 0).range(0, 1_000)
             .doc("children that do not, and are killed when their time is up"),
-        Parameter::sized("milliseconds", [2, 10, 40]).range(1, 60_000).doc(
+        Parameter::sized("milliseconds", [2, 6, 40]).range(1, 60_000).doc(
             "how long a child sleeps; one that hangs sleeps 100 times as long, and has five times \
              as long",
         ),

@@ -30,7 +30,7 @@ impl Workload for List {
         Parameter::sized("nodes", [10_000, 50_000, 5_000_000])
             .range(1, 1_000_000_000)
             .doc("length of the list"),
-        Parameter::sized("rounds", [3, 20, 5])
+        Parameter::sized("rounds", [3, 40, 5])
             .range(1, 10_000)
             .doc("lists built, one after another"),
         Parameter::fixed("keep", 0)

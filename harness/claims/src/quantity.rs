@@ -1,6 +1,7 @@
 //! What one row says: a quantity with its unit, by name or computed.
 
 use crate::invocation::Metrics;
+use crate::measure::event::LEAST_PAUSE_NS;
 
 /// What a figure is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub enum Quantity {
     PeakResident,
     /// The most the heap has counted against its limit, in bytes.
     PeakHeap,
-    /// The longest pause in nanoseconds; 0 if there was none.
+    /// The longest pause in nanoseconds; the least length of one if there was none, which may have
+    /// been as long.
     LongestPause,
     /// Collections.
     Collections,
@@ -52,7 +54,10 @@ impl Quantity {
             Self::Cpu => metrics.cpu_ns as f64,
             Self::PeakResident => metrics.peak_resident_bytes? as f64,
             Self::PeakHeap => metrics.peak_heap_bytes as f64,
-            Self::LongestPause => metrics.pauses.pause_max_ns.unwrap_or(0) as f64,
+            Self::LongestPause => {
+                let longest = metrics.pauses.pause_max_ns.unwrap_or(LEAST_PAUSE_NS);
+                longest.max(LEAST_PAUSE_NS) as f64
+            }
             Self::Collections => metrics.collections as f64,
             Self::Operations => metrics.operations as f64,
             Self::Observed(name) => *metrics.observations.get(name)? as f64,

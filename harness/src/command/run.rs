@@ -13,7 +13,7 @@ use engine::run;
 use engine::workload::{self, Description};
 
 /// The time that the standard comparison takes at most, if two processes for each pair fit into it.
-const STANDARD_BUDGET: Duration = Duration::from_secs(82);
+const STANDARD_BUDGET: Duration = Duration::from_secs(86);
 
 /// Rounds of a comparison at most, should the budget allow more.
 const STANDARD_ROUNDS: u32 = 40;

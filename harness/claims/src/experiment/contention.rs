@@ -93,7 +93,7 @@ impl Workload for Contention {
         "small operations of threads that poll all the time, for a given time";
     const OPERATION: &'static str = "millisecond";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("milliseconds", [4, 30, 150])
+        Parameter::sized("milliseconds", [4, 45, 150])
             .range(1, 3_600_000)
             .doc("for how long"),
         Parameter::fixed("visits", 2_000)

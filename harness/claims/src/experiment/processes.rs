@@ -72,7 +72,7 @@ const THREADS: &str = "4 threads";
 const APART: &str = "4 processes";
 const ONE: &str = "one process";
 const TWENTY: &str = "20 processes";
-const SMALL: &str = "steps=300000,microseconds=600";
+const SMALL: &str = "steps=800000,microseconds=1600";
 const FULL: &str = "steps=1000000,microseconds=2000";
 
 const RESIDENT: &str = "resident_bytes";

@@ -261,9 +261,9 @@ mod tests {
             let workloads: BTreeSet<_> = programs.iter().map(|program| program.workload).collect();
             let files: BTreeSet<_> = programs.iter().map(Program::file).collect();
             let stems: BTreeSet<_> = programs.iter().map(Program::stem).collect();
-            for names in [workloads, files, stems] {
-                assert_eq!(names.len(), programs.len(), "{names:?}");
-            }
+            assert_eq!(workloads.len(), programs.len(), "{workloads:?}");
+            // Two workloads may share a file, as what counts down alone and in turns does.
+            assert_eq!(files.len(), stems.len(), "{files:?} {stems:?}");
         }
     }
 }

@@ -156,9 +156,13 @@ fn trust(results: &Results, lines: &[Line<'_>]) -> String {
     let iterations = || results.cells.iter().flat_map(CellResults::measured_rows);
     let disturbed = iterations().filter(|row| !row.noisy.is_empty()).count();
     let metrics = || results.cells.iter().flat_map(CellResults::measured);
-    let slowed = Quiet::of(metrics()).map_or(String::new(), |quiet| {
-        let slowed = metrics().filter(|metrics| quiet.mark(metrics).is_some());
-        format!(", and memory was slow beside {}", slowed.count())
+    let slowed = Quiet::of(metrics()).and_then(|quiet| {
+        let slowdowns = metrics().filter_map(|metrics| quiet.slowdown(metrics));
+        median(&slowdowns.collect::<Vec<f64>>())
+    });
+    let slowed = slowed.map_or(String::new(), |slowed| {
+        let slowed = factor(slowed);
+        format!(", and a probe of shared memory took {slowed} times as long as in quiet (median)")
     });
     format!(
         "Trust: a ratio of times is known to {} here (median){equal}; {disturbed} of {} \

@@ -2,7 +2,7 @@
 //! helpers.
 //!
 //! Tests are written once, generic over [`Variant`], and expanded for each by [`on_every_heap!`]. A
-//! new heap or variant is one line in the list there.
+//! new heap or variant is a line in `variants!`, and its name in that macro's list.
 
 use std::sync::mpsc;
 use std::thread;

@@ -67,7 +67,8 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     let mut session = Session::begin(plan)?;
     let earlier = std::mem::take(&mut session.trials);
     let Searched { minima, trials } = find(plan, &mut session, earlier, true);
-    if plan.format == Format::Table {
+    // Rows were printed as they came; there is one form of what was found.
+    if !matches!(plan.format, Format::Json | Format::Csv) {
         let results = Results::of_rows(trials);
         session.sink.print(&report::minheap::render(&results));
         let path = format!("\nResults: {}\n", session.sink.path.display());

@@ -19,7 +19,7 @@
 //! * *The same thing twice*: in a group of several heaps one of them has a twin, a second series in
 //!   the same interleaving. How much the two differ calibrates every interval of the run (A/A).
 //! * *Rounds where they are needed*: a plan may say how narrow its intervals are to be
-//!   ([`precision`]).
+//!   (`precision.rs`).
 //! * *Same work or no comparison*: rows of one group must agree in checksum, operations, objects
 //!   and payload bytes. The first that was measured is the reference; one that differs is written
 //!   as void, and so is the group in the table.

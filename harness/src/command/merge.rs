@@ -59,14 +59,13 @@ impl Command for Merge {
             files.push((path.display().to_string(), rows));
         }
         let rows = join(&files, self.mixed_machines, self.mixed_builds).map_err(Error::NotRun)?;
-        let mut sink = Sink::open(
-            output.map(PathBuf::as_path),
-            reporting.format.unwrap_or_default(),
-        )?;
+        let format = reporting.format.unwrap_or_default();
+        let mut sink = Sink::open(output.map(PathBuf::as_path), format)?;
         for row in &rows {
             sink.write(row);
         }
-        if reporting.format.unwrap_or_default() == Format::Table {
+        // Rows were printed as they came.
+        if !matches!(format, Format::Json | Format::Csv) {
             let hosts = hosts(&rows);
             let mut results = Results::of_rows(rows);
             if hosts > 1 {
@@ -74,9 +73,11 @@ impl Command for Merge {
                     "Made on {hosts} machines: those of one kind are pooled, others are kept apart"
                 ));
             }
-            sink.print(&report::summary(&results, CHAPTERS));
-            let path = format!("\nResults: {}\n", sink.path.display());
-            sink.print(&path);
+            sink.print(&report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?);
+            if matches!(format, Format::Answer | Format::Table) {
+                let path = format!("\nResults: {}\n", sink.path.display());
+                sink.print(&path);
+            }
         }
         sink.finish().map_err(Error::NotWritten)?;
         Ok(true)

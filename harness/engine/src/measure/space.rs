@@ -12,7 +12,7 @@
 //!
 //! *Occupied* is what counts against the limit: objects (live, or dead and not yet reclaimed),
 //! headers, rounding, holes, side metadata. *Committed* is what the system backs for the heap.
-//! *Resident* is of the whole process, but for the [probe](super::probe). Live bytes are
+//! *Resident* is of the whole process, but for the [probe]. Live bytes are
 //! [estimated](super::floating). At each reading, the causes divide what is committed:
 //!
 //! | cause | is |

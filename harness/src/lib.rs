@@ -1,10 +1,10 @@
 //! Runs the same work on several heaps and says what each choice costs.
 //!
 //! Reference counting behind a global lock ([`gc_rc`]), stop-the-world mark-sweep
-//! ([`gc_marksweep`]) and an [`arena`](adapter::arena) that never frees run the same object-graph programs, at the
-//! same heap size, each time in a fresh process; what comes out is time, pauses and memory side by
-//! side. The `harness` command is all of this ([`Harness::main`]); the library is for those who
-//! bring a workload of their own, test a heap, or build an experiment.
+//! ([`gc_marksweep`]) and an [`arena`](adapter::arena) that never frees run the same object-graph
+//! programs, at the same heap size, each time in a fresh process; what comes out is time, pauses
+//! and memory side by side. The `harness` command is all of this ([`Harness::main`]); the library
+//! is for those who bring a workload of their own, test a heap, or build an experiment.
 //!
 //! # A tour
 //!

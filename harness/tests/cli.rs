@@ -1053,7 +1053,7 @@ fn one_heap_is_run_twice_and_the_conclusion_says_what_that_shows() {
     .expect(0);
     assert!(
         run.stdout
-            .contains("A/A: two equal things differ by up to "),
+            .contains("A/A: the ratio of two equal things is known to "),
         "{}",
         run.stdout
     );

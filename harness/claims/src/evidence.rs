@@ -6,60 +6,95 @@
 use std::cell::RefCell;
 
 use crate::form::Form;
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, Unit};
 use crate::results::{CellResults, Results};
 use crate::workload::Description;
 use engine::statistics::{Centre, Inference, Prior, logarithms, share};
 
 pub use engine::statistics::Estimate;
 
-/// How sure the figures of a run are: what all of them together say of how processes differ.
+/// How sure the figures of a run are: what those of one kind say together of how processes differ.
 #[derive(Debug)]
 pub(crate) struct Noise {
-    ratios: Inference,
-    figures: Inference,
     confidence: f64,
-    /// What was asked for: of ratios, and of single figures.
-    asked: RefCell<[Vec<Centre>; 2]>,
+    /// The factor on every standard error that equal things ask for (A/A).
+    calibration: f64,
+    /// What is known of figures of a kind.
+    priors: Vec<(Kind, Option<Prior>)>,
+    /// What was asked for, once each.
+    asked: RefCell<Vec<(Kind, Centre)>>,
 }
+
+/// What figures are compared by in how they scatter: a ratio or a figure by itself, and its unit.
+type Kind = (bool, Unit);
 
 impl Noise {
     /// As long as nothing is known: figures are computed with it once, so that they leave a note of
     /// how they scatter.
-    pub(crate) fn unknown(confidence: f64) -> Self {
-        let plain = Inference::new(None, confidence);
+    pub(crate) fn unknown(confidence: f64, calibration: f64) -> Self {
         Self {
-            ratios: plain,
-            figures: plain,
             confidence,
+            calibration,
+            priors: Vec::new(),
             asked: RefCell::default(),
         }
     }
 
     /// What follows from the notes.
     pub(crate) fn learnt(self) -> Self {
-        let [ratios, figures] = self.asked.into_inner();
-        let inference = |centres: &[Centre]| Inference::new(Prior::of(centres), self.confidence);
+        let asked = self.asked.into_inner();
+        let mut kinds: Vec<Kind> = Vec::new();
+        for (kind, _) in &asked {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
+        let prior = |kind: Kind| {
+            let of_kind = asked.iter().filter(|(other, _)| *other == kind);
+            Prior::of(of_kind.map(|(_, centre)| centre))
+        };
         Self {
-            ratios: inference(&ratios),
-            figures: inference(&figures),
-            confidence: self.confidence,
+            priors: kinds.into_iter().map(|kind| (kind, prior(kind))).collect(),
             asked: RefCell::default(),
+            ..self
         }
     }
 
-    fn ratio(&self, logarithms: &[f64]) -> Option<Estimate> {
+    fn inference(&self, kind: Kind) -> Inference {
+        let known = self.priors.iter().find(|(other, _)| *other == kind);
+        let prior = known.and_then(|(_, prior)| *prior);
+        Inference::new(prior, self.confidence).scaled(self.calibration)
+    }
+
+    /// Several claims may ask for the same.
+    fn note(&self, kind: Kind, centre: Centre) {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&(kind, centre)) {
+            asked.push((kind, centre));
+        }
+    }
+
+    fn ratio(&self, unit: Unit, logarithms: &[f64]) -> Option<Estimate> {
         let centre = Centre::of(logarithms)?;
-        self.asked.borrow_mut()[0].push(centre);
-        Some(self.ratios.ratio(&centre))
+        self.note((true, unit), centre);
+        Some(self.inference((true, unit)).ratio(&centre))
     }
 
-    fn figure(&self, values: &[f64]) -> Option<Estimate> {
-        if values.iter().all(|&value| value > 0.0) {
-            let centre = Centre::of(&logarithms(values));
-            self.asked.borrow_mut()[1].extend(centre);
+    fn figure(&self, unit: Unit, values: &[f64]) -> Option<Estimate> {
+        if values.iter().all(|&value| value > 0.0)
+            && let Some(centre) = Centre::of(&logarithms(values))
+        {
+            self.note((false, unit), centre);
         }
-        self.figures.figure(values)
+        let figure = self.inference((false, unit)).figure(values)?;
+        // No share is more than all.
+        Some(Estimate {
+            interval: figure.interval.map(|(low, high)| match unit {
+                Unit::Share => (low.max(0.0), high.min(1.0)),
+                _ => (low, high),
+            }),
+            ..figure
+        })
     }
 }
 
@@ -120,8 +155,8 @@ impl<'r> Evidence<'r> {
     /// What is typical of a process, each by the mean of its timed iterations.
     pub fn value(&self, quantity: Quantity, form: &str) -> Option<Estimate> {
         let rounds = self.cell(form)?.rounds(|metrics| quantity.of(metrics));
-        self.noise
-            .figure(&rounds.into_values().collect::<Vec<f64>>())
+        let values: Vec<f64> = rounds.into_values().collect();
+        self.noise.figure(quantity.unit(), &values)
     }
 
     /// The largest of a process's iterations, as it is typical, in that form of these where it is
@@ -132,11 +167,19 @@ impl<'r> Evidence<'r> {
             let largest = processes
                 .iter()
                 .map(|values| values.iter().copied().fold(0.0, f64::max));
-            self.noise.figure(&largest.collect::<Vec<f64>>())
+            let values: Vec<f64> = largest.collect();
+            self.noise.figure(quantity.unit(), &values)
         };
         let figures: Option<Vec<Estimate>> = forms.iter().map(of_form).collect();
-        let order = |a: &Estimate, b: &Estimate| a.value.total_cmp(&b.value);
-        figures?.into_iter().max_by(order)
+        // The largest of all is nowhere below one of them, nor above all their ends.
+        figures?.into_iter().reduce(|a, b| Estimate {
+            value: a.value.max(b.value),
+            interval: a
+                .interval
+                .zip(b.interval)
+                .map(|(a, b)| (a.0.max(b.0), a.1.max(b.1))),
+            n: a.n.min(b.n),
+        })
     }
 
     /// One form's divided by another's, round by round. `None` also where one of them is zero or
@@ -148,23 +191,41 @@ impl<'r> Evidence<'r> {
             .iter()
             .filter_map(|(round, of)| Some((*of, *to.get(round)?)));
         let logarithms = pairs.map(|(of, to)| (of > 0.0 && to > 0.0).then(|| (of / to).ln()));
-        self.noise.ratio(&logarithms.collect::<Option<Vec<f64>>>()?)
+        let logarithms: Option<Vec<f64>> = logarithms.collect();
+        self.noise.ratio(quantity.unit(), &logarithms?)
     }
 
     /// How many of so many, over all timed iterations of all processes of these forms. `None` if
     /// one of them was not run, or there was no trial.
+    ///
+    /// Trials of one process are not independent. Where processes differ by more than independent
+    /// trials would, the trials count for as many fewer as their variance is larger.
     pub fn share(&self, successes: Quantity, trials: Quantity, forms: &[&str]) -> Option<Estimate> {
-        let (mut seen, mut all) = (0, 0);
+        let mut processes: Vec<(f64, f64)> = Vec::new();
         for form in forms {
-            for metrics in self.cell(form)?.measured() {
-                seen += successes.of(metrics)?.round() as u64;
-                all += trials.of(metrics)?.round() as u64;
-            }
+            let cell = self.cell(form)?;
+            let seen = cell.samples(|metrics| successes.of(metrics));
+            let all = cell.samples(|metrics| trials.of(metrics));
+            let sums = |values: &Vec<f64>| values.iter().sum::<f64>();
+            processes.extend(seen.iter().map(sums).zip(all.iter().map(sums)));
         }
-        (seen <= all && all > 0).then(|| Estimate {
-            value: seen as f64 / all as f64,
-            interval: Some(share::interval(seen, all, self.noise.confidence)),
-            n: usize::try_from(all).unwrap_or(usize::MAX),
+        let (seen, all) =
+            (processes.iter()).fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (0.0 <= seen && seen <= all && all >= 1.0).then(|| {
+            let worth = dispersion(&processes, seen / all).max(1.0);
+            // At least one trial a process.
+            let worth = worth.min(all / processes.len() as f64).max(1.0);
+            let trials = (all / worth).round().max(1.0);
+            let successes = (seen / worth).round().min(trials);
+            Estimate {
+                value: seen / all,
+                interval: Some(share::interval(
+                    successes as u64,
+                    trials as u64,
+                    self.noise.confidence,
+                )),
+                n: trials as usize,
+            }
         })
     }
 
@@ -184,8 +245,23 @@ impl<'r> Evidence<'r> {
             slope(&points.collect::<Option<Vec<_>>>()?)
         };
         let slopes = forms.first()?.0.keys().filter_map(of_round);
-        self.noise.figure(&slopes.collect::<Vec<f64>>())
+        self.noise.figure(y.unit(), &slopes.collect::<Vec<f64>>())
     }
+}
+
+/// By how much more the successes of processes scatter than those of independent trials with this
+/// share: Pearson's chi-squared over its degrees of freedom. 1 of one process, and where nothing or
+/// everything succeeds.
+fn dispersion(processes: &[(f64, f64)], share: f64) -> f64 {
+    let freedom = processes.len() as f64 - 1.0;
+    if freedom < 1.0 || share <= 0.0 || share >= 1.0 {
+        return 1.0;
+    }
+    let squares = processes.iter().filter(|(_, trials)| *trials > 0.0);
+    let squares = squares.map(|(successes, trials)| {
+        (successes - trials * share).powi(2) / (trials * share * (1.0 - share))
+    });
+    squares.sum::<f64>() / freedom
 }
 
 /// The slope of the straight line of least squares; `None` if all points are at one place.

@@ -4,6 +4,7 @@ use crate::claim::{Claim, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
+use engine::statistics::family::{self, FALSE_DISCOVERIES};
 
 /// A claim, what every column says of it, and what follows.
 #[derive(Debug)]
@@ -48,19 +49,17 @@ impl Column {
 /// form with one that was run, and was not run itself, has no claims here that need its other
 /// forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
-    judge_at(results, results.confidence())
-}
-
-/// How many verdicts there may be, of which so many are made at a confidence.
-pub(crate) fn verdicts(results: &Results, confidence: f64) -> (usize, usize) {
-    let judged = judge_at(results, confidence);
-    let verdicts = || judged.iter().flat_map(|one| one.columns.iter());
-    let all = verdicts().filter(|column| column.verdict.is_some()).count();
-    let is_decided = |column: &&Column| {
-        let verdict = column.verdict;
+    let is_decided = |one: &&Judged| {
+        let verdict = one.verdict;
         verdict.is_some_and(|verdict| verdict != Verdict::Undecided)
     };
-    (all, verdicts().filter(is_decided).count())
+    let decided = |confidence| {
+        let judged = judge_at(results, confidence);
+        judged.iter().filter(is_decided).count()
+    };
+    let judged = judge_at(results, 1.0 - FALSE_DISCOVERIES);
+    let all = judged.iter().filter(|one| one.verdict.is_some()).count();
+    judge_at(results, family::confidence(all, decided))
 }
 
 fn judge_at(results: &Results, confidence: f64) -> Vec<Judged> {
@@ -68,7 +67,7 @@ fn judge_at(results: &Results, confidence: f64) -> Vec<Judged> {
         return Vec::new();
     }
     let columns = columns(results);
-    let unknown = Noise::unknown(confidence);
+    let unknown = Noise::unknown(confidence, results.timing().calibration());
     judge_with(results, &columns, &unknown);
     judge_with(results, &columns, &unknown.learnt())
 }

@@ -10,11 +10,12 @@ use crate::claim::{Claim, Rule, Verdict};
 use crate::evidence::Estimate;
 use crate::experiment::NOT_BUILT;
 use crate::invocation::format_bytes;
-use crate::judge::{Column, Judged, judge, verdicts};
+use crate::judge::{Column, Judged, judge};
 use crate::quantity::Unit;
 use crate::results::Results;
 use crate::statement;
 use engine::report::Chapter;
+use engine::report::answer::some_of;
 use engine::report::markdown::{escape, rows};
 use engine::report::quantity::{format_time, three_digits};
 use engine::report::text::wrap;
@@ -48,10 +49,6 @@ impl Chapter for Claims {
     fn answer(&self, results: &Results) -> Vec<String> {
         answer(&judge(results))
     }
-
-    fn verdicts(&self, results: &Results, confidence: f64) -> (usize, usize) {
-        verdicts(results, confidence)
-    }
 }
 
 /// How wide text is set.
@@ -63,7 +60,7 @@ const VERDICT: usize = 24;
 
 /// What the figures and verdicts are.
 const EXPLANATION: &str = "Figures: trimmed means over fresh processes, of ratios round by round \
-[interval, as sure as it takes that of all verdicts of the run 5 % at most are wrong]. A claim holds \
+[interval, as sure as it takes that of all claims' verdicts 5 % at most are wrong]. A claim holds \
 if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on \
 one, and is undecided otherwise. gc-rc stands for CPython's side and gc-marksweep for Java's; real \
 runtimes stand beside them, and where one says something else, the verdict says so.";
@@ -175,23 +172,23 @@ fn answer(judged: &[Judged]) -> Vec<String> {
         [] => "ours".to_owned(),
         ids => ids.join(", "),
     };
-    let broken: Vec<String> = of(Verdict::Fails)
-        .map(|one| {
-            let (words, experiment) = (one.claim.statement, one.experiment.name);
-            format!("{words} ({experiment}, {})", whose(one.claim))
-        })
-        .collect();
-    if !broken.is_empty() {
-        sentences.push(format!("Do not hold: {}.", broken.join("; ")));
-    }
-    let mut open: Vec<&str> = of(Verdict::Undecided)
-        .map(|one| one.experiment.name)
-        .collect();
+    let named = |wanted| -> Vec<String> {
+        let found = of(wanted).map(|one| format!("{} ({})", one.experiment.name, whose(one.claim)));
+        let mut found: Vec<String> = found.collect();
+        found.dedup();
+        found
+    };
+    let broken = named(Verdict::Fails);
+    let open = of(Verdict::Undecided).map(|one| one.experiment.name.to_owned());
+    let mut open: Vec<String> = open.collect();
     open.dedup();
+    if !broken.is_empty() {
+        sentences.push(format!("Do not hold: {}.", some_of(&broken, 8)));
+    }
     if !open.is_empty() {
         sentences.push(format!(
-            "Undecided: {}; more rounds decide (harness claims NAME --invocations 20).",
-            open.join(", ")
+            "Undecided: {}; harness claims NAME --invocations 20 decides most.",
+            some_of(&open, 10)
         ));
     }
     sentences

@@ -215,7 +215,7 @@ impl Session {
         let mut precision = Precision::of(plan, &self.rows);
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
-            let satisfied = precision.satisfied(plan, &groups);
+            let satisfied = precision.satisfied(plan, &groups, invocation);
             for (number, group) in groups.iter().enumerate() {
                 let order = in_order(plan, group, invocation);
                 if satisfied[number] || order.is_empty() {

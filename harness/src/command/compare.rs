@@ -109,7 +109,7 @@ const TITLES: [&str; 12] = [
     "limit",
     "A",
     "B",
-    "B / A [95 %]",
+    "B / A [interval]",
     "",
     "longest pause A",
     "B",

@@ -203,7 +203,6 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// What the results say in the section of this name, in Markdown.
 fn section(results: &Results, name: &str) -> Result<String, String> {
     const COMPARISON: &str = "comparison";
-    report::settle(results, CHAPTERS);
     let chapter = CHAPTERS
         .iter()
         .find(|chapter| chapter.title().to_lowercase() == name);

@@ -17,7 +17,7 @@ use maud::{Markup, html};
 use super::Chapters;
 use super::quantity::{factor, format_ratio, format_time, percent};
 use super::text::{threads, wrap};
-use crate::invocation::Metrics;
+use crate::invocation::{Metrics, Status};
 use crate::measure::probe::Quiet;
 use crate::results::{CellResults, Group, Metric, Results, TIME};
 use crate::statistics::{Centre, Estimate, Verdict, median};
@@ -99,6 +99,9 @@ pub(crate) fn render(results: &Results, chapters: &Chapters) -> String {
             text.push_str(&format!("{}\n", paragraph(&sentence)));
         }
     }
+    if let Some(sentence) = left_out(results) {
+        text.push_str(&format!("{}\n", paragraph(&sentence)));
+    }
     for chapter in chapters {
         for sentence in chapter.answer(results) {
             text.push_str(&format!("{}\n", paragraph(&sentence)));
@@ -120,6 +123,7 @@ pub(crate) fn section(results: &Results, chapters: &Chapters) -> Markup {
         @if !lines.is_empty() {
             @for sentence in sentences(results) { p { (sentence) } }
         }
+        @if let Some(sentence) = left_out(results) { p { (sentence) } }
         @for chapter in chapters {
             @for sentence in chapter.answer(results) { p { (sentence) } }
         }
@@ -166,10 +170,33 @@ fn trust(results: &Results, lines: &[Line<'_>]) -> String {
     });
     format!(
         "Trust: a ratio of times is known to {} here (median){equal}; {disturbed} of {} \
-         iterations were disturbed{slowed}. Of all verdicts 5 % at most are wrong.",
+         iterations were disturbed{slowed}. Of the verdicts 5 % at most are wrong.",
         percent(width),
         iterations().count()
     )
+}
+
+/// What is in no line, and why: comparisons that are void, and heaps that have failed.
+fn left_out(results: &Results) -> Option<String> {
+    let groups = results.groups();
+    let void = groups.iter().filter(|group| group.is_void());
+    let void = void.map(|group| format!("{} (void)", group.cells[0].workload_label()));
+    let failed = results.cells.iter().filter_map(|cell| {
+        let status = cell.failure()?.status;
+        (status != Status::Void && status != Status::Skipped)
+            .then(|| format!("{} ({status})", cell.name()))
+    });
+    let all: Vec<String> = void.chain(failed).collect();
+    (!all.is_empty()).then(|| format!("Left out, or with fewer processes: {}.", some_of(&all, 6)))
+}
+
+/// The first of them, and how many more there are.
+pub fn some_of(all: &[String], most: usize) -> String {
+    let shown = all[..all.len().min(most)].join("; ");
+    match all.len() - all.len().min(most) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
 }
 
 fn table(lines: &[Line<'_>], baseline: &str) -> String {

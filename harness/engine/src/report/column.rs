@@ -60,9 +60,9 @@ pub(crate) static THROUGHPUT: Column = Column::new("throughput", |figures| {
 /// Time over the baseline's, with its interval.
 pub(crate) static RATIO: Column = Column {
     legend: Some(
-        "Ratio: of each round, with the interval of their mean, as sure as it takes that of all verdicts of the run 5 % at most are wrong.",
+        "Ratio: of each round, with the interval of their mean, as sure as it takes that of all comparisons' verdicts 5 % at most are wrong.",
     ),
-    ..Column::new("time / {baseline} [95 %]", |figures| {
+    ..Column::new("time / {baseline} [interval]", |figures| {
         let ratio = (!figures.is_baseline).then_some(figures.ratio);
         ratio.map_or("1".to_owned(), |ratio| or_none(ratio, format_ratio))
     })

@@ -15,11 +15,11 @@ use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::Chapters;
 use super::column;
 use super::conclusion;
 use super::figure::{self, Figures, Styles};
 use super::table::{self, LIMIT, THREADS, Table};
-use super::{Chapters, settle};
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
 use crate::message;
@@ -41,7 +41,6 @@ pub fn write(results: &Results, chapters: &Chapters, path: &Path) -> Result<(), 
 
 /// The whole page.
 pub fn render(results: &Results, chapters: &Chapters) -> String {
-    settle(results, chapters);
     let sections = sections(results, chapters);
     let page = html! {
         (DOCTYPE)

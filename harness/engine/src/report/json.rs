@@ -14,7 +14,6 @@ pub fn line(row: &Row) -> String {
 
 /// What the chapters say of the results, an object a line.
 pub(crate) fn chapters(results: &Results, chapters: &Chapters) -> String {
-    super::settle(results, chapters);
     chapters
         .iter()
         .map(|chapter| chapter.json(results))

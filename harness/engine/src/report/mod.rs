@@ -64,32 +64,14 @@ pub trait Chapter: fmt::Debug + Sync {
     fn json(&self, results: &Results) -> String;
     /// What it comes to, for the answer on one screen: a sentence or a few.
     fn answer(&self, results: &Results) -> Vec<String>;
-    /// How many verdicts there may be, and how many of them are made if every interval has this
-    /// confidence: they count among those of the run.
-    fn verdicts(&self, results: &Results, confidence: f64) -> (usize, usize);
 }
 
 /// The chapters of a report, in order.
 pub type Chapters = [&'static dyn Chapter];
 
-/// Fixes how sure every interval of the results is: by all verdicts that are drawn from them, those
-/// of the chapters too. Every report that has chapters does so first; what is left for one that is
-/// made without them is to call this.
-pub fn settle(results: &Results, chapters: &Chapters) {
-    let verdicts = |confidence| {
-        let counts = chapters
-            .iter()
-            .map(|chapter| chapter.verdicts(results, confidence));
-        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
-    };
-    let (all, _) = verdicts(0.5);
-    results.settle(all, |confidence| verdicts(confidence).1);
-}
-
 /// What a comparison ends with on a terminal: the minima if they were looked for, the table, what
 /// follows from it, and the chapters that have something to say.
 pub fn summary(results: &Results, chapters: &Chapters) -> String {
-    settle(results, chapters);
     let mut text = minheap::render(results);
     if !text.is_empty() {
         text.push('\n');
@@ -141,7 +123,6 @@ fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
 ///
 /// One line: the rows have nothing that has a place in this form, or more than it can hold.
 pub fn render(results: &Results, format: Format, chapters: &Chapters) -> Result<String, String> {
-    settle(results, chapters);
     match format {
         Format::Answer => Ok(answer::render(results, chapters)),
         Format::Table => Ok(summary(results, chapters)),

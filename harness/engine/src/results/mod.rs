@@ -178,32 +178,19 @@ impl Results {
         Inference::new(prior, 1.0 - FALSE_DISCOVERIES).calibrated(&same)
     }
 
-    /// How sure every interval of these results is ([`family`]).
+    /// How sure every interval of these comparisons is ([`family`]). Claims are a family of their
+    /// own: what is sure of them would lend the comparisons verdicts that are none.
     pub fn confidence(&self) -> f64 {
-        *self
-            .confidence
-            .get_or_init(|| self.confidence_with(0, |_| 0))
-    }
-
-    /// Fixes [`Self::confidence`] for all that is judged by these results: the comparisons, and
-    /// `all` other possible verdicts, of which `decided(c)` are made at the confidence c. Does
-    /// nothing the second time.
-    pub fn settle(&self, all: usize, decided: impl Fn(f64) -> usize) {
-        self.confidence
-            .get_or_init(|| self.confidence_with(all, decided));
-    }
-
-    fn confidence_with(&self, others: usize, decided: impl Fn(f64) -> usize) -> f64 {
-        let timing = self.timing.get_or_init(|| self.noise(TIME));
-        let groups = self.groups();
-        let centres: Vec<Centre> = groups
-            .iter()
-            .flat_map(|group| group.centres(TIME))
-            .collect();
-        family::confidence(centres.len() + others, |confidence| {
-            let at = timing.at(confidence);
-            let verdicts = centres.iter().map(|centre| Verdict::of(at.ratio(centre)));
-            verdicts.filter(|verdict| verdict.is_decided()).count() + decided(confidence)
+        *self.confidence.get_or_init(|| {
+            let timing = self.timing.get_or_init(|| self.noise(TIME));
+            let groups = self.groups();
+            let centres = groups.iter().flat_map(|group| group.centres(TIME));
+            let centres: Vec<Centre> = centres.collect();
+            family::confidence(centres.len(), |confidence| {
+                let at = timing.at(confidence);
+                let verdicts = centres.iter().map(|centre| Verdict::of(at.ratio(centre)));
+                verdicts.filter(|verdict| verdict.is_decided()).count()
+            })
         })
     }
 

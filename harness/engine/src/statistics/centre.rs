@@ -27,9 +27,13 @@ impl Centre {
     /// Of these values, which must be finite; `None` of nothing.
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
-        let trimmed = n.checked_sub(1)? / 5;
+        let mut trimmed = n.checked_sub(1)? / 5;
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
+        if sorted[trimmed] == sorted[n - trimmed - 1] {
+            // All but a few are the same: those few are all that is known of the scatter.
+            trimmed = 0;
+        }
         let kept = &sorted[trimmed..n - trimmed];
         let left = kept.len();
         let value = kept.iter().sum::<f64>() / left as f64;

@@ -1,23 +1,25 @@
-//! How sure each verdict of a run must be, so that of all of them few are wrong.
+//! How sure each verdict of a family must be, so that of all of them few are wrong. The comparisons
+//! of a run are one family, the claims another: sure verdicts of one kind, which lower what all
+//! are asked, would else let doubtful ones of the other pass.
 //!
-//! A run gives dozens of verdicts. At 95 % each, one in twenty that has nothing to say would say
-//! something all the same. So their intervals are made wider, by a rule that looks at all of them:
-//! if R of m intervals *decide* (they exclude what their verdict denies), each has the confidence
-//! 1 - 5 % x R / m. This is Benjamini and Yekutieli's adjustment for the intervals of those that
-//! are selected (*False Discovery Rate-Adjusted Multiple Confidence Intervals*, JASA 2005): of the
-//! intervals that a verdict is drawn from, 5 % at most miss what they stand for, on average over
-//! runs. A false verdict takes a miss, so the rate of false discoveries is 5 % at most, too. Where
-//! most effects are clear the intervals are hardly wider than without it; where nothing is so, it
-//! is Bonferroni's rule.
+//! A family has a dozen verdicts, or a hundred. At 95 % each, one in twenty that has nothing to say
+//! would say something all the same. So their intervals are made wider, by a rule that looks at all
+//! of them: if R of m intervals *decide* (they exclude what their verdict denies), each has the
+//! confidence 1 - 5 % x R / m. This is Benjamini and Yekutieli's adjustment for the intervals of
+//! those that are selected (*False Discovery Rate-Adjusted Multiple Confidence Intervals*, JASA
+//! 2005): of the intervals that a verdict is drawn from, 5 % at most miss what they stand for, on
+//! average over runs. A false verdict takes a miss, so the rate of false discoveries is 5 % at
+//! most, too. Where most effects are clear the intervals are hardly wider than without it; where
+//! nothing is so, it is Bonferroni's rule.
 //!
 //! Rejected: Holm's rule (it guards against a single false verdict in the whole run, and leaves
 //! undecided what nobody would doubt); no rule at all (above); deciding by adjusted p-values and
 //! printing other intervals (a reader could not see the verdict in what is printed).
 
-/// The share of false ones among all verdicts of a run.
+/// The share of false ones among all verdicts of a family.
 pub const FALSE_DISCOVERIES: f64 = 0.05;
 
-/// The confidence of every interval of a run with `all` possible verdicts, of which `decided(c)`
+/// The confidence of every interval of a family with `all` possible verdicts, of which `decided(c)`
 /// are made if every interval has the confidence c. The largest number of verdicts is taken that
 /// still stands at the confidence it asks for.
 pub fn confidence(all: usize, decided: impl Fn(f64) -> usize) -> f64 {

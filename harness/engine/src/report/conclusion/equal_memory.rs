@@ -31,7 +31,8 @@ pub(super) fn same_over_same(results: &Results) -> String {
         format!("{factor:.2} times as wide for it")
     };
     format!(
-        "A/A: two equal things differ by up to {} here ({pairs}); every interval is {factor}.",
+        "A/A: the ratio of two equal things is known to {} here ({pairs}); every interval is \
+         {factor}.",
         percent(typical)
     )
 }

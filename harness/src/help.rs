@@ -16,8 +16,8 @@ stop-the-world mark-sweep heap (gc-marksweep) and on an arena that never frees, 
 each costs in time, pauses and memory.
 
 Without a command it runs the standard comparison, every workload on every heap at equal heap \
-size, and the experiments whose claims are judged, within about 90 seconds: three processes for \
-each pair, or two where the time is short.";
+size, and the experiments whose claims are judged, within about 90 seconds, most of it where \
+figures are least sure; and prints the answer on one screen. --verbose prints every table.";
 
 const EXIT_STATUS: &str = "
 Exit status:

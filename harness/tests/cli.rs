@@ -1324,6 +1324,17 @@ fn the_doctor_says_how_far_results_can_be_trusted() {
 }
 
 #[test]
+fn a_study_of_equal_things_that_is_too_short_says_so() {
+    let run = harness(&["doctor", "--aa", "1ms"]).expect(2);
+    assert!(
+        run.stderr.contains("error: 1ms is too short: 0 rounds"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
 fn collectors_are_explained_step_by_step() {
     let list = harness(&["explain"]).expect(0).stdout;
     for (topic, step) in [

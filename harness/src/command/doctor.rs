@@ -67,7 +67,7 @@ impl Command for Doctor {
         interrupt::install();
         if let Some(time) = self.aa {
             context.tell("comparing equal things ...");
-            let found = aa::study(&context.workloads, time).map_err(Error::NotRun)?;
+            let found = unless_interrupted(aa::study(&context.workloads, time))?;
             let mut text = String::new();
             for (name, value) in found {
                 entry(&mut text, name, &value);
@@ -78,13 +78,7 @@ impl Command for Doctor {
         print(&(machine(&environment) + &runtimes()))?;
         context.tell("measuring the noise, some seconds ...");
         let late = sleeper(WATCH);
-        let same = same_over_same(&context.workloads).map_err(Error::NotRun)?;
-        if let Some(signal) = interrupt::signal() {
-            return Err(Error::Interrupted {
-                signal,
-                message: "interrupted".to_owned(),
-            });
-        }
+        let same = unless_interrupted(same_over_same(&context.workloads))?;
         let mut text = String::from("\nNoise\n");
         entry(&mut text, "sleeper", &in_words(&late));
         let words = match &same {
@@ -98,6 +92,17 @@ impl Command for Doctor {
             let _ = writeln!(text, "  - {line}");
         }
         print(&text)
+    }
+}
+
+/// What was measured, unless the user has interrupted it: then that is why it is too little.
+fn unless_interrupted<T>(measured: Result<T, String>) -> Result<T, Error> {
+    match interrupt::signal() {
+        Some(signal) => Err(Error::Interrupted {
+            signal,
+            message: "interrupted".to_owned(),
+        }),
+        None => measured.map_err(Error::NotRun),
     }
 }
 

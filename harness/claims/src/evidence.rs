@@ -9,6 +9,7 @@ use crate::form::Form;
 use crate::quantity::{Quantity, Unit};
 use crate::results::{CellResults, Results};
 use crate::workload::Description;
+use engine::statistics::family::FALSE_DISCOVERIES;
 use engine::statistics::{Centre, Inference, Prior, logarithms, share};
 
 pub use engine::statistics::Estimate;
@@ -31,9 +32,9 @@ type Kind = (bool, Unit);
 impl Noise {
     /// As long as nothing is known: figures are computed with it once, so that they leave a note of
     /// how they scatter.
-    pub(crate) fn unknown(confidence: f64, calibration: f64) -> Self {
+    pub(crate) fn unknown(calibration: f64) -> Self {
         Self {
-            confidence,
+            confidence: 1.0 - FALSE_DISCOVERIES,
             calibration,
             priors: Vec::new(),
             asked: RefCell::default(),
@@ -57,6 +58,16 @@ impl Noise {
             priors: kinds.into_iter().map(|kind| (kind, prior(kind))).collect(),
             asked: RefCell::default(),
             ..self
+        }
+    }
+
+    /// The same where each interval is to cover what it stands for with this probability.
+    pub(crate) fn at(&self, confidence: f64) -> Self {
+        Self {
+            confidence,
+            calibration: self.calibration,
+            priors: self.priors.clone(),
+            asked: RefCell::default(),
         }
     }
 

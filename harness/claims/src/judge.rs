@@ -4,7 +4,7 @@ use crate::claim::{Claim, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
-use engine::statistics::family::{self, FALSE_DISCOVERIES};
+use engine::statistics::family;
 
 /// A claim, what every column says of it, and what follows.
 #[derive(Debug)]
@@ -49,27 +49,22 @@ impl Column {
 /// form with one that was run, and was not run itself, has no claims here that need its other
 /// forms.
 pub fn judge(results: &Results) -> Vec<Judged> {
-    let is_decided = |one: &&Judged| {
-        let verdict = one.verdict;
-        verdict.is_some_and(|verdict| verdict != Verdict::Undecided)
-    };
-    let decided = |confidence| {
-        let judged = judge_at(results, confidence);
-        judged.iter().filter(is_decided).count()
-    };
-    let judged = judge_at(results, 1.0 - FALSE_DISCOVERIES);
-    let all = judged.iter().filter(|one| one.verdict.is_some()).count();
-    judge_at(results, family::confidence(all, decided))
-}
-
-fn judge_at(results: &Results, confidence: f64) -> Vec<Judged> {
     if results.experiments.is_empty() {
         return Vec::new();
     }
     let columns = columns(results);
-    let unknown = Noise::unknown(confidence, results.timing().calibration());
-    judge_with(results, &columns, &unknown);
-    judge_with(results, &columns, &unknown.learnt())
+    let unknown = Noise::unknown(results.timing().calibration());
+    let judged = judge_with(results, &columns, &unknown);
+    let all = judged.iter().filter(|one| one.verdict.is_some()).count();
+    let learnt = unknown.learnt();
+    let at = |confidence| judge_with(results, &columns, &learnt.at(confidence));
+    let is_decided = |one: &&Judged| {
+        let verdict = one.verdict;
+        verdict.is_some_and(|verdict| verdict != Verdict::Undecided)
+    };
+    at(family::confidence(all, |confidence| {
+        at(confidence).iter().filter(is_decided).count()
+    }))
 }
 
 fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged> {

@@ -259,12 +259,10 @@ pub fn with_twins(cells: Vec<Cell>, twins: Twins) -> Vec<Cell> {
         };
         number += 1;
         if runs_twin {
-            let baseline = group
-                .iter()
-                .find(|cell| cell.heap_label == results::BASELINE);
+            let labels = group.iter().map(|cell| cell.heap_label.as_str());
             all.push(Cell {
                 twin: true,
-                ..baseline.unwrap_or(&group[0]).clone()
+                ..group[results::baseline_among(labels)].clone()
             });
         }
     }

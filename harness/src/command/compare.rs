@@ -278,15 +278,14 @@ fn has_same_work(a: &CellResults, b: &CellResults) -> bool {
 
 /// For each heap, the geometric mean over its cells.
 fn mean_changes(changes: &[Change<'_>]) -> String {
-    let mut heaps: Vec<&str> = changes.iter().map(|change| change.a.heap_label()).collect();
-    heaps.dedup();
-    let mut seen: Vec<&str> = Vec::new();
+    let mut heaps: Vec<&str> = Vec::new();
+    for change in changes {
+        if !heaps.contains(&change.a.heap_label()) {
+            heaps.push(change.a.heap_label());
+        }
+    }
     let mut text = String::new();
     for heap in heaps {
-        if seen.contains(&heap) {
-            continue;
-        }
-        seen.push(heap);
         let of_heap = changes
             .iter()
             .filter(|change| change.a.heap_label() == heap);

@@ -19,8 +19,8 @@ use super::quantity::{factor, format_ratio, format_time, percent};
 use super::text::{threads, wrap};
 use crate::invocation::{Metrics, Status};
 use crate::measure::probe::Quiet;
-use crate::results::{CellResults, Group, Metric, Results, TIME};
-use crate::statistics::{Centre, Estimate, Verdict, median};
+use crate::results::{CellResults, Group, Metric, Results, TIME, opponents};
+use crate::statistics::{Estimate, Verdict, median};
 
 /// Lines that the answer to a comparison of two heaps takes at most.
 pub const LINES: usize = 45;
@@ -72,23 +72,19 @@ impl<'r> Line<'r> {
     }
 }
 
-/// The pairs that are compared: whatever has a limit, against its group's baseline.
-fn compared<'g, 'r>(
-    groups: &'g [Group<'r>],
-) -> impl Iterator<Item = (&'g Group<'r>, &'r CellResults)> {
-    groups.iter().flat_map(|group| {
-        let cells = group.cells.iter().copied();
-        let others =
-            cells.filter(|cell| cell.is_limited() && !std::ptr::eq(*cell, group.baseline()));
-        others.map(move |cell| (group, cell))
-    })
+/// A line for each pair that is compared.
+fn lines<'r>(groups: &[Group<'r>]) -> Vec<Line<'r>> {
+    let lines = groups.iter().flat_map(|group| {
+        let compared = group.compared();
+        compared.filter_map(|cell| Line::of(group, cell))
+    });
+    lines.collect()
 }
 
 /// The whole answer, filled for a terminal; empty if nothing was compared.
 pub(crate) fn render(results: &Results, chapters: &Chapters) -> String {
     let groups = results.groups();
-    let lines = compared(&groups).filter_map(|(group, cell)| Line::of(group, cell));
-    let lines: Vec<Line<'_>> = lines.collect();
+    let lines = lines(&groups);
     let mut text = String::new();
     if !lines.is_empty() {
         let baseline = groups[0].baseline().heap_label();
@@ -117,8 +113,7 @@ fn paragraph(sentence: &str) -> String {
 /// The same for the page, below the picture that it opens with.
 pub(crate) fn section(results: &Results, chapters: &Chapters) -> Markup {
     let groups = results.groups();
-    let lines = compared(&groups).filter_map(|(group, cell)| Line::of(group, cell));
-    let lines: Vec<Line<'_>> = lines.collect();
+    let lines = lines(&groups);
     html! {
         @if !lines.is_empty() {
             @for sentence in sentences(results) { p { (sentence) } }
@@ -284,17 +279,11 @@ impl Bar {
 /// Time, memory and pauses at equal memory, one sentence each for every heap that is compared.
 fn sentences(results: &Results) -> Vec<String> {
     let groups = results.groups();
-    let mut heaps: Vec<(&str, &str)> = Vec::new();
-    for (group, cell) in compared(&groups) {
-        let pair = (cell.heap_label(), group.baseline().heap_label());
-        if !heaps.contains(&pair) {
-            heaps.push(pair);
-        }
-    }
-    let of_heap = heaps.into_iter().flat_map(|(heap, baseline)| {
-        let pairs = compared(&groups).filter(|(group, cell)| {
-            cell.heap_label() == heap && group.baseline().heap_label() == baseline
-        });
+    let of_heap = opponents(&groups).into_iter().flat_map(|(heap, baseline)| {
+        let groups = groups.iter();
+        let groups = groups.filter(|group| group.baseline().heap_label() == baseline);
+        let pairs = groups.flat_map(|group| group.compared().map(move |cell| (group, cell)));
+        let pairs = pairs.filter(|(_, cell)| cell.heap_label() == heap);
         let pairs: Vec<(&Group<'_>, &CellResults)> = pairs.collect();
         [
             time(results, heap, baseline, &pairs),
@@ -307,17 +296,8 @@ fn sentences(results: &Results) -> Vec<String> {
 
 type Pairs<'p, 'r> = &'p [(&'p Group<'r>, &'r CellResults)];
 
-/// The geometric mean of a metric's ratios, and over how many workloads.
-fn mean(results: &Results, pairs: Pairs<'_, '_>, metric: Metric) -> Option<(Estimate, usize)> {
-    let centres = pairs
-        .iter()
-        .filter_map(|(group, cell)| group.centre(cell, metric));
-    let centres: Vec<Centre> = centres.collect();
-    Some((results.inference(metric).mean(&centres)?, centres.len()))
-}
-
 fn time(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -> Option<String> {
-    let (mean, count) = mean(results, pairs, TIME)?;
+    let (mean, count) = results.mean(pairs.iter().copied(), TIME)?;
     let verdicts: Vec<(String, Verdict)> = pairs
         .iter()
         .filter_map(|(group, cell)| {
@@ -356,7 +336,7 @@ fn time(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -> 
 }
 
 fn memory(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -> Option<String> {
-    let (mean, _) = mean(results, pairs, PEAK)?;
+    let (mean, _) = results.mean(pairs.iter().copied(), PEAK)?;
     let more = pairs
         .iter()
         .filter_map(|(group, cell)| group.centre(cell, PEAK));
@@ -371,7 +351,7 @@ fn memory(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -
 }
 
 fn pauses(results: &Results, heap: &str, baseline: &str, pairs: Pairs<'_, '_>) -> Option<String> {
-    let (mean, count) = mean(results, pairs, PAUSE)?;
+    let (mean, count) = results.mean(pairs.iter().copied(), PAUSE)?;
     let longest = |cells: Vec<&CellResults>| {
         let of_cell = |cell: &CellResults| {
             let longest = cell.measured().filter_map(PAUSE).max_by(f64::total_cmp)?;

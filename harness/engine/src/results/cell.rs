@@ -150,13 +150,9 @@ impl CellResults {
         let mut seen: BTreeMap<u32, usize> = BTreeMap::new();
         let processes = self.attempts().filter_map(|rows| {
             let round = rows.first()?.invocation.invocation;
-            let timed = rows.iter().filter(|row| is_timed(row));
-            let values = timed.filter_map(|row| value(row.metrics.as_ref()?));
-            let values: Vec<f64> = values.collect();
             let number = seen.entry(round).or_default();
             *number += 1;
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            (!values.is_empty()).then_some(((round, *number), mean))
+            Some(((round, *number), mean_of_process(rows, &value)?))
         });
         processes.collect()
     }
@@ -184,6 +180,14 @@ impl CellResults {
     pub(super) fn work_key(&self) -> WorkKey {
         WorkKey::of(&self.rows[0])
     }
+}
+
+/// What a process counts by: the mean over its timed iterations. `None` if none has a value.
+pub fn mean_of_process(rows: &[Row], value: impl Fn(&Metrics) -> Option<f64>) -> Option<f64> {
+    let timed = rows.iter().filter(|row| is_timed(row));
+    let values = timed.filter_map(|row| value(row.metrics.as_ref()?));
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 fn is_timed(row: &Row) -> bool {

@@ -13,6 +13,11 @@ pub const TIME: Metric = |metrics| Some(metrics.time_ns());
 /// The heap others are compared with, if it is there; otherwise it is the first of the group.
 pub const BASELINE: &str = "gc-rc";
 
+/// Which of the heaps of a group, by their labels, the others are compared with.
+pub(crate) fn baseline_among<'l>(mut labels: impl Iterator<Item = &'l str>) -> usize {
+    labels.position(|label| label == BASELINE).unwrap_or(0)
+}
+
 /// Cells that did the same work within the same heap bytes.
 #[derive(Clone, Debug)]
 pub struct Group<'r> {
@@ -28,10 +33,15 @@ impl<'r> Group<'r> {
     /// The cell that the others are compared with: [`BASELINE`] with its default options if it is
     /// there, otherwise the first.
     pub fn baseline(&self) -> &'r CellResults {
-        let mut cells = self.cells.iter().copied();
-        cells
-            .find(|cell| cell.heap_label() == BASELINE)
-            .unwrap_or(self.cells[0])
+        self.cells[baseline_among(self.cells.iter().map(|cell| cell.heap_label()))]
+    }
+
+    /// What verdicts are about: the others that are held to the limit. What has none is at no equal
+    /// memory.
+    pub fn compared(&self) -> impl Iterator<Item = &'r CellResults> {
+        let baseline = self.baseline();
+        let cells = self.cells.iter().copied();
+        cells.filter(move |cell| cell.is_limited() && !std::ptr::eq(*cell, baseline))
     }
 
     /// Whether the cells did different work, so that no comparison counts.
@@ -59,11 +69,10 @@ impl<'r> Group<'r> {
         centre(cell, baseline, metric)
     }
 
-    /// Every comparison of the group that verdicts are about. What has no limit is at no equal
-    /// memory.
+    /// The log ratios of all that is [compared](Self::compared).
     pub(super) fn centres(&self, metric: Metric) -> Vec<Centre> {
-        let limited = self.cells.iter().filter(|cell| cell.is_limited());
-        limited
+        let compared = self.compared();
+        compared
             .filter_map(|cell| self.centre(cell, metric))
             .collect()
     }
@@ -89,6 +98,23 @@ fn centre(of: &CellResults, to: &CellResults, metric: Metric) -> Option<Centre> 
         (ratio > 0.0 && ratio.is_finite()).then(|| ratio.ln())
     });
     Centre::of(&pairs.collect::<Vec<f64>>())
+}
+
+/// Each heap that is compared with a baseline, and that baseline, in order of appearance.
+pub fn opponents<'g, 'r: 'g>(
+    groups: impl IntoIterator<Item = &'g Group<'r>>,
+) -> Vec<(&'r str, &'r str)> {
+    let mut heaps = Vec::new();
+    for group in groups {
+        let compared = group.compared();
+        for cell in compared.filter(|cell| group.centre(cell, TIME).is_some()) {
+            let pair = (cell.heap_label(), group.baseline().heap_label());
+            if !heaps.contains(&pair) {
+                heaps.push(pair);
+            }
+        }
+    }
+    heaps
 }
 
 /// What must agree.

@@ -38,13 +38,14 @@ use crate::environment::Environment;
 use crate::invocation::Row;
 use crate::peer;
 use crate::statistics::family::{self, FALSE_DISCOVERIES};
-use crate::statistics::{Centre, Inference, Prior, Verdict};
+use crate::statistics::{Centre, Estimate, Inference, Prior, Verdict};
 use attempt::complete_attempts;
 pub use attempt::is_complete;
 use cell::CellKey;
-pub use cell::CellResults;
+pub use cell::{CellResults, mean_of_process};
 pub use file::read_rows;
-pub use group::{BASELINE, Group, Metric, TIME};
+pub(crate) use group::baseline_among;
+pub use group::{BASELINE, Group, Metric, TIME, opponents};
 use label::programs;
 pub use minimum::Found;
 
@@ -62,9 +63,7 @@ pub struct Results {
     pub trials: Vec<Row>,
     /// What a reader should know about the file, a line each.
     pub notes: Vec<String>,
-    /// How sure every interval is, once somebody has asked.
-    confidence: OnceCell<f64>,
-    /// How intervals of time ratios are made, at 95 %.
+    /// How intervals of time ratios are made, once somebody has asked.
     timing: OnceCell<Inference>,
 }
 
@@ -160,13 +159,36 @@ impl Results {
     /// How intervals of a metric's ratios are made: moderated over all comparisons of the run,
     /// calibrated by its A/A pairs, and as sure as its verdicts need.
     pub fn inference(&self, metric: Metric) -> Inference {
-        self.noise(metric).at(self.confidence())
+        self.noise(metric).at(self.timing().confidence())
     }
 
-    /// [`Self::inference`] of times, which most of a report asks for.
+    /// [`Self::inference`] of times, which most of a report asks for. Its verdicts say how sure all
+    /// intervals of these comparisons are ([`family`]); claims are a family of their own, for what
+    /// is sure of them would lend the comparisons verdicts that are none.
     pub fn timing(&self) -> Inference {
-        let timing = self.timing.get_or_init(|| self.noise(TIME));
-        timing.at(self.confidence())
+        *self.timing.get_or_init(|| {
+            let timing = self.noise(TIME);
+            let groups = self.groups();
+            let centres = groups.iter().flat_map(|group| group.centres(TIME));
+            let centres: Vec<Centre> = centres.collect();
+            timing.at(family::confidence(centres.len(), |confidence| {
+                let at = timing.at(confidence);
+                let verdicts = centres.iter().map(|centre| Verdict::of(at.ratio(centre)));
+                verdicts.filter(|verdict| verdict.is_decided()).count()
+            }))
+        })
+    }
+
+    /// The geometric mean of a metric's ratios to the baselines, and of how many there are.
+    pub fn mean<'p>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'p Group<'p>, &'p CellResults)>,
+        metric: Metric,
+    ) -> Option<(Estimate, usize)> {
+        let centres = pairs.into_iter();
+        let centres = centres.filter_map(|(group, cell)| group.centre(cell, metric));
+        let centres: Vec<Centre> = centres.collect();
+        Some((self.inference(metric).mean(&centres)?, centres.len()))
     }
 
     fn noise(&self, metric: Metric) -> Inference {
@@ -176,22 +198,6 @@ impl Results {
         let (pairs, same): (Vec<Centre>, Vec<Centre>) = (pairs.collect(), same.collect());
         let prior = Prior::of(pairs.iter().chain(&same));
         Inference::new(prior, 1.0 - FALSE_DISCOVERIES).calibrated(&same)
-    }
-
-    /// How sure every interval of these comparisons is ([`family`]). Claims are a family of their
-    /// own: what is sure of them would lend the comparisons verdicts that are none.
-    pub fn confidence(&self) -> f64 {
-        *self.confidence.get_or_init(|| {
-            let timing = self.timing.get_or_init(|| self.noise(TIME));
-            let groups = self.groups();
-            let centres = groups.iter().flat_map(|group| group.centres(TIME));
-            let centres: Vec<Centre> = centres.collect();
-            family::confidence(centres.len(), |confidence| {
-                let at = timing.at(confidence);
-                let verdicts = centres.iter().map(|centre| Verdict::of(at.ratio(centre)));
-                verdicts.filter(|verdict| verdict.is_decided()).count()
-            })
-        })
     }
 
     /// Every row that was measured, of comparisons and of experiments.

@@ -18,9 +18,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::invocation::{Row, Status};
-use crate::plan::{Cell, Plan};
-use crate::results::BASELINE;
+use super::resume::Done;
+use crate::invocation::Row;
+use crate::plan::Plan;
+use crate::results::{TIME, baseline_among, mean_of_process};
 use crate::statistics::{Centre, Inference, Prior};
 
 /// Rounds of every comparison: fewer say too little of how they scatter.
@@ -51,15 +52,9 @@ impl Precision {
         if plan.precision.is_some() {
             let mut processes: BTreeMap<(usize, u32), Vec<Row>> = BTreeMap::new();
             for row in rows {
-                let number = row.invocation.invocation;
-                let is_of = |cell: &&Cell| {
-                    cell.twin == row.twin && cell.invocation(plan, number) == row.invocation
-                };
-                if let Some(index) = plan.cells.iter().position(|cell| is_of(&cell)) {
-                    processes
-                        .entry((index, number))
-                        .or_default()
-                        .push(row.clone());
+                if let Some(index) = Done::cell(plan, row) {
+                    let process = processes.entry((index, row.invocation.invocation));
+                    process.or_default().push(row.clone());
                 }
             }
             for ((index, _), rows) in processes {
@@ -71,14 +66,8 @@ impl Precision {
 
     /// Takes note of one process of a cell.
     pub(super) fn note(&mut self, cell: usize, rows: &[Row]) {
-        let timed = rows
-            .iter()
-            .filter(|row| row.iteration > 0 && row.status == Status::Ok);
-        let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.time_ns()));
-        let times: Vec<f64> = times.collect();
-        if let (Some(row), false) = (rows.first(), times.is_empty()) {
-            let mean = times.iter().sum::<f64>() / times.len() as f64;
-            self.times[cell].insert(row.invocation.invocation, mean.ln());
+        if let (Some(row), Some(time)) = (rows.first(), mean_of_process(rows, TIME)) {
+            self.times[cell].insert(row.invocation.invocation, time.ln());
         }
     }
 
@@ -118,10 +107,8 @@ impl Precision {
     /// runs in every round.
     fn centres(&self, plan: &Plan, group: &[usize]) -> Vec<Centre> {
         let cell = |index: &usize| &plan.cells[*index];
-        let first = group
-            .iter()
-            .find(|index| cell(index).heap_label == BASELINE);
-        let baseline = *first.unwrap_or(&group[0]);
+        let labels = group.iter().map(|index| cell(index).heap_label.as_str());
+        let baseline = group[baseline_among(labels)];
         let others = group.iter().filter(|index| {
             let cell = cell(index);
             **index != baseline && !cell.twin && cell.limited && cell.rounds.is_none()
@@ -159,6 +146,7 @@ mod tests {
         let (cells, _) = plan::cells(&workload::standard(), &selection).unwrap();
         Plan {
             precision: Some(1.03),
+            invocations: 20,
             ..Plan::new(cells, Size::Tiny)
         }
     }

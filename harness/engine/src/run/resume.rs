@@ -61,7 +61,7 @@ impl Done {
     }
 
     /// The cell that a row is of.
-    fn cell(plan: &Plan, row: &Row) -> Option<usize> {
+    pub(super) fn cell(plan: &Plan, row: &Row) -> Option<usize> {
         let number = row.invocation.invocation;
         (number <= plan.invocations)
             .then(|| {

@@ -163,6 +163,11 @@ impl Inference {
         self.calibration
     }
 
+    /// With which probability each interval covers what it stands for.
+    pub fn confidence(&self) -> f64 {
+        self.confidence
+    }
+
     /// The same with another confidence.
     #[must_use]
     pub fn at(self, confidence: f64) -> Self {

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine::interrupt;
-use engine::invocation::{Row, Status};
 use engine::peer::Search;
 use engine::plan::{self, Cell, Plan, Selection};
 use engine::report::quantity::percent;
+use engine::results::{TIME, mean_of_process};
 use engine::run;
 use engine::statistics::power::{Power, power};
-use engine::statistics::{means, share};
+use engine::statistics::share;
 use engine::workload::{self, Size};
 
 /// Rounds that a comparison of the standard run has, or nearly so.
@@ -45,7 +45,8 @@ pub(super) fn study(
             let Some(rows) = run::invoke(subject, &asked, plan.timeout, &|_| ()) else {
                 break;
             };
-            times.extend(time_of(&rows).map(|time| (cell, time)));
+            let time = mean_of_process(&rows, TIME);
+            times.extend(time.map(|time| (cell, time.ln())));
         }
         // The second series follows the first in the plan.
         for (&cell, again) in times.iter().filter(|(cell, _)| plan.cells[**cell].twin) {
@@ -93,15 +94,6 @@ fn plan(known: &[workload::Description]) -> Result<Plan, String> {
         iterations: 2,
         ..Plan::new(twice.collect(), Size::Small)
     })
-}
-
-/// The logarithm of the mean time of a process's timed iterations.
-fn time_of(rows: &[Row]) -> Option<f64> {
-    let timed = rows
-        .iter()
-        .filter(|row| row.iteration > 0 && row.status == Status::Ok);
-    let times = timed.filter_map(|row| Some(row.metrics.as_ref()?.time_ns()));
-    means(&[times.collect()]).first().map(|mean| mean.ln())
 }
 
 fn in_words(power: &Power, pairs: usize, rounds: usize) -> Vec<(&'static str, String)> {

@@ -5,7 +5,7 @@ use crate::invocation::CAPACITY;
 use crate::measure::distribution::Distribution;
 use crate::report::quantity::{format_factor, format_ratio, format_time, percent};
 use crate::results::{CellResults, Results, TIME};
-use crate::statistics::{Centre, Estimate, Verdict, median};
+use crate::statistics::{Estimate, Verdict, median};
 
 /// What two equal things did, and what follows.
 pub(super) fn same_over_same(results: &Results) -> String {
@@ -136,12 +136,11 @@ pub(super) fn under_load(heap: &str, fact: &Fact<'_>) -> Option<String> {
 
 /// The geometric mean of a heap's ratios.
 fn mean_of_times(heap: &str, compared: &[Compared<'_, '_>]) -> Option<Estimate> {
-    let centres = compared.iter().filter_map(|(fact, _)| {
-        let cell = fact.cell(heap)?;
-        fact.group.centre(cell, TIME)
-    });
-    let centres: Vec<Centre> = centres.collect();
-    compared[0].0.group.results.timing().mean(&centres)
+    let pairs = compared
+        .iter()
+        .filter_map(|(fact, _)| Some((fact.group, fact.cell(heap)?)));
+    let (mean, _) = compared[0].0.group.results.mean(pairs, TIME)?;
+    Some(mean)
 }
 
 /// Over a sweep: at equal memory, for each multiple, what all workloads together say.

@@ -16,12 +16,11 @@ pub(super) struct Fact<'r> {
 pub(super) type Compared<'f, 'r> = (&'f Fact<'r>, Estimate);
 
 impl<'r> Fact<'r> {
-    /// Of the cells that are held to the limit: without it there is no equal memory.
     pub(super) fn of(group: &'r Group<'r>) -> Self {
-        let cells = group.cells.iter().filter(|cell| cell.is_limited());
+        let ratios = group.compared();
         Self {
-            ratios: cells
-                .filter_map(|cell| Some((*cell, group.ratio(cell)?)))
+            ratios: ratios
+                .filter_map(|cell| Some((cell, group.ratio(cell)?)))
                 .collect(),
             group,
         }
@@ -66,20 +65,6 @@ impl<'r> Fact<'r> {
             None => format_bytes(size as u64),
         }
     }
-}
-
-/// Each heap that is compared with a baseline, and that baseline, in order of appearance.
-pub(super) fn opponents<'f>(facts: &'f [Vec<Fact<'_>>]) -> Vec<(&'f str, &'f str)> {
-    let mut heaps = Vec::new();
-    for fact in facts.iter().flatten() {
-        for (cell, _) in &fact.ratios {
-            let pair = (cell.heap_label(), fact.baseline());
-            if !heaps.contains(&pair) {
-                heaps.push(pair);
-            }
-        }
-    }
-    heaps
 }
 
 /// How groups are called: what they have in common is left out.

@@ -19,12 +19,12 @@ mod fact;
 mod sweep;
 
 use super::text::wrap;
-use crate::results::Results;
+use crate::results::{Results, opponents};
 use crate::statistics::Estimate;
 #[cfg(doc)]
 use crate::statistics::Verdict;
 use equal_memory::{at_equal_memory, over_multiples, same_over_same, under_load};
-use fact::{Fact, opponents};
+use fact::Fact;
 use sweep::over_sizes;
 
 /// The whole conclusion, filled for a terminal; empty if nothing was compared.
@@ -45,7 +45,7 @@ pub fn sentences(results: &Results) -> Vec<String> {
         .map(|groups| groups.iter().map(Fact::of).collect())
         .collect();
     let all = || facts.iter().flatten();
-    let heaps = opponents(&facts);
+    let heaps = opponents(all().map(|fact| fact.group));
     if heaps.is_empty() {
         return Vec::new();
     }

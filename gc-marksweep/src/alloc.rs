@@ -10,9 +10,12 @@
 //! A *medium* object (more than [`MEDIUM`] bytes) that misses the current hole goes to a second,
 //! *overflow*, hole that is a whole free block, so that it neither gives up a hole that would serve
 //! small objects for longer nor searches for one its size (Blackburn and McKinley, Immix, PLDI
-//! 2008). Only when no free block is left does it search those with holes. A block that has been
-//! searched in vain, for an object of whatever size, is not searched again for any but the smallest
-//! until the next collection.
+//! 2008). Only when no free block is left does it search those with holes, one after the other.
+//!
+//! Both go through a block from its start to its end. A block that is given up before its end goes
+//! back into the supply with what is left of it. One that has been searched in vain, for an object
+//! of whatever size, is *narrow*: it is not searched again for any but the smallest until the next
+//! collection.
 //!
 //! # Invariants
 //!
@@ -50,8 +53,13 @@ pub(crate) struct Buffer {
     /// on.
     block: Cell<Option<BlockIndex>>,
     granule: Cell<usize>,
+    /// Whether that block is narrow.
+    narrow: Cell<bool>,
     overflow_cursor: Cell<*mut u8>,
     overflow_end: Cell<*mut u8>,
+    /// The same of the overflow hole.
+    overflow_block: Cell<Option<BlockIndex>>,
+    overflow_granule: Cell<usize>,
     /// When the last [`Search::refill`] began to look through one block after another; `None` if
     /// the first that it took would do, as nearly always: then no clock is read.
     searching: Cell<Option<Instant>>,
@@ -64,8 +72,11 @@ impl Buffer {
             end: Cell::new(std::ptr::null_mut()),
             block: Cell::new(None),
             granule: Cell::new(0),
+            narrow: Cell::new(false),
             overflow_cursor: Cell::new(std::ptr::null_mut()),
             overflow_end: Cell::new(std::ptr::null_mut()),
+            overflow_block: Cell::new(None),
+            overflow_granule: Cell::new(0),
             searching: Cell::new(None),
         }
     }
@@ -99,23 +110,42 @@ impl Buffer {
         self.block.set(None);
     }
 
+    /// Begins with another block, from `granule` on.
+    fn set_block(&self, block: BlockIndex, granule: usize, narrow: bool) {
+        self.block.set(Some(block));
+        self.granule.set(granule);
+        self.narrow.set(narrow);
+    }
+
     /// Forgets all memory: a collection is about to find out anew what is free.
     pub(crate) fn retire(&self) {
         self.forget();
         self.overflow_cursor.set(std::ptr::null_mut());
         self.overflow_end.set(std::ptr::null_mut());
+        self.overflow_block.set(None);
+    }
+
+    /// The block that the hole lies in, and from where it is not used up.
+    fn left(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        let (cursor, end) = (&self.cursor, &self.end);
+        left(space, self.block.get()?, self.granule.get(), cursor, end)
+    }
+
+    /// The same of the overflow hole.
+    fn overflow_left(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        let (cursor, end) = (&self.overflow_cursor, &self.overflow_end);
+        let granule = self.overflow_granule.get();
+        left(space, self.overflow_block.get()?, granule, cursor, end)
     }
 
     /// Puts what is left into the supply: the mutator detaches.
     pub(crate) fn give_back(&self, space: &Space, supply: &Supply) {
-        if let Some(block) = self.block.get() {
-            let left = self.end.get().addr() - self.cursor.get().addr();
-            let granule = if left > 0 {
-                (self.cursor.get().addr() - space.block_start(block).addr().get()) / GRANULE
+        if let Some((block, granule)) = self.left(space) {
+            if self.narrow.get() {
+                supply.put_back_narrow(space, block, granule);
             } else {
-                self.granule.get()
-            };
-            supply.put_back(space, block, granule);
+                supply.put_back(space, block, granule);
+            }
         }
         self.give_back_overflow(space, supply);
         self.retire();
@@ -124,18 +154,28 @@ impl Buffer {
     /// Puts back the block of the overflow hole from where that is not used up; what lies before is
     /// lost until the next collection.
     fn give_back_overflow(&self, space: &Space, supply: &Supply) {
-        let cursor = self.overflow_cursor.get().addr();
-        if cursor < self.overflow_end.get().addr() {
-            let block = space
-                .block_of(cursor)
-                .expect("an overflow hole lies in a block");
-            supply.put_back(
-                space,
-                block,
-                (cursor - space.block_start(block).addr().get()) / GRANULE,
-            );
+        if let Some((block, granule)) = self.overflow_left(space) {
+            supply.put_back(space, block, granule);
         }
     }
+}
+
+/// A block, and the first granule of it that is neither used up nor searched: the cursor's, or
+/// after a hole that is used up the one where the search goes on, `granule`.
+fn left(
+    space: &Space,
+    block: BlockIndex,
+    granule: usize,
+    cursor: &Cell<*mut u8>,
+    end: &Cell<*mut u8>,
+) -> Option<(BlockIndex, usize)> {
+    let cursor = cursor.get().addr();
+    let first = if cursor < end.get().addr() {
+        (cursor - space.block_start(block).addr().get()) / GRANULE
+    } else {
+        granule
+    };
+    (first < GRANULES_PER_BLOCK).then_some((block, first))
 }
 
 /// A mutator's search for memory beyond its current hole. Compiled once more for those whose steps
@@ -165,8 +205,8 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
         }
     }
 
-    /// From the overflow hole, or another one: what is left of a block, one that is free, or the
-    /// first hole that is large enough.
+    /// From the overflow hole, or another one: the block's next one that is large enough, what is
+    /// left of a block, a block that is free, the first that is large enough of a block with holes.
     #[inline(always)]
     fn refill_medium(self, size: usize) -> Option<NonNull<u8>> {
         let Self {
@@ -178,20 +218,34 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
         if let Some(memory) = bump(&buffer.overflow_cursor, &buffer.overflow_end, size) {
             return Some(memory);
         }
-        if let Some(hole) = self.take_tail(size) {
-            return self.overflow_to(hole.start, hole.length, size);
+        if let Some(block) = buffer.overflow_block.get()
+            && let Some(hole) = self.next_hole(block, buffer.overflow_granule.get(), size)
+        {
+            return self.overflow_to(block, hole, size);
+        }
+        if let Some((block, hole)) = self.take_tail(size) {
+            buffer.give_back_overflow(space, supply);
+            return self.overflow_to(block, hole, size);
         }
         if let Some(block) = supply.take_free(space) {
-            return self.overflow_to(space.block_start(block), BLOCK, size);
+            let hole = Hole {
+                start: space.block_start(block),
+                length: BLOCK,
+                end: GRANULES_PER_BLOCK,
+            };
+            buffer.give_back_overflow(space, supply);
+            return self.overflow_to(block, hole, size);
         }
         buffer.begin_search();
-        while let Some(block) = supply.take_unsearched(space) {
-            if let Some(hole) = self.next_hole(block, 0, size) {
-                return self.overflow_to(hole.start, hole.length, size);
+        loop {
+            let unsearched = supply.take_unsearched(space).map(|block| (block, 0));
+            let (block, granule) = unsearched.or_else(|| supply.take_returned(space))?;
+            if let Some(hole) = self.next_hole(block, granule, size) {
+                buffer.give_back_overflow(space, supply);
+                return self.overflow_to(block, hole, size);
             }
-            supply.put_back_narrow(space, block);
+            supply.put_back_narrow(space, block, granule);
         }
-        None
     }
 
     /// From the block's next hole, or that of another block: one that was put back, one with holes,
@@ -204,6 +258,7 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
             supply,
             ..
         } = self;
+        let is_smallest = size <= SMALLEST;
         let mut blocks = 0_usize;
         loop {
             if blocks == 2 {
@@ -211,28 +266,30 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
             }
             blocks += 1;
             if let Some(block) = buffer.block.get() {
-                if let Some(hole) = self.next_hole(block, buffer.granule.get(), size) {
+                let searched_in_vain = buffer.narrow.get() && !is_smallest;
+                if !searched_in_vain
+                    && let Some(hole) = self.next_hole(block, buffer.granule.get(), size)
+                {
                     buffer.granule.set(hole.end);
                     buffer.set_hole(hole.start, hole.length);
                     self.note_taken(hole.start, hole.length);
                     return buffer.bump(size);
                 }
-                buffer.forget();
+                self.give_up_block(is_smallest);
             }
-            if let Some((block, granule)) = supply.take_returned(space, size <= SMALLEST) {
-                buffer.block.set(Some(block));
-                buffer.granule.set(granule);
+            if let Some((block, granule)) = supply.take_returned(space) {
+                buffer.set_block(block, granule, false);
+            } else if is_smallest && let Some((block, granule)) = supply.take_narrow(space) {
+                buffer.set_block(block, granule, true);
             } else if let Some(block) = supply.take_unsearched(space) {
-                if size > SMALLEST && self.next_hole(block, 0, size).is_none() {
-                    supply.put_back_narrow(space, block);
+                if !is_smallest && self.next_hole(block, 0, size).is_none() {
+                    supply.put_back_narrow(space, block, 0);
                     continue;
                 }
-                buffer.block.set(Some(block));
-                buffer.granule.set(0);
+                buffer.set_block(block, 0, false);
             } else {
                 let block = supply.take_free(space)?;
-                buffer.block.set(Some(block));
-                buffer.granule.set(GRANULES_PER_BLOCK);
+                buffer.set_block(block, GRANULES_PER_BLOCK, false);
                 let start = space.block_start(block);
                 buffer.set_hole(start, BLOCK);
                 self.note_taken(start, BLOCK);
@@ -241,12 +298,33 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
         }
     }
 
+    /// Goes on without the block, which has no hole that is large enough: unless that was one of
+    /// the smallest, others may do for those.
+    #[inline(always)]
+    fn give_up_block(self, smallest: bool) {
+        let Self {
+            buffer,
+            space,
+            supply,
+            ..
+        } = self;
+        if !smallest
+            && buffer.granule.get() < GRANULES_PER_BLOCK
+            && let Some((block, granule)) = buffer.left(space)
+        {
+            supply.put_back_narrow(space, block, granule);
+        }
+        buffer.forget();
+    }
+
     /// Goes on in another overflow hole.
     #[inline(always)]
-    fn overflow_to(self, start: NonNull<u8>, length: usize, size: usize) -> Option<NonNull<u8>> {
+    fn overflow_to(self, block: BlockIndex, hole: Hole, size: usize) -> Option<NonNull<u8>> {
+        let Hole { start, length, end } = hole;
         self.note_taken(start, length);
         let buffer = self.buffer;
-        buffer.give_back_overflow(self.space, self.supply);
+        buffer.overflow_block.set(Some(block));
+        buffer.overflow_granule.set(end);
         buffer.overflow_cursor.set(start.as_ptr());
         (buffer.overflow_end).set(start.as_ptr().wrapping_add(length));
         bump(&buffer.overflow_cursor, &buffer.overflow_end, size)
@@ -255,16 +333,16 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
     /// The unused end of a block that somebody has put back, if it has room for `size` bytes: else
     /// threads that come, make one medium object and end would use up a block each.
     #[inline(always)]
-    fn take_tail(self, size: usize) -> Option<Hole> {
+    fn take_tail(self, size: usize) -> Option<(BlockIndex, Hole)> {
         let Self { space, supply, .. } = self;
-        let (block, granule) = supply.take_returned(space, false)?;
+        let (block, granule) = supply.take_returned(space)?;
         // Without a hole the block is as good as used up.
         let hole = space.next_hole(block, granule, GRANULE)?;
         // All that is left of the block, so that no other hole of it is lost.
         let is_tail =
             hole.end == GRANULES_PER_BLOCK && hole.length == (hole.end - granule) * GRANULE;
         if is_tail && hole.length >= size {
-            return Some(hole);
+            return Some((block, hole));
         }
         supply.put_back(space, block, granule);
         None

@@ -48,6 +48,7 @@ pub(crate) struct Supply {
     /// How many entries [`Reserve::returned`] and [`Reserve::narrow`] have, so that finding none
     /// takes no lock.
     returned: AtomicUsize,
+    narrow: AtomicUsize,
     reserve: Mutex<Reserve>,
     limit: usize,
     /// What [`Self::charged`] may not exceed: the limit, or less where the heap's size is to stay
@@ -70,7 +71,7 @@ struct Reserve {
     /// Blocks that mutators have not used up, because they detached or needed another, each with
     /// the granule its search goes on at.
     returned: Chain,
-    /// Blocks in which there was no hole of the size that was needed.
+    /// Blocks in which there was no hole of the size that was needed, from the granule on.
     narrow: Chain,
     /// Blocks from this index on have never been used.
     fresh: BlockIndex,
@@ -145,6 +146,7 @@ impl Supply {
             recyclable: Stock::new(blocks)?,
             free: Stock::new(blocks)?,
             returned: AtomicUsize::new(0),
+            narrow: AtomicUsize::new(0),
             reserve: Mutex::new(Reserve {
                 links: Links::new(blocks)?,
                 returned: Chain::default(),
@@ -251,27 +253,34 @@ impl Supply {
         Some(block)
     }
 
-    /// A block that a mutator has put back, and the granule from which to search it. If `narrow`,
-    /// one in which a search for a larger hole was in vain will do.
-    pub(crate) fn take_returned(&self, space: &Space, narrow: bool) -> Option<(BlockIndex, usize)> {
-        if self.returned.load(Ordering::Relaxed) == 0 || !self.allow(0) {
+    /// A block that a mutator has put back, and the granule from which to search it.
+    pub(crate) fn take_returned(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        self.take_chained(space, &self.returned, |reserve| &mut reserve.returned)
+    }
+
+    /// The same of one that has been searched in vain, for an object that is not among the
+    /// smallest.
+    pub(crate) fn take_narrow(&self, space: &Space) -> Option<(BlockIndex, usize)> {
+        self.take_chained(space, &self.narrow, |reserve| &mut reserve.narrow)
+    }
+
+    fn take_chained(
+        &self,
+        space: &Space,
+        length: &AtomicUsize,
+        chain: impl Fn(&mut Reserve) -> &mut Chain,
+    ) -> Option<(BlockIndex, usize)> {
+        if length.load(Ordering::Relaxed) == 0 || !self.allow(0) {
             return None;
         }
         let mut guard = self.reserve();
-        let reserve = &mut *guard;
-        let mut returned = reserve.links.pop(&mut reserve.returned);
-        if returned.is_none() && narrow {
-            returned = reserve.links.pop(&mut reserve.narrow);
-        }
-        self.count_returned(reserve);
-        let (block, granule) = returned?;
+        let mut rest = *chain(&mut guard);
+        let taken = guard.links.pop(&mut rest);
+        *chain(&mut guard) = rest;
+        length.store(rest.length, Ordering::Relaxed);
+        let (block, granule) = taken?;
         self.allow(left_over(space, block, granule));
-        returned
-    }
-
-    fn count_returned(&self, reserve: &Reserve) {
-        let count = reserve.returned.length + reserve.narrow.length;
-        self.returned.store(count, Ordering::Relaxed);
+        taken
     }
 
     /// A wholly free block, if the goal allows one more.
@@ -311,23 +320,21 @@ impl Supply {
     /// Takes back a block whose memory from `granule` on has not been used. It no longer counts as
     /// handed out.
     pub(crate) fn put_back(&self, space: &Space, block: BlockIndex, granule: usize) {
-        if granule < GRANULES_PER_BLOCK {
-            let mut guard = self.reserve();
-            let reserve = &mut *guard;
-            (reserve.links).push(&mut reserve.returned, block, granule);
-            self.refund(space, block, granule);
-            self.count_returned(reserve);
-        }
+        let mut guard = self.reserve();
+        let reserve = &mut *guard;
+        (reserve.links).push(&mut reserve.returned, block, granule);
+        (self.returned).store(reserve.returned.length, Ordering::Relaxed);
+        self.refund(space, block, granule);
     }
 
     /// Takes back a block that has been searched in vain, for an object that is not among the
-    /// smallest.
-    pub(crate) fn put_back_narrow(&self, space: &Space, block: BlockIndex) {
+    /// smallest, and has not been used from `granule` on.
+    pub(crate) fn put_back_narrow(&self, space: &Space, block: BlockIndex, granule: usize) {
         let mut guard = self.reserve();
         let reserve = &mut *guard;
-        reserve.links.push(&mut reserve.narrow, block, 0);
-        self.refund(space, block, 0);
-        self.count_returned(reserve);
+        (reserve.links).push(&mut reserve.narrow, block, granule);
+        (self.narrow).store(reserve.narrow.length, Ordering::Relaxed);
+        self.refund(space, block, granule);
     }
 
     fn refund(&self, space: &Space, block: BlockIndex, granule: usize) {
@@ -479,6 +486,7 @@ impl Supply {
         reserve.returned = Chain::default();
         reserve.narrow = Chain::default();
         self.returned.store(0, Ordering::Relaxed);
+        self.narrow.store(0, Ordering::Relaxed);
 
         let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
         let large_pages = self.large_pages.fetch_sub(freed_pages, Ordering::Relaxed) - freed_pages;
@@ -614,12 +622,13 @@ mod tests {
         let supply = Supply::new(&space, limit, None).unwrap();
         let [full, narrow] = [(); 2].map(|()| supply.take_free(&space).unwrap());
         supply.put_back(&space, full, 1);
-        supply.put_back_narrow(&space, narrow);
+        supply.put_back_narrow(&space, narrow, 0);
         supply.reclaim(&space, Extent::Whole, 1);
         let block = supply.take_free(&space).unwrap();
         supply.put_back(&space, block, 2);
-        assert_eq!(supply.take_returned(&space, true), Some((block, 2)));
-        assert_eq!(supply.take_returned(&space, true), None);
+        assert_eq!(supply.take_returned(&space), Some((block, 2)));
+        assert_eq!(supply.take_returned(&space), None);
+        assert_eq!(supply.take_narrow(&space), None);
     }
 
     #[test]

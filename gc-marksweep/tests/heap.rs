@@ -395,3 +395,81 @@ fn medium_objects_that_fit_nowhere_do_not_use_up_small_holes() {
         });
     });
 }
+
+/// With few survivors among many blocks, nearly all holes are as large as the object that died
+/// there, and a block has many of them.
+#[test]
+fn holes_that_medium_objects_leave_are_used_again() {
+    const LIMIT: usize = 3 * MIB;
+    for (least, most) in [
+        (28, 28),
+        (31, 31),
+        (32, 32),
+        (60, 60),
+        (250, 250),
+        (24, 300),
+    ] {
+        let heap = Heap::builder()
+            .limit(LIMIT)
+            .generations(Generations::Off)
+            .build()
+            .unwrap();
+        // A tenth of the heap stays, and is replaced at random.
+        let kept = LIMIT / 10 / (4 * (least + most));
+        let mut random = 1_u64;
+        let mut below = |most: usize| {
+            random = random
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (random >> 33) as usize % most
+        };
+        heap.attach(|m| {
+            m.frame(|m, [table, object]| {
+                m.alloc(table, Shape::new(kept as u32, 0)).unwrap();
+                let mut allocated = 0;
+                while allocated < 10 * LIMIT {
+                    let words = least + below(most - least + 1);
+                    m.alloc(object, Shape::new(0, words as u32)).unwrap();
+                    allocated += 8 * (1 + words);
+                    if below(8) == 0 {
+                        m.store(m.get(table).unwrap(), below(kept), m.get(object));
+                    }
+                }
+            });
+        });
+        let collections = heap.statistics().collections;
+        assert!(collections <= 15, "{least} to {most} words: {collections}");
+    }
+}
+
+/// One object in four stays, so that holes have 96 bytes, and there are free blocks besides. An
+/// object of 200 bytes now and then must not use up the holes that it does not fit.
+#[test]
+fn small_objects_that_fit_nowhere_do_not_use_up_smaller_holes() {
+    let heap = Heap::builder()
+        .limit(4 * MIB)
+        .generations(Generations::Off)
+        .build()
+        .unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [kept, object]| {
+            while heap.statistics().occupied_bytes < 2 * MIB as u64 {
+                push::<1>(m, kept, 1);
+                for _ in 0..3 {
+                    m.alloc(object, Shape::new(0, 3)).unwrap();
+                }
+            }
+            m.collect();
+            let collections = heap.statistics().collections;
+            let mut allocated = 0;
+            while heap.statistics().collections == collections {
+                m.alloc(object, Shape::new(0, 24)).unwrap();
+                for _ in 0..1000 {
+                    m.alloc(object, Shape::new(0, 3)).unwrap();
+                }
+                allocated += 200 + 1000 * 32;
+            }
+            assert!(allocated > 3 * MIB, "{allocated} bytes");
+        });
+    });
+}

@@ -170,12 +170,12 @@ impl Installations {
 /// How much is measured.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Amount {
-    /// Timed iterations in each process, after one that warms up
+    /// Timed iterations in each process, after one that warms up; 0: that one itself, cold
     #[arg(
         long,
         value_name = "N",
         default_value_t = 1,
-        value_parser = up_to(plan::MOST_ROUNDS)
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(plan::MOST_ROUNDS))
     )]
     pub(crate) iterations: u32,
     /// Processes for each pair of workload and heap [default: 3; with --budget: as many as fit]

@@ -23,7 +23,17 @@ pub struct Form {
     pub small: &'static str,
     /// More parameters at [`Size::Full`].
     pub full: &'static str,
+    /// Processes of it in the standard run.
+    pub rounds: u32,
+    /// Whether an iteration warms up before the one that is timed there.
+    pub warms_up: bool,
 }
+
+/// Processes of a form in the standard run, if it does not say: what figures of times need on a
+/// machine that has other things to do as well.
+const ROUNDS: u32 = 6;
+/// The same for figures that hardly differ between processes: counts of what a program does, sizes.
+const FEW_ROUNDS: u32 = 3;
 
 /// Both heaps as they come.
 pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
@@ -43,6 +53,8 @@ impl Form {
             parameters: "",
             small: "",
             full: "",
+            rounds: ROUNDS,
+            warms_up: false,
         }
     }
 
@@ -74,6 +86,24 @@ impl Form {
     /// The same with more or other parameters at [`Size::Full`].
     pub const fn full(self, full: &'static str) -> Self {
         Self { full, ..self }
+    }
+
+    /// The same, of which a few processes say what there is to say: its figures are counts and
+    /// sizes, or far from their bounds.
+    pub const fn few(self) -> Self {
+        Self {
+            rounds: FEW_ROUNDS,
+            ..self
+        }
+    }
+
+    /// The same, whose figures are of memory that was touched before. What waits, what is counted,
+    /// and what takes the fastest of several turns, needs no iteration to warm up.
+    pub const fn warmed_up(self) -> Self {
+        Self {
+            warms_up: true,
+            ..self
+        }
     }
 
     /// The same under another name.

@@ -123,6 +123,25 @@ pub fn cells(
     Ok((cells, notes))
 }
 
+/// The cells of all experiments in the standard run: at that size, on the heaps alone, each form in
+/// as many processes as it needs, and in one iteration.
+///
+/// # Errors
+///
+/// As of [`cells`].
+pub fn standard(size: Size) -> Result<Vec<Cell>, String> {
+    let experiments = choose(&[])?;
+    let (mut cells, _) = cells(&experiments, size, &[], &Search::default())?;
+    let forms = experiments.iter().flat_map(|experiment| experiment.forms);
+    let forms: Vec<&Form> = forms.collect();
+    for cell in &mut cells {
+        let form = forms[cell.group];
+        cell.rounds = Some(form.rounds);
+        cell.iterations = Some(u32::from(form.warms_up));
+    }
+    Ok(cells)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

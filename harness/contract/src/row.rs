@@ -71,10 +71,22 @@ pub struct Invocation {
     pub threads: usize,
     /// Where pseudo-random sequences start.
     pub seed: u64,
-    /// Timed iterations, after one that warms up.
+    /// Timed iterations, after one that warms up; 0: that one, cold, is what is timed.
     pub iterations: u32,
     /// Which invocation of its cell this is, from 1.
     pub invocation: u32,
+}
+
+impl Invocation {
+    /// The first iteration whose figures count, of those from 0 on.
+    pub fn first_timed(&self) -> u32 {
+        self.iterations.min(1)
+    }
+
+    /// How many iterations are timed.
+    pub fn timed_iterations(&self) -> u32 {
+        self.iterations.max(1)
+    }
 }
 
 /// Options by their names of today, which older rows and plans have under others.
@@ -599,6 +611,11 @@ impl Row {
         }
     }
 
+    /// Whether its figures count: of an iteration that does not warm up for others.
+    pub fn is_timed(&self) -> bool {
+        self.iteration >= self.invocation.first_timed()
+    }
+
     /// How it ended, with the message if there is one.
     pub fn reason(&self) -> String {
         match &self.message {
@@ -612,7 +629,7 @@ impl Row {
     pub fn void_without_time(&mut self) {
         let metrics = self.metrics.as_ref();
         let timeless = metrics.is_some_and(|metrics| metrics.wall_ns == 0);
-        if timeless && self.iteration > 0 && self.status == Status::Ok {
+        if timeless && self.is_timed() && self.status == Status::Ok {
             self.status = Status::Void;
             self.message =
                 Some("took 0 ns: too short for its clock; give it more to do".to_owned());

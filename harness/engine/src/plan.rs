@@ -27,7 +27,7 @@ pub struct Plan {
     pub size: Size,
     /// Processes for each cell.
     pub invocations: u32,
-    /// Timed iterations in each process, after one that warms up.
+    /// Timed iterations in each process, after one that warms up; 0: that one, cold, is timed.
     pub iterations: u32,
     /// How long one process may take.
     pub timeout: Duration,
@@ -139,7 +139,8 @@ pub struct Cell {
     pub experiment: bool,
     /// The least heap at which every heap of its group completes, if it was looked for.
     pub minimum_heap_bytes: Option<u64>,
-    /// Whether it is run in the first so many rounds only.
+    /// Whether it is run in the first so many rounds only; if it is of an experiment, in those, and
+    /// in all that follow once the comparisons are as precise as the plan wants them.
     pub rounds: Option<u32>,
     /// Timed iterations in each process, if not as many as the plan says.
     pub iterations: Option<u32>,
@@ -185,9 +186,10 @@ impl Cell {
 }
 
 impl Cell {
-    /// Whether it is run in a round, from 1.
-    pub fn is_in(&self, round: u32) -> bool {
-        self.rounds.is_none_or(|rounds| round <= rounds)
+    /// Whether it is run in a round, from 1; `precise`: the comparisons need no more.
+    pub fn is_in(&self, round: u32, precise: bool) -> bool {
+        let always = precise && self.experiment;
+        always || self.rounds.is_none_or(|rounds| round <= rounds)
     }
 
     /// The same cell within other heap bytes.

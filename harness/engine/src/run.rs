@@ -216,8 +216,12 @@ impl Session {
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
             let satisfied = precision.satisfied(plan, &groups, invocation);
+            let is_comparison = |group: &[usize]| !plan.cells[group[0]].experiment;
+            let mut comparisons = (groups.iter().zip(&satisfied))
+                .filter(|(group, _)| is_comparison(group));
+            let precise = comparisons.all(|(_, satisfied)| *satisfied);
             for (number, group) in groups.iter().enumerate() {
-                let order = in_order(plan, group, invocation);
+                let order = in_order(plan, group, invocation, precise);
                 if satisfied[number] || order.is_empty() {
                     continue;
                 }
@@ -467,16 +471,16 @@ pub fn in_round(plan: &Plan, round: u32) -> Vec<usize> {
     let groups = groups(plan);
     groups
         .iter()
-        .flat_map(|group| in_order(plan, group, round))
+        .flat_map(|group| in_order(plan, group, round, false))
         .collect()
 }
 
 /// The order of a group's cells in a round, of those that are run in it: reversed in every other
 /// one.
-fn in_order(plan: &Plan, group: &[usize], invocation: u32) -> Vec<usize> {
+fn in_order(plan: &Plan, group: &[usize], invocation: u32, precise: bool) -> Vec<usize> {
     let cells = group.iter().copied();
     let mut order: Vec<usize> = cells
-        .filter(|&cell| plan.cells[cell].is_in(invocation))
+        .filter(|&cell| plan.cells[cell].is_in(invocation, precise))
         .collect();
     if invocation.is_multiple_of(2) {
         order.reverse();

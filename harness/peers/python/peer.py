@@ -240,19 +240,20 @@ def give_up(runtime, iteration, reason):
 
 
 def in_turns(workload):
-    """The workload; or, if `turns` is not 0, the workload on one thread and on all that there are to be, so often and in turns."""
+    """The workload; or, if `turns` is not 0, the workload on one thread and on all that there are to be, so often and in turns: of each the fastest turn is timed."""
 
     def run(values):
         if not values["turns"]:
             return workload(values)
-        times = {"one_thread_ns": 0, "all_threads_ns": 0}
+        times = {}
         outcomes = []
         for turn in range(values["turns"]):
             order = [("one_thread_ns", 1), ("all_threads_ns", values["threads"])]
             for name, threads in reversed(order) if turn % 2 else order:
                 begun = time.monotonic_ns()
                 outcomes.append(workload(dict(values, threads=threads)))
-                times[name] += time.monotonic_ns() - begun
+                taken = time.monotonic_ns() - begun
+                times[name] = min(taken, times.get(name, taken))
         return Outcome(
             mix(sum(outcome.checksum for outcome in outcomes) & WORD),
             sum(outcome.operations for outcome in outcomes),

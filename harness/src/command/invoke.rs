@@ -127,7 +127,11 @@ fn check_numbers(invocation: &Invocation) -> Result<(), String> {
             invocation.threads as u64,
             u64::from(plan::MOST_THREADS),
         ),
-        ("iterations", u64::from(invocation.iterations), rounds),
+        (
+            "iterations",
+            u64::from(invocation.timed_iterations()),
+            rounds,
+        ),
         ("invocation", u64::from(invocation.invocation), rounds),
         ("heap_bytes", invocation.heap_bytes, plan::MOST_BYTES),
     ];

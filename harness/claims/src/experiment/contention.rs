@@ -12,15 +12,19 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("contention.md"),
     forms: &[
         Form::new(ONE, "contention", 1),
-        Form::new(TWO, "contention", 2),
-        Form::new(FOUR, "contention", 4).with_heaps(&["gc-rc"]),
-        Form::new(EIGHT, "contention", 8).with_heaps(&["gc-rc"]),
+        Form::new(TWO, "contention", 2).small(LONG),
+        Form::new(FOUR, "contention", 4)
+            .with_heaps(&["gc-rc"])
+            .small(LONG),
+        Form::new(EIGHT, "contention", 8)
+            .with_heaps(&["gc-rc"])
+            .small(LONG),
         Form::new(SHARED, "contention:interval-us=500", 8)
             .with_heaps(&["gc-rc:switch-interval=500us"])
-            .small("milliseconds=20"),
+            .small("milliseconds=50"),
         Form::new(FAIR, "contention:interval-us=500", 8)
             .on(&["gc-rc:gil=fair,switch-interval=500us"])
-            .small("milliseconds=20"),
+            .small("milliseconds=50"),
     ],
     claims: &[
         Claim::new("when two threads want the lock an operation takes longer than with one thread")
@@ -75,6 +79,9 @@ const FOUR: &str = "four threads";
 const EIGHT: &str = "eight threads";
 const SHARED: &str = "eight threads, short interval";
 const FAIR: &str = "eight threads, fair lock, short interval";
+
+/// Several turns of eight threads with 5 ms each.
+const LONG: &str = "milliseconds=120";
 
 const MEAN: &str = "mean_operation_ns";
 const LONGEST: &str = "longest_operation_ns";

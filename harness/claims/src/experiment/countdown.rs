@@ -9,8 +9,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "counting down on one thread and on two",
     explanation: include_str!("countdown.md"),
     forms: &[
-        Form::new(IN_TURNS, "countdown-in-turns:turns=2", 2)
-            .small("total=2000000")
+        Form::new(IN_TURNS, "countdown-in-turns:turns=4", 2)
+            .small("total=1500000")
             .full("total=10000000"),
         every(
             RUNGS[0],
@@ -23,7 +23,9 @@ pub const EXPERIMENT: Experiment = Experiment {
             &["gc-rc:switch-interval=250us"],
         ),
         every(RUNGS[2], "interval-us=1000", &["gc-rc:switch-interval=1ms"]),
-        Form::new(BOUND, "countdown-bound:turns=2", 2).on(BOTH),
+        Form::new(BOUND, "countdown-bound:turns=3", 2)
+            .on(BOTH)
+            .small("total=500000"),
     ],
     claims: &[
         // Equal within a twentieth, as everywhere here.
@@ -102,7 +104,7 @@ const RUNGS: [&str; 3] = [
 
 /// A rung of the ladder of intervals.
 const fn every(name: &'static str, interval: &'static str, heaps: &'static [&'static str]) -> Form {
-    Form::new(name, "countdown-in-turns:turns=2", 2)
+    Form::new(name, "countdown-in-turns:turns=3", 2)
         .with(interval)
         .small("total=1000000")
         .full("total=5000000")

@@ -11,7 +11,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "twenty tasks that compute, one after another and on twenty threads",
     explanation: include_str!("cpu_bound.md"),
     forms: &[
-        Form::new(IN_TURNS, "cpu-bound:turns=2", 20),
+        Form::new(IN_TURNS, "cpu-bound:turns=3", 20).small("increments=150000"),
         Form::new(FOUR, "cpu-bound:tasks=4", 4)
             .small("increments=2000000")
             .full("increments=5000000")

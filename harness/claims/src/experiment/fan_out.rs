@@ -17,11 +17,11 @@ pub const EXPERIMENT: Experiment = Experiment {
         Form::new(PROCESSES, "fan-out:way=1,rounds=1", 1).on(BOTH),
         Form::new(POOL_COMPUTES, "fan-out:milliseconds=0,steps=100", 8)
             .on(BOTH)
-            .small("steps=5000")
+            .small("steps=20000")
             .full("steps=20000"),
         Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
             .on(BOTH)
-            .small("steps=5000")
+            .small("steps=20000")
             .full("steps=20000"),
     ],
     claims: &[

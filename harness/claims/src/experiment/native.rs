@@ -13,8 +13,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "native calls that keep the lock, and calls that give it up",
     explanation: include_str!("native.md"),
     forms: &[
-        Form::new(KEPT, "native:turns=2", 2),
-        Form::new(RELEASED, "native:keeps=0,turns=2", 2),
+        Form::new(KEPT, "native:turns=3", 2),
+        Form::new(RELEASED, "native:keeps=0,turns=3", 2),
         Form::new(KEPT_BESIDE, "native:beside=1", 1),
         Form::new(RELEASED_BESIDE, "native:keeps=0,beside=1", 1),
     ],

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::threads::{give_up, refused};
 
@@ -33,6 +33,8 @@ const IN_TURNS: &str = "shared and copied, in turns";
 const SHARED: &str = "shared_ns";
 const COPIED: &str = "copied_ns";
 
+/// How often each way is gone: its fastest turn counts, as of programs that are run in turns.
+const TURNS: u64 = 3;
 /// Words of an object.
 const WORDS: u32 = 8;
 /// Batches that wait to be read, at most.
@@ -46,7 +48,7 @@ impl Workload for Passing {
     const SUMMARY: &'static str = "lists of objects handed over: shared, or copied by a process";
     const OPERATION: &'static str = "object";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("batches", [4, 50, 500])
+        Parameter::sized("batches", [4, 100, 500])
             .range(1, 1_000_000)
             .doc("lists that are handed over in each way"),
         Parameter::fixed("objects", 1_000)
@@ -60,17 +62,19 @@ impl Workload for Passing {
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
-        let begun = Instant::now();
-        let shared = share_lists(heap, input)?;
-        let shared_for = begun.elapsed();
-        let begun = Instant::now();
-        let copied = copy_lists(heap, input)?;
-        let copied_for = begun.elapsed();
-        let objects = 2 * input.get("batches") * input.get("objects");
-        Ok(Outcome::new(digest([shared, copied]), objects).observing([
-            (SHARED, nanoseconds(shared_for)),
-            (COPIED, nanoseconds(copied_for)),
-        ]))
+        let mut sums = Vec::new();
+        let mut fastest = [Duration::MAX; 2];
+        for _ in 0..TURNS {
+            let ways = [share_lists::<H>, copy_lists::<H>];
+            for (hand_over, fastest) in ways.into_iter().zip(&mut fastest) {
+                let begun = Instant::now();
+                sums.push(hand_over(heap, input)?);
+                *fastest = begun.elapsed().min(*fastest);
+            }
+        }
+        let objects = 2 * TURNS * input.get("batches") * input.get("objects");
+        let [shared, copied] = fastest.map(nanoseconds);
+        Ok(Outcome::new(digest(sums), objects).observing([(SHARED, shared), (COPIED, copied)]))
     }
 }
 

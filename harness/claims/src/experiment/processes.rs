@@ -19,8 +19,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "tasks in threads of one process, and in a process each",
     explanation: include_str!("processes.md"),
     forms: &[
-        Form::new(THREADS, "processes:tasks=4", 4),
-        Form::new(APART, "processes:tasks=4,apart=1", 1),
+        Form::new(THREADS, "processes:tasks=4", 4).small("steps=3000000"),
+        Form::new(APART, "processes:tasks=4,apart=1", 1).small("steps=3000000"),
         Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1)
             .small(SMALL)
             .full(FULL),

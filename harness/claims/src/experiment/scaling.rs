@@ -8,8 +8,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "scaling",
     summary: "trees built and dropped on one thread and on two",
     explanation: include_str!("scaling.md"),
-    forms: &[Form::new(IN_TURNS, "binary-trees-in-turns:turns=2", 2)
-        .small("depth=14")
+    forms: &[Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
+        .small("depth=13")
         .full("depth=15")],
     claims: &[
         Claim::new("under a lock two threads that share no object take as long as one")

@@ -140,7 +140,7 @@ pub(crate) fn about(results: &Results) -> String {
     // A cell that failed has fewer processes, which its line says.
     let whole = cells().filter(|cell| cell.failure().is_none());
     let processes = whole.map(|cell| cell.attempts().count() as u64);
-    let iterations = cells().map(|cell| u64::from(cell.invocation().iterations));
+    let iterations = cells().map(|cell| u64::from(cell.invocation().timed_iterations()));
     format!(
         "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
         list(cells().map(|cell| cell.invocation().size)),

@@ -118,7 +118,7 @@ impl CellResults {
     /// The rows of [`Self::measured`].
     pub fn measured_rows(&self) -> impl Iterator<Item = &Row> {
         let rows = self.rows.iter();
-        rows.filter(|row| row.status == Status::Ok && row.iteration > 0 && row.metrics.is_some())
+        rows.filter(|row| is_timed(row) && row.metrics.is_some())
     }
 
     /// The processes, each with the rows of its iterations.
@@ -191,7 +191,7 @@ pub fn mean_of_process(rows: &[Row], value: impl Fn(&Metrics) -> Option<f64>) ->
 }
 
 fn is_timed(row: &Row) -> bool {
-    row.status == Status::Ok && row.iteration > 0
+    row.status == Status::Ok && row.is_timed()
 }
 
 /// Everything that the work depends on, and the machine that did it.

@@ -39,6 +39,29 @@ pub struct Claim {
     /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and
     /// on a JVM.
     pub tracing: Option<Rule>,
+    /// What must have been shown beside it for it to be decided at all.
+    pub control: Option<&'static Control>,
+}
+
+/// A positive control: what shows that an effect could have been seen, had it been there. A claim
+/// is undecided in a column whose control does not hold; where there is no figure for the control
+/// (another runtime, a file of earlier) it is judged without.
+#[derive(Clone, Copy, Debug)]
+pub struct Control {
+    /// Of a form of the same experiment.
+    pub figure: Figure,
+    /// What must be true of it.
+    pub rule: Rule,
+    /// What is missing where that is not so, in words.
+    pub lacking: &'static str,
+}
+
+impl Control {
+    /// Whether it is shown by this evidence that it does not hold, or not shown that it does.
+    pub(crate) fn is_lacking(&self, evidence: &Evidence<'_>) -> bool {
+        let figure = self.figure.estimate(evidence);
+        figure.is_some_and(|figure| self.rule.judge(figure) != Verdict::Holds)
+    }
 }
 
 impl Claim {
@@ -54,6 +77,7 @@ impl Claim {
             figure: Figure::By(Unit::Count, |_| None),
             counting: None,
             tracing: None,
+            control: None,
         }
     }
 
@@ -134,6 +158,14 @@ impl Claim {
     pub const fn tracing(self, rule: Rule) -> Self {
         Self {
             tracing: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same, decided only where this holds. Its experiment has the control's form.
+    pub const fn controlled(self, control: &'static Control) -> Self {
+        Self {
+            control: Some(control),
             ..self
         }
     }

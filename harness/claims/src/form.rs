@@ -6,7 +6,8 @@ use crate::workload::{Description, Input, Size};
 /// One way to run an experiment.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// What its figures are called by.
+    /// What its figures are called by. Two forms of one name are one, run on heaps of which each
+    /// has work of its own length.
     pub name: &'static str,
     /// The program, as on the command line: `NAME[:parameter=value,...]`. What is not set has its
     /// default for the size.
@@ -37,6 +38,11 @@ const FEW_ROUNDS: u32 = 3;
 
 /// Both heaps as they come.
 pub const BOTH: &[&str] = &["gc-rc", "gc-marksweep"];
+/// The one that counts, behind a lock.
+pub(crate) const COUNTING: &[&str] = &["gc-rc"];
+/// The one that traces, whose threads run freely: a form of its own name for it does more where it
+/// would be over before two threads have met.
+pub(crate) const TRACING: &[&str] = &["gc-marksweep"];
 /// Both as the documents describe them: their mark-sweep knows no generations, and each of its
 /// collections marks the whole heap.
 pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];

@@ -1,6 +1,6 @@
 //! Judges claims by results, whether they were just measured or read from a file.
 
-use crate::claim::{Claim, Side, Verdict};
+use crate::claim::{Claim, Rule, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
@@ -36,6 +36,8 @@ pub struct Column {
     /// What its side's rule says of it; `None` if the claim is not about that side, or there is no
     /// figure.
     pub verdict: Option<Verdict>,
+    /// What was missing to decide it, if its control does not hold.
+    pub lacking: Option<&'static str>,
 }
 
 impl Column {
@@ -111,15 +113,19 @@ fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
     };
     let estimate = figure.as_ref().and_then(|figure| figure.as_ref().ok());
     let rule = title.side.and_then(|side| claim.rule(side));
-    let verdict = rule
-        .zip(estimate)
-        .map(|(rule, &estimate)| rule.judge(estimate));
+    let control = claim.control.filter(|control| control.is_lacking(evidence));
+    let judge = |(rule, estimate): (Rule, &Estimate)| match control {
+        Some(_) => Verdict::Undecided,
+        None => rule.judge(*estimate),
+    };
+    let verdict = rule.zip(estimate).map(judge);
     Column {
         name: title.name.clone(),
         is_heap: title.is_heap,
         side: title.side,
         figure,
         verdict,
+        lacking: verdict.and(control).map(|control| control.lacking),
     }
 }
 

@@ -49,7 +49,7 @@ pub mod statement;
 #[cfg(test)]
 mod trial;
 
-pub use claim::{Claim, Figure, Rule, Side, Verdict};
+pub use claim::{Claim, Control, Figure, Rule, Side, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use experiment::{EXPERIMENTS, Experiment, NOT_BUILT, choose, known, programs};
 pub use explain::explain;

@@ -245,6 +245,12 @@ fn verdict(one: &Judged) -> String {
         || "not measurable here".to_owned(),
         |verdict| verdict.to_string(),
     );
+    let mut heaps = one.columns.iter().filter(|column| column.is_heap);
+    if one.verdict == Some(Verdict::Undecided)
+        && let Some(lacking) = heaps.find_map(|column| column.lacking)
+    {
+        words.push_str(&format!(" ({lacking})"));
+    }
     for column in one.columns.iter().filter(|column| !column.is_heap) {
         let stands_for_it = one
             .columns

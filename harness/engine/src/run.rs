@@ -217,8 +217,8 @@ impl Session {
             let mut anything = false;
             let satisfied = precision.satisfied(plan, &groups, invocation);
             let is_comparison = |group: &[usize]| !plan.cells[group[0]].experiment;
-            let mut comparisons = (groups.iter().zip(&satisfied))
-                .filter(|(group, _)| is_comparison(group));
+            let mut comparisons =
+                (groups.iter().zip(&satisfied)).filter(|(group, _)| is_comparison(group));
             let precise = comparisons.all(|(_, satisfied)| *satisfied);
             for (number, group) in groups.iter().enumerate() {
                 let order = in_order(plan, group, invocation, precise);

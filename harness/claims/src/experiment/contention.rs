@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
+use super::processors;
 use crate::measure::distribution::Distribution;
 
 /// See the [module documentation](self).
@@ -11,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "small operations of one, two, four and eight threads",
     explanation: include_str!("contention.md"),
     forms: &[
+        processors::FORM,
         Form::new(ONE, "contention", 1),
         Form::new(TWO, "contention", 2).small(LONG),
         Form::new(FOUR, "contention", 4)
@@ -66,6 +68,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .ours()
         .measured(OF_TWO)
         .ratio(Observed(MEAN), TWO, ONE)
+        .controlled(&processors::TWO)
         .tracing(AtMost(1.5)),
     ],
     programs: &[Program::of::<Contention>()],

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::prelude::*;
+use super::processors;
 use crate::sync::Lock;
 
 /// See the [module documentation](self).
@@ -11,9 +12,12 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "counts that several threads change: unguarded, under one lock, atomic",
     explanation: include_str!("count_race.md"),
     forms: &[
+        processors::FORM,
         unguarded(UNGUARDED[0], 1),
-        unguarded(UNGUARDED[1], 2),
-        unguarded(UNGUARDED[2], 4),
+        unguarded(UNGUARDED[1], 2).on(COUNTING),
+        unguarded(UNGUARDED[2], 4).on(COUNTING),
+        meeting(UNGUARDED[1], 2),
+        meeting(UNGUARDED[2], 4),
         Form::new(GUARDED[0], "count-race:guard=1", 1).on(BOTH),
         Form::new(GUARDED[1], "count-race:guard=1", 2).on(BOTH),
         Form::new(GUARDED[2], "count-race:guard=1", 4).on(BOTH),
@@ -28,16 +32,19 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["000.4", "002.5"])
             .measured("cells with a wrong count, two free threads, unguarded")
             .share(Observed(WRONG), Observed(CELLS_SEEN), &[UNGUARDED[1]])
+            .controlled(&processors::TWO)
             .tracing(AtLeast(0.1)),
         Claim::new("counts that free threads change without a lock leak: they stay too high")
             .judges(&["003.3", "004.1"])
             .measured("cells whose count stays too high, four free threads, unguarded")
             .share(Observed(LEAKED), Observed(CELLS_SEEN), &[UNGUARDED[2]])
+            .controlled(&processors::TWO)
             .tracing(AtLeast(0.1)),
         Claim::new("counts that free threads change without a lock release what is referenced")
             .judges(&["003.3", "004.1"])
             .measured("cells whose count came to zero, four free threads, unguarded")
             .share(Observed(DEAD), Observed(CELLS_SEEN), &[UNGUARDED[2]])
+            .controlled(&processors::TWO)
             .tracing(AtLeast(0.1)),
         Claim::new(
             "under the global lock at most one change in 10,000 of an unguarded count is lost",
@@ -45,6 +52,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .judges(&["000.13"])
         .measured("changes lost, with 1, 2 and 4 threads, unguarded")
         .share(Observed(LOST), Observed(CHANGES), &UNGUARDED)
+        .controlled(&processors::TWO)
         .counting(AtMost(ONE_IN_10_000)),
         Claim::new(
             "under one lock, or made atomically, at most one change in 10,000 of a count is lost",
@@ -85,6 +93,14 @@ const DEAD: &str = "prematurely_dead_cells";
 const CELLS_SEEN: &str = "cells_count";
 const LOST: &str = "lost_changes_count";
 const CHANGES: &str = "changes_count";
+
+/// The same where threads run freely, and do four times as much in the time.
+const fn meeting(name: &'static str, threads: usize) -> Form {
+    unguarded(name, threads)
+        .on(TRACING)
+        .small("assignments=12000000")
+        .full("assignments=40000000")
+}
 
 const fn unguarded(name: &'static str, threads: usize) -> Form {
     // Long enough for threads to meet on a machine that has other things to do as well: a system

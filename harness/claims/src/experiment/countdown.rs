@@ -1,6 +1,7 @@
 #![doc = include_str!("countdown.md")]
 
 use super::prelude::*;
+use super::processors;
 use crate::workload::countdown::Countdown;
 
 /// See the [module documentation](self).
@@ -9,9 +10,15 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "counting down on one thread and on two",
     explanation: include_str!("countdown.md"),
     forms: &[
+        processors::FORM,
         Form::new(IN_TURNS, "countdown-in-turns:turns=4", 2)
+            .with_heaps(COUNTING)
             .small("total=1500000")
             .full("total=10000000"),
+        Form::new(IN_TURNS, "countdown-in-turns:turns=4", 2)
+            .on(TRACING)
+            .small("total=12000000")
+            .full("total=50000000"),
         every(
             RUNGS[0],
             "interval-us=100",
@@ -36,12 +43,14 @@ pub const EXPERIMENT: Experiment = Experiment {
         .documents("2.188 s -> 2.197 s: 1.004")
         .measured(MEASURED)
         .value(ALL_TO_ONE, IN_TURNS)
+        .controlled(&processors::TWO)
         .counting(Within(0.95, 1.05)),
         Claim::new("under the lock two threads count down no faster than one")
             .judges(&["000.2", "002.1"])
             .documents("2.188 s -> 2.197 s: 1.004")
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.95)),
         // Nobody is woken in less.
         Claim::new("a switch from one thread to another costs time: 100 ns or more")
@@ -65,6 +74,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["000.15", "001.8"])
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .tracing(AtMost(0.8)),
         Claim::new("on one processor two threads count down no faster than one")
             .ours()

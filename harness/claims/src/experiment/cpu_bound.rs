@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
+use super::processors;
 
 /// See the [module documentation](self).
 pub const EXPERIMENT: Experiment = Experiment {
@@ -11,7 +12,14 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "twenty tasks that compute, one after another and on twenty threads",
     explanation: include_str!("cpu_bound.md"),
     forms: &[
-        Form::new(IN_TURNS, "cpu-bound:turns=3", 20).small("increments=150000"),
+        processors::FORM,
+        Form::new(IN_TURNS, "cpu-bound:turns=3", 20)
+            .with_heaps(COUNTING)
+            .small("increments=150000"),
+        Form::new(IN_TURNS, "cpu-bound:turns=3", 20)
+            .on(TRACING)
+            .small("increments=600000")
+            .full("increments=2500000"),
         Form::new(FOUR, "cpu-bound:tasks=4", 4)
             .small("increments=2000000")
             .full("increments=5000000")
@@ -24,6 +32,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .documents("7.90, 7.65, 7.72 s -> 7.43, 7.39, 7.31 s: 0.94 to 0.97")
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.85)),
         // A tenth: the documents call differences of three to six in a hundred hardly any.
         Claim::new(
@@ -34,6 +43,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .documents("7.90, 7.65, 7.72 s -> 7.43, 7.39, 7.31 s: 0.94 to 0.97")
         .measured(MEASURED)
         .value(ALL_TO_ONE, IN_TURNS)
+        .controlled(&processors::TWO)
         .counting(Within(0.9, 1.1)),
         // Nearly: within a tenth.
         Claim::new("threads are treated fairly: the run times of four come out nearly equal")
@@ -45,6 +55,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["001.8"])
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .tracing(AtMost(0.8)),
     ],
     programs: &[Program::of::<CpuBound>()],

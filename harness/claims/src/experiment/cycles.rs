@@ -9,8 +9,14 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "pairs that refer to each other, dropped: what is still held",
     explanation: include_str!("cycles.md"),
     forms: &[
-        Form::new(COUNTS, "cycles:alone=1,room=400", 1).few().warmed_up().with_heaps(&["gc-rc:cycle=none"]),
-        Form::new(COLLECTED, "cycles:alone=0,room=25", 1).few().warmed_up().with_heaps(AS_DESCRIBED),
+        Form::new(COUNTS, "cycles:alone=1,room=400", 1)
+            .few()
+            .warmed_up()
+            .with_heaps(&["gc-rc:cycle=none"]),
+        Form::new(COLLECTED, "cycles:alone=0,room=25", 1)
+            .few()
+            .warmed_up()
+            .with_heaps(AS_DESCRIBED),
     ],
     claims: &[
         Claim::new("counts alone never reclaim a cycle")

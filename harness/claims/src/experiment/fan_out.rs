@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
+use super::processors;
 use super::subprocesses;
 
 /// See the [module documentation](self).
@@ -12,17 +13,26 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "tasks fanned out and their results gathered: four tools and their prices",
     explanation: include_str!("fan_out.md"),
     forms: &[
-        Form::new(EACH, "fan-out", 128).on(BOTH),
-        Form::new(POOL, "fan-out", 8).on(BOTH),
+        processors::FORM,
+        Form::new(EACH, "fan-out", 128).on(BOTH).warmed_up(),
+        Form::new(POOL, "fan-out", 8).on(BOTH).warmed_up(),
         Form::new(PROCESSES, "fan-out:way=1,rounds=1", 1).on(BOTH),
         Form::new(POOL_COMPUTES, "fan-out:milliseconds=0,steps=100", 8)
-            .on(BOTH)
-            .small("steps=20000")
+            .on(COUNTING)
+            .small("steps=10000")
+            .full("steps=20000"),
+        Form::new(POOL_COMPUTES, "fan-out:milliseconds=0,steps=100", 8)
+            .on(TRACING)
+            .small("steps=80000")
+            .full("steps=200000"),
+        Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
+            .on(COUNTING)
+            .small("steps=10000")
             .full("steps=20000"),
         Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
-            .on(BOTH)
-            .small("steps=20000")
-            .full("steps=20000"),
+            .on(TRACING)
+            .small("steps=80000")
+            .full("steps=200000"),
     ],
     claims: &[
         // A tenth of a process, which holds more than threads.
@@ -50,6 +60,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["003.10"])
             .measured("time of a task that computes on one thread / on a pool of 8")
             .ratio(TIME_OF_TASK, ONE_COMPUTES, POOL_COMPUTES)
+            .controlled(&processors::TWO)
             .tracing(AtLeast(1.25)),
     ],
     programs: &[Program::of::<FanOut>()],

@@ -9,12 +9,16 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "the most memory held, as a multiple of what lives",
     explanation: include_str!("footprint.md"),
     forms: &[
-        Form::new(PLAIN, "replacement", 1).few().warmed_up()
+        Form::new(PLAIN, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=20000,words=32,multiple=32,replaced=400")
             .small("live=20000,words=32,replaced=400")
             .full("live=60000,words=16,replaced=1000")
             .with_heaps(GROWING),
-        Form::new(CYCLIC, "replacement", 1).few().warmed_up()
+        Form::new(CYCLIC, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=4000,words=8,multiple=8,replaced=400,cyclic=1")
             .small("live=20000,words=16,replaced=500")
             .full("live=30000,words=16,replaced=1000")

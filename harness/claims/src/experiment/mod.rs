@@ -39,6 +39,7 @@ pub mod passing;
 pub mod pipeline;
 mod prelude;
 pub mod processes;
+pub mod processors;
 pub mod reclaim_delay;
 pub mod replacement;
 mod scaffold;
@@ -50,6 +51,7 @@ pub mod threshold;
 
 /// Every experiment, in the order in which they are run and shown.
 pub const EXPERIMENTS: &[Experiment] = &[
+    processors::EXPERIMENT,
     count_race::EXPERIMENT,
     countdown::EXPERIMENT,
     cpu_bound::EXPERIMENT,
@@ -167,8 +169,11 @@ mod tests {
                     form.input(&known, size);
                 }
                 let mut before = experiment.forms[..index].iter();
+                let is_elsewhere = |heap| !form.heaps.contains(heap);
                 assert!(
-                    before.all(|other| other.name != form.name),
+                    before.all(|other| {
+                        other.name != form.name || other.heaps.iter().all(is_elsewhere)
+                    }),
                     "{name}: {}",
                     form.name
                 );

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crc::{CRC_16_XMODEM, CRC_32_ISO_HDLC, Crc};
 
 use super::prelude::*;
+use super::processors;
 
 /// See the [module documentation](self).
 pub const EXPERIMENT: Experiment = Experiment {
@@ -13,6 +14,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "native calls that keep the lock, and calls that give it up",
     explanation: include_str!("native.md"),
     forms: &[
+        processors::FORM,
         Form::new(KEPT, "native:turns=3", 2),
         Form::new(RELEASED, "native:keeps=0,turns=3", 2),
         Form::new(KEPT_BESIDE, "native:beside=1", 1),
@@ -23,6 +25,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["001.6"])
             .measured("calls that keep it: time of two threads / of one")
             .value(ALL_TO_ONE, KEPT)
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.9)),
         Claim::new("while a native call keeps the lock no other thread makes a step")
             .judges(&["001.6"])
@@ -36,6 +39,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["001.4"])
             .measured("calls that give it up: time of two threads / of one")
             .value(ALL_TO_ONE, RELEASED)
+            .controlled(&processors::TWO)
             .counting(AtMost(0.8)),
         Claim::new("a native call that gave the lock up and touches objects waits to get it again")
             .judges(&["001.4"])
@@ -53,6 +57,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .ours()
             .measured("calls that keep a lock, if there is one: time of two threads / of one")
             .value(ALL_TO_ONE, KEPT)
+            .controlled(&processors::TWO)
             .tracing(AtMost(0.8)),
     ],
     programs: &[Program::of::<Native>()],

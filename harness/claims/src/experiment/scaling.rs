@@ -1,6 +1,7 @@
 #![doc = include_str!("scaling.md")]
 
 use super::prelude::*;
+use super::processors;
 use crate::workload::binary_trees::BinaryTrees;
 
 /// See the [module documentation](self).
@@ -8,19 +9,29 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "scaling",
     summary: "trees built and dropped on one thread and on two",
     explanation: include_str!("scaling.md"),
-    forms: &[Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
-        .small("depth=13")
-        .full("depth=15")],
+    forms: &[
+        processors::FORM,
+        Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
+            .with_heaps(COUNTING)
+            .small("depth=13")
+            .full("depth=15"),
+        Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
+            .on(TRACING)
+            .small("depth=14")
+            .full("depth=16"),
+    ],
     claims: &[
         Claim::new("under a lock two threads that share no object take as long as one")
             .judges(&["000.2", "001.1"])
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.9)),
         Claim::new("with no lock on the runtime two threads that share no object run in parallel")
             .judges(&["000.15", "001.8"])
             .measured(MEASURED)
             .value(ALL_TO_ONE, IN_TURNS)
+            .controlled(&processors::TWO)
             .tracing(AtMost(0.75)),
     ],
     programs: &[Program::of::<TreesInTurns>()],

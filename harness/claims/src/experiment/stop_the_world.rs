@@ -12,19 +12,24 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "the longest pause against what lives",
     explanation: include_str!("stop_the_world.md"),
     forms: &[
-        Form::new(LEAST, "replacement", 1).few().warmed_up()
+        Form::new(LEAST, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=200,words=31,multiple=2,replaced=5000")
             .small("live=1000,words=1,spare=1,replaced=10000")
             .full("live=2000,words=1,spare=4,replaced=12000")
             .with_heaps(AS_DESCRIBED),
         LARGEST.with_heaps(AS_DESCRIBED),
-        Form::new(THREADS, "replacement", 2).warmed_up()
+        Form::new(THREADS, "replacement", 2)
+            .warmed_up()
             .with("live=500,words=31,multiple=2,replaced=2000")
             .small("live=5000,words=1,spare=1,replaced=10000")
             .full("live=20000,words=1,spare=4,replaced=1500")
             .on(&["gc-marksweep:generations=off"]),
         LARGEST.named(GENERATIONS).on(&["gc-marksweep"]),
-        Form::new(CYCLES, "replacement", 1).few().warmed_up()
+        Form::new(CYCLES, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=2000,words=31,multiple=2,replaced=100,cyclic=1")
             .small("live=100000,words=1,spare=1,replaced=300")
             .full("live=200000,words=1,spare=4,replaced=300")
@@ -92,7 +97,9 @@ const CYCLES: &str = "a hundred times as many, cycles";
 const LAZY: &str = "a hundred times as many, freed lazily";
 
 /// The largest live set.
-const LARGEST: Form = Form::new(MOST, "replacement", 1).few().warmed_up()
+const LARGEST: Form = Form::new(MOST, "replacement", 1)
+    .few()
+    .warmed_up()
     .with("live=2000,words=31,multiple=2,replaced=600,after=20")
     .small("live=100000,words=1,spare=1,replaced=300,after=100")
     .full("live=200000,words=1,spare=4,replaced=300,after=100");

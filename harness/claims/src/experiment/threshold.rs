@@ -10,21 +10,29 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "what makes a collection due, and what it finds",
     explanation: include_str!("threshold.md"),
     forms: &[
-        Form::new(TWICE, "replacement", 1).few().warmed_up()
+        Form::new(TWICE, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=4000,words=32,multiple=2,replaced=400")
             .small("live=8000,replaced=600")
             .full("live=100000,replaced=1200")
             .with_heaps(AS_DESCRIBED),
-        Form::new(FOUR_TIMES, "replacement", 1).few().warmed_up()
+        Form::new(FOUR_TIMES, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=4000,words=32,multiple=4,replaced=400")
             .small("live=8000,replaced=600")
             .full("live=100000,replaced=1200")
             .with_heaps(AS_DESCRIBED),
         // The difference of the two is that of their objects: what a heap begins with is in both.
-        Form::new(FEW_OBJECTS, "replacement", 1).few().warmed_up()
+        Form::new(FEW_OBJECTS, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=50000,words=1,multiple=3,replaced=0")
             .on(AS_DESCRIBED),
-        Form::new(MANY_OBJECTS, "replacement", 1).few().warmed_up()
+        Form::new(MANY_OBJECTS, "replacement", 1)
+            .few()
+            .warmed_up()
             .with("live=150000,words=1,multiple=3,replaced=0")
             .on(AS_DESCRIBED),
     ],

@@ -87,7 +87,12 @@ impl Probe {
 
     /// Touches every line in the order of addresses.
     fn sweep(&self) {
-        black_box(self.lines.iter().map(|line| u64::from(line.next)).sum::<u64>());
+        black_box(
+            self.lines
+                .iter()
+                .map(|line| u64::from(line.next))
+                .sum::<u64>(),
+        );
     }
 
     /// Returns where a lap from the first line ends: there.

@@ -1,0 +1,108 @@
+#![doc = include_str!("processors.md")]
+
+use std::hint::black_box;
+
+use super::prelude::*;
+use crate::claim::{Control, Rule};
+
+/// See the [module documentation](self).
+pub const EXPERIMENT: Experiment = Experiment {
+    name: "processors",
+    summary: "whether two threads that share nothing get two processors here: a control",
+    explanation: include_str!("processors.md"),
+    forms: &[FORM],
+    claims: &[
+        // Half on two whole processors, and more on two that share what computes.
+        Claim::new("two threads that share nothing and touch no heap compute faster than one")
+            .ours()
+            .measured("time of two threads / of one")
+            .value(ALL_TO_ONE, IN_TURNS)
+            .both(AVAILABLE),
+    ],
+    programs: &[Program::of::<Processors>()],
+};
+
+/// The form that an experiment has beside its own if one of its claims is [controlled](Control) by
+/// this.
+pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=4", 2).on(BOTH);
+
+/// What a claim about several threads rests on, whichever way it comes out.
+pub const TWO: Control = Control {
+    figure: Figure::Value(ALL_TO_ONE, IN_TURNS),
+    rule: AVAILABLE,
+    lacking: "two threads get no two processors",
+};
+
+const AVAILABLE: Rule = AtMost(0.75);
+
+const IN_TURNS: &str = "computing outside of the heap, one thread and two, in turns";
+
+/// See the [module documentation](self).
+pub struct Processors;
+
+impl Workload for Processors {
+    const NAME: &'static str = "processors";
+    const SUMMARY: &'static str =
+        "computing on one thread and on several, without a heap, in turns";
+    const OPERATION: &'static str = "step";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::sized("steps", [10_000, 4_000_000, 40_000_000])
+            .range(1, 1_000_000_000_000)
+            .doc("over all threads"),
+        TURNS,
+    ];
+
+    fn heap_bytes(_: &Input) -> u64 {
+        // What it touches is the stack.
+        1 << 20
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        in_turns(heap, input, |heap, input| {
+            let steps = input.get("steps");
+            let sums = on_threads(heap, input.threads, |m, thread| {
+                let mine = share(steps, input.threads, thread);
+                Ok(m.blocking(|| chain(mine.end - mine.start)))
+            })?;
+            Ok(Outcome::new(digest(sums), steps))
+        })
+    }
+}
+
+/// Steps of which each needs the one before.
+fn chain(steps: u64) -> u64 {
+    (0..steps).fold(0, |at, _| black_box(mix(at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::{MARKSWEEP, RC, Trial};
+
+    #[test]
+    fn the_verdict_follows_the_times() {
+        let mut trial = Trial::of("processors");
+        trial.turns(IN_TURNS, BOTH, 1_000, 510);
+        trial.holds([0]);
+        trial.turns(IN_TURNS, RC, 1_000, 1_000);
+        trial.fails([0]);
+    }
+
+    /// Neither a claim that threads gain nothing, nor one that they do, is decided by a machine
+    /// that has one processor for them.
+    #[test]
+    fn what_two_threads_do_is_undecided_where_they_get_one_processor() {
+        let mut trial = Trial::of("scaling");
+        let scaling = "one thread and two, in turns";
+        trial.turns(scaling, RC, 1_000, 1_020);
+        trial.turns(scaling, MARKSWEEP, 1_000, 1_000);
+        trial.holds([0]);
+        trial.fails([1]);
+        trial.turns(IN_TURNS, BOTH, 1_000, 980);
+        trial.undecided([0, 1]);
+        // What has not been controlled is as it was.
+        trial.plant(IN_TURNS, BOTH, |metrics| metrics.observations.clear());
+        trial.holds([0]);
+        trial.fails([1]);
+    }
+}

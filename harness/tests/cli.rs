@@ -1272,7 +1272,6 @@ fn a_plan_is_run_line_by_line_and_merged() {
     for (name, number) in [
         ("threads", 0),
         ("threads", u64::MAX),
-        ("iterations", 0),
         ("iterations", u64::from(u32::MAX)),
         ("heap_bytes", 0),
         ("heap_bytes", u64::MAX),
@@ -1282,6 +1281,20 @@ fn a_plan_is_run_line_by_line_and_merged() {
         let text = number.to_string();
         harness(&["invoke", &task.to_string()]).expect_refusal(&[name, &text]);
     }
+}
+
+/// Iteration 0 warms up, unless no other is asked for: then it is what is timed.
+#[test]
+fn the_first_iteration_itself_is_timed_if_no_other_is() {
+    let list = ["list", "--heap=gc-rc", "--iterations=0"];
+    let rows = tiny(&[&list[..], &["--format=json"]].concat())
+        .expect(0)
+        .rows();
+    let numbers: Vec<_> = rows.iter().map(|row| row["iteration"].clone()).collect();
+    assert_eq!(numbers, [0]);
+    let table = tiny(&list).expect(0).stdout;
+    assert!(table.contains("1 timed iteration, cold"), "{table}");
+    assert!(table.contains("nodes/s"), "{table}");
 }
 
 #[test]

@@ -121,24 +121,19 @@ pub(super) fn input(workload: &Description, invocation: &Invocation) -> Result<I
 /// What the command line checks where it makes a plan, a task brings along, from whoever wrote it.
 fn check_numbers(invocation: &Invocation) -> Result<(), String> {
     let rounds = u64::from(plan::MOST_ROUNDS);
+    let threads = u64::from(plan::MOST_THREADS);
     let numbers = [
-        (
-            "threads",
-            invocation.threads as u64,
-            u64::from(plan::MOST_THREADS),
-        ),
-        (
-            "iterations",
-            u64::from(invocation.timed_iterations()),
-            rounds,
-        ),
-        ("invocation", u64::from(invocation.invocation), rounds),
-        ("heap_bytes", invocation.heap_bytes, plan::MOST_BYTES),
+        ("threads", invocation.threads as u64, 1..=threads),
+        ("iterations", u64::from(invocation.iterations), 0..=rounds),
+        ("invocation", u64::from(invocation.invocation), 1..=rounds),
+        ("heap_bytes", invocation.heap_bytes, 1..=plan::MOST_BYTES),
     ];
-    for (name, number, most) in numbers {
-        if !(1..=most).contains(&number) {
+    for (name, number, range) in numbers {
+        if !range.contains(&number) {
+            let (least, most) = range.into_inner();
             return Err(format!(
-                "the task's {name} cannot be {number}: expected a whole number from 1 to {most}"
+                "the task's {name} cannot be {number}: expected a whole number from {least} to \
+                 {most}"
             ));
         }
     }

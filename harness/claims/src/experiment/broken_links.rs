@@ -11,7 +11,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "a list whose links are changed in two steps, and somebody who looks in between",
     explanation: include_str!("broken_links.md"),
     forms: &[
-        Form::new(OPEN, "broken-links:interval-us=250", 2).with_heaps(SHORT_INTERVAL),
+        Form::new(OPEN, "broken-links:interval-us=250", 2)
+            .with_heaps(SHORT_INTERVAL)
+            .small("milliseconds=60"),
         Form::new(LOCKED, "broken-links:locked=1,interval-us=250", 2).with_heaps(SHORT_INTERVAL),
     ],
     claims: &[

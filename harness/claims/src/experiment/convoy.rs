@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use contract::threads::start_scoped;
 
 use super::prelude::*;
+use super::processors;
 
 /// See the [module documentation](self).
 pub const EXPERIMENT: Experiment = Experiment {
@@ -15,6 +16,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "a thread with short I/O beside one that computes",
     explanation: include_str!("convoy.md"),
     forms: &[
+        processors::FORM,
         Form::new(ALONE, "convoy", 1),
         Form::new(BESIDE, "convoy:beside=1", 1),
         Form::new(FAIR, "convoy:beside=1", 1).on(&["gc-rc:gil=fair"]),
@@ -28,6 +30,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .judges(&["003.1"])
         .measured("median call beside a thread that computes / alone")
         .ratio(Observed(MEDIAN), BESIDE, ALONE)
+        .controlled(&processors::TWO)
         .counting(AtLeast(2.0)),
         Claim::new(
             "each short input/output beside a thread that computes waits most of a switch interval",
@@ -36,11 +39,13 @@ pub const EXPERIMENT: Experiment = Experiment {
         .documents("CPython issue 7946")
         .measured("median call beside a thread that computes")
         .value(Observed(MEDIAN), BESIDE)
+        .controlled(&processors::TWO)
         .counting(AtLeast(4.0 * MILLISECOND)),
         Claim::new("without a lock short input/output does not wait for a thread that computes")
             .ours()
             .measured("median call beside a thread that computes")
             .value(Observed(MEDIAN), BESIDE)
+            .controlled(&processors::TWO)
             .tracing(AtMost(MILLISECOND)),
         Claim::new(
             "with a lock that is handed over in order of arrival short input/output does not wait \
@@ -49,6 +54,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .ours()
         .measured("median call beside a thread that computes, gil=fair")
         .value(Observed(MEDIAN), FAIR)
+        .controlled(&processors::TWO)
         .counting(AtMost(MILLISECOND)),
     ],
     programs: &[Program::of::<Convoy>()],

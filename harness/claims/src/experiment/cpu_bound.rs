@@ -50,6 +50,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["003.6"])
             .measured("time of the thread that ended first / of the last, switches every 0.25 ms")
             .value(Per(&Observed(SHORTEST), &Observed(LONGEST)), FOUR)
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.9)),
         Claim::new("where threads run freely twenty of them compute faster than one")
             .judges(&["001.8"])

@@ -34,6 +34,7 @@ pub const EXPERIMENT: Experiment = Experiment {
                 Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
                 KEPT_BESIDE,
             )
+            .controlled(&processors::TWO)
             .counting(AtLeast(0.95)),
         Claim::new("native calls that give the lock up run in parallel")
             .judges(&["001.4"])
@@ -52,6 +53,7 @@ pub const EXPERIMENT: Experiment = Experiment {
                 }),
                 RELEASED_BESIDE,
             )
+            .controlled(&processors::TWO)
             .counting(AtLeast(HALF_AN_INTERVAL_NS)),
         Claim::new("where there is no lock native calls of two threads run in parallel")
             .ours()

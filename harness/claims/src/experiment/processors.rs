@@ -24,7 +24,7 @@ pub const EXPERIMENT: Experiment = Experiment {
 
 /// The form that an experiment has beside its own if one of its claims is [controlled](Control) by
 /// this.
-pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=4", 2).on(BOTH);
+pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=6", 2).on(BOTH);
 
 /// What a claim about several threads rests on, whichever way it comes out.
 pub const TWO: Control = Control {

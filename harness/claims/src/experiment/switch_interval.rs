@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::prelude::*;
+use super::processors;
 
 /// See the [module documentation](self).
 pub const EXPERIMENT: Experiment = Experiment {
@@ -11,6 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "how long a thread runs before another one has the lock",
     explanation: include_str!("switch_interval.md"),
     forms: &[
+        processors::FORM,
         Form::new(DEFAULT, "switch-interval", 2),
         Form::new(SHORT, "switch-interval:interval-us=1000", 2)
             .with_heaps(&["gc-rc:switch-interval=1ms"]),
@@ -24,11 +26,13 @@ pub const EXPERIMENT: Experiment = Experiment {
             .documents("5 ms")
             .measured("median run of a thread")
             .value(Observed(MEDIAN_RUN), DEFAULT)
+            .controlled(&processors::TWO)
             .counting(Within(4.5 * MILLISECOND, 8.0 * MILLISECOND)),
         Claim::new("the interval after which threads switch can be set")
             .ours()
             .measured("median run of a thread, at 1 ms")
             .value(Observed(MEDIAN_RUN), SHORT)
+            .controlled(&processors::TWO)
             .counting(Within(0.9 * MILLISECOND, 1.6 * MILLISECOND)),
         Claim::new("a long operation is not interrupted: the switch comes after it")
             .judges(&["001.3"])

@@ -141,13 +141,19 @@ pub(crate) fn about(results: &Results) -> String {
     let whole = cells().filter(|cell| cell.failure().is_none());
     let processes = whole.map(|cell| cell.attempts().count() as u64);
     let iterations = cells().map(|cell| u64::from(cell.invocation().timed_iterations()));
+    let is_cold = cells().all(|cell| cell.invocation().iterations == 0);
     format!(
-        "Size {}, threads {}, seed {}; each pair in {} of {} after one to warm up.",
+        "Size {}, threads {}, seed {}; each pair in {} of {}{}.",
         list(cells().map(|cell| cell.invocation().size)),
         list(cells().map(CellResults::threads)),
         list(cells().map(|cell| cell.invocation().seed)),
         range(processes, "process", "processes"),
         range(iterations, "timed iteration", "timed iterations"),
+        if is_cold {
+            ", cold"
+        } else {
+            " after one to warm up"
+        },
     )
 }
 

@@ -2,11 +2,11 @@
 //!
 //! The parent describes it ([`Invocation`]), the child carries it out and answers with one [`Row`]
 //! an iteration. Iteration 0 warms up: it faults memory in and trains the branch predictors, is
-//! recorded like the others, and is in no figure of the table, unless no other was asked for. Between iterations the machine's
-//! memory is [probed](crate::measure::probe), and the arena is reset. A heap that collects is
-//! left as it is where workloads are compared ([`Between::Nothing`]): a collection before the timer
-//! would take away what the timed iteration has to pay for, a tenth of its collections or more, and
-//! for a tracing heap only.
+//! recorded like the others, and is in no figure of the table, unless no other was asked for.
+//! Between iterations the machine's memory is [probed](crate::measure::probe), and the arena is
+//! reset. A heap that collects is left as it is where workloads are compared
+//! ([`Between::Nothing`]): a collection before the timer would take away what the timed iteration
+//! has to pay for, a tenth of its collections or more, and for a tracing heap only.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

@@ -619,7 +619,7 @@ mod tests {
         assert_eq!(in_order(&plan, &[3, 4, 5], 1, false), [3, 4, 5]);
         assert_eq!(in_order(&plan, &[3, 4, 5], 2, false), [5, 4, 3]);
         assert_eq!(in_order(&plan, &[3, 4, 5], 3, false), [3, 5]);
-        // What is beside a comparison is not run more often for its being precise; an experiment is.
+        // What is beside a comparison is not run more often for its precision; an experiment is.
         assert_eq!(in_order(&plan, &[3, 4, 5], 3, true), [3, 5]);
         plan.cells[4].experiment = true;
         assert_eq!(in_order(&plan, &[3, 4, 5], 3, false), [3, 5]);

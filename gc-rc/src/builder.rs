@@ -46,6 +46,14 @@ options! {
         oldest_growth(per_cent: usize) in 0 to 1_000_000 = "25",
             "growth in % after which the oldest generation is due";
 
+        /// With [`Cycle::Generational`], spares collections the objects that no store can have made
+        /// part of a garbage cycle: what is left to examine is what can be reached from where a
+        /// store may have closed one, often nothing. What is found, when, and what events and
+        /// statistics say of it is the same; off, every collection looks at every object of its
+        /// generations, as CPython's do. On by default.
+        cycle_filter(on: bool) = "on",
+            "examine only what stores can have made part of a cycle (cycle=generational)";
+
         /// With [`Cycle::BaconRajan`], how many possible roots request a collection: at least one;
         /// 10,000 by default.
         ///

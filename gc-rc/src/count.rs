@@ -64,7 +64,9 @@ use crate::alloc::LARGE;
 use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
 use crate::heap::Locked;
-use crate::object::{HEADER_BYTES, ONE, Object, is_immortal, is_saturated, link, linked, tag};
+use crate::object::{
+    HEADER_BYTES, ONE, Object, edges, is_immortal, is_saturated, link, linked, tag,
+};
 use crate::room;
 use crate::statistics::CountOperation::*;
 use crate::step::{Step, Witness};
@@ -119,6 +121,31 @@ impl Locked<'_> {
         if !is_saturated(head) {
             self.inner.counters.counts.count(Increment);
             object.set_head(head + ONE);
+        }
+    }
+
+    /// Adds a reference to `object`: that of a field. Returns what its head was.
+    #[inline(always)]
+    pub(crate) fn retain_in_field(self, object: Object) -> u64 {
+        let head = object.head();
+        // A saturated object never dies, whatever refers to it.
+        if !is_saturated(head) {
+            self.inner.counters.counts.count(Increment);
+            object.set_head((head | edges::IN) + ONE);
+        }
+        head
+    }
+
+    /// Adds a reference to `to`: that of a field of `from`, which is about to be stored, and may
+    /// close a cycle.
+    #[inline(always)]
+    pub(crate) fn retain_in_field_of(self, from: Object, to: Object) {
+        // In this order, so that an object that is to refer to itself is found, too.
+        from.insert(edges::OUT);
+        if self.retain_in_field(to) & edges::OUT != 0
+            && from.head() & (edges::IN | edges::SUSPECT) == edges::IN
+        {
+            self.suspect(from, to);
         }
     }
 
@@ -244,7 +271,7 @@ impl<W: Witness> Locked<'_, W> {
                 }
             }
         };
-        self.generational.freed(freed.tracked);
+        self.generational.freed(freed.objects, freed.tracked);
         self.inner.counters.freed(freed.objects, freed.payload);
         if let Some(begun) = freed.long_since {
             let objects = freed.objects;
@@ -314,7 +341,7 @@ impl<W: Witness> Locked<'_, W> {
         if head >= ONE {
             self.unrecorded().revive(object, head);
         } else {
-            self.bury(object, head);
+            self.bury(object, head & tag::ALL);
         }
     }
 
@@ -446,7 +473,9 @@ impl<W: Witness> Locked<'_, W> {
     #[cold]
     #[inline(never)]
     fn announce_death(self, object: Object, tag: u64) -> bool {
-        object.set_head(tag);
+        // What the object had noted of its edges is lost where it was linked with others. Nothing
+        // refers to it, so that it is in no cycle.
+        object.set_head(tag | edges::OUT);
         if tag & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE {
             self.queue_finalizer(object);
             return false;

@@ -405,12 +405,7 @@ impl Heap {
                 free: builder.free,
                 cycle: builder.cycle,
                 allocator: Allocator::new(builder.stress, builder.poison, born),
-                generational: Generational::new(
-                    builder.cycle,
-                    builder.thresholds,
-                    builder.oldest_growth,
-                    builder.prefetch,
-                ),
+                generational: Generational::new(builder),
                 possible_roots: PossibleRoots::new(builder.possible_roots),
                 scratch: Scratch::default(),
                 overhead,

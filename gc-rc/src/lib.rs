@@ -65,6 +65,7 @@
 //! | `cycle/mod.rs` | which objects are unreachable: subtracting internal references; what is done with them |
 //! | `cycle/candidates.rs` | the objects under examination, and what is garbage among them |
 //! | `cycle/detect.rs` | the two passes: subtraction, and the search for what is reachable |
+//! | `cycle/filter.rs` | what a collection need not examine: what no store made part of a cycle |
 //! | `cycle/optimistic.rs` | one pass that shows that nothing is unreachable, where nothing is |
 //! | `cycle/generational.rs` | when to look, and at which objects: CPython's generations |
 //! | `cycle/bacon_rajan.rs` | the same: what possible roots reach |
@@ -102,6 +103,8 @@
 //!   lost a reference and kept others.
 //! * **Chunk**, **block**, **cell**, **size class**, **granule**: 4 MiB from the system; 64 KiB of
 //!   equal cells; room for one object; the cells of one size; 16 bytes.
+//! * **Suspect**: an object at which a store may have closed a cycle. **Spared**: what no suspect
+//!   reaches, and a collection does not examine.
 //! * **Side byte**: a byte for each granule, apart from the objects, in which the collector counts.
 //!
 //! # Invariants

@@ -30,7 +30,7 @@ use crate::full::HeapFull;
 use crate::gil::{COLLECT, DROP, Leave, TELL};
 use crate::handle::{Global, Weak};
 use crate::heap::{Heap, Inner, Locked};
-use crate::object::{Flags, HEADER_BYTES, ONE, Object, Shape, Slot, is_tracked, tag};
+use crate::object::{Flags, HEADER_BYTES, ONE, Object, Shape, Slot, edges, is_tracked, tag};
 use crate::primitive::Ordering;
 use crate::step::{Place, Record, Step, Witness};
 
@@ -226,7 +226,7 @@ impl<'h> Mutator<'h> {
     /// a collection.
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
-        let object = self.make(alloc::class_of(shape.bytes()), shape)?;
+        let object = self.make(alloc::class_of(shape.bytes()), shape, 0)?;
         // The memory of a large object is zero from the start.
         if shape.bytes() <= alloc::SMALL_BYTES {
             // SAFETY: the cell was made for the shape.
@@ -254,7 +254,7 @@ impl<'h> Mutator<'h> {
         self.make_from(into, flags, refs, words, |operand| {
             let value = operand.slot.get();
             if let Some(object) = value {
-                self.locked().retain(object);
+                self.locked().retain_in_field(object);
             }
             value
         })
@@ -275,7 +275,13 @@ impl<'h> Mutator<'h> {
         refs: [Local<'_, 'h>; R],
         words: [u64; W],
     ) -> Result<(), HeapFull> {
-        self.make_from(into, flags, refs, words, |operand| operand.slot.take())
+        self.make_from(into, flags, refs, words, |operand| {
+            let value = operand.slot.take();
+            if let Some(object) = value {
+                object.insert(edges::IN);
+            }
+            value
+        })
     }
 
     /// Lets a collection or a hand-over of the lock happen, in this order, if one is due, and
@@ -303,8 +309,9 @@ impl<'h> Mutator<'h> {
         self.locked().collect_all();
     }
 
-    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. Cost: that, and
-    /// memory for each step: some 40 bytes for an object and for an edge that is looked at.
+    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. A collection looks
+    /// at all objects of its generations, whatever it would [spare](crate::Builder::cycle_filter)
+    /// itself. Cost: that, and memory for each step: some 40 bytes for an object and for an edge that is looked at.
     #[cold]
     pub fn safepoint_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
@@ -461,7 +468,14 @@ impl<'h> Mutator<'h> {
     #[inline]
     pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
         match object.object.fields().get(field) {
-            Some(slot) => self.assign(slot, value),
+            Some(slot) => {
+                let value = value.map(|reference| reference.object);
+                // The new reference first: the old value may be the same object.
+                if let Some(value) = value {
+                    self.locked().retain_in_field_of(object.object, value);
+                }
+                self.replace(slot, value);
+            }
             None => no_such("field", field, object.object.refs()),
         }
     }
@@ -615,6 +629,12 @@ impl<'h> Mutator<'h> {
         if let Some(object) = value {
             self.locked().retain(object);
         }
+        self.replace(slot, value);
+    }
+
+    /// Puts `value`, with a reference that is counted already, in place of what the slot holds.
+    #[inline(always)]
+    fn replace(&self, slot: &Slot, value: Option<Object>) {
         if let Some(old) = slot.replace(value) {
             self.locked().release(old);
         }
@@ -643,6 +663,7 @@ impl<'h> Mutator<'h> {
                 words: W as u32,
                 flags,
             },
+            if R > 0 { edges::OUT } else { 0 },
         )?;
         for (index, operand) in refs.into_iter().enumerate() {
             // SAFETY: the cell was made for R fields and W words.
@@ -657,9 +678,10 @@ impl<'h> Mutator<'h> {
     }
 
     /// A cell for a new object of `shape`, with its header written and one reference counted; the
-    /// caller writes fields and words at once.
+    /// caller writes fields and words at once. `edges` are the bits of the head that say what it
+    /// will refer to.
     #[inline(always)]
-    fn make(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
+    fn make(&self, class: usize, shape: Shape, edges: u64) -> Result<Object, HeapFull> {
         let locked = self.locked();
         // Often one object has just died, whose cell is the one to take.
         if locked.has_dead() {
@@ -675,7 +697,7 @@ impl<'h> Mutator<'h> {
             None => locked.obtain(class, shape)?,
         };
         let old = cell.head();
-        let head = ONE | old & tag::OF_CELL | shape.flags.bits();
+        let head = ONE | old & tag::OF_CELL | shape.flags.bits() | edges;
         if is_tracked(shape.refs as usize, shape.flags) {
             cell.initialise(head | tag::IN_YOUNG, shape.refs, shape.words);
             if locked.generational.allocated(cell, old) {
@@ -683,6 +705,7 @@ impl<'h> Mutator<'h> {
             }
         } else {
             cell.initialise(head | tag::UNTRACKED, shape.refs, shape.words);
+            locked.generational.allocated_untracked();
         }
         if class == LARGE {
             locked.list_new_large(cell);

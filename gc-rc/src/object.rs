@@ -16,8 +16,9 @@
 //!   on decrements do (as in PEP 683): a count that got there is *immortal*. Neither overflow nor
 //!   the lost track of a saturated count can free a referenced object; it can only leak.
 //! * `tag`, the lower 16 bits: size class and state, below.
-//! * `carry` is zero but during a cycle collection, where it extends the side byte (see
+//! * `carry`, 13 bits, is zero but during a cycle collection, where it extends the side byte (see
 //!   [`crate::cycle`]).
+//! * `edges`, the 3 bits between, say how the object has been linked with others ([`edges`]).
 //!
 //! A cell that is not a live object (free, or dead and not yet free) needs no count: the upper 48
 //! bits of its head then hold a **link** to the next cell of a list. Dead objects are thus chained
@@ -87,7 +88,20 @@ pub(crate) mod tag {
 }
 
 const CARRY_SHIFT: u32 = 16;
-const CARRY: u64 = 0xffff << CARRY_SHIFT;
+const CARRY: u64 = MAX_CARRY << CARRY_SHIFT;
+/// The largest carry that a header takes.
+pub(crate) const MAX_CARRY: u64 = 0x1fff;
+
+/// What a live object's head remembers of its edges, for [`crate::cycle::filter`]. None of it is
+/// ever taken back while the object lives.
+pub(crate) mod edges {
+    /// A field refers, or has referred, to the object.
+    pub(crate) const IN: u64 = 1 << 29;
+    /// A field of the object refers, or has referred, to something.
+    pub(crate) const OUT: u64 = 1 << 30;
+    /// A store to or from the object may have closed a cycle.
+    pub(crate) const SUSPECT: u64 = 1 << 31;
+}
 
 /// The form of an object: its reference fields, its payload words, and its properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,7 +14,7 @@ use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
 use crate::large::{LargeObjects, UNTRACKED};
 use crate::mutator::Attached;
-use crate::object::{Object, is_immortal, is_tracked, link, tag};
+use crate::object::{Object, edges, is_immortal, is_tracked, link, tag};
 
 impl Locked<'_> {
     /// # Panics
@@ -35,6 +35,7 @@ impl Locked<'_> {
         self.verify_counts(&objects, &dead);
         self.verify_generations(&objects, &free);
         self.verify_possible_roots(&objects, &free, &dead);
+        self.verify_edges(&objects);
         self.verify_tables(&objects);
         let large: usize = (0..=UNTRACKED)
             .flat_map(|generation| self.allocator.large.of(generation))
@@ -318,6 +319,59 @@ impl Locked<'_> {
                 "gc-rc: verify: the list of {name} blocks names one that is not in use"
             );
         }
+    }
+
+    /// Every edge is noted at both ends, and every cycle of tracked objects has a suspect: without
+    /// those, objects can be taken away one by one to which nothing refers any more, until none is
+    /// left.
+    fn verify_edges(self, objects: &HashMap<Object, u64>) {
+        let edges_of = |object: Object| object.fields().iter().filter_map(Cell::get);
+        let in_cycles = |object: &Object| {
+            !object.has(tag::UNTRACKED | edges::SUSPECT) && !is_immortal(object.head())
+        };
+        let mut references: HashMap<Object, u64> = objects
+            .keys()
+            .filter(|object| in_cycles(object))
+            .map(|&object| (object, 0))
+            .collect();
+        for &object in objects.keys() {
+            for child in edges_of(object) {
+                assert!(
+                    object.has(edges::OUT) && (child.has(edges::IN) || is_immortal(child.head())),
+                    "gc-rc: verify: {object:?} and {child:?} do not agree on the edge between them"
+                );
+                if in_cycles(&object)
+                    && let Some(references) = references.get_mut(&child)
+                {
+                    *references += 1;
+                }
+            }
+        }
+        let mut free: Vec<Object> = references
+            .iter()
+            .filter_map(|(&object, &references)| (references == 0).then_some(object))
+            .collect();
+        while let Some(object) = free.pop() {
+            references.remove(&object);
+            for child in edges_of(object) {
+                if let Some(references) = references.get_mut(&child) {
+                    *references -= 1;
+                    if *references == 0 {
+                        free.push(child);
+                    }
+                }
+            }
+        }
+        assert!(
+            references.is_empty(),
+            "gc-rc: verify: {} objects are in cycles without a suspect, or reached from such",
+            references.len()
+        );
+        let suspects = objects.keys().any(|object| object.has(edges::SUSPECT));
+        assert!(
+            !suspects || self.generational.has_suspects.get(),
+            "gc-rc: verify: there are suspects, but they are said to be none"
+        );
     }
 
     fn verify_tables(self, objects: &HashMap<Object, u64>) {

@@ -45,6 +45,7 @@ fn text_sets_what_the_methods_set() {
         ),
         ("oldest-growth", "0", default().oldest_growth(0)),
         ("possible-roots", "1", default().possible_roots(1)),
+        ("cycle-filter", "off", default().cycle_filter(false)),
         ("prefetch", "on", default().prefetch(true)),
         (
             "switch-interval",

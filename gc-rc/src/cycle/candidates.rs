@@ -111,6 +111,34 @@ impl Candidates {
         }
     }
 
+    /// As [`each_in_blocks`](Self::each_in_blocks), by falling address, for an `f` that looks at the
+    /// header only, and may take from its cell that it is a candidate.
+    #[inline(always)]
+    pub(crate) fn each_header(&self, mut f: impl FnMut(Object, &Cell<u8>)) {
+        if !self.scattered {
+            self.each_dense::<false>(|cell, side| {
+                f(cell, side);
+                true
+            });
+            return;
+        }
+        let mut queue = [None; IN_FLIGHT];
+        let mut next = 0;
+        let mut serve = |object: Object| f(object, side_byte(object));
+        for (index, &(block, stretches)) in self.blocks.iter().enumerate() {
+            if let Some(&(block, stretches)) = self.blocks.get(index + BLOCKS_AHEAD) {
+                block.prefetch(stretches);
+            }
+            block.each_positive::<false>(stretches, |cell| {
+                cell.prefetch();
+                queue[next].replace(cell).into_iter().for_each(&mut serve);
+                next = (next + 1) % IN_FLIGHT;
+                true
+            });
+        }
+        queue.into_iter().flatten().for_each(serve);
+    }
+
     /// Calls `f` with every candidate and its side byte.
     pub(crate) fn each(&self, mut f: impl FnMut(Object, &Cell<u8>)) {
         self.each_in_blocks::<false>(|object, side| {

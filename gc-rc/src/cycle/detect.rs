@@ -8,10 +8,11 @@ use crate::block::side_byte;
 use crate::cycle::ahead::{IN_FLIGHT, ask_ahead};
 use crate::cycle::candidates::{Candidates, Scratch, Trash};
 use crate::cycle::{
-    REACHED, SMALL_COUNT, YOUNG, bits, clear_stale, is_candidate, is_reached, is_tracked_object,
+    REACHED, SMALL_COUNT, YOUNG, bits, clear_stale, is_alive, is_candidate, is_reached,
+    is_tracked_object,
 };
 use crate::heap::Locked;
-use crate::object::{Object, is_immortal, tag};
+use crate::object::{MAX_CARRY, Object, is_immortal, tag};
 use crate::room;
 use crate::step::{Step, Witness};
 
@@ -28,8 +29,6 @@ pub(crate) struct Popular {
 }
 
 impl Popular {
-    const HEADER_MAXIMUM: u64 = 0xffff;
-
     /// Makes room in the side byte of `object` for more edges. Returns its new value.
     #[cold]
     #[inline(never)]
@@ -39,11 +38,11 @@ impl Popular {
             return 0;
         }
         let carry = object.carry();
-        if carry < Self::HEADER_MAXIMUM {
+        if carry < MAX_CARRY {
             object.set_carry(carry + 1);
         } else if !self.lost && self.beyond.try_reserve(1).is_ok() {
             object.set_carry(0);
-            *self.beyond.entry(object).or_default() += Self::HEADER_MAXIMUM + 1;
+            *self.beyond.entry(object).or_default() += MAX_CARRY + 1;
         } else {
             self.lost = true;
         }
@@ -248,7 +247,7 @@ impl<W: Witness> Locked<'_, W> {
         let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
         object.set_carry(0);
         let head = object.head();
-        let uncertain = popular.lost && (in_header == Popular::HEADER_MAXIMUM || beyond.is_some());
+        let uncertain = popular.lost && (in_header == MAX_CARRY || beyond.is_some());
         debug_assert!(
             is_immortal(head) || edges <= head >> 32,
             "more edges than counts"
@@ -334,8 +333,8 @@ impl<W: Witness> Locked<'_, W> {
         search.finish();
     }
 
-    /// After detection: gives the reachable candidates the side byte `survives`, and says what is
-    /// left.
+    /// After detection: gives the candidates that are alive the side byte `survives`, and says what
+    /// is left.
     pub(crate) fn divide(self, mut candidates: Candidates, survives: u8) -> Trash {
         let mut trash = Trash::new(Candidates::default());
         for &(block, stretches) in &candidates.blocks {
@@ -346,7 +345,7 @@ impl<W: Witness> Locked<'_, W> {
                 let mut unreached = false;
                 for byte in bytes {
                     unreached |= byte.get() == YOUNG;
-                    byte.set(if is_reached(byte.get()) {
+                    byte.set(if is_alive(byte.get()) {
                         survives
                     } else {
                         byte.get()

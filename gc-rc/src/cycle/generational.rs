@@ -33,6 +33,8 @@
 //! Rejected: buffers that list the young objects themselves. Between two safepoints they grow with
 //! what is allocated, eight bytes for each object, just when the heap may be near its limit.
 //!
+//! What is collected need not be examined for that ([`crate::cycle::filter`]).
+//!
 //! CPython also untracks tuples and dictionaries that turn out to hold nothing tracked; there are
 //! no such types here.
 
@@ -40,11 +42,12 @@ use std::cell::{Cell, RefCell};
 
 use crate::alloc::LARGE;
 use crate::block::{Block, side_byte};
+use crate::builder::Builder;
 use crate::cycle::ahead::are_scattered;
 use crate::cycle::bacon_rajan::LOOK;
 use crate::cycle::candidates::Candidates;
 use crate::cycle::optimistic::Confidence;
-use crate::cycle::{Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_reached};
+use crate::cycle::{Cycle, MIDDLE, OLD, OLDEST, YOUNG, bits, is_alive};
 use crate::heap::Locked;
 use crate::large::UNTRACKED;
 use crate::object::{Object, tag};
@@ -63,6 +66,12 @@ pub(crate) struct Generational {
     /// looked whether one is due.
     trigger: usize,
     counts: [Cell<usize>; 3],
+    /// Whether what suspects do not reach is spared ([`crate::cycle::filter`]).
+    filter: bool,
+    /// There may be suspects.
+    pub(crate) has_suspects: Cell<bool>,
+    /// In suspects that reach little.
+    confidence_in_filter: [Confidence; 3],
     /// In the pass that finds no garbage.
     confidence: [Confidence; 3],
     young_blocks: RefCell<Vec<Block>>,
@@ -71,17 +80,23 @@ pub(crate) struct Generational {
     long_lived_total: Cell<usize>,
     /// Objects that have come to the oldest generation since.
     long_lived_pending: Cell<usize>,
+    /// Objects that are not tracked.
+    untracked: Cell<u64>,
 }
 
 impl Generational {
-    pub(crate) fn new(cycle: Cycle, thresholds: [usize; 3], growth: usize, prefetch: bool) -> Self {
+    pub(crate) fn new(builder: &Builder) -> Self {
+        let (cycle, thresholds) = (builder.cycle, builder.thresholds);
         let enabled = cycle == Cycle::Generational;
         let automatic = enabled && thresholds[0] > 0;
         Self {
             enabled,
             thresholds,
-            growth,
-            prefetch,
+            growth: builder.oldest_growth,
+            prefetch: builder.prefetch,
+            filter: builder.cycle_filter,
+            has_suspects: Cell::new(false),
+            confidence_in_filter: Default::default(),
             trigger: match cycle {
                 Cycle::Generational if automatic => thresholds[0].saturating_add(1),
                 Cycle::BaconRajan => LOOK,
@@ -93,6 +108,7 @@ impl Generational {
             middle_blocks: RefCell::default(),
             long_lived_total: Cell::new(0),
             long_lived_pending: Cell::new(0),
+            untracked: Cell::new(0),
         }
     }
 
@@ -141,10 +157,18 @@ impl Generational {
         }
     }
 
-    /// So many tracked objects were freed.
+    /// An object is made that is not tracked.
     #[inline(always)]
-    pub(crate) fn freed(&self, objects: usize) {
-        self.counts[0].set(self.counts[0].get().saturating_sub(objects));
+    pub(crate) fn allocated_untracked(&self) {
+        self.untracked.set(self.untracked.get() + 1);
+    }
+
+    /// So many objects were freed, and so many of them were tracked.
+    #[inline(always)]
+    pub(crate) fn freed(&self, objects: u64, tracked: usize) {
+        self.untracked
+            .set(self.untracked.get() - (objects - tracked as u64));
+        self.counts[0].set(self.counts[0].get().saturating_sub(tracked));
     }
 
     /// Without generations: the count of tracked objects begins at what there are now.
@@ -196,8 +220,7 @@ impl<W: Witness> Locked<'_, W> {
         if generation < OLDEST {
             state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
         }
-        let candidates = self.unrecorded().select(generation);
-        let examined = self.detect_optimistically(generation, &candidates);
+        let (candidates, examined) = self.examine(generation);
         let next = (generation + 1).min(OLDEST);
         if W::RECORDS {
             self.note_survivors(&candidates, next);
@@ -209,7 +232,7 @@ impl<W: Witness> Locked<'_, W> {
             }
         }
         for &object in &candidates.others {
-            if is_reached(side_byte(object).get()) {
+            if is_alive(side_byte(object).get()) {
                 self.unrecorded().survive(object, survives, next);
             }
         }
@@ -248,6 +271,47 @@ impl<W: Witness> Locked<'_, W> {
         (examined, unreachable)
     }
 
+    /// Finds out which objects of generations 0 to `generation` are alive. Returns those among them
+    /// that have to move on or to die, and how many there are in all. A recorded operation takes
+    /// all steps, whatever it could spare itself.
+    fn examine(self, generation: usize) -> (Candidates, u64) {
+        let state = &self.generational;
+        if !state.filter || W::RECORDS {
+            let candidates = self.unrecorded().select(generation);
+            let examined = self.detect_optimistically(generation, &candidates);
+            return (candidates, examined);
+        }
+        let all = self.unrecorded();
+        let suspected = state.has_suspects.get();
+        // What a lazy heap has not freed yet is none of the objects, and not counted apart.
+        if generation == OLDEST && !suspected && self.dead.get().is_none() {
+            // The oldest generation has nothing to lose, and nowhere to go.
+            let candidates = all.select(OLDEST - 1);
+            let younger = all.detect_among_suspects(OLDEST - 1, &candidates);
+            debug_assert!(younger.is_some(), "a suspect that nothing tells of");
+            return (candidates, all.tracked_objects());
+        }
+        let candidates = all.select(generation);
+        let confidence = &state.confidence_in_filter[generation];
+        if !suspected || confidence.is_enough() {
+            let objects = all.detect_among_suspects(generation, &candidates);
+            if suspected {
+                confidence.tried(objects.is_some());
+            }
+            if let Some(objects) = objects {
+                debug_assert!(
+                    generation < OLDEST
+                        || self.dead.get().is_some()
+                        || objects == all.tracked_objects(),
+                    "a full collection misses objects"
+                );
+                return (candidates, objects);
+            }
+        }
+        let examined = self.detect_optimistically(generation, &candidates);
+        (candidates, examined)
+    }
+
     /// As [`detect`](Self::detect), in one pass if all candidates are reachable and that is likely.
     fn detect_optimistically(self, generation: usize, candidates: &Candidates) -> u64 {
         let state = &self.generational;
@@ -265,6 +329,11 @@ impl<W: Witness> Locked<'_, W> {
 }
 
 impl Locked<'_> {
+    /// How many objects the cycle collector tracks, the dead of a lazy heap among them.
+    fn tracked_objects(self) -> u64 {
+        self.inner.counters.in_heap().0 - self.generational.untracked.get()
+    }
+
     /// Moves one object to the generation it survives to.
     fn survive(self, object: Object, side: u8, generation: usize) {
         side_byte(object).set(side);

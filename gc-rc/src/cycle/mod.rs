@@ -24,7 +24,10 @@
 //!   and its fields are looked at when it is reached, in order, as memory likes to be read. What
 //!   lies behind goes on an explicit stack, where CPython moves nodes back into the list that it
 //!   walks. If large objects alone reach everything, as tables do, there is no sweep.
-//! * Most collections find nothing. That there is nothing to find takes one pass to show, and is
+//! * Most collections find nothing, and most objects cannot be in a cycle because no store has
+//!   closed one. Only what is reachable from where one may have been closed is examined
+//!   ([`filter`]).
+//! * Where much must be examined, that there is nothing to find takes one pass to show, which is
 //!   tried first where it is likely to succeed ([`optimistic`]).
 //! * Neither loop branches on whether the target of an edge is a candidate, or reached already: in
 //!   a graph that is a coin toss, and a processor that guesses wrong loses more than the whole edge
@@ -52,7 +55,7 @@
 //!   side bytes: a walk over the candidates finds them.
 //! * If what the possible roots reach cannot be listed, everything is examined instead, as in a
 //!   full collection of generations.
-//! * The carries that do not fit a header either (four million edges to one object): such an object
+//! * The carries that do not fit a header either (half a million edges to one object): such an object
 //!   counts as reached.
 //!
 //! What is left is one entry for each block and each large object, for which memory is set aside
@@ -67,12 +70,13 @@
 //! | [`YOUNG`] = 64 | generation 0 | candidate: in balance. After subtraction: nothing outside refers to it |
 //! | 1 to 126 | | candidate: [`YOUNG`] - edges found + count, once that was added |
 //! | [`REACHED`] = 127 | | candidate that something outside reaches |
+//! | [`SPARED`] = 128 | | no candidate any more: it survives without being examined ([`filter`]) |
 //! | [`MIDDLE`], [`OLD`] | generation 1, 2 | not a candidate |
 //!
 //! Without generations all side bytes are zero between collections. A count above [`SMALL_COUNT`]
 //! is not added: the object is listed as *popular*, and compared when subtraction is complete. Only
 //! the edges to popular objects can outgrow the byte; every [`SMALL_COUNT`] of them are then moved
-//! to the *carry* in the object's header, and what exceeds that (four million edges) to a table.
+//! to the *carry* in the object's header, and what exceeds that (half a million edges) to a table.
 //!
 //! A free cell, or one with an untracked object, may still have the value of the object that was
 //! there before: it is *stale*, which is found out when a collection comes by, and put right then.
@@ -91,6 +95,7 @@ pub(crate) mod ahead;
 pub(crate) mod bacon_rajan;
 pub(crate) mod candidates;
 mod detect;
+pub(crate) mod filter;
 pub(crate) mod generational;
 pub(crate) mod optimistic;
 
@@ -128,6 +133,8 @@ pub enum Cycle {
 pub(crate) const YOUNG: u8 = 64;
 /// Side byte: found reachable.
 pub(crate) const REACHED: u8 = 127;
+/// Side byte: during a collection, an object that survives it without being examined.
+pub(crate) const SPARED: u8 = 128;
 /// Side byte: generation 1.
 pub(crate) const MIDDLE: u8 = 129;
 /// Side byte: generation 2.
@@ -149,6 +156,12 @@ pub(crate) fn is_candidate(byte: u8) -> bool {
 #[inline(always)]
 pub(crate) fn is_reached(byte: u8) -> bool {
     byte as i8 > YOUNG as i8
+}
+
+/// After detection: whether a side byte is that of an object that was to be examined and is alive.
+#[inline(always)]
+pub(crate) fn is_alive(byte: u8) -> bool {
+    byte.wrapping_sub(YOUNG + 1) < SPARED - YOUNG
 }
 
 /// Whether a cell holds an object that the cycle collector tracks.
@@ -310,7 +323,7 @@ impl<W: Witness> Locked<'_, W> {
                 object: object.into(),
             });
         });
-        self.generational.freed(objects);
+        self.generational.freed(objects as u64, objects);
         self.inner.counters.freed(objects as u64, payload);
         if self.has_pending() {
             self.drain(0);

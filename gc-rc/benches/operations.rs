@@ -103,8 +103,10 @@ fn collections(c: &mut Criterion) {
         .throughput(Throughput::Elements(u64::from(NODES)));
     for (name, shuffled) in [("older neighbours", false), ("random older objects", true)] {
         for prefetch in [false, true] {
+            // What it takes to examine an object: without the filter, which spares all of these.
             let heap = Heap::builder()
                 .prefetch(prefetch)
+                .cycle_filter(false)
                 .build()
                 .expect("a valid configuration");
             let name = if prefetch {

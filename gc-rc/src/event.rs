@@ -74,8 +74,8 @@ pub enum EventKind {
         /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle),
         /// which has none: 2 if it was asked for or made at the limit, 0 if it became due.
         generation: u8,
-        /// Objects in its generations, or that possible roots reached: as many as it had to examine,
-        /// if it was not [spared](crate::Builder::cycle_filter) any of that.
+        /// Objects in its generations, or that possible roots reached: as many as it had to
+        /// examine, if it was not [spared](crate::Builder::cycle_filter) any of that.
         examined: u64,
         /// Objects it found unreachable.
         unreachable: u64,

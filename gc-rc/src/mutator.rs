@@ -309,9 +309,10 @@ impl<'h> Mutator<'h> {
         self.locked().collect_all();
     }
 
-    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. A collection looks
-    /// at all objects of its generations, whatever it would [spare](crate::Builder::cycle_filter)
-    /// itself. Cost: that, and memory for each step: some 40 bytes for an object and for an edge that is looked at.
+    /// [`Mutator::safepoint`], by the same code, which returns the steps it took. A collection
+    /// examines all objects of its generations, also those that it would be
+    /// [spared](crate::Builder::cycle_filter). Cost: that, and memory for each step: some 40 bytes
+    /// for an object and for an edge that is looked at.
     #[cold]
     pub fn safepoint_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();

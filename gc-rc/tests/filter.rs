@@ -493,3 +493,29 @@ fn edges_beyond_what_a_header_counts_are_counted() {
     });
     assert_eq!(heap.statistics().freed_objects, EDGES / 2 + 1);
 }
+
+/// Rings of all sizes, so that suspects reach little, much, and just as much as is too much.
+#[test]
+fn rings_are_found_whatever_their_size() {
+    on_request().attach(|m| {
+        m.frame(|m, [list, first, last]| {
+            for _ in 0..500 {
+                m.alloc_move(list, Flags::NONE, [list], []).unwrap();
+            }
+            for nodes in (1..400).chain([2000]) {
+                m.alloc(first, Shape::new(1, 0)).unwrap();
+                m.set(last, m.get(first));
+                for _ in 1..nodes {
+                    m.alloc_move(last, Flags::NONE, [last], []).unwrap();
+                }
+                m.store(m.get(first).unwrap(), 0, m.get(last));
+                let weak = m.downgrade(m.get(first).unwrap());
+                m.set(first, None);
+                m.set(last, None);
+                m.collect();
+                assert!(m.upgrade(&weak).is_none(), "a ring of {nodes}");
+            }
+            m.verify();
+        });
+    });
+}

@@ -111,8 +111,8 @@ impl Candidates {
         }
     }
 
-    /// As [`each_in_blocks`](Self::each_in_blocks), by falling address, for an `f` that looks at the
-    /// header only, and may take from its cell that it is a candidate.
+    /// As [`each_in_blocks`](Self::each_in_blocks), by falling address, for an `f` that looks at
+    /// the header only, and may take from its cell that it is a candidate.
     #[inline(always)]
     pub(crate) fn each_header(&self, mut f: impl FnMut(Object, &Cell<u8>)) {
         if !self.scattered {

@@ -1,8 +1,8 @@
 //! What a collection need not examine: what no store can have made part of a garbage cycle.
 //!
 //! A cycle of references is *closed* by the last of its edges to be made. The fields of a new
-//! object do not close any, because nothing refers to that yet; so it was a store, `x.f = y`, and at
-//! that moment a field referred to x and a field of y to something (or x is y). An object's head
+//! object do not close any, because nothing refers to that yet; so it was a store, `x.f = y`, and
+//! at that moment a field referred to x and a field of y to something (or x is y). An object's head
 //! remembers both, [`edges::IN`] and [`edges::OUT`], and a store that finds them makes one of the
 //! two objects a **suspect** ([`edges::SUSPECT`]). None of this is taken back while the object
 //! lives, whatever becomes of its edges, so:
@@ -10,8 +10,8 @@
 //! 1. *Every cycle of tracked objects has a suspect* (but for counts that are saturated: such an
 //!    object never dies).
 //! 2. The garbage among the candidates has all its references from itself. So each of its objects
-//!    can be traced back along references without an end, which is round a cycle of candidates: *all
-//!    garbage is reachable from suspects among the candidates, by way of candidates*.
+//!    can be traced back along references without an end, which is round a cycle of candidates:
+//!    *all garbage is reachable from suspects among the candidates, by way of candidates*.
 //! 3. What refers to garbage is garbage. So to divide what the suspects reach is to divide all, and
 //!    every other candidate survives.
 //!
@@ -29,14 +29,14 @@
 //! generation, and does not come by them.
 //!
 //! Which of the two becomes the suspect: of a young and an older object the older one. A cycle of
-//! both is garbage to no collection that does not examine the older one, and so young collections do
-//! not start from there.
+//! both is garbage to no collection that does not examine the older one, and so young collections
+//! do not start from there.
 //!
 //! Rejected: to look whether a member of a cycle lost a reference and kept another, as garbage
 //! needs (possible roots, [`bacon_rajan`](super::bacon_rajan)): an object with a field and a local,
-//! of which the local goes, is the most ordinary thing there is. A flag for each generation in place
-//! of a mark in each object: one suspect would have all be examined. Clearing marks when fields
-//! change: it takes a walk to know that no other field needs them.
+//! of which the local goes, is the most ordinary thing there is. A flag for each generation in
+//! place of a mark in each object: one suspect would have all be examined. Clearing marks when
+//! fields change: it takes a walk to know that no other field needs them.
 
 use std::cell::Cell;
 

@@ -55,8 +55,8 @@
 //!   side bytes: a walk over the candidates finds them.
 //! * If what the possible roots reach cannot be listed, everything is examined instead, as in a
 //!   full collection of generations.
-//! * The carries that do not fit a header either (half a million edges to one object): such an object
-//!   counts as reached.
+//! * The carries that do not fit a header either (half a million edges to one object): such an
+//!   object counts as reached.
 //!
 //! What is left is one entry for each block and each large object, for which memory is set aside
 //! when the block is taken ([`candidates`]). So a collection needs no memory, and finds the same

@@ -247,8 +247,8 @@ fn compare(builder: &Builder, seed: u64, steps: usize) -> [u64; 3] {
 fn it_changes_nothing_with_any_thresholds() {
     let mut found = [0; 3];
     for first in [0, 1, 2, 3, 5, 8, 13, 40] {
-        for second in 0..4 {
-            for third in 0..4 {
+        for second in [0, 1, 3] {
+            for third in [0, 2] {
                 let builder = Heap::builder().thresholds([first, second, third]);
                 for seed in 1..4 {
                     let more = compare(&builder, seed * 1000 + first as u64, 600);
@@ -258,7 +258,7 @@ fn it_changes_nothing_with_any_thresholds() {
         }
     }
     // There was something to miss, in each generation.
-    assert!(found.iter().all(|&objects| objects > 300), "{found:?}");
+    assert!(found.iter().all(|&objects| objects > 100), "{found:?}");
 }
 
 #[test]
@@ -283,9 +283,9 @@ fn it_changes_nothing_with_other_settings() {
 /// More objects than the filter ever looks at without counting the cost.
 #[test]
 fn it_changes_nothing_where_suspects_reach_much_or_little() {
-    for seed in 1..4 {
-        compare(&Heap::builder().thresholds([700, 10, 10]), seed, 30_000);
-        compare(&Heap::builder().thresholds([200, 2, 2]), seed, 30_000);
+    for seed in 1..3 {
+        compare(&Heap::builder().thresholds([700, 10, 10]), seed, 20_000);
+        compare(&Heap::builder().thresholds([200, 2, 2]), seed, 20_000);
     }
 }
 

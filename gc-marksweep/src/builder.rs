@@ -56,7 +56,8 @@ options! {
             "memory handed out between minor collections; auto: 16M",
             (nursery < Self::MINIMUM_NURSERY).then_some(BuildError::NurseryTooSmall { nursery });
 
-        /// How much memory the heap occupies before it collects. Default: up to the limit.
+        /// How much memory the heap occupies before it collects. Default: up to the limit, into
+        /// which it grows.
         sizing(sizing: Sizing) = "fixed",
             "what may be occupied before a collection: the limit, twice what is live, \
              MemBalancer's square root (0.2/MiB)",

@@ -284,6 +284,7 @@ impl Inner {
             survived: cycle.survived,
             live: reclaimed.live,
             occupied: reclaimed.occupied,
+            backed: self.supply.usage().backed,
             holes: reclaimed.holes,
         });
         self.supply.set_goal(settings.goal);

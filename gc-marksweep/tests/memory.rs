@@ -206,3 +206,52 @@ fn logs_of_what_was_written_are_not_kept() {
         });
     });
 }
+
+/// What a heap of `limit` bytes takes from the system in the end.
+fn committed(limit: usize, generations: Generations, f: impl FnOnce(&mut Mutator<'_>)) -> usize {
+    let heap = Heap::builder()
+        .limit(limit)
+        .generations(generations)
+        .marking_workers(1)
+        .build()
+        .unwrap();
+    heap.attach(f);
+    heap.statistics().committed_bytes as usize
+}
+
+fn make_garbage(m: &mut Mutator<'_>, bytes: usize) {
+    m.frame(|m, [a]| {
+        for _ in 0..bytes / 64 {
+            m.alloc(a, Shape::new(0, 7)).unwrap();
+        }
+    });
+}
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn memory_is_used_again_before_more_is_touched() {
+    let garbage = |m: &mut Mutator<'_>| make_garbage(m, 512 * MIB);
+    let taken = committed(128 * MIB, Generations::Auto, garbage);
+    assert!(taken <= 20 * MIB, "{taken} bytes");
+    // Without such a choice the heap is as large as it may be.
+    let taken = committed(128 * MIB, Generations::Off, garbage);
+    assert!(taken >= 120 * MIB, "{taken} bytes");
+}
+
+/// A limit below the nursery, a live heap nearly as large as its limit.
+#[test]
+fn a_heap_that_grows_into_its_limit_gets_all_of_it() {
+    for (limit, live) in [(MIB, MIB / 2), (3 * MIB, 2 * MIB), (64 * MIB, 55 * MIB)] {
+        let taken = committed(limit, Generations::Auto, |m| {
+            m.frame(|m, [list]| {
+                for _ in 0..live / 64 {
+                    m.alloc_init(list, Flags::NONE, [list], [0; 6]).unwrap();
+                }
+                make_garbage(m, 2 * limit);
+                m.verify();
+            });
+        });
+        assert!(live <= taken, "{taken} of {limit} bytes");
+    }
+}

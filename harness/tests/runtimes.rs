@@ -273,6 +273,68 @@ fn a_virtual_machine_that_drops_its_flags_is_void() {
     }
 }
 
+/// In a row of each iteration, and a mark where a process never became steady.
+#[test]
+fn how_a_runtime_warmed_up_is_recorded() {
+    for (steady, marks) in [(true, 0), (false, 1)] {
+        let mut place = Place::new();
+        for line in &mut place.iterations {
+            *line = format!(r#","warmup":{{"ns":7000,"runs":12,"steady":{steady}}}{line}"#);
+        }
+        let java = place.java("jdk/bin/java", "17.0.1", "");
+        let java = java.to_str().unwrap();
+        let arguments = ["--peer", "hotspot-serial", "--java", java];
+        let output = place.run(".", &arguments, &[]);
+        for row in of(&output, "hotspot-serial") {
+            let seen = &row["observations"];
+            assert_eq!(seen["warmup_ns"], 7000, "{row}");
+            assert_eq!(seen["warmup_runs_count"], 12, "{row}");
+            assert_eq!(row["noisy"].as_array().unwrap().len(), marks, "{row}");
+        }
+    }
+}
+
+/// CPython tells of its cycle collections, and not of its cascades: a figure of the former alone
+/// would be too good, in rows of today and in a file that was kept.
+#[test]
+fn pauses_of_a_runtime_that_does_not_tell_of_all_are_no_figure() {
+    let mut place = Place::new();
+    for line in &mut place.iterations {
+        *line = line.replace(
+            r#","wall_ns""#,
+            r#","pauses_lost":0,"pauses":[[101,101,90000,90000]],"wall_ns""#,
+        );
+    }
+    let python = place.python("python3", "3.12.1", "");
+    let arguments = ["--peer", "cpython", "--python", python.to_str().unwrap()];
+    let output = place.run(".", &arguments, &[]);
+    for row in of(&output, "cpython") {
+        assert_eq!(row["pauses_unknown"], true, "{row}");
+        assert_eq!(row["pause_max_ns"], Value::Null, "{row}");
+    }
+    let kept = place.path("kept.jsonl");
+    let lines = rows(&output.stdout).into_iter().map(|mut row| {
+        let fields = row.as_object_mut().unwrap();
+        fields.remove("pauses_unknown");
+        fields.insert("pause_max_ns".to_owned(), 777_000_000.into());
+        fields.insert(
+            "pause_histogram_ns".to_owned(),
+            serde_json::json!([[777_000_000, 1]]),
+        );
+        format!("{row}\n")
+    });
+    fs::write(&kept, lines.collect::<String>()).unwrap();
+    let report = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["report", "--format", "table", "--verbose"])
+        .arg(&kept)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&report.stdout).into_owned();
+    let mut lines = text.lines().filter(|line| line.contains("777 ms"));
+    assert!(lines.clone().any(|line| line.contains("gc-rc")), "{text}");
+    assert!(lines.all(|line| !line.contains("cpython")), "{text}");
+}
+
 /// A launcher's greeting, in an encoding of its own, costs nothing but itself.
 #[test]
 fn a_line_that_is_no_text_costs_itself_alone() {

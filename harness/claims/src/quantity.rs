@@ -30,7 +30,7 @@ pub enum Quantity {
     /// The most the heap has counted against its limit, in bytes.
     PeakHeap,
     /// The longest pause in nanoseconds; the least length of one if there was none, which may have
-    /// been as long.
+    /// been as long. None where not all pauses are known.
     LongestPause,
     /// Collections.
     Collections,
@@ -55,6 +55,9 @@ impl Quantity {
             Self::PeakResident => metrics.peak_resident_bytes? as f64,
             Self::PeakHeap => metrics.peak_heap_bytes as f64,
             Self::LongestPause => {
+                if metrics.pauses.pauses_unknown {
+                    return None;
+                }
                 let longest = metrics.pauses.pause_max_ns.unwrap_or(LEAST_PAUSE_NS);
                 longest.max(LEAST_PAUSE_NS) as f64
             }

@@ -239,7 +239,7 @@ fn figure(claim: &Claim, column: &Column) -> String {
 }
 
 /// The verdict in words, with those runtimes that say something else than the heap that stands for
-/// them.
+/// them, or something where that says nothing.
 fn verdict(one: &Judged) -> String {
     let mut words = one.verdict.map_or_else(
         || "not measurable here".to_owned(),
@@ -260,8 +260,8 @@ fn verdict(one: &Judged) -> String {
         let differs = match (column.verdict, ours) {
             (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",
             (Some(Verdict::Holds), Some(Verdict::Fails)) => "but on",
-            (Some(Verdict::Fails), Some(Verdict::Undecided)) => "does not hold on",
-            (Some(Verdict::Holds), Some(Verdict::Undecided)) => "holds on",
+            (Some(Verdict::Fails), Some(Verdict::Undecided) | None) => "does not hold on",
+            (Some(Verdict::Holds), Some(Verdict::Undecided) | None) => "holds on",
             _ => continue,
         };
         words.push_str(&format!(" ({differs} {})", column.name));
@@ -432,6 +432,49 @@ pub fn json(judged: &[Judged]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_runtime_that_says_something_else_is_in_the_verdict() {
+        use crate::claim::Side;
+        use crate::experiment::EXPERIMENTS;
+
+        let column = |name: &str, is_heap, verdict| Column {
+            name: name.to_owned(),
+            is_heap,
+            side: Some(Side::Tracing),
+            figure: None,
+            verdict,
+            lacking: None,
+        };
+        let (holds, fails) = (Some(Verdict::Holds), Some(Verdict::Fails));
+        let open = Some(Verdict::Undecided);
+        for (ours, theirs, words) in [
+            (holds, fails, "holds (not on hotspot-g1 21)"),
+            (fails, holds, "does not hold (but on hotspot-g1 21)"),
+            (open, holds, "undecided (holds on hotspot-g1 21)"),
+            (open, fails, "undecided (does not hold on hotspot-g1 21)"),
+            (None, holds, "not measurable here (holds on hotspot-g1 21)"),
+            (
+                None,
+                fails,
+                "not measurable here (does not hold on hotspot-g1 21)",
+            ),
+            (holds, holds, "holds"),
+            (fails, open, "does not hold"),
+        ] {
+            let columns = vec![
+                column("gc-marksweep", true, ours),
+                column("hotspot-g1 21", false, theirs),
+            ];
+            let judged = Judged {
+                experiment: &EXPERIMENTS[0],
+                claim: &EXPERIMENTS[0].claims[0],
+                columns,
+                verdict: ours,
+            };
+            assert_eq!(verdict(&judged), words);
+        }
+    }
 
     #[test]
     fn figures_stand_with_their_intervals() {

@@ -83,6 +83,8 @@ pub enum EventKind {
         stop: u64,
         /// When the last mutator had stopped.
         stopped: u64,
+        /// Whether it was for a collection that the program asked for by name.
+        explicit: bool,
     },
     /// A cycle collection by the holder of the global lock.
     CycleCollection {

@@ -411,6 +411,10 @@ pub struct Pauses {
     pub event_ns: BTreeMap<String, u64>,
     /// Events that did not fit the heap's buffer: if not 0, all of these are lower bounds.
     pub events_lost: u64,
+    /// Whether nothing of this is known: a runtime that does not tell of all that stops its threads
+    /// has no figure, rather than one that is too good.
+    #[serde(default)]
+    pub pauses_unknown: bool,
     /// The distribution: `[value in nanoseconds, how many]`, ascending.
     pub pause_histogram_ns: Vec<(u64, u64)>,
 }
@@ -447,6 +451,7 @@ impl Pauses {
             distributions.push(part.distribution());
             sums.stopped_ns += part.stopped_ns;
             sums.events_lost += part.events_lost;
+            sums.pauses_unknown |= part.pauses_unknown;
             sums.time_to_safepoint_max_ns = sums
                 .time_to_safepoint_max_ns
                 .max(part.time_to_safepoint_max_ns);
@@ -457,6 +462,7 @@ impl Pauses {
         Self {
             stopped_ns: sums.stopped_ns,
             events_lost: sums.events_lost,
+            pauses_unknown: sums.pauses_unknown,
             time_to_safepoint_max_ns: sums.time_to_safepoint_max_ns,
             event_ns: sums.event_ns,
             ..Self::of_lengths(Distribution::merge(&distributions))
@@ -549,6 +555,22 @@ impl Metrics {
         self.collections_unlogged = 0;
         self.spans = Vec::new();
         self.spans_left_out = 0;
+    }
+
+    /// Drops all that was made of pauses of which some are not known.
+    pub fn forget_pauses(&mut self) {
+        self.forget_details();
+        self.pauses = Pauses {
+            pauses_unknown: true,
+            ..Pauses::default()
+        };
+        self.stopped_share = 0.0;
+        self.mutator_ns = None;
+        self.collector_cpu_ns = None;
+        self.pause_parts = BTreeMap::new();
+        self.time_to_safepoint = Distribution::default();
+        self.stalls = BTreeMap::new();
+        self.utilisation = Vec::new();
     }
 
     /// Whether requests came when they were to, and set its wall time, which is no throughput then.

@@ -11,15 +11,21 @@
 //! * then the experiment is given up ([`give_up`]), at once and with the reason: the row says it,
 //!   and not that a time was up.
 //!
+//! Starting threads is no part of what is compared: runtimes differ in what it takes, and a
+//! collector has no say in it. So the time in which a thread waits for others to be started is
+//! added up ([`starting`]), and taken off the times of iterations.
+//!
 //! Giving up unwinds, as a panic does, without a panic's message: it goes through code that is
 //! generic over the heap and the workload, and whose errors are that a heap is full. Rejected: an
 //! error variant in every workload's result (forty signatures, for what none can handle); barriers
 //! that can be broken (queues and conditions would need the same, and a workload of one's own too).
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
 
 /// The system's error when a limit of processes or threads is reached.
 pub const AGAIN: i32 = nix::errno::Errno::EAGAIN as i32;
@@ -45,6 +51,21 @@ pub fn give_up(reason: String) -> ! {
     panic::resume_unwind(Box::new(Refused(reason)))
 }
 
+thread_local! {
+    static STARTING: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// For how long the calling thread has waited so far for threads to be started: by itself, and by
+/// those whose end it awaited in [`on_threads`](crate::workload::on_threads).
+pub fn starting() -> Duration {
+    STARTING.get()
+}
+
+/// Adds to [`starting`].
+pub(crate) fn add_starting(time: Duration) {
+    STARTING.set(STARTING.get() + time);
+}
+
 /// Starts a thread of a scope.
 ///
 /// Gives the experiment up if there is none to be had. Whatever the scope's other threads wait for
@@ -57,7 +78,9 @@ where
     F: FnOnce() -> T + Send + 'scope,
     T: Send + 'scope,
 {
+    let begun = Instant::now();
     let started = Builder::new().spawn_scoped(scope, body);
+    add_starting(begun.elapsed());
     started.unwrap_or_else(|error| give_up(refused("a thread", &error)))
 }
 
@@ -98,6 +121,16 @@ mod tests {
         assert_eq!(reason, Err::<(), _>("no more threads".to_owned()));
         let panicked = panic::catch_unwind(|| unless_refused(|| panic::resume_unwind(Box::new(1))));
         assert!(panicked.unwrap_err().is::<i32>());
+    }
+
+    #[test]
+    fn the_time_in_which_threads_are_started_is_known_to_who_waited() {
+        let before = starting();
+        std::thread::scope(|scope| {
+            let started = start_scoped(scope, starting);
+            assert_eq!(started.join().unwrap(), Duration::ZERO);
+        });
+        assert!(starting() > before);
     }
 
     #[test]

@@ -358,7 +358,7 @@ pub const fn twice(live: u64, threads: usize) -> u64 {
 ///
 /// The calling thread waits without being attached. One thread is a new one, too: threads of every
 /// count begin alike. They begin when all of them are there, so that what they wait for at each
-/// other will come.
+/// other will come; until then no time counts ([`threads::starting`]).
 ///
 /// # Errors
 ///
@@ -386,13 +386,16 @@ where
                 threads::start_scoped(scope, move || {
                     // A panic while it was held is that of a thread that could not be started.
                     let begin = all.read().is_ok_and(|all| *all);
-                    begin.then(|| heap.attach(|mutator| f(mutator, number)))
+                    begin.then(|| {
+                        let result = heap.attach(|mutator| f(mutator, number));
+                        (result, threads::starting())
+                    })
                 })
             })
             .collect();
         *starting = true;
         drop(starting);
-        handles
+        let (results, starting): (Vec<_>, Vec<_>) = handles
             .into_iter()
             .map(|handle| {
                 let result = handle.join();
@@ -400,9 +403,10 @@ where
             })
             .map(|result| result.expect("all were started"))
             // Every thread is joined before the first error is looked at.
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+            .unzip();
+        // Those that started threads of their own waited for them at the same time.
+        threads::add_starting(starting.into_iter().max().unwrap_or_default());
+        results.into_iter().collect()
     })
 }
 

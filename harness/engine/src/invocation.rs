@@ -284,13 +284,13 @@ impl Observed {
             hiccup: Distribution::of(sampled.oversleeps),
             involuntary_switches: interference.involuntary_switches,
             steal_ns: interference.steal_ns,
-            ..of_events(&timeline, start..start + elapsed.wall_ns, self.threads)
+            ..of_events(&timeline, start..start + elapsed.span_ns, self.threads)
         };
         for record in &mut metrics.collections_log {
             record.limit_bytes = (after.limit_bytes > 0).then_some(after.limit_bytes);
         }
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.wall_ns, processors);
+        let noisy = hiccup::marks(&metrics.hiccup, interference, elapsed.span_ns, processors);
         (metrics, noisy)
     }
 }

@@ -155,15 +155,24 @@ typedef struct {
     part_function part;
     void *shared;
     int thread;
+    pthread_rwlock_t *all; /* Held until every thread has been started. */
+    uint64_t starting_ns;
 } start;
+
+/* For how long the thread has waited for threads to be started, which is no part of what is timed. */
+static _Thread_local uint64_t starting_ns;
 
 static void *run_part(void *argument)
 {
     start *s = argument;
+    pthread_rwlock_rdlock(s->all);
+    pthread_rwlock_unlock(s->all);
     s->part(s->in, s->thread, s->shared);
+    s->starting_ns = starting_ns;
     return NULL;
 }
 
+/* They begin when all of them are there. */
 static void on_threads(const input *in, int threads, part_function part, void *shared)
 {
     /* Uncollectable memory is scanned, and so keeps alive what `shared` refers to. */
@@ -171,14 +180,23 @@ static void on_threads(const input *in, int threads, part_function part, void *s
     start *starts = GC_MALLOC_UNCOLLECTABLE(threads * sizeof *starts);
     if (!handles || !starts)
         fail("out of memory");
+    pthread_rwlock_t all = PTHREAD_RWLOCK_INITIALIZER;
+    uint64_t begun = read_clock(CLOCK_MONOTONIC), within = 0;
+    pthread_rwlock_wrlock(&all);
     for (int thread = 0; thread < threads; thread++) {
-        starts[thread] = (start){ in, part, shared, thread };
+        starts[thread] = (start){ in, part, shared, thread, &all, 0 };
         int error = pthread_create(&handles[thread], NULL, run_part, &starts[thread]);
         if (error != 0)
             fail_with("cannot start a thread", error);
     }
-    for (int thread = 0; thread < threads; thread++)
+    pthread_rwlock_unlock(&all);
+    starting_ns += read_clock(CLOCK_MONOTONIC) - begun;
+    for (int thread = 0; thread < threads; thread++) {
         pthread_join(handles[thread], NULL);
+        /* Those that start threads of their own wait for them at the same time. */
+        within = starts[thread].starting_ns > within ? starts[thread].starting_ns : within;
+    }
+    starting_ns += within;
     GC_FREE(handles);
     GC_FREE(starts);
 }
@@ -323,6 +341,7 @@ static void measure(workload_function workload, const input *in)
     pauses_lost = 0;
     uint64_t allocated = GC_get_total_bytes();
     uint64_t cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t starting = starting_ns;
     uint64_t from = read_clock(CLOCK_MONOTONIC);
     outcome out = workload(in);
     uint64_t until = read_clock(CLOCK_MONOTONIC);
@@ -332,7 +351,8 @@ static void measure(workload_function workload, const input *in)
     printf("%s\"iteration\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\",\"operations\":%" PRIu64 ",\"allocated_objects\":%" PRIu64
            ",\"allocated_payload_bytes\":%" PRIu64 ",\"allocated_bytes\":%" PRIu64 ",\"from_ns\":%" PRIu64 ",\"until_ns\":%" PRIu64
            ",\"wall_ns\":%" PRIu64 ",\"cpu_ns\":%" PRIu64 ",\"heap_bytes\":%" PRIu64 ",",
-           runtime, iteration, out.checksum, out.operations, out.objects, out.payload_bytes, allocated, from, until, until - from, cpu,
+           runtime, iteration, out.checksum, out.operations, out.objects, out.payload_bytes, allocated, from, until,
+           until - from - (starting_ns - starting), cpu,
            peak_heap_bytes);
     uint64_t resident = peak_resident_bytes();
     if (resident)

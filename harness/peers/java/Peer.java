@@ -27,7 +27,8 @@ import java.util.stream.Stream;
  * <ul>
  *   <li>The heap is as large as {@code -Xms} and {@code -Xmx} say. A full one is a result like any other, and ends the process.
  *   <li>Each iteration ends with {@code System.gc()}, outside of what is measured, so that its garbage is not charged to the next.
- *   <li>Compilation is part of what warming up is for: iteration 0 is repeated until it has had time enough.
+ *   <li>Compilation is part of what warming up is for: iteration 0 is repeated until it is steady, by the rule of {@link Warmup}.
+ *   <li>Starting threads is no part of the time: the work on them begins when all are there, as on the heaps.
  *   <li>A compiler may remove objects that do not escape. So all work is done on threads of {@link #onThreads}, whose allocated bytes
  *       the virtual machine counts, and the harness compares them with the objects that the program says it made.
  *   <li>Sizes of objects, where a program's comment gives them, are with compressed references. The Z collector does without.
@@ -109,9 +110,9 @@ final class Peer {
                 Input one = new Input();
                 one.values.putAll(input.values);
                 one.values.put("threads", which == 0 ? 1L : input.get("threads"));
-                long begun = System.nanoTime();
+                long begun = System.nanoTime() - STARTING.get();
                 Outcome outcome = workload.run(one);
-                times[which] = Math.min(times[which], System.nanoTime() - begun);
+                times[which] = Math.min(times[which], System.nanoTime() - STARTING.get() - begun);
                 checksum += outcome.checksum;
                 operations += outcome.operations;
                 objects += outcome.objects;
@@ -130,16 +131,32 @@ final class Peer {
     /** Bytes allocated by threads of {@link #onThreads} and {@link #beside} that have ended. What the compiler removed is not in it, and the harness looks. */
     private static final AtomicLong ALLOCATED = new AtomicLong();
 
-    /** Runs {@code part} on new threads, numbered from 0, and returns their results in that order once all have ended. */
+    /** For how long the calling thread has waited for threads to be started, in nanoseconds. */
+    private static final ThreadLocal<Long> STARTING = ThreadLocal.withInitial(() -> 0L);
+
+    private static void addStarting(long nanoseconds) {
+        STARTING.set(STARTING.get() + nanoseconds);
+    }
+
+    /**
+     * Runs {@code part} on new threads, numbered from 0, and returns their results in that order once all have ended. They begin when all of
+     * them are there; what it took until then is no part of what is timed.
+     */
     static <T> List<T> onThreads(int threads, Part<T> part) {
         List<T> results = new ArrayList<>(Collections.nCopies(threads, null));
         Throwable[] failures = new Throwable[threads];
         Thread[] running = new Thread[threads];
+        CountDownLatch all = new CountDownLatch(1);
+        // Of threads that start some of their own, these wait at the same time.
+        AtomicLong startingWithin = new AtomicLong();
+        long begun = System.nanoTime();
         for (int number = 0; number < threads; number++) {
             int thread = number;
             running[thread] = new Thread(() -> {
                 try {
+                    all.await();
                     T result = part.run(thread);
+                    startingWithin.accumulateAndGet(STARTING.get(), Math::max);
                     synchronized (results) {
                         results.set(thread, result);
                     }
@@ -151,6 +168,8 @@ final class Peer {
             }, "mutator-" + thread);
             running[thread].start();
         }
+        all.countDown();
+        addStarting(System.nanoTime() - begun);
         for (Thread thread : running) {
             long patience = PATIENCE;
             while (thread.isAlive() && patience > 0) {
@@ -163,6 +182,7 @@ final class Peer {
                 }
             }
         }
+        addStarting(startingWithin.get());
         for (Throwable failure : failures) {
             if (failure instanceof Error) {
                 throw (Error) failure;
@@ -230,6 +250,7 @@ final class Peer {
         CountDownLatch began = new CountDownLatch(threads);
         AtomicLong longest = new AtomicLong();
         Thread[] computing = new Thread[threads];
+        long begun = System.nanoTime();
         for (int number = 0; number < threads; number++) {
             computing[number] = new Thread(() -> {
                 Count count = new Count();
@@ -250,6 +271,7 @@ final class Peer {
         T result;
         try {
             began.await();
+            addStarting(System.nanoTime() - begun);
             result = work.get();
         } catch (InterruptedException nobody) {
             throw new IllegalStateException(nobody);
@@ -309,8 +331,61 @@ final class Peer {
     }
 
     /**
+     * When iteration 0 has been repeated often enough. It is steady when it has taken {@code warmup-milliseconds} and, comparing the later half
+     * of its runs with the earlier half, their median has fallen by less than 5 % and compilers were at work for less than 10 % of the later
+     * half's time. The second is for programs that run for a given time. What is not steady after {@code warmup-most-milliseconds} is
+     * measured all the same, and said not to be.
+     */
+    private static final class Warmup {
+        private static final int LEAST_RUNS = 4;
+
+        private final long least;
+        private final long most;
+        private final long began = System.nanoTime();
+        /** Of each run: when it had ended, how long it took, and how long compilers had been at work by then. */
+        private final List<long[]> runs = new ArrayList<>();
+
+        Warmup(Input input) {
+            least = input.get("warmup-milliseconds") * 1_000_000L;
+            most = input.get("warmup-most-milliseconds") * 1_000_000L;
+        }
+
+        /** Notes a run; whether it was the last. */
+        boolean isOver(long nanoseconds) {
+            long compiling = ManagementFactory.getCompilationMXBean().getTotalCompilationTime() * 1_000_000L;
+            runs.add(new long[] {System.nanoTime() - began, nanoseconds, compiling});
+            return least == 0 || took() >= most || took() >= least && isSteady();
+        }
+
+        private long took() {
+            return runs.get(runs.size() - 1)[0];
+        }
+
+        private boolean isSteady() {
+            if (runs.size() < LEAST_RUNS) {
+                return false;
+            }
+            List<long[]> earlier = runs.subList(0, runs.size() / 2);
+            List<long[]> later = runs.subList(runs.size() / 2, runs.size());
+            long[] from = earlier.get(earlier.size() - 1);
+            long[] until = later.get(later.size() - 1);
+            return typical(later) > 0.95 * typical(earlier) && until[2] - from[2] < 0.1 * (until[0] - from[0]);
+        }
+
+        private static long typical(List<long[]> runs) {
+            return median(runs.stream().mapToLong(run -> run[1]).toArray());
+        }
+
+        /** For its rows; nothing if there was none. */
+        String inJson() {
+            return least == 0 ? "null" : String.format(
+                    Locale.ROOT, "{\"ns\":%d,\"runs\":%d,\"steady\":%b}", took(), runs.size(), isSteady());
+        }
+    }
+
+    /**
      * Reads NAME=NUMBER arguments, warms up, runs the workload as often as {@code iterations} says, and prints one line of JSON each time.
-     * Warming up is iteration 0: one run, and more until {@code warmup-milliseconds} have passed, of which the last is printed.
+     * Warming up is iteration 0, of whose runs the last is printed.
      * {@code parameters} holds the workload's, with their defaults. Times are those of {@link System#nanoTime}, which is also the clock of the decoration {@code timenanos} of the
      * virtual machine's log.
      */
@@ -321,7 +396,8 @@ final class Peer {
         input.values.put("seed", 42L);
         input.values.put("iterations", 3L);
         input.values.put("turns", 0L);
-        input.values.put("warmup-milliseconds", 2000L);
+        input.values.put("warmup-milliseconds", 1000L);
+        input.values.put("warmup-most-milliseconds", 10000L);
         for (String argument : arguments) {
             if (argument.equals("attended")) {
                 endWithParent();
@@ -350,13 +426,13 @@ final class Peer {
             giveUp(runtime, 0, refused);
             return;
         }
-        long began = System.nanoTime();
+        Warmup warmup = new Warmup(input);
         for (long iteration = 0; iteration <= input.get("iterations"); iteration++) {
-            String line;
+            Measured measured;
             boolean cold;
             do {
                 try {
-                    line = measure(workload, input, iteration, runtime);
+                    measured = new Measured(workload, input);
                 } catch (OutOfMemoryError refused) {
                     giveUp(runtime, iteration, refused);
                     return;
@@ -368,9 +444,9 @@ final class Peer {
                 }
                 // One iteration's garbage is not charged to the next. The virtual machine has by then logged whatever came before.
                 System.gc();
-                cold = iteration == 0 && System.nanoTime() - began < input.get("warmup-milliseconds") * 1_000_000L;
+                cold = iteration == 0 && !warmup.isOver(measured.wall);
             } while (cold);
-            System.out.println(line);
+            System.out.println(runtime + ",\"warmup\":" + warmup.inJson() + measured.inJson(iteration));
         }
     }
 
@@ -436,29 +512,47 @@ final class Peer {
         return quoted.append('"').toString();
     }
 
-    private static String measure(Workload workload, Input input, long iteration, String runtime) {
-        com.sun.management.OperatingSystemMXBean system =
-                (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
-        long allocated = ALLOCATED.get();
-        long cpu = system.getProcessCpuTime();
-        long start = System.nanoTime();
-        Outcome outcome = inTurns(workload, input);
-        long end = System.nanoTime();
-        cpu = system.getProcessCpuTime() - cpu;
-        allocated = ALLOCATED.get() - allocated;
-        long used = Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
-        String observations = outcome.observations.entrySet().stream()
-                .map(entry -> "\"" + entry.getKey() + "\":" + entry.getValue())
-                .collect(Collectors.joining(","));
-        return runtime + String.format(
-                // Not the digits of the user's language.
-                Locale.ROOT,
-                ",\"iteration\":%d,\"checksum\":\"%016x\",\"operations\":%d,\"allocated_objects\":%d,\"allocated_payload_bytes\":%d,"
-                        + "\"allocated_bytes\":%d,\"from_ns\":%d,\"until_ns\":%d,\"wall_ns\":%d,\"cpu_ns\":%d,\"heap_bytes\":%d,"
-                        + "\"resident_bytes\":%s,\"observations\":{%s},\"delays_ns\":%s}",
-                iteration, outcome.checksum, outcome.operations, outcome.objects, outcome.payloadBytes,
-                allocated, start, end, end - start, cpu, used, peakResidentBytes(),
-                observations, Arrays.toString(outcome.delays));
+    /** An iteration as it was measured. */
+    private static final class Measured {
+        final Outcome outcome;
+        final long from;
+        final long until;
+        /** Nanoseconds, without those in which threads were started. */
+        final long wall;
+        final long cpu;
+        final long allocatedBytes;
+        final long heapBytes;
+
+        Measured(Workload workload, Input input) {
+            com.sun.management.OperatingSystemMXBean system =
+                    (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+            long allocatedBefore = ALLOCATED.get();
+            long startingBefore = STARTING.get();
+            long cpuBefore = system.getProcessCpuTime();
+            from = System.nanoTime();
+            outcome = inTurns(workload, input);
+            until = System.nanoTime();
+            cpu = system.getProcessCpuTime() - cpuBefore;
+            wall = until - from - (STARTING.get() - startingBefore);
+            allocatedBytes = ALLOCATED.get() - allocatedBefore;
+            heapBytes = Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
+        }
+
+        /** Its line, after what the process says of itself. Not made for runs that only warm up: it would be compiled, too. */
+        String inJson(long iteration) {
+            String observations = outcome.observations.entrySet().stream()
+                    .map(entry -> "\"" + entry.getKey() + "\":" + entry.getValue())
+                    .collect(Collectors.joining(","));
+            return String.format(
+                    // Not the digits of the user's language.
+                    Locale.ROOT,
+                    ",\"iteration\":%d,\"checksum\":\"%016x\",\"operations\":%d,\"allocated_objects\":%d,\"allocated_payload_bytes\":%d,"
+                            + "\"allocated_bytes\":%d,\"from_ns\":%d,\"until_ns\":%d,\"wall_ns\":%d,\"cpu_ns\":%d,\"heap_bytes\":%d,"
+                            + "\"resident_bytes\":%s,\"observations\":{%s},\"delays_ns\":%s}",
+                    iteration, outcome.checksum, outcome.operations, outcome.objects, outcome.payloadBytes,
+                    allocatedBytes, from, until, wall, cpu, heapBytes, peakResidentBytes(),
+                    observations, Arrays.toString(outcome.delays));
+        }
     }
 
     /** The largest resident size of this process so far, where the system says. */

@@ -36,8 +36,12 @@ public final class Pipeline {
     /** A queue between two stages, with one thread on either side. */
     private abstract static class Stage {
         long found;
-        long empty;
+        volatile long empty;
         volatile long longest;
+        /** Puts after which the queue was longer than it may be. */
+        long overfull;
+        /** For how long its worker slept for want of items, in nanoseconds. */
+        volatile long slept;
         private long unfinished;
 
         abstract void put(Object item) throws InterruptedException;
@@ -104,7 +108,9 @@ public final class Pipeline {
                 if (spins) {
                     Thread.onSpinWait();
                 } else {
+                    long begun = System.nanoTime();
                     Thread.sleep(pause);
+                    slept += System.nanoTime() - begun;
                 }
             }
         }
@@ -127,8 +133,10 @@ public final class Pipeline {
 
     private static final class Blocking extends Stage {
         private final LinkedBlockingQueue<Object> items;
+        private final int capacity;
 
         Blocking(int capacity) {
+            this.capacity = capacity;
             items = new LinkedBlockingQueue<>(capacity);
         }
 
@@ -136,7 +144,9 @@ public final class Pipeline {
         void put(Object item) throws InterruptedException {
             begin();
             items.put(item);
-            longest = Math.max(longest, items.size());
+            int length = items.size();
+            longest = Math.max(longest, length);
+            overfull += length > capacity ? 1 : 0;
         }
 
         @Override
@@ -155,6 +165,29 @@ public final class Pipeline {
         @Override
         void close() throws InterruptedException {
             items.put(CLOSED);
+        }
+    }
+
+    /** What the feeder has seen when every item is done. */
+    private static final class End {
+        long waiterPolls;
+        /** How long it took, and for how much of that the last stage slept, in nanoseconds. */
+        long worked;
+        long starved;
+        /** Looks at an empty queue until then, and workers that went on looking. */
+        long empty;
+        long stillPolling;
+
+        void lookOn(Stage[] queues, long milliseconds) throws InterruptedException {
+            long[] before = new long[queues.length];
+            for (int index = 0; index < queues.length; index++) {
+                before[index] = queues[index].empty;
+                empty += before[index];
+            }
+            Thread.sleep(milliseconds);
+            for (int index = 0; milliseconds > 0 && index < queues.length; index++) {
+                stillPolling += queues[index].empty > before[index] ? 1 : 0;
+            }
         }
     }
 
@@ -192,17 +225,21 @@ public final class Pipeline {
             queues[index] = kind == 2 ? new Blocking(capacity) : new Polled(pause, kind == 1);
         }
         boolean slowDownload = input.get("slow") == 1;
-        long[] waiterPolls = {0};
+        End end = new End();
         List<Long> sums = Peer.onThreads(4, thread -> {
             try {
                 switch (thread) {
                     case 0:
+                        long begun = System.nanoTime();
                         for (long number = 0; number < items; number++) {
                             queues[0].put(new Item(number));
                         }
                         for (Stage queue : queues) {
-                            waiterPolls[0] += queue.join();
+                            end.waiterPolls += queue.join();
                         }
+                        end.worked = System.nanoTime() - begun;
+                        end.starved = queues[2].slept;
+                        end.lookOn(queues, kind == 0 ? 5 * pause : 0);
                         for (Stage queue : queues) {
                             queue.close();
                         }
@@ -231,20 +268,26 @@ public final class Pipeline {
             sum += part;
         }
         long found = 0;
-        long empty = 0;
+        long overfull = 0;
         long longest = 0;
         for (Stage queue : queues) {
             found += queue.found;
-            empty += queue.empty;
+            overfull += queue.overfull;
             longest = Math.max(longest, queue.longest);
         }
         // An item, its two images, and a node in each of three queues.
         return new Peer.Outcome(
                         Peer.mix(sum), items, 6 * items + 3, (8 + 8 * IMAGE + 8 * SMALL_IMAGE + 3 * 16) * items + 3 * 24)
-                .observe("polls_count", found + empty)
-                .observe("empty_polls_count", empty)
-                .observe("waiter_polls_count", waiterPolls[0])
-                .observe("waiter_looks_count", waiterPolls[0] + queues.length)
+                .observe("polls_count", found + end.empty)
+                .observe("empty_polls_count", end.empty)
+                .observe("waiter_polls_count", end.waiterPolls)
+                .observe("waiter_looks_count", end.waiterPolls + queues.length)
+                .observe("workers_count", queues.length)
+                .observe("still_polling_workers_count", end.stillPolling)
+                .observe("starved_ns", end.starved)
+                .observe("worked_ns", end.worked)
+                .observe("puts_count", found)
+                .observe("overfull_puts_count", overfull)
                 .observe("longest_last_queue_items", queues[2].longest)
                 .observe("longest_queue_items", longest);
     }

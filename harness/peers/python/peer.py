@@ -1,18 +1,18 @@
-"""What the programs of this directory share: arguments, threads, the generator, clocks, and the record of the collector's pauses.
+"""What the programs of this directory share: arguments, threads, the generator, and clocks.
 
 CPython 3.7 or later. How it is measured:
 
 - CPython's heap has no limit: it grows as it is asked to. So there is no heap size to set and no full heap; what a run took at most is what the
   process grew by from before its first iteration. Where the system refuses it memory, that is what its row says.
-- The cycle collector is on with its own thresholds, as it is by default. gc.callbacks tells when each collection begins and ends; two calls
-  of a few hundred nanoseconds for each of them are part of what is measured. Cascades of decrements and waits for the global lock stop
-  threads, too, but CPython says nothing about them: the pauses here are a lower bound.
+- The cycle collector is on with its own thresholds, as it is by default. Its collections are counted, and their pauses are not recorded:
+  cascades of decrements and waits for the global lock stop threads, too, and CPython says nothing about them, so that a longest pause would
+  be that of the collector alone; and gc.callbacks, which tells of collections, would cost two calls for each of them.
+- Starting threads is no part of the time: the work on them begins when all are there, as on the heaps.
 - Nodes are objects of classes with __slots__, which is CPython's plainest object with fields: 16 bytes of header, 8 for each slot, and 16 of the
   collector's. Numbers above 256 are objects of their own; the objects and bytes that are reported are the workload's, without them.
 - No compiler removes objects, so what was allocated is the objects that the workload made, by the least that one takes.
 """
 
-import array
 import gc
 import json
 import os
@@ -27,7 +27,6 @@ import identity
 
 WORD = 0xFFFFFFFFFFFFFFFF
 LEAST_OBJECT_BYTES = 16
-MOST_PAUSES = 1 << 17
 
 
 def mix(value):
@@ -71,28 +70,46 @@ PATIENCE_S = 2.0
 STEP_S = 0.1
 
 
+class Starting(threading.local):
+    """For how long a thread has waited for threads to be started, which is no part of what is timed."""
+
+    ns = 0
+
+
+starting = Starting()
+
+
 def start(thread):
     """Starts a thread, or says that the system has none."""
+    begun = time.monotonic_ns()
     try:
         thread.start()
     except RuntimeError as error:
         raise Refused("cannot start a thread: %s" % error) from error
+    starting.ns += time.monotonic_ns() - begun
 
 
 def on_threads(threads, part):
-    """Runs `part(number)` on new threads, numbered from 0, and returns their results in that order once all have ended."""
+    """Runs `part(number)` on new threads, numbered from 0, and returns their results in that order once all have ended. They begin when all of
+    them are there; what it took until then is no part of what is timed."""
     results = [None] * threads
+    # Of threads that start some of their own, these wait at the same time.
+    within = [0] * threads
     failures = []
+    all_there = threading.Event()
 
     def run(number):
+        all_there.wait()
         try:
             results[number] = part(number)
+            within[number] = starting.ns
         except BaseException as failure:
             failures.append(failure)
 
     running = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
     for thread in running:
         start(thread)
+    all_there.set()
     for thread in running:
         patience = PATIENCE_S
         while thread.is_alive() and patience > 0:
@@ -101,6 +118,7 @@ def on_threads(threads, part):
             patience -= STEP_S if failures else 0
     if failures:
         raise failures[0]
+    starting.ns += max(within)
     return results
 
 
@@ -169,27 +187,9 @@ class Outcome:
                 raise ValueError("not a number that the harness can read: %r" % (value,))
 
 
-class Pauses:
-    """When each collection began and ended, in arrays of numbers, which the collector does not look at."""
-
-    def __init__(self):
-        self.begun = 0
-        self.times = array.array("Q")
-        self.lost = 0
-
-    def __call__(self, phase, info):
-        now = time.monotonic_ns()
-        if phase == "start":
-            self.begun = now
-        elif len(self.times) < 2 * MOST_PAUSES:
-            self.times.append(self.begun)
-            self.times.append(now)
-        else:
-            self.lost += 1
-
-    def clear(self):
-        self.times = array.array("Q")
-        self.lost = 0
+def collections():
+    """How many collections there have been, of every generation."""
+    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def peak_resident_bytes():
@@ -250,9 +250,9 @@ def in_turns(workload):
         for turn in range(values["turns"]):
             order = [("one_thread_ns", 1), ("all_threads_ns", values["threads"])]
             for name, threads in reversed(order) if turn % 2 else order:
-                begun = time.monotonic_ns()
+                begun = time.monotonic_ns() - starting.ns
                 outcomes.append(workload(dict(values, threads=threads)))
-                taken = time.monotonic_ns() - begun
+                taken = time.monotonic_ns() - starting.ns - begun
                 times[name] = min(taken, times.get(name, taken))
         return Outcome(
             mix(sum(outcome.checksum for outcome in outcomes) & WORD),
@@ -280,16 +280,15 @@ def execute(parameters, workload):
             fail("cannot take '%s'; NAME=NUMBER, with these names and defaults: %s" % (argument, values))
     if not 1 <= values["threads"] <= 1024:
         fail("threads must be from 1 to 1024")
-    pauses = Pauses()
     runtime = identity.identity()
     before = peak_resident_bytes()
     for iteration in range(values["iterations"] + 1):
         # One iteration's garbage is not charged to the next.
         gc.collect()
-        pauses.clear()
-        gc.callbacks.append(pauses)
+        collected = collections()
         cpu = time.process_time_ns()
         start = time.monotonic_ns()
+        started = starting.ns
         try:
             outcome = workload(values)
         except MemoryError:
@@ -305,9 +304,8 @@ def execute(parameters, workload):
             os._exit(1)
         end = time.monotonic_ns()
         cpu = time.process_time_ns() - cpu
-        gc.callbacks.remove(pauses)
+        collected = collections() - collected
         peak = peak_resident_bytes()
-        times = iter(pauses.times)
         line = {
             "runtime": runtime,
             "iteration": iteration,
@@ -318,15 +316,13 @@ def execute(parameters, workload):
             "allocated_bytes": LEAST_OBJECT_BYTES * outcome.objects + outcome.payload_bytes,
             "from_ns": start,
             "until_ns": end,
-            "wall_ns": end - start,
+            "wall_ns": end - start - (starting.ns - started),
             "cpu_ns": cpu,
             "heap_bytes": peak - before,
             "resident_bytes": peak,
             "observations": outcome.observations,
             "delays_ns": outcome.delays_ns,
-            "pauses_lost": pauses.lost,
-            # A thread collects while the others wait for the lock: requested, stopped, resumed, finished.
-            "pauses": [[begun, begun, ended, ended] for begun, ended in zip(times, times)],
+            "collections": collected,
         }
         print(json.dumps(line), flush=True)
 

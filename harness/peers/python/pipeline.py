@@ -144,6 +144,7 @@ def run(values):
         return item
 
     def feed():
+        begun = time.monotonic_ns()
         for number in range(items):
             downloads.put(Item(number))
         end["waiter_polls_count"] = sum(each.join() for each in queues)
@@ -184,7 +185,6 @@ def run(values):
     def first(item):
         return download(slow(item) if slow_download else item)
 
-    begun = time.monotonic_ns()
     parts = [feed, lambda: work(downloads, resizes, first), lambda: work(resizes, uploads, resize), upload]
     sums = on_threads(4, lambda number: parts[number]())
     observations = {

@@ -170,23 +170,25 @@ impl Workload for Pipeline {
         })?;
         let [downloads, resizes, uploads] = &queues;
         let [slow_download, slow_upload] = [1, 0].map(|slow| input.get("slow") == slow);
-        let begun = Instant::now();
         let end = Mutex::new(End::default());
         let parts = on_threads(heap, 4, |m, number| {
             let mut slow = Slow::of(packet);
             let done = match number {
-                0 => feed(m, downloads, items).map(|()| {
-                    let waiter_polls = queues.iter().map(|queue| queue.join(m)).sum();
-                    let worked = begun.elapsed();
-                    let starved = uploads.state.lock(m).tally.slept;
-                    *end.lock().unwrap_or_else(PoisonError::into_inner) = End {
-                        waiter_polls,
-                        worked,
-                        starved,
-                        still_polling: still_polling(m, &queues),
-                    };
-                    0
-                }),
+                0 => {
+                    let begun = Instant::now();
+                    feed(m, downloads, items).map(|()| {
+                        let waiter_polls = queues.iter().map(|queue| queue.join(m)).sum();
+                        let worked = begun.elapsed();
+                        let starved = uploads.state.lock(m).tally.slept;
+                        *end.lock().unwrap_or_else(PoisonError::into_inner) = End {
+                            waiter_polls,
+                            worked,
+                            starved,
+                            still_polling: still_polling(m, &queues),
+                        };
+                        0
+                    })
+                }
                 1 => work(m, downloads, Some(resizes), |m, item, image| {
                     slow.down(m, slow_download);
                     download(m, item, image)

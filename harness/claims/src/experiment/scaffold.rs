@@ -11,6 +11,7 @@ use contract::threads::start_scoped;
 use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 use crate::quantity::Quantity;
 use crate::workload::{Input, Outcome, Parameter, digest, mix, word};
+use engine::measure::throughput::Stopwatch;
 use engine::statistics::median;
 
 /// A millisecond, as a bound of a claim.
@@ -65,7 +66,7 @@ pub(super) fn in_turns<H: Heap>(
     }
     let mut sums = Vec::new();
     let mut operations = 0;
-    let mut times = [Duration::MAX; 2];
+    let mut times = [u64::MAX; 2];
     for turn in 0..turns {
         let mut order = [(0, 1), (1, input.threads)];
         if turn % 2 == 1 {
@@ -74,14 +75,14 @@ pub(super) fn in_turns<H: Heap>(
         for (which, threads) in order {
             let mut input = input.clone();
             input.threads = threads;
-            let begun = Instant::now();
+            let stopwatch = Stopwatch::start();
             let outcome = run(heap, &input)?;
-            times[which] = times[which].min(begun.elapsed());
+            times[which] = times[which].min(stopwatch.elapsed().wall_ns);
             sums.push(outcome.checksum);
             operations += outcome.operations;
         }
     }
-    let [one, all] = times.map(nanoseconds);
+    let [one, all] = times;
     Ok(Outcome::new(digest(sums), operations).observing([(BY_ONE, one), (BY_ALL, all)]))
 }
 

@@ -98,6 +98,7 @@ mod tests {
         let stop = EventKind::Stop {
             stop: 1,
             stopped: 5,
+            explicit: false,
         };
         assert_eq!(of(vec![event(0, 100, stop)]), None);
     }

@@ -256,6 +256,7 @@ mod tests {
         let kind = EventKind::Stop {
             stop: 1,
             stopped: 110 * US,
+            explicit: false,
         };
         let log = EventLog {
             events: vec![event(0, 100, 200, kind)],

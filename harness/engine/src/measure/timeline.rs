@@ -268,11 +268,11 @@ impl Stop {
 
     /// Whether the program asked for it by name.
     pub fn is_explicit(&self) -> bool {
-        let collection = self.collection.map(|event| event.kind);
-        matches!(
-            collection,
-            Some(EventKind::Collection { details, .. }) if details.explicit
-        )
+        match self.collection.map(|event| event.kind) {
+            Some(EventKind::Collection { details, .. }) => details.explicit,
+            Some(EventKind::Stop { explicit, .. }) => explicit,
+            _ => false,
+        }
     }
 
     /// When the thread that carried the collection out went on, if that was reported.

@@ -338,6 +338,7 @@ mod tests {
             let kind = EventKind::Stop {
                 stop,
                 stopped: requested * US,
+                explicit: false,
             };
             (0, requested, until, kind)
         };

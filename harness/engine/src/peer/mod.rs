@@ -21,11 +21,17 @@
 //! * *Pauses* are from the runtime's own record: when the stop began, when the last thread stood,
 //!   when they ran again. A thread is taken to have stopped when the last one did, since runtimes
 //!   do not record each one's arrival: their share of time in pauses is a lower bound.
+//!   A runtime that does not tell of everything that stops its threads has no figure at all
+//!   ([`tells_pauses`]): CPython tells of its cycle collections, and not of its cascades of
+//!   decrements. An explicit collection is no pause, as on the heaps.
+//! * *Time* leaves out the starting of threads, as on the heaps.
 //! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits,
 //!   card tables and the like; our heaps do.
 //! * *Peak resident* includes the runtime itself: its code, its compiler, its compiler's threads.
-//! * *Warming up*: runtimes that compile while they run repeat iteration 0 for as long as the
-//!   program's line says (not at [`Size::Tiny`], where nothing is measured).
+//! * *Warming up*: a runtime that compiles while it runs repeats iteration 0 until it is steady, by
+//!   one rule for all its programs (not at [`Size::Tiny`], where nothing is measured). How long it
+//!   took and how many runs are observations of each of its rows; one that was not steady when its
+//!   time was up is marked as disturbed.
 //! * *The heap size* binds all but CPython, whose heap has no limit; what its process grew by
 //!   stands for its peak.
 //! * *Moving* collectors are marked so: they pay for copying and are paid in allocation speed,
@@ -77,6 +83,8 @@ pub struct Description {
     pub summary: &'static str,
     /// Whether its collector moves objects.
     pub moving: bool,
+    /// Whether it tells of everything that stops its threads.
+    tells_pauses: bool,
     /// Which of the runtime's collectors it is; the runtime knows what it means.
     variant: &'static str,
     runtime: &'static dyn Runtime,
@@ -88,6 +96,7 @@ const fn hotspot(name: &'static str, summary: &'static str, variant: &'static st
         name,
         summary,
         moving: true,
+        tells_pauses: true,
         variant,
         runtime: &hotspot::Hotspot,
     }
@@ -148,6 +157,7 @@ pub const PEERS: &[Description] = &[
         name: "boehm",
         summary: "Boehm's collector in C: conservative mark-sweep, marking on all processors",
         moving: false,
+        tells_pauses: true,
         variant: "",
         runtime: &boehm::Boehm,
     },
@@ -156,6 +166,7 @@ pub const PEERS: &[Description] = &[
         summary: "CPython: reference counting with generations for cycles, interpreted; its heap \
          has no limit",
         moving: false,
+        tells_pauses: false,
         variant: "",
         runtime: &cpython::Cpython,
     },
@@ -172,6 +183,11 @@ impl Description {
 /// The runtime of the peer of this name; of a name that this program does not know, the name.
 pub(crate) fn runtime_of(name: &str) -> &str {
     describe(name).map_or(name, |description| description.runtime.name())
+}
+
+/// Whether the heap or peer of this name tells of everything that stops its threads.
+pub(crate) fn tells_pauses(name: &str) -> bool {
+    describe(name).map_or(true, |description| description.tells_pauses)
 }
 
 /// The description of the peer called `name`.

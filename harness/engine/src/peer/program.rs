@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 /// A program that does a workload's work on one runtime.
 #[derive(Debug)]
@@ -11,23 +10,15 @@ pub(super) struct Program {
     /// Where its source is, below `harness/peers`.
     pub(super) path: &'static str,
     pub(super) source: &'static str,
-    /// How long a runtime that compiles while it runs repeats iteration 0, which is run once in any
-    /// case.
-    pub(super) warmup: Duration,
 }
 
-/// A [`Program`]: the workload, the path of its source, and how long it warms up if it is to do so
-/// for longer than one run.
+/// A [`Program`]: the workload, and the path of its source.
 macro_rules! program {
     ($workload:literal, $path:literal) => {
-        program!($workload, $path, ::std::time::Duration::ZERO)
-    };
-    ($workload:literal, $path:literal, $warmup:expr) => {
         Program {
             workload: $workload,
             path: $path,
             source: include_str!(concat!("../../../peers/", $path)),
-            warmup: $warmup,
         }
     };
 }

@@ -10,6 +10,7 @@ use crate::invocation::{self, Invocation, Metrics, Row, Status};
 use crate::measure::distribution::Distribution;
 use crate::measure::event::{Event, EventKind, EventLog};
 use crate::measure::timeline::Timeline;
+use crate::peer;
 
 /// Follows one process from iteration to iteration.
 pub(super) trait Observer {
@@ -47,20 +48,27 @@ impl Observed {
     }
 }
 
-/// The stops that a program has recorded itself.
+/// The stops that a program has recorded or counted itself.
 #[derive(Debug)]
 pub(super) struct Recorded;
 
 impl Observer for Recorded {
     fn observe(&mut self, iteration: &Measured, threads: u32) -> Observed {
         let mut observed = Observed {
-            collections: iteration.pauses.len() as u64 + iteration.pauses_lost,
+            collections: iteration
+                .collections
+                .unwrap_or(iteration.pauses.len() as u64 + iteration.pauses_lost),
             peak_heap_bytes: iteration.heap_bytes,
             ..Observed::default()
         };
         observed.events.lost = iteration.pauses_lost;
         for (stop, &[requested, stopped, resumed, finished]) in (1..).zip(&iteration.pauses) {
-            observed.add(0, requested, resumed, EventKind::Stop { stop, stopped });
+            let whole = EventKind::Stop {
+                stop,
+                stopped,
+                explicit: false,
+            };
+            observed.add(0, requested, resumed, whole);
             // Which thread collected is not recorded, and makes no difference.
             let kind = EventKind::Stopped { stop };
             observed.add(0, requested, finished, kind);
@@ -145,6 +153,15 @@ impl Reader {
         let least = LEAST_OBJECT_BYTES * iteration.allocated_objects;
         let removed = iteration.allocated_bytes < least - least / LAG;
         let mut row = self.without_metrics(iteration.iteration, Status::Ok, String::new());
+        let mut observations = iteration.observations.clone();
+        if let Some(warmup) = &iteration.warmup {
+            observations.insert("warmup_ns".to_owned(), warmup.ns);
+            observations.insert("warmup_runs_count".to_owned(), warmup.runs);
+            if !warmup.steady {
+                row.noisy
+                    .push("not steady when its time to warm up had passed".to_owned());
+            }
+        }
         row.status = if removed { Status::Void } else { Status::Ok };
         row.message = removed.then(|| {
             format!(
@@ -152,7 +169,7 @@ impl Reader {
                 iteration.allocated_bytes, iteration.allocated_objects
             )
         });
-        row.metrics = Some(Metrics {
+        let mut metrics = Metrics {
             checksum: iteration.checksum.clone(),
             operations: iteration.operations,
             operation: self.operation.to_owned(),
@@ -166,14 +183,18 @@ impl Reader {
             peak_resident_bytes: iteration
                 .resident_bytes
                 .filter(|_| !observed.resident_is_wrong),
-            observations: iteration.observations.clone(),
+            observations,
             reclamation_delay: Distribution::of(iteration.delays_ns.iter().copied()),
             ..invocation::of_events(
                 &Timeline::of(&observed.events),
                 iteration.from_ns..iteration.until_ns.max(iteration.from_ns),
                 self.invocation.threads,
             )
-        });
+        };
+        if !peer::tells_pauses(&self.invocation.heap) {
+            metrics.forget_pauses();
+        }
+        row.metrics = Some(metrics);
         row
     }
 }
@@ -235,6 +256,8 @@ pub(super) struct Measured {
     pub(super) pauses: Vec<[u64; 4]>,
     #[serde(default)]
     pub(super) pauses_lost: u64,
+    /// Of runtimes whose programs count their collections and do not record them.
+    pub(super) collections: Option<u64>,
     /// What the program saw on its way, by names that end in their units.
     #[serde(default)]
     pub(super) observations: BTreeMap<String, u64>,
@@ -244,6 +267,17 @@ pub(super) struct Measured {
     pub(super) delays_ns: Vec<u64>,
     /// Which runtime the process is. One that does not say is not believed.
     pub(super) runtime: Option<Said>,
+    /// How it warmed up, if it did so by a rule.
+    pub(super) warmup: Option<Warmup>,
+}
+
+/// How a process warmed up.
+#[derive(Debug, Deserialize)]
+pub(super) struct Warmup {
+    ns: u64,
+    runs: u64,
+    /// Whether it ended because it was steady, and not because its time had passed.
+    steady: bool,
 }
 
 #[cfg(test)]
@@ -252,12 +286,12 @@ mod tests {
     use crate::peer::{Installation, describe};
     use crate::workload::Size;
 
-    fn invocation() -> Invocation {
+    fn invocation(heap: &str) -> Invocation {
         Invocation {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::new(),
-            heap: "boehm".to_owned(),
+            heap: heap.to_owned(),
             options: BTreeMap::new(),
             heap_bytes: 1 << 20,
             threads: 2,
@@ -268,8 +302,12 @@ mod tests {
     }
 
     fn reader() -> Reader {
+        reader_of("boehm")
+    }
+
+    fn reader_of(heap: &str) -> Reader {
         Reader {
-            invocation: invocation(),
+            invocation: invocation(heap),
             operation: "node",
             observer: Box::new(Recorded),
             planned: Box::new(Found::of(
@@ -319,6 +357,33 @@ mod tests {
 
         let silent = reader().row(LINE).unwrap().metrics.unwrap();
         assert!(silent.observations.is_empty() && silent.reclamation_delay.is_empty());
+    }
+
+    #[test]
+    fn pauses_of_which_some_are_not_told_are_no_figure() {
+        let line = LINE.replace("\"pauses_lost\"", "\"collections\":7,\"pauses_lost\"");
+        let metrics = reader_of("cpython").row(&line).unwrap().metrics.unwrap();
+        assert_eq!((metrics.wall_ns, metrics.collections), (200_000, 7));
+        assert!(metrics.pauses.pauses_unknown);
+        assert_eq!(metrics.pauses.pause_max_ns, None);
+        assert!(metrics.utilisation.is_empty());
+    }
+
+    #[test]
+    fn how_a_process_warmed_up_is_in_its_row() {
+        let row = |steady: bool| {
+            let said =
+                format!(r#""warmup":{{"ns":5000,"runs":9,"steady":{steady}}},"pauses_lost""#);
+            reader()
+                .row(&LINE.replace("\"pauses_lost\"", &said))
+                .unwrap()
+        };
+        let warm = row(true);
+        let seen = warm.metrics.unwrap().observations;
+        assert_eq!((seen["warmup_ns"], seen["warmup_runs_count"]), (5000, 9));
+        assert!(warm.noisy.is_empty());
+        let cold = row(false);
+        assert!(cold.noisy[0].contains("steady"), "{:?}", cold.noisy);
     }
 
     #[test]

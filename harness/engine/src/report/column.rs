@@ -70,7 +70,8 @@ pub(crate) static RATIO: Column = Column {
 /// How many pauses; with a plus if events were lost.
 pub(crate) static PAUSES: Column = Column::new("pauses", |Figures { pauses, .. }| {
     let lost = if pauses.events_lost > 0 { "+" } else { "" };
-    format!("{}{lost}", pauses.pause_count)
+    let known = (!pauses.pauses_unknown).then_some(pauses.pause_count);
+    or_none(known, |count| format!("{count}{lost}"))
 });
 pub(crate) static MEDIAN_PAUSE: Column = Column {
     alone: "median pause",
@@ -84,7 +85,8 @@ pub(crate) static LONGEST_PAUSE: Column = Column {
     alone: "longest pause",
     legend: Some(
         "Pauses: everything that stopped a thread, waits for the lock included; a percentile with \
-         fewer than 10 pauses above it is not shown.",
+         fewer than 10 pauses above it is not shown, nor is anything of a runtime that does not \
+         tell of all of its pauses.",
     ),
     ..Column::new("max", |figures| pause(figures.pauses.pause_max_ns))
 };
@@ -94,7 +96,11 @@ pub(crate) static IN_PAUSES: Column = Column {
         "In pauses: stopped time / time of the threads, those not counted that wait outside.",
     ),
     ..Column::new("in pauses", |figures| {
-        format_share(figures.pauses.stopped_ns as f64 / figures.thread_time.max(1.0))
+        let pauses = &figures.pauses;
+        let known = (!pauses.pauses_unknown).then_some(pauses.stopped_ns);
+        or_none(known, |ns| {
+            format_share(ns as f64 / figures.thread_time.max(1.0))
+        })
     })
 };
 /// The most that counted against the limit.

@@ -90,7 +90,14 @@ impl Results {
     /// Groups rows. Iterations of attempts that were interrupted are left out, and a note says how
     /// many.
     pub fn of_rows(mut rows: Vec<Row>) -> Self {
-        rows.iter_mut().for_each(Row::void_without_time);
+        for row in &mut rows {
+            row.void_without_time();
+            // Rows of earlier versions have pauses of the collector alone.
+            if !peer::tells_pauses(&row.invocation.heap) {
+                let metrics = row.metrics.iter_mut();
+                metrics.for_each(|metrics| metrics.forget_pauses());
+            }
+        }
         let (trials, rows): (Vec<Row>, Vec<Row>) =
             (rows.into_iter()).partition(|row| row.invocation.invocation == 0);
         let programs = programs(rows.iter());

@@ -13,8 +13,9 @@
 //!
 //! The second form is that of versions 11 to 13. Every safepoint is a pause, whether it was for a
 //! collection or for something else that the virtual machine wanted: whatever stops a mutator is
-//! one. Handshakes with single threads, and the barriers of a collector that works concurrently,
-//! are not in the log; their cost is in the throughput.
+//! one, but for a collection that the program asked for by name, which is told apart. Handshakes
+//! with single threads, and the barriers of a collector that works concurrently, are not in
+//! the log; their cost is in the throughput.
 //!
 //! # Collectors that work beside the program
 //!
@@ -132,7 +133,11 @@ fn observed(lines: &str, iteration: &Measured, threads: u32) -> Observed {
     let mut observed = Observed::default();
     let mut collections = BTreeSet::new();
     let mut number = 0;
+    // Whether the stop that is reported next was for an explicit collection: its pause is reported
+    // before it.
+    let mut asked_for = false;
     for line in lines.lines().filter_map(Line::read) {
+        asked_for |= line.is_explicit_pause();
         let heap_bytes = line.heap_bytes().unwrap_or(0);
         observed.peak_heap_bytes = observed.peak_heap_bytes.max(heap_bytes);
         if (iteration.from_ns..iteration.until_ns).contains(&line.at) {
@@ -140,6 +145,7 @@ fn observed(lines: &str, iteration: &Measured, threads: u32) -> Observed {
             observed.events.events.extend(line.wait(threads));
         }
         let stop = line.stop();
+        let explicit = stop.is_some() && std::mem::take(&mut asked_for);
         let within = |stop: &Stop| stop.until > iteration.from_ns && stop.from < iteration.until_ns;
         if let Some(Stop {
             from,
@@ -151,6 +157,7 @@ fn observed(lines: &str, iteration: &Measured, threads: u32) -> Observed {
             let kind = EventKind::Stop {
                 stop: number,
                 stopped,
+                explicit,
             };
             observed.add(0, from, until, kind);
             for mutator in 0..threads {
@@ -241,6 +248,12 @@ impl<'l> Line<'l> {
             })
     }
 
+    /// Whether it reports the pause of a collection that the program asked for by name.
+    fn is_explicit_pause(&self) -> bool {
+        let gc = self.gc();
+        gc.is_some_and(|(_, rest)| rest.starts_with("Pause ") && rest.contains("(System.gc())"))
+    }
+
     /// The number of the collection of which it reports a pause, or the end.
     fn collection(&self) -> Option<u64> {
         let (number, rest) = self.gc()?;
@@ -287,6 +300,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::measure::event::EXPLICIT;
     use crate::measure::pause;
     use crate::measure::stall;
     use crate::measure::timeline::Timeline;
@@ -318,6 +332,8 @@ mod tests {
             pauses_lost: 0,
             observations: BTreeMap::new(),
             delays_ns: Vec::new(),
+            collections: None,
+            warmup: None,
             runtime: None,
         }
     }
@@ -345,6 +361,19 @@ mod tests {
         let observed = observed(LINES, &iteration(1_000_000, 8_000_000), 1);
         assert_eq!(observed.collections, 1);
         assert_eq!(pause::of(&Timeline::of(&observed.events)).pause_count, 2);
+    }
+
+    #[test]
+    fn explicit_collections_are_no_pauses() {
+        let observed = observed(LINES, &iteration(1_600_000, 9_200_000), 2);
+        assert_eq!(observed.collections, 2);
+        let timeline = Timeline::of(&observed.events);
+        let pauses = pause::of(&timeline);
+        assert_eq!(pauses.pause_count, 1);
+        let parts = pause::parts(&timeline);
+        assert_eq!(parts[EXPLICIT].total_ns, 600_000);
+        let used = utilisation::of(&timeline, 1_600_000..9_200_000, 2);
+        assert_eq!(used.stopped_ns, 2 * 590_000);
     }
 
     /// As Z of version 25 writes: young collections, one of which ended in the iteration, and waits

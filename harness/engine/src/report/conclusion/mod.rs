@@ -1,6 +1,6 @@
 //! What follows from a comparison, in plain words: which heap is faster at equal memory and by how
 //! much, which needs less memory for equal time, at which multiple of the minimum heap they cross,
-//! and what is undecided.
+//! what holds where both occupy the same on average, and what is undecided.
 //!
 //! *What is claimed* is what the interval of a ratio says, and nothing else ([`Verdict`]): faster
 //! or slower if it excludes 1, equal if it lies within 5 % of 1, otherwise undecided. How wide
@@ -9,7 +9,8 @@
 //!
 //! *Equal memory* is the same limit. *Equal time* is the least that the slower of two heaps needed
 //! at any size: the faster one reaches it with less memory, at the size where the line between its
-//! measured points does. Times count as equal within 5 %.
+//! measured points does. Times count as equal within 5 %. *Equal mean occupied memory* is what
+//! [`sweep`] says it is.
 //!
 //! Rejected: verdicts by the ratio alone, and stars for degrees of significance (an effect is
 //! claimed or it is not; its size is in the interval).
@@ -243,6 +244,54 @@ mod tests {
             text.contains("both need 10 MiB, the least that was tried"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_sweep_says_what_holds_where_both_occupy_the_same() {
+        let occupying = |multiple, of_marksweep: u64, time| {
+            let mut rows = sweep(multiple, time);
+            for row in &mut rows {
+                let is_rc = row.invocation.heap == "gc-rc";
+                let bytes = if is_rc { 100 } else { of_marksweep };
+                let metrics = row.metrics.as_mut().unwrap();
+                metrics.space.mean_occupied_bytes = Some(bytes);
+            }
+            rows
+        };
+        for (occupied, times, part) in [
+            (
+                [50, 200],
+                [4000, 1000],
+                "at equal mean occupied memory (at about 2x, interpolated between 1x and 4x) \
+                 gc-marksweep takes 2.00 [",
+            ),
+            (
+                [98, 200],
+                [500, 250],
+                "at equal mean occupied memory (measured at 1x) gc-marksweep takes 0.50 [",
+            ),
+            (
+                [130, 200],
+                [500, 250],
+                "equal mean occupied memory is not reached: at 1x gc-marksweep occupies 1.30 times \
+                 what gc-rc does",
+            ),
+            (
+                [50, 80],
+                [500, 250],
+                "not reached: at 4x gc-marksweep occupies 0.80 times what gc-rc does",
+            ),
+        ] {
+            let rows = [
+                occupying(1.0, occupied[0], times[0]),
+                occupying(4.0, occupied[1], times[1]),
+            ];
+            let text = conclusion(rows.concat());
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        // Rows that do not say what was occupied.
+        let text = conclusion([sweep(1.0, 500), sweep(4.0, 250)].concat());
+        assert!(!text.contains("occupied"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,19 @@
-//! One workload over several sizes: where two heaps cross, and what equal time needs.
+//! One workload over several sizes: where two heaps cross, what equal time needs, and what holds
+//! where both occupy the same memory.
+//!
+//! *Equal mean occupied memory*: at one limit a tracing heap lets garbage pile up to it, and a
+//! counting heap does not, so that equal limits are not equal memory. A sweep has, at each of its
+//! sizes, the ratio of the times and that of the occupied bytes, averaged over the iteration; what
+//! is wanted is the former where the latter is 1. A size at which it is within 5 % of 1 was
+//! measured there. Otherwise the point lies between two neighbouring sizes: the line through the
+//! logarithms gives the value, and its interval is all that the intervals of the two neighbours
+//! cover, since between them nothing is assumed but that time changes in one direction. Rejected:
+//! a search for the limit at which they are equal (so many more processes for a point that the
+//! next run moves; one who wants it measured names the size that is said here in `--multiples`).
 
 use super::fact::Fact;
-use crate::invocation::format_bytes;
-use crate::report::quantity::{factor, format_time};
+use crate::invocation::{Metrics, format_bytes};
+use crate::report::quantity::{factor, format_ratio, format_time};
 use crate::report::text::threads;
 use crate::statistics::{EQUAL, Estimate, Verdict, point, range};
 
@@ -37,6 +48,7 @@ pub(super) fn over_sizes(heap: &str, facts: &[Fact<'_>]) -> Vec<String> {
         ));
     }
     said.extend(at_equal_time(heap, facts).map(|words| format!("    {words}.")));
+    said.extend(at_equal_occupancy(heap, facts).map(|words| format!("    {words}.")));
     said
 }
 
@@ -169,9 +181,122 @@ fn equal_time(curves: [&[Point]; 2], tolerance: f64) -> Option<(f64, [f64; 2])> 
     Some((slower, [need(curves[0])?, need(curves[1])?]))
 }
 
+/// A size, the heap's mean occupied bytes over the baseline's there, and its time over that one's.
+type Occupied = (f64, f64, Estimate);
+
+/// What the times are where both occupy the same, or by how much they never do.
+fn at_equal_occupancy(heap: &str, facts: &[Fact<'_>]) -> Option<String> {
+    let baseline = facts[0].baseline();
+    let occupied = |fact: &Fact<'_>, wanted: &str| {
+        let cell = fact.cell(wanted).filter(|cell| cell.is_limited())?;
+        let bytes = |metrics: &Metrics| Some(metrics.space.mean_occupied_bytes? as f64);
+        point(&cell.samples(bytes)).filter(|&bytes| bytes > 0.0)
+    };
+    let places = facts.iter().filter(|fact| !fact.group.is_void());
+    let places = places.filter_map(|fact| {
+        let occupied = occupied(fact, heap)? / occupied(fact, baseline)?;
+        Some((fact.size(), occupied, fact.ratio(heap)?))
+    });
+    let places: Vec<Occupied> = places.collect();
+    let (first, last) = (places.first()?, places.last()?);
+    let size = |size| facts[0].in_words(size);
+    let words = match equal_occupancy(&places) {
+        Some(Equal {
+            size: at,
+            between,
+            ratio,
+        }) => {
+            let at = size(at);
+            let how = match between.map(|sizes| sizes.map(size)) {
+                Some([low, high]) => {
+                    format!("at about {at}, interpolated between {low} and {high}")
+                }
+                None => format!("measured at {at}"),
+            };
+            format!(
+                "at equal mean occupied memory ({how}) {heap} takes {} of {baseline}'s time: {}",
+                format_ratio(ratio),
+                Verdict::of(ratio)
+            )
+        }
+        None => {
+            let (at, occupied, _) = if first.1 > 1.0 { first } else { last };
+            format!(
+                "equal mean occupied memory is not reached: at {} {heap} occupies {} times what \
+                 {baseline} does",
+                size(*at),
+                factor(*occupied)
+            )
+        }
+    };
+    Some(words)
+}
+
+/// Where both occupy the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Equal {
+    size: f64,
+    /// The sizes between which it lies, if it was not measured.
+    between: Option<[f64; 2]>,
+    ratio: Estimate,
+}
+
+/// `None` if they occupy the same nowhere.
+fn equal_occupancy(places: &[Occupied]) -> Option<Equal> {
+    let off = |place: &&Occupied| place.1.ln().abs();
+    let nearest = places.iter().min_by(|a, b| off(a).total_cmp(&off(b)))?;
+    if off(&nearest) <= EQUAL.ln() {
+        return Some(Equal {
+            size: nearest.0,
+            between: None,
+            ratio: nearest.2,
+        });
+    }
+    let mut pairs = places.windows(2);
+    let pair = pairs.find(|pair| (pair[0].1 < 1.0) != (pair[1].1 < 1.0))?;
+    let at_one = |value: fn(&Occupied) -> f64| {
+        let [low, high] = [0, 1].map(|at| (pair[at].1.ln(), value(&pair[at]).ln()));
+        interpolate(low, high, 0.0).exp()
+    };
+    let [below, above] = [pair[0].2, pair[1].2];
+    let interval = below.interval.zip(above.interval);
+    let ratio = Estimate {
+        value: at_one(|place| place.2.value),
+        interval: interval.map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))),
+        n: below.n.min(above.n),
+    };
+    Some(Equal {
+        size: at_one(|place| place.0),
+        between: Some([pair[0].0, pair[1].0]),
+        ratio,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_occupancy_is_measured_or_lies_between_neighbours() {
+        let ratio = |value: f64| Estimate {
+            value,
+            interval: Some((0.9 * value, 1.1 * value)),
+            n: 5,
+        };
+        let (low, high) = ((1.0, 0.5, ratio(0.8)), (4.0, 2.0, ratio(0.2)));
+        let found = equal_occupancy(&[low, high]).unwrap();
+        assert!((found.size - 2.0).abs() < 1e-9 && (found.ratio.value - 0.4).abs() < 1e-9);
+        assert_eq!(found.between, Some([1.0, 4.0]));
+        let (least, most) = found.ratio.interval.unwrap();
+        assert!((least - 0.18).abs() < 1e-9 && (most - 0.88).abs() < 1e-9);
+        let measured = (2.0, 1.04, ratio(0.5));
+        let found = equal_occupancy(&[low, measured, high]).unwrap();
+        assert_eq!((found.size, found.between), (2.0, None));
+        assert_eq!(found.ratio.value, 0.5);
+        assert_eq!(equal_occupancy(&[high]), None);
+        assert_eq!(equal_occupancy(&[low]), None);
+        assert_eq!(equal_occupancy(&[]), None);
+    }
 
     #[test]
     fn equal_time_follows_the_measured_points() {

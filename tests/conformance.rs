@@ -11,6 +11,7 @@ on_every_heap!(
     new_objects_are_null_and_zero,
     initialised_objects_hold_their_operands,
     moved_operands_are_null_afterwards,
+    a_moved_local_is_null_and_the_field_has_what_it_held,
     an_operand_named_twice_is_null_the_second_time,
     the_target_may_be_an_operand,
     fields_and_words_keep_what_is_stored,
@@ -113,6 +114,40 @@ fn moved_operands_are_null_afterwards<V: Variant>() {
             let words = [0, 1].map(|field| m.word(m.load(object, field).unwrap(), 0));
             assert_eq!(words, [1, 2]);
             assert_eq!(m.word(object, 0), 3);
+        });
+    });
+}
+
+fn a_moved_local_is_null_and_the_field_has_what_it_held<V: Variant>() {
+    on_heap::<V>(|m| {
+        m.frame(|m, [a, b, none]| {
+            new_node(m, a, 1);
+            new_node(m, b, 2);
+            let (outer, inner) = (m.get(a).unwrap(), m.get(b).unwrap());
+            m.store_move(outer, 0, b);
+            assert!(m.get(b).is_none());
+            assert!(m.load(outer, 0) == Some(inner));
+            m.collect();
+            let held = m.load(m.get(a).unwrap(), 0).unwrap();
+            assert_eq!(m.word(held, 0), 2, "the field keeps it alive");
+            // In place of another, which can be read until the next `&mut` operation; and null in
+            // place of that.
+            new_node(m, b, 3);
+            let outer = m.get(a).unwrap();
+            let old = m.load(outer, 0).unwrap();
+            m.store_move(outer, 0, b);
+            assert_eq!(m.word(old, 0), 2);
+            assert_eq!(m.word(m.load(outer, 0).unwrap(), 0), 3);
+            m.store_move(outer, 0, none);
+            assert!(m.load(outer, 0).is_none());
+            m.verify();
+            // An object into itself: nothing outside refers to it any more.
+            let outer = m.get(a).unwrap();
+            m.store_move(outer, 1, a);
+            assert!(m.get(a).is_none());
+            assert!(m.load(outer, 1) == Some(outer));
+            m.collect();
+            m.verify();
         });
     });
 }

@@ -384,6 +384,18 @@ impl<'h> Mutator<'h> {
         unsafe { object.0.field(field) }.store(raw(value), Ordering::Release);
     }
 
+    /// As [`Mutator::store`], but *moves* what a local holds into the field: the local is null
+    /// afterwards.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field; the local is then untouched.
+    #[inline(always)]
+    pub fn store_move<'m>(&'m self, object: Ref<'m, 'h>, field: usize, from: Local<'_, 'h>) {
+        self.store(object, field, self.get(from));
+        from.0.take();
+    }
+
     /// Reads a payload word.
     ///
     /// # Panics

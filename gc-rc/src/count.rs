@@ -149,6 +149,25 @@ impl Locked<'_> {
         }
     }
 
+    /// A reference to `to` becomes that of a field of `from`, which is about to be stored, and may
+    /// close a cycle. No count falls, so that possible roots are told of it here: `to` loses a
+    /// reference from outside.
+    #[inline(always)]
+    pub(crate) fn move_into_field_of(self, from: Object, to: Object) {
+        // In this order, as above.
+        from.insert(edges::OUT);
+        let head = to.head();
+        to.set_head(head | edges::IN);
+        if head & edges::OUT != 0 && from.has(edges::IN) {
+            if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+                self.buffer_possible_root(to);
+            }
+            if !from.has(edges::SUSPECT) {
+                self.suspect(from, to);
+            }
+        }
+    }
+
     /// Takes a reference to `object` away. At zero the object becomes pending.
     #[inline(always)]
     pub(crate) fn release(self, object: Object) {

@@ -481,6 +481,26 @@ impl<'h> Mutator<'h> {
         }
     }
 
+    /// As [`Mutator::store`], but *moves* what a local holds into the field: the local is null
+    /// afterwards. The moved reference's count is not touched.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field; the local is then untouched.
+    #[inline]
+    pub fn store_move<'m>(&'m self, object: Ref<'m, 'h>, field: usize, from: Local<'_, 'h>) {
+        match object.object.fields().get(field) {
+            Some(slot) => {
+                let value = from.slot.take();
+                if let Some(value) = value {
+                    self.locked().move_into_field_of(object.object, value);
+                }
+                self.replace(slot, value);
+            }
+            None => no_such("field", field, object.object.refs()),
+        }
+    }
+
     /// Reads a payload word.
     ///
     /// # Panics

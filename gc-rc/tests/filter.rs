@@ -109,7 +109,11 @@ impl Script {
                 let (from, to) = (m.get(a), m.get(b).filter(|_| self.random.below(5) > 0));
                 let field = self.random.below(FIELDS as usize);
                 if let Some(from) = from.filter(|&from| field < m.shape(from).refs as usize) {
-                    m.store(from, field, to);
+                    if self.random.below(3) == 0 {
+                        m.store_move(from, field, b);
+                    } else {
+                        m.store(from, field, to);
+                    }
                 }
             }
             14..17 => self.walk(m, a, b),
@@ -337,6 +341,18 @@ fn cycles_are_found_however_they_were_closed() {
             m.store(moved, 0, m.get(b));
             let weak = m.downgrade(moved);
             expect_found(m, &[a, b], &weak, "a move");
+
+            // Moved into what it refers to, and into itself: no count falls at all.
+            m.alloc(a, pair).unwrap();
+            m.alloc_move(b, Flags::NONE, [a], []).unwrap();
+            let inner = m.load(m.get(b).unwrap(), 0).unwrap();
+            let weak = m.downgrade(inner);
+            m.store_move(inner, 0, b);
+            expect_found(m, &[], &weak, "moved into what it refers to");
+            m.alloc(a, pair).unwrap();
+            let weak = m.downgrade(m.get(a).unwrap());
+            m.store_move(m.get(a).unwrap(), 1, a);
+            expect_found(m, &[], &weak, "moved into itself");
 
             // The same with a copy, and a local that takes its place.
             m.alloc(a, pair).unwrap();

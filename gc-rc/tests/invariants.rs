@@ -264,6 +264,31 @@ fn a_cycle_closed_after_its_last_reference_went_is_found() {
     }
 }
 
+/// A local's reference is moved into what it leads to: no count falls.
+#[test]
+fn a_cycle_closed_by_a_move_is_found() {
+    for (name, heap) in heaps() {
+        heap.attach(|m| {
+            m.frame(|m, [a]| {
+                for refers in [true, false] {
+                    m.alloc(a, Shape::new(1, 0)).unwrap();
+                    let weak = m.downgrade(m.get(a).unwrap());
+                    if refers {
+                        m.alloc_move(a, Flags::NONE, [a], []).unwrap();
+                    }
+                    m.store_move(m.upgrade(&weak).unwrap(), 0, a);
+                    assert!(m.get(a).is_none());
+                    m.verify();
+                    assert!(m.upgrade(&weak).is_some(), "{name}");
+                    m.collect();
+                    assert!(m.upgrade(&weak).is_none(), "{name}: {refers}");
+                    m.verify();
+                }
+            })
+        });
+    }
+}
+
 #[test]
 fn finalizers_run_once_and_resurrect_intact() {
     for (name, heap) in heaps() {

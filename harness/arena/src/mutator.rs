@@ -283,6 +283,12 @@ impl<'h> contract::heap::Mutator for Mutator<'h> {
     }
 
     #[inline]
+    fn store_move<'m>(&'m self, object: Self::Ref<'m>, field: usize, from: Self::Local<'_>) {
+        self.store(object, field, self.get(from));
+        from.slot.take();
+    }
+
+    #[inline]
     fn word<'m>(&'m self, object: Self::Ref<'m>, index: usize) -> u64 {
         // SAFETY: as in `load`.
         let words = unsafe { object.object.words() };

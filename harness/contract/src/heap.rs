@@ -342,6 +342,15 @@ pub trait Mutator: Sized {
     /// If the object has no such field.
     fn store<'m>(&'m self, object: Self::Ref<'m>, field: usize, value: Option<Self::Ref<'m>>);
 
+    /// As [`store`](Self::store), but *moves* what a local holds into the field: the local is null
+    /// afterwards. For a reference that is not used again; a heap that counts touches no count of
+    /// it.
+    ///
+    /// # Panics
+    ///
+    /// If the object has no such field; the local is then untouched.
+    fn store_move<'m>(&'m self, object: Self::Ref<'m>, field: usize, from: Self::Local<'_>);
+
     /// Reads a payload word.
     ///
     /// # Panics

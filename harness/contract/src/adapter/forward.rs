@@ -175,6 +175,16 @@ macro_rules! forward {
             }
 
             #[inline(always)]
+            fn store_move<'m>(
+                &'m self,
+                object: Self::Ref<'m>,
+                field: usize,
+                from: Self::Local<'_>,
+            ) {
+                $heap::Mutator::store_move(self, object, field, from)
+            }
+
+            #[inline(always)]
             fn word<'m>(&'m self, object: Self::Ref<'m>, index: usize) -> u64 {
                 $heap::Mutator::word(self, object, index)
             }

@@ -79,17 +79,17 @@ impl Workload for Churn {
 /// Puts `new` in place of the entry at `index`, which is cleared or tied to it in a cycle.
 #[inline]
 fn replace<M: Mutator>(m: &M, table: M::Local<'_>, index: usize, new: M::Local<'_>, clears: bool) {
-    let (Some(table), Some(new)) = (m.get(table), m.get(new)) else {
+    let Some(table) = m.get(table) else {
         return;
     };
     if let Some(old) = m.load(table, index) {
         if clears {
             m.store(old, 0, None);
             m.store(old, 1, None);
-        } else {
+        } else if let Some(new) = m.get(new) {
             m.store(old, 0, Some(new));
             m.store(new, 1, Some(old));
         }
     }
-    m.store(table, index, Some(new));
+    m.store_move(table, index, new);
 }

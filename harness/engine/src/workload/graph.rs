@@ -36,7 +36,9 @@ pub(super) fn fill<M: Mutator>(
     m.frame(|m, [new]| {
         for (slot, number) in numbers.enumerate() {
             make(m, new, number)?;
-            set_field(m, table, slot, m.get(new));
+            if let Some(table) = m.get(table) {
+                m.store_move(table, slot, new);
+            }
             m.safepoint();
         }
         Ok(())

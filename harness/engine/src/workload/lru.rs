@@ -231,11 +231,11 @@ impl<'f, M: Mutator> Cache<'f, M> {
             }
             m.set(chain, field(m, table, bucket));
             m.alloc_init(entry, Flags::NONE, [chain, none, none, value], [key])?;
-            if let (Some(table), Some(ends), Some(entry)) =
-                (m.get(table), m.get(ends), m.get(entry))
-            {
-                m.store(table, bucket, Some(entry));
+            if let (Some(ends), Some(entry)) = (m.get(ends), m.get(entry)) {
                 push(m, ends, entry);
+            }
+            if let Some(table) = m.get(table) {
+                m.store_move(table, bucket, entry);
             }
             Ok(())
         })

@@ -133,7 +133,7 @@ fn allocate<M: Mutator>(m: &mut M, numbers: std::ops::Range<u64>) -> Result<u64,
             if let Some(table) = m.get(table) {
                 let old = m.load(table, slot);
                 sum = sum.wrapping_add(old.map_or(0, |old| mix(m.word(old, 0))));
-                m.store(table, slot, m.get(object));
+                m.store_move(table, slot, object);
             }
             m.safepoint();
         }

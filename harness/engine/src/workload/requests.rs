@@ -225,9 +225,8 @@ impl<H: Heap> Server<'_, H> {
                 let slot = (mix(number) % self.sessions as u64) as usize;
                 if let Some(table) = m.get(table) {
                     m.set(old, m.load(table, slot));
-                    m.store(table, slot, m.get(result));
+                    m.store_move(table, slot, result);
                 }
-                m.set(result, None);
                 if number.is_multiple_of(WATCHED) {
                     sentinels.bury(m, old);
                 } else {

@@ -198,7 +198,7 @@ fn keep_some<M: Mutator>(
             if let Some(object) = table.and_then(|table| m.load(m.open(table), slot))
                 && mix(salt.wrapping_add(m.word(object, 0))) % 100 < percent
             {
-                m.store(object, 0, m.get(list));
+                m.store_move(object, 0, list);
                 m.set(list, Some(object));
                 count += 1;
             }

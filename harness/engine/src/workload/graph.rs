@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Input, below, generator, mix, on_threads, set_field, set_word, total};
+use super::{Input, below, generator, mix, on_threads, set_word, total};
 use crate::heap::{Heap, HeapFull, Mutator, Shape};
 
 /// A list is walked in stretches of this many nodes between polls.

@@ -40,7 +40,7 @@ impl Trial {
         let is_control = |form: &&Form| form.name == processors::FORM.name;
         if trial.experiment.forms.iter().any(|form| is_control(&form)) {
             // Tests run beside others, and are about the claims.
-            trial.turns(processors::FORM.name, processors::FORM.heaps, 1_000, 500);
+            trial.processors(processors::FORM.heaps, 500);
         }
         trial
     }
@@ -137,6 +137,14 @@ impl Trial {
     pub(crate) fn turns(&mut self, form: &str, heaps: &[&str], one: u64, all: u64) {
         self.observed(form, heaps, "one_thread_ns", one);
         self.observed(form, heaps, "all_threads_ns", all);
+    }
+
+    /// Plants what the control of processors took on two threads, of 1,000 on one.
+    #[track_caller]
+    pub(crate) fn processors(&mut self, heaps: &[&str], all: u64) {
+        let form = processors::FORM.name;
+        self.observed(form, heaps, "one_thread_total_ns", 1_000);
+        self.observed(form, heaps, "all_threads_total_ns", all);
     }
 
     /// The rows as they are now.

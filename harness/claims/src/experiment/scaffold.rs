@@ -36,21 +36,31 @@ pub(super) const TURNS: Parameter = Parameter::fixed("turns", 0)
 
 const BY_ONE: &str = "one_thread_ns";
 const BY_ALL: &str = "all_threads_ns";
+const BY_ONE_IN_TOTAL: &str = "one_thread_total_ns";
+const BY_ALL_IN_TOTAL: &str = "all_threads_total_ns";
 
 /// Of a program that was run [in turns](in_turns): the time of all threads over that of one, of
 /// each the turn that was fastest.
 pub(super) const ALL_TO_ONE: Quantity =
     Quantity::Per(&Quantity::Observed(BY_ALL), &Quantity::Observed(BY_ONE));
 
+/// The same of all turns together, whatever disturbed them.
+pub(super) const ALL_TO_ONE_IN_TOTAL: Quantity = Quantity::Per(
+    &Quantity::Observed(BY_ALL_IN_TOTAL),
+    &Quantity::Observed(BY_ONE_IN_TOTAL),
+);
+
 /// Runs a program on one thread and on all that there are to be, in turns: what is compared then
 /// has the same layout in memory, and the same moment. Which of the two is first alternates. How
-/// often, says the parameter [`TURNS`]; at 0 it is just run.
+/// often, says the parameter [`TURNS`]; at 0 it is just run. Before the first turn one thread does
+/// it once, to warm up.
 ///
-/// Observed is the time of each in its fastest turn. A program that only computes does the same in
-/// every turn, and what disturbs it can only make it slower: on a machine with neighbours that slow
-/// it down by a sixth for some milliseconds, and show in no processor time, the fastest turn comes
-/// out alike in every process, and the sum of turns does not. What warms up is no turn's concern
-/// either. What the program itself observes is left out.
+/// Observed are the times of each in its fastest turn, and in all turns together. What only computes
+/// does the same in every turn, and what disturbs it can only make it slower: on a machine with
+/// neighbours that slow it down by a sixth for some milliseconds, and show in no processor time, the
+/// fastest turn comes out alike in every process, and the sum does not. So whether threads *can* run
+/// in parallel is told by the fastest turn. What comes in some turns only, as waits for a lock do,
+/// is in the sum. What the program itself observes is left out.
 ///
 /// # Errors
 ///
@@ -64,26 +74,36 @@ pub(super) fn in_turns<H: Heap>(
     if turns == 0 {
         return run(heap, input);
     }
-    let mut sums = Vec::new();
+    let alone = Input {
+        threads: 1,
+        ..input.clone()
+    };
+    // What comes first has to touch the memory.
+    let mut sums = vec![run(heap, &alone)?.checksum];
     let mut operations = 0;
-    let mut times = [u64::MAX; 2];
+    let mut fastest = [u64::MAX; 2];
+    let mut total = [0; 2];
     for turn in 0..turns {
-        let mut order = [(0, 1), (1, input.threads)];
+        let mut order = [(0, &alone), (1, input)];
         if turn % 2 == 1 {
             order.reverse();
         }
-        for (which, threads) in order {
-            let mut input = input.clone();
-            input.threads = threads;
+        for (which, input) in order {
             let stopwatch = Stopwatch::start();
-            let outcome = run(heap, &input)?;
-            times[which] = times[which].min(stopwatch.elapsed().wall_ns);
+            let outcome = run(heap, input)?;
+            let time = stopwatch.elapsed().wall_ns;
+            fastest[which] = time.min(fastest[which]);
+            total[which] += time;
             sums.push(outcome.checksum);
             operations += outcome.operations;
         }
     }
-    let [one, all] = times;
-    Ok(Outcome::new(digest(sums), operations).observing([(BY_ONE, one), (BY_ALL, all)]))
+    Ok(Outcome::new(digest(sums), operations).observing([
+        (BY_ONE, fastest[0]),
+        (BY_ALL, fastest[1]),
+        (BY_ONE_IN_TOTAL, total[0]),
+        (BY_ALL_IN_TOTAL, total[1]),
+    ]))
 }
 
 /// Where threads wait for each other, so that all of them begin at one moment.

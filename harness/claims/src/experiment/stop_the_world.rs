@@ -22,7 +22,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         LARGEST.with_heaps(AS_DESCRIBED),
         Form::new(THREADS, "replacement", 2)
             .warmed_up()
-            .with("live=500,words=31,multiple=2,replaced=2000")
+            .with("live=500,words=31,multiple=2,replaced=6000")
             .small("live=5000,words=1,spare=1,replaced=10000")
             .full("live=20000,words=1,spare=4,replaced=1500")
             .on(&["gc-marksweep:generations=off"]),

@@ -43,24 +43,26 @@ pub struct Claim {
     pub control: Option<&'static Control>,
 }
 
-/// A positive control: what shows that an effect could have been seen, had it been there. A claim
-/// is undecided in a column whose control does not hold; where there is no figure for the control
-/// (another runtime, a file of earlier) it is judged without.
+/// A positive control: what shows that an effect could have been seen, had it been there. Where it
+/// is not shown, because its interval does not obey the rule or because it was not measured, a
+/// verdict that its absence could fake is none: the claim is undecided.
 #[derive(Clone, Copy, Debug)]
 pub struct Control {
     /// Of a form of the same experiment.
     pub figure: Figure,
     /// What must be true of it.
     pub rule: Rule,
-    /// What is missing where that is not so, in words.
+    /// The verdicts that come out by themselves where that is not so.
+    pub fakes: &'static [Verdict],
+    /// What is missing then, in words.
     pub lacking: &'static str,
 }
 
 impl Control {
-    /// Whether it is shown by this evidence that it does not hold, or not shown that it does.
+    /// Whether this evidence does not show that it holds.
     pub(crate) fn is_lacking(&self, evidence: &Evidence<'_>) -> bool {
         let figure = self.figure.estimate(evidence);
-        figure.is_some_and(|figure| self.rule.judge(figure) != Verdict::Holds)
+        figure.is_none_or(|figure| self.rule.judge(figure) != Verdict::Holds)
     }
 }
 
@@ -162,7 +164,7 @@ impl Claim {
         }
     }
 
-    /// The same, decided only where this holds. Its experiment has the control's form.
+    /// The same, with a control. Its experiment has the control's form.
     pub const fn controlled(self, control: &'static Control) -> Self {
         Self {
             control: Some(control),

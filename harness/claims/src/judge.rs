@@ -1,6 +1,6 @@
 //! Judges claims by results, whether they were just measured or read from a file.
 
-use crate::claim::{Claim, Rule, Side, Verdict};
+use crate::claim::{Claim, Control, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
 use crate::results::{CellResults, Results};
@@ -36,8 +36,17 @@ pub struct Column {
     /// What its side's rule says of it; `None` if the claim is not about that side, or there is no
     /// figure.
     pub verdict: Option<Verdict>,
-    /// What was missing to decide it, if its control does not hold.
+    /// What was missing, if it would be decided and its control does not allow it.
     pub lacking: Option<&'static str>,
+}
+
+impl Judged {
+    /// What was missing to decide it, if that is why it is undecided.
+    pub fn lacking(&self) -> Option<&'static str> {
+        let is_undecided = self.verdict == Some(Verdict::Undecided);
+        let mut heaps = self.columns.iter().filter(|column| column.is_heap);
+        heaps.find_map(|column| column.lacking.filter(|_| is_undecided))
+    }
 }
 
 impl Column {
@@ -82,11 +91,26 @@ fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged
         }
         let mut forms = experiment.forms.iter();
         let is_complete = forms.all(|form| evidence.iter().any(|evidence| evidence.has(form.name)));
+        // Other runtimes run beside our heaps, on the same processors.
+        let of_heaps = || {
+            columns
+                .iter()
+                .zip(&evidence)
+                .filter(|(title, _)| title.is_heap)
+        };
         for claim in experiment.claims {
+            let is_lacking = |title: &Title, control: &Control| {
+                let mut heaps =
+                    of_heaps().filter(|(heap, _)| !title.is_heap || heap.key == title.key);
+                heaps.any(|(_, evidence)| control.is_lacking(evidence))
+            };
             let columns: Vec<Column> = columns
                 .iter()
                 .zip(&evidence)
-                .map(|(title, evidence)| column(claim, title, evidence))
+                .map(|(title, evidence)| {
+                    let control = claim.control.filter(|control| is_lacking(title, control));
+                    column(claim, title, evidence, control)
+                })
                 .collect();
             let is_judged = columns
                 .iter()
@@ -106,26 +130,33 @@ fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged
     judged
 }
 
-fn column(claim: &Claim, title: &Title, evidence: &Evidence<'_>) -> Column {
+/// `lacking`: the claim's control, if it does not hold.
+fn column(
+    claim: &Claim,
+    title: &Title,
+    evidence: &Evidence<'_>,
+    lacking: Option<&'static Control>,
+) -> Column {
     let figure = match claim.figure.estimate(evidence) {
         Some(estimate) => Some(Ok(estimate)),
         None => evidence.failure().map(Err),
     };
     let estimate = figure.as_ref().and_then(|figure| figure.as_ref().ok());
     let rule = title.side.and_then(|side| claim.rule(side));
-    let control = claim.control.filter(|control| control.is_lacking(evidence));
-    let judge = |(rule, estimate): (Rule, &Estimate)| match control {
-        Some(_) => Verdict::Undecided,
-        None => rule.judge(*estimate),
-    };
-    let verdict = rule.zip(estimate).map(judge);
+    let verdict = rule
+        .zip(estimate)
+        .map(|(rule, &estimate)| rule.judge(estimate));
+    let fakes =
+        |control: &&Control| verdict.is_some_and(|verdict| control.fakes.contains(&verdict));
+    let faked = lacking.filter(fakes);
+    let verdict = faked.map_or(verdict, |_| Some(Verdict::Undecided));
     Column {
         name: title.name.clone(),
         is_heap: title.is_heap,
         side: title.side,
         figure,
         verdict,
-        lacking: verdict.and(control).map(|control| control.lacking),
+        lacking: faked.map(|control| control.lacking),
     }
 }
 

@@ -62,7 +62,7 @@ const VERDICT: usize = 24;
 const EXPLANATION: &str = "Figures: trimmed means over fresh processes, of ratios round by round \
 [interval, as sure as it takes that of all claims' verdicts 5 % at most are wrong]. A claim holds \
 if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on \
-one, and is undecided otherwise. gc-rc stands for CPython's side and gc-marksweep for Java's; real \
+one, and is undecided otherwise, or where a control beside it was not shown that the verdict rests on. gc-rc stands for CPython's side and gc-marksweep for Java's; real \
 runtimes stand beside them, and where one says something else, the verdict says so.";
 
 /// The table, and what it means. Empty if nothing was judged.
@@ -185,6 +185,12 @@ fn answer(judged: &[Judged]) -> Vec<String> {
     if !broken.is_empty() {
         sentences.push(format!("Do not hold: {}.", some_of(&broken, 8)));
     }
+    let lacking = judged.iter().filter(|one| one.lacking().is_some()).count();
+    if let Some(reason) = judged.iter().find_map(Judged::lacking) {
+        sentences.push(format!(
+            "{lacking} of the undecided say nothing here: {reason}; run again when nothing else runs."
+        ));
+    }
     if !open.is_empty() {
         sentences.push(format!(
             "Undecided: {}; harness claims NAME --invocations 20 decides most.",
@@ -245,10 +251,7 @@ fn verdict(one: &Judged) -> String {
         || "not measurable here".to_owned(),
         |verdict| verdict.to_string(),
     );
-    let mut heaps = one.columns.iter().filter(|column| column.is_heap);
-    if one.verdict == Some(Verdict::Undecided)
-        && let Some(lacking) = heaps.find_map(|column| column.lacking)
-    {
+    if let Some(lacking) = one.lacking() {
         words.push_str(&format!(" ({lacking})"));
     }
     for column in one.columns.iter().filter(|column| !column.is_heap) {
@@ -396,7 +399,11 @@ pub fn json(judged: &[Judged]) -> String {
     let column = |column: &Column| {
         let value = match &column.figure {
             Some(Ok(estimate)) => {
-                json!({ "figure": number(estimate), "verdict": words(column.verdict) })
+                json!({
+                    "figure": number(estimate),
+                    "verdict": words(column.verdict),
+                    "lacking": column.lacking,
+                })
             }
             Some(Err(reason)) => json!({ "reason": reason }),
             None => json!({ "reason": "not measured" }),

@@ -37,11 +37,7 @@ impl Trial {
         for (form, heap, invocation) in trial.processes() {
             trial.run(form, heap, invocation);
         }
-        let is_control = |form: &&Form| form.name == processors::FORM.name;
-        if trial.experiment.forms.iter().any(|form| is_control(&form)) {
-            // Tests run beside others, and are about the claims.
-            trial.processors(processors::FORM.heaps, 500);
-        }
+        trial.plant_control();
         trial
     }
 
@@ -56,7 +52,16 @@ impl Trial {
                 ..Row::measured(&invocation, 1, Metrics::default())
             });
         }
+        trial.plant_control();
         trial
+    }
+
+    /// Tests run beside others, and are about the claims: there are two processors for them.
+    fn plant_control(&mut self) {
+        let mut forms = self.experiment.forms.iter();
+        if forms.any(|form| form.name == processors::FORM.name) {
+            self.processors(processors::FORM.heaps, 500);
+        }
     }
 
     fn empty(name: &str) -> Self {
@@ -137,14 +142,22 @@ impl Trial {
     pub(crate) fn turns(&mut self, form: &str, heaps: &[&str], one: u64, all: u64) {
         self.observed(form, heaps, "one_thread_ns", one);
         self.observed(form, heaps, "all_threads_ns", all);
+        self.observed(form, heaps, "one_thread_total_ns", one);
+        self.observed(form, heaps, "all_threads_total_ns", all);
     }
 
     /// Plants what the control of processors took on two threads, of 1,000 on one.
     #[track_caller]
     pub(crate) fn processors(&mut self, heaps: &[&str], all: u64) {
-        let form = processors::FORM.name;
-        self.observed(form, heaps, "one_thread_total_ns", 1_000);
-        self.observed(form, heaps, "all_threads_total_ns", all);
+        self.plant(processors::FORM.name, heaps, |metrics| {
+            let times = [
+                ("one_thread_total_ns", 1_000),
+                ("all_threads_total_ns", all),
+            ];
+            let times = times.map(|(name, time)| (name.to_owned(), time));
+            metrics.observations.extend(times);
+            metrics.wall_ns = 1_000 + all;
+        });
     }
 
     /// The rows as they are now.

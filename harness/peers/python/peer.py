@@ -240,23 +240,27 @@ def give_up(runtime, iteration, reason):
 
 
 def in_turns(workload):
-    """The workload; or, if `turns` is not 0, the workload on one thread and on all that there are to be, so often and in turns: of each the fastest turn is timed."""
+    """The workload; or, if `turns` is not 0, the workload on one thread and on all that there are to be, so often and in turns, after once on one thread to warm up: of each the fastest turn is told, and the sum."""
 
     def run(values):
         if not values["turns"]:
             return workload(values)
         times = {}
-        outcomes = []
+        warmed_up = workload(dict(values, threads=1))
+        timed = []
         for turn in range(values["turns"]):
-            order = [("one_thread_ns", 1), ("all_threads_ns", values["threads"])]
+            order = [("one_thread", 1), ("all_threads", values["threads"])]
             for name, threads in reversed(order) if turn % 2 else order:
                 begun = time.monotonic_ns() - starting.ns
-                outcomes.append(workload(dict(values, threads=threads)))
+                timed.append(workload(dict(values, threads=threads)))
                 taken = time.monotonic_ns() - starting.ns - begun
-                times[name] = min(taken, times.get(name, taken))
+                fastest, total = name + "_ns", name + "_total_ns"
+                times[fastest] = min(taken, times.get(fastest, taken))
+                times[total] = times.get(total, 0) + taken
+        outcomes = [warmed_up] + timed
         return Outcome(
             mix(sum(outcome.checksum for outcome in outcomes) & WORD),
-            sum(outcome.operations for outcome in outcomes),
+            sum(outcome.operations for outcome in timed),
             sum(outcome.objects for outcome in outcomes),
             sum(outcome.payload_bytes for outcome in outcomes),
             times,

@@ -33,19 +33,19 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["002.3"])
             .measured(OF_TWO)
             .ratio(Observed(MEAN), TWO, ONE)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(1.5)),
         Claim::new("when four threads want the lock the longest wait is longer than with two")
             .judges(&["002.3"])
             .measured("longest operation of four threads / of two")
             .ratio(Observed(LONGEST), FOUR, TWO)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(1.4)),
         Claim::new("when eight threads want the lock the longest wait is longer than with four")
             .judges(&["002.3"])
             .measured("longest operation of eight threads / of four")
             .ratio(Observed(LONGEST), EIGHT, FOUR)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(1.4)),
         Claim::new("of eight threads each gets at least half of an even part of the lock's time")
             .ours()
@@ -53,7 +53,7 @@ pub const EXPERIMENT: Experiment = Experiment {
                 "operations of the thread that did least / an eighth of all, switches every 0.5 ms",
             )
             .value(LEAST_SHARE, SHARED)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(0.5)),
         Claim::new(
             "a lock that is handed over in order of arrival gives each of eight threads at least \
@@ -65,7 +65,7 @@ pub const EXPERIMENT: Experiment = Experiment {
              gil=fair",
         )
         .value(LEAST_SHARE, FAIR)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_RUN)
         .counting(AtLeast(0.5)),
         Claim::new(
             "where threads run freely an operation hardly takes longer with two than with one",
@@ -73,7 +73,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .ours()
         .measured(OF_TWO)
         .ratio(Observed(MEAN), TWO, ONE)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_GAIN)
         .tracing(AtMost(1.5)),
     ],
     programs: &[Program::of::<Contention>()],

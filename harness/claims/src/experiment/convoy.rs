@@ -30,7 +30,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .judges(&["003.1"])
         .measured("median call beside a thread that computes / alone")
         .ratio(Observed(MEDIAN), BESIDE, ALONE)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_RUN)
         .counting(AtLeast(2.0)),
         Claim::new(
             "each short input/output beside a thread that computes waits most of a switch interval",
@@ -39,13 +39,13 @@ pub const EXPERIMENT: Experiment = Experiment {
         .documents("CPython issue 7946")
         .measured("median call beside a thread that computes")
         .value(Observed(MEDIAN), BESIDE)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_RUN)
         .counting(AtLeast(4.0 * MILLISECOND)),
         Claim::new("without a lock short input/output does not wait for a thread that computes")
             .ours()
             .measured("median call beside a thread that computes")
             .value(Observed(MEDIAN), BESIDE)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .tracing(AtMost(MILLISECOND)),
         Claim::new(
             "with a lock that is handed over in order of arrival short input/output does not wait \
@@ -54,7 +54,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .ours()
         .measured("median call beside a thread that computes, gil=fair")
         .value(Observed(MEDIAN), FAIR)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_RUN)
         .counting(AtMost(MILLISECOND)),
     ],
     programs: &[Program::of::<Convoy>()],

@@ -13,15 +13,21 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("count_race.md"),
     forms: &[
         processors::FORM,
-        unguarded(UNGUARDED[0], 1),
+        unguarded(UNGUARDED[0], 1).small(ALONE).full(ALONE_FULL),
         unguarded(UNGUARDED[1], 2).on(COUNTING),
         unguarded(UNGUARDED[2], 4).on(COUNTING),
         meeting(UNGUARDED[1], 2),
         meeting(UNGUARDED[2], 4),
-        Form::new(GUARDED[0], "count-race:guard=1", 1).on(BOTH),
+        Form::new(GUARDED[0], "count-race:guard=1", 1)
+            .on(BOTH)
+            .small(ALONE)
+            .full(ALONE_FULL),
         Form::new(GUARDED[1], "count-race:guard=1", 2).on(BOTH),
         Form::new(GUARDED[2], "count-race:guard=1", 4).on(BOTH),
-        Form::new(GUARDED[3], "count-race:guard=2", 1).on(BOTH),
+        Form::new(GUARDED[3], "count-race:guard=2", 1)
+            .on(BOTH)
+            .small(ALONE)
+            .full(ALONE_FULL),
         Form::new(GUARDED[4], "count-race:guard=2", 2).on(BOTH),
         Form::new(GUARDED[5], "count-race:guard=2", 4).on(BOTH),
     ],
@@ -32,19 +38,19 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["000.4", "002.5"])
             .measured("cells with a wrong count, two free threads, unguarded")
             .share(Observed(WRONG), Observed(CELLS_SEEN), &[UNGUARDED[1]])
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .tracing(AtLeast(0.1)),
         Claim::new("counts that free threads change without a lock leak: they stay too high")
             .judges(&["003.3", "004.1"])
             .measured("cells whose count stays too high, four free threads, unguarded")
             .share(Observed(LEAKED), Observed(CELLS_SEEN), &[UNGUARDED[2]])
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .tracing(AtLeast(0.1)),
         Claim::new("counts that free threads change without a lock release what is referenced")
             .judges(&["003.3", "004.1"])
             .measured("cells whose count came to zero, four free threads, unguarded")
             .share(Observed(DEAD), Observed(CELLS_SEEN), &[UNGUARDED[2]])
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .tracing(AtLeast(0.1)),
         Claim::new(
             "under the global lock at most one change in 10,000 of an unguarded count is lost",
@@ -52,7 +58,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         .judges(&["000.13"])
         .measured("changes lost, with 1, 2 and 4 threads, unguarded")
         .share(Observed(LOST), Observed(CHANGES), &UNGUARDED)
-        .controlled(&processors::TWO)
+        .controlled(&processors::TO_LOSE)
         .counting(AtMost(ONE_IN_10_000)),
         Claim::new(
             "under one lock, or made atomically, at most one change in 10,000 of a count is lost",
@@ -93,6 +99,10 @@ const DEAD: &str = "prematurely_dead_cells";
 const CELLS_SEEN: &str = "cells_count";
 const LOST: &str = "lost_changes_count";
 const CHANGES: &str = "changes_count";
+
+/// Assignments are compared in time on one thread, as many of each kind.
+const ALONE: &str = "assignments=3000000";
+const ALONE_FULL: &str = "assignments=10000000";
 
 /// The same where threads run freely, and do four times as much in the time.
 const fn meeting(name: &'static str, threads: usize) -> Form {

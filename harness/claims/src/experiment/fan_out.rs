@@ -60,7 +60,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["003.10"])
             .measured("time of a task that computes on one thread / on a pool of 8")
             .ratio(TIME_OF_TASK, ONE_COMPUTES, POOL_COMPUTES)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .tracing(AtLeast(1.25)),
     ],
     programs: &[Program::of::<FanOut>()],

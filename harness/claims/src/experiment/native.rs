@@ -24,8 +24,8 @@ pub const EXPERIMENT: Experiment = Experiment {
         Claim::new("a native call that keeps the lock blocks the calls of other threads")
             .judges(&["001.6"])
             .measured("calls that keep it: time of two threads / of one")
-            .value(ALL_TO_ONE, KEPT)
-            .controlled(&processors::TWO)
+            .value(ALL_TO_ONE_IN_TOTAL, KEPT)
+            .controlled(&processors::TO_LOSE)
             .counting(AtLeast(0.9)),
         Claim::new("while a native call keeps the lock no other thread makes a step")
             .judges(&["001.6"])
@@ -34,13 +34,13 @@ pub const EXPERIMENT: Experiment = Experiment {
                 Per(&Observed(LONGEST_GAP), &Observed(MEDIAN_COMPUTING)),
                 KEPT_BESIDE,
             )
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(0.95)),
         Claim::new("native calls that give the lock up run in parallel")
             .judges(&["001.4"])
-            .measured("calls that give it up: time of two threads / of one")
+            .measured("calls that give it up: time of two threads / of one, fastest turns")
             .value(ALL_TO_ONE, RELEASED)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .counting(AtMost(0.8)),
         Claim::new("a native call that gave the lock up and touches objects waits to get it again")
             .judges(&["001.4"])
@@ -53,13 +53,13 @@ pub const EXPERIMENT: Experiment = Experiment {
                 }),
                 RELEASED_BESIDE,
             )
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(AtLeast(HALF_AN_INTERVAL_NS)),
         Claim::new("where there is no lock native calls of two threads run in parallel")
             .ours()
-            .measured("calls that keep a lock, if there is one: time of two threads / of one")
+            .measured("calls that keep a lock, if there is one: time of two threads / of one, fastest turns")
             .value(ALL_TO_ONE, KEPT)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .tracing(AtMost(0.8)),
     ],
     programs: &[Program::of::<Native>()],

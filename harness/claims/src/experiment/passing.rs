@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use contract::threads::{give_up, refused};
 
 use super::prelude::*;
+use super::processors;
 use crate::workload::twice;
 
 /// See the [module documentation](self).
@@ -16,13 +17,14 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "passing",
     summary: "objects handed to a thread, which shares them, and to another process",
     explanation: include_str!("passing.md"),
-    forms: &[Form::new(IN_TURNS, "passing", 2).on(BOTH)],
+    forms: &[processors::FORM, Form::new(IN_TURNS, "passing", 2).on(BOTH)],
     claims: &[
         // Copying out and copying in: what took less than twice as long would be no price.
         Claim::new("objects from another process take at least twice the time of shared ones")
             .judges(&["001.2"])
             .measured("time to make, hand over and read objects: through a process / shared")
             .value(Per(&Observed(COPIED), &Observed(SHARED)), IN_TURNS)
+            .controlled(&processors::TO_LOSE)
             .counting(AtLeast(2.0)),
     ],
     programs: &[Program::of::<Passing>()],

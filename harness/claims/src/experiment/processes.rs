@@ -37,14 +37,14 @@ pub const EXPERIMENT: Experiment = Experiment {
             .documents("16.0 s -> 4.0 s: 0.25 (of threads said to take 4.00 s each)")
             .measured("time of 4 processes / of 4 threads")
             .ratio(Wall, APART, THREADS)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .counting(AtMost(0.75)),
         Claim::new("under a lock twenty processes that count and sleep are faster than one")
             .judges(&["000.9", "004.4"])
             .documents("9.84 / 9.90 / 10.18 s -> 2.11 / 2.11 / 1.96 s, on 8 cores: 0.21")
             .measured("time of 20 processes / of one")
             .ratio(Wall, TWENTY, ONE)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .counting(AtMost(0.75)),
         Claim::new("twenty processes take more memory than one")
             .judges(&["004.4"])
@@ -57,13 +57,13 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["004.4"])
             .measured("processor time over wall time: of 20 processes / of one")
             .ratio(UTILISATION, TWENTY, ONE)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_GAIN)
             .counting(AtLeast(1.2)),
         Claim::new("where threads run freely four processes compute no faster than four threads")
             .ours()
             .measured("time of 4 processes / of 4 threads")
             .ratio(Wall, APART, THREADS)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_LOSE)
             .tracing(AtLeast(0.95)),
         Claim::new("four processes take more memory than one with four threads")
             .ours()

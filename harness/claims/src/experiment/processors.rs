@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::prelude::*;
-use crate::claim::{Control, Rule};
+use crate::claim::{Control, Rule, Verdict};
 
 /// See the [module documentation](self).
 pub const EXPERIMENT: Experiment = Experiment {
@@ -26,11 +26,25 @@ pub const EXPERIMENT: Experiment = Experiment {
 /// this.
 pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=6", 2).on(BOTH);
 
-/// What a claim about several threads rests on, whichever way it comes out.
-pub const TWO: Control = Control {
+/// Of claims that several threads gain something: on one processor they do not.
+pub const TO_GAIN: Control = Control {
     figure: Figure::Value(ALL_TO_ONE_IN_TOTAL, IN_TURNS),
     rule: AVAILABLE,
+    fakes: &[Verdict::Fails],
     lacking: "two threads get no two processors",
+};
+
+/// Of claims that several threads gain nothing, or stand in each other's way: on one processor that
+/// is so without any lock.
+pub const TO_LOSE: Control = Control {
+    fakes: &[Verdict::Holds],
+    ..TO_GAIN
+};
+
+/// Of claims about when threads run and wait, which a processor that is taken changes either way.
+pub const TO_RUN: Control = Control {
+    fakes: &[Verdict::Holds, Verdict::Fails],
+    ..TO_GAIN
 };
 
 const AVAILABLE: Rule = AtMost(0.75);
@@ -71,12 +85,13 @@ impl Workload for Processors {
 
 /// Steps of which each needs the one before.
 fn chain(steps: u64) -> u64 {
-    (0..steps).fold(0, |at, _| black_box(mix(at)))
+    (0..steps).fold(1, |at, _| black_box(mix(at)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::EXPERIMENTS;
     use crate::trial::{MARKSWEEP, RC, Trial};
 
     #[test]
@@ -89,9 +104,9 @@ mod tests {
     }
 
     /// Neither a claim that threads gain nothing, nor one that they do, is decided by a machine
-    /// that has one processor for them.
+    /// that has one processor for them; what it cannot fake is.
     #[test]
-    fn what_two_threads_do_is_undecided_where_they_get_one_processor() {
+    fn what_one_processor_can_fake_is_undecided_without_a_second_one() {
         let mut trial = Trial::of("scaling");
         let scaling = "one thread and two, in turns";
         trial.turns(scaling, RC, 1_000, 1_020);
@@ -100,9 +115,35 @@ mod tests {
         trial.fails([1]);
         trial.processors(BOTH, 980);
         trial.undecided([0, 1]);
-        // What has not been controlled is as it was.
+        trial.turns(scaling, BOTH, 1_000, 500);
+        trial.fails([0]);
+        trial.holds([1]);
+        // What was not measured was not shown.
+        trial.turns(scaling, RC, 1_000, 1_020);
         trial.plant(IN_TURNS, BOTH, |metrics| metrics.observations.clear());
-        trial.holds([0]);
-        trial.fails([1]);
+        trial.undecided([0]);
+        trial.holds([1]);
+    }
+
+    /// A control that an experiment's rows have no figure for would withhold its claims for ever.
+    #[test]
+    fn whoever_is_controlled_has_the_control_among_its_forms() {
+        let mut controlled = 0;
+        for experiment in EXPERIMENTS {
+            let has = experiment.forms.iter().any(|form| form.name == IN_TURNS);
+            let claims = experiment
+                .claims
+                .iter()
+                .filter(|claim| claim.control.is_some());
+            let claims = claims.count();
+            assert_eq!(
+                has,
+                claims > 0 || experiment.name == "processors",
+                "{}",
+                experiment.name
+            );
+            controlled += claims;
+        }
+        assert!(controlled > 30, "{controlled}");
     }
 }

@@ -74,10 +74,8 @@ pub(super) fn in_turns<H: Heap>(
     if turns == 0 {
         return run(heap, input);
     }
-    let alone = Input {
-        threads: 1,
-        ..input.clone()
-    };
+    let mut alone = input.clone();
+    alone.threads = 1;
     // What comes first has to touch the memory.
     let mut sums = vec![run(heap, &alone)?.checksum];
     let mut operations = 0;

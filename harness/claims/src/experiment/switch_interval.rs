@@ -26,13 +26,13 @@ pub const EXPERIMENT: Experiment = Experiment {
             .documents("5 ms")
             .measured("median run of a thread")
             .value(Observed(MEDIAN_RUN), DEFAULT)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(Within(4.5 * MILLISECOND, 8.0 * MILLISECOND)),
         Claim::new("the interval after which threads switch can be set")
             .ours()
             .measured("median run of a thread, at 1 ms")
             .value(Observed(MEDIAN_RUN), SHORT)
-            .controlled(&processors::TWO)
+            .controlled(&processors::TO_RUN)
             .counting(Within(0.9 * MILLISECOND, 1.6 * MILLISECOND)),
         Claim::new("a long operation is not interrupted: the switch comes after it")
             .judges(&["001.3"])

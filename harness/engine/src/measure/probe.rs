@@ -6,7 +6,7 @@
 //!
 //! The chase is a lap through [`BYTES`] in an order that no prefetcher guesses: each load needs the
 //! one before. That is more than a private cache holds and less than a shared one, so that a lap
-//! is served by the shared cache, or, when a neighbour has emptied it, by memory. A sweep before it
+//! is served by the shared cache, or, when a neighbour has emptied it, by memory. A lap before it
 //! that is not timed brings the lines back which the workload itself has driven out: what is timed
 //! is what others do *now*.
 //!
@@ -14,14 +14,14 @@
 //! the same, not by how much a program of another footprint was slowed down. A lap means nothing by
 //! itself; it is held against the run's own [quiet level](Quiet), which is that of its own machine.
 //!
-//! Costs: a millisecond or two between two iterations, outside of what is timed, and [`BYTES`] of
+//! Costs: two milliseconds or more between two iterations, outside of what is timed, and [`BYTES`] of
 //! the process's resident size, which [space](super::space) takes off.
 //!
 //! Rejected: counters of the processor (a virtual machine has none); a chase while the workload
 //! runs (it would be the noise); one through more than the shared cache (it measures memory, which
 //! a neighbour disturbs less than the cache); one lap alone (it finds the workload's own misses); a
-//! lap instead of the sweep (as long again as what is timed, and no better: the sweep is what a
-//! prefetcher guesses).
+//! sweep in the order of addresses before the lap (it leaves so much in the private cache that a
+//! neighbour who took the shared one did not show at all).
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,20 +79,10 @@ impl Probe {
 
     /// Nanoseconds of a lap.
     pub fn lap_ns(&self) -> u64 {
-        self.sweep();
+        self.lap();
         let begun = Instant::now();
         self.lap();
         begun.elapsed().as_nanos() as u64
-    }
-
-    /// Touches every line in the order of addresses.
-    fn sweep(&self) {
-        black_box(
-            self.lines
-                .iter()
-                .map(|line| u64::from(line.next))
-                .sum::<u64>(),
-        );
     }
 
     /// Returns where a lap from the first line ends: there.

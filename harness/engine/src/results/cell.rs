@@ -201,6 +201,8 @@ pub(super) struct WorkKey {
     parameters: BTreeMap<String, u64>,
     threads: usize,
     seed: u64,
+    /// Whether it was timed without warming up.
+    cold: bool,
     machine: String,
 }
 
@@ -213,6 +215,7 @@ impl WorkKey {
             parameters: invocation.parameters.clone(),
             threads: invocation.threads,
             seed: invocation.seed,
+            cold: invocation.iterations == 0,
             machine: environment.map_or(String::new(), Environment::machine),
         }
     }

@@ -89,7 +89,7 @@ const SHARED: &str = "eight threads, short interval";
 const FAIR: &str = "eight threads, fair lock, short interval";
 
 /// Several turns of eight threads with 5 ms each.
-const LONG: &str = "milliseconds=120";
+const LONG: &str = "milliseconds=100";
 
 const MEAN: &str = "mean_operation_ns";
 const LONGEST: &str = "longest_operation_ns";

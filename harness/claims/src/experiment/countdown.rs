@@ -30,7 +30,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             &["gc-rc:switch-interval=250us"],
         ),
         every(RUNGS[2], "interval-us=1000", &["gc-rc:switch-interval=1ms"]),
-        Form::new(BOUND, "countdown-bound:turns=3", 2)
+        Form::new(BOUND, "countdown-bound:turns=2", 2)
             .on(BOTH)
             .small("total=500000"),
     ],
@@ -118,7 +118,7 @@ const RUNGS: [&str; 3] = [
 
 /// A rung of the ladder of intervals.
 const fn every(name: &'static str, interval: &'static str, heaps: &'static [&'static str]) -> Form {
-    Form::new(name, "countdown-in-turns:turns=3", 2)
+    Form::new(name, "countdown-in-turns:turns=2", 2)
         .with(interval)
         .small("total=1000000")
         .full("total=5000000")

@@ -13,12 +13,12 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("cpu_bound.md"),
     forms: &[
         processors::FORM,
-        Form::new(IN_TURNS, "cpu-bound:turns=3", 20)
+        Form::new(IN_TURNS, "cpu-bound:turns=2", 20)
             .with_heaps(COUNTING)
             .small("increments=150000"),
-        Form::new(IN_TURNS, "cpu-bound:turns=3", 20)
+        Form::new(IN_TURNS, "cpu-bound:turns=2", 20)
             .on(TRACING)
-            .small("increments=600000")
+            .small("increments=400000")
             .full("increments=2500000"),
         Form::new(FOUR, "cpu-bound:tasks=4", 4)
             .small("increments=2000000")

@@ -23,7 +23,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .full("steps=20000"),
         Form::new(POOL_COMPUTES, "fan-out:milliseconds=0,steps=100", 8)
             .on(TRACING)
-            .small("steps=80000")
+            .small("steps=60000")
             .full("steps=200000"),
         Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
             .on(COUNTING)
@@ -31,7 +31,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .full("steps=20000"),
         Form::new(ONE_COMPUTES, "fan-out:way=2,milliseconds=0,steps=100", 1)
             .on(TRACING)
-            .small("steps=80000")
+            .small("steps=60000")
             .full("steps=200000"),
     ],
     claims: &[

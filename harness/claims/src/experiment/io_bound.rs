@@ -7,7 +7,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "io-bound",
     summary: "twenty tasks that compute and wait, one after another and on twenty threads",
     explanation: include_str!("io_bound.md"),
-    forms: &[Form::new(IN_TURNS, "cpu-bound:turns=3,sleep-us=100", 20)
+    forms: &[Form::new(IN_TURNS, "cpu-bound:turns=2,sleep-us=100", 20)
         .small("increments=50000,sleep-us=500")
         .full("sleep-us=5000")],
     claims: &[

@@ -10,7 +10,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("lost_update.md"),
     forms: &[
         Form::new(DOCUMENTS, "lost-update:between=1", 5)
-            .small("updates=100000,runs=10")
+            .small("updates=100000,runs=8")
             .full("updates=100000,runs=10"),
         Form::new(BETWEEN, "lost-update:between=1,interval-us=250", 5).with_heaps(SHORT_INTERVAL),
         Form::new(BACK_EDGE, "lost-update:interval-us=250", 5).with_heaps(SHORT_INTERVAL),

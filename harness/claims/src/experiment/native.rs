@@ -15,10 +15,10 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("native.md"),
     forms: &[
         processors::FORM,
-        Form::new(KEPT, "native:turns=3", 2),
-        Form::new(RELEASED, "native:keeps=0,turns=3", 2),
-        Form::new(KEPT_BESIDE, "native:beside=1", 1),
-        Form::new(RELEASED_BESIDE, "native:keeps=0,beside=1", 1),
+        Form::new(KEPT, "native:turns=2", 2),
+        Form::new(RELEASED, "native:keeps=0,turns=2", 2),
+        Form::new(KEPT_BESIDE, "native:beside=1", 1).few(),
+        Form::new(RELEASED_BESIDE, "native:keeps=0,beside=1", 1).few(),
     ],
     claims: &[
         Claim::new("a native call that keeps the lock blocks the calls of other threads")

@@ -20,10 +20,11 @@ pub const EXPERIMENT: Experiment = Experiment {
             .full("items=2000"),
         Form::new(SLOW_FIRST, "pipeline:queue=0,slow=1", 3),
         Form::new(SPINNING, "pipeline:queue=1", 3)
+            .few()
             .small("items=50")
             .full("items=250"),
-        Form::new(BLOCKING, "pipeline:queue=2", 3),
-        Form::new(BOUNDED, "pipeline:queue=2,capacity=10", 3),
+        Form::new(BLOCKING, "pipeline:queue=2", 3).few(),
+        Form::new(BOUNDED, "pipeline:queue=2,capacity=10", 3).few(),
     ],
     claims: &[
         // The documents polled in vain in nine of 3,009: three in a thousand.

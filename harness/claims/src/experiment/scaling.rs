@@ -11,11 +11,11 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("scaling.md"),
     forms: &[
         processors::FORM,
-        Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
+        Form::new(IN_TURNS, "binary-trees-in-turns:turns=2", 2)
             .with_heaps(COUNTING)
             .small("depth=13")
             .full("depth=15"),
-        Form::new(IN_TURNS, "binary-trees-in-turns:turns=3", 2)
+        Form::new(IN_TURNS, "binary-trees-in-turns:turns=2", 2)
             .on(TRACING)
             .small("depth=14")
             .full("depth=16"),

@@ -15,10 +15,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "async",
     summary: "tasks that wait, on one thread that multiplexes them and on a thread each",
     explanation: include_str!("async.md"),
-    forms: &[
-        Form::new(ONE, "async", 1).few(),
-        Form::new(MANY, "async", 500).few(),
-    ],
+    forms: &[Form::new(ONE, "async", 1), Form::new(MANY, "async", 500)],
     claims: &[
         // Far more: at least twice.
         Claim::new(

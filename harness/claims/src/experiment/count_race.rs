@@ -22,14 +22,22 @@ pub const EXPERIMENT: Experiment = Experiment {
             .on(BOTH)
             .small(ALONE)
             .full(ALONE_FULL),
-        Form::new(GUARDED[1], "count-race:guard=1", 2).on(BOTH),
-        Form::new(GUARDED[2], "count-race:guard=1", 4).on(BOTH),
+        Form::new(GUARDED[1], "count-race:guard=1", 2)
+            .on(BOTH)
+            .few(),
+        Form::new(GUARDED[2], "count-race:guard=1", 4)
+            .on(BOTH)
+            .few(),
         Form::new(GUARDED[3], "count-race:guard=2", 1)
             .on(BOTH)
             .small(ALONE)
             .full(ALONE_FULL),
-        Form::new(GUARDED[4], "count-race:guard=2", 2).on(BOTH),
-        Form::new(GUARDED[5], "count-race:guard=2", 4).on(BOTH),
+        Form::new(GUARDED[4], "count-race:guard=2", 2)
+            .on(BOTH)
+            .few(),
+        Form::new(GUARDED[5], "count-race:guard=2", 4)
+            .on(BOTH)
+            .few(),
     ],
     claims: &[
         // Of two threads that take turns by chance some cells come out right: one in ten is far

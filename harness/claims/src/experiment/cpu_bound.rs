@@ -16,9 +16,9 @@ pub const EXPERIMENT: Experiment = Experiment {
         Form::new(IN_TURNS, "cpu-bound:turns=2", 20)
             .with_heaps(COUNTING)
             .small("increments=150000"),
-        Form::new(IN_TURNS, "cpu-bound:turns=2", 20)
+        Form::new(IN_TURNS, "cpu-bound:turns=4", 20)
             .on(TRACING)
-            .small("increments=400000")
+            .small("increments=600000")
             .full("increments=2500000"),
         Form::new(FOUR, "cpu-bound:tasks=4", 4)
             .small("increments=2000000")

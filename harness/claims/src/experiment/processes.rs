@@ -21,8 +21,8 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("processes.md"),
     forms: &[
         processors::FORM,
-        Form::new(THREADS, "processes:tasks=4", 4).small("steps=2000000"),
-        Form::new(APART, "processes:tasks=4,apart=1", 1).small("steps=2000000"),
+        Form::new(THREADS, "processes:tasks=4", 4).small("steps=3000000"),
+        Form::new(APART, "processes:tasks=4,apart=1", 1).small("steps=3000000"),
         Form::new(ONE, "processes:tasks=20,counting=1,microseconds=100", 1)
             .small(SMALL)
             .full(FULL),
@@ -78,7 +78,7 @@ const THREADS: &str = "4 threads";
 const APART: &str = "4 processes";
 const ONE: &str = "one process";
 const TWENTY: &str = "20 processes";
-const SMALL: &str = "steps=600000,microseconds=1200";
+const SMALL: &str = "steps=800000,microseconds=1600";
 const FULL: &str = "steps=1000000,microseconds=2000";
 
 const RESIDENT: &str = "resident_bytes";

@@ -15,7 +15,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .with_heaps(COUNTING)
             .small("depth=13")
             .full("depth=15"),
-        Form::new(IN_TURNS, "binary-trees-in-turns:turns=2", 2)
+        Form::new(IN_TURNS, "binary-trees-in-turns:turns=4", 2)
             .on(TRACING)
             .small("depth=14")
             .full("depth=16"),

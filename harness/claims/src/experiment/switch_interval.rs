@@ -13,12 +13,10 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("switch_interval.md"),
     forms: &[
         processors::FORM,
-        Form::new(DEFAULT, "switch-interval", 2).few(),
+        Form::new(DEFAULT, "switch-interval", 2),
         Form::new(SHORT, "switch-interval:interval-us=1000", 2)
-            .few()
             .with_heaps(&["gc-rc:switch-interval=1ms"]),
         Form::new(OPERATION, "switch-interval:operation-ms=3", 2)
-            .few()
             .small("operation-ms=20")
             .full("operation-ms=20"),
     ],

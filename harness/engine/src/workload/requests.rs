@@ -59,7 +59,7 @@ impl Workload for Requests {
     const SUMMARY: &'static str = "a server under a load that does not wait for it: latencies";
     const OPERATION: &'static str = "request";
     const PARAMETERS: &'static [Parameter] = &[
-        Parameter::sized("requests", [200, 2_000, 400_000])
+        Parameter::sized("requests", [200, 1_500, 400_000])
             .range(5, 100_000_000)
             .doc("requests that arrive; three times as many come before, to measure the capacity"),
         Parameter::fixed("load", 70)

@@ -62,7 +62,7 @@ impl Workload for Sawtooth {
         Parameter::sized("bytes", [200_000, 2_000_000, 128_000_000])
             .range(2048, 1 << 36)
             .doc("bytes of objects at each peak"),
-        Parameter::sized("rounds", [4, 40, 120])
+        Parameter::sized("rounds", [4, 30, 120])
             .range(1, 10_000)
             .doc("peaks"),
         Parameter::fixed("survivors", 5)

@@ -45,6 +45,7 @@ public final class Async {
     private static Peer.Outcome run(Peer.Input input) {
         long tasks = input.get("tasks");
         long waits = input.get("waits");
+        long begun = System.nanoTime();
         List<Long> sums = Peer.onThreads(input.threads(), thread -> {
             long[] range = input.share(tasks, thread);
             return serve(range[0], range[1], waits, 1000 * input.get("microseconds"), input.get("seed"));
@@ -53,9 +54,11 @@ public final class Async {
         for (long part : sums) {
             sum += part;
         }
+        long elapsed = System.nanoTime() - begun;
         // A response to each wait, and a table on each thread.
         return new Peer.Outcome(
-                Peer.mix(sum), tasks * waits, tasks * waits + input.threads(), 16 * tasks * waits + 8 * tasks);
+                Peer.mix(sum), tasks * waits, tasks * waits + input.threads(), 16 * tasks * waits + 8 * tasks)
+                .observe("elapsed_ns", elapsed);
     }
 
     private static long length(long task, long round, long waits, long mean, long seed) {

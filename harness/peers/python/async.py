@@ -70,9 +70,13 @@ def run(values):
         finally:
             loop.close()
 
+    begun = time.monotonic_ns()
     before = context_switches()
     sums = on_threads(threads, part)
-    observations = {"context_switches_count": context_switches() - before}
+    observations = {
+        "context_switches_count": context_switches() - before,
+        "elapsed_ns": time.monotonic_ns() - begun,
+    }
     # A response to each wait, and a table on each thread.
     objects = tasks * waits + threads
     return Outcome(mix(sum(sums) & WORD), tasks * waits, objects, 16 * tasks * waits + 8 * tasks, observations)

@@ -31,8 +31,11 @@ pub const EXPERIMENT: Experiment = Experiment {
         ),
         every(RUNGS[2], "interval-us=1000", &["gc-rc:switch-interval=1ms"]),
         Form::new(BOUND, "countdown-bound:turns=2", 2)
-            .on(BOTH)
+            .on(COUNTING)
             .small("total=500000"),
+        Form::new(BOUND, "countdown-bound:turns=2", 2)
+            .on(TRACING)
+            .small("total=8000000"),
     ],
     claims: &[
         // Equal within a twentieth, as everywhere here.

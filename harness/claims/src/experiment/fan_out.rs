@@ -73,7 +73,7 @@ const POOL_COMPUTES: &str = "a pool of 8 threads, computing";
 const ONE_COMPUTES: &str = "one thread, computing";
 
 /// Forms differ in how often they fan out.
-const TIME_OF_TASK: Quantity = Per(&Wall, &Operations);
+const TIME_OF_TASK: Quantity = Per(&Observed(WITH_THREADS), &Operations);
 
 /// See the [module documentation](self).
 pub struct FanOut;
@@ -107,6 +107,7 @@ impl Workload for FanOut {
     }
 
     fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        let begun = Instant::now();
         let rounds = input.get("rounds");
         let mut sum = 0u64;
         for round in 0..rounds {
@@ -115,7 +116,8 @@ impl Workload for FanOut {
             })?;
             sum = parts.into_iter().fold(sum, u64::wrapping_add);
         }
-        Ok(Outcome::new(digest([sum]), rounds * input.get("tasks")))
+        Ok(Outcome::new(digest([sum]), rounds * input.get("tasks"))
+            .observing([(WITH_THREADS, nanoseconds(begun.elapsed()))]))
     }
 }
 
@@ -178,21 +180,24 @@ fn carry_out<M: Mutator>(m: &mut M, input: &Input, number: u64) -> Result<u64, H
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invocation::Metrics;
     use crate::trial::{MARKSWEEP, RC, Trial};
 
     #[test]
     fn verdicts_follow_the_prices() {
+        fn take(metrics: &mut Metrics, per_task: u64) {
+            let elapsed = per_task * metrics.operations;
+            metrics
+                .observations
+                .insert(WITH_THREADS.to_owned(), elapsed);
+        }
         let mut trial = Trial::of("fan-out");
         let mut plant = |[each, pool, processes, one]: [u64; 4]| {
             for (form, per_task) in [(EACH, each), (POOL, pool), (PROCESSES, processes)] {
-                trial.plant(form, BOTH, |metrics| {
-                    metrics.wall_ns = per_task * metrics.operations
-                });
+                trial.plant(form, BOTH, |metrics| take(metrics, per_task));
             }
             for (form, per_task) in [(POOL_COMPUTES, 100), (ONE_COMPUTES, one)] {
-                trial.plant(form, BOTH, |metrics| {
-                    metrics.wall_ns = per_task * metrics.operations
-                });
+                trial.plant(form, BOTH, |metrics| take(metrics, per_task));
             }
             trial.plant(EACH, BOTH, |metrics| {
                 metrics.peak_resident_bytes = Some(10 * one)

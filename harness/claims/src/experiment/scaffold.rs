@@ -29,6 +29,10 @@ pub(super) const INTERVAL: Parameter = Parameter::fixed("interval-us", 0).range(
 /// Both heaps, with a gc-rc that switches twenty times as often as it does by itself.
 pub(super) const SHORT_INTERVAL: &[&str] = &["gc-rc:switch-interval=250us", "gc-marksweep"];
 
+/// The whole time, in which threads were started as well: of programs that are about what threads
+/// cost.
+pub(super) const WITH_THREADS: &str = "elapsed_ns";
+
 /// Of programs that are run [in turns](in_turns).
 pub(super) const TURNS: Parameter = Parameter::fixed("turns", 0)
     .range(0, 1_000_000)

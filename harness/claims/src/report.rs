@@ -61,9 +61,10 @@ const VERDICT: usize = 24;
 /// What the figures and verdicts are.
 const EXPLANATION: &str = "Figures: trimmed means over fresh processes, of ratios round by round \
 [interval, as sure as it takes that of all claims' verdicts 5 % at most are wrong]. A claim holds \
-if the whole interval obeys the rule on each heap that it is about, does not if it breaks the rule on \
-one, and is undecided otherwise, or where a control beside it was not shown that the verdict rests on. gc-rc stands for CPython's side and gc-marksweep for Java's; real \
-runtimes stand beside them, and where one says something else, the verdict says so.";
+if the whole interval obeys the rule on each heap that it is about, does not if it breaks the \
+rule on one, and is undecided otherwise, as it is where a control that it rests on is not shown \
+to hold. gc-rc stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside \
+them, and where one says something else, the verdict says so.";
 
 /// The table, and what it means. Empty if nothing was judged.
 ///

@@ -59,12 +59,12 @@ pub(super) const ALL_TO_ONE_IN_TOTAL: Quantity = Quantity::Per(
 /// often, says the parameter [`TURNS`]; at 0 it is just run. Before the first turn one thread does
 /// it once, to warm up.
 ///
-/// Observed are the times of each in its fastest turn, and in all turns together. What only computes
-/// does the same in every turn, and what disturbs it can only make it slower: on a machine with
-/// neighbours that slow it down by a sixth for some milliseconds, and show in no processor time, the
-/// fastest turn comes out alike in every process, and the sum does not. So whether threads *can* run
-/// in parallel is told by the fastest turn. What comes in some turns only, as waits for a lock do,
-/// is in the sum. What the program itself observes is left out.
+/// Observed are the times of each in its fastest turn, and in all turns together. What only
+/// computes does the same in every turn, and what disturbs it can only make it slower: on a machine
+/// with neighbours that slow it down by a sixth for some milliseconds, and show in no processor
+/// time, the fastest turn comes out alike in every process, and the sum does not. So whether
+/// threads *can* run in parallel is told by the fastest turn. What comes in some turns only, as
+/// waits for a lock do, is in the sum. What the program itself observes is left out.
 ///
 /// # Errors
 ///

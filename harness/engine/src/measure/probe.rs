@@ -14,8 +14,8 @@
 //! the same, not by how much a program of another footprint was slowed down. A lap means nothing by
 //! itself; it is held against the run's own [quiet level](Quiet), which is that of its own machine.
 //!
-//! Costs: two milliseconds or more between two iterations, outside of what is timed, and [`BYTES`] of
-//! the process's resident size, which [space](super::space) takes off.
+//! Costs: two milliseconds or more between two iterations, outside of what is timed, and [`BYTES`]
+//! of the process's resident size, which [space](super::space) takes off.
 //!
 //! Rejected: counters of the processor (a virtual machine has none); a chase while the workload
 //! runs (it would be the noise); one through more than the shared cache (it measures memory, which

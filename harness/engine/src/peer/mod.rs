@@ -22,7 +22,7 @@
 //!   when they ran again. A thread is taken to have stopped when the last one did, since runtimes
 //!   do not record each one's arrival: their share of time in pauses is a lower bound.
 //!   A runtime that does not tell of everything that stops its threads has no figure at all
-//!   ([`tells_pauses`]): CPython tells of its cycle collections, and not of its cascades of
+//!   (`tells_pauses`): CPython tells of its cycle collections, and not of its cascades of
 //!   decrements. An explicit collection is no pause, as on the heaps.
 //! * *Time* leaves out the starting of threads, as on the heaps.
 //! * *Peak heap* is what the runtime counts against its heap size. Most do not count mark bits,

@@ -10,7 +10,7 @@
 //! *Equal memory* is the same limit. *Equal time* is the least that the slower of two heaps needed
 //! at any size: the faster one reaches it with less memory, at the size where the line between its
 //! measured points does. Times count as equal within 5 %. *Equal mean occupied memory* is what
-//! [`sweep`] says it is.
+//! `sweep` says it is.
 //!
 //! Rejected: verdicts by the ratio alone, and stars for degrees of significance (an effect is
 //! claimed or it is not; its size is in the interval).

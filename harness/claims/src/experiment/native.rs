@@ -190,6 +190,7 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invocation::Row;
     use crate::trial::{MARKSWEEP, RC, Trial};
 
     /// The check values of the two in Williams, "A Painless Guide to CRC Error Detection
@@ -203,6 +204,20 @@ mod tests {
     #[test]
     fn nobody_runs_while_a_call_keeps_the_lock() {
         let mut trial = Trial::of("native");
+        let beside = |row: &&Row| {
+            let is = |name: &str| row.invocation.parameters.get(name) == Some(&1);
+            row.invocation.heap == "gc-rc" && is("beside") && is("keeps")
+        };
+        let mut rows = 0;
+        for row in trial.rows().iter().filter(beside) {
+            let observed = &row.metrics.as_ref().unwrap().observations;
+            let (gap, computing) = (observed[LONGEST_GAP], observed[MEDIAN_COMPUTING]);
+            assert!(100 * gap >= 95 * computing, "{gap} of {computing}");
+            rows += 1;
+        }
+        assert!(rows > 0);
+        trial.observed(KEPT_BESIDE, RC, LONGEST_GAP, 10_100);
+        trial.observed(KEPT_BESIDE, RC, MEDIAN_COMPUTING, 10_000);
         trial.holds([1]);
         // A turn of another thread within every call.
         trial.observed(KEPT_BESIDE, RC, LONGEST_GAP, 1_000);

@@ -1,23 +1,13 @@
 //! The filter of cycle collections ([`Builder::cycle_filter`]) changes nothing that can be seen:
 //! what is collected in which collection, in what order, and what is said of it.
 
-use std::cell::Cell;
-
 use gc_rc::{Builder, Event, EventKind, Flags, Free, Global, Heap, Local, Mutator, Shape, Weak};
 
-/// xorshift64*.
-struct Random(Cell<u64>);
+mod random;
+
+use random::Random;
 
 impl Random {
-    fn below(&self, bound: usize) -> usize {
-        let mut state = self.0.get();
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.0.set(state);
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
-    }
-
     fn pick<T: Copy>(&self, values: &[T]) -> T {
         values[self.below(values.len())]
     }
@@ -55,7 +45,7 @@ struct Script {
 impl Script {
     fn new(seed: u64) -> Self {
         Self {
-            random: Random(Cell::new(seed * 2 + 1)),
+            random: Random::new(seed),
             seen: Vec::new(),
             globals: Vec::new(),
             weak: Vec::new(),

@@ -11,13 +11,16 @@
 //! | a chain of ten million nodes dies on a small stack | `a_chain_of_ten_million_dies_on_a_small_stack` |
 //! | one holder of the lock; a forced drop lets another run; no lost wake-up | `the_lock_excludes` here, and the loom models of `src/gil.rs` |
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use gc_rc::{Cycle, Flags, Free, Gil, Heap, Local, Mutator, Shape, Weak};
+
+mod random;
+
+use random::Random;
 
 /// Every combination of collector and way of freeing, with freed cells poisoned.
 fn heaps() -> impl Iterator<Item = (String, Heap)> {
@@ -44,24 +47,6 @@ fn heaps() -> impl Iterator<Item = (String, Heap)> {
             heap.unwrap(),
         )
     })
-}
-
-/// xorshift64*.
-struct Random(Cell<u64>);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(Cell::new(seed * 2 + 1))
-    }
-
-    fn below(&self, bound: usize) -> usize {
-        let mut state = self.0.get();
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.0.set(state);
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
-    }
 }
 
 /// A graph on a heap and a model of it beside: slots of a table root some of the nodes.

@@ -2,26 +2,15 @@
 //! which sees what a processor forgives. Every operation of a mutator, with every collector and way
 //! of freeing.
 
-use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use gc_rc::{Cycle, Flags, Free, Gil, Global, Heap, Local, Mutator, Shape, Weak};
 
-/// xorshift64*.
-struct Random(Cell<u64>);
+mod random;
 
-impl Random {
-    fn below(&self, bound: usize) -> usize {
-        let mut state = self.0.get();
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.0.set(state);
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound
-    }
-}
+use random::Random;
 
 /// The number of steps: an interpreter takes some ten thousand times as long.
 const STEPS: usize = if cfg!(miri) { 40 } else { 4000 };
@@ -102,7 +91,7 @@ fn step<'h>(m: &mut Mutator<'h>, locals: [Local<'_, 'h>; 4], kept: &mut Kept, ra
 }
 
 fn mix(heap: &Heap, seed: u64, steps: usize) {
-    let random = Random(Cell::new(2 * seed + 1));
+    let random = Random::new(seed);
     let mut kept = Kept::default();
     heap.attach(|m| {
         m.frame(|m, locals: [_; 4]| {

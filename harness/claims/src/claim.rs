@@ -39,7 +39,7 @@ pub struct Claim {
     /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and
     /// on a JVM.
     pub tracing: Option<Rule>,
-    /// What must have been shown beside it for it to be decided at all.
+    /// What must have been shown beside it for a verdict to count that its absence could fake.
     pub control: Option<&'static Control>,
 }
 

@@ -13,15 +13,15 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("count_race.md"),
     forms: &[
         processors::FORM,
-        unguarded(UNGUARDED[0], 1).small(ALONE).full(ALONE_FULL),
+        unguarded(UNGUARDED[0], 1),
         unguarded(UNGUARDED[1], 2).on(COUNTING),
         unguarded(UNGUARDED[2], 4).on(COUNTING),
         meeting(UNGUARDED[1], 2),
         meeting(UNGUARDED[2], 4),
         Form::new(GUARDED[0], "count-race:guard=1", 1)
             .on(BOTH)
-            .small(ALONE)
-            .full(ALONE_FULL),
+            .small(ASSIGNMENTS)
+            .full(ASSIGNMENTS_FULL),
         Form::new(GUARDED[1], "count-race:guard=1", 2)
             .on(BOTH)
             .few(),
@@ -30,8 +30,8 @@ pub const EXPERIMENT: Experiment = Experiment {
             .few(),
         Form::new(GUARDED[3], "count-race:guard=2", 1)
             .on(BOTH)
-            .small(ALONE)
-            .full(ALONE_FULL),
+            .small(ASSIGNMENTS)
+            .full(ASSIGNMENTS_FULL),
         Form::new(GUARDED[4], "count-race:guard=2", 2)
             .on(BOTH)
             .few(),
@@ -108,9 +108,17 @@ const CELLS_SEEN: &str = "cells_count";
 const LOST: &str = "lost_changes_count";
 const CHANGES: &str = "changes_count";
 
-/// Assignments are compared in time on one thread, as many of each kind.
-const ALONE: &str = "assignments=3000000";
-const ALONE_FULL: &str = "assignments=10000000";
+/// Long enough for threads to meet on a machine that has other things to do as well: a system lets
+/// a thread run for some milliseconds. On one thread as many of each kind are compared in time.
+const ASSIGNMENTS: &str = "assignments=3000000";
+const ASSIGNMENTS_FULL: &str = "assignments=10000000";
+
+const fn unguarded(name: &'static str, threads: usize) -> Form {
+    Form::new(name, "count-race:guard=0", threads)
+        .on(BOTH)
+        .small(ASSIGNMENTS)
+        .full(ASSIGNMENTS_FULL)
+}
 
 /// The same where threads run freely, and do almost three times as much in the time.
 const fn meeting(name: &'static str, threads: usize) -> Form {
@@ -118,15 +126,6 @@ const fn meeting(name: &'static str, threads: usize) -> Form {
         .on(TRACING)
         .small("assignments=8000000")
         .full("assignments=40000000")
-}
-
-const fn unguarded(name: &'static str, threads: usize) -> Form {
-    // Long enough for threads to meet on a machine that has other things to do as well: a system
-    // lets a thread run for some milliseconds.
-    Form::new(name, "count-race:guard=0", threads)
-        .on(BOTH)
-        .small("assignments=3000000")
-        .full("assignments=10000000")
 }
 
 /// Forms differ in how much they do.

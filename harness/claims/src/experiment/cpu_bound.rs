@@ -21,9 +21,9 @@ pub const EXPERIMENT: Experiment = Experiment {
             .small("increments=600000")
             .full("increments=2500000"),
         Form::new(FOUR, "cpu-bound:tasks=4", 4)
-            .small("increments=2000000")
-            .full("increments=5000000")
-            .with_heaps(&["gc-rc:switch-interval=250us"]),
+            .small("increments=6000000")
+            .full("increments=15000000")
+            .with_heaps(&["gc-rc:switch-interval=100us"]),
     ],
     claims: &[
         // A hand-over cannot explain 0.85, and two processors that count at once would.
@@ -48,7 +48,7 @@ pub const EXPERIMENT: Experiment = Experiment {
         // Nearly: within a tenth.
         Claim::new("threads are treated fairly: the run times of four come out nearly equal")
             .judges(&["003.6"])
-            .measured("time of the thread that ended first / of the last, switches every 0.25 ms")
+            .measured("time of the thread that ended first / of the last, switches every 0.1 ms")
             .value(Per(&Observed(SHORTEST), &Observed(LONGEST)), FOUR)
             .controlled(&processors::TO_RUN)
             .counting(AtLeast(0.9)),

@@ -265,16 +265,10 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
                 buffer.begin_search();
             }
             blocks += 1;
-            if let Some(block) = buffer.block.get() {
-                let searched_in_vain = buffer.narrow.get() && !is_smallest;
-                if !searched_in_vain
-                    && let Some(hole) = self.next_hole(block, buffer.granule.get(), size)
-                {
-                    buffer.granule.set(hole.end);
-                    buffer.set_hole(hole.start, hole.length);
-                    self.note_taken(hole.start, hole.length);
-                    return buffer.bump(size);
-                }
+            if let Some(memory) = self.go_on_in_block(size) {
+                return Some(memory);
+            }
+            if buffer.block.get().is_some() {
                 self.give_up_block(is_smallest);
             }
             if let Some((block, granule)) = supply.take_returned(space) {
@@ -296,6 +290,29 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
                 return buffer.bump(size);
             }
         }
+    }
+
+    /// From the next hole of the block that the current one lies in, if it has another that is large
+    /// enough. If not, it is not searched again for an object of that size.
+    #[inline(always)]
+    pub(crate) fn go_on_in_block(self, size: usize) -> Option<NonNull<u8>> {
+        let buffer = self.buffer;
+        let block = buffer.block.get()?;
+        if buffer.narrow.get() && size > SMALLEST {
+            return None;
+        }
+        let Some(hole) = self.next_hole(block, buffer.granule.get(), size) else {
+            if size > SMALLEST {
+                buffer.narrow.set(true);
+            } else {
+                buffer.granule.set(GRANULES_PER_BLOCK);
+            }
+            return None;
+        };
+        buffer.granule.set(hole.end);
+        buffer.set_hole(hole.start, hole.length);
+        self.note_taken(hole.start, hole.length);
+        buffer.bump(size)
     }
 
     /// Goes on without the block, which has no hole that is large enough: unless that was one of

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use crate::alloc::Search;
+use crate::alloc::{MEDIUM, Search};
 use crate::block::LARGE;
 use crate::collect::{Collection, Demand};
 use crate::event::{EventKind, STALL_EVENT_MINIMUM};
@@ -28,9 +28,18 @@ impl<'h> Mutator<'h> {
 
     /// Everything but a bump of the cursor: the next hole, the next block, large objects,
     /// collections.
+    ///
+    /// The next hole by a way of its own: where most of a block is alive its holes hold a few
+    /// objects each, and what all other cases need, atomic counters among it, would take longer
+    /// than to find one.
     #[cold]
     #[inline(never)]
     pub(crate) fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
+        self.safepoint();
+        if let Some(memory) = self.next_hole(shape.size()) {
+            self.count(shape.refs as usize + shape.words as usize);
+            return Ok((memory, false));
+        }
         let memory = self.obtain(shape);
         if memory.is_err() && shape.flags.finalize {
             self.shared().handles.expect_no_finalizer();
@@ -38,11 +47,26 @@ impl<'h> Mutator<'h> {
         memory
     }
 
+    /// `size` bytes, if they are those of a small object, from another hole of the same block.
+    #[inline(always)]
+    fn next_hole(&self, size: usize) -> Option<NonNull<u8>> {
+        match (size <= MEDIUM, self.context.recording.is_on()) {
+            (true, false) => self.searcher::<false>().go_on_in_block(size),
+            (true, true) => self.next_hole_recorded(size),
+            (false, _) => None,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_hole_recorded(&self, size: usize) -> Option<NonNull<u8>> {
+        self.searcher::<true>().go_on_in_block(size)
+    }
+
     #[inline(always)]
     fn obtain(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
         self.flush_tally();
         self.shared().enter();
-        self.safepoint();
         let size = shape.size();
         let full = |cause| HeapFull {
             requested: size as u64,
@@ -138,7 +162,7 @@ impl<'h> Mutator<'h> {
             memory.ok().map(|memory| (memory.start, memory.zeroed))
         } else {
             let memory = match self.context.recording.is_on() {
-                false => self.search::<false>(size),
+                false => self.searcher::<false>().refill(size),
                 true => self.search_recorded(size),
             };
             Some((memory?, false))
@@ -146,20 +170,19 @@ impl<'h> Mutator<'h> {
     }
 
     #[inline(always)]
-    fn search<const RECORDED: bool>(&self, size: usize) -> Option<NonNull<u8>> {
+    fn searcher<const RECORDED: bool>(&self) -> Search<'_, RECORDED> {
         let Inner { space, supply, .. } = self.shared();
-        let search = Search::<RECORDED> {
+        Search {
             buffer: &self.context.buffer,
             space,
             supply,
             recording: &self.context.recording,
-        };
-        search.refill(size)
+        }
     }
 
     #[cold]
     #[inline(never)]
     fn search_recorded(&self, size: usize) -> Option<NonNull<u8>> {
-        self.search::<true>(size)
+        self.searcher::<true>().refill(size)
     }
 }

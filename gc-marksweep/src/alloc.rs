@@ -292,8 +292,8 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
         }
     }
 
-    /// From the next hole of the block that the current one lies in, if it has another that is large
-    /// enough. If not, it is not searched again for an object of that size.
+    /// From the next hole of the block that the current one lies in, if it has another that is
+    /// large enough. If not, it is not searched again for an object of that size.
     #[inline(always)]
     pub(crate) fn go_on_in_block(self, size: usize) -> Option<NonNull<u8>> {
         let buffer = self.buffer;

@@ -253,7 +253,7 @@ impl Allocator {
         let mut index = if cells { 0 } else { usize::MAX };
         while let Some(block) = { self.blocks.borrow().get(index).copied() } {
             index += 1;
-            let is_one = |cell: &Object| cell.head() & mask == bits;
+            let is_one = |cell: &Object| cell.marks() & mask == bits;
             if !block.cells().filter(is_one).all(&mut f) {
                 return;
             }
@@ -323,7 +323,7 @@ impl Allocator {
             // Cells that a list of the collector names are not as they were born.
             let unlisted = block.young().get() | block.middle().get() == 0;
             let is_free = |cell: Object| {
-                cell.head() & (tag::FREE | tag::BUFFERED)
+                cell.marks() & (tag::FREE | tag::BUFFERED)
                     == self.birth & (tag::FREE | tag::BUFFERED)
             };
             let empty = unlisted && block.cells().all(is_free);
@@ -345,7 +345,7 @@ impl Allocator {
             let transfer = |from: &Cell<Option<Object>>, to: &Cell<Option<Object>>| {
                 while let Some(cell) = Self::pop_from(from) {
                     if !Block::of(cell).header().empty.get() {
-                        cell.set_head(linked(to.get(), cell.head() & tag::ALL));
+                        cell.set_head(linked(to.get(), cell.marks() & tag::ALL));
                         to.set(Some(cell));
                     }
                 }

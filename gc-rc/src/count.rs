@@ -64,11 +64,9 @@ use crate::alloc::LARGE;
 use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::RELEASE;
 use crate::heap::Locked;
-use crate::object::{
-    HEADER_BYTES, ONE, Object, edges, is_immortal, is_saturated, link, linked, tag,
-};
+use crate::object::{CountDown, HEADER_BYTES, Object, edges, link, linked, tag};
 use crate::room;
-use crate::statistics::CountOperation::*;
+use crate::statistics::CountOperation::{self, *};
 use crate::step::{Step, Witness};
 
 /// What happens when a count falls to zero.
@@ -113,94 +111,118 @@ impl Freed {
     }
 }
 
+// The count operations of a mutator. `locked` proves that the current thread holds the lock. It is
+// called where the heap is of use, which is rare, so that the heap need not be looked for else: a
+// load that precedes a store cannot be put off by a compiler.
+
+/// Adds a reference to `object`.
+#[inline(always)]
+pub(crate) fn retain<'a>(object: Object, locked: impl Fn() -> Locked<'a>) {
+    if object.count_up() {
+        note_count(Increment, locked);
+    }
+}
+
+/// Adds a reference to `object`: that of a field.
+#[inline(always)]
+pub(crate) fn retain_in_field<'a>(object: Object, locked: impl Fn() -> Locked<'a>) {
+    retain(object, locked);
+    object.insert(edges::IN);
+}
+
+/// Adds a reference to `to`: that of a field of `from`, which is about to be stored, and may close
+/// a cycle.
+#[inline(always)]
+pub(crate) fn retain_in_field_of<'a>(
+    from: Object,
+    to: Object,
+    locked: impl Fn() -> Locked<'a> + Copy,
+) {
+    retain(to, locked);
+    // All that is to be known of a suspect is.
+    let suspect = from.has(edges::SUSPECT);
+    // In this order, so that an object that is to refer to itself is found, too.
+    if !suspect {
+        from.insert(edges::OUT);
+    }
+    let marks = to.marks();
+    if marks & edges::IN == 0 {
+        to.set_marks(marks | edges::IN);
+    }
+    if !suspect && marks & edges::OUT != 0 && from.has(edges::IN) {
+        locked().suspect(from, to);
+    }
+}
+
+/// A reference to `to` becomes that of a field of `from`, which is about to be stored, and may
+/// close a cycle. No count falls, so that possible roots are told of it here: `to` loses a
+/// reference from outside.
+#[inline(always)]
+pub(crate) fn move_into_field_of<'a>(
+    from: Object,
+    to: Object,
+    locked: impl Fn() -> Locked<'a> + Copy,
+) {
+    // In this order, as above.
+    from.insert(edges::OUT);
+    let marks = to.marks();
+    to.set_marks(marks | edges::IN);
+    if marks & edges::OUT != 0 && from.has(edges::IN) {
+        if marks & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+            locked().buffer_possible_root(to);
+        }
+        if !from.has(edges::SUSPECT) {
+            locked().suspect(from, to);
+        }
+    }
+}
+
+/// Takes a reference to `object` away. At zero the object becomes pending.
+#[inline(always)]
+pub(crate) fn release<'a>(object: Object, locked: impl Fn() -> Locked<'a> + Copy) {
+    match object.count_down() {
+        CountDown::ToNonZero => decremented(object, locked),
+        CountDown::ToZero => locked().release_last(object),
+        CountDown::Immortal => {}
+    }
+}
+
+/// One of several references to `object` was taken away: it may be the root of garbage.
+#[inline(always)]
+fn decremented<'a>(object: Object, locked: impl Fn() -> Locked<'a> + Copy) {
+    note_count(ToNonZero, locked);
+    if !object.has(tag::BUFFERED | tag::UNTRACKED) {
+        locked().buffer_possible_root(object);
+    }
+}
+
+#[inline(always)]
+fn note_count<'a>(operation: CountOperation, locked: impl Fn() -> Locked<'a>) {
+    if cfg!(feature = "count-statistics") {
+        locked().inner.counters.counts.count(operation);
+    }
+}
+
 impl Locked<'_> {
-    /// Adds a reference to `object`.
+    /// See [`retain`].
     #[inline(always)]
     pub(crate) fn retain(self, object: Object) {
-        let head = object.head();
-        if !is_saturated(head) {
-            self.inner.counters.counts.count(Increment);
-            object.set_head(head + ONE);
-        }
+        retain(object, || self);
     }
 
-    /// Adds a reference to `object`: that of a field. Returns what its head was.
-    #[inline(always)]
-    pub(crate) fn retain_in_field(self, object: Object) -> u64 {
-        let head = object.head();
-        // A saturated object never dies, whatever refers to it.
-        if !is_saturated(head) {
-            self.inner.counters.counts.count(Increment);
-            object.set_head((head | edges::IN) + ONE);
-        }
-        head
-    }
-
-    /// Adds a reference to `to`: that of a field of `from`, which is about to be stored, and may
-    /// close a cycle.
-    #[inline(always)]
-    pub(crate) fn retain_in_field_of(self, from: Object, to: Object) {
-        // In this order, so that an object that is to refer to itself is found, too.
-        from.insert(edges::OUT);
-        if self.retain_in_field(to) & edges::OUT != 0
-            && from.head() & (edges::IN | edges::SUSPECT) == edges::IN
-        {
-            self.suspect(from, to);
-        }
-    }
-
-    /// A reference to `to` becomes that of a field of `from`, which is about to be stored, and may
-    /// close a cycle. No count falls, so that possible roots are told of it here: `to` loses a
-    /// reference from outside.
-    #[inline(always)]
-    pub(crate) fn move_into_field_of(self, from: Object, to: Object) {
-        // In this order, as above.
-        from.insert(edges::OUT);
-        let head = to.head();
-        to.set_head(head | edges::IN);
-        if head & edges::OUT != 0 && from.has(edges::IN) {
-            if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
-                self.buffer_possible_root(to);
-            }
-            if !from.has(edges::SUSPECT) {
-                self.suspect(from, to);
-            }
-        }
-    }
-
-    /// Takes a reference to `object` away. At zero the object becomes pending.
+    /// See [`release`].
     #[inline(always)]
     pub(crate) fn release(self, object: Object) {
-        let head = object.head();
-        // One signed comparison: an immortal head is negative.
-        if head as i64 >= 2 * ONE as i64 {
-            self.decrement(object, head);
-        } else {
-            self.release_last(object);
-        }
+        release(object, || self);
     }
 
-    /// Takes one of several references to `object` away, whose head is `head`.
-    #[inline(always)]
-    fn decrement(self, object: Object, head: u64) {
-        self.inner.counters.counts.count(ToNonZero);
-        object.set_head(head - ONE);
-        if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
-            self.buffer_possible_root(object);
-        }
-    }
-
-    /// The rare part of a release: the last reference, or an immortal object.
+    /// The last reference to an object was taken away.
     #[inline(never)]
     fn release_last(self, object: Object) {
-        let head = object.head();
-        if is_immortal(head) {
-            return;
-        }
-        debug_assert_eq!(head >> 32, 1, "a release without a reference");
         self.inner.counters.counts.count(ToZero);
-        object.set_head((head - ONE) | tag::QUEUED);
-        if head & tag::QUEUED == 0 && !self.pending.push(object) {
+        let marks = object.marks();
+        object.set_marks(marks | tag::QUEUED);
+        if marks & tag::QUEUED == 0 && !self.pending.push(object) {
             self.pending_unlisted.set(true);
         }
     }
@@ -217,12 +239,12 @@ impl Locked<'_> {
             });
     }
 
-    /// Takes an object that has references again, and the head `head`, off the pending list. One
+    /// Takes an object that has references again, and the marks `marks`, off the pending list. One
     /// was taken away and one remains, if in another order than usual: it may be the root of
     /// garbage.
-    fn revive(self, object: Object, head: u64) {
-        object.set_head(head);
-        if head & (tag::BUFFERED | tag::UNTRACKED) == 0 {
+    fn revive(self, object: Object, marks: u64) {
+        object.set_marks(marks);
+        if marks & (tag::BUFFERED | tag::UNTRACKED) == 0 {
             self.buffer_possible_root(object);
         }
     }
@@ -319,12 +341,12 @@ impl<W: Witness> Locked<'_, W> {
     /// Frees a pending object, and what dies of that, if no reference has come back to it.
     #[inline(always)]
     fn free_unless_revived<const GUARDED: bool>(self, object: Object, freed: &mut Freed) {
-        let head = object.head() & !tag::QUEUED;
+        let marks = object.marks() & !tag::QUEUED;
         self.note(|| drained(object));
-        if head >= ONE {
-            self.unrecorded().revive(object, head);
+        if object.count() > 0 {
+            self.unrecorded().revive(object, marks);
         } else {
-            self.cascade::<GUARDED>(object, head, freed);
+            self.cascade::<GUARDED>(object, marks & tag::ALL, freed);
         }
     }
 
@@ -355,12 +377,12 @@ impl<W: Witness> Locked<'_, W> {
     /// Links a pending object with those that wait to be freed if no reference has come back to it.
     #[inline(always)]
     fn bury_unless_revived(self, object: Object) {
-        let head = object.head() & !tag::QUEUED;
+        let marks = object.marks() & !tag::QUEUED;
         self.note(|| drained(object));
-        if head >= ONE {
-            self.unrecorded().revive(object, head);
+        if object.count() > 0 {
+            self.unrecorded().revive(object, marks);
         } else {
-            self.bury(object, head & tag::ALL);
+            self.bury(object, marks & tag::ALL);
         }
     }
 
@@ -380,7 +402,7 @@ impl<W: Witness> Locked<'_, W> {
             let tag = if tag & tag::WATCHED == 0 {
                 tag
             } else {
-                object.head() & tag::ALL
+                object.marks() & tag::ALL
             };
             object.set_head(linked(self.dead.get(), tag | tag::DEAD));
             self.dead.set(Some(object));
@@ -407,18 +429,8 @@ impl<W: Witness> Locked<'_, W> {
                 self.dead.set(unsafe { link(head) });
             }
             for child in fields[kept..].iter().rev().filter_map(Cell::get) {
-                let head = child.head();
-                self.note(|| released(Some(object), child, head));
-                if head as i64 >= 2 * ONE as i64 {
-                    self.unrecorded().decrement(child, head);
-                } else if !is_immortal(head) {
-                    debug_assert_eq!(head >> 32, 1, "a release without a reference");
-                    self.inner.counters.counts.count(ToZero);
-                    if head & tag::QUEUED != 0 {
-                        child.set_head(head - ONE);
-                    } else {
-                        self.bury(child, head & tag::ALL);
-                    }
+                if self.release_unless_last(object, child) {
+                    self.bury(child, child.marks() & tag::ALL);
                 }
             }
             left -= (8 * (fields.len() - kept)) as isize;
@@ -438,6 +450,23 @@ impl<W: Witness> Locked<'_, W> {
         freed
     }
 
+    /// Takes the reference of a field of a dead object to `child` away. Returns whether it was the
+    /// last one and nobody but the caller knows of it.
+    #[inline(always)]
+    fn release_unless_last(self, dead: Object, child: Object) -> bool {
+        self.note(|| released(Some(dead), child));
+        match child.count_down() {
+            CountDown::ToNonZero => decremented(child, || self.unrecorded()),
+            CountDown::ToZero => {
+                self.inner.counters.counts.count(ToZero);
+                // If not, the pending list has it, and will look at its count.
+                return !child.has(tag::QUEUED);
+            }
+            CountDown::Immortal => {}
+        }
+        false
+    }
+
     /// Frees everything that is dead. Cost: what a lazy heap has put off.
     pub(crate) fn free_all_dead(self) {
         self.settle();
@@ -455,20 +484,9 @@ impl<W: Witness> Locked<'_, W> {
             if tag & tag::WATCHED == 0 || self.announce_death(object, tag) {
                 // The chain is a stack: what is pushed last dies first.
                 for child in object.fields().iter().rev().filter_map(|field| field.get()) {
-                    let head = child.head();
-                    self.note(|| released(Some(object), child, head));
-                    if head as i64 >= 2 * ONE as i64 {
-                        self.unrecorded().decrement(child, head);
-                    } else if !is_immortal(head) {
-                        debug_assert_eq!(head >> 32, 1, "a release without a reference");
-                        self.inner.counters.counts.count(ToZero);
-                        if head & tag::QUEUED != 0 {
-                            // The pending list has it, and will look at its count.
-                            child.set_head(head - ONE);
-                        } else {
-                            child.set_head(linked(dead, head & tag::ALL));
-                            dead = Some(child);
-                        }
+                    if self.release_unless_last(object, child) {
+                        child.set_head(linked(dead, child.marks() & tag::ALL));
+                        dead = Some(child);
                     }
                 }
                 freed.count(object, tag);
@@ -479,10 +497,11 @@ impl<W: Witness> Locked<'_, W> {
             }
             let Some(next) = dead else { return };
             object = next;
-            tag = next.head() & tag::ALL;
+            let head = next.head();
+            tag = head & tag::ALL;
             // SAFETY: chained objects have linked heads, and nothing of the chain is freed but
             // here.
-            dead = unsafe { link(next.head()) };
+            dead = unsafe { link(head) };
         }
     }
 
@@ -548,13 +567,13 @@ fn drained(object: Object) -> Step {
     }
 }
 
-/// The step of taking a reference to `to` away, whose head was `head`: none if its count does not
-/// change.
-pub(crate) fn released(from: Option<Object>, to: Object, head: u64) -> Option<Step> {
-    (!is_immortal(head)).then(|| Step::Released {
+/// The step of taking a reference to `to` away, which is about to be done: none if its count does
+/// not change.
+pub(crate) fn released(from: Option<Object>, to: Object) -> Option<Step> {
+    (!to.is_immortal()).then(|| Step::Released {
         from: from.map(Into::into),
         to: to.into(),
-        count: (head >> 32) as u32 - 1,
+        count: to.count() - 1,
     })
 }
 

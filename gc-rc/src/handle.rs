@@ -497,7 +497,7 @@ impl<W: Witness> Locked<'_, W> {
             let cell = unsafe { Box::from_raw(head) };
             head = cell.next.get();
             self.globals.unlink(&cell);
-            self.note(|| released(None, cell.object, cell.object.head()));
+            self.note(|| released(None, cell.object));
             self.unrecorded().release(cell.object);
         }
         self.unrecorded().account_metadata();

@@ -155,7 +155,7 @@ impl LargeObjects {
                 rest = (rest - 1).min(list.borrow().len());
                 let object = { list.borrow().get(rest).copied() };
                 if let Some(object) = object
-                    && object.head() & mask == bits
+                    && object.marks() & mask == bits
                     && !f(object)
                 {
                     return;

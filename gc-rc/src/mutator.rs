@@ -23,6 +23,7 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
 
 use crate::alloc::{self, LARGE};
+use crate::count::{self, release, retain};
 use crate::cycle::OLDEST;
 use crate::event::is_telling;
 use crate::frame::{Brand, FrameHead, FrameRecord, Local};
@@ -254,7 +255,7 @@ impl<'h> Mutator<'h> {
         self.make_from(into, flags, refs, words, |operand| {
             let value = operand.slot.get();
             if let Some(object) = value {
-                self.locked().retain_in_field(object);
+                count::retain_in_field(object, || self.locked());
             }
             value
         })
@@ -408,7 +409,7 @@ impl<'h> Mutator<'h> {
             fn drop(&mut self) {
                 for slot in &self.record.slots {
                     if let Some(object) = slot.get() {
-                        self.mutator.locked().release(object);
+                        release(object, || self.mutator.locked());
                     }
                 }
                 self.mutator.frames.set(self.record.head.previous);
@@ -466,14 +467,14 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the object has no such field.
-    #[inline]
+    #[inline(always)]
     pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
         match object.object.fields().get(field) {
             Some(slot) => {
                 let value = value.map(|reference| reference.object);
                 // The new reference first: the old value may be the same object.
                 if let Some(value) = value {
-                    self.locked().retain_in_field_of(object.object, value);
+                    count::retain_in_field_of(object.object, value, || self.locked());
                 }
                 self.replace(slot, value);
             }
@@ -493,7 +494,7 @@ impl<'h> Mutator<'h> {
             Some(slot) => {
                 let value = from.slot.take();
                 if let Some(value) = value {
-                    self.locked().move_into_field_of(object.object, value);
+                    count::move_into_field_of(object.object, value, || self.locked());
                 }
                 self.replace(slot, value);
             }
@@ -533,7 +534,7 @@ impl<'h> Mutator<'h> {
         object.object.shape()
     }
 
-    /// The object's reference count. From `1 << 31` on it does not fall any more, and the object is
+    /// The object's reference count. Above `1 << 31` it does not fall any more, and the object is
     /// immortal.
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
@@ -639,7 +640,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn put(&self, into: Local<'_, 'h>, object: Object) {
         if let Some(old) = into.slot.replace(Some(object)) {
-            self.locked().release(old);
+            release(old, || self.locked());
         }
     }
 
@@ -648,7 +649,7 @@ impl<'h> Mutator<'h> {
         let value = value.map(|reference| reference.object);
         // The new reference first: the old value may be the same object.
         if let Some(object) = value {
-            self.locked().retain(object);
+            retain(object, || self.locked());
         }
         self.replace(slot, value);
     }
@@ -657,7 +658,7 @@ impl<'h> Mutator<'h> {
     #[inline(always)]
     fn replace(&self, slot: &Slot, value: Option<Object>) {
         if let Some(old) = slot.replace(value) {
-            self.locked().release(old);
+            release(old, || self.locked());
         }
     }
 
@@ -703,33 +704,34 @@ impl<'h> Mutator<'h> {
     /// will refer to.
     #[inline(always)]
     fn make(&self, class: usize, shape: Shape, edges: u64) -> Result<Object, HeapFull> {
-        let locked = self.locked();
+        let heap = &self.inner.protected;
         // Often one object has just died, whose cell is the one to take.
-        if locked.has_dead() {
-            locked.drain(LAZY_RATE * (HEADER_BYTES + shape.payload_bytes() as usize));
+        if heap.has_dead() {
+            let bytes = HEADER_BYTES + shape.payload_bytes() as usize;
+            self.locked().drain(LAZY_RATE * bytes);
         }
         let cell = if class == LARGE {
             None
         } else {
-            locked.allocator.pop(class)
+            heap.allocator.pop(class)
         };
         let cell = match cell {
             Some(cell) => cell,
-            None => locked.obtain(class, shape)?,
+            None => self.locked().obtain(class, shape)?,
         };
-        let old = cell.head();
+        let old = cell.marks();
         let head = ONE | old & tag::OF_CELL | shape.flags.bits() | edges;
         if is_tracked(shape.refs as usize, shape.flags) {
             cell.initialise(head | tag::IN_YOUNG, shape.refs, shape.words);
-            if locked.generational.allocated(cell, old) {
-                locked.request_collection();
+            if heap.generational.allocated(cell, old) {
+                self.locked().request_collection();
             }
         } else {
             cell.initialise(head | tag::UNTRACKED, shape.refs, shape.words);
-            locked.generational.allocated_untracked();
+            heap.generational.allocated_untracked();
         }
         if class == LARGE {
-            locked.list_new_large(cell);
+            self.locked().list_new_large(cell);
         }
         self.inner.counters.allocated(shape.payload_bytes());
         Ok(cell)

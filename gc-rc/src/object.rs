@@ -8,22 +8,24 @@
 //!    \________________ the head: one u64 ________________/
 //! ```
 //!
-//! The first eight bytes, the **head**, are read and written as one word, so that a count operation
-//! is one load, one signed comparison and one store, with no store-to-load forwarding between
-//! widths:
-//!
-//! * `count`, the upper half, is the reference count. At `3 << 30` increments stop, from `1 << 31`
-//!   on decrements do (as in PEP 683): a count that got there is *immortal*. Neither overflow nor
-//!   the lost track of a saturated count can free a referenced object; it can only leak.
+//! * `count`, the upper half of the head, is the reference count. At `3 << 30` increments stop,
+//!   above `1 << 31` decrements do (as in PEP 683): a count that got there is *immortal*. Neither
+//!   overflow nor the lost track of a saturated count can free a referenced object; it can only
+//!   leak. Counting does not look first: it adds or subtracts, in one instruction, and the sign of
+//!   what comes out says whether an immortal count has to be put right.
 //! * `tag`, the lower 16 bits: size class and state, below.
 //! * `carry`, 13 bits, is zero but during a cycle collection, where it extends the side byte (see
 //!   [`crate::cycle`]).
 //! * `edges`, the 3 bits between, say how the object has been linked with others ([`edges`]).
 //!
+//! The three in the lower half are the object's **marks**. In a live object the count and the marks
+//! are read and written apart, four bytes each: what is read soon after it was written must not be
+//! wider, or the processor cannot forward it.
+//!
 //! A cell that is not a live object (free, or dead and not yet free) needs no count: the upper 48
-//! bits of its head then hold a **link** to the next cell of a list. Dead objects are thus chained
-//! through their own headers while their number of fields stays legible, and freeing needs no
-//! memory.
+//! bits of its head then hold a **link** to the next cell of a list, which is read and written with
+//! the whole head. Dead objects are thus chained through their own headers while their number of
+//! fields stays legible, and freeing needs no memory.
 //!
 //! Rejected: an 8-byte header (no room for the number of fields of large arrays beside a 32-bit
 //! count, and none for a link); a type pointer (there are no types); list pointers for the
@@ -48,10 +50,10 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Alignment of objects, and the unit that side bytes describe.
 pub(crate) const GRANULE: usize = 16;
 
-/// One reference, in the count.
+/// One reference, in the head.
 pub(crate) const ONE: u64 = 1 << 32;
-/// Heads from here on are not incremented.
-const SATURATED: u64 = (3 << 30) << 32;
+/// The largest count: it is not incremented.
+const SATURATED: u32 = 3 << 30;
 
 /// The tag's bits.
 pub(crate) mod tag {
@@ -199,6 +201,17 @@ pub(crate) struct Header {
 /// A field, or a local: null or an object whose count it owns.
 pub(crate) type Slot = Cell<Option<Object>>;
 
+/// What a decrement did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountDown {
+    /// There are more references.
+    ToNonZero,
+    /// It was the last one.
+    ToZero,
+    /// Nothing: the count is that of an immortal object.
+    Immortal,
+}
+
 /// A cell of the heap. See the module's documentation for the invariant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(transparent)]
@@ -231,6 +244,7 @@ impl Object {
         unsafe { self.0.as_ref() }
     }
 
+    /// The whole head: of use where it is [`linked`].
     #[inline(always)]
     pub(crate) fn head(self) -> u64 {
         self.header().head.get()
@@ -239,6 +253,25 @@ impl Object {
     #[inline(always)]
     pub(crate) fn set_head(self, head: u64) {
         self.header().head.set(head);
+    }
+
+    /// The halves of the head: marks and count.
+    #[inline(always)]
+    fn halves<'a>(self) -> &'a [Cell<u32>; 2] {
+        // SAFETY: the type's invariant: there is a header, which begins with the head. All of it
+        // are cells, which may overlap.
+        unsafe { &*self.raw().cast::<[Cell<u32>; 2]>() }
+    }
+
+    /// The lower half of the head: tag, carry and edges.
+    #[inline(always)]
+    pub(crate) fn marks(self) -> u64 {
+        u64::from(self.halves()[0].get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_marks(self, marks: u64) {
+        self.halves()[0].set(marks as u32);
     }
 
     /// Number of reference fields.
@@ -255,39 +288,90 @@ impl Object {
 
     #[inline(always)]
     pub(crate) fn count(self) -> u32 {
-        (self.head() >> 32) as u32
+        self.halves()[1].get()
+    }
+
+    #[inline(always)]
+    fn set_count(self, count: u32) {
+        self.halves()[1].set(count);
+    }
+
+    /// Counts one reference more. Returns whether it did: a saturated count stays.
+    #[inline(always)]
+    pub(crate) fn count_up(self) -> bool {
+        let count = self.count() + 1;
+        self.set_count(count);
+        (count as i32) >= 0 || self.saturate()
+    }
+
+    /// The rare part of [`count_up`](Self::count_up): an immortal object.
+    #[cold]
+    #[inline(never)]
+    fn saturate(self) -> bool {
+        let counted = self.count() <= SATURATED;
+        self.set_count(self.count().min(SATURATED));
+        counted
+    }
+
+    /// Counts one reference less, of those that there are.
+    #[inline(always)]
+    pub(crate) fn count_down(self) -> CountDown {
+        debug_assert_ne!(self.count(), 0, "a release without a reference");
+        let count = self.count().wrapping_sub(1);
+        self.set_count(count);
+        if count == 0 {
+            CountDown::ToZero
+        } else if (count as i32) < 0 {
+            self.outlive();
+            CountDown::Immortal
+        } else {
+            CountDown::ToNonZero
+        }
+    }
+
+    /// The rare part of [`count_down`](Self::count_down): an immortal object.
+    #[cold]
+    #[inline(never)]
+    fn outlive(self) {
+        self.set_count(self.count() + 1);
+    }
+
+    /// Whether the count is so high that it falls no more, or is about to get there.
+    #[inline(always)]
+    pub(crate) fn is_immortal(self) -> bool {
+        is_immortal(self.count())
     }
 
     #[inline(always)]
     pub(crate) fn has(self, bits: u64) -> bool {
-        self.head() & bits != 0
+        self.marks() & bits != 0
     }
 
     #[inline(always)]
     pub(crate) fn insert(self, bits: u64) {
-        self.set_head(self.head() | bits);
+        self.set_marks(self.marks() | bits);
     }
 
     #[inline(always)]
     pub(crate) fn remove(self, bits: u64) {
-        self.set_head(self.head() & !bits);
+        self.set_marks(self.marks() & !bits);
     }
 
     #[inline(always)]
     pub(crate) fn class(self) -> usize {
-        (self.head() & tag::CLASS) as usize
+        (self.marks() & tag::CLASS) as usize
     }
 
     /// The collector's extension of the side byte.
     #[inline(always)]
     pub(crate) fn carry(self) -> u64 {
-        (self.head() & CARRY) >> CARRY_SHIFT
+        (self.marks() & CARRY) >> CARRY_SHIFT
     }
 
     #[inline(always)]
     pub(crate) fn set_carry(self, carry: u64) {
         debug_assert!(carry <= CARRY >> CARRY_SHIFT);
-        self.set_head(self.head() & !CARRY | carry << CARRY_SHIFT);
+        self.set_marks(self.marks() & !CARRY | carry << CARRY_SHIFT);
     }
 
     /// Payload bytes, as of [`Shape::payload_bytes`].
@@ -430,16 +514,10 @@ pub(crate) fn prefetch(address: *const u8) {
 
 // ---- the head as a value
 
-/// Whether a head is saturated, so that increments leave it alone.
+/// See [`Object::is_immortal`].
 #[inline(always)]
-pub(crate) const fn is_saturated(head: u64) -> bool {
-    head >= SATURATED
-}
-
-/// Whether a head is immortal: decrements leave it alone.
-#[inline(always)]
-pub(crate) const fn is_immortal(head: u64) -> bool {
-    (head as i64) < 0
+pub(crate) const fn is_immortal(count: u32) -> bool {
+    (count as i32) < 0
 }
 
 /// The head of a cell that is linked to `next` and has `tag`.

@@ -14,7 +14,7 @@ use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
 use crate::large::{LargeObjects, UNTRACKED};
 use crate::mutator::Attached;
-use crate::object::{Object, edges, is_immortal, is_tracked, link, tag};
+use crate::object::{Object, edges, is_tracked, link, tag};
 
 impl Locked<'_> {
     /// # Panics
@@ -247,13 +247,13 @@ impl Locked<'_> {
         }
         for (object, references) in found {
             assert!(
-                is_immortal(object.head()) || u64::from(object.count()) == references,
+                object.is_immortal() || u64::from(object.count()) == references,
                 "gc-rc: verify: the count of {object:?} is {}, but it has {references} references",
                 object.count()
             );
             // Nothing is pending, so whatever nothing refers to must have been freed.
             assert!(
-                references > 0 || is_immortal(object.head()),
+                references > 0 || object.is_immortal(),
                 "gc-rc: verify: nothing refers to {object:?}, and it has not been freed"
             );
         }
@@ -265,7 +265,7 @@ impl Locked<'_> {
             assert!(
                 is_tracked(shape.refs as usize, shape.flags) != object.has(tag::UNTRACKED),
                 "gc-rc: verify: {object:?} of {shape:?} has the tag {:#x}",
-                object.head() & tag::ALL
+                object.marks() & tag::ALL
             );
         }
         if !self.generational.is_enabled() {
@@ -326,18 +326,20 @@ impl Locked<'_> {
     /// left.
     fn verify_edges(self, objects: &HashMap<Object, u64>) {
         let edges_of = |object: Object| object.fields().iter().filter_map(Cell::get);
-        let in_cycles = |object: &Object| {
-            !object.has(tag::UNTRACKED | edges::SUSPECT) && !is_immortal(object.head())
-        };
+        let in_cycles = |object: &Object| !object.has(tag::UNTRACKED | edges::SUSPECT);
         let mut references: HashMap<Object, u64> = objects
             .keys()
             .filter(|object| in_cycles(object))
             .map(|&object| (object, 0))
             .collect();
         for &object in objects.keys() {
+            assert!(
+                !object.has(edges::SUSPECT) || object.has(edges::OUT),
+                "gc-rc: verify: {object:?} is a suspect and has never referred to anything"
+            );
             for child in edges_of(object) {
                 assert!(
-                    object.has(edges::OUT) && (child.has(edges::IN) || is_immortal(child.head())),
+                    object.has(edges::OUT) && child.has(edges::IN),
                     "gc-rc: verify: {object:?} and {child:?} do not agree on the edge between them"
                 );
                 if in_cycles(&object)
@@ -417,5 +419,5 @@ impl Locked<'_> {
 
 /// Whether an object's finalizer is due, and the queue had no room for it.
 fn awaits_its_queue(object: Object) -> bool {
-    object.head() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZED
+    object.marks() & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZED
 }

@@ -412,8 +412,8 @@ impl<W: Witness> Locked<'_, W> {
                 ask_ahead::<true>(&grey, next);
             }
             next += 1;
-            let count = object.head() >> 32;
-            if count <= u64::from(SMALL_COUNT) {
+            let count = object.count();
+            if count <= u32::from(SMALL_COUNT) {
                 let byte = side_byte(object);
                 byte.set(byte.get() + count as u8);
             } else {

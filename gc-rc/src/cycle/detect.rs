@@ -12,7 +12,7 @@ use crate::cycle::{
     is_tracked_object,
 };
 use crate::heap::Locked;
-use crate::object::{MAX_CARRY, Object, is_immortal, tag};
+use crate::object::{MAX_CARRY, Object, tag};
 use crate::room;
 use crate::step::{Step, Witness};
 
@@ -192,17 +192,18 @@ impl<W: Witness> Locked<'_, W> {
     /// the bits of the tag that say that the cell is listed as young.
     #[inline(always)]
     fn subtract(self, object: Object, byte: u8, listed: u64, popular: &mut Popular) -> bool {
-        let head = object.head();
-        if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
+        let marks = object.marks();
+        if marks & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
             clear_stale(object);
             return false;
         }
         // Candidates leave the young; old objects are not written to.
-        if head & listed != 0 {
-            object.set_head(head & !listed);
+        if marks & listed != 0 {
+            object.set_marks(marks & !listed);
         }
-        if head >> 32 <= u64::from(SMALL_COUNT) {
-            side_byte(object).set(byte + (head >> 32) as u8);
+        let count = object.count();
+        if count <= u32::from(SMALL_COUNT) {
+            side_byte(object).set(byte + count as u8);
         } else {
             popular.add(object);
         }
@@ -229,7 +230,7 @@ impl<W: Witness> Locked<'_, W> {
     pub(crate) fn resolve(self, popular: Popular, candidates: &Candidates) {
         if popular.unlisted {
             candidates.each(|object, _| {
-                if object.head() >> 32 > u64::from(SMALL_COUNT) {
+                if object.count() > u32::from(SMALL_COUNT) {
                     self.compare(object, &popular);
                 }
             });
@@ -246,13 +247,13 @@ impl<W: Witness> Locked<'_, W> {
         let carry = in_header + beyond.unwrap_or(0);
         let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
         object.set_carry(0);
-        let head = object.head();
+        let count = object.count();
         let uncertain = popular.lost && (in_header == MAX_CARRY || beyond.is_some());
         debug_assert!(
-            is_immortal(head) || edges <= head >> 32,
+            object.is_immortal() || edges <= u64::from(count),
             "more edges than counts"
         );
-        let reached = is_immortal(head) || uncertain || edges < head >> 32;
+        let reached = object.is_immortal() || uncertain || edges < u64::from(count);
         side_byte(object).set(if reached { REACHED } else { YOUNG });
         self.note(|| Step::Compared {
             object: object.into(),

@@ -7,8 +7,7 @@
 //! two objects a **suspect** ([`edges::SUSPECT`]). None of this is taken back while the object
 //! lives, whatever becomes of its edges, so:
 //!
-//! 1. *Every cycle of tracked objects has a suspect* (but for counts that are saturated: such an
-//!    object never dies).
+//! 1. *Every cycle of tracked objects has a suspect.*
 //! 2. The garbage among the candidates has all its references from itself. So each of its objects
 //!    can be traced back along references without an end, which is round a cycle of candidates:
 //!    *all garbage is reachable from suspects among the candidates, by way of candidates*.
@@ -57,7 +56,7 @@ impl Locked<'_> {
     #[cold]
     #[inline(never)]
     pub(crate) fn suspect(self, from: Object, to: Object) {
-        if (from.head() | to.head()) & tag::UNTRACKED != 0 {
+        if (from.marks() | to.marks()) & tag::UNTRACKED != 0 {
             return;
         }
         let from_the_young = from.has(tag::IN_YOUNG) && !to.has(tag::IN_YOUNG);
@@ -79,18 +78,18 @@ impl Locked<'_> {
         let mut reached = Vec::new();
         let (mut objects, mut suspects) = (0, 0);
         let mut spare = |object: Object, side: &Cell<u8>| {
-            let head = object.head();
-            if head & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
+            let marks = object.marks();
+            if marks & (tag::FREE | tag::UNTRACKED | tag::DEAD) != 0 {
                 clear_stale(object);
                 return;
             }
             // Candidates leave the young; old objects are not written to.
-            if head & listed != 0 {
-                object.set_head(head & !listed);
+            if marks & listed != 0 {
+                object.set_marks(marks & !listed);
             }
             side.set(SPARED);
             objects += 1;
-            if head & edges::SUSPECT != 0 {
+            if marks & edges::SUSPECT != 0 {
                 suspects += 1;
                 let _ = room::push(&mut reached, object);
             }

@@ -124,7 +124,7 @@ impl Generational {
         if self.enabled { tag::IN_YOUNG } else { 0 }
     }
 
-    /// A tracked object is made in `cell`, whose head was `old`. Returns whether a collection is
+    /// A tracked object is made in `cell`, whose marks were `old`. Returns whether a collection is
     /// now due.
     #[inline(always)]
     pub(crate) fn allocated(&self, cell: Object, old: u64) -> bool {

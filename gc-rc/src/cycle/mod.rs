@@ -167,7 +167,7 @@ pub(crate) fn is_alive(byte: u8) -> bool {
 /// Whether a cell holds an object that the cycle collector tracks.
 #[inline(always)]
 pub(crate) fn is_tracked_object(cell: Object) -> bool {
-    cell.head() & (tag::FREE | tag::UNTRACKED | tag::DEAD) == 0
+    !cell.has(tag::FREE | tag::UNTRACKED | tag::DEAD)
 }
 
 impl Locked<'_> {
@@ -247,7 +247,7 @@ impl<W: Witness> Locked<'_, W> {
         let finalizers = self.clear_all_weak(&trash);
         if finalizers {
             trash.each(|object| {
-                if is_due(object.head()) {
+                if is_due(object.marks()) {
                     self.queue_finalizer(object);
                 }
             });
@@ -288,9 +288,9 @@ impl<W: Witness> Locked<'_, W> {
     fn clear_all_weak(self, dying: &Trash) -> bool {
         let mut finalizers = false;
         dying.each(|object| {
-            let head = object.head();
-            finalizers |= is_due(head);
-            if head & tag::HAS_WEAK != 0 {
+            let marks = object.marks();
+            finalizers |= is_due(marks);
+            if marks & tag::HAS_WEAK != 0 {
                 self.unrecorded().clear_weak(object);
                 self.note(|| Step::WeakCleared {
                     object: object.into(),
@@ -306,7 +306,7 @@ impl<W: Witness> Locked<'_, W> {
         dying.each(|object| {
             for child in object.fields().iter().filter_map(|field| field.get()) {
                 if side_byte(child).get() != YOUNG {
-                    self.note(|| released(Some(object), child, child.head()));
+                    self.note(|| released(Some(object), child));
                     self.unrecorded().release(child);
                 }
             }
@@ -317,7 +317,7 @@ impl<W: Witness> Locked<'_, W> {
             side_byte(object).set(0);
             objects += 1;
             payload += object.payload_bytes();
-            let tag = object.head() & tag::ALL & !listed;
+            let tag = object.marks() & tag::ALL & !listed;
             self.unrecorded().free::<GUARDED>(object, tag);
             self.note(|| Step::Freed {
                 object: object.into(),
@@ -337,9 +337,9 @@ pub(crate) fn clear_stale(cell: Object) {
     side_byte(cell).set(0);
 }
 
-/// Whether the finalizer of an unreachable object, whose head is `head`, is due.
-fn is_due(head: u64) -> bool {
-    head & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE
+/// Whether the finalizer of an unreachable object, which has the marks `marks`, is due.
+fn is_due(marks: u64) -> bool {
+    marks & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE
 }
 
 /// The numbers of the bits that are set.

@@ -97,18 +97,18 @@ impl<W: Witness> Locked<'_, W> {
     /// if the object takes a presumed root's last reference away, else whether it is one.
     #[inline(always)]
     fn visit(self, object: Object, side: &Cell<u8>, listed: u64) -> Option<bool> {
-        let head = object.head();
-        let marks = head & (tag::FREE | tag::UNTRACKED | tag::DEAD | listed);
+        let all = object.marks();
+        let marks = all & (tag::FREE | tag::UNTRACKED | tag::DEAD | listed);
         if marks != 0 {
             if marks & !listed != 0 {
                 clear_stale(object);
                 return Some(false);
             }
             // Candidates leave the young; old objects are not written to.
-            object.set_head(head & !listed);
+            object.set_marks(all & !listed);
         }
         if side.get() == YOUNG {
-            let count = min(head >> 32, u64::from(SMALL_COUNT));
+            let count = min(object.count(), u32::from(SMALL_COUNT));
             side.set(YOUNG + count as u8);
             self.note(|| Step::Presumed {
                 object: object.into(),

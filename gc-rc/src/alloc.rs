@@ -42,6 +42,8 @@ const CARVE_BYTES: usize = 4 << 10;
 /// The class of large objects.
 pub(crate) const LARGE: usize = 63;
 const CLASSES: usize = 53;
+/// Free lists: one for each number that a tag has room for, so that no bounds are checked.
+const LISTS: usize = tag::CLASS as usize + 1;
 /// Objects above take whole blocks.
 pub(crate) const SMALL_BYTES: usize = BLOCK_BYTES / 2;
 
@@ -111,10 +113,10 @@ pub(crate) const POISON: u64 = 0xdead_beef_dead_beef;
 /// The allocator's state.
 pub(crate) struct Allocator {
     /// The lists that the inline path pops from, by class.
-    free: [Cell<Option<Object>>; CLASSES],
+    free: [Cell<Option<Object>>; LISTS],
     /// The lists that are used instead in a stressed or poisoning heap, so that every allocation
     /// takes the slow path.
-    withheld: [Cell<Option<Object>>; CLASSES],
+    withheld: [Cell<Option<Object>>; LISTS],
     guarded: bool,
     poison: bool,
     /// Bits that new cells are born with, beside their class.
@@ -132,8 +134,8 @@ impl Allocator {
     /// Cells are born with the bits `born` in their tags.
     pub(crate) fn new(stress: bool, poison: bool, born: u64) -> Self {
         Self {
-            free: [const { Cell::new(None) }; CLASSES],
-            withheld: [const { Cell::new(None) }; CLASSES],
+            free: [const { Cell::new(None) }; LISTS],
+            withheld: [const { Cell::new(None) }; LISTS],
             guarded: stress || poison,
             poison,
             birth: tag::FREE | born,

@@ -65,7 +65,11 @@ pub(crate) struct Generational {
     /// The count of generation 0 that requests a collection; with possible roots, that has it
     /// looked whether one is due.
     trigger: usize,
-    counts: [Cell<usize>; 3],
+    /// What is missing for the count of generation 0 to be the trigger. Less than zero, as it
+    /// wraps, where the count is above.
+    until_trigger: Cell<usize>,
+    /// The counts of the older generations.
+    older: [Cell<usize>; 2],
     /// Whether what suspects do not reach is spared ([`crate::cycle::filter`]).
     filter: bool,
     /// There may be suspects.
@@ -89,6 +93,11 @@ impl Generational {
         let (cycle, thresholds) = (builder.cycle, builder.thresholds);
         let enabled = cycle == Cycle::Generational;
         let automatic = enabled && thresholds[0] > 0;
+        let trigger = match cycle {
+            Cycle::Generational if automatic => thresholds[0].saturating_add(1),
+            Cycle::BaconRajan => LOOK,
+            _ => usize::MAX,
+        };
         Self {
             enabled,
             thresholds,
@@ -97,12 +106,9 @@ impl Generational {
             filter: builder.cycle_filter,
             has_suspects: Cell::new(false),
             confidence_in_filter: Default::default(),
-            trigger: match cycle {
-                Cycle::Generational if automatic => thresholds[0].saturating_add(1),
-                Cycle::BaconRajan => LOOK,
-                _ => usize::MAX,
-            },
-            counts: Default::default(),
+            trigger,
+            until_trigger: Cell::new(trigger),
+            older: Default::default(),
             confidence: Default::default(),
             young_blocks: RefCell::default(),
             middle_blocks: RefCell::default(),
@@ -131,9 +137,25 @@ impl Generational {
         if old & tag::IN_YOUNG == 0 {
             self.list_young(cell);
         }
-        let count = self.counts[0].get() + 1;
-        self.counts[0].set(count);
-        count == self.trigger
+        let left = self.until_trigger.get().wrapping_sub(1);
+        self.until_trigger.set(left);
+        left == 0
+    }
+
+    /// The count of a generation.
+    fn count(&self, generation: usize) -> usize {
+        match generation {
+            0 => self.trigger.wrapping_sub(self.until_trigger.get()),
+            older => self.older[older - 1].get(),
+        }
+    }
+
+    #[inline(always)]
+    fn set_count(&self, generation: usize, count: usize) {
+        match generation {
+            0 => self.until_trigger.set(self.trigger.wrapping_sub(count)),
+            older => self.older[older - 1].set(count),
+        }
     }
 
     /// Lists a cell as young.
@@ -168,18 +190,18 @@ impl Generational {
     pub(crate) fn freed(&self, objects: u64, tracked: usize) {
         self.untracked
             .set(self.untracked.get() - (objects - tracked as u64));
-        self.counts[0].set(self.counts[0].get().saturating_sub(tracked));
+        self.set_count(0, self.count(0).saturating_sub(tracked));
     }
 
     /// Without generations: the count of tracked objects begins at what there are now.
     pub(crate) fn count_afresh(&self) {
-        self.counts[0].set(0);
+        self.set_count(0, 0);
     }
 
     /// The generation to collect, by CPython's rule.
     pub(crate) fn due(&self) -> Option<usize> {
         (0..=OLDEST).rev().find(|&generation| {
-            self.counts[generation].get() > self.thresholds[generation]
+            self.count(generation) > self.thresholds[generation]
                 && (generation < OLDEST
                     || self.long_lived_pending.get()
                         >= self.long_lived_total.get().saturating_mul(self.growth) / 100)
@@ -215,10 +237,10 @@ impl<W: Witness> Locked<'_, W> {
     pub(crate) fn collect_generations(self, generation: usize) -> (u64, u64) {
         let state = &self.generational;
         for younger in 0..=generation {
-            state.counts[younger].set(0);
+            state.set_count(younger, 0);
         }
         if generation < OLDEST {
-            state.counts[generation + 1].set(state.counts[generation + 1].get() + 1);
+            state.set_count(generation + 1, state.count(generation + 1) + 1);
         }
         let (candidates, examined) = self.examine(generation);
         let next = (generation + 1).min(OLDEST);

@@ -387,20 +387,28 @@ impl<const RECORDED: bool> Search<'_, RECORDED> {
     }
 }
 
-/// Notes the granules that a search has looked at, those with the same mark byte together.
+/// Notes the granules that a search has looked at, those that are marked and those that are not.
 #[cold]
 #[inline(never)]
 fn note_searched(recording: &Recording, space: &Space, block: BlockIndex, granules: Range<usize>) {
-    let mut granule = granules.start;
-    for run in space.block_marks(block)[granules].chunk_by(|one, next| one == next) {
-        let start = space.block_start(block).addr().get() + granule * GRANULE;
-        recording.note(|places| Step::Swept {
-            from: places.at(start),
-            bytes: run.len() * GRANULE,
-            mark: run[0],
-            live: run[0] == space.mark_value(),
+    let start = space.block_start(block).addr().get();
+    let mut from = granules.start;
+    while from < granules.end {
+        let hole = space.next_hole(block, from, GRANULE);
+        let (begin, end) = hole.map_or((GRANULES_PER_BLOCK, GRANULES_PER_BLOCK), |hole| {
+            (hole.end - hole.length / GRANULE, hole.end)
         });
-        granule += run.len();
+        for (until, live) in [(begin, true), (end, false)] {
+            let until = until.min(granules.end);
+            if until > from {
+                recording.note(|places| Step::Swept {
+                    from: places.at(start + from * GRANULE),
+                    bytes: (until - from) * GRANULE,
+                    live,
+                });
+                from = until;
+            }
+        }
     }
 }
 

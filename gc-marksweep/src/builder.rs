@@ -20,11 +20,11 @@ options! {
         /// The limit in bytes on everything the heap uses: objects, headers, rounding,
         /// fragmentation, side metadata. Default: 64 MiB.
         ///
-        /// Address space for so many bytes of blocks is reserved at once, rounded up to 16 MiB,
-        /// with an eighth of that for mark bytes, and 1.4 % of the limit for tables: 1.14 times the
-        /// limit, and no memory. For large objects (more than 8 KiB) it is reserved when they need
-        /// it, a sixteenth of the limit at a time, at most 4.5 times the limit together, since what
-        /// cannot move may need more room than it fills. Where the system refuses that,
+        /// Address space for so many bytes of blocks is reserved at once, with a sixty-fourth of
+        /// that for marks, both rounded up to 2 MiB, and 1.4 % of the limit for tables: 1.03 times
+        /// the limit, and no memory. For large objects (more than 8 KiB) it is reserved when they
+        /// need it, a sixteenth of the limit at a time, at most 4.1 times the limit together, since
+        /// what cannot move may need more room than it fills. Where the system refuses that,
         /// [`HeapFull`](crate::HeapFull) says so.
         limit(bytes: usize) as Size = "64M",
             "bytes that objects, holes and side metadata may take",

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 
 use crate::abort::AbortOnUnwind;
 use crate::attach::Context;
-use crate::block::LARGE;
+use crate::block::{BlockIndex, LARGE, MarkTable};
 use crate::event::{Event, EventKind};
 use crate::full::FullCause;
 use crate::heap::Inner;
@@ -188,6 +188,10 @@ impl Inner {
         marker.forget_lost_helpers();
         let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
+        if let Some(record) = record {
+            let minor = plan.extent == Extent::Young;
+            record.note(|_| Step::Began { minor });
+        }
         // SAFETY: the world is stopped, and nothing has been reclaimed since the last collection:
         // what is in a log, and every root, is live, and stays so until the trace is over. Draining
         // the logs cleans all cards. A minor collection looks through what is remembered; to a
@@ -203,17 +207,11 @@ impl Inner {
                 }
                 Extent::Whole => {
                     let log_bytes = self.drain_logs(world, |_, _, _| ());
-                    let table = (self.space).begin_marking(self.supply.used_blocks(), plan.arm);
+                    let table = self.clear_marks(plan, record);
                     (marker.begin(table, record), log_bytes)
                 }
             }
         };
-        if let Some(record) = record {
-            record.note(|_| Step::Began {
-                mark: self.space.mark_value(),
-                minor: plan.extent == Extent::Young,
-            });
-        }
         // SAFETY: as above.
         self.for_each_root(world, |root| unsafe { marking.push(root) });
         let rooted = self.events.now();
@@ -246,7 +244,7 @@ impl Inner {
             rooted,
             marked,
             plan,
-            survived: (marker.young_share() * reclaimed.live as f64) as usize,
+            survived: reclaimed.survived,
             handed_out,
             reclaimed,
             object_bytes,
@@ -257,6 +255,32 @@ impl Inner {
         cycle.cpu_ns = thread_cpu_ns() + marker.helpers_cpu_ns() - cpu_before;
         std::mem::forget(guard);
         cycle
+    }
+
+    /// Prepares a major collection, for which nothing is marked.
+    ///
+    /// # Safety
+    ///
+    /// The world is stopped, and all cards are clean.
+    unsafe fn clear_marks(&self, plan: Plan, record: Option<&Record>) -> MarkTable {
+        let used = self.supply.used_blocks();
+        if let Some(record) = record {
+            for block in 0..used as BlockIndex {
+                let bytes = self.space.live_granules(block) * GRANULE;
+                record.note(|places| {
+                    let from = places.at(self.space.block_start(block).addr().get());
+                    (bytes > 0).then_some(Step::Cleared { from, bytes })
+                });
+            }
+        }
+        if !plan.arm {
+            self.supply.sample_what_is_new(&self.space);
+        }
+        // SAFETY: passed on.
+        unsafe {
+            (self.supply).for_each_large(|object, _| self.space.unmark_large(object));
+            self.space.begin_marking(used, plan.arm)
+        }
     }
 
     /// Notes what has been found live in each block that is or was in use.

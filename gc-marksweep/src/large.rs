@@ -17,8 +17,8 @@
 //! with); rounding to powers of two (half a large array wasted in the worst case); all of the
 //! address space at once (a limit of 1 GiB was refused where the process may have 5 GiB).
 
-use crate::block::Space;
-use crate::object::{GRANULE, Object};
+use crate::block::{BYTES_PER_MARK_BYTE, Space};
+use crate::object::Object;
 use crate::os::{PAGE, Refused};
 use crate::policy::Extent;
 use crate::room;
@@ -28,10 +28,10 @@ use crate::table::Table;
 /// Bytes of the tables of free runs for each page.
 const PAGE_TABLES: usize = 13;
 
-/// What a run of pages costs of the limit: its pages, a mark byte for each of their granules, and
-/// its share of the tables.
+/// What a run of pages costs of the limit: its pages, the marks of their granules, and its share of
+/// the tables.
 pub(crate) fn large_charge(pages: usize) -> usize {
-    pages * (PAGE + PAGE / GRANULE + PAGE_TABLES)
+    pages * (PAGE + PAGE / BYTES_PER_MARK_BYTE + PAGE_TABLES)
 }
 
 #[derive(Clone, Copy)]
@@ -145,19 +145,21 @@ impl LargeSpace {
     }
 
     /// Frees the objects that are not marked, of the young ones or of all; returns how many pages
-    /// those had.
-    pub(crate) fn reclaim(&mut self, space: &Space, extent: Extent, stage: u64) -> usize {
+    /// those had, and the bytes of the young ones that are marked.
+    pub(crate) fn reclaim(&mut self, space: &Space, extent: Extent, stage: u64) -> (usize, usize) {
+        let old = self.old;
         if extent == Extent::Whole {
             (self.old, self.live) = (0, 0);
         }
         let from = self.old;
-        let mut freed = 0;
+        let (mut freed, mut survived) = (0, 0);
         let mut kept = from;
         for index in from..self.objects.len() {
             let run = self.objects[index];
             if space.is_marked(run.object) {
                 self.objects[kept] = run;
                 self.live += run.size;
+                survived += if index < old { 0 } else { run.size };
                 kept += 1;
             } else {
                 freed += run.pages;
@@ -167,7 +169,7 @@ impl LargeSpace {
         self.objects.truncate(kept);
         self.old = kept;
         room::fit(&mut self.objects, kept);
-        freed
+        (freed, survived)
     }
 
     /// Gives the free runs that were freed before `stage` back to the system; returns how many

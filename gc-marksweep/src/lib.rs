@@ -55,11 +55,12 @@
 //!    count as stopped.
 //! 4. **Marking** (`mark.rs`; the loop is `mark/tracer.rs`): from the roots, with an explicit stack
 //!    and rings of prefetched edges and objects; of a large heap by several workers, which share
-//!    work only when one of them has none (`mark/team.rs`, `workers.rs`). A mark is a byte in a
-//!    side table (`block.rs`), written for each granule of the object, so that extents are known
-//!    without touching objects again. Mark values rotate; nothing is cleared. A minor collection
-//!    does not even rotate them: what is marked is old, and not looked at. Which old objects have
-//!    been made to refer to new ones is remembered by the write barrier (`remember.rs`).
+//!    work only when one of them has none (`mark/team.rs`, `workers.rs`). A mark is a bit in a
+//!    side table (`block.rs`), set for each granule of the object, so that extents are known
+//!    without touching objects again. A major collection clears them first; a minor one does not:
+//!    what is marked is old, and not looked at. Which old objects have been made to refer to new
+//!    ones is remembered by the write barrier (`remember.rs`). How much of what is new survives is
+//!    told by a sample (`survival.rs`).
 //! 5. **Sweeping** (`sweep.rs`): there is no sweep. Wholly dead blocks are known by their count of
 //!    live granules when marking ends; the others are searched for holes by the mutators that
 //!    allocate from them.
@@ -98,7 +99,7 @@
 //! | granule | 8 bytes, the unit of allocation |
 //! | block | 32 KiB, the unit in which mutators take memory |
 //! | hole | a run of free granules in a block |
-//! | mark byte | the side byte of a granule; live if it holds the current mark value |
+//! | mark bit | the bit of a granule in the side table; set if the last collection found it live |
 //! | minor, major collection | one of what has been allocated since the last one; one of everything |
 //! | old, young | marked by the last collection; allocated since |
 //! | write barrier | what a store does beyond writing: remembers an old object that may come to refer to a young one |
@@ -108,13 +109,13 @@
 //!
 //! # What it costs
 //!
-//! A header is 8 bytes, and so is a field; nothing is rounded up. Side metadata is an eighth of the
-//! heap, plus 32 bytes a block. The [limit](Builder::limit) counts all of it, whole blocks where
-//! anything in them is live included. A major collection costs a few nanoseconds for each *live*
-//! object, all threads stopped, a minor one for each *new* live object and each remembered field;
-//! dead ones cost nothing but the search for holes between the live. A store costs a test of the
-//! object's header, which it loads anyhow; the first one into an old object since the last
-//! collection a call.
+//! A header is 8 bytes, and so is a field; nothing is rounded up. Side metadata is a sixty-fourth
+//! of the heap, plus 32 bytes a block: 1.7 %. The [limit](Builder::limit) counts all of it, whole
+//! blocks where anything in them is live included. A major collection costs a few nanoseconds for
+//! each *live* object, all threads stopped, a minor one for each *new* live object and each
+//! remembered field; dead ones cost nothing but the search for holes between the live. A store
+//! costs a test of the object's header, which it loads anyhow; the first one into an old object
+//! since the last collection a call.
 //!
 //! # What generations are worth
 //!
@@ -173,6 +174,7 @@ mod shared;
 mod statistics;
 mod step;
 mod supply;
+mod survival;
 mod sweep;
 mod table;
 mod thread;

@@ -2,31 +2,32 @@
 //!
 //! Edges to be followed wait on an explicit stack; nothing recurses, so a list of any length is
 //! marked on a native stack of any size. What takes time is not the work but waiting for memory:
-//! the mark byte of an edge's target, to see whether there is anything to do, and then its header
+//! the mark of an edge's target, to see whether there is anything to do, and then its header
 //! and fields. So an edge that leaves the stack goes through two short first-in-first-out rings
 //! (the idea: Cher, Hosking and Vitek, ASPLOS 2004; edges, not objects: Garner, Blackburn and
 //! Frampton, ISMM 2007):
 //!
 //! ```text
-//!   stack --(prefetch mark byte)--> edges
-//!         --(test and mark; prefetch header)--> objects --(scan)--> stack
+//!   stack --(prefetch mark)--> edges
+//!         --(test; prefetch header)--> objects --(mark and scan)--> stack
 //! ```
 //!
 //! The first holds [`EDGES`](stack::EDGES) edges, the second as many objects as the heap's
 //! *prefetch depth*. Only objects that were unmarked get into the second, so memory is asked for
 //! nothing that is not used, and the test that decides it is no branch: in a graph it could not be
-//! predicted, and the processor would wait for the byte before it asked for the next. Edges go
-//! through the first ring in groups of [`GROUP`](stack::GROUP), so that the loop has no other
-//! branch either.
+//! predicted, and the processor would wait for the mark before it asked for the next. An object is
+//! marked when its header has come, all of its granules at once; one that has got into the ring
+//! twice is scanned once. Edges go through the first ring in groups of [`GROUP`](stack::GROUP), so
+//! that the loop has no other branch either.
 //!
 //! When the stack holds less than a group, edges are followed one at a time, as they come: a list,
 //! which offers one edge at a time, does not pay for rings that cannot help it. With a prefetch
 //! depth of 0, always.
 //!
-//! Rejected: one ring that prefetches mark byte and header together and tests the byte with a
-//! branch at its end (on an EPYC 7003, 4.6 ns an object instead of 5.5 on a tree that fits the
-//! cache, but 32 instead of 25 on a random graph of 10,000,000 objects); groups without a ring, the
-//! next tested while the last is scanned (mark bytes that are not in the cache stall every group).
+//! Rejected: one ring that prefetches mark and header together and tests the mark with a branch at
+//! its end (on an EPYC 7003, with mark bytes, 4.6 ns an object instead of 5.5 on a tree that fits
+//! the cache, but 32 instead of 25 on a random graph of 10,000,000 objects); groups without a ring,
+//! the next tested while the last is scanned (marks that are not in the cache stall every group).
 //!
 //! Arrays of more than [`SPLIT`](tracer::SPLIT) references are scanned piece by piece, so that one
 //! of a million references does not put a million edges on the stack, and several workers can take
@@ -39,8 +40,9 @@
 //! A stack that cannot grow, because the system has no memory or the heap's builder set a limit,
 //! drops edges instead: the object whose fields did not fit is marked but not scanned. When nothing
 //! else is left to do, all marked objects are scanned again, block by block, until a pass drops
-//! nothing (as in Boehm's collector; the side bytes make a pass linear). Each pass marks something,
-//! so it ends. Edges from roots are never dropped: they are followed at once if the stack is full.
+//! nothing (as in Boehm's collector; the side table makes a pass linear). Each pass marks
+//! something, so it ends. Edges from roots are never dropped: they are followed at once if the
+//! stack is full.
 //!
 //! **Invariant.** When a trace is over, every object reachable from those given to
 //! [`Marking::push`] and [`Marking::push_fields`] is marked: an object is put on its way to be
@@ -134,24 +136,11 @@ impl Marker {
     ) -> Marking<'a> {
         debug_assert!(self.tracer.is_idle());
         self.tracer.begin();
-        self.team.census.take();
         Marking {
             marker: self,
             table,
             record,
             shared: false,
-        }
-    }
-
-    /// What share of what has been marked since [`Self::begin`] had been allocated since the last
-    /// collection, from 0 to 1; estimated from the small objects of at least two granules. 1 if
-    /// there were none. Known only if objects are not made to log.
-    pub(crate) fn young_share(&self) -> f64 {
-        let mut census = self.tracer.census;
-        census.add(self.team.census.take());
-        match census.granules {
-            0 => 1.0,
-            granules => census.young as f64 / granules as f64,
         }
     }
 
@@ -435,10 +424,10 @@ mod tests {
         });
     }
 
-    /// As when two workers have found the same object unmarked: both come to scan it.
+    /// As when two workers have found the same object unmarked: both come to mark it.
     #[test]
-    fn of_two_workers_one_scans_a_large_or_medium_object() {
-        for (refs, words) in [(3000, 0), (0, 2000), (500, 0), (3, 40)] {
+    fn of_two_workers_one_scans_an_object() {
+        for (refs, words) in [(3000, 0), (0, 2000), (500, 0), (3, 40), (2, 1)] {
             let heap = Heap::builder().build().unwrap();
             heap.attach(|m| {
                 m.frame(|m, [object]| {
@@ -454,10 +443,9 @@ mod tests {
                     // which is as good as stopped.
                     unsafe {
                         let table = space.begin_marking(heap.0.supply.used_blocks(), false);
-                        assert!(table.mark_first(object, false));
                         let team = heap.0.marker.lock().unwrap().team.clone();
                         for tracer in &mut two {
-                            tracer.scan_marked(object, table, &Among::new(&team, table));
+                            tracer.mark(object, table, &Among::new(&team, table));
                         }
                     }
                     let [one, two] = two;

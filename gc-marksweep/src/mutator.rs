@@ -434,12 +434,11 @@ impl<'h> Mutator<'h> {
         Places::in_space(&self.shared().space).of(object.0)
     }
 
-    /// What the object's mark byte holds: the value of the collection that last found it live
-    /// ([`Step::Began`]). For one that has been allocated since it is what is left of a dead object
-    /// in its place, or 0.
+    /// Whether the last collection has found the object live; `false` for one that has been
+    /// allocated since.
     #[inline]
-    pub fn mark<'m>(&'m self, object: Ref<'m, 'h>) -> u8 {
-        self.shared().space.mark_of(object.0)
+    pub fn is_marked<'m>(&'m self, object: Ref<'m, 'h>) -> bool {
+        self.shared().space.is_marked(object.0)
     }
 
     /// A new root for the object that may leave the thread. Takes a lock for a moment.

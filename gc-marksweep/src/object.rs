@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The header is 8 bytes: no mark, no class, no list pointer. Marks live in a side table (see
-//! [`crate::block`]), so that marking an object a second time touches one byte and not the object,
+//! [`crate::block`]), so that marking an object a second time touches one bit and not the object,
 //! and so that a dead object is never touched at all. What the header does have is the state of the
 //! write barrier, because a store loads it anyhow to check the index: one test more, and no table
 //! to look into (see [`crate::remember`]).

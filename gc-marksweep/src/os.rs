@@ -16,8 +16,8 @@ pub(crate) const PAGE: usize = 4096;
 #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
 pub(crate) const PAGE: usize = 16384;
 
-/// Reservations are multiples of it, in bytes.
-pub(crate) const HUGE_PAGE: usize = if cfg!(miri) { PAGE } else { 2 << 20 };
+/// Reservations are multiples of it, in bytes. Under Miri it is as small as can be: a block.
+pub(crate) const HUGE_PAGE: usize = if cfg!(miri) { 32 << 10 } else { 2 << 20 };
 
 /// Why the system gave no address space, and how much it was asked for.
 #[derive(Debug)]
@@ -28,6 +28,14 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    /// For a little more memory.
+    pub(crate) fn no_memory() -> Self {
+        Self {
+            asked: 0,
+            source: io::ErrorKind::OutOfMemory.into(),
+        }
+    }
+
     /// For more than there can be.
     pub(crate) fn too_large() -> Self {
         Self {

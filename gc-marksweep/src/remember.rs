@@ -13,8 +13,8 @@
 //!
 //! A large object (a table of a million references) would be looked through as a whole at each
 //! minor collection for the sake of one store. It is remembered by *cards* of [`CARD`] bytes
-//! instead. A card's state is one of the object's mark bytes, of which a large object uses none but
-//! the first two. The header's bit stays set, so that every store looks at its card.
+//! instead. A card's state is a byte among the object's marks, of which a large object uses none
+//! but the first. The header's bit stays set, so that every store looks at its card.
 //!
 //! A store of null creates no reference, and is not remembered.
 //!

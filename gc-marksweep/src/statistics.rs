@@ -22,7 +22,7 @@ pub struct Statistics {
     /// What [`Self::occupied_bytes`] may reach before a collection: the limit, or less (see
     /// [`Sizing`](crate::Sizing)).
     pub goal_bytes: u64,
-    /// The part of [`Self::occupied_bytes`] that is side metadata: mark bytes and live counts.
+    /// The part of [`Self::occupied_bytes`] that is side metadata: marks and live counts.
     pub metadata_bytes: u64,
     /// Bytes that the system backs and nobody uses: blocks and page runs not yet given back, with
     /// their metadata.

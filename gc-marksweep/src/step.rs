@@ -58,12 +58,15 @@ impl fmt::Debug for Place {
 pub enum Step {
     /// The world is stopped, and marking begins.
     Began {
-        /// What it marks with: from 1 to 255, in turns. Before a major collection comes to 1 again,
-        /// all mark bytes are zeroed.
-        mark: u8,
-        /// Whether it is a minor collection, which goes on with the value of the one before and
-        /// looks at new objects only.
+        /// Whether it is a minor collection: what is marked stays so, and is not looked at.
         minor: bool,
+    },
+    /// A major collection clears the marks of a block that has some.
+    Cleared {
+        /// Where the block begins.
+        from: Place,
+        /// Bytes that were marked.
+        bytes: usize,
     },
     /// An edge goes onto the mark stack.
     Pushed {
@@ -76,8 +79,6 @@ pub enum Step {
     Marked {
         /// The object.
         object: Place,
-        /// What it was marked with.
-        mark: u8,
         /// Its size: so many bytes are marked, in their granules; of a large object the first
         /// granule alone.
         bytes: usize,
@@ -94,15 +95,13 @@ pub enum Step {
         /// Bytes that are marked. A block without any is free.
         live_bytes: usize,
     },
-    /// The search for a hole looks at granules, which have the same mark byte.
+    /// The search for a hole looks at granules, which are marked, or are not.
     Swept {
         /// Where they begin.
         from: Place,
         /// Their bytes.
         bytes: usize,
-        /// Their mark byte.
-        mark: u8,
-        /// Whether that is the value of the last collection. If not, they are free.
+        /// Whether they are marked. If not, they are free.
         live: bool,
     },
     /// The mutator takes a hole, to allocate in it.

@@ -34,6 +34,7 @@ use crate::object::{GRANULE, Object};
 use crate::os::{PAGE, Refused};
 use crate::policy::Extent;
 use crate::process::is_held;
+use crate::survival::Survival;
 use crate::table::Table;
 
 /// What a block costs of the limit.
@@ -90,6 +91,7 @@ struct Reserve {
     holes: usize,
     /// Room for [`Supply::reclaim`], so that it allocates nothing inside a pause.
     scratch: Blocks,
+    survival: Survival,
     ageing: Ageing,
 }
 
@@ -102,6 +104,9 @@ pub(crate) struct Reclaimed {
     pub(crate) occupied: usize,
     /// The part of those in holes that can be handed out.
     pub(crate) holes: usize,
+    /// Bytes of live objects that had been allocated since the last collection: an estimate, after
+    /// [`Supply::sample_what_is_new`].
+    pub(crate) survived: usize,
 }
 
 impl Reclaimed {
@@ -160,6 +165,7 @@ impl Supply {
                 live: 0,
                 holes: 0,
                 scratch: Blocks::new(blocks)?,
+                survival: Survival::new().ok_or_else(Refused::no_memory)?,
                 ageing: Ageing::new(release_after),
             }),
             limit,
@@ -473,6 +479,20 @@ impl Supply {
         self.reserve().taken.iter().copied().for_each(f);
     }
 
+    /// Before a major collection clears the marks: notes what it takes to say how much of what is
+    /// new will have survived. The world is stopped.
+    pub(crate) fn sample_what_is_new(&self, space: &Space) {
+        let mut guard = self.reserve();
+        let Reserve {
+            survival, taken, ..
+        } = &mut *guard;
+        survival.begin(space, |f| {
+            self.recyclable.for_each_taken(&mut *f);
+            self.free.for_each_taken(&mut *f);
+            taken.iter().copied().for_each(f);
+        });
+    }
+
     /// Rebuilds the supply from what marking found. Blocks with fewer than `minimum` free granules
     /// count as full and are not searched. After a minor collection only the blocks that have been
     /// handed out since the last one are looked at: nothing has died, been born or been found
@@ -488,7 +508,9 @@ impl Supply {
         self.returned.store(0, Ordering::Relaxed);
         self.narrow.store(0, Ordering::Relaxed);
 
-        let freed_pages = reserve.large.reclaim(space, extent, reserve.ageing.stage);
+        let survived = reserve.survival.end(space);
+        let (freed_pages, large_survived) =
+            (reserve.large).reclaim(space, extent, reserve.ageing.stage);
         let large_pages = self.large_pages.fetch_sub(freed_pages, Ordering::Relaxed) - freed_pages;
         // Every block that is looked at is counted again.
         let mut charged;
@@ -545,6 +567,7 @@ impl Supply {
             live: reserve.live * GRANULE + reserve.large.live,
             occupied: charged,
             holes: reserve.holes,
+            survived: survived + large_survived,
         }
     }
 

@@ -460,7 +460,7 @@ fn objects_of_every_size_begin_as_nulls_and_zeroes() {
 /// granule's worth at some edge.
 #[test]
 fn a_heap_is_full_when_it_is_full() {
-    const LIMIT: usize = 64 * 36 * 1024;
+    const LIMIT: usize = 64 * 33 * 1024;
     for units in [7, 31, 32, 511, 1022, 1023, 1024, 2047, 2048, 4095, 4096] {
         let heap = Heap::builder()
             .limit(LIMIT)
@@ -477,13 +477,13 @@ fn a_heap_is_full_when_it_is_full() {
                     count += 1;
                 }
                 let size = 8 * (units as usize + 1);
-                // A mark byte for each granule, and a little for each block.
+                // A mark bit for each granule, and a little for each block.
                 let fit = if units <= LARGEST_SMALL {
                     let per_block = (32 << 10) / size;
-                    LIMIT / ((32 << 10) + (4 << 10) + 32) * per_block
+                    LIMIT / ((32 << 10) + (512 + 32)) * per_block
                 } else {
                     let pages = size.div_ceil(4096);
-                    LIMIT / (pages * (4096 + 512))
+                    LIMIT / (pages * (4096 + 64))
                 };
                 assert!(
                     (fit - 1..=fit).contains(&count),

@@ -317,7 +317,7 @@ fn a_factor_without_measure_is_as_a_fixed_size() {
                     m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
                 }
                 m.collect();
-                for word in 0..1_500_000 {
+                for word in 0..1_700_000 {
                     m.alloc_init(short, Flags::NONE, [], [word; 4]).unwrap();
                 }
             });

@@ -79,11 +79,17 @@ fn what_is_reachable_is_marked_once_and_each_edge_is_followed() {
             // The table is a large object, and scanned in pieces.
             graph(m, table, 3_000, 2);
             m.set(other, m.load(m.get(table).unwrap(), 0));
-            for collection in 0..3_u8 {
+            let mut live = 0_usize;
+            for collection in 0..3 {
                 let edges = reachable(m, &[m.get(table).unwrap()]);
                 let steps = m.collect_recorded();
-                let mark = 2 + collection;
-                assert_eq!(steps[0], Step::Began { mark, minor: false });
+                assert_eq!(steps[0], Step::Began { minor: false });
+                let cleared = |step: &Step| match *step {
+                    Step::Cleared { bytes, .. } => Some(bytes),
+                    _ => None,
+                };
+                let cleared: usize = steps.iter().filter_map(cleared).sum();
+                assert_eq!(cleared, if collection == 0 { 0 } else { live });
                 let marked = marked(&steps);
                 assert_eq!(BTreeSet::from_iter(&marked), edges.keys().collect());
                 assert_eq!(marked.len(), edges.len());
@@ -115,10 +121,10 @@ fn what_is_reachable_is_marked_once_and_each_edge_is_followed() {
                     .filter(|step| matches!(step, Step::Met { .. }))
                     .count();
                 assert_eq!(met, 2 + all - edges.len());
-                assert_eq!(m.mark(m.get(other).unwrap()), mark);
+                assert!(m.is_marked(m.get(other).unwrap()));
 
                 // All but the table lie in blocks: a header, fields and a word each.
-                let live: usize = (steps.iter())
+                live = (steps.iter())
                     .filter_map(|step| match *step {
                         Step::Block { live_bytes, .. } => Some(live_bytes),
                         _ => None,
@@ -178,15 +184,10 @@ fn an_allocation_says_where_it_has_looked() {
             m.set(b, None);
             m.collect();
             let steps = m.alloc_recorded(new, shape).unwrap();
-            let swept = |from, bytes, mark, live| Step::Swept {
-                from,
-                bytes,
-                mark,
-                live,
-            };
+            let swept = |from, bytes, live| Step::Swept { from, bytes, live };
             let expected = [
-                swept(first, 32, 2, true),
-                swept(second, 32, 0, false),
+                swept(first, 32, true),
+                swept(second, 32, false),
                 Step::Hole {
                     from: second,
                     bytes: 32,
@@ -198,18 +199,19 @@ fn an_allocation_says_where_it_has_looked() {
             ];
             assert_eq!(steps, expected);
             assert_eq!(m.place(m.get(new).unwrap()), second);
-            assert_eq!(m.mark(m.get(new).unwrap()), 0, "allocation writes no marks");
+            let new_object = m.get(new).unwrap();
+            assert!(!m.is_marked(new_object), "allocation writes no marks");
 
             // The next goes on behind the third, and then there is room without a search.
             let steps = m.alloc_recorded(new, shape).unwrap();
-            assert_eq!(steps[0], swept(third, 32, 2, true));
+            assert_eq!(steps[0], swept(third, 32, true));
             assert_eq!(m.alloc_recorded(new, shape).unwrap().len(), 1);
 
-            // An older mark is as good as none, and told apart from it.
+            // What is dead is not marked any more.
             m.set(a, None);
             m.collect();
             let steps = m.alloc_recorded(new, shape).unwrap();
-            assert_eq!(steps[0], swept(first, 32, 2, false));
+            assert_eq!(steps[0], swept(first, 64, false));
             m.verify();
         });
     });
@@ -223,20 +225,21 @@ fn an_allocation_that_collects_records_that_too() {
         .unwrap();
     heap.attach(|m| {
         m.frame(|m, [list]| {
-            let mut marks = Vec::new();
-            while marks.len() < 300 {
+            let mut begun = 0;
+            while begun < 300 {
                 let steps = m.alloc_recorded(list, Shape::new(0, 100)).unwrap();
-                marks.extend(steps.iter().filter_map(|step| match *step {
-                    Step::Began { mark, minor } => Some((mark, minor)),
-                    _ => None,
-                }));
-            }
-            // Major ones take values in turn, 255 and then 1; minor ones go on with the last.
-            let mut last = 1;
-            for &(mark, minor) in &marks {
-                assert!(mark > 0);
-                assert_eq!(mark, if minor { last } else { last % 255 + 1 });
-                last = mark;
+                // Minor ones clear nothing.
+                let mut minor = false;
+                for step in steps {
+                    match step {
+                        Step::Began { minor: is_minor } => {
+                            minor = is_minor;
+                            begun += 1;
+                        }
+                        Step::Cleared { .. } => assert!(!minor),
+                        _ => {}
+                    }
+                }
             }
         });
     });
@@ -247,7 +250,7 @@ fn an_allocation_that_collects_records_that_too() {
 fn program(
     generations: Generations,
     recorded: bool,
-) -> (Statistics, Vec<EventKind>, Vec<(usize, u8)>) {
+) -> (Statistics, Vec<EventKind>, Vec<(usize, bool)>) {
     let heap = Heap::builder()
         .limit(4 << 20)
         .nursery(Builder::MINIMUM_NURSERY)
@@ -281,7 +284,7 @@ fn program(
             let mut objects = Vec::new();
             let mut next = m.get(kept);
             while let Some(object) = next {
-                objects.push((m.place(object).offset(), m.mark(object)));
+                objects.push((m.place(object).offset(), m.is_marked(object)));
                 next = m.load(object, 0);
             }
             objects

@@ -26,7 +26,7 @@
 //! | overflow of the mark stack | [`a_graph_wider_than_any_stack_is_marked`] |
 //! | recursion | [`a_graph_deeper_than_any_stack_is_marked`] |
 //! | a large array marked in one piece | [`a_graph_wider_than_any_stack_is_marked`] |
-//! | mark values that come round again | `heap::mark_values_come_round_again`, `sweep::holes_are_the_runs_between_marked_objects` |
+//! | marks of an earlier collection | `heap::marks_of_many_collections_do_not_mix`, `sweep::holes_are_the_runs_between_marked_objects` |
 //! | dead and not swept, survivors and newly marked told apart by one bit | [`blocks_nobody_sweeps_for_many_collections_keep_their_survivors`] |
 //! | **Sweeping and allocation** | |
 //! | block marks never reset: blocks live for ever | [`blocks_that_were_live_once_are_free_when_dead`] |
@@ -383,8 +383,8 @@ fn a_graph_deeper_than_any_stack_is_marked() {
     thread.unwrap().join().unwrap();
 }
 
-/// Half of every block dies, and for more collections than there are mark values nobody allocates
-/// and so nobody sweeps. Then the holes are used, and only the holes.
+/// Half of every block dies, and for many collections nobody allocates and so nobody sweeps. Then
+/// the holes are used, and only the holes.
 #[test]
 fn blocks_nobody_sweeps_for_many_collections_keep_their_survivors() {
     let heap = heap(4 * MIB);
@@ -575,10 +575,11 @@ fn large_objects_are_charged_to_the_limit() {
             while m.alloc_large(large, 12_000) {
                 count += 1;
             }
-            // Large objects are charged in whole pages, and everything with an eighth for its
+            // Large objects are charged in whole pages, and everything with a sixty-fourth for its
             // marks.
-            let large = Shape::new(1, 12_000).size().next_multiple_of(16 * 1024) / 8 * 9;
-            let small = 30_000 * 32 / 8 * 9;
+            let with_marks = |bytes: usize| bytes + bytes / 64;
+            let large = with_marks(Shape::new(1, 12_000).size().next_multiple_of(4096));
+            let small = with_marks(30_000 * 32);
             assert!(small + count * large <= LIMIT);
             // At most the last block of small objects is not full, and the list's.
             let blocks = 2 * 40_000;

@@ -8,9 +8,9 @@ use crate::block::MarkTable;
 use crate::object::Object;
 use crate::room;
 
-use super::tracer::{Manner, SPLIT};
+use super::tracer::SPLIT;
 
-/// Edges that wait for the mark bytes of their targets.
+/// Edges that wait for the marks of their targets.
 pub(super) const EDGES: usize = 16;
 
 /// Edges that are taken from the stack together.
@@ -51,23 +51,18 @@ impl Rings {
     }
 
     /// Puts an edge into the ring of edges. The one that has been there for longest is tested, and
-    /// if its object is unmarked, it is marked and put into the ring of objects.
+    /// if its object is unmarked, it is put into the ring of objects.
     ///
     /// # Safety
     ///
     /// As for [`Tracer::trace`](super::tracer::Tracer::trace); `filler` is marked.
     #[inline(always)]
-    pub(super) unsafe fn turn<M: Manner>(
-        &mut self,
-        edge: Object,
-        filler: Object,
-        table: MarkTable,
-    ) {
-        prefetch(table.byte(edge));
+    pub(super) unsafe fn turn(&mut self, edge: Object, filler: Object, table: MarkTable) {
+        prefetch(table.word(edge));
         let oldest = std::mem::replace(&mut self.edges[self.next_edge % EDGES], edge);
         self.next_edge = self.next_edge.wrapping_add(1);
         // SAFETY: passed on.
-        let unmarked = unsafe { table.mark_first(oldest, M::ALONE) };
+        let unmarked = unsafe { !table.is_marked(oldest) };
         self.objects[self.tail % OBJECTS] = oldest;
         self.tail = self.tail.wrapping_add(usize::from(unmarked));
         prefetch(if unmarked { oldest } else { filler }.as_raw());

@@ -7,14 +7,11 @@
 //! edges from the *bottom* of its stack, which lead to the largest subgraphs, at most [`CHUNK`],
 //! and never more than half of what it has.
 //!
-//! There is no atomic read-modify-write for each object. Two workers may find an object unmarked at
-//! the same time, and then both mark it, with the same value, and both scan it. That is harmless:
-//! the fields are the same for both (the world is stopped), each edge that the second pushes leads
-//! to an object that the first has pushed as well, and whoever comes later finds it marked. All it
-//! costs is the second scan, so it is allowed for objects of up to [`MarkTable::COMMON`] granules;
-//! larger ones are claimed with an atomic exchange. Live granules are not counted meanwhile (some
-//! would be counted twice) but afterwards, from the mark bytes: by all workers together, or in the
-//! few blocks that a minor collection has marked in, by the leader.
+//! Two workers may find an object unmarked at the same time. It is marked by one atomic
+//! read-modify-write of the word that its marks begin in, and only who has changed that scans it.
+//! Live granules are not counted meanwhile (that would be a second one) but afterwards, from the
+//! marks: by all workers together, or in the few blocks that a minor collection has marked in, by
+//! the leader.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -23,7 +20,7 @@ use crate::object::Object;
 use crate::shared::Shared;
 use crate::workers::Workers;
 
-use super::tracer::{Census, Fields, Manner, SPLIT, Tracer};
+use super::tracer::{Fields, Manner, SPLIT, Tracer};
 
 /// The most edges given away together.
 pub(super) const CHUNK: usize = 512;
@@ -62,8 +59,6 @@ pub(super) struct Team {
     pub(super) stack_limit: usize,
     /// Whether a helper has [dropped](Tracer::incomplete) edges.
     pub(super) incomplete: AtomicBool,
-    /// What helpers have counted.
-    pub(super) census: AtomicCensus,
     /// Bytes of the helpers' stacks.
     pub(super) footprint: AtomicUsize,
 }
@@ -143,7 +138,6 @@ impl Team {
             depth,
             stack_limit,
             incomplete: AtomicBool::new(false),
-            census: AtomicCensus::default(),
             footprint: AtomicUsize::new(0),
         })
     }
@@ -161,7 +155,6 @@ impl Team {
                 if std::mem::take(&mut tracer.incomplete) {
                     team.incomplete.store(true, Ordering::Relaxed);
                 }
-                team.census.add(std::mem::take(&mut tracer.census));
                 tracer.begin();
                 tracer.give_room_back(KEPT_BY_HELPERS);
                 let grown = tracer.footprint().wrapping_sub(before);
@@ -216,27 +209,6 @@ impl Tracer {
                 assert!(pushed.is_ok(), "an empty list has room for one entry");
             }
             Task::Count { .. } => unreachable!("counting is not tracing"),
-        }
-    }
-}
-
-/// The sum of several workers' counts.
-#[derive(Default)]
-pub(super) struct AtomicCensus {
-    granules: AtomicUsize,
-    young: AtomicUsize,
-}
-
-impl AtomicCensus {
-    pub(super) fn add(&self, census: Census) {
-        (self.granules).fetch_add(census.granules, Ordering::Relaxed);
-        self.young.fetch_add(census.young, Ordering::Relaxed);
-    }
-
-    pub(super) fn take(&self) -> Census {
-        Census {
-            granules: self.granules.swap(0, Ordering::Relaxed),
-            young: self.young.swap(0, Ordering::Relaxed),
         }
     }
 }

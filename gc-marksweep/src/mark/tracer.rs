@@ -1,9 +1,9 @@
 //! One worker's part of a trace: the loop that follows edges, alone or among others.
 //!
-//! **Invariant.** An object that this worker has marked is in its ring of objects, or its edges
-//! have been pushed or given away, or the trace is noted as [incomplete](Tracer::incomplete). See
-//! [`super`] for why an edge goes through rings, and [`super::team`] for what several workers may
-//! do at once.
+//! **Invariant.** Of an object that this worker has marked, the edges have been pushed or given
+//! away, or the trace is noted as [incomplete](Tracer::incomplete). What waits in its ring of
+//! objects was unmarked when it was put there, and may be there twice. See [`super`] for why an
+//! edge goes through rings, and [`super::team`] for what several workers may do at once.
 
 use std::sync::atomic::Ordering;
 
@@ -45,7 +45,6 @@ pub(super) struct Tracer {
     pub(super) stack: Stack,
     pub(super) fields: Vec<Fields>,
     depth: usize,
-    pub(super) census: Census,
     /// Whether an object has been marked whose edges found no room.
     pub(super) incomplete: bool,
 }
@@ -59,7 +58,6 @@ impl Tracer {
             stack: Stack::new(stack_limit)?,
             fields,
             depth,
-            census: Census::default(),
             incomplete: false,
         })
     }
@@ -70,7 +68,6 @@ impl Tracer {
 
     /// Begins a trace.
     pub(super) fn begin(&mut self) {
-        self.census = Census::default();
         self.stack.begin();
     }
 
@@ -151,7 +148,7 @@ impl Tracer {
                     let group = self.stack.edges.as_ptr().add(self.stack.length);
                     for index in (0..GROUP).rev() {
                         let edge = (*group.add(index)).unwrap_unchecked();
-                        rings.turn::<M>(edge, filler, table);
+                        rings.turn(edge, filler, table);
                     }
                 } else if !self.fields.is_empty() {
                     self.scan_some_fields(manner);
@@ -160,16 +157,16 @@ impl Tracer {
                     low += GROUP;
                     for _ in 0..GROUP {
                         let edge = self.stack.pop().unwrap_or(filler);
-                        rings.turn::<M>(edge, filler, table);
+                        rings.turn(edge, filler, table);
                     }
                 }
                 let keep = if low == 0 { self.depth } else { 0 };
                 while let Some(object) = rings.next_object(keep) {
-                    self.scan_marked(object, table, manner);
+                    self.mark(object, table, manner);
                 }
             }
             while let Some(object) = rings.next_object(0) {
-                self.scan_marked(object, table, manner);
+                self.mark(object, table, manner);
             }
             // Only after an interruption are there others than fillers, which are marked.
             for edge in rings.edges {
@@ -190,16 +187,11 @@ impl Tracer {
         // SAFETY: passed on.
         unsafe {
             if !table.is_marked(object) {
-                table.mark_first(object, M::ALONE);
-                // Outside, as a closure that borrowed the table would keep it out of registers,
-                // even one that is never called.
-                let mark = table.value();
                 manner.note(|places| Step::Marked {
                     object: places.of(object),
-                    mark,
                     bytes: object.header().size(),
                 });
-                self.scan_marked(object, table, manner);
+                self.mark(object, table, manner);
             } else {
                 manner.note(|places| Step::Met {
                     object: places.of(object),
@@ -208,33 +200,26 @@ impl Tracer {
         }
     }
 
-    /// Marks the rest of an object whose first granule is marked, and pushes its edges.
+    /// Marks an object that was not marked a moment ago, and pushes its edges, unless it has been
+    /// marked meanwhile.
     ///
     /// # Safety
     ///
-    /// As for [`Self::trace`]; `object` is live, and the caller has marked its first granule.
+    /// As for [`Self::trace`]; `object` is live.
     #[inline(always)]
-    pub(super) unsafe fn scan_marked<M: Manner>(
-        &mut self,
-        object: Object,
-        table: MarkTable,
-        manner: &M,
-    ) {
+    pub(super) unsafe fn mark<M: Manner>(&mut self, object: Object, table: MarkTable, manner: &M) {
         // SAFETY: passed on; the header says how many fields there are.
         unsafe {
             let header = object.header();
             let granules = header.granules();
             if granules > MarkTable::COMMON {
-                return self.scan_large_or_medium(object, table, manner);
+                return self.mark_large_or_medium(object, table, manner);
+            }
+            if !table.mark(object, granules, M::ALONE) {
+                return;
             }
             let refs = header.refs();
-            if table.arm || granules == 1 {
-                object.set_logging(header, Header::LOG_OBJECT, table.arm && refs > 0);
-            } else {
-                object.set_logging(header, Header::LOG_OBJECT, false);
-                self.census.note(granules, table.is_young(object));
-            }
-            table.mark_rest(object, granules, M::ALONE);
+            object.set_logging(header, Header::LOG_OBJECT, table.arm && refs > 0);
             self.scan(object, 0, refs, manner);
         }
     }
@@ -243,10 +228,10 @@ impl Tracer {
     ///
     /// # Safety
     ///
-    /// As for [`Self::scan_marked`].
+    /// As for [`Self::mark`].
     #[cold]
     #[inline(never)]
-    unsafe fn scan_large_or_medium<M: Manner>(
+    unsafe fn mark_large_or_medium<M: Manner>(
         &mut self,
         object: Object,
         table: MarkTable,
@@ -254,18 +239,18 @@ impl Tracer {
     ) {
         // SAFETY: passed on.
         unsafe {
-            if !M::ALONE && !table.claim(object) {
-                return;
-            }
             let header = object.header();
             let size = header.size();
             let refs = header.refs();
-            let logging = if size > LARGE {
-                Header::LOG_CARD
+            let (marked, logging) = if size > LARGE {
+                (table.mark_large(object, M::ALONE), Header::LOG_CARD)
             } else {
-                table.mark_rest_claimed(object, size / GRANULE, M::ALONE);
-                Header::LOG_OBJECT
+                let marked = table.mark_medium(object, size / GRANULE, M::ALONE);
+                (marked, Header::LOG_OBJECT)
             };
+            if !marked {
+                return;
+            }
             object.set_logging(header, logging, table.arm && refs > 0);
             if refs <= SPLIT {
                 self.scan(object, 0, refs, manner);
@@ -406,25 +391,5 @@ impl Manner for Recorded<'_> {
 
     fn note<S: Into<Option<Step>>>(&self, step: impl FnOnce(Places) -> S) {
         self.0.note(step);
-    }
-}
-
-/// How much of what is marked is young, in granules.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Census {
-    pub(super) granules: usize,
-    pub(super) young: usize,
-}
-
-impl Census {
-    #[inline(always)]
-    fn note(&mut self, granules: usize, is_young: bool) {
-        self.granules += granules;
-        self.young += if is_young { granules } else { 0 };
-    }
-
-    pub(super) fn add(&mut self, other: Self) {
-        self.granules += other.granules;
-        self.young += other.young;
     }
 }

@@ -25,9 +25,13 @@ fn make<'h>(
 fn marking(page: &mut Page, names: &Names, steps: &[Step]) {
     for step in steps {
         let (what, words) = match *step {
-            Step::Began { mark, .. } => (
-                "stopped".into(),
-                format!("all threads wait; this collection marks with {mark}"),
+            Step::Began { .. } => ("stopped".into(), "all threads wait".into()),
+            Step::Cleared { from, bytes } => (
+                "clear".into(),
+                format!(
+                    "the marks of the block at {:#x}, where {bytes} bytes were live",
+                    from.offset()
+                ),
             ),
             Step::Pushed { from: None, to } => (
                 "root".into(),
@@ -40,14 +44,10 @@ fn marking(page: &mut Page, names: &Names, steps: &[Step]) {
                 names.edge(from, to),
                 format!("{} goes onto the stack", names.of(to)),
             ),
-            Step::Marked {
-                object,
-                mark,
-                bytes,
-            } => (
+            Step::Marked { object, bytes } => (
                 names.at("take", object),
                 format!(
-                    "not marked yet: {mark} is written into the mark bytes of its {} granules",
+                    "not marked yet: the bits of its {} granules are set",
                     bytes / GRANULE
                 ),
             ),
@@ -73,12 +73,7 @@ fn allocation(page: &mut Page, names: &Names, name: char, steps: &[Step]) {
     page.line(&format!("    m.alloc(...)    for {name}"));
     for step in steps {
         let words = match *step {
-            Step::Swept {
-                from,
-                bytes,
-                mark,
-                live,
-            } => {
+            Step::Swept { from, bytes, live } => {
                 let (begin, end) = (from.offset(), from.offset() + bytes);
                 // Who lies there, or did.
                 let there: Vec<String> = (names.0.range(from..))
@@ -91,7 +86,8 @@ fn allocation(page: &mut Page, names: &Names, name: char, steps: &[Step]) {
                     (there, true) => format!("live: {}", enumeration(there)),
                     (there, false) => format!("free: here {} lay", enumeration(there)),
                 };
-                format!("bytes {begin:#x} to {end:#x} bear {mark}, {there}")
+                let marked = if live { "marked" } else { "not marked" };
+                format!("bytes {begin:#x} to {end:#x} are {marked}, {there}")
             }
             Step::Hole { from, bytes } => {
                 format!("a hole of {bytes} bytes at {:#x} is taken", from.offset())
@@ -105,30 +101,7 @@ fn allocation(page: &mut Page, names: &Names, name: char, steps: &[Step]) {
     }
 }
 
-/// Collects until the marks begin anew: how often, and with which marks.
-fn wrapped<'h>(m: &mut Mutator<'h>, p: Local<'_, 'h>) -> [(&'static str, String); 4] {
-    let mut collections = 0;
-    let mut last = 0;
-    let first = loop {
-        collections += 1;
-        let steps = m.collect_recorded();
-        let Some(Step::Began { mark, .. }) = steps.first().copied() else {
-            break 0;
-        };
-        if mark < last {
-            break mark;
-        }
-        last = mark;
-    };
-    [
-        ("collections", collections.to_string()),
-        ("last", last.to_string()),
-        ("first", first.to_string()),
-        ("now", m.mark(m.get(p).expect("A")).to_string()),
-    ]
-}
-
-/// Bytes that have a mark byte of their own.
+/// Bytes that have a bit of their own.
 const GRANULE: usize = 8;
 
 pub(super) fn page() -> Result<Page, Box<dyn Error>> {
@@ -184,8 +157,6 @@ pub(super) fn page() -> Result<Page, Box<dyn Error>> {
             page.go_on(&[]);
             let (_, steps) = make(m, d, 'I')?;
             allocation(&mut page, &names, 'I', &steps);
-
-            page.go_on(&wrapped(m, p));
             Ok(page)
         })
     })

@@ -403,14 +403,14 @@ mod tests {
         };
         assert_eq!(
             (
-                &*taken("2", "not marked yet: 2"),
+                &*taken("2", "not marked yet"),
                 &*taken("2", "marked already")
             ),
             ("ADB", "DA")
         );
         assert_eq!(
             (
-                &*taken("4", "not marked yet: 3"),
+                &*taken("4", "not marked yet"),
                 &*taken("4", "marked already")
             ),
             ("HGAD", "")
@@ -418,16 +418,17 @@ mod tests {
         let bytes = |section| said(&page, section, "bytes ").join("; ");
         assert_eq!(
             bytes("3"),
-            "0x0 to 0x40 bear 2, live: A and B; 0x40 to 0x60 bear 0, free: here C lay; \
-             0x60 to 0x80 bear 2, live: D; 0x80 to 0x8000 bear 0, free: here E and F lay"
+            "0x0 to 0x40 are marked, live: A and B; 0x40 to 0x60 are not marked, free: here C lay; \
+             0x60 to 0x80 are marked, live: D; 0x80 to 0x8000 are not marked, free: here E and F \
+             lay"
         );
         assert_eq!(
             bytes("4"),
-            "0x0 to 0x20 bear 3, live: A; 0x20 to 0x40 bear 2, free: here B lay"
+            "0x0 to 0x20 are marked, live: A; 0x20 to 0x40 are not marked, free: here B lay"
         );
         assert_eq!(
-            said(&page, "5", "bytes were zeroed"),
-            [", once, and the collection marked with 1. A now bears 1."]
+            said(&page, "4", "clear "),
+            ["the marks of the block at 0x0, where 96 bytes were live"]
         );
     }
 

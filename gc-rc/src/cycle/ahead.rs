@@ -7,10 +7,14 @@
 //! *scattered* candidates asks for what it will need in stages, each [`IN_FLIGHT`] objects ahead of
 //! the next: the header first, and then, once that can be read, what the fields lead to.
 //!
-//! The same costs a fifth where everything is in the cache already. So each collection of many
-//! blocks looks at a sample of its candidates first: at how many of the cells in their stretches
-//! are candidates, and at how far their references lead. The answer is a property of the heap
-//! alone, so that a program collects alike each time it runs; what is found is the same either way.
+//! Where candidates are *sparse*, few among the cells around them, to find them takes as long as to
+//! examine them. They are found once, and listed; where they are many, of which most heaps have
+//! some in every line of memory, a list would be one more thing to read.
+//!
+//! Both cost time where everything is in the cache already. So each collection of many blocks looks
+//! at a sample of its candidates first: at how many of the cells in their stretches are candidates,
+//! and at how far their references lead ([`Spread`]). The answer is a property of the heap alone,
+//! so that a program collects alike each time it runs; what is found is the same either way.
 //!
 //! Rejected: timing collections, and doing what was faster. On a machine that is shared it learns
 //! from others' noise.
@@ -49,14 +53,36 @@ pub(crate) fn lead_far(objects: impl Iterator<Item = Object>) -> bool {
     far > 0 && 3 * far >= near
 }
 
-/// Whether candidates in so many stretches of blocks are scattered: few among the cells there, or
-/// their references lead far.
-pub(crate) fn are_scattered(blocks: &[(Block, u64)]) -> bool {
+/// How candidates lie in their blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spread {
+    /// As they were made, one beside the other.
+    Dense,
+    /// Their references lead far.
+    Far,
+    /// They are few among the cells there.
+    Sparse,
+}
+
+/// How the candidates in so many stretches of blocks lie.
+pub(crate) fn spread_of(blocks: &[(Block, u64)]) -> Spread {
     if blocks.len() < FEW_BLOCKS {
-        return false;
+        return Spread::Dense;
     }
+    sample(blocks)
+}
+
+/// As [`spread_of`], however few the blocks are, for those who want to ask ahead in any case.
+pub(crate) fn spread_if_asked(blocks: &[(Block, u64)]) -> Spread {
+    match sample(blocks) {
+        Spread::Dense => Spread::Far,
+        other => other,
+    }
+}
+
+fn sample(blocks: &[(Block, u64)]) -> Spread {
     let (mut cells, mut candidates) = (0, 0);
-    let sample = blocks.iter().step_by(blocks.len() / SAMPLE);
+    let sample = blocks.iter().step_by((blocks.len() / SAMPLE).max(1));
     let far = lead_far(sample.flat_map(|&(block, stretches)| {
         let stretch = bits(stretches).next();
         let mut first = None;
@@ -72,7 +98,13 @@ pub(crate) fn are_scattered(blocks: &[(Block, u64)]) -> bool {
         }
         first
     }));
-    far || 4 * candidates < cells
+    if 4 * candidates < cells {
+        Spread::Sparse
+    } else if far {
+        Spread::Far
+    } else {
+        Spread::Dense
+    }
 }
 
 /// Asks for what the objects that follow `index` in a list will need: their side bytes and headers,
@@ -102,11 +134,12 @@ pub(crate) fn ask_for_children<const HEADERS: bool>(object: Object) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::cycle::OLD;
     use crate::{Flags, Heap};
 
-    /// Whether the blocks of a heap are scattered after `number` objects were made, each of which
-    /// refers to the one before it, or to one `far` away.
-    fn scattered(number: u32, far: bool) -> bool {
+    /// How the objects of a heap lie after `number` of them were made, each of which refers to the
+    /// one before it, or to one `far` away. One in `kept` is there.
+    fn spread(number: u32, far: bool, kept: usize) -> Spread {
         let heap = Heap::builder().thresholds([0, 0, 0]).build().unwrap();
         heap.attach(|m| {
             m.frame(|m, [table, last]| {
@@ -123,17 +156,25 @@ mod tests {
                 }
                 let all = m.locked();
                 let blocks = all.allocator.blocks();
+                for block in blocks.iter() {
+                    for (index, cell) in block.cells().enumerate() {
+                        if index % kept != 0 {
+                            side_byte(cell).set(OLD);
+                        }
+                    }
+                }
                 let blocks = blocks.iter().map(|&block| (block, block.stretches()));
-                are_scattered(&blocks.collect::<Vec<_>>())
+                spread_of(&blocks.collect::<Vec<_>>())
             })
         })
     }
 
     #[test]
-    #[cfg_attr(miri, ignore = "makes 600,000 objects")]
-    fn a_list_is_not_scattered_and_a_shuffled_graph_is() {
-        assert!(!scattered(300_000, false));
-        assert!(scattered(300_000, true));
-        assert!(!scattered(10_000, true), "it fits a cache");
+    #[cfg_attr(miri, ignore = "makes 900,000 objects")]
+    fn a_list_is_dense_and_a_shuffled_graph_leads_far() {
+        assert_eq!(spread(300_000, false, 1), Spread::Dense);
+        assert_eq!(spread(300_000, true, 1), Spread::Far);
+        assert_eq!(spread(300_000, true, 5), Spread::Sparse);
+        assert_eq!(spread(10_000, true, 5), Spread::Dense, "it fits a cache");
     }
 }

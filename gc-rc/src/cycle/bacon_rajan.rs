@@ -75,7 +75,7 @@ use std::cell::Cell;
 use crate::alloc::LARGE;
 use crate::block::side_byte;
 use crate::buffer::Buffer;
-use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, are_scattered, ask_ahead, lead_far};
+use crate::cycle::ahead::{FEW_BLOCKS, IN_FLIGHT, SAMPLE, Spread, ask_ahead, lead_far, spread_of};
 use crate::cycle::candidates::{Candidates, Trash};
 use crate::cycle::detect::{Popular, subtracted};
 use crate::cycle::{SMALL_COUNT, YOUNG, is_reached, is_tracked_object};
@@ -277,11 +277,7 @@ impl<W: Witness> Locked<'_, W> {
             scattered,
         } = grey;
         let mut scratch = grey.capacity() + popular.scratch();
-        let candidates = Candidates {
-            blocks: Vec::new(),
-            others: grey,
-            scattered,
-        };
+        let candidates = Candidates::one_by_one(grey, scattered);
         self.resolve(popular, &candidates);
         self.search(&candidates, &mut scratch);
         let scattered = candidates.scattered;
@@ -355,7 +351,8 @@ impl<W: Witness> Locked<'_, W> {
         for &object in &candidates.others {
             side_byte(object).set(YOUNG);
         }
-        candidates.scattered = self.generational.prefetch || are_scattered(&candidates.blocks);
+        let dense = spread_of(&candidates.blocks) == Spread::Dense;
+        candidates.scattered = self.generational.prefetch || !dense;
         let examined = self.detect(&candidates);
         if W::RECORDS {
             self.note_survivors(&candidates, 0);

@@ -4,13 +4,13 @@
 use std::cell::{Cell, RefCell};
 
 use crate::block::{Block, side_byte};
-use crate::cycle::ahead::{IN_FLIGHT, ask_for_children};
-use crate::cycle::{YOUNG, bits, is_candidate, is_tracked_object};
-use crate::object::{Object, prefetch};
+use crate::cycle::ahead::{IN_FLIGHT, Spread, ask_for_children};
+use crate::cycle::{YOUNG, bits, is_alive, is_candidate, is_tracked_object};
+use crate::object::{HEADER_BYTES, Object, prefetch};
 use crate::room;
 
-/// How many blocks ahead of the one at hand a walk over scattered candidates asks for the side
-/// bytes that it will look at.
+/// How many blocks ahead of the one at hand a search for sparse candidates asks for the side bytes
+/// that it will look at.
 const BLOCKS_AHEAD: usize = 2;
 
 /// How many bytes ahead of the cell at hand a sweep asks the cache for. The processor sees that
@@ -22,6 +22,9 @@ const AHEAD: usize = 1536;
 pub(crate) struct Candidates {
     /// Blocks with candidates, by falling address, and the stretches of side bytes to look at.
     pub(crate) blocks: Vec<(Block, u64)>,
+    /// Where they are sparse: the cells there that had candidates' side bytes at first, by falling
+    /// address. Else they are found where they are.
+    listed: Option<Vec<Object>>,
     /// Candidates that are looked at one by one: large ones, or all of a small set.
     pub(crate) others: Vec<Object>,
     /// Whether the cache is to be asked ahead for what a walk needs ([`ahead`]).
@@ -29,6 +32,51 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    /// Candidates in blocks and others.
+    pub(crate) fn new(blocks: Vec<(Block, u64)>, others: Vec<Object>, spread: Spread) -> Self {
+        let mut candidates = Self {
+            blocks,
+            listed: None,
+            others,
+            scattered: spread != Spread::Dense,
+        };
+        if spread == Spread::Sparse {
+            candidates.list();
+        }
+        candidates
+    }
+
+    /// Candidates that are looked at one by one.
+    pub(crate) fn one_by_one(others: Vec<Object>, scattered: bool) -> Self {
+        Self {
+            others,
+            scattered,
+            ..Self::default()
+        }
+    }
+
+    /// Lists the candidates in blocks, if there is memory for that.
+    fn list(&mut self) {
+        let mut listed = Vec::new();
+        let complete = (self.blocks.iter().enumerate()).all(|(index, &(block, stretches))| {
+            if let Some(&(block, stretches)) = self.blocks.get(index + BLOCKS_AHEAD) {
+                block.prefetch(stretches);
+            }
+            block.each_positive::<false>(stretches, |cell| {
+                // The line of the header, and that of the first fields.
+                cell.prefetch();
+                prefetch(cell.raw().wrapping_add(HEADER_BYTES));
+                room::push(&mut listed, cell)
+            })
+        });
+        self.listed = complete.then_some(listed);
+    }
+
+    /// Words of scratch memory.
+    pub(crate) fn scratch(&self) -> usize {
+        self.listed.as_ref().map_or(0, Vec::capacity) + self.others.capacity()
+    }
+
     /// Calls `f` with every cell in a block that has a candidate's side byte, and that byte, by
     /// falling or by rising address, until it returns false. Returns whether it never did.
     #[inline(always)]
@@ -36,8 +84,10 @@ impl Candidates {
         &self,
         f: impl FnMut(Object, &Cell<u8>) -> bool,
     ) -> bool {
-        if self.scattered {
-            self.each_scattered::<RISING>(f)
+        if let Some(listed) = &self.listed {
+            Self::each_listed::<RISING>(listed, f)
+        } else if self.scattered {
+            self.each_far::<RISING>(f)
         } else {
             self.each_dense::<RISING>(f)
         }
@@ -65,45 +115,53 @@ impl Candidates {
         }
     }
 
-    /// [`each_in_blocks`](Self::each_in_blocks), where each candidate is a miss: its header and
-    /// what it refers to are asked for before its turn.
+    /// [`each_in_blocks`](Self::each_in_blocks), where the candidates are listed.
     #[inline(never)]
-    fn each_scattered<const RISING: bool>(
-        &self,
+    fn each_listed<const RISING: bool>(
+        listed: &[Object],
         mut f: impl FnMut(Object, &Cell<u8>) -> bool,
     ) -> bool {
-        let mut queue = [None; 2 * IN_FLIGHT];
+        let at = |index: usize| {
+            let index = if RISING {
+                listed.len().checked_sub(index + 1)?
+            } else {
+                index
+            };
+            listed.get(index).copied()
+        };
+        (0..listed.len())
+            .filter_map(at)
+            .enumerate()
+            .all(|(index, object)| {
+                if let Some(later) = at(index + 2 * IN_FLIGHT) {
+                    later.prefetch();
+                }
+                if let Some(later) = at(index + IN_FLIGHT)
+                    && is_tracked_object(later)
+                {
+                    ask_for_children::<false>(later);
+                }
+                let side = side_byte(object);
+                !is_candidate(side.get()) || f(object, side)
+            })
+    }
+
+    /// [`each_in_blocks`](Self::each_in_blocks), where most cells are candidates and refer far: the
+    /// walk asks for what a candidate refers to when it comes by, and calls `f` with it some
+    /// candidates later.
+    #[inline(never)]
+    fn each_far<const RISING: bool>(&self, mut f: impl FnMut(Object, &Cell<u8>) -> bool) -> bool {
+        let mut queue = [None; IN_FLIGHT];
         let mut next = 0;
         let mut serve = |object: Object| f(object, side_byte(object));
-        let mut enter = |cell: Object| {
-            cell.prefetch();
-            if let Some(object) = queue[(next + IN_FLIGHT) % queue.len()]
-                && is_tracked_object(object)
-            {
-                ask_for_children::<false>(object);
+        let finished = self.each_dense::<RISING>(|cell, _| {
+            if is_tracked_object(cell) {
+                ask_for_children::<false>(cell);
             }
             let due = queue[next].replace(cell);
-            next = (next + 1) % queue.len();
+            next = (next + 1) % IN_FLIGHT;
             due.is_none_or(&mut serve)
-        };
-        let blocks = &self.blocks;
-        let mut in_block = |index: usize| {
-            let later = if RISING {
-                index.checked_sub(BLOCKS_AHEAD)
-            } else {
-                Some(index + BLOCKS_AHEAD)
-            };
-            if let Some(&(block, stretches)) = later.and_then(|later| blocks.get(later)) {
-                block.prefetch(stretches);
-            }
-            let (block, stretches) = blocks[index];
-            block.each_positive::<RISING>(stretches, &mut enter)
-        };
-        let finished = if RISING {
-            (0..blocks.len()).rev().all(&mut in_block)
-        } else {
-            (0..blocks.len()).all(&mut in_block)
-        };
+        });
         finished && {
             // The oldest first.
             queue.rotate_left(next);
@@ -115,28 +173,17 @@ impl Candidates {
     /// the header only, and may take from its cell that it is a candidate.
     #[inline(always)]
     pub(crate) fn each_header(&self, mut f: impl FnMut(Object, &Cell<u8>)) {
-        if !self.scattered {
+        if let Some(listed) = &self.listed {
+            // Headers have been asked for when they were listed.
+            listed
+                .iter()
+                .for_each(|&object| f(object, side_byte(object)));
+        } else {
             self.each_dense::<false>(|cell, side| {
                 f(cell, side);
                 true
             });
-            return;
         }
-        let mut queue = [None; IN_FLIGHT];
-        let mut next = 0;
-        let mut serve = |object: Object| f(object, side_byte(object));
-        for (index, &(block, stretches)) in self.blocks.iter().enumerate() {
-            if let Some(&(block, stretches)) = self.blocks.get(index + BLOCKS_AHEAD) {
-                block.prefetch(stretches);
-            }
-            block.each_positive::<false>(stretches, |cell| {
-                cell.prefetch();
-                queue[next].replace(cell).into_iter().for_each(&mut serve);
-                next = (next + 1) % IN_FLIGHT;
-                true
-            });
-        }
-        queue.into_iter().flatten().for_each(serve);
     }
 
     /// Calls `f` with every candidate and its side byte.
@@ -152,6 +199,10 @@ impl Candidates {
 
     /// Whether there are candidates that nothing is known to reach, after subtraction.
     pub(crate) fn any_unreached(&self) -> bool {
+        let unreached = |&object: &Object| side_byte(object).get() == YOUNG;
+        if let Some(listed) = &self.listed {
+            return listed.iter().chain(&self.others).any(unreached);
+        }
         let in_stretch = |(block, stretch): (Block, u32)| {
             // All of them: in words that the compiler makes vectors of.
             let bytes = block.side_bytes_in(stretch).iter();
@@ -160,11 +211,28 @@ impl Candidates {
         let blocks = self.blocks.iter();
         let mut stretches = blocks
             .flat_map(|&(block, stretches)| bits(stretches).map(move |stretch| (block, stretch)));
-        stretches.any(in_stretch)
-            || self
-                .others
-                .iter()
-                .any(|&object| side_byte(object).get() == YOUNG)
+        stretches.any(in_stretch) || self.others.iter().any(unreached)
+    }
+
+    /// Gives the listed candidates that are alive the side byte `survives`, and adds the others to
+    /// `trash`, in the order in which they would be found in their blocks. Returns whether there is
+    /// a list; it is none any more.
+    pub(crate) fn divide_listed(&mut self, survives: u8, trash: &mut Trash) -> bool {
+        let Some(listed) = self.listed.take() else {
+            return false;
+        };
+        for object in listed {
+            let side = side_byte(object);
+            if side.get() == YOUNG {
+                trash.add(object);
+            } else if is_alive(side.get()) {
+                side.set(survives);
+            }
+        }
+        trash.listed.sort_unstable_by_key(|&object| {
+            (std::cmp::Reverse(Block::of(object)), object.address())
+        });
+        true
     }
 }
 
@@ -216,6 +284,7 @@ impl Scratch {
     }
 
     pub(crate) fn put_back(&self, mut candidates: Candidates) {
+        candidates.listed = None;
         candidates.blocks.clear();
         candidates.others.clear();
         self.candidates.replace(candidates);

@@ -177,10 +177,13 @@ impl<W: Witness> Locked<'_, W> {
             true
         };
         candidates.each_in_blocks::<false>(&mut subtract);
-        for &object in &candidates.others {
+        for (index, &object) in candidates.others.iter().enumerate() {
+            if candidates.scattered {
+                ask_ahead::<false>(&candidates.others, index);
+            }
             subtract(object, side_byte(object));
         }
-        let mut scratch = popular.scratch() + candidates.others.capacity();
+        let mut scratch = popular.scratch() + candidates.scratch();
         self.resolve(popular, candidates);
         self.search(candidates, &mut scratch);
         self.inner.counters.scratch(scratch * size_of::<Object>());
@@ -338,7 +341,9 @@ impl<W: Witness> Locked<'_, W> {
     /// is left.
     pub(crate) fn divide(self, mut candidates: Candidates, survives: u8) -> Trash {
         let mut trash = Trash::new(Candidates::default());
-        for &(block, stretches) in &candidates.blocks {
+        let listed = candidates.divide_listed(survives, &mut trash);
+        let blocks: &[_] = if listed { &[] } else { &candidates.blocks };
+        for &(block, stretches) in blocks {
             for stretch in bits(stretches) {
                 let bytes = block.side_bytes_in(stretch);
                 // In words that the compiler makes vectors of: few objects are trash, and survivors

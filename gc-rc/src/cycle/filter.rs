@@ -107,11 +107,7 @@ impl Locked<'_> {
             return None;
         }
         if suspects > 0 {
-            let reached = Candidates {
-                blocks: Vec::new(),
-                others: reached,
-                scattered: candidates.scattered,
-            };
+            let reached = Candidates::one_by_one(reached, candidates.scattered);
             self.detect(&reached);
         }
         Some(objects as u64)

@@ -43,7 +43,7 @@ use std::cell::{Cell, RefCell};
 use crate::alloc::LARGE;
 use crate::block::{Block, side_byte};
 use crate::builder::Builder;
-use crate::cycle::ahead::are_scattered;
+use crate::cycle::ahead::{spread_if_asked, spread_of};
 use crate::cycle::bacon_rajan::LOOK;
 use crate::cycle::candidates::Candidates;
 use crate::cycle::optimistic::Confidence;
@@ -425,12 +425,12 @@ impl Locked<'_> {
         others
             .iter()
             .for_each(|&object| side_byte(object).set(YOUNG));
-        let scattered = state.prefetch || are_scattered(&blocks);
-        Candidates {
-            blocks,
-            others,
-            scattered,
-        }
+        let spread = if state.prefetch {
+            spread_if_asked(&blocks)
+        } else {
+            spread_of(&blocks)
+        };
+        Candidates::new(blocks, others, spread)
     }
 
     /// Makes objects of the middle generation candidates.

@@ -252,11 +252,8 @@ impl<W: Witness> Locked<'_, W> {
                 }
             });
             if trash.complete {
-                let candidates = Candidates {
-                    blocks: Vec::new(),
-                    others: std::mem::take(&mut trash.listed),
-                    scattered: false,
-                };
+                let listed = std::mem::take(&mut trash.listed);
+                let candidates = Candidates::one_by_one(listed, false);
                 self.detect(&candidates);
                 trash.listed = candidates.others;
                 trash.listed.retain(|&object| {

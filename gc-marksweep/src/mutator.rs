@@ -95,7 +95,7 @@ impl<'h> Mutator<'h> {
     /// # Errors
     ///
     /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than
-    /// [`Shape::MAX_REFS`], fails at once.
+    /// [`Shape::MAX_WORDS`], fails at once.
     #[inline(always)]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
@@ -362,7 +362,7 @@ impl<'h> Mutator<'h> {
     /// If the object has no such field.
     #[inline(always)]
     pub fn load<'m>(&'m self, object: Ref<'m, 'h>, field: usize) -> Option<Ref<'m, 'h>> {
-        check_index("field", field, header(object).refs());
+        check_field(object, field);
         // SAFETY: the object is live as long as the reference is; the field is one of its own.
         unsafe { object.0.load(field) }.map(Ref::new)
     }
@@ -374,11 +374,12 @@ impl<'h> Mutator<'h> {
     /// If the object has no such field.
     #[inline(always)]
     pub fn store<'m>(&'m self, object: Ref<'m, 'h>, field: usize, value: Option<Ref<'m, 'h>>) {
-        let header = header(object);
-        check_index("field", field, header.refs());
-        if header.is_logging() && value.is_some() {
-            // SAFETY: the object is live as long as the reference is, and has the field.
-            unsafe { (self.context.log).remember(&self.shared().space, object.0, header, field) };
+        check_field(object, field);
+        // SAFETY: the object is live as long as the reference is, and has the field.
+        unsafe {
+            if object.0.is_logging() && value.is_some() {
+                (self.context.log).remember(&self.shared().space, object.0, field);
+            }
         }
         // SAFETY: the object is live as long as the reference is; the field is one of its own.
         unsafe { object.0.field(field) }.store(raw(value), Ordering::Release);
@@ -403,10 +404,9 @@ impl<'h> Mutator<'h> {
     /// If the object has no such word.
     #[inline(always)]
     pub fn word<'m>(&'m self, object: Ref<'m, 'h>, index: usize) -> u64 {
-        let header = header(object);
-        check_index("word", index, header.words());
+        check_word(object, index);
         // SAFETY: the object is live as long as the reference is; the word is one of its own.
-        unsafe { object.0.word(header.refs(), index) }.load(Ordering::Relaxed)
+        unsafe { object.0.word(index) }.load(Ordering::Relaxed)
     }
 
     /// Writes a payload word.
@@ -416,10 +416,9 @@ impl<'h> Mutator<'h> {
     /// If the object has no such word.
     #[inline(always)]
     pub fn set_word<'m>(&'m self, object: Ref<'m, 'h>, index: usize, value: u64) {
-        let header = header(object);
-        check_index("word", index, header.words());
+        check_word(object, index);
         // SAFETY: the object is live as long as the reference is; the word is one of its own.
-        unsafe { object.0.word(header.refs(), index) }.store(value, Ordering::Relaxed);
+        unsafe { object.0.word(index) }.store(value, Ordering::Relaxed);
     }
 
     /// The shape the object was allocated with.
@@ -519,19 +518,40 @@ fn header(object: Ref<'_, '_>) -> Header {
 }
 
 #[inline(always)]
+fn refs(object: Ref<'_, '_>) -> usize {
+    // SAFETY: the object is live as long as the reference is.
+    unsafe { object.0.refs() }
+}
+
+#[inline(always)]
 fn raw(value: Option<Ref<'_, '_>>) -> *mut Header {
     value.map_or(std::ptr::null_mut(), |object| object.0.as_raw())
 }
 
 #[inline(always)]
-fn check_index(what: &str, index: usize, len: usize) {
+fn check_field(object: Ref<'_, '_>, index: usize) {
+    // The number is not handed on: it would have to be in a register, and not only compared.
     #[cold]
     #[inline(never)]
-    fn no_such(what: &str, index: usize, len: usize) -> ! {
-        panic!("gc-marksweep: an object with {len} {what}s has no {what} {index}")
+    fn no_such(object: Ref<'_, '_>, index: usize) -> ! {
+        let len = refs(object);
+        panic!("gc-marksweep: an object with {len} fields has no field {index}")
     }
-    if index >= len {
-        no_such(what, index, len);
+    if index >= refs(object) {
+        no_such(object, index);
+    }
+}
+
+#[inline(always)]
+fn check_word(object: Ref<'_, '_>, index: usize) {
+    #[cold]
+    #[inline(never)]
+    fn no_such(object: Ref<'_, '_>, index: usize) -> ! {
+        let len = header(object).words();
+        panic!("gc-marksweep: an object with {len} words has no word {index}")
+    }
+    if index >= header(object).words() {
+        no_such(object, index);
     }
 }
 

@@ -73,7 +73,7 @@ impl<'h> Mutator<'h> {
             limit: self.shared().supply.limit() as u64,
             cause,
         };
-        if size > self.shared().supply.limit() || shape.refs > Shape::MAX_REFS {
+        if size > self.shared().supply.limit() || shape.words > Shape::MAX_WORDS {
             return Err(full(FullCause::Limit));
         }
         if self.shared().stress {

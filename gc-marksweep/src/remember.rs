@@ -38,8 +38,8 @@
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::block::Space;
-use crate::object::{HEADER, Header, Object};
+use crate::block::{LARGE, Space};
+use crate::object::{HEADER, Object};
 use crate::process::is_held;
 use crate::room;
 
@@ -87,20 +87,16 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Remembers that a field of the object, whose header says so, is about to be written.
+    /// Remembers that a field of the object, which is logging, is about to be written.
     ///
     /// # Safety
     ///
     /// The object is live and has the field; the caller is a running mutator of its heap.
+    #[cold]
     #[inline(never)]
-    pub(crate) unsafe fn remember(
-        &self,
-        space: &Space,
-        object: Object,
-        header: Header,
-        field: usize,
-    ) {
-        if header.is_logging_cards() {
+    pub(crate) unsafe fn remember(&self, space: &Space, object: Object, field: usize) {
+        // SAFETY: passed on.
+        if unsafe { object.header() }.size() > LARGE {
             let card = Card::of(object, field);
             // SAFETY: only large objects log cards.
             let state = unsafe { space.card(object, card.index as usize) };
@@ -109,9 +105,7 @@ impl Log {
                 self.incomplete.set(true);
             }
         // SAFETY: passed on.
-        } else if unsafe { object.clear_logging(Header::LOG_OBJECT) }
-            && !push(&self.objects, object)
-        {
+        } else if unsafe { object.clear_logging() } && !push(&self.objects, object) {
             self.incomplete.set(true);
         }
     }
@@ -153,7 +147,7 @@ impl Log {
             // collection since.
             let header = unsafe { object.header() };
             // SAFETY: as above; no mutator runs.
-            unsafe { object.set_logging(header, Header::LOG_OBJECT, true) };
+            unsafe { object.set_logging(header, true) };
             f(object, 0, header.refs());
         }
         for card in cards.drain(..) {

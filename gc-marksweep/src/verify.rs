@@ -152,7 +152,8 @@ fn check_barrier(shared: &Inner, world: &World<'_, Context>, reachable: &Reachab
         for field in 0..header.refs() {
             // SAFETY: one of the object's own; an object that logs cards is large.
             let (target, remembered) = unsafe {
-                let dirty = header.is_logging_cards()
+                let dirty = header.is_logging()
+                    && header.size() > LARGE
                     && !shared.space.card(object, card_of(field)).is_clean();
                 (object.load(field), dirty)
             };

@@ -181,24 +181,26 @@ fn small_objects_make_the_memory_of_dead_large_ones_go_back() {
     });
 }
 
-/// An object of 2^32 words and more: address space only, none of it is touched.
+/// More words than 2^32, in objects of as many as there can be: address space only, none of it is
+/// touched.
 #[test]
 fn statistics_count_enormous_objects() {
-    let Ok(heap) = Heap::builder().limit(40 << 30).build() else {
+    let Ok(heap) = Heap::builder().limit(64 << 30).build() else {
         return; // A system that does not overcommit.
     };
     heap.attach(|m| {
-        m.frame(|m, [object]| {
-            let shape = Shape::new(5, u32::MAX);
-            m.alloc(object, shape).unwrap();
-            m.set(object, None);
+        // All at once: memory that is used again would be cleared.
+        m.frame(|m, objects: [_; 9]| {
+            for object in objects {
+                m.alloc(object, Shape::new(5, Shape::MAX_WORDS)).unwrap();
+            }
         });
     });
     let statistics = heap.statistics();
-    assert_eq!(statistics.allocated_objects, 1);
+    assert_eq!(statistics.allocated_objects, 9);
     assert_eq!(
         statistics.allocated_payload_bytes,
-        8 * (u64::from(u32::MAX) + 5)
+        9 * 8 * (u64::from(Shape::MAX_WORDS) + 5)
     );
 }
 

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::block::{LARGE, MarkTable};
-use crate::object::{GRANULE, Header, Object};
+use crate::object::{GRANULE, Object};
 use crate::room;
 use crate::step::{Places, Record, Step};
 
@@ -219,7 +219,7 @@ impl Tracer {
                 return;
             }
             let refs = header.refs();
-            object.set_logging(header, Header::LOG_OBJECT, table.arm && refs > 0);
+            object.set_logging(header, table.arm && refs > 0);
             self.scan(object, 0, refs, manner);
         }
     }
@@ -242,16 +242,15 @@ impl Tracer {
             let header = object.header();
             let size = header.size();
             let refs = header.refs();
-            let (marked, logging) = if size > LARGE {
-                (table.mark_large(object, M::ALONE), Header::LOG_CARD)
+            let marked = if size > LARGE {
+                table.mark_large(object, M::ALONE)
             } else {
-                let marked = table.mark_medium(object, size / GRANULE, M::ALONE);
-                (marked, Header::LOG_OBJECT)
+                table.mark_medium(object, size / GRANULE, M::ALONE)
             };
             if !marked {
                 return;
             }
-            object.set_logging(header, logging, table.arm && refs > 0);
+            object.set_logging(header, table.arm && refs > 0);
             if refs <= SPLIT {
                 self.scan(object, 0, refs, manner);
             } else {

@@ -107,7 +107,7 @@ impl<'h> Mutator<'h> {
             self.count(fields);
             (memory, false)
         } else {
-            self.alloc_slow(shape)?
+            self.alloc_slow(shape.refs, shape.words, shape.flags)?
         };
         // SAFETY: fresh memory of the object's size.
         let object = unsafe { Object::clear(memory, shape, zeroed) };
@@ -221,7 +221,8 @@ impl<'h> Mutator<'h> {
             self.count(R + W);
             return Ok(memory);
         }
-        self.alloc_slow(shape.with(flags)).map(|(memory, _)| memory)
+        self.alloc_slow(shape.refs, shape.words, flags)
+            .map(|(memory, _)| memory)
     }
 
     /// Before the memory for an object of that shape: room for the note that it has a finalizer, if

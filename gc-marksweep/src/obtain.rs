@@ -10,7 +10,7 @@ use crate::event::{EventKind, STALL_EVENT_MINIMUM};
 use crate::full::{FullCause, HeapFull};
 use crate::heap::Inner;
 use crate::mutator::Mutator;
-use crate::object::Shape;
+use crate::object::{Flags, Shape};
 use crate::policy::Extent;
 
 /// Memory for an object, and whether it reads as zero.
@@ -34,7 +34,14 @@ impl<'h> Mutator<'h> {
     /// than to find one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn alloc_slow(&mut self, shape: Shape) -> Result<Memory, HeapFull> {
+    pub(crate) fn alloc_slow(
+        &mut self,
+        refs: u32,
+        words: u32,
+        flags: Flags,
+    ) -> Result<Memory, HeapFull> {
+        // A shape would be passed in memory, which the fast path would write.
+        let shape = Shape::new(refs, words).with(flags);
         self.safepoint();
         if let Some(memory) = self.next_hole(shape.size()) {
             self.count(shape.refs as usize + shape.words as usize);

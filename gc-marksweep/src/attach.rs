@@ -9,12 +9,13 @@ use std::cell::Cell;
 use std::marker::{PhantomData, PhantomPinned};
 use std::sync::atomic::Ordering;
 
+use handshake::{Member, Name, Party};
+
 use crate::alloc::Buffer;
 use crate::frame::Frames;
 use crate::heap::Heap;
 use crate::mutator::Mutator;
 use crate::remember::Log;
-use crate::safepoint::{Member, Name, Party};
 use crate::step::Recording;
 
 /// The part of a mutator that a collector touches while the mutator is stopped.

@@ -18,6 +18,8 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use handshake::{Arrival, Report, Wait, World};
+
 use crate::abort::AbortOnUnwind;
 use crate::attach::Context;
 use crate::block::{BlockIndex, LARGE, MarkTable};
@@ -30,7 +32,6 @@ use crate::os::{PAGE, thread_cpu_ns};
 use crate::overhead::{Exhaustive, Overhead, Verdict};
 use crate::policy::{Extent, Measured, Plan};
 use crate::remember::Log;
-use crate::safepoint::{Arrival, Report, Wait, World};
 use crate::statistics::Found;
 use crate::step::{Record, Step};
 use crate::supply::Reclaimed;

@@ -36,6 +36,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use handshake::Clock;
+
 use crate::process::is_held;
 use crate::room;
 
@@ -158,25 +160,6 @@ struct Listening {
     failed: AtomicBool,
 }
 
-/// The clock that all time-stamps of a heap are read from.
-#[derive(Clone, Copy)]
-pub(crate) struct Clock {
-    origin: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
-    }
-
-    /// Nanoseconds since the origin.
-    pub(crate) fn now(self) -> u64 {
-        self.origin.elapsed().as_nanos() as u64
-    }
-}
-
 /// The buffer and the listeners of one heap.
 pub(crate) struct Recorder {
     clock: Clock,
@@ -215,7 +198,7 @@ impl Recorder {
     }
 
     pub(crate) fn origin(&self) -> Instant {
-        self.clock.origin
+        self.clock.origin()
     }
 
     /// Nanoseconds since the origin.

@@ -5,10 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use handshake::{Clock, Handshake, Watchdog};
+
 use crate::attach::Context;
 use crate::block::Space;
 use crate::builder::{BuildError, Builder};
-use crate::event::{Clock, EventLog, Recorder};
+use crate::event::{EventLog, Recorder};
 use crate::handle::Handles;
 use crate::mark::Marker;
 use crate::mutator::Mutator;
@@ -17,7 +19,6 @@ use crate::overhead::Overhead;
 use crate::policy::Policy;
 use crate::process::{Home, is_held};
 use crate::remember::Orphans;
-use crate::safepoint::Handshake;
 use crate::shared::Shared;
 use crate::statistics::{Counters, Statistics};
 use crate::supply::Supply;
@@ -141,6 +142,11 @@ impl Inner {
             source: refused.source,
         };
         let clock = Clock::new();
+        let watchdog = builder.watchdog.map(|patience| Watchdog {
+            patience,
+            heap: "gc-marksweep",
+            complain: crate::os::complain,
+        });
         let events = builder.event_capacity;
         let recorder = Recorder::new(clock, events, builder.listeners)
             .ok_or(BuildError::EventCapacity { events })?;
@@ -174,7 +180,7 @@ impl Inner {
             last_major: AtomicU64::new(0),
             last_finished: AtomicU64::new(0),
             orphans: Orphans::default(),
-            handshake: Handshake::new(builder.watchdog, clock).ok_or(BuildError::Memory)?,
+            handshake: Handshake::new(watchdog, clock).ok_or(BuildError::Memory)?,
             marker: Mutex::new(marker),
             handles: Handles::default(),
             events: recorder,

@@ -50,9 +50,9 @@
 //!    `runs.rs`).
 //! 2. **Triggering** (`policy.rs`): a collection is due when a nursery's worth has been handed out,
 //!    or nothing is left. It is a *minor* one, of what is new, or a *major* one, of everything.
-//! 3. **Stopping** (`safepoint.rs`): when no hole is left, the mutator that found out asks the
-//!    others to stop, by a flag that each polls with one relaxed load. Threads in blocking regions
-//!    count as stopped.
+//! 3. **Stopping** (the crate `handshake`): when no hole is left, the mutator that found out asks
+//!    the others to stop, by a flag that each polls with one relaxed load. Threads in blocking
+//!    regions count as stopped.
 //! 4. **Marking** (`mark.rs`; the loop is `mark/tracer.rs`): from the roots, with an explicit stack
 //!    and rings of prefetched edges and objects; of a large heap by several workers, which share
 //!    work only when one of them has none (`mark/team.rs`, `workers.rs`). A mark is a bit in a
@@ -77,7 +77,7 @@
 //!
 //! Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`, `reservation`, `table`),
 //! what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`,
-//! `verify`), and what crosses threads (`attach`, `safepoint`, `workers`, `thread`, `shared`,
+//! `verify`), and what crosses threads (`attach`, `workers`, `thread`, `shared`,
 //! `process`); each block argues from the invariant that its module opens with.
 //!
 //! # Forks
@@ -169,7 +169,6 @@ mod remember;
 mod reservation;
 mod room;
 mod runs;
-mod safepoint;
 mod shared;
 mod statistics;
 mod step;

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ptr::NonNull;
 
+use handshake::World;
+
 use crate::attach::Context;
 use crate::block::{BLOCK, LARGE};
 use crate::heap::Inner;
 use crate::object::{GRANULE, Object};
 use crate::policy::Extent;
 use crate::remember::card_of;
-use crate::safepoint::World;
 
 /// What free memory is filled with: as a header, an object far larger than any block; as a
 /// reference, an address in no heap.

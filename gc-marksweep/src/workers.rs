@@ -29,9 +29,9 @@
 //! 2. What was written before work was given is visible to who takes it; what a helper wrote is
 //!    visible to the leader when `finish` returns.
 
-use std::num::NonZero;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+
+use handshake::cores;
 
 use crate::abort::AbortOnUnwind;
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
@@ -359,13 +359,6 @@ impl<W: Send + 'static> Workers<W> {
 /// use, at most `most`.
 pub(crate) fn default_workers(most: usize) -> usize {
     cores().min(most)
-}
-
-/// The cores this process may use, as when it was first asked: the standard library reads files to
-/// know, and aborts where there is no memory for their names.
-pub(crate) fn cores() -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Models of the pool, checked by loom over every interleaving within a preemption bound:

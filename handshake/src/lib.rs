@@ -1,5 +1,8 @@
 //! The stop-the-world handshake: how one mutator brings all others to a halt, and how they go on.
 //!
+//! A crate of its own, below the heaps that stop their mutators: each has a handshake of its own,
+//! and they share nothing but this protocol, which is modelled and tested once.
+//!
 //! Each mutator has a [`Party`]: a poll flag that a stop arms, and a status that says whether the
 //! mutator is *running* (it may touch the heap) or *stopped* (parked at a safepoint, or inside a
 //! blocking region, where it has promised not to). The mutator that wants a collection performs it
@@ -69,27 +72,91 @@
 //! client); a dedicated collector thread (two context switches for each pause, which on a virtual
 //! machine cost more than marking a small heap).
 
+use std::fmt;
+use std::num::NonZero;
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use crate::event::Clock;
-use crate::primitive::{
-    AtomicBool, AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, fence,
+#[cfg(loom)]
+use loom::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence},
 };
-use crate::room;
-use crate::workers::cores;
+#[cfg(not(loom))]
+use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence},
+};
 
 mod name;
-pub(crate) use name::Name;
+pub use name::Name;
 #[cfg(not(loom))]
 use name::Names;
+
+/// Nanoseconds since an origin.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// Whose origin is now.
+    #[expect(clippy::new_without_default, reason = "two are not equal")]
+    pub fn new() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// Whose origin is this.
+    pub fn since(origin: Instant) -> Self {
+        Self { origin }
+    }
+
+    /// The time.
+    pub fn now(self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// The moment that is zero.
+    pub fn origin(self) -> Instant {
+        self.origin
+    }
+}
+
+/// Who says which mutators keep a stop waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Watchdog {
+    /// How long a stop may take before the laggards are named.
+    pub patience: Duration,
+    /// The heap's name, which the line begins with.
+    pub heap: &'static str,
+    /// Writes the line. It may take long, and must not unwind.
+    pub complain: fn(fmt::Arguments<'_>),
+}
+
+/// The cores this process may use, as when it was first asked: the standard library reads files to
+/// know, and aborts where there is no memory for their names.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
+}
+
+/// Adds an element to a vector. Returns whether there was memory for it.
+fn push<T>(list: &mut Vec<T>, element: T) -> bool {
+    let room = list.len() < list.capacity() || list.try_reserve(1).is_ok();
+    if room {
+        list.push(element);
+    }
+    room
+}
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
 
 /// A mutator's side of the handshake.
-pub(crate) struct Party {
+#[derive(Debug)]
+pub struct Party {
     armed: AtomicBool,
     status: AtomicU8,
     /// When the mutator last arrived at a stop, as far as it noticed.
@@ -97,7 +164,9 @@ pub(crate) struct Party {
 }
 
 impl Party {
-    pub(crate) fn new() -> Self {
+    /// Of a mutator that runs, and that no stop wants.
+    #[expect(clippy::new_without_default, reason = "two are not equal")]
+    pub fn new() -> Self {
         Self {
             armed: AtomicBool::new(false),
             status: AtomicU8::new(RUNNING),
@@ -107,7 +176,7 @@ impl Party {
 
     /// Whether a stop wants this mutator: the whole cost of a safepoint that finds nothing to do.
     #[inline(always)]
-    pub(crate) fn armed(&self) -> bool {
+    pub fn armed(&self) -> bool {
         self.armed.load(Ordering::Relaxed)
     }
 
@@ -128,7 +197,8 @@ impl Party {
 /// # Safety
 ///
 /// `party` returns the same party each time, stored inside `self`.
-pub(crate) unsafe trait Member {
+pub unsafe trait Member {
+    /// The mutator's side of the handshake.
     fn party(&self) -> &Party;
 }
 
@@ -154,19 +224,22 @@ impl<M: Member> Registered<M> {
 
 /// A mutator that a stop has waited for.
 #[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) mutator: u32,
+pub struct Arrival {
+    /// Its number.
+    pub mutator: u32,
     /// When it had stopped, or had detached.
-    pub(crate) at: u64,
+    pub at: u64,
 }
 
 /// A stay of a mutator for somebody else's stop.
 #[derive(Debug)]
-pub(crate) struct Wait {
+pub struct Wait {
     /// The number of the stop it came for; it may have stayed for later ones too.
-    pub(crate) stop: u64,
-    pub(crate) from: u64,
-    pub(crate) until: u64,
+    pub stop: u64,
+    /// When it came.
+    pub from: u64,
+    /// When it went on.
+    pub until: u64,
 }
 
 struct State<M> {
@@ -200,7 +273,7 @@ impl<M: Member> State<M> {
                 clock.now()
             };
             let mutator = registered.number;
-            if !room::push(&mut self.arrivals, Arrival { mutator, at }) {
+            if !push(&mut self.arrivals, Arrival { mutator, at }) {
                 self.lost += 1;
             }
         }
@@ -209,25 +282,24 @@ impl<M: Member> State<M> {
 }
 
 /// The handshake of one heap.
-pub(crate) struct Handshake<M> {
+pub struct Handshake<M> {
     state: Mutex<State<M>>,
     /// Somebody stopped or detached: the collector looks again.
     changed: Condvar,
     /// A stop is over, or the last thread that waited to attach has attached.
     resumed: Condvar,
-    /// How long a stop may take before the laggards are named.
-    watchdog: Option<Duration>,
+    watchdog: Option<Watchdog>,
     clock: Clock,
     /// How often to look before going to sleep.
     looks: u32,
 }
 
 /// For how many mutators there is room in any case.
-pub(crate) const MEMBERS_SET_ASIDE: usize = 16;
+pub const MEMBERS_SET_ASIDE: usize = 16;
 
 /// There was no memory to register a mutator: it is not attached.
 #[derive(Debug)]
-pub(crate) struct NoMemory;
+pub struct NoMemory;
 
 /// A look and the pause after it take half a microsecond or so.
 const LOOKS: u32 = 100;
@@ -253,7 +325,7 @@ unsafe impl<M> Sync for Handshake<M> {}
 
 impl<M: Member> Handshake<M> {
     /// `None` if the system has no memory for it.
-    pub(crate) fn new(watchdog: Option<Duration>, clock: Clock) -> Option<Self> {
+    pub fn new(watchdog: Option<Watchdog>, clock: Clock) -> Option<Self> {
         let mut members = Vec::new();
         members.try_reserve_exact(MEMBERS_SET_ASIDE).ok()?;
         Some(Self {
@@ -274,7 +346,7 @@ impl<M: Member> Handshake<M> {
     }
 
     /// After a fork: whether the calling thread can go on alone. If not, says what it lacks.
-    pub(crate) fn look_after_fork(&self) -> Result<(), String> {
+    pub fn look_after_fork(&self) -> Result<(), String> {
         let Ok(mut state) = self.state.try_lock() else {
             return Err("another thread was inside an operation on it".to_owned());
         };
@@ -300,6 +372,18 @@ impl<M: Member> Handshake<M> {
             .expect("the handshake's lock is never poisoned")
     }
 
+    /// Calls `f` with every registered member, whether it runs or not; nobody comes or goes
+    /// meanwhile. `f` may look at what any thread may look at, and must not call the handshake.
+    pub fn each_member(&self, mut f: impl FnMut(&M))
+    where
+        M: Sync,
+    {
+        for registered in &self.lock().members {
+            // SAFETY: valid until it detaches, which takes the lock that we hold.
+            f(unsafe { registered.member.as_ref() });
+        }
+    }
+
     /// Registers a running mutator, once no stop is in progress; fails if there are more than
     /// [`MEMBERS_SET_ASIDE`] and no memory for it. `number` is what events call it, `name` what the
     /// watchdog does.
@@ -308,7 +392,7 @@ impl<M: Member> Handshake<M> {
     ///
     /// `member` stays where it is, and valid, until [`Self::detach`] has returned; the calling
     /// thread is the only one to call the other operations with its party.
-    pub(crate) unsafe fn attach(
+    pub unsafe fn attach(
         &self,
         member: NonNull<M>,
         number: u32,
@@ -334,14 +418,14 @@ impl<M: Member> Handshake<M> {
             thread: std::thread::current().id(),
             awaited: false,
         };
-        if !room::push(&mut state.members, registered) {
+        if !push(&mut state.members, registered) {
             return Err(NoMemory);
         }
         Ok(self.waited(state, before, from))
     }
 
     /// Forgets a running mutator. A stop that waits for it goes on without it.
-    pub(crate) fn detach(&self, member: NonNull<M>) {
+    pub fn detach(&self, member: NonNull<M>) {
         let mut state = self.lock();
         let mut registered = state.members.iter();
         let index = registered.position(|registered| registered.member == member);
@@ -351,7 +435,7 @@ impl<M: Member> Handshake<M> {
                 mutator: registered.number,
                 at: self.clock.now(),
             };
-            if !room::push(&mut state.arrivals, arrival) {
+            if !push(&mut state.arrivals, arrival) {
                 state.lost += 1;
             }
             self.changed.notify_one();
@@ -361,7 +445,7 @@ impl<M: Member> Handshake<M> {
     /// Waits out the stop that armed the poll, if it is still in progress. The mutator counts as
     /// stopped meanwhile.
     #[cold]
-    pub(crate) fn park(&self, party: &Party) -> Option<Wait> {
+    pub fn park(&self, party: &Party) -> Option<Wait> {
         let from = self.clock.now();
         party.arrive(from);
         let mut state = self.lock();
@@ -376,7 +460,7 @@ impl<M: Member> Handshake<M> {
     }
 
     /// From here to [`Self::leave_blocking`] the mutator counts as stopped.
-    pub(crate) fn enter_blocking(&self, party: &Party) {
+    pub fn enter_blocking(&self, party: &Party) {
         if party.armed() {
             party.arrive(self.clock.now());
         }
@@ -391,7 +475,7 @@ impl<M: Member> Handshake<M> {
     }
 
     /// Runs again, once no stop is in progress.
-    pub(crate) fn leave_blocking(&self, party: &Party) -> Option<Wait> {
+    pub fn leave_blocking(&self, party: &Party) -> Option<Wait> {
         party.status.store(RUNNING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Acquire: pairs with the release store that disarmed the poll at the end of a stop we
@@ -404,12 +488,12 @@ impl<M: Member> Handshake<M> {
 
     /// How many stops are over. A trigger that would be satisfied by any stop that ends after this
     /// moment passes this number plus one to [`Self::stop`].
-    pub(crate) fn completed(&self) -> u64 {
+    pub fn completed(&self) -> u64 {
         self.lock().completed
     }
 
     /// The number of the first stop that *begins* after this moment.
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         let state = self.lock();
         state.completed + 1 + u64::from(state.stopping)
     }
@@ -418,7 +502,7 @@ impl<M: Member> Handshake<M> {
     ///
     /// The caller is a registered, running mutator; while it waits for somebody else's stop it
     /// counts as stopped.
-    pub(crate) fn stop(&self, me: NonNull<M>, target: u64) -> Stop<'_, M> {
+    pub fn stop(&self, me: NonNull<M>, target: u64) -> Stop<'_, M> {
         // SAFETY: the caller's own registration is valid while it calls.
         let party = unsafe { me.as_ref() }.party();
         let from = self.clock.now();
@@ -444,7 +528,7 @@ impl<M: Member> Handshake<M> {
         // Before the request, so that nobody waits for the allocator. Arrivals for which there is
         // no memory are lost.
         let others = state.members.len() - 1;
-        room::set_aside(&mut state.arrivals, others);
+        let _ = state.arrivals.try_reserve(others);
         state.stopping = true;
         let requested = self.clock.now();
         for registered in &state.members {
@@ -454,7 +538,8 @@ impl<M: Member> Handshake<M> {
         for registered in &mut state.members {
             registered.awaited = registered.member != me && !registered.party().stopped();
         }
-        let mut deadline = (self.watchdog).and_then(|limit| Instant::now().checked_add(limit));
+        let patience = self.watchdog.map(|watchdog| watchdog.patience);
+        let mut deadline = patience.and_then(|limit| Instant::now().checked_add(limit));
         let mut looks = self.looks;
         while state.members.iter().any(|registered| registered.awaited) {
             if looks > 0 {
@@ -561,7 +646,7 @@ impl<M: Member> Handshake<M> {
         // Where there is no memory for them all, some are named.
         let mut named = Vec::new();
         for name in laggards {
-            room::push(&mut named, name);
+            push(&mut named, name);
         }
         let laggards = named;
         if laggards.is_empty() {
@@ -569,63 +654,69 @@ impl<M: Member> Handshake<M> {
         }
         // Without the lock: writing may take long, and those who arrive meanwhile need it.
         drop(state);
-        crate::os::complain(format_args!(
-            "gc-marksweep: a stop has waited more than {:?} for {}: a loop without a safepoint, \
-             or a wait outside `blocking`",
-            self.watchdog.unwrap_or_default(),
-            Names(&laggards)
-        ));
+        if let Some(Watchdog {
+            patience,
+            heap,
+            complain,
+        }) = self.watchdog
+        {
+            complain(format_args!(
+                "{heap}: a stop has waited more than {patience:?} for {}: a loop without a \
+                 safepoint, or a wait outside `blocking`",
+                Names(&laggards)
+            ));
+        }
         self.lock()
     }
 }
 
 /// How a request to stop ended.
-pub(crate) struct Stop<'a, M: Member> {
+pub struct Stop<'a, M: Member> {
     /// Somebody else's stop that the caller waited for first, if any.
-    pub(crate) waited: Option<Wait>,
+    pub waited: Option<Wait>,
     /// The stopped world, unless enough stops were over by then.
-    pub(crate) world: Option<World<'a, M>>,
+    pub world: Option<World<'a, M>>,
 }
 
 /// What is to be told of a stop once it is over.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     /// The stop's number, from 1.
-    pub(crate) stop: u64,
+    pub stop: u64,
     /// When it was requested.
-    pub(crate) requested: u64,
+    pub requested: u64,
     /// When the last mutator had stopped.
-    pub(crate) stopped: u64,
+    pub stopped: u64,
     /// The mutators that were running when it was requested.
-    pub(crate) arrivals: Vec<Arrival>,
+    pub arrivals: Vec<Arrival>,
     /// How many more of them there were no memory for.
-    pub(crate) lost: u64,
+    pub lost: u64,
 }
 
 /// Proof that every mutator but the caller is stopped. They go on when it is dropped.
-pub(crate) struct World<'a, M: Member> {
+pub struct World<'a, M: Member> {
     handshake: &'a Handshake<M>,
     report: Report,
 }
 
 impl<M: Member> World<'_, M> {
     /// The stop's number, from 1.
-    pub(crate) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.report.stop
     }
 
     /// How many mutators are attached, the caller included.
-    pub(crate) fn members(&self) -> u32 {
+    pub fn members(&self) -> u32 {
         self.handshake.lock().members.len() as u32
     }
 
     /// Lets the mutators go on.
-    pub(crate) fn resume(mut self) -> Report {
+    pub fn resume(mut self) -> Report {
         std::mem::take(&mut self.report)
     }
 
     /// Calls `f` with every registered member, the caller's own included.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&M)) {
+    pub fn for_each(&self, mut f: impl FnMut(&M)) {
         let state = self.handshake.lock();
         for registered in &state.members {
             // SAFETY: valid until it detaches, which takes the lock that we hold; its owner is
@@ -650,6 +741,6 @@ impl<M: Member> Drop for World<'_, M> {
 }
 
 /// Models of the handshake, checked by loom over every interleaving within a preemption bound:
-/// `RUSTFLAGS="--cfg loom" cargo test -p gc-marksweep --lib --release`.
+/// `RUSTFLAGS="--cfg loom" cargo test -p handshake --lib --release`.
 #[cfg(all(test, loom))]
 mod model;

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 /// What the watchdog calls a mutator: in place, as the name of a thread may be of any length and
 /// memory may be short.
 #[derive(Clone, Copy)]
-pub(crate) struct Name {
+pub struct Name {
     text: [u8; Self::MOST],
     length: u8,
 }
@@ -14,7 +14,7 @@ impl Name {
     const MOST: usize = 96;
 
     /// As much of it as fits.
-    pub(crate) fn new(name: fmt::Arguments<'_>) -> Self {
+    pub fn new(name: fmt::Arguments<'_>) -> Self {
         let mut this = Self {
             text: [0; Self::MOST],
             length: 0,
@@ -50,7 +50,7 @@ impl fmt::Display for Name {
 
 /// Several, with commas between them.
 #[cfg(not(loom))]
-pub(super) struct Names<'a>(pub(super) &'a [Name]);
+pub(crate) struct Names<'a>(pub(crate) &'a [Name]);
 
 #[cfg(not(loom))]
 impl fmt::Display for Names<'_> {

@@ -84,6 +84,9 @@ variants! {
     gc_rc_lazy: harness::adapter::gc_rc::GcRc, ["free" = "lazy", "poison" = "on"];
     gc_rc_lazy_stress: harness::adapter::gc_rc::GcRc, ["free" = "lazy", "cycle" = "bacon-rajan", "stress" = "on", "poison" = "on"];
     gc_rc_no_cycles: harness::adapter::gc_rc::GcRc, ["cycle" = "none"];
+    gc_rc_atomic: harness::adapter::gc_rc::GcRcAtomic, [];
+    gc_rc_atomic_poison: harness::adapter::gc_rc::GcRcAtomic, ["poison" = "on", "threshold" = "100"];
+    gc_rc_atomic_stress: harness::adapter::gc_rc::GcRcAtomic, ["stress" = "on", "poison" = "on"];
 }
 
 /// Expands functions generic over [`Variant`] into a test for each variant.
@@ -93,7 +96,8 @@ macro_rules! on_every_heap {
         $crate::on_heaps!([arena, gc_marksweep, gc_marksweep_poison, gc_marksweep_stress, gc_marksweep_plain,
                            gc_marksweep_generations, gc_marksweep_generations_stress, gc_marksweep_workers,
                            gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_bacon_rajan, gc_rc_bacon_rajan_strict,
-                           gc_rc_lazy, gc_rc_lazy_stress, gc_rc_no_cycles]
+                           gc_rc_lazy, gc_rc_lazy_stress, gc_rc_no_cycles,
+                           gc_rc_atomic, gc_rc_atomic_poison, gc_rc_atomic_stress]
         [$($test),+]);
     };
 }

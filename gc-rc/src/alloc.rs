@@ -41,7 +41,7 @@ const CARVE_BYTES: usize = 4 << 10;
 
 /// The class of large objects.
 pub(crate) const LARGE: usize = 63;
-const CLASSES: usize = 53;
+pub(crate) const CLASSES: usize = 53;
 /// Free lists: one for each number that a tag has room for, so that no bounds are checked.
 const LISTS: usize = tag::CLASS as usize + 1;
 /// Objects above take whole blocks.
@@ -235,6 +235,13 @@ impl Allocator {
         }
         let carving = self.carving[class].get().is_some_and(Block::has_room);
         carving || self.list(class).get().is_some() || counters.would_fit(BLOCK_COST)
+    }
+
+    /// Puts a chain of free cells, from `first` to `last`, in front of the list of their class.
+    pub(crate) fn splice(&self, class: usize, first: Object, last: Object) {
+        let list = self.list(class);
+        last.set_head(linked(list.get(), last.head() & tag::ALL));
+        list.set(Some(first));
     }
 
     /// All blocks in use.
@@ -444,21 +451,32 @@ impl Locked<'_> {
         self.collect(OLDEST, false);
         self.free_all_dead();
         self.trim();
-        match cause {
-            // It may have been one too many of those that free next to nothing.
-            FullCause::Limit => {
-                let fits = self.allocator.would_fit(class, shape.bytes(), counters);
-                if self.judge_overhead(begun, fits) == Verdict::Refused && fits {
-                    return Err(full(FullCause::Overhead));
-                }
-            }
-            // Where the system has no memory, the heap is not nearly full.
-            _ => self.overhead.note_other(begun.elapsed()),
-        }
+        (self.judge_exhaustive(begun, class, shape, cause)).map_err(full)?;
         self.try_obtain(class, shape).map_err(full)
     }
 
-    /// Judges the exhaustive collection that began at `begun`.
+    /// Judges the exhaustive collection that began at `begun`, and was made because of `cause` for
+    /// an object of `shape`. The error: it was one too many of those that free next to nothing.
+    pub(crate) fn judge_exhaustive(
+        self,
+        begun: Instant,
+        class: usize,
+        shape: Shape,
+        cause: FullCause,
+    ) -> Result<(), FullCause> {
+        if cause != FullCause::Limit {
+            // Where the system has no memory, the heap is not nearly full.
+            self.overhead.note_other(begun.elapsed());
+            return Ok(());
+        }
+        let counters = &self.inner.counters;
+        let fits = self.allocator.would_fit(class, shape.bytes(), counters);
+        match self.judge_overhead(begun, fits) {
+            Verdict::Refused if fits => Err(FullCause::Overhead),
+            _ => Ok(()),
+        }
+    }
+
     fn judge_overhead(self, begun: Instant, fits: bool) -> Verdict {
         let recorder = &self.inner.recorder;
         let began = recorder.since(begun);
@@ -473,7 +491,7 @@ impl Locked<'_> {
     }
 
     /// Memory that is free.
-    fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
+    pub(crate) fn try_obtain(self, class: usize, shape: Shape) -> Result<Object, FullCause> {
         let counters = &self.inner.counters;
         if (class == LARGE || self.allocator.needs_block(class)) && !self.set_aside() {
             return Err(FullCause::System);

@@ -14,6 +14,7 @@ use crate::options::{
     BuilderOption, OptionError, Text, options, or_off, parse_bytes, parse_percentages, words,
 };
 use crate::overhead::OverheadLimit;
+use crate::regime::Unlocked;
 
 options! {
     /// How to make a [`Heap`]: see [`Heap::builder`].
@@ -207,6 +208,31 @@ impl Builder {
         self.check()?;
         Heap::from_builder(&self)
     }
+
+    /// Makes a heap of a regime without the global lock, such as [`Atomic`](crate::Atomic). What is
+    /// said of the lock has no effect there ([`gil`](Self::gil),
+    /// [`switch_interval`](Self::switch_interval), [`lock_hold_times`](Self::lock_hold_times)), and
+    /// the [watchdog](Self::watchdog) names whom a stop waits for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`]; and [`BuildError::NeedsLock`] for [`Cycle::BaconRajan`], which would
+    /// list objects at decrements that several threads make at once, and for [`Free::Lazy`], which
+    /// does what grace periods do.
+    pub fn build_unlocked<R: Unlocked>(self) -> Result<Heap<R>, BuildError> {
+        self.check()?;
+        if self.cycle == Cycle::BaconRajan {
+            return Err(BuildError::NeedsLock {
+                option: "cycle=bacon-rajan",
+            });
+        }
+        if self.free == Free::Lazy {
+            return Err(BuildError::NeedsLock {
+                option: "free=lazy",
+            });
+        }
+        Heap::unlocked(&self)
+    }
 }
 
 /// A heap cannot be made as asked for.
@@ -232,6 +258,11 @@ pub enum BuildError {
     },
     /// The number of possible roots is zero: every decrement would request a collection.
     NoPossibleRoots,
+    /// The option exists under the global lock only.
+    NeedsLock {
+        /// The option, with its value.
+        option: &'static str,
+    },
     /// The system has no memory for the heap's own state, a few kilobytes.
     Memory,
 }
@@ -260,6 +291,10 @@ impl fmt::Display for BuildError {
                 f,
                 "a collection at zero possible roots would never end: give at least 1 (10,000 is \
                  usual)"
+            ),
+            Self::NeedsLock { option } => write!(
+                f,
+                "{option} needs the global lock: leave it out, or choose that regime"
             ),
             Self::Memory => write!(
                 f,

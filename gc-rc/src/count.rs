@@ -260,6 +260,22 @@ impl Locked<'_> {
         }
     }
 
+    /// Puts an object into the queue of due finalizers. If there is no memory for it returns false:
+    /// then the tag has to say so (invariant 4).
+    #[inline(always)]
+    pub(crate) fn list_finalizer(self, object: Object) -> bool {
+        let mut queue = self.finalizable.borrow_mut();
+        let objects = queue.len();
+        let listed = room::set_aside(&mut *queue, objects + 1);
+        if listed {
+            queue.push_back(object);
+        } else {
+            self.finalizable_unlisted
+                .set(self.finalizable_unlisted.get() + 1);
+        }
+        listed
+    }
+
     /// Queues objects whose finalizers are due and that the queue, which is empty, had no room for.
     /// Returns the first of them.
     #[cold]
@@ -531,14 +547,8 @@ impl<W: Witness> Locked<'_, W> {
     pub(crate) fn queue_finalizer(self, object: Object) {
         object.insert(tag::FINALIZED);
         self.unrecorded().retain(object);
-        let mut queue = self.finalizable.borrow_mut();
-        let objects = queue.len();
-        if room::set_aside(&mut *queue, objects + 1) {
-            queue.push_back(object);
-        } else {
+        if !self.unrecorded().list_finalizer(object) {
             object.remove(tag::FINALIZE);
-            self.finalizable_unlisted
-                .set(self.finalizable_unlisted.get() + 1);
         }
         self.note(|| Step::FinalizerDue {
             object: object.into(),

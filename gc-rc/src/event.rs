@@ -63,6 +63,20 @@ pub struct Event {
 pub enum EventKind {
     /// A wait for the global lock.
     LockWait,
+    /// In a regime without the global lock: the mutator stood still for a stop. From its arrival at
+    /// a safepoint, or its wish to attach or to leave a blocking region, until it ran again; for
+    /// the mutator that asked for the stop, from its request until it had let the others go.
+    Stopped {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
+    /// In a regime without the global lock: a stop waited for the mutator, from the request until
+    /// that had arrived. The difference is its time-to-safepoint. Reported by the mutator that
+    /// asked, for each that was running at that moment.
+    Arrived {
+        /// The stop's number, from 1.
+        stop: u64,
+    },
     /// A cascade of deaths that counts falling to zero set off: at least [`DRAIN_EVENT_MINIMUM`]
     /// objects freed in one go.
     Drain {
@@ -195,10 +209,15 @@ impl Recorder {
     /// Records what began at `from` and ends now. Returns whether the lock is to be given up soon,
     /// to tell listeners of it.
     pub(crate) fn record(&self, mutator: u32, from: Instant, kind: EventKind) -> bool {
+        self.record_at(mutator, self.since(from), self.since(Instant::now()), kind)
+    }
+
+    /// As [`Self::record`], between two times in nanoseconds since the origin.
+    pub(crate) fn record_at(&self, mutator: u32, from: u64, until: u64, kind: EventKind) -> bool {
         let event = Event {
             mutator,
-            from: self.since(from),
-            until: self.since(Instant::now()),
+            from,
+            until,
             kind,
         };
         let mut log = lock(&self.log);
@@ -211,7 +230,11 @@ impl Recorder {
             // Listeners lose what there is no memory for.
             lock(&self.log).lost += 1;
         }
-        heard && kind != EventKind::LockWait
+        let waited = matches!(
+            kind,
+            EventKind::LockWait | EventKind::Stopped { .. } | EventKind::Arrived { .. }
+        );
+        heard && !waited
     }
 
     /// Tells the listeners what has happened to `mutator`, which is the current thread's, and does

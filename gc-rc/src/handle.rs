@@ -43,11 +43,12 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::count::released;
 use crate::full::{FullCause, HeapFull};
 use crate::gil::RELEASE;
-use crate::heap::Locked;
+use crate::heap::{Inner, Locked};
 use crate::object::{Object, tag};
 use crate::primitive::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, Plain};
 use crate::room;
@@ -224,6 +225,14 @@ impl Global {
 
     /// Makes a root of `object`.
     pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
+        let global = Self::uncounted(locked, object)?;
+        locked.retain(object);
+        Ok(global)
+    }
+
+    /// Makes a root of `object`, whose reference the caller counts.
+    #[inline(always)]
+    pub(crate) fn uncounted(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
         let cell = try_box(GlobalCell {
             mailbox: ManuallyDrop::new(locked.inner.mailbox.clone()),
             clones: AtomicUsize::new(1),
@@ -233,10 +242,7 @@ impl Global {
             following: Plain::new(ptr::null_mut()),
         });
         match cell {
-            Ok(cell) => {
-                locked.retain(object);
-                Ok(Self(locked.globals.link(cell)))
-            }
+            Ok(cell) => Ok(Self(locked.globals.link(cell))),
             Err(cell) => {
                 drop(ManuallyDrop::into_inner(cell.mailbox));
                 Err(no_memory::<GlobalCell>(locked))
@@ -246,9 +252,15 @@ impl Global {
 
     /// The object, which this handle keeps alive.
     pub(crate) fn object(&self, locked: Locked<'_>) -> Object {
+        self.object_of(locked.inner)
+    }
+
+    /// The object, of this heap.
+    #[inline]
+    pub(crate) fn object_of(&self, heap: &Inner) -> Object {
         let cell = self.cell();
-        if !ptr::eq(cell.mailbox.address(), locked.inner.mailbox.address()) {
-            wrong_heap("global", cell.mailbox.id, locked);
+        if !ptr::eq(cell.mailbox.address(), heap.mailbox.address()) {
+            wrong_heap("global", cell.mailbox.id, heap);
         }
         cell.object
     }
@@ -267,10 +279,10 @@ fn no_memory<T>(locked: Locked<'_>) -> HeapFull {
 
 #[cold]
 #[inline(never)]
-fn wrong_heap(what: &str, id: u64, locked: Locked<'_>) -> ! {
+fn wrong_heap(what: &str, id: u64, heap: &Inner) -> ! {
     panic!(
         "gc-rc: a {what} of heap {id} was used on heap {}",
-        locked.inner.mailbox.id
+        heap.mailbox.id
     )
 }
 
@@ -328,13 +340,10 @@ impl WeakCell {
     }
 
     /// The object, if the cell is not empty.
-    pub(crate) fn object(&self, _locked: Locked<'_>) -> Option<Object> {
-        let object = self.object.load(Ordering::Relaxed);
-        if object.is_null() {
-            return None;
-        }
-        // SAFETY: invariant 2: it is an object of this heap, whose lock the caller holds.
-        Some(unsafe { Object::from_raw(object) })
+    #[inline]
+    pub(crate) fn object(&self) -> Option<Object> {
+        // Acquire: without the global lock another thread may have made it.
+        Object::of_pointer(self.object.load(Ordering::Acquire))
     }
 }
 
@@ -426,7 +435,15 @@ pub struct Weak(Shared<WeakCell>);
 impl Weak {
     /// The weak reference to `object`.
     pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
-        if object.has(tag::HAS_WEAK)
+        let weak = Self::listed(locked, object)?;
+        object.insert(tag::HAS_WEAK);
+        Ok(weak)
+    }
+
+    /// The weak reference to `object`, whose tag the caller has say so.
+    #[inline(always)]
+    pub(crate) fn listed(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
+        if object.shared_head().load(Relaxed) & tag::HAS_WEAK != 0
             && let Some(cell) = locked.weak.borrow().get(&object)
         {
             return Ok(Self(cell.clone()));
@@ -438,10 +455,17 @@ impl Weak {
     /// The object, unless it is dead or about to be: one whose count is zero only awaits the next
     /// drain.
     pub(crate) fn object(&self, locked: Locked<'_>) -> Option<Object> {
-        if self.0.heap != locked.inner.mailbox.id {
-            wrong_heap("weak reference", self.0.heap, locked);
+        self.object_of(locked.inner)
+            .filter(|object| object.count() > 0)
+    }
+
+    /// The object, of this heap, until the reference is cleared.
+    #[inline]
+    pub(crate) fn object_of(&self, heap: &Inner) -> Option<Object> {
+        if self.0.heap != heap.mailbox.id {
+            wrong_heap("weak reference", self.0.heap, heap);
         }
-        self.0.object(locked).filter(|object| object.count() > 0)
+        self.0.object()
     }
 }
 
@@ -490,6 +514,15 @@ impl<W: Witness> Locked<'_, W> {
     #[cold]
     #[inline(never)]
     pub(crate) fn release_globals(self) {
+        self.take_globals(|object| {
+            self.note(|| released(None, object));
+            self.unrecorded().release(object);
+        });
+        self.unrecorded().account_metadata();
+    }
+
+    /// Empties the mailbox, and calls `release` with the objects of the globals in it.
+    pub(crate) fn take_globals(self, mut release: impl FnMut(Object)) {
         let mut head = self.inner.mailbox.take();
         while !head.is_null() {
             // SAFETY: cells in the stack belong to the heap, that is, to the holder of its lock.
@@ -497,10 +530,8 @@ impl<W: Witness> Locked<'_, W> {
             let cell = unsafe { Box::from_raw(head) };
             head = cell.next.get();
             self.globals.unlink(&cell);
-            self.note(|| released(None, cell.object));
-            self.unrecorded().release(cell.object);
+            release(cell.object);
         }
-        self.unrecorded().account_metadata();
     }
 }
 
@@ -532,7 +563,6 @@ impl Locked<'_> {
             died: AtomicU64::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
         })?;
-        object.insert(tag::HAS_WEAK);
         table.insert(object, cell.clone());
         Some(cell)
     }
@@ -547,7 +577,7 @@ impl Locked<'_> {
     /// Clears the weak references to a dying object and queues them for
     /// [`cleared`](crate::Mutator::cleared), if anybody still has one.
     pub(crate) fn clear_weak(self, object: Object) {
-        object.remove(tag::HAS_WEAK);
+        forget_weak(object);
         let mut table = self.weak.borrow_mut();
         let Some(cell) = table.remove(&object) else {
             return;
@@ -571,10 +601,16 @@ fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>) {
     table.retain(|object, cell| {
         let held = cell.handles() > 1;
         if !held {
-            object.remove(tag::HAS_WEAK);
+            forget_weak(*object);
         }
         held
     });
+}
+
+/// The object has no entry any more. In one operation: without the global lock others may change
+/// its head meanwhile.
+fn forget_weak(object: Object) {
+    object.shared_head().fetch_and(!tag::HAS_WEAK, Relaxed);
 }
 
 /// Models of what handles do without the lock, run under every interleaving:

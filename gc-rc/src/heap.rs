@@ -21,14 +21,15 @@ use crate::count::Free;
 use crate::cycle::candidates::Scratch;
 use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{EventKind, EventLog, Recorder};
-use crate::gil::{GlobalLock, Leave, LockStatistics, TELL};
+use crate::gil::{self, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
-use crate::mutator::Attached;
+use crate::mutator::Roots;
 use crate::object::{Object, tag};
 use crate::overhead::Overhead;
+use crate::regime::{GlobalLock, Regime};
 use crate::room::{self, List};
 use crate::shared::{Counted, Shared};
-use crate::statistics::{Counters, Statistics};
+use crate::statistics::{Counters, Statistics, Tally};
 use crate::step::{Record, Step, Witness};
 
 /// What the lock protects.
@@ -57,8 +58,10 @@ pub(crate) struct Protected {
     /// Every global that was not yet released.
     pub(crate) globals: Globals,
     /// The attached mutator that was the last to attach; they are linked.
-    pub(crate) attached: Cell<*const Attached>,
+    pub(crate) attached: Cell<*const Roots>,
     pub(crate) overhead: Overhead,
+    /// Mutators may have free cells that the allocator's lists do not name ([`crate::unlocked`]).
+    pub(crate) lent: Cell<bool>,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
     /// What had been turned over when unused memory was last looked at.
@@ -92,10 +95,10 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) protected: Protected,
     pub(crate) mailbox: Shared<Mailbox>,
-    pub(crate) lock: GlobalLock,
+    pub(crate) lock: gil::GlobalLock,
     pub(crate) recorder: Recorder,
     pub(crate) stress: bool,
-    release_after: Option<Duration>,
+    pub(crate) release_after: Option<Duration>,
     next_mutator: AtomicU32,
     /// Attached mutators and their threads' names, for the watchdog.
     names: Mutex<Vec<(u32, String)>>,
@@ -253,14 +256,10 @@ impl<'a> Locked<'a> {
     /// be free, and at most once in the time after which memory is released. Where that time is
     /// short, the walk is paid for by what the program turns over.
     pub(crate) fn tidy(self, now: Instant) {
-        let due = match self.last_tidy.get() {
-            Some(last) => (self.inner.release_after)
-                .is_some_and(|time| now.saturating_duration_since(last) >= time),
-            None => {
-                self.last_tidy.set(Some(now));
-                false
-            }
-        };
+        let due = self.is_tidying_due(now);
+        if self.last_tidy.get().is_none() {
+            self.last_tidy.set(Some(now));
+        }
         let counters = &self.inner.counters;
         let turned_over = || counters.turned_over().saturating_sub(self.tidied.get());
         if due
@@ -273,6 +272,12 @@ impl<'a> Locked<'a> {
         }
     }
 
+    /// Whether the time after which unused memory is looked for has passed.
+    pub(crate) fn is_tidying_due(self, now: Instant) -> bool {
+        let (last, time) = (self.last_tidy.get(), self.inner.release_after);
+        (last.zip(time)).is_some_and(|(last, time)| now.saturating_duration_since(last) >= time)
+    }
+
     /// Makes blocks without objects unused if that may be worth the while, and releases those that
     /// have been for long enough, or `all`.
     #[cold]
@@ -280,7 +285,7 @@ impl<'a> Locked<'a> {
     fn reclaim(self, all: bool) {
         let cells = self.allocator.bytes_of_cells() as u64;
         let small = self.inner.counters.object_bytes();
-        if cells.saturating_sub(small) >= (cells / 4).max(1 << 20) {
+        if !self.lent.get() && cells.saturating_sub(small) >= (cells / 4).max(1 << 20) {
             self.allocator.trim(&self.inner.counters);
         }
         self.forget_unheld_weak();
@@ -364,9 +369,18 @@ impl<W> Deref for Locked<'_, W> {
 
 /// A reference-counting heap: a handle to shared state, cheap to clone. The memory goes back to the
 /// system with the last handle; finalizers of objects that are still there do not run.
-#[derive(Clone)]
-pub struct Heap {
-    pub(crate) inner: Shared<Inner>,
+///
+/// The parameter says how its threads keep counts right: see [`Regime`].
+pub struct Heap<R: Regime = GlobalLock> {
+    pub(crate) inner: Shared<R::Inner>,
+}
+
+impl<R: Regime> Clone for Heap<R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
 }
 
 impl Heap {
@@ -382,6 +396,26 @@ impl Heap {
     }
 
     pub(crate) fn from_builder(builder: &Builder) -> Result<Self, BuildError> {
+        let inner = Shared::new(Inner::new(builder, false)?);
+        Ok(Self {
+            inner: inner.ok_or(BuildError::Memory)?,
+        })
+    }
+
+    /// The heap's counters. Waits for nothing.
+    pub fn statistics(&self) -> Statistics {
+        self.inner.counters.read(Tally::default())
+    }
+
+    /// What happened at the global lock. Waits for nothing.
+    pub fn lock_statistics(&self) -> LockStatistics {
+        self.inner.lock.statistics()
+    }
+}
+
+impl Inner {
+    /// The state of a heap. `lent`: mutators have free cells of their own.
+    pub(crate) fn new(builder: &Builder, lent: bool) -> Result<Self, BuildError> {
         let capacity = builder.event_capacity;
         let recorder = Recorder::new(capacity, &builder.listeners)
             .ok_or(BuildError::EventCapacity { events: capacity })?;
@@ -396,7 +430,7 @@ impl Heap {
         };
         let counters = Counters::new(builder.limit);
         let overhead = Overhead::new(builder.overhead_limit, counters.limit());
-        let inner = Shared::new(Inner {
+        Ok(Self {
             counters,
             protected: Protected {
                 pending,
@@ -417,10 +451,11 @@ impl Heap {
                 finalizable_unlisted: Cell::new(0),
                 globals: Globals::new(),
                 attached: Cell::new(std::ptr::null()),
+                lent: Cell::new(lent),
                 collecting: Cell::new(false),
             },
             mailbox,
-            lock: GlobalLock::new(
+            lock: gil::GlobalLock::new(
                 builder.gil,
                 builder.switch_interval,
                 builder.watchdog,
@@ -431,30 +466,19 @@ impl Heap {
             release_after: builder.release_after,
             next_mutator: AtomicU32::new(0),
             names: Mutex::default(),
-        });
-        Ok(Self {
-            inner: inner.ok_or(no_memory)?,
         })
     }
+}
 
-    /// The heap's counters. Waits for nothing.
-    pub fn statistics(&self) -> Statistics {
-        self.inner.counters.read()
-    }
-
-    /// What happened at the global lock. Waits for nothing.
-    pub fn lock_statistics(&self) -> LockStatistics {
-        self.inner.lock.statistics()
-    }
-
+impl<R: Regime> Heap<R> {
     /// The moment at which the time-stamps of [`Self::take_events`] are zero.
     pub fn origin(&self) -> Instant {
-        self.inner.recorder.origin()
+        R::base(&self.inner).recorder.origin()
     }
 
     /// Removes and returns what happened since the last call. Does not wait for the global lock.
     pub fn take_events(&self) -> EventLog {
-        self.inner.recorder.take()
+        R::base(&self.inner).recorder.take()
     }
 }
 
@@ -464,10 +488,10 @@ impl Default for Heap {
     }
 }
 
-impl fmt::Debug for Heap {
+impl<R: Regime> fmt::Debug for Heap<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Heap")
-            .field("id", &self.inner.mailbox.id)
+            .field("id", &R::base(&self.inner).mailbox.id)
             .finish_non_exhaustive()
     }
 }

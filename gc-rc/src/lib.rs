@@ -79,6 +79,14 @@
 //! | `room.rs`, `shared.rs`, `buffer.rs` | how lists grow and shrink; shared values, and a list that is pushed to through `&`, for which memory can be refused |
 //! | `abort.rs` | what happens after a panic inside a collection |
 //! | `primitive.rs` | the shim between the standard library and loom |
+//! | `regime.rs` | the heap's parameter: under the global lock, or without it |
+//! | `unlocked/mod.rs` | counting without the lock: why zero only retires, what is shared |
+//! | `unlocked/word.rs`, `unlocked/atomic.rs` | a head that several threads change; the regime in which all do |
+//! | `unlocked/epoch.rs` | when nobody can hold a reference any more: epochs and stamps |
+//! | `unlocked/reclaim.rs` | retired objects, and the cascade of deaths |
+//! | `unlocked/stop.rs` | what is done in a stopped world; when a collection is due |
+//! | `unlocked/attach.rs`, `unlocked/mutator.rs`, `unlocked/handles.rs` | the operations |
+//! | `unlocked/alloc.rs` | free cells of a mutator, and helpings of the heap |
 //!
 //! `examples/` has a first program, one with several threads, an interpreter whose closures make
 //! cycles, the convoy that short requests fall into beside a thread that computes, and the pauses
@@ -127,6 +135,39 @@
 //! 5. *Type stability.* A cell's header is legible as long as anything lists the cell (`alloc.rs`).
 //! 6. *No recursion*: neither in deaths nor in collections. The depth of the native stack never
 //!    depends on the heap's contents.
+//!
+//! # Without the lock
+//!
+//! The heap has a parameter, its [`Regime`]. [`Builder::build_unlocked`] makes one of which threads
+//! run at the same time:
+//!
+//! ```
+//! use gc_rc::{Atomic, Flags, Heap};
+//!
+//! let heap: Heap<Atomic> = Heap::builder().build_unlocked()?;
+//! std::thread::scope(|scope| {
+//!     for _ in 0..2 {
+//!         scope.spawn(|| {
+//!             heap.attach(|m| {
+//!                 m.frame(|m, [list]| {
+//!                     for number in 0..1000 {
+//!                         m.alloc_move(list, Flags::NONE, [list], [number]).unwrap();
+//!                         m.safepoint();
+//!                     }
+//!                 });
+//!             });
+//!         });
+//!     }
+//! });
+//! assert_eq!(heap.statistics().allocated_objects, 2000);
+//! # Ok::<(), gc_rc::BuildError>(())
+//! ```
+//!
+//! The operations and what they promise are the same. What differs: a death waits for a *grace
+//! period*, in which every thread passes a safepoint, and so do finalizers and weak references of
+//! objects that die by their counts; a collection stops all threads, and waits for each to reach a
+//! safepoint; an object has eight bytes more. A process that is forked can use its copy of such a
+//! heap only if no other thread was attached to it.
 //!
 //! # What is not CPython
 //!
@@ -224,12 +265,14 @@ mod options;
 mod os;
 mod overhead;
 mod primitive;
+mod regime;
 mod room;
 mod runs;
 mod shared;
 mod statistics;
 mod step;
 mod supply;
+mod unlocked;
 mod verify;
 
 pub use builder::{BuildError, Builder};
@@ -245,5 +288,6 @@ pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
+pub use regime::{Atomic, GlobalLock, Regime, Unlocked};
 pub use statistics::{CountStatistics, Statistics};
 pub use step::{Place, Step};

@@ -33,6 +33,7 @@ use crate::handle::{Global, Weak};
 use crate::heap::{Heap, Inner, Locked};
 use crate::object::{Flags, HEADER_BYTES, ONE, Object, Shape, Slot, edges, is_tracked, tag};
 use crate::primitive::Ordering;
+use crate::regime::{GlobalLock, Regime};
 use crate::step::{Place, Record, Step, Witness};
 
 /// Bytes that a lazy heap frees for each byte that is allocated: more than one, so that what is
@@ -42,14 +43,25 @@ const LAZY_RATE: usize = 2;
 thread_local! {
     /// Whether this thread is attached to a heap and not inside `blocking`. Constant and without a
     /// destructor, so that it can be used in other thread-locals' destructors.
-    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// # Panics
+///
+/// If this thread is attached, and not inside `blocking`.
+pub(crate) fn assert_unattached() {
+    assert!(
+        !ATTACHED.get(),
+        "gc-rc: this thread is already attached to a heap: attach a second time only inside \
+         `blocking`"
+    );
 }
 
 /// An object seen since the last `&mut` operation of the mutator. Not a root: it costs nothing to
 /// copy, and it ends at the next `&mut` operation. `Option<Ref>` is one word.
 #[repr(transparent)]
 pub struct Ref<'m, 'h> {
-    object: Object,
+    pub(crate) object: Object,
     borrow: PhantomData<&'m ()>,
     brand: Brand<'h>,
 }
@@ -80,7 +92,7 @@ impl fmt::Debug for Ref<'_, '_> {
 
 impl Ref<'_, '_> {
     #[inline(always)]
-    fn new(object: Object) -> Self {
+    pub(crate) fn new(object: Object) -> Self {
         Self {
             object,
             borrow: PhantomData,
@@ -98,13 +110,15 @@ impl Ref<'_, '_> {
 /// references and locals of one heap do not type-check on another.
 ///
 /// Costs given are those of the fast path.
-pub struct Mutator<'h> {
-    inner: &'h Inner,
-    frames: Cell<*const FrameHead>,
-    id: u32,
-    brand: Brand<'h>,
+pub struct Mutator<'h, R: Regime = GlobalLock> {
+    pub(crate) inner: &'h R::Inner,
+    pub(crate) frames: Cell<*const FrameHead>,
+    pub(crate) id: u32,
+    /// What the regime has for each mutator.
+    pub(crate) own: R::Own,
+    pub(crate) brand: Brand<'h>,
     /// See invariant 2.
-    _pinned: PhantomPinned,
+    pub(crate) _pinned: PhantomPinned,
 }
 
 impl Heap {
@@ -116,17 +130,14 @@ impl Heap {
     /// If the thread is already attached to a heap of this crate, unless it is inside
     /// [`Mutator::blocking`].
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
-        assert!(
-            !ATTACHED.get(),
-            "gc-rc: this thread is already attached to a heap: attach a second time only inside \
-             `blocking`"
-        );
+        assert_unattached();
         let inner = &*self.inner;
         let id = inner.enrol();
         let mut mutator = Mutator {
             inner,
             frames: Cell::new(ptr::null()),
             id,
+            own: (),
             brand: PhantomData,
             _pinned: PhantomPinned,
         };
@@ -135,12 +146,61 @@ impl Heap {
         let attached = Attached {
             inner,
             id,
-            frames: &raw const mutator.frames,
-            next: Cell::new(inner.protected.attached.get()),
+            roots: Roots::new(),
         };
-        attached.locked().attached.set(&raw const attached);
+        let frames = &raw const mutator.frames;
+        attached.roots.link(&attached.locked().attached, frames);
         f(&mut mutator)
         // `attached` detaches, also if `f` unwinds.
+    }
+}
+
+/// Where the frames of an attached mutator are: linked with those of the others for as long as it
+/// is attached, and not moved meanwhile. The links are protected as the heap's tables are.
+pub(crate) struct Roots {
+    frames: Cell<*const Cell<*const FrameHead>>,
+    /// Those of the one that attached before.
+    next: Cell<*const Roots>,
+}
+
+impl Roots {
+    pub(crate) fn new() -> Self {
+        Self {
+            frames: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Links these, whose mutator has its frames at `frames`, with those at `first`.
+    pub(crate) fn link(&self, first: &Cell<*const Roots>, frames: *const Cell<*const FrameHead>) {
+        self.frames.set(frames);
+        self.next.set(first.replace(self));
+    }
+
+    pub(crate) fn unlink(&self, first: &Cell<*const Roots>) {
+        let me: *const Self = self;
+        let mut link = first;
+        while !ptr::eq(link.get(), me) {
+            // SAFETY: what is linked is attached, and this mutator is.
+            link = unsafe { &(*link.get()).next };
+        }
+        link.set(self.next.get());
+    }
+
+    /// The objects in the frames of all attached mutators, of which none runs but this.
+    pub(crate) fn objects(locked: Locked<'_>) -> Vec<Object> {
+        // SAFETY: what is linked is attached, and nobody else runs.
+        let newest = unsafe { locked.attached.get().as_ref() };
+        std::iter::successors(newest, |attached| {
+            // SAFETY: as above.
+            unsafe { attached.next.get().as_ref() }
+        })
+        .flat_map(|attached| {
+            // SAFETY: an attached mutator's `frames` exist, and they head its frames; nobody else
+            // runs.
+            unsafe { FrameHead::objects((*attached.frames.get()).get()) }
+        })
+        .collect()
     }
 }
 
@@ -149,9 +209,7 @@ impl Heap {
 pub(crate) struct Attached {
     inner: *const Inner,
     id: u32,
-    frames: *const Cell<*const FrameHead>,
-    /// The one that attached before; protected by the lock.
-    next: Cell<*const Attached>,
+    roots: Roots,
 }
 
 impl Attached {
@@ -165,22 +223,6 @@ impl Attached {
         // for the body of `blocking`, in which nobody reaches it.
         unsafe { Locked::new(self.inner(), self.id) }
     }
-
-    /// The objects in the frames of all attached mutators.
-    pub(crate) fn objects(locked: Locked<'_>) -> Vec<Object> {
-        // SAFETY: what is linked is attached, and this thread has the lock.
-        let newest = unsafe { locked.attached.get().as_ref() };
-        std::iter::successors(newest, |attached| {
-            // SAFETY: as above.
-            unsafe { attached.next.get().as_ref() }
-        })
-        .flat_map(|attached| {
-            // SAFETY: an attached mutator's `frames` exist, and they head its frames; this thread
-            // has the lock.
-            unsafe { FrameHead::objects((*attached.frames).get()) }
-        })
-        .collect()
-    }
 }
 
 impl Drop for Attached {
@@ -189,13 +231,7 @@ impl Drop for Attached {
         locked.settle();
         locked.clear_up_after_listener();
         locked.account_metadata();
-        let me: *const Self = self;
-        let mut link = &locked.inner.protected.attached;
-        while !ptr::eq(link.get(), me) {
-            // SAFETY: what is linked is attached, and this mutator is.
-            link = unsafe { &(*link.get()).next };
-        }
-        link.set(self.next.get());
+        self.roots.unlink(&locked.inner.protected.attached);
         ATTACHED.set(false);
         self.inner().drop_lock(self.id, Leave::ForGood);
         self.inner().resign(self.id);
@@ -756,7 +792,7 @@ impl<W: Witness> Locked<'_, W> {
     }
 
     /// Frees all that is dead, collects everything, and makes empty blocks available.
-    fn collect_all(self) {
+    pub(crate) fn collect_all(self) {
         self.free_all_dead();
         self.collect(OLDEST, true);
         self.free_all_dead();
@@ -777,12 +813,12 @@ impl Locked<'_> {
 
 #[cold]
 #[inline(never)]
-fn no_such(what: &str, index: usize, len: usize) -> ! {
+pub(crate) fn no_such(what: &str, index: usize, len: usize) -> ! {
     panic!("gc-rc: an object with {len} {what}s has no {what} {index}")
 }
 
 #[cold]
 #[inline(never)]
-fn no_handle(what: &str, full: HeapFull) -> ! {
+pub(crate) fn no_handle(what: &str, full: HeapFull) -> ! {
     panic!("gc-rc: no {what}: {full}")
 }

@@ -40,7 +40,8 @@
 //! in a cell is a `Cell`, so that shared references to it may overlap.
 
 use std::cell::Cell;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicU64};
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("gc-rc packs its header for 64-bit little-endian targets");
@@ -53,7 +54,7 @@ pub(crate) const GRANULE: usize = 16;
 /// One reference, in the head.
 pub(crate) const ONE: u64 = 1 << 32;
 /// The largest count: it is not incremented.
-const SATURATED: u32 = 3 << 30;
+pub(crate) const SATURATED: u32 = 3 << 30;
 
 /// The tag's bits.
 pub(crate) mod tag {
@@ -212,6 +213,22 @@ pub(crate) enum CountDown {
     Immortal,
 }
 
+/// A field as several threads access it at once, in a regime without the global lock.
+#[inline(always)]
+pub(crate) fn shared(slot: &Slot) -> &AtomicPtr<u8> {
+    // SAFETY: a field has the size and the alignment of a pointer, and null for `None`; a cell may
+    // be changed through a shared reference. Whoever accesses it otherwise meanwhile breaks the
+    // first invariant of `crate::unlocked`.
+    unsafe { AtomicPtr::from_ptr(slot.as_ptr().cast()) }
+}
+
+/// A word as several threads access it at once.
+#[inline(always)]
+pub(crate) fn shared_word(word: &Cell<u64>) -> &AtomicU64 {
+    // SAFETY: as for `shared`.
+    unsafe { AtomicU64::from_ptr(word.as_ptr()) }
+}
+
 /// A cell of the heap. See the module's documentation for the invariant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(transparent)]
@@ -272,6 +289,34 @@ impl Object {
     #[inline(always)]
     pub(crate) fn set_marks(self, marks: u64) {
         self.halves()[0].set(marks as u32);
+    }
+
+    /// The head as several threads change it at once, in a regime without the global lock.
+    #[inline(always)]
+    pub(crate) fn shared_head<'a>(self) -> &'a AtomicU64 {
+        shared_word(&self.header().head)
+    }
+
+    /// Where the last unit of 64 bits lies, fields and words counted alike, of an object that has
+    /// some.
+    #[inline(always)]
+    pub(crate) fn last_unit(self) -> *mut u64 {
+        let units = self.refs() + self.words();
+        // SAFETY: the type's invariant: so many units follow the header, and the last begins with
+        // the last eight bytes of header and units.
+        unsafe { self.raw().add(HEADER_BYTES + 8 * units - 8).cast() }
+    }
+
+    /// What a field holds as a pointer.
+    #[inline(always)]
+    pub(crate) fn pointer(value: Option<Self>) -> *mut u8 {
+        value.map_or(ptr::null_mut(), Self::raw)
+    }
+
+    /// The object that a pointer out of a field points to, if it does.
+    #[inline(always)]
+    pub(crate) fn of_pointer(pointer: *mut u8) -> Option<Self> {
+        NonNull::new(pointer.cast()).map(Self)
     }
 
     /// Number of reference fields.
@@ -398,9 +443,14 @@ impl Object {
 
     /// The shape the object was made with.
     pub(crate) fn shape(self) -> Shape {
+        self.shape_of(self.marks())
+    }
+
+    /// The shape of an object with these marks.
+    pub(crate) fn shape_of(self, marks: u64) -> Shape {
         let flags = Flags {
-            finalize: self.has(tag::FINALIZE | tag::FINALIZED),
-            acyclic: self.has(tag::ACYCLIC),
+            finalize: marks & (tag::FINALIZE | tag::FINALIZED) != 0,
+            acyclic: marks & tag::ACYCLIC != 0,
         };
         Shape {
             refs: self.header().refs.get(),

@@ -112,6 +112,15 @@ impl CountCounters {
 /// Bytes of unused memory that a heap may keep beyond an eighth of the largest size it had.
 const COMMITTED_SLACK: usize = 4 << 20;
 
+/// What was counted apart from a heap's counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) objects: u64,
+    pub(crate) payload: u64,
+    pub(crate) freed_objects: u64,
+    pub(crate) freed_payload: u64,
+}
+
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
 /// and stores; anybody reads.
 pub(crate) struct Counters {
@@ -150,6 +159,14 @@ impl Counters {
             collections: AtomicU64::new(0),
             counts: CountCounters::default(),
         }
+    }
+
+    /// Counts what was counted elsewhere.
+    pub(crate) fn add(&self, more: Tally) {
+        let add = |counter: &AtomicU64, more| counter.store(counter.load(Relaxed) + more, Relaxed);
+        add(&self.objects, more.objects);
+        add(&self.payload, more.payload);
+        self.freed(more.freed_objects, more.freed_payload);
     }
 
     /// Counts an allocation.
@@ -288,18 +305,26 @@ impl Counters {
         self.occupied.load(Relaxed) - self.tables.load(Relaxed)
     }
 
-    pub(crate) fn read(&self) -> Statistics {
-        let object_bytes = self.object_bytes();
+    /// What there is, with what was counted elsewhere and not [added](Self::add) yet.
+    pub(crate) fn read(&self, beside: Tally) -> Statistics {
+        // Read in this order: what is freed has been allocated before.
+        let freed_objects = self.freed_objects.load(Relaxed) + beside.freed_objects;
+        let freed_payload_bytes = self.freed_payload.load(Relaxed) + beside.freed_payload;
+        let allocated_objects = self.objects.load(Relaxed) + beside.objects;
+        let allocated_payload_bytes = self.payload.load(Relaxed) + beside.payload;
+        let objects = allocated_objects.saturating_sub(freed_objects);
+        let object_bytes = objects * HEADER_BYTES as u64
+            + allocated_payload_bytes.saturating_sub(freed_payload_bytes);
         let occupied = self.occupied.load(Relaxed) as u64;
         let metadata = (self.side.load(Relaxed) + self.tables.load(Relaxed)) as u64;
         Statistics {
-            freed_objects: self.freed_objects.load(Relaxed),
-            freed_payload_bytes: self.freed_payload.load(Relaxed),
+            freed_objects,
+            freed_payload_bytes,
             object_bytes,
             fragmentation_bytes: occupied.saturating_sub(metadata + object_bytes),
             limit_bytes: self.limit(),
-            allocated_objects: self.objects.load(Relaxed),
-            allocated_payload_bytes: self.payload.load(Relaxed),
+            allocated_objects,
+            allocated_payload_bytes,
             occupied_bytes: occupied,
             peak_occupied_bytes: self.peak.load(Relaxed) as u64,
             committed_bytes: occupied + self.spare.load(Relaxed) as u64,

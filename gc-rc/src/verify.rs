@@ -13,7 +13,7 @@ use crate::block::{BLOCK_COST, Block, side_byte};
 use crate::cycle::{Cycle, MIDDLE, OLD, YOUNG, is_tracked_object};
 use crate::heap::Locked;
 use crate::large::{LargeObjects, UNTRACKED};
-use crate::mutator::Attached;
+use crate::mutator::Roots;
 use crate::object::{Object, edges, is_tracked, link, tag};
 
 impl Locked<'_> {
@@ -233,7 +233,7 @@ impl Locked<'_> {
                 }
             }
         }
-        for object in Attached::objects(self) {
+        for object in Roots::objects(self) {
             count(object, &|| "a local".into());
         }
         for object in self.globals.objects() {
@@ -384,7 +384,7 @@ impl Locked<'_> {
                 "gc-rc: verify: a weak cell is kept for {object:?}, which is not an object"
             );
             assert!(
-                cell.object(self) == Some(*object),
+                cell.object() == Some(*object),
                 "gc-rc: verify: the weak cell of {object:?} refers to something else"
             );
         }

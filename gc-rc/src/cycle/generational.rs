@@ -39,6 +39,7 @@
 //! no such types here.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::alloc::LARGE;
 use crate::block::{Block, side_byte};
@@ -191,6 +192,29 @@ impl Generational {
         self.untracked
             .set(self.untracked.get() - (objects - tracked as u64));
         self.set_count(0, self.count(0).saturating_sub(tracked));
+    }
+
+    /// Mutators that count for themselves made so many tracked objects more than they freed, and so
+    /// many that are not tracked. Returns whether a collection has become due.
+    pub(crate) fn counted_apart(&self, tracked: isize, untracked: i64) -> bool {
+        self.untracked
+            .set(self.untracked.get().wrapping_add_signed(untracked));
+        let before = self.count(0);
+        let count = before.saturating_add_signed(tracked);
+        self.set_count(0, count);
+        before < self.trigger && count >= self.trigger
+    }
+
+    /// Lists a block that has got its first young object.
+    pub(crate) fn list_young_block(&self, block: Block) {
+        self.young_blocks.borrow_mut().push(block);
+    }
+
+    /// There is a suspect. Any mutator may say so at any time.
+    pub(crate) fn note_suspect(&self) {
+        // SAFETY: a cell may be changed through a shared reference, and is only read in a stopped
+        // world by others.
+        unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) }.store(true, Relaxed);
     }
 
     /// Without generations: the count of tracked objects begins at what there are now.

@@ -7,21 +7,21 @@
 //! so.
 
 /// Implements [`Heap`](crate::heap::Heap) and [`Mutator`](crate::heap::Mutator) for the types of
-/// the crate `$heap`; `$events` is a function that removes and translates its events, `$objects`
-/// one that says of its statistics how many bytes all objects have that were not reclaimed, and how
-/// many they are, `$full_cause` one that says why it had no memory, and `$number` one that says
-/// which mutator its events call this one, if it has any.
+/// the crate `$heap`, of one regime where it has several; `$events` is a function that removes and
+/// translates its events, `$objects` one that says of its statistics how many bytes all objects
+/// have that were not reclaimed, and how many they are, `$full_cause` one that says why it had no
+/// memory, and `$number` one that says which mutator its events call this one, if it has any.
 macro_rules! forward {
-    ($heap:ident, $events:path, $objects:path, $full_cause:path, $number:path) => {
-        impl $crate::heap::Heap for $heap::Heap {
-            type Mutator<'h> = $heap::Mutator<'h>;
+    ($heap:ident $(<$regime:ty>)?, $events:path, $objects:path, $full_cause:path, $number:path) => {
+        impl $crate::heap::Heap for $heap::Heap $(<$regime>)? {
+            type Mutator<'h> = $heap::Mutator<'h $(, $regime)?>;
             type Global = $heap::Global;
             type Weak = $heap::Weak;
 
             #[inline(always)]
-            fn attach<R>(&self, f: impl for<'h> FnOnce(&mut $heap::Mutator<'h>) -> R) -> R {
-                let attachment = $crate::presence::Attachment::begin($heap::Heap::origin(self));
-                $heap::Heap::attach(self, |mutator| {
+            fn attach<R>(&self, f: impl for<'h> FnOnce(&mut $heap::Mutator<'h $(, $regime)?>) -> R) -> R {
+                let attachment = $crate::presence::Attachment::begin(Self::origin(self));
+                Self::attach(self, |mutator| {
                     if let Some(number) = $number(mutator) {
                         attachment.is_of(number);
                     }
@@ -30,7 +30,7 @@ macro_rules! forward {
             }
 
             fn statistics(&self) -> $crate::heap::Statistics {
-                let statistics = $heap::Heap::statistics(self);
+                let statistics = Self::statistics(self);
                 let (object_bytes, objects) = $objects(&statistics);
                 $crate::heap::Statistics {
                     limit_bytes: statistics.limit_bytes,
@@ -48,12 +48,12 @@ macro_rules! forward {
             }
 
             fn origin(&self) -> std::time::Instant {
-                $heap::Heap::origin(self)
+                Self::origin(self)
             }
 
             fn take_events(&self) -> $crate::event::EventLog {
                 let mut log = $events(self);
-                let presence = $crate::presence::take($heap::Heap::origin(self));
+                let presence = $crate::presence::take(Self::origin(self));
                 log.events.extend(presence.events);
                 log.lost += presence.lost;
                 log
@@ -65,8 +65,8 @@ macro_rules! forward {
             }
         }
 
-        impl<'h> $crate::heap::Mutator for $heap::Mutator<'h> {
-            type Heap = $heap::Heap;
+        impl<'h> $crate::heap::Mutator for $heap::Mutator<'h $(, $regime)?> {
+            type Heap = $heap::Heap $(<$regime>)?;
             type Ref<'m>
                 = $heap::Ref<'m, 'h>
             where
@@ -79,7 +79,7 @@ macro_rules! forward {
                 into: Self::Local<'_>,
                 shape: $crate::heap::Shape,
             ) -> Result<(), $crate::heap::HeapFull> {
-                $heap::Mutator::alloc(self, into, to_shape(shape)).map_err(heap_full)
+                Self::alloc(self, into, to_shape(shape)).map_err(heap_full)
             }
 
             #[inline(always)]
@@ -90,7 +90,7 @@ macro_rules! forward {
                 refs: [Self::Local<'_>; R],
                 words: [u64; W],
             ) -> Result<(), $crate::heap::HeapFull> {
-                $heap::Mutator::alloc_init(self, into, to_flags(flags), refs, words)
+                Self::alloc_init(self, into, to_flags(flags), refs, words)
                     .map_err(heap_full)
             }
 
@@ -102,42 +102,42 @@ macro_rules! forward {
                 refs: [Self::Local<'_>; R],
                 words: [u64; W],
             ) -> Result<(), $crate::heap::HeapFull> {
-                $heap::Mutator::alloc_move(self, into, to_flags(flags), refs, words)
+                Self::alloc_move(self, into, to_flags(flags), refs, words)
                     .map_err(heap_full)
             }
 
             #[inline(always)]
             fn safepoint(&mut self) {
-                $heap::Mutator::safepoint(self)
+                Self::safepoint(self)
             }
 
             #[inline(always)]
             fn collect(&mut self) {
-                $heap::Mutator::collect(self)
+                Self::collect(self)
             }
 
             #[inline(always)]
             fn verify(&mut self) {
-                $heap::Mutator::verify(self)
+                Self::verify(self)
             }
 
             #[inline(always)]
             fn finalizable(&mut self, into: Self::Local<'_>) -> bool {
-                $heap::Mutator::finalizable(self, into)
+                Self::finalizable(self, into)
             }
 
             #[inline(always)]
             fn cleared(&mut self) -> Option<$heap::Weak> {
-                $heap::Mutator::cleared(self)
+                Self::cleared(self)
             }
 
             #[inline(always)]
             fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
                 match $number(self) {
                     Some(number) => {
-                        $heap::Mutator::blocking(self, || $crate::presence::blocked(number, f))
+                        Self::blocking(self, || $crate::presence::blocked(number, f))
                     }
-                    None => $heap::Mutator::blocking(self, f),
+                    None => Self::blocking(self, f),
                 }
             }
 
@@ -146,22 +146,22 @@ macro_rules! forward {
                 &mut self,
                 f: impl for<'f> FnOnce(&mut Self, [$heap::Local<'f, 'h>; N]) -> R,
             ) -> R {
-                $heap::Mutator::frame(self, f)
+                Self::frame(self, f)
             }
 
             #[inline(always)]
             fn get(&self, local: Self::Local<'_>) -> Option<Self::Ref<'_>> {
-                $heap::Mutator::get(self, local)
+                Self::get(self, local)
             }
 
             #[inline(always)]
             fn set<'m>(&'m self, local: Self::Local<'_>, value: Option<Self::Ref<'m>>) {
-                $heap::Mutator::set(self, local, value)
+                Self::set(self, local, value)
             }
 
             #[inline(always)]
             fn load<'m>(&'m self, object: Self::Ref<'m>, field: usize) -> Option<Self::Ref<'m>> {
-                $heap::Mutator::load(self, object, field)
+                Self::load(self, object, field)
             }
 
             #[inline(always)]
@@ -171,7 +171,7 @@ macro_rules! forward {
                 field: usize,
                 value: Option<Self::Ref<'m>>,
             ) {
-                $heap::Mutator::store(self, object, field, value)
+                Self::store(self, object, field, value)
             }
 
             #[inline(always)]
@@ -181,42 +181,42 @@ macro_rules! forward {
                 field: usize,
                 from: Self::Local<'_>,
             ) {
-                $heap::Mutator::store_move(self, object, field, from)
+                Self::store_move(self, object, field, from)
             }
 
             #[inline(always)]
             fn word<'m>(&'m self, object: Self::Ref<'m>, index: usize) -> u64 {
-                $heap::Mutator::word(self, object, index)
+                Self::word(self, object, index)
             }
 
             #[inline(always)]
             fn set_word<'m>(&'m self, object: Self::Ref<'m>, index: usize, value: u64) {
-                $heap::Mutator::set_word(self, object, index, value)
+                Self::set_word(self, object, index, value)
             }
 
             #[inline(always)]
             fn shape<'m>(&'m self, object: Self::Ref<'m>) -> $crate::heap::Shape {
-                from_shape($heap::Mutator::shape(self, object))
+                from_shape(Self::shape(self, object))
             }
 
             #[inline(always)]
             fn global<'m>(&'m self, object: Self::Ref<'m>) -> $heap::Global {
-                $heap::Mutator::global(self, object)
+                Self::global(self, object)
             }
 
             #[inline(always)]
             fn open<'m>(&'m self, global: &'m $heap::Global) -> Self::Ref<'m> {
-                $heap::Mutator::open(self, global)
+                Self::open(self, global)
             }
 
             #[inline(always)]
             fn downgrade<'m>(&'m self, object: Self::Ref<'m>) -> $heap::Weak {
-                $heap::Mutator::downgrade(self, object)
+                Self::downgrade(self, object)
             }
 
             #[inline(always)]
             fn upgrade<'m>(&'m self, weak: &$heap::Weak) -> Option<Self::Ref<'m>> {
-                $heap::Mutator::upgrade(self, weak)
+                Self::upgrade(self, weak)
             }
         }
 

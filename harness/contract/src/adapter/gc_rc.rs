@@ -1,6 +1,6 @@
 //! gc-rc: reference counting behind a global lock, with a cycle collector.
 
-use gc_rc::{Builder, EventKind as Kind, Heap};
+use gc_rc::{Builder, EventKind as Kind, Heap, Regime};
 
 use super::forward::forward;
 use super::{
@@ -43,7 +43,7 @@ impl Adapter for GcRc {
 
 options!(gc_rc);
 
-fn events(heap: &Heap) -> EventLog {
+fn events<R: Regime>(heap: &Heap<R>) -> EventLog {
     let log = heap.take_events();
     let translate = |event: gc_rc::Event| Event {
         mutator: event.mutator,
@@ -51,6 +51,8 @@ fn events(heap: &Heap) -> EventLog {
         until: event.until,
         kind: match event.kind {
             Kind::LockWait => EventKind::LockWait,
+            Kind::Stopped { stop } => EventKind::Stopped { stop },
+            Kind::Arrived { stop } => EventKind::Arrived { stop },
             Kind::Drain { objects } => EventKind::Drain { objects },
             Kind::Collection {
                 generation,
@@ -93,3 +95,65 @@ fn number(mutator: &gc_rc::Mutator<'_>) -> Option<u32> {
 }
 
 forward!(gc_rc, events, objects, full_cause, number);
+
+/// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::Atomic`].
+#[derive(Clone, Copy, Debug)]
+pub struct GcRcAtomic;
+
+mod atomic {
+    use gc_rc::{Atomic, Builder, Heap};
+
+    use super::{GcRc, GcRcAtomic, events, full_cause, objects};
+    use crate::adapter::forward::forward;
+    use crate::adapter::{
+        Adapter, Capabilities, Description, EVENT_CAPACITY, Settings, configured, limit, offered,
+        takes,
+    };
+
+    /// Options that are not offered, those among them that mean nothing without the lock.
+    const OF_THE_LOCK: &[&str] = &[
+        "lock-hold-times",
+        "release-after",
+        "free",
+        "possible-roots",
+        "gil",
+        "switch-interval",
+    ];
+
+    impl Adapter for GcRcAtomic {
+        type Heap = Heap<Atomic>;
+
+        const DESCRIPTION: Description = Description {
+            name: "gc-rc",
+            summary: "reference counting by atomic operations, with a cycle collector",
+            options: || {
+                let mut options = offered::<Builder>(OF_THE_LOCK);
+                for option in &mut options {
+                    if option.name == "cycle" {
+                        option.values = "generational | none";
+                    }
+                }
+                options
+            },
+            takes: |name, value| value != "bacon-rajan" && takes::<Builder>(name, value),
+        };
+
+        fn capabilities(settings: &Settings) -> Capabilities {
+            GcRc::capabilities(settings)
+        }
+
+        fn build(settings: &Settings) -> Result<Self::Heap, String> {
+            configured::<Builder>(settings)?
+                .limit(limit(settings))
+                .event_capacity(EVENT_CAPACITY)
+                .build_unlocked()
+                .map_err(|error| error.to_string())
+        }
+    }
+
+    fn number(mutator: &gc_rc::Mutator<'_, Atomic>) -> Option<u32> {
+        Some(mutator.number())
+    }
+
+    forward!(gc_rc<Atomic>, events, objects, full_cause, number);
+}

@@ -1,0 +1,69 @@
+//! Regimes: how the threads of a heap keep its counts right.
+//!
+//! A [`Heap`](crate::Heap) and its [`Mutator`](crate::Mutator)s have a regime as a parameter, which
+//! is [`GlobalLock`] where nothing else is said. Every regime keeps the same contract by the same
+//! operations; what a program of one regime does, it does in every other.
+//!
+//! * Under the [global lock](GlobalLock) counts are plain numbers, because one thread at a time
+//!   runs: CPython's way, and all of this crate but the modules named below.
+//! * Without it threads run at the same time, and a count is what two of them may change at once
+//!   ([`crate::unlocked`]).
+//!
+//! The regime is a type and not an option, so that each operation is compiled for its own: the code
+//! under the global lock is what it would be if there was no other.
+
+use crate::heap::Inner;
+use crate::unlocked::{Commons, Counting, Seat};
+
+/// How the threads of a heap keep its counts right. The regimes are those of this crate.
+#[expect(private_bounds, reason = "nobody else can add one")]
+pub trait Regime: Kind {}
+
+/// A regime without the global lock: a heap's threads run at the same time.
+#[expect(private_bounds, reason = "nobody else can add one")]
+pub trait Unlocked: Regime + Counting {}
+
+/// What differs between the regimes.
+pub(crate) trait Kind: Sized + 'static {
+    /// What the threads of a heap share.
+    type Inner: Send + Sync;
+    /// What a mutator has beside its frames.
+    type Own;
+
+    /// The part that every regime has.
+    fn base(inner: &Self::Inner) -> &Inner;
+}
+
+/// One thread at a time runs: CPython's global interpreter lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalLock {}
+
+impl Regime for GlobalLock {}
+
+impl Kind for GlobalLock {
+    type Inner = Inner;
+    type Own = ();
+
+    #[inline(always)]
+    fn base(inner: &Inner) -> &Inner {
+        inner
+    }
+}
+
+/// Threads run freely, and every count is changed by one atomic operation, as those of Rust's `Arc`
+/// and Nim's `atomicArc` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Atomic {}
+
+impl Regime for Atomic {}
+impl Unlocked for Atomic {}
+
+impl Kind for Atomic {
+    type Inner = Commons;
+    type Own = Seat;
+
+    #[inline(always)]
+    fn base(inner: &Commons) -> &Inner {
+        &inner.base
+    }
+}

@@ -1,0 +1,305 @@
+//! Counting without the global lock: what the regimes have in common whose threads run at the same
+//! time.
+//!
+//! # Why zero only retires
+//!
+//! Under the lock, an object whose count falls to zero dies at the next `&mut` operation of the one
+//! thread that runs. Here another thread may have read a reference to it from a field a moment
+//! before, and be about to count that. Whoever counts first would have to know that the object is
+//! still there, and knows it only when it has counted. The contract has the way out: nothing a
+//! mutator could have read since its last `&mut` operation is reclaimed before its next one. So a
+//! count of zero *retires* an object: it goes on a list of its mutator, and is looked at again
+//! after a grace period ([`epoch`]), when no mutator can hold a reference to it that it has not
+//! counted. If it is still zero then, the object dies, and what dies of that dies with it
+//! ([`reclaim`]). Until then adding a reference is legal, from zero, too.
+//!
+//! # What is shared with the heap under the lock
+//!
+//! Shapes, headers, size classes, blocks, tables, the cycle collectors, verification: everything
+//! but the operations. They are all methods of [`Locked`], the proof that the heap is nobody else's
+//! at the time; and there are two ways to it here.
+//!
+//! 1. *A stopped world* ([`Mutator::stop`]) is as exclusive as the lock: every other mutator is at
+//!    a safepoint or in a blocking region ([`handshake`]), none has a reference that is not
+//!    counted, and what mutators have for themselves (free cells, retired objects, tallies) has
+//!    been handed over. A collection runs as it does under the lock; all that is retired dies in
+//!    its beginning.
+//! 2. *The mutex of the tables* ([`Commons::tables`]) is for slow paths while others run: blocks
+//!    from the supply, large objects, globals, weak references, finalizers. Its holder may use the
+//!    tables and free cells. Of an object that others can reach, it touches the head by atomic
+//!    operations only, if at all. It is never held across a safepoint, so that a stop waits for no
+//!    holder.
+//!
+//! # Invariants
+//!
+//! 1. While the world runs, heads and fields of objects that others can reach are accessed as
+//!    atomics, and the cells of [`crate::object`] never read or written otherwise. In a stopped
+//!    world they are ordinary memory. What orders the two is the handshake.
+//! 2. An object has `QUEUED` set from when its count fell to zero until it was looked at and found
+//!    to be referred to, or died. All that time it is on the list of one mutator, or among the
+//!    orphans of those that are gone or blocked, or (if there was no memory for its place) nowhere:
+//!    then the next stop finds it.
+//! 3. Nobody frees an object but whoever has looked at it after a grace period, or a stopped world.
+//! 4. A mutator's [`Seat`] is touched by its own thread, and in a stopped world; what others read
+//!    of it meanwhile is atomic.
+//!
+//! # Cells of other threads
+//!
+//! A cell that dies goes on the list of whoever freed it. A list that grows beyond two helpings
+//! gives one back to the heap, under the mutex of the tables, from where whoever needs cells takes
+//! one. So memory finds its way from a thread that frees to one that allocates, no mutator keeps
+//! more than two helpings of a class, and no cell is stranded with a thread that is gone or
+//! blocked: there is no owner whom it would have to be brought home to. (tcmalloc's way. Rejected:
+//! blocks that belong to a mutator, with an atomic list for what others free: every free would have
+//! to look whose block it is, and a thread that ends leaves blocks that somebody must adopt.)
+//!
+//! # What a regime is
+//!
+//! How counts are changed ([`Counting`]): [`atomic`]. Everything else here is the same for all.
+
+pub(crate) mod alloc;
+pub(crate) mod atomic;
+mod attach;
+pub(crate) mod epoch;
+mod handles;
+mod mutator;
+pub(crate) mod reclaim;
+mod stop;
+pub(crate) mod word;
+
+#[cfg(all(test, loom))]
+mod model;
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use handshake::{Clock, Handshake, Member, Party, Watchdog};
+
+use crate::buffer::Buffer;
+use crate::builder::{BuildError, Builder};
+use crate::heap::{Heap, Inner, Locked};
+use crate::mutator::Roots;
+use crate::object::{Object, Shape};
+use crate::primitive::{Mutex, MutexGuard, lock};
+use crate::regime::{Kind, Regime, Unlocked};
+use crate::shared::Shared;
+use crate::statistics::{Statistics, Tally};
+use crate::unlocked::alloc::Cells;
+use crate::unlocked::epoch::{Epoch, Seen};
+use crate::unlocked::reclaim::Retired;
+
+/// A regime without the global lock: how counts are changed while other threads do the same.
+pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
+    /// Units of 64 bits that an object has behind its words, for the regime.
+    const UNITS: u32;
+
+    /// Writes the units of a new object, which has one reference.
+    ///
+    /// # Safety
+    ///
+    /// The cell was made for a shape with so many units more, and is nobody else's yet.
+    unsafe fn begin(commons: &Commons, object: Object, shape: Shape);
+
+    /// Adds a reference.
+    fn retain(object: Object);
+
+    /// Adds the reference of a field. Returns what the head was.
+    fn retain_in_field(object: Object) -> u64;
+
+    /// Takes a reference away that was read or could be. Returns whether it was the last and the
+    /// caller is to retire the object.
+    fn release(commons: &Commons, object: Object) -> bool;
+
+    /// Takes the reference of a dead object away, which has been out of reach for a grace period.
+    fn release_of_dead(object: Object) -> word::Released;
+
+    /// Looks at a retired object.
+    fn look(object: Object) -> word::Look;
+
+    /// Whether a reference to the object may have been cut off within a grace period.
+    fn is_young(commons: &Commons, object: Object) -> bool;
+
+    /// Has the object look as if a reference had just been cut off.
+    fn renew(commons: &Commons, object: Object);
+}
+
+/// What the threads of a heap without the global lock share.
+pub(crate) struct Commons {
+    /// What every heap has. Its lock is nobody's.
+    pub(crate) base: Inner,
+    handshake: Handshake<Seat>,
+    clock: Clock,
+    epoch: Epoch,
+    tables: Mutex<()>,
+    /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
+    orphans: RefCell<Vec<Object>>,
+}
+
+/// Poll bit: there are orphans.
+pub(crate) const ADOPT: u32 = 16;
+
+// SAFETY: the cells in it are protected by the mutex of the tables, or used in a stopped world.
+unsafe impl Sync for Commons {}
+// SAFETY: as above; the objects that it names are tied to no thread.
+unsafe impl Send for Commons {}
+
+/// The tables of a heap, for as long as their mutex is held.
+pub(crate) struct Tables<'a> {
+    commons: &'a Commons,
+    me: u32,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Tables<'_> {
+    /// The proof, for what works on tables and free cells.
+    pub(crate) fn proof(&self) -> Locked<'_> {
+        // SAFETY: the mutex is held, and whoever uses the result keeps to what its holder may do.
+        unsafe { Locked::new(&self.commons.base, self.me) }
+    }
+}
+
+impl Commons {
+    fn new(builder: &Builder) -> Result<Self, BuildError> {
+        let base = Inner::new(builder, true)?;
+        let clock = Clock::since(base.recorder.origin());
+        let watchdog = builder.watchdog.map(|patience| Watchdog {
+            patience,
+            heap: "gc-rc",
+            complain: crate::os::complain,
+        });
+        Ok(Self {
+            base,
+            handshake: Handshake::new(watchdog, clock).ok_or(BuildError::Memory)?,
+            clock,
+            epoch: Epoch::new(),
+            tables: Mutex::new(()),
+            orphans: RefCell::default(),
+        })
+    }
+
+    /// Waits for the mutex of the tables: whoever has it is in a slow path.
+    pub(crate) fn tables(&self, me: u32) -> Tables<'_> {
+        Tables {
+            commons: self,
+            me,
+            _guard: lock(&self.tables),
+        }
+    }
+
+    /// What mutators that are attached have counted and not handed over.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.handshake
+            .each_member(|seat| seat.tally.add_to(&mut sum));
+        sum
+    }
+}
+
+/// What a mutator has for itself.
+pub(crate) struct Seat {
+    party: Party,
+    seen: Seen,
+    cells: Cells,
+    /// Objects whose last reference this mutator took away since it last came to a quiescent point.
+    zeros: Buffer,
+    /// One of these is large, or there was no memory for one.
+    urgent: Cell<bool>,
+    /// Objects that wait for a grace period.
+    retired: RefCell<Retired>,
+    /// There are some.
+    waits: Cell<bool>,
+    /// Something happened to this mutator that listeners are to be told of.
+    tells: Cell<bool>,
+    /// `&mut` operations since retired objects were last attended to.
+    patience: Cell<u32>,
+    /// Tracked objects made and not yet counted for the generations, less those freed.
+    tracked: Cell<isize>,
+    /// The same of objects that are not tracked.
+    untracked: Cell<i64>,
+    tally: Tallies,
+    pub(crate) roots: Roots,
+}
+
+// SAFETY: the party is the one inside.
+unsafe impl Member for Seat {
+    fn party(&self) -> &Party {
+        &self.party
+    }
+}
+
+// SAFETY: invariant 4. It is made on the thread that it belongs to, and stays there.
+unsafe impl Sync for Seat {}
+
+/// A mutator's own counters: it writes, anybody reads.
+#[derive(Default)]
+pub(crate) struct Tallies {
+    objects: AtomicU64,
+    payload: AtomicU64,
+    freed_objects: AtomicU64,
+    freed_payload: AtomicU64,
+}
+
+impl Tallies {
+    #[inline(always)]
+    fn more(counter: &AtomicU64, more: u64) {
+        counter.store(counter.load(Relaxed) + more, Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn allocated(&self, payload: u64) {
+        Self::more(&self.objects, 1);
+        Self::more(&self.payload, payload);
+    }
+
+    pub(crate) fn freed(&self, objects: u64, payload: u64) {
+        Self::more(&self.freed_objects, objects);
+        Self::more(&self.freed_payload, payload);
+    }
+
+    fn add_to(&self, sum: &mut Tally) {
+        sum.freed_objects += self.freed_objects.load(Relaxed);
+        sum.freed_payload += self.freed_payload.load(Relaxed);
+        sum.objects += self.objects.load(Relaxed);
+        sum.payload += self.payload.load(Relaxed);
+    }
+
+    /// Takes what has been counted; nobody reads meanwhile.
+    fn take(&self) -> Tally {
+        let mut sum = Tally::default();
+        self.add_to(&mut sum);
+        for counter in [
+            &self.objects,
+            &self.payload,
+            &self.freed_objects,
+            &self.freed_payload,
+        ] {
+            counter.store(0, Relaxed);
+        }
+        sum
+    }
+}
+
+impl<R: Unlocked> Heap<R> {
+    pub(crate) fn unlocked(builder: &Builder) -> Result<Self, BuildError> {
+        let inner = Shared::new(Commons::new(builder)?);
+        Ok(Self {
+            inner: inner.ok_or(BuildError::Memory)?,
+        })
+    }
+
+    /// The heap's counters. Waits for those in slow paths of their allocations, if at all.
+    pub fn statistics(&self) -> Statistics {
+        // Held, so that what is handed over meanwhile is not counted twice, or not at all.
+        let tables = lock(&self.inner.tables);
+        let whole = self.inner.base.counters.read(self.inner.tally());
+        drop(tables);
+        let units = 8 * u64::from(R::UNITS);
+        Statistics {
+            allocated_payload_bytes: (whole.allocated_payload_bytes)
+                .saturating_sub(units * whole.allocated_objects),
+            freed_payload_bytes: (whole.freed_payload_bytes)
+                .saturating_sub(units * whole.freed_objects),
+            ..whole
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Models of retiring and reclaiming, run under every interleaving within a preemption bound:
+//! `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
+//!
+//! The functions are those of the heap ([`super::word`], [`super::epoch`]); what is modelled around
+//! them is one object, which fields and locals of two mutators refer to, and what the operations of
+//! [`super::mutator`] and [`super::reclaim`] do in order. Its body is ordinary memory: freeing it
+//! is an access that conflicts with every other, so that loom reports whatever may come too early.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use loom::thread;
+
+use super::epoch::{AGE, Epoch, Seen};
+use super::word::{self, Look, Released, Word};
+use crate::object::{ONE, edges, tag};
+use crate::primitive::fence;
+
+fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+/// One object, and what two mutators know of it.
+struct Heap {
+    epoch: Epoch,
+    seen: [Seen; 2],
+    word: AtomicU64,
+    stamp: AtomicU32,
+    body: UnsafeCell<u32>,
+    /// Whether it was freed: at most once.
+    freed: AtomicBool,
+    /// Fields: 1 refers to the object.
+    fields: [AtomicUsize; 2],
+    /// A weak reference that refers to it.
+    weak: AtomicUsize,
+}
+
+// SAFETY: loom checks that accesses to the body are ordered.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// An object with a reference in field 0.
+    fn new(tag: u64) -> Arc<Self> {
+        let epoch = Epoch::new();
+        let stamp = epoch.old_stamp();
+        Arc::new(Self {
+            epoch,
+            seen: [Seen::absent(), Seen::absent()],
+            word: AtomicU64::new(ONE | tag),
+            stamp: AtomicU32::new(stamp),
+            body: UnsafeCell::new(0),
+            freed: AtomicBool::new(false),
+            fields: [AtomicUsize::new(1), AtomicUsize::new(0)],
+            weak: AtomicUsize::new(1),
+        })
+    }
+
+    fn arrive(&self, me: usize) {
+        self.epoch.announce(&self.seen[me]);
+    }
+
+    fn read(&self) {
+        // SAFETY: loom checks that nobody frees it meanwhile.
+        self.body.with(|body| assert_eq!(unsafe { *body }, 0));
+    }
+
+    fn load(&self, field: usize) -> bool {
+        self.fields[field].load(Acquire) == 1
+    }
+
+    /// Changes a field. Returns whether the object is the caller's to retire.
+    fn store(&self, field: usize, value: usize) -> bool {
+        if value == 1 {
+            word::retain(&self.word);
+        }
+        let old = self.fields[field].swap(value, SeqCst);
+        old == 1 && self.release()
+    }
+
+    fn release(&self) -> bool {
+        self.stamp.store(self.epoch.stamp(), Relaxed);
+        matches!(word::release(&self.word), Released::Last(_))
+    }
+
+    fn advance(&self) -> bool {
+        self.epoch.advance(|see| self.seen.iter().for_each(see))
+    }
+
+    /// What a mutator does with an object that it has retired, as far as it gets. Returns whether
+    /// it is not done with it.
+    fn reclaim(&self, me: usize) -> bool {
+        self.epoch.announce(&self.seen[me]);
+        let sealed = self.epoch.now();
+        for _ in 0..AGE {
+            if !self.advance() {
+                break;
+            }
+            self.epoch.announce(&self.seen[me]);
+        }
+        if self.epoch.now() - sealed < u64::from(AGE) {
+            return true;
+        }
+        let Look::Zero(head) = word::look(&self.word) else {
+            return false;
+        };
+        if self.epoch.is_young(self.stamp.load(Relaxed)) {
+            return true;
+        }
+        if head & tag::HAS_WEAK != 0 {
+            self.weak.store(0, SeqCst);
+            self.word.fetch_and(!tag::HAS_WEAK, AcqRel);
+            self.stamp.store(self.epoch.stamp(), SeqCst);
+            return true;
+        }
+        self.free();
+        false
+    }
+
+    fn free(&self) {
+        assert!(!self.freed.swap(true, Relaxed), "freed twice");
+        // SAFETY: loom checks that nobody uses it meanwhile, or later.
+        self.body.with_mut(|body| unsafe { *body = 1 });
+    }
+
+    /// In the end, when both are gone: an object is retired by somebody, referred to, or freed.
+    fn settle(&self, retired: usize) {
+        let head = self.word.load(Relaxed);
+        let fields = self
+            .fields
+            .iter()
+            .filter(|field| field.load(Relaxed) == 1)
+            .count();
+        if self.freed.load(Relaxed) {
+            assert_eq!((fields, retired, head / ONE), (0, 0, 0));
+        } else {
+            assert_eq!(head / ONE, fields as u64, "a count that is wrong");
+            assert_eq!(
+                retired,
+                usize::from(head & tag::QUEUED != 0),
+                "retired once, if at all"
+            );
+            assert!(fields > 0 || retired > 0, "a leak");
+        }
+    }
+}
+
+/// Runs `one` and `two` as mutators 0 and 1, each of which says whether it has the object retired.
+fn two_mutators(
+    tag: u64,
+    one: impl Fn(&Heap) -> bool + Copy + Send + Sync + 'static,
+    two: impl Fn(&Heap) -> bool + Copy + Send + Sync + 'static,
+) {
+    check(move || {
+        let heap = Heap::new(tag);
+        let other = {
+            let heap = heap.clone();
+            thread::spawn(move || {
+                heap.arrive(1);
+                let retired = two(&heap);
+                heap.seen[1].leave();
+                retired
+            })
+        };
+        heap.arrive(0);
+        let retired = one(&heap);
+        heap.seen[0].leave();
+        let retired = [retired, other.join().unwrap()];
+        heap.settle(retired.into_iter().filter(|&retired| retired).count());
+    });
+}
+
+/// Whoever has read a reference may use it until its next quiescent point, whatever becomes of it.
+#[test]
+fn what_was_read_is_not_freed() {
+    two_mutators(
+        0,
+        |heap| heap.store(0, 0) && heap.reclaim(0),
+        |heap| {
+            if heap.load(0) {
+                heap.read();
+            }
+            heap.arrive(1);
+            if heap.load(0) {
+                heap.read();
+            }
+            false
+        },
+    );
+}
+
+/// A reference may come back as long as somebody holds one, and the look must not lose it.
+#[test]
+fn an_object_that_comes_back_stays() {
+    two_mutators(
+        0,
+        |heap| heap.store(0, 0) && heap.reclaim(0),
+        |heap| {
+            let retired = heap.load(0) && heap.store(1, 1);
+            if heap.load(1) {
+                heap.read();
+            }
+            retired
+        },
+    );
+}
+
+/// It comes back, and goes again: whoever read it in between is waited for, too.
+#[test]
+fn an_object_that_comes_back_and_goes_is_waited_for_afresh() {
+    two_mutators(
+        0,
+        |heap| {
+            let mut retired = heap.store(0, 0);
+            retired = retired && heap.reclaim(0);
+            if heap.load(1) {
+                heap.read();
+            }
+            retired && heap.reclaim(0)
+        },
+        |heap| {
+            let mut retired = heap.load(0) && heap.store(1, 1);
+            heap.arrive(1);
+            retired |= heap.store(1, 0);
+            retired
+        },
+    );
+}
+
+/// Both take their last reference away, and one of them retires the object.
+#[test]
+fn an_object_is_retired_once() {
+    two_mutators(
+        0,
+        |heap| {
+            heap.store(1, 1);
+            heap.arrive(0);
+            heap.store(0, 0)
+        },
+        |heap| heap.store(1, 0),
+    );
+}
+
+/// A weak reference yields the object, which then may be used, or nothing; never one that is gone.
+#[test]
+fn a_weak_reference_yields_no_dead_object() {
+    two_mutators(
+        tag::HAS_WEAK,
+        |heap| heap.store(0, 0) && heap.reclaim(0) && heap.reclaim(0),
+        |heap| {
+            if heap.weak.load(Acquire) == 1 {
+                // The memory is still that of the object, also if it is dead.
+                heap.read();
+                if Word::load(&heap.word, Acquire) >= ONE {
+                    return heap.store(1, 1);
+                }
+            }
+            false
+        },
+    );
+}
+
+/// Two stores that close a cycle between them: one of them notices.
+#[test]
+fn a_cycle_that_two_close_has_a_suspect() {
+    check(|| {
+        let heads = Arc::new([AtomicU64::new(ONE), AtomicU64::new(ONE)]);
+        let store = |heads: &[AtomicU64; 2], from: usize| {
+            let (from, to) = (&heads[from], &heads[1 - from]);
+            word::note(from, edges::OUT);
+            let head = word::retain_in_field(to);
+            // Loom takes sequentially consistent accesses for weaker ones.
+            fence(SeqCst);
+            head & edges::OUT != 0 && from.load(SeqCst) & edges::IN != 0
+        };
+        let other = {
+            let heads = heads.clone();
+            thread::spawn(move || store(&heads, 0))
+        };
+        let noticed = store(&heads, 1);
+        assert!(noticed | other.join().unwrap());
+        assert!(heads.iter().all(|head| head.load(Relaxed) / ONE == 2));
+    });
+}

@@ -1,0 +1,393 @@
+//! What becomes of retired objects: they wait for a grace period, are looked at again, and die or
+//! live on.
+//!
+//! A release that takes an object's last reference away puts it on the mutator's list of *zeros*.
+//! At a later `&mut` operation these are *sealed*: they join the queue of the retired, as a batch
+//! that is ready when the epoch in which it was sealed is old ([`super::epoch`]). A batch that is
+//! ready is looked at, object by object:
+//!
+//! * A reference came back: the object is queued no more, and lives.
+//! * The count is zero, but it was raised and lowered since, not a grace period ago: once more.
+//! * The count is zero and the stamp old: nobody has, and nobody can get, a reference. If its
+//!   finalizer is due it is handed over to that. If it has weak references these are cleared, and
+//!   it waits once more: somebody may have read its address out of a weak reference a moment
+//!   before, and be about to look at its count. Else it dies, with all that only it kept alive.
+//!
+//! # What dies with it
+//!
+//! The cascade is that of [`crate::count`]: a loop, dead objects chained through their heads. A
+//! child that loses its last reference to it, and whose stamp is old, is chained; nobody holds it,
+//! because nobody could have come by it but through its parent, which has been out of reach for a
+//! grace period, or through references that were cut off as long ago. A child that has weak
+//! references is retired: `upgrade` gives its reference out as long as it is counted. So a list of
+//! ten million nodes takes the one grace period of its head, and no stack.
+//!
+//! # When
+//!
+//! Attending takes the lock of the handshake and a few fences, so it waits for [`ENOUGH`] objects
+//! or [`PATIENCE`] operations, whichever comes first, unless one of the objects is large. What a
+//! mutator keeps back is bounded by that where the others pass their safepoints. One that enters a
+//! blocking region, or goes, leaves what it cannot free to the others. Where memory runs out, the
+//! world is stopped, which is a grace period by itself.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::Instant;
+
+use crate::alloc::CELL_BYTES;
+use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
+use crate::gil::COLLECT;
+use crate::heap::Locked;
+use crate::mutator::Mutator;
+use crate::object::{ONE, Object, edges, link, linked, tag};
+use crate::primitive::Ordering;
+use crate::regime::Unlocked;
+use crate::room;
+use crate::unlocked::epoch::AGE;
+use crate::unlocked::word::{Look, Released};
+use crate::unlocked::{ADOPT, Seat};
+
+/// Objects that are worth attending to.
+const ENOUGH: usize = 64;
+/// `&mut` operations after which fewer are.
+const PATIENCE: u32 = 64;
+/// Bytes of an object that is worth it by itself.
+const LARGE_BYTES: u32 = 4 << 10;
+/// Batches that are told apart: more than there are epochs that are not old.
+const BATCHES: usize = AGE as usize + 2;
+
+/// Objects that wait for a grace period, the first to be ready first.
+#[derive(Default)]
+pub(crate) struct Retired {
+    objects: VecDeque<Object>,
+    /// The epoch in which a batch was sealed, and how many objects it has.
+    batches: [(u64, usize); BATCHES],
+    /// How many batches there are.
+    len: usize,
+}
+
+impl Retired {
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Adds a batch of one more object. Returns whether there was memory for it.
+    fn seal(&mut self, epoch: u64, object: Object) -> bool {
+        let objects = self.objects.len();
+        if !room::set_aside(&mut self.objects, objects + 1) {
+            return false;
+        }
+        self.objects.push_back(object);
+        match self.len.checked_sub(1) {
+            // The last one, too, if there is no room for another: it is ready later, then.
+            Some(last) if self.batches[last].0 == epoch || self.len == BATCHES => {
+                self.batches[last].0 = epoch;
+                self.batches[last].1 += 1;
+            }
+            _ => {
+                self.batches[self.len] = (epoch, 1);
+                self.len += 1;
+            }
+        }
+        true
+    }
+
+    /// Takes an object of a batch that is ready in this epoch.
+    fn take_ready(&mut self, epoch: u64) -> Option<Object> {
+        while self.len > 0 {
+            let (sealed, objects) = self.batches[0];
+            if epoch - sealed < u64::from(AGE) {
+                return None;
+            }
+            if objects > 0 {
+                self.batches[0].1 -= 1;
+                return self.objects.pop_front();
+            }
+            self.batches.rotate_left(1);
+            self.len -= 1;
+        }
+        None
+    }
+
+    /// Takes any object.
+    pub(crate) fn take(&mut self) -> Option<Object> {
+        let object = self.objects.pop_front();
+        if object.is_none() {
+            *self = Self::default();
+        }
+        object
+    }
+}
+
+/// What a mutator freed in one go.
+#[derive(Default)]
+struct Freed {
+    objects: u64,
+    payload: u64,
+    tracked: isize,
+    long_since: Option<Instant>,
+}
+
+impl Freed {
+    #[inline(always)]
+    fn count(&mut self, object: Object, tag: u64) {
+        self.objects += 1;
+        self.payload += object.payload_bytes();
+        self.tracked += (tag & tag::UNTRACKED == 0) as isize;
+        if self.objects == DRAIN_EVENT_MINIMUM {
+            self.long_since = Some(Instant::now());
+        }
+    }
+}
+
+impl Seat {
+    /// Whether anything is retired that this mutator looks after.
+    #[inline(always)]
+    pub(super) fn has_retired(&self) -> bool {
+        // The queue's length, without a test of whether it is borrowed: nobody has it now.
+        self.zeros.len() != 0 || self.waits.get()
+    }
+
+    /// Hands over everything that is retired, in a stopped world: it is pending.
+    pub(super) fn hand_over_retired(&self, locked: Locked<'_>) {
+        let pend = |object: Object| {
+            if !locked.pending.push(object) {
+                locked.pending_unlisted.set(true);
+            }
+        };
+        let mut retired = self.retired.borrow_mut();
+        while let Some(object) = retired.take() {
+            pend(object);
+        }
+        (0..self.zeros.len())
+            .filter_map(|index| self.zeros.get(index))
+            .for_each(pend);
+        self.zeros.clear();
+        self.zeros.fit();
+        self.waits.set(false);
+        self.urgent.set(false);
+    }
+}
+
+impl<R: Unlocked> Mutator<'_, R> {
+    /// Takes a reference away. An object that it was the last of is retired.
+    #[inline(always)]
+    pub(super) fn release(&self, object: Object) {
+        if R::release(self.inner, object) {
+            self.retire(object);
+        }
+    }
+
+    /// Puts an object, whose count came to zero, on the list of those to be looked at.
+    #[inline]
+    pub(super) fn retire(&self, object: Object) {
+        if !self.own.zeros.push(object) {
+            self.leave_to_a_stop();
+        }
+        let class = (object.shared_head().load(Relaxed) & tag::CLASS) as usize;
+        if CELL_BYTES
+            .get(class)
+            .is_none_or(|&bytes| bytes > LARGE_BYTES)
+        {
+            self.own.urgent.set(true);
+        }
+    }
+
+    /// There is no memory to list a retired object: a stop finds it.
+    #[cold]
+    #[inline(never)]
+    fn leave_to_a_stop(&self) {
+        self.tables().proof().pending_unlisted.set(true);
+        self.inner
+            .base
+            .mailbox
+            .poll
+            .fetch_or(COLLECT, Ordering::Relaxed);
+    }
+
+    /// Attends to what is retired if there is enough of it, or it has waited for long. The mutator
+    /// is at a quiescent point.
+    #[inline]
+    pub(super) fn attend_if_worthwhile(&self) {
+        let seat = &self.own;
+        let patience = seat.patience.get() + 1;
+        seat.patience.set(patience);
+        if seat.zeros.len() >= ENOUGH || seat.urgent.get() || patience >= PATIENCE {
+            self.attend_to_retired();
+        }
+    }
+
+    /// Frees what is retired and out of reach, and has more come out of reach if it can. The
+    /// mutator is at a quiescent point.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn attend_to_retired(&self) {
+        let (seat, epoch) = (&self.own, &self.inner.epoch);
+        seat.patience.set(0);
+        epoch.announce(&seat.seen);
+        if self.inner.base.mailbox.poll.load(Ordering::Relaxed) & ADOPT != 0 {
+            self.adopt_orphans();
+        }
+        if !seat.has_retired() {
+            return;
+        }
+        self.seal();
+        for _ in 0..AGE {
+            if !epoch.advance(|see| {
+                (self.inner.handshake).each_member(|seat: &Seat| see(&seat.seen));
+            }) {
+                break;
+            }
+            epoch.announce(&seat.seen);
+        }
+        let mut freed = Freed::default();
+        loop {
+            let next = seat.retired.borrow_mut().take_ready(epoch.now());
+            let Some(object) = next else { break };
+            self.look_again(object, &mut freed);
+        }
+        seat.waits.set(seat.retired.borrow().len() > 0);
+        self.count_freed(&freed);
+    }
+
+    fn count_freed(&self, freed: &Freed) {
+        let seat = &self.own;
+        seat.tally.freed(freed.objects, freed.payload);
+        seat.tracked.set(seat.tracked.get() - freed.tracked);
+        let untracked = freed.objects as i64 - freed.tracked as i64;
+        seat.untracked.set(seat.untracked.get() - untracked);
+        if let Some(begun) = freed.long_since {
+            let objects = freed.objects;
+            let kind = EventKind::Drain { objects };
+            if self.inner.base.recorder.record(self.id, begun, kind) {
+                seat.tells.set(true);
+            }
+        }
+    }
+
+    /// Moves what has come to zero to those that wait. The mutator is at a quiescent point.
+    fn seal(&self) {
+        let seat = &self.own;
+        let now = self.inner.epoch.now();
+        let mut retired = seat.retired.borrow_mut();
+        for object in (0..seat.zeros.len()).filter_map(|index| seat.zeros.get(index)) {
+            if !retired.seal(now, object) {
+                self.leave_to_a_stop();
+            }
+        }
+        seat.zeros.clear();
+        seat.urgent.set(false);
+    }
+
+    /// Looks at an object that has waited for a grace period.
+    fn look_again(&self, object: Object, freed: &mut Freed) {
+        let Look::Zero(head) = R::look(object) else {
+            return;
+        };
+        if R::is_young(self.inner, object) {
+            // It was raised and lowered since.
+            self.retire(object);
+            return;
+        }
+        if head & tag::HAS_WEAK != 0 && !is_due(head) {
+            self.tables().proof().clear_weak(object);
+            R::renew(self.inner, object);
+            self.retire(object);
+            return;
+        }
+        self.cascade(object, head & tag::ALL & !tag::QUEUED, freed);
+    }
+
+    /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that.
+    fn cascade(&self, first: Object, tag: u64, freed: &mut Freed) {
+        let (mut object, mut tag) = (first, tag);
+        let mut dead = None;
+        loop {
+            if is_due(tag) {
+                self.queue_finalizer(object, tag);
+            } else {
+                // The chain is a stack: what is pushed last dies first.
+                for child in object.fields().iter().rev().filter_map(|field| field.get()) {
+                    let Released::Last(head) = R::release_of_dead(child) else {
+                        continue;
+                    };
+                    if head & tag::HAS_WEAK != 0 || R::is_young(self.inner, child) {
+                        self.retire(child);
+                    } else {
+                        child.set_head(linked(dead, head & tag::ALL));
+                        dead = Some(child);
+                    }
+                }
+                freed.count(object, tag);
+                self.free(object, tag);
+            }
+            let Some(next) = dead else { return };
+            object = next;
+            tag = next.head() & tag::ALL;
+            // SAFETY: chained objects have linked heads, and nobody else can reach them.
+            dead = unsafe { link(next.head()) };
+        }
+    }
+
+    /// Hands an object that nobody can reach to the queue of finalizers, which owns a reference.
+    #[cold]
+    #[inline(never)]
+    fn queue_finalizer(&self, object: Object, tag: u64) {
+        let tables = self.tables();
+        // In one store, as `upgrade` may look at it: what the object had noted of its edges is lost
+        // if it was chained. Nothing refers to it, so that it is in no cycle.
+        let head = ONE | tag | tag::FINALIZED | edges::OUT;
+        object.shared_head().store(head, Release);
+        if !tables.proof().list_finalizer(object) {
+            object.shared_head().fetch_and(!tag::FINALIZE, Release);
+        }
+    }
+
+    /// Leaves what is retired to the others.
+    #[cold]
+    pub(super) fn abandon_retired(&self) {
+        let seat = &self.own;
+        if !seat.has_retired() {
+            return;
+        }
+        let tables = self.tables();
+        let mut orphans = self.inner.orphans.borrow_mut();
+        let abandon = |object: Object| {
+            if !room::push(&mut orphans, object) {
+                tables.proof().pending_unlisted.set(true);
+                (self.inner.base.mailbox.poll).fetch_or(COLLECT, Ordering::Relaxed);
+            }
+        };
+        let mut retired = seat.retired.borrow_mut();
+        let zeros = (0..seat.zeros.len()).filter_map(|index| seat.zeros.get(index));
+        std::iter::from_fn(|| retired.take())
+            .chain(zeros)
+            .for_each(abandon);
+        seat.zeros.clear();
+        seat.zeros.fit();
+        seat.waits.set(false);
+        (self.inner.base.mailbox.poll).fetch_or(ADOPT, Ordering::Relaxed);
+    }
+
+    /// Looks after what others have left: from now on, as if it had been retired now.
+    #[cold]
+    #[inline(never)]
+    fn adopt_orphans(&self) {
+        let _tables = self.tables();
+        let mut orphans = self.inner.orphans.borrow_mut();
+        while let Some(&object) = orphans.last() {
+            if !self.own.zeros.push(object) {
+                return;
+            }
+            orphans.pop();
+        }
+        *orphans = Vec::new();
+        (self.inner.base.mailbox.poll).fetch_and(!ADOPT, Ordering::Relaxed);
+    }
+}
+
+/// Whether the finalizer of a dead object, whose tag is `tag`, is due.
+#[inline(always)]
+fn is_due(tag: u64) -> bool {
+    tag & (tag::FINALIZE | tag::FINALIZED) == tag::FINALIZE
+}

@@ -1,0 +1,536 @@
+//! Regimes without the global lock: what is particular to them. That they keep the contract is
+//! checked with that of every other heap, in the workspace's tests.
+
+#![cfg(not(loom))]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use gc_rc::{
+    Atomic, BuildError, Builder, Cycle, EventKind, Flags, Free, Global, Heap, HeapFull, Local,
+    Mutator, Shape, Weak,
+};
+
+mod random;
+use random::Random;
+
+fn heap(builder: Builder) -> Heap<Atomic> {
+    builder.build_unlocked().unwrap()
+}
+
+fn poisoned() -> Heap<Atomic> {
+    heap(Heap::builder().poison(true))
+}
+
+type M<'h> = Mutator<'h, Atomic>;
+
+fn push<'h>(m: &mut M<'h>, list: Local<'_, 'h>, length: u64) {
+    for word in 0..length {
+        m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+        m.safepoint();
+    }
+}
+
+/// Objects that were freed.
+fn freed(heap: &Heap<Atomic>) -> u64 {
+    heap.statistics().freed_objects
+}
+
+fn live(heap: &Heap<Atomic>) -> u64 {
+    let statistics = heap.statistics();
+    statistics.allocated_objects - statistics.freed_objects
+}
+
+#[test]
+fn options_of_the_lock_are_refused_where_they_would_do_nothing() {
+    let lazy = Heap::builder().free(Free::Lazy).build_unlocked::<Atomic>();
+    assert_eq!(
+        lazy.unwrap_err(),
+        BuildError::NeedsLock {
+            option: "free=lazy"
+        }
+    );
+    let roots = Heap::builder().cycle(Cycle::BaconRajan);
+    let roots = roots.build_unlocked::<Atomic>();
+    assert!(
+        roots
+            .unwrap_err()
+            .to_string()
+            .contains("cycle=bacon-rajan needs the global lock")
+    );
+}
+
+/// A thread that is alone, or whose neighbours are absent, waits for nobody.
+#[test]
+fn the_dead_of_a_lone_thread_are_freed_without_a_stop() {
+    let heap = heap(Heap::builder().cycle(Cycle::None));
+    heap.attach(|m| {
+        m.frame(|m, [list]| {
+            push(m, list, 10_000);
+            m.set(list, None);
+            for _ in 0..200 {
+                m.safepoint();
+            }
+            assert_eq!(live(&heap), 0);
+        });
+    });
+    let log = heap.take_events();
+    let stops = |event: &gc_rc::Event| matches!(event.kind, EventKind::Stopped { .. });
+    assert!(!log.events.iter().any(stops));
+}
+
+/// What another thread may have read is not freed before that has passed a safepoint.
+#[test]
+fn a_grace_period_waits_for_everybody() {
+    let heap = poisoned();
+    let (reading, retired) = (AtomicBool::new(false), AtomicBool::new(false));
+    heap.attach(|m| {
+        m.frame(|m, [table]| {
+            m.alloc(table, Shape::new(1, 0)).unwrap();
+            m.frame(|m, [node]| {
+                m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
+                m.store(m.get(table).unwrap(), 0, m.get(node));
+            });
+            let global = m.global(m.get(table).unwrap());
+            thread::scope(|s| {
+                s.spawn(|| {
+                    heap.attach(|m| {
+                        let node = m.load(m.open(&global), 0).unwrap();
+                        reading.store(true, Relaxed);
+                        while !retired.load(Relaxed) {
+                            std::hint::spin_loop();
+                        }
+                        assert_eq!(m.word(node, 0), 42, "it was freed under our eyes");
+                        assert_eq!(m.count(node), 0);
+                        // Legal: it comes back.
+                        m.store(m.open(&global), 0, Some(node));
+                        for _ in 0..200 {
+                            m.safepoint();
+                        }
+                    });
+                });
+                while !reading.load(Relaxed) {
+                    m.safepoint();
+                }
+                m.store(m.get(table).unwrap(), 0, None);
+                let before = freed(&heap);
+                for _ in 0..500 {
+                    m.safepoint();
+                }
+                assert_eq!(freed(&heap), before);
+                retired.store(true, Relaxed);
+                m.blocking(|| ());
+            });
+            m.verify();
+            let node = m.load(m.get(table).unwrap(), 0).unwrap();
+            assert_eq!((m.word(node, 0), m.count(node)), (42, 1));
+        });
+    });
+}
+
+/// A blocked thread keeps nothing back, and nobody waits for it.
+#[test]
+fn what_a_blocked_thread_retired_is_freed_by_others() {
+    let heap = heap(Heap::builder().cycle(Cycle::None));
+    let (go, there) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|s| {
+        s.spawn(|| {
+            heap.attach(|m| {
+                m.frame(|m, [list]| {
+                    push(m, list, 10_000);
+                    there.store(true, Relaxed);
+                    m.set(list, None);
+                    m.blocking(|| {
+                        while !go.load(Relaxed) {
+                            thread::yield_now();
+                        }
+                    });
+                });
+            });
+        });
+        heap.attach(|m| {
+            while !there.load(Relaxed) || live(&heap) > 0 {
+                m.safepoint();
+                std::hint::spin_loop();
+            }
+        });
+        go.store(true, Relaxed);
+    });
+    assert_eq!(live(&heap), 0);
+}
+
+/// A producer, whose objects die on another thread: its memory comes back to it.
+#[test]
+fn cells_come_home() {
+    let heap = heap(Heap::builder().limit(16 << 20).cycle(Cycle::None));
+    let turns = if cfg!(miri) { 3 } else { 300 };
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<Global>(1);
+    thread::scope(|s| {
+        s.spawn(|| {
+            let receiver = receiver;
+            heap.attach(|m| {
+                loop {
+                    let next = m.blocking(|| receiver.recv());
+                    let Ok(global) = next else { return };
+                    m.frame(|m, [list]| {
+                        m.set(list, Some(m.open(&global)));
+                        drop(global);
+                        m.safepoint();
+                    });
+                    m.safepoint();
+                }
+            });
+        });
+        heap.attach(|m| {
+            for _ in 0..turns {
+                m.frame(|m, [list]| {
+                    push(m, list, 10_000);
+                    let global = m.global(m.get(list).unwrap());
+                    m.blocking(|| sender.send(global).unwrap());
+                });
+            }
+        });
+        drop(sender);
+    });
+    assert_eq!(live(&heap), 0);
+}
+
+/// Many threads come and go; nothing is stranded with those that went.
+#[test]
+fn memory_of_threads_that_end_is_used_again() {
+    let heap = heap(Heap::builder().limit(8 << 20));
+    for _ in 0..20 {
+        thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    heap.attach(|m| m.frame(|m, [list]| push(m, list, 20_000)));
+                });
+            }
+        });
+    }
+    heap.attach(|m| {
+        m.collect();
+        m.verify();
+    });
+    assert_eq!(live(&heap), 0);
+}
+
+/// Cycles that several threads close and cut off, with collections of all of them.
+#[test]
+fn cycles_of_several_threads_are_found() {
+    let heap = heap(Heap::builder().thresholds([100, 5, 5]).poison(true));
+    thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                heap.attach(|m| {
+                    m.frame(|m, [a, b]| {
+                        for word in 0..if cfg!(miri) { 300 } else { 10_000 } {
+                            m.alloc_init(a, Flags::NONE, [b], [word]).unwrap();
+                            m.alloc_init(b, Flags::NONE, [a], [word]).unwrap();
+                            m.store(m.get(a).unwrap(), 0, m.get(b));
+                            if word % 3 == 0 {
+                                m.set(b, None);
+                            }
+                            m.safepoint();
+                        }
+                    });
+                });
+            });
+        }
+    });
+    assert!(heap.statistics().collections > 0);
+    heap.attach(|m| {
+        m.collect();
+        m.verify();
+    });
+    assert_eq!(live(&heap), 0);
+}
+
+/// One object that everybody counts, and one weak reference that everybody upgrades.
+#[test]
+fn a_hot_object_has_the_right_count() {
+    let heap = poisoned();
+    let turns = if cfg!(miri) { 100 } else { 30_000 };
+    heap.attach(|m| {
+        m.frame(|m, [hot]| {
+            m.alloc_init(hot, Flags::NONE, [], [7]).unwrap();
+            let global = m.global(m.get(hot).unwrap());
+            let weak = m.downgrade(m.get(hot).unwrap());
+            m.blocking(|| {
+                thread::scope(|s| {
+                    for _ in 0..4 {
+                        s.spawn(|| {
+                            heap.attach(|m| {
+                                m.frame(|m, [a, b]| {
+                                    for turn in 0..turns {
+                                        m.set(a, Some(m.open(&global)));
+                                        m.set(b, m.upgrade(&weak));
+                                        assert_eq!(m.word(m.get(b).unwrap(), 0), 7);
+                                        m.set(a, None);
+                                        if turn % 16 == 0 {
+                                            m.safepoint();
+                                        }
+                                    }
+                                });
+                            });
+                        });
+                    }
+                });
+            });
+            m.verify();
+            assert_eq!(m.count(m.get(hot).unwrap()), 2);
+            drop(global);
+            m.set(hot, None);
+            m.collect();
+            assert!(m.upgrade(&weak).is_none());
+        });
+    });
+}
+
+/// A list of `depth` nodes dies on a small stack, within the grace period of its head.
+#[test]
+fn a_long_list_dies_on_a_small_stack_in_one_grace_period() {
+    let length = if cfg!(miri) { 1000 } else { 2_000_000 };
+    let heap = heap(Heap::builder().cycle(Cycle::None));
+    let run = || {
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                push(m, list, length);
+                m.set(list, None);
+                for _ in 0..100 {
+                    m.safepoint();
+                }
+                assert_eq!(live(&heap), 0);
+            });
+        });
+    };
+    thread::scope(|s| {
+        let thread = thread::Builder::new().stack_size(256 << 10);
+        thread.spawn_scoped(s, run).unwrap().join().unwrap();
+    });
+}
+
+/// Every kind of operation, at random, by several threads on a graph that they share.
+fn play(seed: u64, threads: u64, builder: Builder) {
+    let heap = heap(builder);
+    let turns = if cfg!(miri) { 200 } else { 4_000 };
+    let table = heap.attach(|m| {
+        m.frame(|m, [table]| {
+            m.alloc(table, Shape::new(16, 0)).unwrap();
+            m.global(m.get(table).unwrap())
+        })
+    });
+    thread::scope(|s| {
+        for thread in 0..threads {
+            let (heap, table) = (&heap, table.clone());
+            s.spawn(move || {
+                let random = Random::new(seed * 64 + thread);
+                heap.attach(|m| one_thread(m, &random, &table, turns));
+            });
+        }
+    });
+    drop(table);
+    heap.attach(|m| {
+        m.safepoint();
+        m.verify();
+        // What a finalizer's object refers to may have one of its own.
+        m.frame(|m, [local]| {
+            loop {
+                m.set(local, None);
+                m.collect();
+                if !m.finalizable(local) {
+                    break;
+                }
+                while m.finalizable(local) {}
+            }
+        });
+        m.verify();
+    });
+    assert_eq!(live(&heap), 0, "seed {seed}");
+}
+
+fn one_thread(m: &mut M<'_>, random: &Random, table: &Global, turns: usize) {
+    let mut weak: Vec<Weak> = Vec::new();
+    let mut globals: Vec<Global> = Vec::new();
+    m.frame(|m, locals: [Local<'_, '_>; 6]| {
+        let any = |random: &Random| locals[random.below(6)];
+        for _ in 0..turns {
+            let (a, b, c) = (any(random), any(random), any(random));
+            match random.below(18) {
+                0..=2 => {
+                    let flags = match random.below(8) {
+                        0 => Flags::FINALIZE,
+                        1 => Flags::ACYCLIC,
+                        _ => Flags::NONE,
+                    };
+                    let acyclic = flags.acyclic;
+                    let result = if acyclic {
+                        m.alloc(a, Shape::new(0, 2).with(flags))
+                    } else {
+                        m.alloc_init(a, flags, [b, c], [random.below(9) as u64])
+                    };
+                    ignore_full(m, locals, result);
+                }
+                3 => {
+                    let result = m.alloc_move(a, Flags::NONE, [b, c], [1]);
+                    ignore_full(m, locals, result);
+                }
+                4 => {
+                    let size = [1, 20, 200, 9000][random.below(4)];
+                    let result = m.alloc(a, Shape::new(size, size));
+                    ignore_full(m, locals, result);
+                }
+                5..=7 => {
+                    if let Some(object) = m.get(a)
+                        && m.shape(object).refs > 0
+                    {
+                        let field = random.below(m.shape(object).refs as usize);
+                        m.store(object, field, m.get(b));
+                    }
+                }
+                8 => {
+                    if let Some(object) = m.get(a)
+                        && m.shape(object).refs > 0
+                    {
+                        let field = random.below(m.shape(object).refs as usize);
+                        m.store_move(object, field, b);
+                    }
+                }
+                9 | 10 => {
+                    if let Some(object) = m.get(a)
+                        && m.shape(object).refs > 0
+                    {
+                        let field = random.below(m.shape(object).refs as usize);
+                        m.set(b, m.load(object, field));
+                    }
+                }
+                11 => m.store(m.open(table), random.below(16), m.get(a)),
+                12 => m.set(a, m.load(m.open(table), random.below(16))),
+                13 => m.set(a, None),
+                14 => {
+                    if let Some(object) = m.get(a) {
+                        weak.push(m.downgrade(object));
+                    }
+                    if weak.len() > 20 {
+                        let weak = weak.swap_remove(random.below(20));
+                        m.set(b, m.upgrade(&weak));
+                    }
+                }
+                15 => {
+                    if let Some(object) = m.get(a) {
+                        globals.push(m.global(object));
+                    }
+                    if globals.len() > 10 {
+                        let global = globals.swap_remove(random.below(10));
+                        m.set(b, Some(m.open(&global)));
+                    }
+                }
+                16 => match random.below(12) {
+                    0 => m.collect(),
+                    1 => m.blocking(thread::yield_now),
+                    2 => _ = m.finalizable(a),
+                    3 => _ = m.cleared(),
+                    4 if random.below(8) == 0 => m.verify(),
+                    _ => m.safepoint(),
+                },
+                _ => {
+                    if let Some(object) = m.get(a) {
+                        let shape = m.shape(object);
+                        for field in 0..(shape.refs as usize).min(4) {
+                            _ = m.load(object, field).map(|child| m.shape(child));
+                        }
+                        for word in 0..(shape.words as usize).min(4) {
+                            m.set_word(object, word, m.word(object, word) + 1);
+                        }
+                    }
+                }
+            }
+            m.safepoint();
+        }
+    });
+}
+
+/// A full heap is no fault of a script that lets go of all it has.
+fn ignore_full<'h>(m: &M<'h>, locals: [Local<'_, 'h>; 6], result: Result<(), HeapFull>) {
+    if result.is_err() {
+        locals.into_iter().for_each(|local| m.set(local, None));
+    }
+}
+
+#[test]
+fn random_scripts_of_one_thread() {
+    for seed in 0..10 {
+        play(seed, 1, Heap::builder().poison(true));
+    }
+}
+
+#[test]
+fn random_scripts_of_several_threads() {
+    for seed in 0..if cfg!(miri) { 2 } else { 20 } {
+        play(
+            seed,
+            3,
+            Heap::builder().poison(true).thresholds([200, 5, 5]),
+        );
+        play(seed, 3, Heap::builder().thresholds([50, 3, 3]));
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn random_scripts_in_a_small_heap() {
+    for seed in 0..10 {
+        play(seed, 3, Heap::builder().limit(2 << 20));
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn random_scripts_under_stress() {
+    for seed in 0..2 {
+        play(seed, 2, Heap::builder().stress(true).poison(true));
+    }
+}
+
+/// Each allocation that a limit refuses leaves everything as it was, whoever else runs.
+#[test]
+fn heap_full_is_a_value_on_every_thread() {
+    let heap = heap(Heap::builder().limit(4 << 20));
+    let refused = AtomicU64::new(0);
+    thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                heap.attach(|m| {
+                    m.frame(|m, [list]| {
+                        for _ in 0..5 {
+                            // The others may have all there is when it begins.
+                            let mut nodes = 0;
+                            let full = loop {
+                                let made = m.alloc_move(list, Flags::NONE, [list], [1, 2, 3]);
+                                m.safepoint();
+                                match made {
+                                    Ok(()) => nodes += 1,
+                                    Err(full) => break full,
+                                }
+                            };
+                            assert_eq!(full.limit, 4 << 20);
+                            refused.fetch_add(1, Relaxed);
+                            let mut found = 0;
+                            let mut next = m.get(list);
+                            while let Some(node) = next {
+                                found += 1;
+                                next = m.load(node, 0);
+                            }
+                            assert_eq!(found, nodes);
+                            m.set(list, None);
+                            m.safepoint();
+                        }
+                    });
+                });
+            });
+        }
+    });
+    assert_eq!(refused.load(Relaxed), 15);
+    heap.attach(|m| m.verify());
+    assert!(heap.statistics().peak_occupied_bytes <= 4 << 20);
+}

@@ -187,7 +187,8 @@ impl Inner {
         let object_bytes = self.counters.object_bytes(*self.counters.found());
         let mut marker = self.marker.lock().expect("a panic while marking aborts");
         marker.forget_lost_helpers();
-        let cpu_before = thread_cpu_ns() + marker.helpers_cpu_ns();
+        let own_before = thread_cpu_ns();
+        let cpu_before = own_before + marker.helpers_cpu_ns();
         world.for_each(|context| context.buffer.retire());
         if let Some(record) = record {
             let minor = plan.extent == Extent::Young;
@@ -252,7 +253,8 @@ impl Inner {
             cpu_ns: 0,
         };
         let lists = self.handles.footprint() + self.supply.footprint();
-        self.conclude(&cycle, marker.footprint() + log_bytes + lists);
+        let own_ns = thread_cpu_ns() - own_before;
+        self.conclude(&cycle, own_ns, marker.footprint() + log_bytes + lists);
         cycle.cpu_ns = thread_cpu_ns() + marker.helpers_cpu_ns() - cpu_before;
         std::mem::forget(guard);
         cycle
@@ -295,7 +297,7 @@ impl Inner {
     }
 
     /// Sets up what follows from what a cycle has found.
-    fn conclude(&self, cycle: &Cycle, collector_bytes: usize) {
+    fn conclude(&self, cycle: &Cycle, own_ns: u64, collector_bytes: usize) {
         let finished = self.events.now();
         let Cycle {
             plan, reclaimed, ..
@@ -303,7 +305,7 @@ impl Inner {
         let last = self.last_finished.swap(finished, Ordering::Relaxed);
         let settings = self.policy.finish(Measured {
             plan,
-            nanoseconds: finished - cycle.began,
+            nanoseconds: own_ns,
             since: cycle.began - last,
             handed_out: cycle.handed_out,
             survived: cycle.survived,

@@ -146,8 +146,10 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub(crate) plan: Plan,
-    /// How long it took, and how long ago the last one was over, in nanoseconds.
+    /// Processor time of the thread that carried it out, in nanoseconds: as long as it took on a
+    /// machine with nothing else to do, and hardly longer on a busy one.
     pub(crate) nanoseconds: u64,
+    /// How long ago the last one was over, in nanoseconds.
     pub(crate) since: u64,
     /// Bytes that had been handed out since the last collection.
     pub(crate) handed_out: usize,

@@ -429,7 +429,7 @@ impl MarkTable {
         let marks = (1 << granules) - 1;
         // SAFETY: passed on; a second word is the object's if the first does not hold all.
         unsafe {
-            if !claim(self.atomic(object, 0), bit, marks << bit, alone) {
+            if !claim(self.atomic(object, 0), marks << bit, alone) {
                 return false;
             }
             if bit + granules > GRANULES_PER_WORD {
@@ -459,7 +459,7 @@ impl MarkTable {
         // SAFETY: passed on; the object has granules in all words up to its end.
         unsafe {
             let first = up_to(end.min(GRANULES_PER_WORD)) & !0 << bit;
-            if !claim(self.atomic(object, 0), bit, first, alone) {
+            if !claim(self.atomic(object, 0), first, alone) {
                 return false;
             }
             let mut word = 1;
@@ -488,7 +488,7 @@ impl MarkTable {
     /// As there.
     pub(crate) unsafe fn mark_large(self, object: Object, alone: bool) -> bool {
         // SAFETY: passed on.
-        claim(unsafe { self.atomic(object, 0) }, 0, 1, alone)
+        claim(unsafe { self.atomic(object, 0) }, 1, alone)
     }
 
     /// Counts the live granules of blocks anew, from their marks: after several workers have
@@ -524,12 +524,13 @@ fn up_to(bits: usize) -> u64 {
     u64::MAX >> (GRANULES_PER_WORD - bits)
 }
 
-/// Adds `marks` to a word, unless it has `bit`, which is one of them; says whether it had not.
+/// Adds `marks`, all that an object has in its first word, unless they are there; says whether they
+/// were not.
 #[inline(always)]
-fn claim(word: &AtomicU64, bit: usize, marks: u64, alone: bool) -> bool {
+fn claim(word: &AtomicU64, marks: u64, alone: bool) -> bool {
     let mut before = word.load(Ordering::Relaxed);
     loop {
-        if before >> bit & 1 == 1 {
+        if before & marks != 0 {
             return false;
         }
         let after = before | marks;

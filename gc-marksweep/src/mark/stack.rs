@@ -31,9 +31,14 @@ pub(super) const MIN_STACK: usize = 2 * SPLIT;
 
 /// The rings that edges go through on their way from the stack to being scanned.
 pub(super) struct Rings {
-    pub(super) edges: [Object; EDGES],
-    next_edge: usize,
+    pub(super) edges: [[Object; GROUP]; EDGES / GROUP],
     objects: [Object; OBJECTS],
+}
+
+/// Where the rings stand: apart from them, so that it stays in registers.
+#[derive(Default)]
+pub(super) struct Ends {
+    next_group: usize,
     head: usize,
     tail: usize,
 }
@@ -42,38 +47,45 @@ impl Rings {
     #[inline(always)]
     pub(super) fn new(filler: Object) -> Self {
         Self {
-            edges: [filler; EDGES],
-            next_edge: 0,
+            edges: [[filler; GROUP]; EDGES / GROUP],
             objects: [filler; OBJECTS],
-            head: 0,
-            tail: 0,
         }
     }
 
-    /// Puts an edge into the ring of edges. The one that has been there for longest is tested, and
-    /// if its object is unmarked, it is put into the ring of objects.
+    /// Puts a group of edges into the ring of edges. Those that have been there for longest are
+    /// tested, and each whose object is unmarked is put into the ring of objects.
     ///
     /// # Safety
     ///
     /// As for [`Tracer::trace`](super::tracer::Tracer::trace); `filler` is marked.
     #[inline(always)]
-    pub(super) unsafe fn turn(&mut self, edge: Object, filler: Object, table: MarkTable) {
-        prefetch(table.word(edge));
-        let oldest = std::mem::replace(&mut self.edges[self.next_edge % EDGES], edge);
-        self.next_edge = self.next_edge.wrapping_add(1);
-        // SAFETY: passed on.
-        let unmarked = unsafe { !table.is_marked(oldest) };
-        self.objects[self.tail % OBJECTS] = oldest;
-        self.tail = self.tail.wrapping_add(usize::from(unmarked));
-        prefetch(if unmarked { oldest } else { filler }.as_raw());
+    pub(super) unsafe fn turn(
+        &mut self,
+        ends: &mut Ends,
+        mut next_edge: impl FnMut() -> Object,
+        filler: Object,
+        table: MarkTable,
+    ) {
+        let group = &mut self.edges[ends.next_group % (EDGES / GROUP)];
+        ends.next_group = ends.next_group.wrapping_add(1);
+        for place in group {
+            let edge = next_edge();
+            prefetch(table.word(edge));
+            let oldest = std::mem::replace(place, edge);
+            // SAFETY: passed on.
+            let unmarked = unsafe { !table.is_marked(oldest) };
+            self.objects[ends.tail % OBJECTS] = oldest;
+            ends.tail = ends.tail.wrapping_add(usize::from(unmarked));
+            prefetch(if unmarked { oldest } else { filler }.as_raw());
+        }
     }
 
     /// The object that has waited for longest, if there are more than `keep`.
     #[inline(always)]
-    pub(super) fn next_object(&mut self, keep: usize) -> Option<Object> {
-        (self.tail.wrapping_sub(self.head) > keep).then(|| {
-            let object = self.objects[self.head % OBJECTS];
-            self.head = self.head.wrapping_add(1);
+    pub(super) fn next_object(&mut self, ends: &mut Ends, keep: usize) -> Option<Object> {
+        (ends.tail.wrapping_sub(ends.head) > keep).then(|| {
+            let object = self.objects[ends.head % OBJECTS];
+            ends.head = ends.head.wrapping_add(1);
             object
         })
     }

@@ -12,7 +12,7 @@ use crate::object::{GRANULE, Object};
 use crate::room;
 use crate::step::{Places, Record, Step};
 
-use super::stack::{EDGES, GROUP, Rings, Stack, prefetch};
+use super::stack::{EDGES, Ends, GROUP, Rings, Stack, prefetch};
 
 /// Arrays with more references than this are scanned in pieces of this many. No small object is.
 pub(super) const SPLIT: usize = 1024;
@@ -135,6 +135,7 @@ impl Tracer {
             // fill places that are empty.
             self.visit(filler, table, manner);
             let mut rings = Rings::new(filler);
+            let mut ends = Ends::default();
             // Edges that have gone in since the stack ran low, all of them fillers in the end.
             let mut low = 0;
             while self.stack.length >= GROUP || low < EDGES {
@@ -145,31 +146,30 @@ impl Tracer {
                 if self.stack.length >= GROUP {
                     low = 0;
                     self.stack.length -= GROUP;
-                    let group = self.stack.edges.as_ptr().add(self.stack.length);
-                    for index in (0..GROUP).rev() {
-                        let edge = (*group.add(index)).unwrap_unchecked();
-                        rings.turn(edge, filler, table);
-                    }
+                    let mut top = self.stack.edges.as_ptr().add(self.stack.length + GROUP);
+                    let next_edge = || {
+                        top = top.sub(1);
+                        (*top).unwrap_unchecked()
+                    };
+                    rings.turn(&mut ends, next_edge, filler, table);
                 } else if !self.fields.is_empty() {
                     self.scan_some_fields(manner);
                     continue;
                 } else {
                     low += GROUP;
-                    for _ in 0..GROUP {
-                        let edge = self.stack.pop().unwrap_or(filler);
-                        rings.turn(edge, filler, table);
-                    }
+                    let next_edge = || self.stack.pop().unwrap_or(filler);
+                    rings.turn(&mut ends, next_edge, filler, table);
                 }
                 let keep = if low == 0 { self.depth } else { 0 };
-                while let Some(object) = rings.next_object(keep) {
+                while let Some(object) = rings.next_object(&mut ends, keep) {
                     self.mark(object, table, manner);
                 }
             }
-            while let Some(object) = rings.next_object(0) {
+            while let Some(object) = rings.next_object(&mut ends, 0) {
                 self.mark(object, table, manner);
             }
             // Only after an interruption are there others than fillers, which are marked.
-            for edge in rings.edges {
+            for edge in rings.edges.into_iter().flatten() {
                 if !table.is_marked(edge) {
                     self.stack.push(edge);
                 }
@@ -219,8 +219,11 @@ impl Tracer {
                 return;
             }
             let refs = header.refs();
-            object.set_logging(header, table.arm && refs > 0);
-            self.scan(object, 0, refs, manner);
+            // What has no fields never logs.
+            if refs > 0 {
+                object.set_logging(header, table.arm);
+                self.scan(object, 0, refs, manner);
+            }
         }
     }
 

@@ -15,15 +15,19 @@
 //!   decaying;
 //! - majors: the time of the last one, over the bytes that were available after it.
 //!
+//! Time is that of the processor, of the thread that collects. By the clock one collection in the
+//! midst of which others got the processor decided what the next hundred were to be: on a busy
+//! machine the same `binary-trees` had between 0 and 98 minor collections in its second run, and
+//! now has 63 to 128.
+//!
 //! If minors are dearer, the next collection is a major one, which does not arm the write barrier,
-//! and so are those that follow. Major collections then count what survives of the new objects (an
-//! object's mark byte tells, before it is overwritten, whether the last collection had marked it),
-//! which costs nothing. When minors that mark so much would be clearly cheaper than majors, the
-//! next major arms the barrier; if they lose all the same, twice as many majors as last time must
-//! pass before the next try. Where several have paid before they lose, the program has changed its
-//! ways, say from dropping what it builds to building what stays, and may change them again: the
-//! next major that finds little that is new alive arms the barrier. A heap begins in this way too,
-//! with an early major collection: programs often begin by building what stays.
+//! and so are those that follow. Major collections then estimate what survives of the new objects
+//! (see [`crate::survival`]). When minors that mark so much would be clearly cheaper than majors,
+//! the next major arms the barrier; if they lose all the same, twice as many majors as last time
+//! must pass before the next try. Where several have paid before they lose, the program has changed
+//! its ways, say from dropping what it builds to building what stays, and may change them again:
+//! the next major that finds little that is new alive arms the barrier. A heap begins in this way
+//! too, with an early major collection: programs often begin by building what stays.
 //!
 //! [`Policy::decide`] is the whole of it, a reason at each rung. What it decides is a [`Next`]:
 //!

@@ -86,8 +86,8 @@ impl Buffer {
         self.searching.take()
     }
 
-    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive
-    /// multiple of a granule.
+    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive multiple
+    /// of a granule, at most [`LARGE`].
     #[inline(always)]
     pub(crate) fn bump(&self, size: usize) -> Option<NonNull<u8>> {
         bump(&self.cursor, &self.end, size)
@@ -412,12 +412,14 @@ fn note_searched(recording: &Recording, space: &Space, block: BlockIndex, granul
     }
 }
 
-/// `size`, which is positive, bytes from the hole between `cursor` and `end`.
+/// `size` bytes, from 1 to [`LARGE`], from the hole between `cursor` and `end`.
 #[inline(always)]
 fn bump(cursor: &Cell<*mut u8>, end: &Cell<*mut u8>, size: usize) -> Option<NonNull<u8>> {
     let start = cursor.get();
-    if end.get().addr() - start.addr() >= size {
-        cursor.set(start.wrapping_add(size));
+    // Not how much is left: what is compared is what the cursor is set to.
+    let next = start.wrapping_add(size);
+    if next.addr() <= end.get().addr() {
+        cursor.set(next);
         // SAFETY: both are null only together, and then nothing fits.
         Some(unsafe { NonNull::new_unchecked(start) })
     } else {

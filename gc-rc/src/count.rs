@@ -139,17 +139,18 @@ pub(crate) fn retain_in_field_of<'a>(
     locked: impl Fn() -> Locked<'a> + Copy,
 ) {
     retain(to, locked);
-    // All that is to be known of a suspect is.
-    let suspect = from.has(edges::SUSPECT);
+    if from.has(edges::SUSPECT) {
+        // All that is to be known of it is.
+        if !to.has(edges::IN) {
+            to.insert(edges::IN);
+        }
+        return;
+    }
     // In this order, so that an object that is to refer to itself is found, too.
-    if !suspect {
-        from.insert(edges::OUT);
-    }
+    from.insert(edges::OUT);
     let marks = to.marks();
-    if marks & edges::IN == 0 {
-        to.set_marks(marks | edges::IN);
-    }
-    if !suspect && marks & edges::OUT != 0 && from.has(edges::IN) {
+    to.set_marks(marks | edges::IN);
+    if marks & edges::OUT != 0 && from.has(edges::IN) {
         locked().suspect(from, to);
     }
 }

@@ -73,7 +73,7 @@ options! {
         /// Without it, a collection does so if it is not small and a sample of its candidates shows
         /// that they lie scattered or refer far and wide, where it pays: young collections of a
         /// graph of a million objects whose members are replaced at random take a third of the
-        /// time. Where everything is in the cache, it costs up to a fifth. What is found is the
+        /// time. Where everything is in the cache, it costs up to a quarter. What is found is the
         /// same. Off by default.
         prefetch(on: bool) = "off",
             "prefetch in every collection, and not where objects are scattered only";

@@ -13,18 +13,18 @@ pub(crate) type Work = fn(&mut Mutator<'_>) -> Result<u64, HeapFull>;
 /// The program on heaps with each collector, and if that can do it, `without` one. Heaps are kept
 /// from round to round, as allocators are.
 pub(crate) fn candidates(work: Work, without: bool) -> Vec<Candidate> {
-    let cycles = [
-        ("gc-rc, cycle=generational", Cycle::Generational),
-        ("gc-rc, cycle=bacon-rajan", Cycle::BaconRajan),
-        ("gc-rc, cycle=none", Cycle::None),
+    let heap = Heap::builder;
+    let settings = [
+        ("gc-rc, cycle=generational", heap()),
+        ("gc-rc, cycle-filter=off", heap().cycle_filter(false)),
+        ("gc-rc, cycle=bacon-rajan", heap().cycle(Cycle::BaconRajan)),
+        ("gc-rc, cycle=none", heap().cycle(Cycle::None)),
     ];
-    let cycles = cycles
-        .into_iter()
-        .filter(|&(_, cycle)| without || cycle != Cycle::None);
-    cycles
-        .map(|(name, cycle)| {
-            let heap = Heap::builder().cycle(cycle).build();
-            let heap = heap.expect("a valid configuration");
+    let wanted = settings.len() - usize::from(!without);
+    let candidates = settings.into_iter().take(wanted);
+    candidates
+        .map(|(name, builder)| {
+            let heap = builder.build().expect("a valid configuration");
             candidate(name, move || {
                 timed(|| heap.attach(work).expect("a heap without a limit"))
             })

@@ -15,9 +15,9 @@
 //! gc-rc and overflows the stack: `Rc` has a loop written by hand there, the others are left out.
 //! `Rc` and the crates run on mimalloc, `Rc` also on the system's allocator (a switch in the global
 //! allocator: a well-predicted branch, some tenths of a nanosecond). gc-rc collects cycles as
-//! CPython does, by default; it also runs without, and with Bacon and Rajan's collector. Nim's
-//! programs are compiled by `nim` (with `--gc:orc -d:danger`) if it is on `PATH`; it has an
-//! allocator of its own.
+//! CPython does, by default; it also runs with all examined, with Bacon and Rajan's collector, and
+//! without any. Nim's programs are compiled by `nim` (with `--gc:orc -d:danger`) if it is on
+//! `PATH`; it has an allocator of its own.
 //!
 //! Each figure is the best and the median of the rounds, in nanoseconds of processor time an
 //! operation: a node built, walked and dropped, or a reference moved. Rounds alternate between the

@@ -86,8 +86,8 @@ impl Buffer {
         self.searching.take()
     }
 
-    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive multiple
-    /// of a granule, at most [`LARGE`].
+    /// `size` bytes from the current hole, if they fit: the fast path. `size` is a positive
+    /// multiple of a granule, at most [`LARGE`].
     #[inline(always)]
     pub(crate) fn bump(&self, size: usize) -> Option<NonNull<u8>> {
         bump(&self.cursor, &self.end, size)

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gc_rc::{
-    Cycle, Event, Flags, Free, FullCause, Gil, Global, Heap, HeapFull, Listener, Local, Mutator,
-    OverheadLimit, Shape, Weak,
+    Atomic, Cycle, Event, Flags, Free, FullCause, Gil, Global, Heap, HeapFull, Listener, Local,
+    Mutator, OverheadLimit, Shape, Weak,
 };
 
 thread_local! {
@@ -524,4 +524,40 @@ fn large_objects_that_live_outlive_garbage_that_cannot_be_listed() {
             });
         }
     }
+}
+
+/// Without the global lock: what there is no memory to list as retired dies in the next stop, also
+/// if nothing else waits for one.
+#[test]
+fn what_dies_unlisted_on_a_thread_of_many_is_found() {
+    let heap: Heap<Atomic> = Heap::builder().poison(true).build_unlocked().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [a]| {
+            m.alloc_init(a, Flags::NONE, [], [1]).unwrap();
+            with_refusal(0, true, || m.set(a, None));
+            m.safepoint();
+            m.verify();
+            assert_eq!(heap.statistics().freed_objects, 1);
+        });
+    });
+}
+
+/// The same of what globals held: the mutex of the tables is had by whoever releases them.
+#[test]
+fn globals_are_released_where_nothing_can_be_listed() {
+    let heap: Heap<Atomic> = Heap::builder().poison(true).build_unlocked().unwrap();
+    heap.attach(|m| {
+        let mut globals = Vec::new();
+        for word in 0..100 {
+            m.frame(|m, [a]| {
+                m.alloc_init(a, Flags::NONE, [], [word]).unwrap();
+                globals.push(m.global(m.get(a).unwrap()));
+            });
+        }
+        drop(globals);
+        with_refusal(0, true, || m.safepoint());
+        m.safepoint();
+        m.verify();
+        assert_eq!(heap.statistics().freed_objects, 100);
+    });
 }

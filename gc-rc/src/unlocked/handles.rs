@@ -14,6 +14,7 @@ use crate::handle::{Global, Weak};
 use crate::mutator::{Mutator, Ref, no_handle};
 use crate::object::{ONE, tag};
 use crate::regime::Unlocked;
+use crate::unlocked::reclaim::leave_to_a_stop;
 use crate::unlocked::word::note;
 
 impl<'h, R: Unlocked> Mutator<'h, R> {
@@ -91,7 +92,12 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub(super) fn release_globals(&self) {
         let tables = self.tables();
         let locked = tables.proof();
-        locked.take_globals(|object| self.release(object));
+        locked.take_globals(|object| {
+            // The mutex is held, so that an object that cannot be listed is not just retired.
+            if R::release(self.inner, object) && !self.list_retired(object) {
+                leave_to_a_stop(locked);
+            }
+        });
         locked.account_metadata();
     }
 }

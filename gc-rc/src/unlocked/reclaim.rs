@@ -67,10 +67,6 @@ pub(crate) struct Retired {
 }
 
 impl Retired {
-    pub(crate) fn len(&self) -> usize {
-        self.objects.len()
-    }
-
     /// Adds a batch of one more object. Returns whether there was memory for it.
     fn seal(&mut self, epoch: u64, object: Object) -> bool {
         let objects = self.objects.len();
@@ -107,6 +103,13 @@ impl Retired {
             self.len -= 1;
         }
         None
+    }
+
+    /// Gives back room that is out of proportion. Returns how many objects there are.
+    fn fit(&mut self) -> usize {
+        let objects = self.objects.len();
+        room::fit(&mut self.objects, objects);
+        objects
     }
 
     /// Takes any object.
@@ -181,9 +184,15 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// Puts an object, whose count came to zero, on the list of those to be looked at.
     #[inline]
     pub(super) fn retire(&self, object: Object) {
-        if !self.own.zeros.push(object) {
-            self.leave_to_a_stop();
+        if !self.list_retired(object) {
+            leave_to_a_stop(self.tables().proof());
         }
+    }
+
+    /// Lists a retired object. Returns whether there was memory for that.
+    #[inline(always)]
+    #[must_use]
+    pub(super) fn list_retired(&self, object: Object) -> bool {
         let class = (object.shared_head().load(Relaxed) & tag::CLASS) as usize;
         if CELL_BYTES
             .get(class)
@@ -191,18 +200,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         {
             self.own.urgent.set(true);
         }
-    }
-
-    /// There is no memory to list a retired object: a stop finds it.
-    #[cold]
-    #[inline(never)]
-    fn leave_to_a_stop(&self) {
-        self.tables().proof().pending_unlisted.set(true);
-        self.inner
-            .base
-            .mailbox
-            .poll
-            .fetch_or(COLLECT, Ordering::Relaxed);
+        self.own.zeros.push(object)
     }
 
     /// Attends to what is retired if there is enough of it, or it has waited for long. The mutator
@@ -246,7 +244,8 @@ impl<R: Unlocked> Mutator<'_, R> {
             let Some(object) = next else { break };
             self.look_again(object, &mut freed);
         }
-        seat.waits.set(seat.retired.borrow().len() > 0);
+        let waiting = seat.retired.borrow_mut().fit();
+        seat.waits.set(waiting > 0);
         self.count_freed(&freed);
     }
 
@@ -272,10 +271,11 @@ impl<R: Unlocked> Mutator<'_, R> {
         let mut retired = seat.retired.borrow_mut();
         for object in (0..seat.zeros.len()).filter_map(|index| seat.zeros.get(index)) {
             if !retired.seal(now, object) {
-                self.leave_to_a_stop();
+                leave_to_a_stop(self.tables().proof());
             }
         }
         seat.zeros.clear();
+        seat.zeros.fit();
         seat.urgent.set(false);
     }
 
@@ -354,8 +354,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         let mut orphans = self.inner.orphans.borrow_mut();
         let abandon = |object: Object| {
             if !room::push(&mut orphans, object) {
-                tables.proof().pending_unlisted.set(true);
-                (self.inner.base.mailbox.poll).fetch_or(COLLECT, Ordering::Relaxed);
+                leave_to_a_stop(tables.proof());
             }
         };
         let mut retired = seat.retired.borrow_mut();
@@ -384,6 +383,14 @@ impl<R: Unlocked> Mutator<'_, R> {
         *orphans = Vec::new();
         (self.inner.base.mailbox.poll).fetch_and(!ADOPT, Ordering::Relaxed);
     }
+}
+
+/// There is no memory to list a retired object: the next stop finds it, and has been asked for.
+#[cold]
+#[inline(never)]
+pub(super) fn leave_to_a_stop(locked: Locked<'_>) {
+    locked.pending_unlisted.set(true);
+    (locked.inner.mailbox.poll).fetch_or(COLLECT, Ordering::Relaxed);
 }
 
 /// Whether the finalizer of a dead object, whose tag is `tag`, is due.

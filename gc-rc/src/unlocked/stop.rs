@@ -87,6 +87,10 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
                 locked.lent.set(false);
             }
             locked.settle();
+            if locked.pending_unlisted.get() {
+                // What mutators had no memory to list is pending also where nothing else is.
+                locked.drain(0);
+            }
             let result = f(locked);
             locked.lent.set(true);
             self.claim_tales();

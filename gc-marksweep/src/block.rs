@@ -558,14 +558,16 @@ fn add(word: &AtomicU64, marks: u64, alone: bool) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::sync::Barrier;
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, AtomicUsize};
     use std::thread;
 
-    /// Objects of all sizes, one behind the other, so that their marks share words.
+    /// Objects of all sizes, one behind the other, so that their marks share words. The threads
+    /// wait for one another every few objects, or each would be done before the next has begun.
     #[test]
     fn workers_that_mark_together_lose_nothing_of_one_another() {
         const BLOCKS: usize = 2;
+        const THREADS: usize = 2;
+        const TOGETHER: usize = 4;
         let space = Space::new(BLOCKS * BLOCK).unwrap();
         let mut objects = Vec::new();
         for block in 0..BLOCKS as BlockIndex {
@@ -580,20 +582,28 @@ mod tests {
                 granule += size;
             }
         }
-        for round in 0..if cfg!(miri) { 1 } else { 200 } {
+        for _ in 0..if cfg!(miri) { 1 } else { 40 } {
             // SAFETY: the test is alone.
             let table = unsafe { space.begin_marking(BLOCKS, false) };
             let scans: Vec<AtomicU32> = objects.iter().map(|_| AtomicU32::new(0)).collect();
-            let together = Barrier::new(3);
+            let arrived = AtomicUsize::new(0);
             thread::scope(|scope| {
-                for thread in 0..3 {
-                    let (objects, scans, together) = (&objects, &scans, &together);
+                for _ in 0..THREADS {
+                    let (objects, scans, arrived) = (&objects, &scans, &arrived);
                     scope.spawn(move || {
-                        together.wait();
-                        // Side by side, and now and then far apart.
-                        let from = thread * (round % 7);
-                        for index in (from..objects.len()).chain(0..from) {
-                            let (object, granules) = objects[index];
+                        for (index, &(object, granules)) in objects.iter().enumerate() {
+                            if index % TOGETHER == 0 {
+                                let before = arrived.fetch_add(1, Ordering::Relaxed);
+                                let all = (before / THREADS + 1) * THREADS;
+                                let mut looks = 0;
+                                while arrived.load(Ordering::Relaxed) < all {
+                                    looks += 1;
+                                    match looks % 10_000 {
+                                        0 => thread::yield_now(),
+                                        _ => std::hint::spin_loop(),
+                                    }
+                                }
+                            }
                             // SAFETY: marking touches side metadata only.
                             let marked = unsafe {
                                 if granules <= MarkTable::COMMON {

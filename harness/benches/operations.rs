@@ -64,7 +64,8 @@ fn on_every_heap<F: Measure>(criterion: &mut Criterion, name: &str, operations: 
             group: &mut group,
             operation: PhantomData::<F>,
         };
-        adapter::visit(heap.name, bench).expect("it is in the list");
+        let settings = Settings::of(heap, 64 << 20);
+        adapter::visit(heap.name, &settings, bench).expect("it is in the list");
     }
     group.finish();
 }

@@ -87,7 +87,8 @@ fn on_every_heap<W: Workload>(criterion: &mut Criterion) {
             heap_bytes: workload.heap_bytes(&input),
             workload: PhantomData::<W>,
         };
-        adapter::visit(heap.name, bench).expect("it is in the list");
+        let settings = Settings::of(heap, bench.heap_bytes);
+        adapter::visit(heap.name, &settings, bench).expect("it is in the list");
     }
     group.finish();
 }

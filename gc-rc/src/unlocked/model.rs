@@ -100,6 +100,23 @@ impl Heap {
             }
             self.epoch.announce(&self.seen[me]);
         }
+        self.look_again(sealed)
+    }
+
+    /// The same, of one that waits for the others.
+    fn reclaim_patiently(&self, me: usize) -> bool {
+        self.epoch.announce(&self.seen[me]);
+        let sealed = self.epoch.now();
+        for _ in 0..AGE {
+            while !self.advance() {
+                thread::yield_now();
+            }
+            self.epoch.announce(&self.seen[me]);
+        }
+        self.look_again(sealed)
+    }
+
+    fn look_again(&self, sealed: u64) -> bool {
         if self.epoch.now() - sealed < u64::from(AGE) {
             return true;
         }
@@ -227,6 +244,57 @@ fn an_object_that_comes_back_and_goes_is_waited_for_afresh() {
             retired
         },
     );
+}
+
+/// A reference is taken away while the object is looked at, and found alive or not: whoever comes
+/// last retires it, and no count is lost.
+#[test]
+fn a_look_loses_no_count() {
+    two_mutators(
+        0,
+        |heap| heap.store(0, 0) && heap.reclaim_patiently(0),
+        |heap| {
+            let mut retired = heap.load(0) && heap.store(1, 1);
+            for _ in 0..AGE {
+                thread::yield_now();
+                heap.arrive(1);
+            }
+            if heap.load(1) {
+                retired |= heap.store(1, 0);
+                // What was read before it went is still there.
+                heap.read();
+            }
+            retired
+        },
+    );
+}
+
+/// The epoch is moved on by a third, who has cut nothing off.
+#[test]
+fn whoever_moves_the_epoch_waits_for_all() {
+    check(|| {
+        let heap = Heap::new(0);
+        heap.arrive(0);
+        let reader = {
+            let heap = heap.clone();
+            thread::spawn(move || {
+                heap.arrive(1);
+                if heap.load(0) {
+                    heap.read();
+                }
+                heap.seen[1].leave();
+            })
+        };
+        let mover = {
+            let heap = heap.clone();
+            thread::spawn(move || _ = heap.advance() && heap.advance())
+        };
+        let retired = heap.store(0, 0) && heap.reclaim(0);
+        heap.seen[0].leave();
+        reader.join().unwrap();
+        mover.join().unwrap();
+        heap.settle(usize::from(retired));
+    });
 }
 
 /// Both take their last reference away, and one of them retires the object.

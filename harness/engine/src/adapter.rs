@@ -18,24 +18,34 @@ pub trait Visitor {
     fn visit<A: Adapter>(self) -> Self::Output;
 }
 
-/// Lists the heaps, in the order in which they are shown.
+/// Lists the heaps, in the order in which they are shown. In braces: an option of a heap, and the
+/// adapters that are in its place with some values of that.
 macro_rules! heaps {
-    ($($adapter:ty),+ $(,)?) => {
+    ($($adapter:ty $({ $option:literal: $($value:literal => $other:ty),+ $(,)? })?),+ $(,)?) => {
         /// Every heap of the comparison.
         pub const HEAPS: &[Description] = &[$(<$adapter>::DESCRIPTION),+];
 
-        /// Calls the visitor with the adapter of the heap called `name`; `None` if there is none.
-        pub fn visit<V: Visitor>(name: &str, visitor: V) -> Option<V::Output> {
-            match name {
-                $(_ if name == <$adapter>::DESCRIPTION.name => Some(visitor.visit::<$adapter>()),)+
-                _ => None,
-            }
+        /// Calls the visitor with the adapter of the heap called `name` for these settings; `None`
+        /// if there is none.
+        pub fn visit<V: Visitor>(name: &str, settings: &Settings, visitor: V) -> Option<V::Output> {
+            $(
+                if name == <$adapter>::DESCRIPTION.name {
+                    $($(
+                        if settings.text($option) == $value {
+                            return Some(visitor.visit::<$other>());
+                        }
+                    )+)?
+                    return Some(visitor.visit::<$adapter>());
+                }
+            )+
+            let _ = settings;
+            None
         }
     };
 }
 
 heaps![
-    gc_rc::GcRc,
+    gc_rc::GcRc { "regime": "atomic" => gc_rc::GcRcAtomic },
     gc_marksweep::GcMarksweep,
     ::arena::Arena, // the floor: never frees
 ];
@@ -100,7 +110,7 @@ mod tests {
                     let set = settings.set(heap, option.name, value);
                     let built = set.and_then(|()| {
                         taken += 1;
-                        visit(heap.name, Build(&settings)).unwrap()
+                        visit(heap.name, &settings, Build(&settings)).unwrap()
                     });
                     if let Err(refused) = built {
                         assert!(!refused.contains('\n') && refused.len() > 20, "{refused}");
@@ -109,7 +119,8 @@ mod tests {
                 assert!(taken < values().count(), "{} takes anything", option.name);
             }
             for limit in [0, 1, 4096, 1 << 20, (1 << 53) - 1, u64::MAX] {
-                if let Err(refused) = visit(heap.name, Build(&Settings::of(heap, limit))).unwrap() {
+                let settings = Settings::of(heap, limit);
+                if let Err(refused) = visit(heap.name, &settings, Build(&settings)).unwrap() {
                     assert!(!refused.contains('\n'), "{refused}");
                 }
             }

@@ -91,7 +91,7 @@ pub fn execute<W: Workload>(
         emit,
         workload: std::marker::PhantomData,
     };
-    adapter::visit(description.name, executor).expect("the heap was just found")
+    adapter::visit(description.name, &settings, executor).expect("the heap was just found")
 }
 
 struct Executor<'e, W> {

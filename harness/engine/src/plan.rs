@@ -207,7 +207,7 @@ impl Cell {
             for (name, value) in settings.values() {
                 resized.set(heap, name, value)?;
             }
-            adapter::visit(heap.name, Check(&resized)).expect("the heap is known")?;
+            adapter::visit(heap.name, &resized, Check(&resized)).expect("the heap is known")?;
             cell.subject = Subject::Heap(heap, resized);
         }
         Ok(cell)
@@ -344,7 +344,7 @@ pub fn cells(
                 for (name, value) in &options {
                     settings.set(heap, name, value)?;
                 }
-                let limited = adapter::visit(heap.name, Check(&settings))
+                let limited = adapter::visit(heap.name, &settings, Check(&settings))
                     .expect("the heap was just found")
                     .map_err(|reason| format!("{name}: {reason}"))?;
                 cells.push(Cell {

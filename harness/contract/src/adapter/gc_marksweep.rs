@@ -33,7 +33,7 @@ impl Adapter for GcMarksweep {
     }
 
     fn build(settings: &Settings) -> Result<Heap, String> {
-        configured::<Builder>(settings)?
+        configured::<Builder>(settings, &[])?
             .limit(limit(settings))
             .event_capacity(EVENT_CAPACITY)
             .build()

@@ -4,13 +4,21 @@ use gc_rc::{Builder, EventKind as Kind, Heap, Regime};
 
 use super::forward::forward;
 use super::{
-    Adapter, Capabilities, Description, EVENT_CAPACITY, Settings, configured, limit, offered,
-    options, takes,
+    Adapter, Capabilities, Description, EVENT_CAPACITY, HeapOption, Settings, configured, limit,
+    offered, options, takes,
 };
 use crate::event::{Event, EventKind, EventLog};
 use crate::heap::FullCause;
 
-/// The adapter of [`gc_rc::Heap`].
+/// The option that chooses among the adapters here.
+const REGIME: HeapOption = HeapOption {
+    name: "regime",
+    values: "gil | atomic",
+    default: "gil",
+    help: "how threads keep counts right: behind the global lock, or by atomic operations",
+};
+
+/// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::GlobalLock`].
 #[derive(Clone, Copy, Debug)]
 pub struct GcRc;
 
@@ -19,9 +27,16 @@ impl Adapter for GcRc {
 
     const DESCRIPTION: Description = Description {
         name: "gc-rc",
-        summary: "reference counting behind a global lock, with a cycle collector",
-        options: || offered::<Builder>(&["lock-hold-times", "release-after"]),
-        takes: takes::<Builder>,
+        summary: "reference counting behind a global lock, or without, with a cycle collector",
+        options: || {
+            let mut options = offered::<Builder>(&["lock-hold-times", "release-after"]);
+            options.insert(0, REGIME);
+            options
+        },
+        takes: |name, value| match name {
+            _ if name == REGIME.name => ["gil", "atomic"].contains(&value),
+            _ => takes::<Builder>(name, value),
+        },
     };
 
     fn capabilities(settings: &Settings) -> Capabilities {
@@ -33,7 +48,7 @@ impl Adapter for GcRc {
     }
 
     fn build(settings: &Settings) -> Result<Heap, String> {
-        configured::<Builder>(settings)?
+        configured::<Builder>(settings, &[REGIME.name])?
             .limit(limit(settings))
             .event_capacity(EVENT_CAPACITY)
             .build()
@@ -103,7 +118,7 @@ pub struct GcRcAtomic;
 mod atomic {
     use gc_rc::{Atomic, Builder, Heap};
 
-    use super::{GcRc, GcRcAtomic, events, full_cause, objects};
+    use super::{GcRc, GcRcAtomic, REGIME, events, full_cause, objects};
     use crate::adapter::forward::forward;
     use crate::adapter::{
         Adapter, Capabilities, Description, EVENT_CAPACITY, Settings, configured, limit, offered,
@@ -143,7 +158,7 @@ mod atomic {
         }
 
         fn build(settings: &Settings) -> Result<Self::Heap, String> {
-            configured::<Builder>(settings)?
+            configured::<Builder>(settings, &[REGIME.name])?
                 .limit(limit(settings))
                 .event_capacity(EVENT_CAPACITY)
                 .build_unlocked()

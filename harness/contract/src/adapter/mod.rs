@@ -127,9 +127,9 @@ fn takes<B: Options>(name: &str, value: &str) -> bool {
     B::default().set_option(name, value).is_ok()
 }
 
-/// A collector's builder with these settings.
-fn configured<B: Options>(settings: &Settings) -> Result<B, String> {
-    let mut values = settings.values.iter();
+/// A collector's builder with these settings, but for those that are not the builder's.
+fn configured<B: Options>(settings: &Settings, but: &[&str]) -> Result<B, String> {
+    let mut values = (settings.values.iter()).filter(|(name, _)| !but.contains(&name.as_str()));
     values.try_fold(B::default(), |builder, (name, value)| {
         builder.set_option(name, value)
     })

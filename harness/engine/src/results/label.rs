@@ -105,7 +105,7 @@ pub(super) fn is_limited(row: &Row) -> bool {
         // Options that have gone since the row was written change nothing here.
         let _ = settings.set(heap, name, value);
     }
-    adapter::visit(heap.name, Limited(&settings)).unwrap_or(true)
+    adapter::visit(heap.name, &settings, Limited(&settings)).unwrap_or(true)
 }
 
 /// Whether every attempt of a search for the smallest heap has this option, whatever was asked for.

@@ -157,7 +157,8 @@ pub(crate) struct Measured {
     pub(crate) since: u64,
     /// Bytes that had been handed out since the last collection.
     pub(crate) handed_out: usize,
-    /// Bytes of objects that it marked and the last one had not.
+    /// Bytes of objects that it marked and the last one had not: an estimate, and after a minor
+    /// collection or a major one that arms, of large objects alone.
     pub(crate) survived: usize,
     /// Bytes of live objects.
     pub(crate) live: usize,

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard};
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`].
     pub limit_bytes: u64,
-    /// Objects allocated since the heap was made. A running mutator's part lags by what it
-    /// allocated from its current hole, at most 2,048 objects; a detached mutator's part is exact.
+    /// Objects allocated since the heap was made. A running mutator's part lags by what it has
+    /// allocated from its current block, at most 4,096 objects; a detached mutator's part is exact.
     pub allocated_objects: u64,
     /// Payload bytes allocated since the heap was made: 8 for each field and word. Lags as the
     /// objects do.

@@ -1,10 +1,13 @@
 //! How much of what is new survives a major collection, as [`crate::policy`] wants to know.
 //!
 //! A major collection clears the marks that tell new from old. So before it does, the marks of some
-//! of the blocks that have been handed out since the last collection are copied: evenly spaced in
-//! the order in which they were taken, so that no phase of the program is left out. What is marked
-//! there afterwards and was not before is new. The share of those blocks' free memory that it takes
-//! is taken for that of all.
+//! of the blocks that have been handed out since the last collection are copied: one of each
+//! stretch of so many in the order in which they were taken, so that no phase of the program is
+//! left out. What is marked there afterwards and was not before is new. The share of those blocks'
+//! free memory that it takes is taken for that of all.
+//!
+//! Which one of a stretch differs from one to the next: a program that makes what stays and what
+//! goes in turns, a block or a few of each, would be seen in one of its halves alone.
 //!
 //! Rejected: a second table (as much memory again as the marks, and as much to read); a bit in the
 //! header that says that an object is old (marking writes to each survivor).
@@ -52,7 +55,7 @@ impl Survival {
         let apart = blocks.div_ceil(MOST);
         let mut index = 0;
         for_each(&mut |block| {
-            if index % apart == apart / 2 {
+            if index % apart == place(index / apart, apart.min(blocks - index / apart * apart)) {
                 self.sample.push((block, *space.block_marks(block)));
                 self.room_in_sample += room(block);
             }
@@ -72,6 +75,14 @@ impl Survival {
         let share = survived as f64 / self.room_in_sample.max(1) as f64;
         (share * self.room as f64) as usize * GRANULE
     }
+}
+
+/// Which of the blocks of a stretch, of which there are `length`, is looked at: the golden ratio's
+/// multiples, which lie as evenly as can be and come back nowhere (Weyl's sequence).
+fn place(stretch: usize, length: usize) -> usize {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    let fraction = GOLDEN.wrapping_mul(stretch as u32).wrapping_add(1 << 31);
+    ((u64::from(fraction) * length as u64) >> u32::BITS) as usize
 }
 
 #[cfg(all(test, not(loom)))]
@@ -119,6 +130,35 @@ mod tests {
                 "{estimate} for {expected} in {blocks} blocks"
             );
             assert_eq!(survival.end(&space), 0, "the sample is used up");
+        }
+    }
+
+    /// What stays and what goes in turns, so many blocks of each.
+    #[test]
+    #[cfg_attr(miri, ignore = "marks many blocks")]
+    fn turns_are_not_mistaken_for_one_half_of_them() {
+        const BLOCKS: usize = 512;
+        let space = Space::new(BLOCKS * crate::block::BLOCK).unwrap();
+        let all = |f: &mut dyn FnMut(BlockIndex)| (0..BLOCKS as BlockIndex).for_each(f);
+        let mut survival = Survival::new().unwrap();
+        for turn in [1, 2, 4, 8, 16, 32] {
+            // SAFETY: the test is alone.
+            unsafe { space.begin_marking(BLOCKS, false) };
+            survival.begin(&space, all);
+            // SAFETY: as above.
+            let table = unsafe { space.begin_marking(BLOCKS, false) };
+            for block in (0..BLOCKS).filter(|block| block / turn % 2 == 0) {
+                let start = space.block_start(block as BlockIndex).as_ptr();
+                let object = Object::from_raw(start.cast()).unwrap();
+                // SAFETY: marking touches side metadata only.
+                assert!(unsafe { table.mark_medium(object, 1000, true) });
+            }
+            let expected = BLOCKS / 2 * 1000 * GRANULE;
+            let estimate = survival.end(&space);
+            assert!(
+                estimate.abs_diff(expected) <= expected / 4,
+                "{estimate} for {expected} in turns of {turn}"
+            );
         }
     }
 }

@@ -204,6 +204,37 @@ fn statistics_count_enormous_objects() {
     );
 }
 
+/// From fresh blocks, and from the holes of blocks in which every other object is alive; the
+/// smallest objects that there are.
+#[test]
+fn allocated_objects_lag_by_a_block_at_most_and_not_in_the_end() {
+    let heap = heap(4 * MIB);
+    let mut made = 0;
+    let mut payload = 0;
+    heap.attach(|m| {
+        m.frame(|m, [list, other]| {
+            for round in 0..3 {
+                for _ in 0..20_000 {
+                    m.alloc_move(other, Flags::NONE, [], []).unwrap();
+                    made += 1;
+                    if round == 0 {
+                        m.alloc_move(list, Flags::NONE, [list, other], []).unwrap();
+                        (made, payload) = (made + 1, payload + 16);
+                        m.alloc_move(other, Flags::NONE, [], []).unwrap();
+                        made += 1;
+                    }
+                    let known = heap.statistics().allocated_objects;
+                    assert!(known <= made && made - known <= 4096, "{known} of {made}");
+                }
+                m.collect();
+            }
+        });
+    });
+    let statistics = heap.statistics();
+    assert_eq!(statistics.allocated_objects, made);
+    assert_eq!(statistics.allocated_payload_bytes, payload);
+}
+
 /// A stop does not stop threads that are not attached: they may drop a global between two walks of
 /// one `verify`.
 #[test]

@@ -3,7 +3,7 @@
 
 #![cfg(not(loom))]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
 
 use gc_rc::{
@@ -126,6 +126,81 @@ fn a_grace_period_waits_for_everybody() {
             assert_eq!((m.word(node, 0), m.count(node)), (42, 1));
         });
     });
+}
+
+/// A reader takes a reference out of a field, then that is cut off; what else referred to the
+/// object, or its own earlier death, has waited for almost a grace period by then, for one of the
+/// `delay`s.
+fn read_before_the_last_is_cut_off(delay: usize, died_before: bool) {
+    let heap = poisoned();
+    let turn = AtomicU64::new(0);
+    let wait = |whose: u64| {
+        while turn.load(SeqCst) != whose {
+            std::hint::spin_loop();
+        }
+    };
+    let rest = |m: &mut M<'_>| (0..200).for_each(|_| m.safepoint());
+    heap.attach(|m| {
+        m.frame(|m, [table, parent, node]| {
+            m.alloc(table, Shape::new(1, 0)).unwrap();
+            let global = m.global(m.get(table).unwrap());
+            m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
+            m.store(m.get(table).unwrap(), 0, m.get(node));
+            if !died_before {
+                m.alloc_init(parent, Flags::NONE, [node], []).unwrap();
+            }
+            m.set(node, None);
+            rest(m);
+            thread::scope(|s| {
+                s.spawn(|| {
+                    heap.attach(|m| {
+                        turn.store(1, SeqCst);
+                        for step in 0..delay as u64 {
+                            wait(2 * step + 2);
+                            m.safepoint();
+                            turn.store(2 * step + 3, SeqCst);
+                        }
+                        let last = 2 * delay as u64 + 2;
+                        wait(last);
+                        m.safepoint();
+                        let node = m.load(m.open(&global), 0).unwrap();
+                        turn.store(last + 1, SeqCst);
+                        wait(last + 2);
+                        assert_eq!(m.word(node, 0), 42, "it was freed under our eyes");
+                    });
+                });
+                wait(1);
+                if died_before {
+                    let node = m.load(m.get(table).unwrap(), 0);
+                    m.store(m.get(table).unwrap(), 0, None);
+                    m.store(m.get(table).unwrap(), 0, node);
+                } else {
+                    m.set(parent, None);
+                }
+                for step in 0..=delay as u64 {
+                    rest(m);
+                    turn.store(2 * step + 2, SeqCst);
+                    wait(2 * step + 3);
+                }
+                m.store(m.get(table).unwrap(), 0, None);
+                rest(m);
+                turn.store(2 * delay as u64 + 4, SeqCst);
+                m.blocking(|| ());
+            });
+            rest(m);
+        });
+    });
+    assert_eq!(live(&heap), 0);
+}
+
+#[test]
+fn what_was_just_cut_off_does_not_die_with_what_was_dead_before() {
+    (0..6).for_each(|delay| read_before_the_last_is_cut_off(delay, false));
+}
+
+#[test]
+fn what_came_back_and_was_cut_off_again_is_waited_for_afresh() {
+    (0..6).for_each(|delay| read_before_the_last_is_cut_off(delay, true));
 }
 
 /// A blocked thread keeps nothing back, and nobody waits for it.

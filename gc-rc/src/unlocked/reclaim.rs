@@ -44,7 +44,7 @@ use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::room;
 use crate::unlocked::epoch::AGE;
-use crate::unlocked::word::{Look, Released};
+use crate::unlocked::word::{self, Look, Released};
 use crate::unlocked::{ADOPT, Seat};
 
 /// Objects that are worth attending to.
@@ -289,7 +289,11 @@ impl<R: Unlocked> Mutator<'_, R> {
             self.retire(object);
             return;
         }
-        if head & tag::HAS_WEAK != 0 && !is_due(head) {
+        if is_due(head) {
+            self.queue_finalizer_unless_back(object);
+            return;
+        }
+        if head & tag::HAS_WEAK != 0 {
             self.tables().proof().clear_weak(object);
             R::renew(self.inner, object);
             self.retire(object);
@@ -326,6 +330,20 @@ impl<R: Unlocked> Mutator<'_, R> {
             tag = next.head() & tag::ALL;
             // SAFETY: chained objects have linked heads, and nobody else can reach them.
             dead = unsafe { link(next.head()) };
+        }
+    }
+
+    /// Hands an object that was looked at and found dead to the queue of finalizers, unless a
+    /// reference came back. One may: if a dead object referred to this one until a moment ago,
+    /// `upgrade` gave it out till then, and no stamp tells of that.
+    #[cold]
+    #[inline(never)]
+    fn queue_finalizer_unless_back(&self, object: Object) {
+        let tables = self.tables();
+        let head = object.shared_head();
+        if word::claim(head, tag::FINALIZED | edges::OUT) && !tables.proof().list_finalizer(object)
+        {
+            head.fetch_and(!tag::FINALIZE, Release);
         }
     }
 

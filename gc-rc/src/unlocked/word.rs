@@ -177,3 +177,19 @@ pub(crate) fn look(word: &impl Word) -> Look {
         }
     }
 }
+
+/// Takes an object that a look found at zero out of the queue: with a reference and `bits`, if the
+/// count is zero still, else as it is. Returns whether it was zero. One exchange, as a look's is.
+#[inline(always)]
+pub(crate) fn claim(word: &impl Word, bits: u64) -> bool {
+    let mut head = word.load(Acquire);
+    loop {
+        let zero = head < ONE;
+        let taken = head & !tag::QUEUED;
+        let new = if zero { (taken | bits) + ONE } else { taken };
+        match word.exchange(head, new, AcqRel) {
+            Ok(_) => return zero,
+            Err(now) => head = now,
+        }
+    }
+}

@@ -1356,7 +1356,10 @@ fn collectors_are_explained_step_by_step() {
             "A comes off the pending list with count 0: it dies",
         ),
         ("cycles", "one is taken from F: 1 -> 0"),
-        ("marking", "not marked yet: 2 is written"),
+        (
+            "marking",
+            "not marked yet: the bits of its 4 granules are set",
+        ),
     ] {
         assert!(
             list.contains(&format!("harness explain {topic} ")),

@@ -14,16 +14,21 @@ macro_rules! on_every_heap {
         #[test]
         fn $name() {
             fn body<$heap: Heap>($variable: &$heap) $body
-            struct Test;
-            impl Visitor for Test {
+            struct Test<'s>(&'s Settings);
+            impl Visitor for Test<'_> {
                 type Output = ();
                 fn visit<A: Adapter>(self) {
-                    let heap = A::build(&Settings::new::<A>(16 << 20)).unwrap();
+                    let heap = A::build(self.0).unwrap();
                     body(&heap);
                 }
             }
             for heap in HEAPS {
-                adapter::visit(heap.name, Test).unwrap();
+                let mut settings = Settings::of(heap, 16 << 20);
+                adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
+                // The regime without the global lock, of the heap that has one.
+                if settings.set(heap, "regime", "atomic").is_ok() {
+                    adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
+                }
             }
         }
     )+};

@@ -24,7 +24,7 @@ struct Done {
 /// Runs a workload on the heap it is called with.
 struct Run<'i, W> {
     input: &'i Input,
-    limit_bytes: u64,
+    settings: &'i Settings,
     workload: std::marker::PhantomData<W>,
 }
 
@@ -32,7 +32,7 @@ impl<W: Workload> Visitor for Run<'_, W> {
     type Output = Done;
 
     fn visit<A: Adapter>(self) -> Done {
-        let heap = A::build(&Settings::new::<A>(self.limit_bytes)).unwrap();
+        let heap = A::build(self.settings).unwrap();
         let outcome = W::run(&heap, self.input).unwrap();
         let statistics = heap.statistics();
         let log = heap.take_events();
@@ -56,25 +56,30 @@ fn run<W: Workload>(heap: &str, threads: usize, parameters: &[(&str, &str)]) -> 
     for (name, value) in parameters {
         input.set(&workload, name, value).unwrap();
     }
+    // A heap of the list, or one with an option: `NAME:OPTION=VALUE`.
+    let (name, option) = heap.split_once(':').unwrap_or((heap, ""));
+    let heap = adapter::HEAPS.iter().find(|heap| heap.name == name);
+    let heap = heap.expect("a heap of the list");
+    let mut settings = Settings::of(heap, workload.heap_bytes(&input));
+    if let Some((option, value)) = option.split_once('=') {
+        settings.set(heap, option, value).unwrap();
+    }
     let visitor = Run::<W> {
         input: &input,
-        limit_bytes: workload.heap_bytes(&input),
+        settings: &settings,
         workload: std::marker::PhantomData,
     };
-    adapter::visit(heap, visitor).expect("a heap of the list")
+    adapter::visit(name, &settings, visitor).expect("a heap of the list")
 }
 
 /// The work on every heap, which must be the same; at the heap size that the workload asks for.
 fn same_on_every_heap<W: Workload>(threads: usize, parameters: &[(&str, &str)]) -> Done {
     let mut first: Option<Done> = None;
-    for heap in adapter::HEAPS {
-        let done = run::<W>(heap.name, threads, parameters);
+    let heaps = adapter::HEAPS.iter().map(|heap| heap.name);
+    for heap in heaps.chain(["gc-rc:regime=atomic"]) {
+        let done = run::<W>(heap, threads, parameters);
         let expected = first.as_ref().map_or(done.work, |first| first.work);
-        let context = format!(
-            "{} on {}, {threads} threads, {parameters:?}",
-            W::NAME,
-            heap.name
-        );
+        let context = format!("{} on {heap}, {threads} threads, {parameters:?}", W::NAME);
         assert_eq!(done.work, expected, "{context}");
         assert!(done.work.1 > 0, "{context}");
         first.get_or_insert(done);

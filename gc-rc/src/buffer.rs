@@ -45,6 +45,12 @@ impl Buffer {
         unsafe { (&*self.0.get()).get(index).copied() }
     }
 
+    /// Those that are on the list now. More may be pushed meanwhile; they are not among them.
+    #[inline(always)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Object> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
     /// Empties the list, and keeps its memory: [`Self::fit`] is for that.
     pub(crate) fn clear(&self) {
         // SAFETY: the type's invariant.

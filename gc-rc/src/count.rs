@@ -90,18 +90,18 @@ const SLICE: usize = 64;
 
 /// What a drain did.
 #[derive(Default)]
-struct Freed {
-    objects: u64,
-    payload: u64,
+pub(crate) struct Freed {
+    pub(crate) objects: u64,
+    pub(crate) payload: u64,
     /// Those among them that the cycle collector tracked.
-    tracked: usize,
+    pub(crate) tracked: usize,
     /// When there were enough of them for an event.
-    long_since: Option<Instant>,
+    pub(crate) long_since: Option<Instant>,
 }
 
 impl Freed {
     #[inline(always)]
-    fn count(&mut self, object: Object, tag: u64) {
+    pub(crate) fn count(&mut self, object: Object, tag: u64) {
         self.objects += 1;
         self.payload += object.payload_bytes();
         self.tracked += (tag & tag::UNTRACKED == 0) as usize;
@@ -223,7 +223,15 @@ impl Locked<'_> {
         self.inner.counters.counts.count(ToZero);
         let marks = object.marks();
         object.set_marks(marks | tag::QUEUED);
-        if marks & tag::QUEUED == 0 && !self.pending.push(object) {
+        if marks & tag::QUEUED == 0 {
+            self.pend(object);
+        }
+    }
+
+    /// Lists an object, which is queued, as pending.
+    #[inline(always)]
+    pub(crate) fn pend(self, object: Object) {
+        if !self.pending.push(object) {
             self.pending_unlisted.set(true);
         }
     }

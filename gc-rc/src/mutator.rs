@@ -588,7 +588,7 @@ impl<'h> Mutator<'h> {
     /// proportional to their number.
     pub fn pending(&self) -> Vec<Place> {
         let locked = self.locked();
-        let listed = (0..locked.pending.len()).filter_map(|index| locked.pending.get(index));
+        let listed = locked.pending.iter();
         let mut pending: Vec<Place> = listed.map(Place::from).collect();
         if locked.pending_unlisted.get() {
             // Those that the list had no room for, in no order.

@@ -291,9 +291,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// The objects whose count has fallen to zero by this mutator's doing since it last attended to
     /// such objects, in that order. Cost: proportional to their number.
     pub fn pending(&self) -> Vec<Place> {
-        let zeros = &self.own.zeros;
-        let listed = (0..zeros.len()).filter_map(|index| zeros.get(index));
-        listed.map(Place::from).collect()
+        self.own.zeros.iter().map(Place::from).collect()
     }
 
     // ---- within

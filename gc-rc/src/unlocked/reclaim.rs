@@ -32,11 +32,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::time::Instant;
 
 use crate::alloc::CELL_BYTES;
-use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
-use crate::gil::COLLECT;
+use crate::count::Freed;
+use crate::event::EventKind;
 use crate::heap::Locked;
 use crate::mutator::Mutator;
 use crate::object::{ONE, Object, edges, link, linked, tag};
@@ -122,27 +121,6 @@ impl Retired {
     }
 }
 
-/// What a mutator freed in one go.
-#[derive(Default)]
-struct Freed {
-    objects: u64,
-    payload: u64,
-    tracked: isize,
-    long_since: Option<Instant>,
-}
-
-impl Freed {
-    #[inline(always)]
-    fn count(&mut self, object: Object, tag: u64) {
-        self.objects += 1;
-        self.payload += object.payload_bytes();
-        self.tracked += (tag & tag::UNTRACKED == 0) as isize;
-        if self.objects == DRAIN_EVENT_MINIMUM {
-            self.long_since = Some(Instant::now());
-        }
-    }
-}
-
 impl Seat {
     /// Whether anything is retired that this mutator looks after.
     #[inline(always)]
@@ -153,18 +131,10 @@ impl Seat {
 
     /// Hands over everything that is retired, in a stopped world: it is pending.
     pub(super) fn hand_over_retired(&self, locked: Locked<'_>) {
-        let pend = |object: Object| {
-            if !locked.pending.push(object) {
-                locked.pending_unlisted.set(true);
-            }
-        };
         let mut retired = self.retired.borrow_mut();
-        while let Some(object) = retired.take() {
-            pend(object);
-        }
-        (0..self.zeros.len())
-            .filter_map(|index| self.zeros.get(index))
-            .for_each(pend);
+        std::iter::from_fn(|| retired.take())
+            .chain(self.zeros.iter())
+            .for_each(|object| locked.pend(object));
         self.zeros.clear();
         self.zeros.fit();
         self.waits.set(false);
@@ -252,7 +222,8 @@ impl<R: Unlocked> Mutator<'_, R> {
     fn count_freed(&self, freed: &Freed) {
         let seat = &self.own;
         seat.tally.freed(freed.objects, freed.payload);
-        seat.tracked.set(seat.tracked.get() - freed.tracked);
+        seat.tracked
+            .set(seat.tracked.get() - freed.tracked as isize);
         let untracked = freed.objects as i64 - freed.tracked as i64;
         seat.untracked.set(seat.untracked.get() - untracked);
         if let Some(begun) = freed.long_since {
@@ -269,7 +240,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         let seat = &self.own;
         let now = self.inner.epoch.now();
         let mut retired = seat.retired.borrow_mut();
-        for object in (0..seat.zeros.len()).filter_map(|index| seat.zeros.get(index)) {
+        for object in seat.zeros.iter() {
             if !retired.seal(now, object) {
                 leave_to_a_stop(self.tables().proof());
             }
@@ -339,11 +310,8 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[cold]
     #[inline(never)]
     fn queue_finalizer_unless_back(&self, object: Object) {
-        let tables = self.tables();
-        let head = object.shared_head();
-        if word::claim(head, tag::FINALIZED | edges::OUT) && !tables.proof().list_finalizer(object)
-        {
-            head.fetch_and(!tag::FINALIZE, Release);
+        if word::claim(object.shared_head(), tag::FINALIZED | edges::OUT) {
+            self.list_finalizer(object);
         }
     }
 
@@ -351,12 +319,16 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[cold]
     #[inline(never)]
     fn queue_finalizer(&self, object: Object, tag: u64) {
-        let tables = self.tables();
-        // In one store, as `upgrade` may look at it: what the object had noted of its edges is lost
-        // if it was chained. Nothing refers to it, so that it is in no cycle.
+        // What the object had noted of its edges is lost, as it was chained. Nothing refers to it,
+        // so that it is in no cycle.
         let head = ONE | tag | tag::FINALIZED | edges::OUT;
         object.shared_head().store(head, Release);
-        if !tables.proof().list_finalizer(object) {
+        self.list_finalizer(object);
+    }
+
+    /// Puts an object, whose head says so, into the queue of finalizers.
+    fn list_finalizer(&self, object: Object) {
+        if !self.tables().proof().list_finalizer(object) {
             object.shared_head().fetch_and(!tag::FINALIZE, Release);
         }
     }
@@ -376,9 +348,8 @@ impl<R: Unlocked> Mutator<'_, R> {
             }
         };
         let mut retired = seat.retired.borrow_mut();
-        let zeros = (0..seat.zeros.len()).filter_map(|index| seat.zeros.get(index));
         std::iter::from_fn(|| retired.take())
-            .chain(zeros)
+            .chain(seat.zeros.iter())
             .for_each(abandon);
         seat.zeros.clear();
         seat.zeros.fit();
@@ -408,7 +379,7 @@ impl<R: Unlocked> Mutator<'_, R> {
 #[inline(never)]
 pub(super) fn leave_to_a_stop(locked: Locked<'_>) {
     locked.pending_unlisted.set(true);
-    (locked.inner.mailbox.poll).fetch_or(COLLECT, Ordering::Relaxed);
+    locked.request_collection();
 }
 
 /// Whether the finalizer of a dead object, whose tag is `tag`, is due.

@@ -46,9 +46,7 @@ impl Commons {
             seat.seen.renew(&self.epoch);
         });
         for object in self.orphans.take() {
-            if !locked.pending.push(object) {
-                locked.pending_unlisted.set(true);
-            }
+            locked.pend(object);
         }
         (self.base.mailbox.poll).fetch_and(!ADOPT, Ordering::Relaxed);
     }
@@ -136,11 +134,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         let (tracked, untracked) = (self.own.tracked.take(), self.own.untracked.take());
         let tables = self.tables();
         if (tables.proof().generational).counted_apart(tracked, untracked) {
-            self.inner
-                .base
-                .mailbox
-                .poll
-                .fetch_or(COLLECT, Ordering::Relaxed);
+            tables.proof().request_collection();
         }
     }
 

@@ -7,6 +7,7 @@ use harness::adapter::{self, Adapter, Settings, Visitor};
 use harness::heap::Heap;
 use harness::invocation::{self, Metrics};
 use harness::measure::timeline::Timeline;
+use harness::plan;
 use harness::workload::{
     Description, Input, Outcome, Size, Workload, binary_trees::BinaryTrees, churn::Churn,
     countdown::Countdown, gcbench::GcBench, list::List, lru::Lru, poll::Poll, quads::Quads,
@@ -57,11 +58,11 @@ fn run<W: Workload>(heap: &str, threads: usize, parameters: &[(&str, &str)]) -> 
         input.set(&workload, name, value).unwrap();
     }
     // A heap of the list, or one with an option: `NAME:OPTION=VALUE`.
-    let (name, option) = heap.split_once(':').unwrap_or((heap, ""));
+    let (name, options) = plan::split(heap).unwrap();
     let heap = adapter::HEAPS.iter().find(|heap| heap.name == name);
     let heap = heap.expect("a heap of the list");
     let mut settings = Settings::of(heap, workload.heap_bytes(&input));
-    if let Some((option, value)) = option.split_once('=') {
+    for (option, value) in options {
         settings.set(heap, option, value).unwrap();
     }
     let visitor = Run::<W> {

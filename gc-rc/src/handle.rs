@@ -43,7 +43,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::count::released;
 use crate::full::{FullCause, HeapFull};
@@ -435,20 +435,25 @@ pub struct Weak(Shared<WeakCell>);
 impl Weak {
     /// The weak reference to `object`.
     pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
-        let weak = Self::listed(locked, object)?;
+        let weak = Self::listed(locked, object, |_| {})?;
         object.insert(tag::HAS_WEAK);
         Ok(weak)
     }
 
-    /// The weak reference to `object`, whose tag the caller has say so.
+    /// The weak reference to `object`, whose tag the caller has say so. `forgotten` is called with
+    /// objects that no weak reference is left to, before their tags say so.
     #[inline(always)]
-    pub(crate) fn listed(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
+    pub(crate) fn listed(
+        locked: Locked<'_>,
+        object: Object,
+        forgotten: impl Fn(Object),
+    ) -> Result<Self, HeapFull> {
         if object.shared_head().load(Relaxed) & tag::HAS_WEAK != 0
             && let Some(cell) = locked.weak.borrow().get(&object)
         {
             return Ok(Self(cell.clone()));
         }
-        let cell = locked.new_weak_cell(object);
+        let cell = locked.new_weak_cell(object, forgotten);
         cell.map(Self).ok_or_else(|| no_memory::<WeakCell>(locked))
     }
 
@@ -540,12 +545,12 @@ impl Locked<'_> {
     /// system has no memory.
     #[cold]
     #[inline(never)]
-    fn new_weak_cell(self, object: Object) -> Option<Shared<WeakCell>> {
+    fn new_weak_cell(self, object: Object, forgotten: impl Fn(Object)) -> Option<Shared<WeakCell>> {
         let mut table = self.weak.borrow_mut();
         if table.len() == table.capacity() {
             // Room for twice as many as are left, so that the table is looked through as seldom as
             // it grows.
-            forget_unheld(&mut table);
+            forget_unheld(&mut table, forgotten);
             let entries = table.len();
             if !room::set_aside(&mut *table, 2 * entries)
                 && !room::set_aside(&mut *table, entries + 1)
@@ -570,7 +575,7 @@ impl Locked<'_> {
     /// Forgets the objects that no weak reference is left to, and notices that nobody could ask
     /// for. Cost: a look at each.
     pub(crate) fn forget_unheld_weak(self) {
-        forget_unheld(&mut self.weak.borrow_mut());
+        forget_unheld(&mut self.weak.borrow_mut(), |_| {});
         self.cleared.forget_unheld();
     }
 
@@ -597,10 +602,11 @@ impl Locked<'_> {
 }
 
 /// Removes the entries of which only the table has the cell, which nobody can get but from there.
-fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>) {
+fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>, forgotten: impl Fn(Object)) {
     table.retain(|object, cell| {
         let held = cell.handles() > 1;
         if !held {
+            forgotten(*object);
             forget_weak(*object);
         }
         held
@@ -608,9 +614,9 @@ fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>) {
 }
 
 /// The object has no entry any more. In one operation: without the global lock others may change
-/// its head meanwhile.
+/// its head meanwhile. Release: who finds the bit clear may free the object, after this.
 fn forget_weak(object: Object) {
-    object.shared_head().fetch_and(!tag::HAS_WEAK, Relaxed);
+    object.shared_head().fetch_and(!tag::HAS_WEAK, Release);
 }
 
 /// Models of what handles do without the lock, run under every interleaving:

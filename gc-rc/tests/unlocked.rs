@@ -203,6 +203,86 @@ fn what_came_back_and_was_cut_off_again_is_waited_for_afresh() {
     (0..6).for_each(|delay| read_before_the_last_is_cut_off(delay, true));
 }
 
+/// A weak reference gives its object out, is dropped, and forgotten by the table, all in one
+/// operation; what alone kept the object alive has been dead for almost a grace period by then, for
+/// one of the `delay`s. Returns whether it gave the object out.
+fn read_through_a_weak_reference_that_goes(delay: u64) -> bool {
+    const OTHERS: usize = 64;
+    let heap = poisoned();
+    let turn = AtomicU64::new(0);
+    let wait = |whose: u64| {
+        while turn.load(SeqCst) != whose {
+            std::hint::spin_loop();
+        }
+    };
+    let rest = |m: &mut M<'_>| (0..200).for_each(|_| m.safepoint());
+    let read = heap.attach(|m| {
+        m.frame(|m, [parent, node]| {
+            m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
+            let weak = m.downgrade(m.get(node).unwrap());
+            m.alloc_move(parent, Flags::NONE, [node], []).unwrap();
+            rest(m);
+            thread::scope(|s| {
+                let reader = s.spawn(|| {
+                    heap.attach(|m| {
+                        m.frame(|m, [others, other]| {
+                            m.alloc(others, Shape::new(OTHERS as u32, 0)).unwrap();
+                            for index in 0..OTHERS {
+                                m.alloc(other, Shape::new(0, 1)).unwrap();
+                                m.store(m.get(others).unwrap(), index, m.get(other));
+                            }
+                            turn.store(1, SeqCst);
+                            for step in 0..delay {
+                                wait(2 * step + 2);
+                                m.safepoint();
+                                turn.store(2 * step + 3, SeqCst);
+                            }
+                            wait(2 * delay + 2);
+                            m.safepoint();
+                            let node = m.upgrade(&weak);
+                            drop(weak);
+                            let others = m.get(others).unwrap();
+                            let other = |index| m.load(others, index).unwrap();
+                            let held: Vec<_> =
+                                (0..OTHERS).map(|index| m.downgrade(other(index))).collect();
+                            turn.store(2 * delay + 3, SeqCst);
+                            wait(2 * delay + 4);
+                            drop(held);
+                            if let Some(node) = node {
+                                assert_eq!(m.word(node, 0), 42, "it was freed under our eyes");
+                            }
+                            node.is_some()
+                        })
+                    })
+                });
+                wait(1);
+                m.set(parent, None);
+                for step in 0..=delay {
+                    rest(m);
+                    turn.store(2 * step + 2, SeqCst);
+                    wait(2 * step + 3);
+                }
+                rest(m);
+                turn.store(2 * delay + 4, SeqCst);
+                m.blocking(|| reader.join().unwrap())
+            })
+        })
+    });
+    heap.attach(|m| m.collect());
+    assert_eq!(live(&heap), 0);
+    read
+}
+
+#[test]
+fn what_a_weak_reference_gave_out_outlives_the_weak_reference() {
+    let read = (0..6).map(read_through_a_weak_reference_that_goes);
+    let read = read.filter(|&read| read).count();
+    assert!(
+        0 < read && read < 6,
+        "before the death of what kept it alive, and after: {read}"
+    );
+}
+
 /// A blocked thread keeps nothing back, and nobody waits for it.
 #[test]
 fn what_a_blocked_thread_retired_is_freed_by_others() {

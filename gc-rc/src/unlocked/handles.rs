@@ -6,6 +6,10 @@
 //! within a grace period: when an object dies its weak references are cleared, and its memory is
 //! used again a grace period after that ([`super::reclaim`]). An object whose count is zero is not
 //! given out, so that nobody but those who hold it already can bring it back.
+//!
+//! What an upgrade gives out no stamp tells of; the tag says instead that there may have been one,
+//! and whoever finds it waits for a grace period. So when the tag is taken back, because nobody has
+//! a weak reference any more, the object is stamped first.
 
 use std::sync::atomic::Ordering::Acquire;
 
@@ -70,7 +74,9 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// [`HeapFull`] if the system has no memory for the entry. The heap is as before.
     pub fn try_downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Weak, HeapFull> {
         let tables = self.tables();
-        let weak = Weak::listed(tables.proof(), object.object)?;
+        // What a weak reference that is gone gave out may still be held.
+        let forgotten = |object| R::renew(self.inner, object);
+        let weak = Weak::listed(tables.proof(), object.object, forgotten)?;
         note(object.object.shared_head(), tag::HAS_WEAK);
         Ok(weak)
     }

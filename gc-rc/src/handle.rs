@@ -43,7 +43,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::count::released;
 use crate::full::{FullCause, HeapFull};
@@ -435,25 +435,25 @@ pub struct Weak(Shared<WeakCell>);
 impl Weak {
     /// The weak reference to `object`.
     pub(crate) fn new(locked: Locked<'_>, object: Object) -> Result<Self, HeapFull> {
-        let weak = Self::listed(locked, object, |_| {})?;
+        let weak = Self::listed(locked, object, forget_weak)?;
         object.insert(tag::HAS_WEAK);
         Ok(weak)
     }
 
-    /// The weak reference to `object`, whose tag the caller has say so. `forgotten` is called with
-    /// objects that no weak reference is left to, before their tags say so.
+    /// The weak reference to `object`, whose tag the caller has say so. `forget` is called with
+    /// objects that no weak reference is left to, and has their tags say that.
     #[inline(always)]
     pub(crate) fn listed(
         locked: Locked<'_>,
         object: Object,
-        forgotten: impl Fn(Object),
+        forget: impl Fn(Object),
     ) -> Result<Self, HeapFull> {
         if object.shared_head().load(Relaxed) & tag::HAS_WEAK != 0
             && let Some(cell) = locked.weak.borrow().get(&object)
         {
             return Ok(Self(cell.clone()));
         }
-        let cell = locked.new_weak_cell(object, forgotten);
+        let cell = locked.new_weak_cell(object, forget);
         cell.map(Self).ok_or_else(|| no_memory::<WeakCell>(locked))
     }
 
@@ -545,12 +545,12 @@ impl Locked<'_> {
     /// system has no memory.
     #[cold]
     #[inline(never)]
-    fn new_weak_cell(self, object: Object, forgotten: impl Fn(Object)) -> Option<Shared<WeakCell>> {
+    fn new_weak_cell(self, object: Object, forget: impl Fn(Object)) -> Option<Shared<WeakCell>> {
         let mut table = self.weak.borrow_mut();
         if table.len() == table.capacity() {
             // Room for twice as many as are left, so that the table is looked through as seldom as
             // it grows.
-            forget_unheld(&mut table, forgotten);
+            forget_unheld(&mut table, forget);
             let entries = table.len();
             if !room::set_aside(&mut *table, 2 * entries)
                 && !room::set_aside(&mut *table, entries + 1)
@@ -575,7 +575,7 @@ impl Locked<'_> {
     /// Forgets the objects that no weak reference is left to, and notices that nobody could ask
     /// for. Cost: a look at each.
     pub(crate) fn forget_unheld_weak(self) {
-        forget_unheld(&mut self.weak.borrow_mut(), |_| {});
+        forget_unheld(&mut self.weak.borrow_mut(), forget_weak);
         self.cleared.forget_unheld();
     }
 
@@ -583,6 +583,11 @@ impl Locked<'_> {
     /// [`cleared`](crate::Mutator::cleared), if anybody still has one.
     pub(crate) fn clear_weak(self, object: Object) {
         forget_weak(object);
+        self.clear_weak_cell(object);
+    }
+
+    /// [`Self::clear_weak`] of an object whose tag says already that it has none.
+    pub(crate) fn clear_weak_cell(self, object: Object) {
         let mut table = self.weak.borrow_mut();
         let Some(cell) = table.remove(&object) else {
             return;
@@ -602,21 +607,19 @@ impl Locked<'_> {
 }
 
 /// Removes the entries of which only the table has the cell, which nobody can get but from there.
-fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>, forgotten: impl Fn(Object)) {
+fn forget_unheld(table: &mut HashMap<Object, Shared<WeakCell>>, forget: impl Fn(Object)) {
     table.retain(|object, cell| {
         let held = cell.handles() > 1;
         if !held {
-            forgotten(*object);
-            forget_weak(*object);
+            forget(*object);
         }
         held
     });
 }
 
-/// The object has no entry any more. In one operation: without the global lock others may change
-/// its head meanwhile. Release: who finds the bit clear may free the object, after this.
+/// The object, which nobody else uses now, has no entry any more.
 fn forget_weak(object: Object) {
-    object.shared_head().fetch_and(!tag::HAS_WEAK, Release);
+    object.remove(tag::HAS_WEAK);
 }
 
 /// Models of what handles do without the lock, run under every interleaving:

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
 
+use crate::mutator::Mutator;
 use crate::object::{Object, Shape};
 use crate::regime::Atomic;
 use crate::unlocked::word::{self, Look, Released};
@@ -31,29 +32,29 @@ impl Counting for Atomic {
     }
 
     #[inline(always)]
-    fn retain(object: Object) {
+    fn retain(_: &Mutator<'_, Self>, object: Object) {
         word::retain(object.shared_head());
     }
 
     #[inline(always)]
-    fn retain_in_field(object: Object) -> u64 {
+    fn retain_in_field(_: &Mutator<'_, Self>, object: Object) -> u64 {
         word::retain_in_field(object.shared_head())
     }
 
     #[inline(always)]
-    fn release(commons: &Commons, object: Object) -> bool {
+    fn release(m: &Mutator<'_, Self>, object: Object) -> bool {
         // Before the count is lowered: whoever sees that, by its release, sees the stamp.
-        stamp(object).store(commons.epoch.stamp(), Relaxed);
+        stamp(object).store(m.inner.epoch.stamp(), Relaxed);
         matches!(word::release(object.shared_head()), Released::Last(_))
     }
 
     #[inline(always)]
-    fn release_of_dead(object: Object) -> Released {
+    fn release_of_dead(_: &Mutator<'_, Self>, object: Object) -> Released {
         word::release(object.shared_head())
     }
 
     #[inline(always)]
-    fn look(object: Object) -> Look {
+    fn look(_: &Mutator<'_, Self>, object: Object) -> Look {
         word::look(object.shared_head())
     }
 
@@ -63,7 +64,7 @@ impl Counting for Atomic {
     }
 
     #[inline(always)]
-    fn renew(commons: &Commons, object: Object) {
-        stamp(object).store(commons.epoch.stamp(), SeqCst);
+    fn renew(m: &Mutator<'_, Self>, object: Object) {
+        stamp(object).store(m.inner.epoch.stamp(), SeqCst);
     }
 }

@@ -19,7 +19,6 @@ use crate::mutator::{Mutator, Ref, no_handle};
 use crate::object::{ONE, tag};
 use crate::regime::Unlocked;
 use crate::unlocked::reclaim::leave_to_a_stop;
-use crate::unlocked::word::note;
 
 impl<'h, R: Unlocked> Mutator<'h, R> {
     /// A new root for the object that may leave the thread. Allocates a small cell outside the
@@ -42,7 +41,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub fn try_global<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Global, HeapFull> {
         let tables = self.tables();
         let global = Global::uncounted(tables.proof(), object.object)?;
-        R::retain(object.object);
+        R::retain(self, object.object);
         Ok(global)
     }
 
@@ -75,9 +74,12 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub fn try_downgrade<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Weak, HeapFull> {
         let tables = self.tables();
         // What a weak reference that is gone gave out may still be held.
-        let forgotten = |object| R::renew(self.inner, object);
-        let weak = Weak::listed(tables.proof(), object.object, forgotten)?;
-        note(object.object.shared_head(), tag::HAS_WEAK);
+        let forget = |object| {
+            R::renew(self, object);
+            R::forget(self, object, tag::HAS_WEAK);
+        };
+        let weak = Weak::listed(tables.proof(), object.object, forget)?;
+        R::note(self, object.object, tag::HAS_WEAK);
         Ok(weak)
     }
 
@@ -100,7 +102,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         let locked = tables.proof();
         locked.take_globals(|object| {
             // The mutex is held, so that an object that cannot be listed is not just retired.
-            if R::release(self.inner, object) && !self.list_retired(object) {
+            if R::release(self, object) && !self.list_retired(object) {
                 leave_to_a_stop(locked);
             }
         });

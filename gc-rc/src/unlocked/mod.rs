@@ -71,15 +71,15 @@ pub(crate) mod word;
 mod model;
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use handshake::{Clock, Handshake, Member, Party, Watchdog};
 
 use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
 use crate::heap::{Heap, Inner, Locked};
-use crate::mutator::Roots;
-use crate::object::{Object, Shape};
+use crate::mutator::{Mutator, Roots};
+use crate::object::{Object, Shape, Slot, edges, shared};
 use crate::primitive::{Mutex, MutexGuard, lock};
 use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
@@ -101,26 +101,83 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     unsafe fn begin(commons: &Commons, object: Object, shape: Shape);
 
     /// Adds a reference.
-    fn retain(object: Object);
+    fn retain(m: &Mutator<'_, Self>, object: Object);
 
     /// Adds the reference of a field. Returns what the head was.
-    fn retain_in_field(object: Object) -> u64;
+    fn retain_in_field(m: &Mutator<'_, Self>, object: Object) -> u64;
 
     /// Takes a reference away that was read or could be. Returns whether it was the last and the
     /// caller is to retire the object.
-    fn release(commons: &Commons, object: Object) -> bool;
+    fn release(m: &Mutator<'_, Self>, object: Object) -> bool;
 
     /// Takes the reference of a dead object away, which has been out of reach for a grace period.
-    fn release_of_dead(object: Object) -> word::Released;
+    fn release_of_dead(m: &Mutator<'_, Self>, object: Object) -> word::Released;
+
+    /// Puts `value` in place of what a field of `from` holds: with a new reference, or, if it is
+    /// `moved`, one that is counted already.
+    #[inline(always)]
+    fn replace(
+        m: &Mutator<'_, Self>,
+        from: Object,
+        slot: &Slot,
+        value: Option<Object>,
+        moved: bool,
+    ) -> Replaced {
+        let mut closes = false;
+        // The new reference first: the old value may be the same object.
+        if let Some(to) = value {
+            // In this order, so that an object that is to refer to itself is found, too.
+            Self::note(m, from, edges::OUT);
+            let head = if moved {
+                Self::note(m, to, edges::IN)
+            } else {
+                Self::retain_in_field(m, to)
+            };
+            closes = head & edges::OUT != 0
+                && from.shared_head().load(SeqCst) & (edges::IN | edges::SUSPECT) == edges::IN;
+        }
+        // Release: what was written to the new value is seen by whoever loads it. Sequentially
+        // consistent: the stamp of the old value is read after this ([`epoch`]).
+        let old = shared(slot).swap(Object::pointer(value), SeqCst);
+        Replaced {
+            old: Object::of_pointer(old),
+            closes,
+        }
+    }
 
     /// Looks at a retired object.
-    fn look(object: Object) -> word::Look;
+    fn look(m: &Mutator<'_, Self>, object: Object) -> word::Look;
+
+    /// [`word::claim`].
+    #[inline(always)]
+    fn claim(_: &Mutator<'_, Self>, object: Object, bits: u64) -> bool {
+        word::claim(object.shared_head(), bits)
+    }
+
+    /// [`word::note`].
+    #[inline(always)]
+    fn note(_: &Mutator<'_, Self>, object: Object, bits: u64) -> u64 {
+        word::note(object.shared_head(), bits)
+    }
+
+    /// [`word::forget`].
+    fn forget(_: &Mutator<'_, Self>, object: Object, bits: u64) {
+        word::forget(object.shared_head(), bits);
+    }
 
     /// Whether a reference to the object may have been cut off within a grace period.
     fn is_young(commons: &Commons, object: Object) -> bool;
 
     /// Has the object look as if a reference had just been cut off.
-    fn renew(commons: &Commons, object: Object);
+    fn renew(m: &Mutator<'_, Self>, object: Object);
+}
+
+/// What became of a field that was written.
+pub(crate) struct Replaced {
+    /// What it held. Its reference is the caller's now.
+    pub(crate) old: Option<Object>,
+    /// The new value may close a cycle ([`crate::cycle::filter`]).
+    pub(crate) closes: bool,
 }
 
 /// What the threads of a heap without the global lock share.

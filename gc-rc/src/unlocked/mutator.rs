@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::alloc::{self, LARGE};
 use crate::block::{Block, side_byte};
@@ -21,7 +21,7 @@ use crate::object::{
 };
 use crate::regime::Unlocked;
 use crate::step::Place;
-use crate::unlocked::word::note;
+use crate::unlocked::Replaced;
 
 impl<'h, R: Unlocked> Mutator<'h, R> {
     /// What [events](crate::Event) call this mutator: mutators are numbered from 0 in order of
@@ -75,7 +75,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         self.make_from(into, flags, refs, words, |operand| {
             let value = operand.slot.get();
             if let Some(object) = value {
-                R::retain_in_field(object);
+                R::retain_in_field(self, object);
             }
             value
         })
@@ -99,7 +99,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         self.make_from(into, flags, refs, words, |operand| {
             let value = operand.slot.take();
             if let Some(object) = value {
-                note(object.shared_head(), edges::IN);
+                R::note(self, object, edges::IN);
             }
             value
         })
@@ -162,7 +162,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         // The new reference first: the old value may be the same object.
         let value = value.map(|value| value.object);
         if let Some(value) = value {
-            R::retain(value);
+            R::retain(self, value);
         }
         if let Some(old) = local.slot.replace(value) {
             self.release(old);
@@ -193,15 +193,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         match object.object.fields().get(field) {
             Some(slot) => {
                 let value = value.map(|value| value.object);
-                // The new reference first: the old value may be the same object.
-                if let Some(value) = value {
-                    // In this order, so that an object that is to refer to itself is found, too.
-                    let from = object.object;
-                    note(from.shared_head(), edges::OUT);
-                    let head = R::retain_in_field(value);
-                    self.watch_for_cycle(from, value, head);
-                }
-                self.replace(slot, value);
+                self.replace(object.object, slot, value, false);
             }
             None => no_such("field", field, object.object.refs()),
         }
@@ -218,13 +210,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         match object.object.fields().get(field) {
             Some(slot) => {
                 let value = from.slot.take();
-                if let Some(value) = value {
-                    let from = object.object;
-                    note(from.shared_head(), edges::OUT);
-                    let head = note(value.shared_head(), edges::IN);
-                    self.watch_for_cycle(from, value, head);
-                }
-                self.replace(slot, value);
+                self.replace(object.object, slot, value, true);
             }
             None => no_such("field", field, object.object.refs()),
         }
@@ -304,25 +290,16 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         }
     }
 
-    /// Puts `value`, with a reference that is counted already, in place of what the field holds.
+    /// Puts `value` in place of what a field of `from` holds: with a new reference, or, if it is
+    /// `moved`, one that is counted already.
     #[inline(always)]
-    fn replace(&self, slot: &Slot, value: Option<Object>) {
-        // Release: what was written to the new value is seen by whoever loads it. Sequentially
-        // consistent: the stamp of the old value is read after this ([`super::epoch`]).
-        let old = shared(slot).swap(Object::pointer(value), SeqCst);
-        if let Some(old) = Object::of_pointer(old) {
-            self.release(old);
+    fn replace(&self, from: Object, slot: &Slot, value: Option<Object>, moved: bool) {
+        let Replaced { old, closes } = R::replace(self, from, slot, value, moved);
+        if closes && let Some(value) = value {
+            self.suspect(from, value);
         }
-    }
-
-    /// A reference from `from` to `to`, whose head was `head`, is about to be stored, and noted at
-    /// both: it may close a cycle ([`crate::cycle::filter`]).
-    #[inline(always)]
-    fn watch_for_cycle(&self, from: Object, to: Object, head: u64) {
-        if head & edges::OUT != 0
-            && from.shared_head().load(SeqCst) & (edges::IN | edges::SUSPECT) == edges::IN
-        {
-            self.suspect(from, to);
+        if let Some(old) = old {
+            self.release(old);
         }
     }
 
@@ -336,7 +313,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         }
         let from_the_young = from_head & tag::IN_YOUNG != 0 && to_head & tag::IN_YOUNG == 0;
         let older = if from_the_young { to } else { from };
-        note(older.shared_head(), edges::SUSPECT);
+        R::note(self, older, edges::SUSPECT);
         self.inner.base.protected.generational.note_suspect();
     }
 

@@ -43,7 +43,7 @@ use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::room;
 use crate::unlocked::epoch::AGE;
-use crate::unlocked::word::{self, Look, Released};
+use crate::unlocked::word::{Look, Released};
 use crate::unlocked::{ADOPT, Seat};
 
 /// Objects that are worth attending to.
@@ -146,7 +146,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// Takes a reference away. An object that it was the last of is retired.
     #[inline(always)]
     pub(super) fn release(&self, object: Object) {
-        if R::release(self.inner, object) {
+        if R::release(self, object) {
             self.retire(object);
         }
     }
@@ -252,7 +252,7 @@ impl<R: Unlocked> Mutator<'_, R> {
 
     /// Looks at an object that has waited for a grace period.
     fn look_again(&self, object: Object, freed: &mut Freed) {
-        let Look::Zero(head) = R::look(object) else {
+        let Look::Zero(head) = R::look(self, object) else {
             return;
         };
         if R::is_young(self.inner, object) {
@@ -265,8 +265,11 @@ impl<R: Unlocked> Mutator<'_, R> {
             return;
         }
         if head & tag::HAS_WEAK != 0 {
-            self.tables().proof().clear_weak(object);
-            R::renew(self.inner, object);
+            let tables = self.tables();
+            R::forget(self, object, tag::HAS_WEAK);
+            tables.proof().clear_weak_cell(object);
+            drop(tables);
+            R::renew(self, object);
             self.retire(object);
             return;
         }
@@ -283,7 +286,7 @@ impl<R: Unlocked> Mutator<'_, R> {
             } else {
                 // The chain is a stack: what is pushed last dies first.
                 for child in object.fields().iter().rev().filter_map(|field| field.get()) {
-                    let Released::Last(head) = R::release_of_dead(child) else {
+                    let Released::Last(head) = R::release_of_dead(self, child) else {
                         continue;
                     };
                     if head & tag::HAS_WEAK != 0 || R::is_young(self.inner, child) {
@@ -310,7 +313,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[cold]
     #[inline(never)]
     fn queue_finalizer_unless_back(&self, object: Object) {
-        if word::claim(object.shared_head(), tag::FINALIZED | edges::OUT) {
+        if R::claim(self, object, tag::FINALIZED | edges::OUT) {
             self.list_finalizer(object);
         }
     }
@@ -329,7 +332,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// Puts an object, whose head says so, into the queue of finalizers.
     fn list_finalizer(&self, object: Object) {
         if !self.tables().proof().list_finalizer(object) {
-            object.shared_head().fetch_and(!tag::FINALIZE, Release);
+            R::forget(self, object, tag::FINALIZE);
         }
     }
 

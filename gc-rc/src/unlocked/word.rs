@@ -20,7 +20,7 @@
 //! stays), but takes two operations for a death, and an argument.
 
 use crate::object::{ONE, SATURATED, edges, tag};
-use crate::primitive::Ordering::{self, AcqRel, Acquire, Relaxed, SeqCst};
+use crate::primitive::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 /// The atomic word that a head is: the standard library's, which can be made of memory, or loom's.
 pub(crate) trait Word {
@@ -28,6 +28,7 @@ pub(crate) trait Word {
     fn exchange(&self, current: u64, new: u64, order: Ordering) -> Result<u64, u64>;
     fn add(&self, value: u64, order: Ordering) -> u64;
     fn insert(&self, bits: u64, order: Ordering) -> u64;
+    fn remove(&self, bits: u64, order: Ordering) -> u64;
 }
 
 macro_rules! word {
@@ -52,6 +53,11 @@ macro_rules! word {
             fn insert(&self, bits: u64, order: Ordering) -> u64 {
                 self.fetch_or(bits, order)
             }
+
+            #[inline(always)]
+            fn remove(&self, bits: u64, order: Ordering) -> u64 {
+                self.fetch_and(!bits, order)
+            }
         }
     };
 }
@@ -75,6 +81,10 @@ impl Word for std::sync::atomic::AtomicU64 {
 
     fn insert(&self, bits: u64, order: Ordering) -> u64 {
         self.fetch_or(bits, order)
+    }
+
+    fn remove(&self, bits: u64, order: Ordering) -> u64 {
+        self.fetch_and(!bits, order)
     }
 }
 
@@ -121,6 +131,14 @@ pub(crate) fn note(word: &impl Word, bits: u64) -> u64 {
         return head;
     }
     word.insert(bits, SeqCst)
+}
+
+/// Takes bits away that nobody decides by but whoever the tables are locked by, or the object is
+/// listed with.
+#[inline(always)]
+pub(crate) fn forget(word: &impl Word, bits: u64) {
+    // Release: who finds the bit clear may free the object, after this.
+    word.remove(bits, Release);
 }
 
 /// What became of an object that lost a reference.

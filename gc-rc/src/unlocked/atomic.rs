@@ -37,8 +37,8 @@ impl Counting for Atomic {
     }
 
     #[inline(always)]
-    fn retain_in_field(_: &Mutator<'_, Self>, object: Object) -> u64 {
-        word::retain_in_field(object.shared_head())
+    fn retain_in_field(_: &Mutator<'_, Self>, object: Object) {
+        word::retain_in_field(object.shared_head());
     }
 
     #[inline(always)]

@@ -103,8 +103,8 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     /// Adds a reference.
     fn retain(m: &Mutator<'_, Self>, object: Object);
 
-    /// Adds the reference of a field. Returns what the head was.
-    fn retain_in_field(m: &Mutator<'_, Self>, object: Object) -> u64;
+    /// Adds the reference of a field.
+    fn retain_in_field(m: &Mutator<'_, Self>, object: Object);
 
     /// Takes a reference away that was read or could be. Returns whether it was the last and the
     /// caller is to retire the object.
@@ -123,26 +123,35 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
         value: Option<Object>,
         moved: bool,
     ) -> Replaced {
-        let mut closes = false;
         // The new reference first: the old value may be the same object.
         if let Some(to) = value {
-            // In this order, so that an object that is to refer to itself is found, too.
             Self::note(m, from, edges::OUT);
-            let head = if moved {
-                Self::note(m, to, edges::IN)
+            if moved {
+                Self::note(m, to, edges::IN);
             } else {
-                Self::retain_in_field(m, to)
-            };
-            closes = head & edges::OUT != 0
-                && from.shared_head().load(SeqCst) & (edges::IN | edges::SUSPECT) == edges::IN;
+                Self::retain_in_field(m, to);
+            }
         }
         // Release: what was written to the new value is seen by whoever loads it. Sequentially
-        // consistent: the stamp of the old value is read after this ([`epoch`]).
+        // consistent: the stamp of the old value is read after this ([`epoch`]), and what others
+        // have noted ([`word`]).
         let old = shared(slot).swap(Object::pointer(value), SeqCst);
+        // The new value is good still, whatever others have done since: this mutator has not come
+        // to a quiescent point.
+        let closes = value.is_some_and(|to| {
+            Self::edges(to) & edges::OUT != 0
+                && Self::edges(from) & (edges::IN | edges::SUSPECT) == edges::IN
+        });
         Replaced {
             old: Object::of_pointer(old),
             closes,
         }
+    }
+
+    /// What was noted of an object's [`edges`], among other bits.
+    #[inline(always)]
+    fn edges(object: Object) -> u64 {
+        object.shared_head().load(SeqCst)
     }
 
     /// Looks at a retired object.
@@ -156,8 +165,8 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
 
     /// [`word::note`].
     #[inline(always)]
-    fn note(_: &Mutator<'_, Self>, object: Object, bits: u64) -> u64 {
-        word::note(object.shared_head(), bits)
+    fn note(_: &Mutator<'_, Self>, object: Object, bits: u64) {
+        word::note(object.shared_head(), bits);
     }
 
     /// [`word::forget`].

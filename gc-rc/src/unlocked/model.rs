@@ -338,10 +338,11 @@ fn a_cycle_that_two_close_has_a_suspect() {
         let store = |heads: &[AtomicU64; 2], from: usize| {
             let (from, to) = (&heads[from], &heads[1 - from]);
             word::note(from, edges::OUT);
-            let head = word::retain_in_field(to);
-            // Loom takes sequentially consistent accesses for weaker ones.
+            word::retain_in_field(to);
+            // The exchange that stores the reference: loom takes sequentially consistent accesses
+            // for weaker ones.
             fence(SeqCst);
-            head & edges::OUT != 0 && from.load(SeqCst) & edges::IN != 0
+            to.load(SeqCst) & edges::OUT != 0 && from.load(SeqCst) & edges::IN != 0
         };
         let other = {
             let heads = heads.clone();

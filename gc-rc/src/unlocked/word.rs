@@ -12,8 +12,9 @@
 //!
 //! The bits of [`edges`] are set once in an object's life, and with them the test for what may
 //! close a cycle ([`crate::cycle::filter`]) is one of Dekker's kind: each of two stores notes what
-//! it does, then looks for what the other has noted. So these accesses are sequentially consistent,
-//! which costs nothing beyond the read-modify-write on the processors that we know.
+//! it does, then looks for what the other has noted. What lies between the two is the exchange that
+//! stores the reference: it is sequentially consistent, as all of these accesses are, and a fence
+//! on the processors that we know.
 //!
 //! Rejected: a subtraction and, where that found the last reference, a second operation that sets
 //! `QUEUED`. It is right too (who subtracts has not passed its next quiescent point, so the object
@@ -104,33 +105,29 @@ pub(crate) fn retain(word: &impl Word) {
     }
 }
 
-/// Adds the reference of a field. Returns what the head was.
+/// Adds the reference of a field.
 #[inline(always)]
-pub(crate) fn retain_in_field(word: &impl Word) -> u64 {
+pub(crate) fn retain_in_field(word: &impl Word) {
     let mut head = word.load(Relaxed);
-    loop {
-        // A saturated object never dies, whatever refers to it.
-        if is_saturated(head) {
-            return head;
-        }
+    // A saturated object never dies, whatever refers to it.
+    while !is_saturated(head) {
         if head & edges::IN != 0 {
-            return word.add(ONE, SeqCst);
+            word.add(ONE, Relaxed);
+            return;
         }
         match word.exchange(head, (head | edges::IN) + ONE, SeqCst) {
-            Ok(head) => return head,
+            Ok(_) => return,
             Err(now) => head = now,
         }
     }
 }
 
-/// Sees to it that bits are set which stay. Returns what the head was.
+/// Sees to it that bits are set which stay.
 #[inline(always)]
-pub(crate) fn note(word: &impl Word, bits: u64) -> u64 {
-    let head = word.load(SeqCst);
-    if head & bits == bits {
-        return head;
+pub(crate) fn note(word: &impl Word, bits: u64) {
+    if word.load(SeqCst) & bits != bits {
+        word.insert(bits, SeqCst);
     }
-    word.insert(bits, SeqCst)
 }
 
 /// Takes bits away that nobody decides by but whoever the tables are locked by, or the object is

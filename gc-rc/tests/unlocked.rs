@@ -7,24 +7,38 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::thread;
 
 use gc_rc::{
-    Atomic, BuildError, Builder, Cycle, EventKind, Flags, Free, Global, Heap, HeapFull, Local,
-    Mutator, Shape, Weak,
+    BuildError, Builder, Cycle, EventKind, Flags, Free, Global, Heap, HeapFull, Local, Mutator,
+    Shape, Unlocked, Weak,
 };
 
 mod random;
 use random::Random;
 
-fn heap(builder: Builder) -> Heap<Atomic> {
+/// Makes tests of functions that are generic over the regime: for each of those named.
+macro_rules! on_regimes {
+    ([$($module:ident: $regime:ty),+] $tests:tt) => {
+        $(mod $module { on_regimes!(@one $regime, $tests); })+
+    };
+    (@one $regime:ty, [$($(#[$attribute:meta])* $test:ident),+ $(,)?]) => {
+        $(
+            #[test]
+            $(#[$attribute])*
+            fn $test() {
+                super::$test::<$regime>();
+            }
+        )+
+    };
+}
+
+fn heap<R: Unlocked>(builder: Builder) -> Heap<R> {
     builder.build_unlocked().unwrap()
 }
 
-fn poisoned() -> Heap<Atomic> {
+fn poisoned<R: Unlocked>() -> Heap<R> {
     heap(Heap::builder().poison(true))
 }
 
-type M<'h> = Mutator<'h, Atomic>;
-
-fn push<'h>(m: &mut M<'h>, list: Local<'_, 'h>, length: u64) {
+fn push<'h, R: Unlocked>(m: &mut Mutator<'h, R>, list: Local<'_, 'h>, length: u64) {
     for word in 0..length {
         m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
         m.safepoint();
@@ -32,18 +46,17 @@ fn push<'h>(m: &mut M<'h>, list: Local<'_, 'h>, length: u64) {
 }
 
 /// Objects that were freed.
-fn freed(heap: &Heap<Atomic>) -> u64 {
+fn freed<R: Unlocked>(heap: &Heap<R>) -> u64 {
     heap.statistics().freed_objects
 }
 
-fn live(heap: &Heap<Atomic>) -> u64 {
+fn live<R: Unlocked>(heap: &Heap<R>) -> u64 {
     let statistics = heap.statistics();
     statistics.allocated_objects - statistics.freed_objects
 }
 
-#[test]
-fn options_of_the_lock_are_refused_where_they_would_do_nothing() {
-    let lazy = Heap::builder().free(Free::Lazy).build_unlocked::<Atomic>();
+fn options_of_the_lock_are_refused_where_they_would_do_nothing<R: Unlocked>() {
+    let lazy = Heap::builder().free(Free::Lazy).build_unlocked::<R>();
     assert_eq!(
         lazy.unwrap_err(),
         BuildError::NeedsLock {
@@ -51,7 +64,7 @@ fn options_of_the_lock_are_refused_where_they_would_do_nothing() {
         }
     );
     let roots = Heap::builder().cycle(Cycle::BaconRajan);
-    let roots = roots.build_unlocked::<Atomic>();
+    let roots = roots.build_unlocked::<R>();
     assert!(
         roots
             .unwrap_err()
@@ -61,9 +74,8 @@ fn options_of_the_lock_are_refused_where_they_would_do_nothing() {
 }
 
 /// A thread that is alone, or whose neighbours are absent, waits for nobody.
-#[test]
-fn the_dead_of_a_lone_thread_are_freed_without_a_stop() {
-    let heap = heap(Heap::builder().cycle(Cycle::None));
+fn the_dead_of_a_lone_thread_are_freed_without_a_stop<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().cycle(Cycle::None));
     heap.attach(|m| {
         m.frame(|m, [list]| {
             push(m, list, 10_000);
@@ -80,9 +92,8 @@ fn the_dead_of_a_lone_thread_are_freed_without_a_stop() {
 }
 
 /// What another thread may have read is not freed before that has passed a safepoint.
-#[test]
-fn a_grace_period_waits_for_everybody() {
-    let heap = poisoned();
+fn a_grace_period_waits_for_everybody<R: Unlocked>() {
+    let heap = poisoned::<R>();
     let (reading, retired) = (AtomicBool::new(false), AtomicBool::new(false));
     heap.attach(|m| {
         m.frame(|m, [table]| {
@@ -131,15 +142,15 @@ fn a_grace_period_waits_for_everybody() {
 /// A reader takes a reference out of a field, then that is cut off; what else referred to the
 /// object, or its own earlier death, has waited for almost a grace period by then, for one of the
 /// `delay`s.
-fn read_before_the_last_is_cut_off(delay: usize, died_before: bool) {
-    let heap = poisoned();
+fn read_before_the_last_is_cut_off<R: Unlocked>(delay: usize, died_before: bool) {
+    let heap = poisoned::<R>();
     let turn = AtomicU64::new(0);
     let wait = |whose: u64| {
         while turn.load(SeqCst) != whose {
             std::hint::spin_loop();
         }
     };
-    let rest = |m: &mut M<'_>| (0..200).for_each(|_| m.safepoint());
+    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
     heap.attach(|m| {
         m.frame(|m, [table, parent, node]| {
             m.alloc(table, Shape::new(1, 0)).unwrap();
@@ -193,29 +204,27 @@ fn read_before_the_last_is_cut_off(delay: usize, died_before: bool) {
     assert_eq!(live(&heap), 0);
 }
 
-#[test]
-fn what_was_just_cut_off_does_not_die_with_what_was_dead_before() {
-    (0..6).for_each(|delay| read_before_the_last_is_cut_off(delay, false));
+fn what_was_just_cut_off_does_not_die_with_what_was_dead_before<R: Unlocked>() {
+    (0..6).for_each(|delay| read_before_the_last_is_cut_off::<R>(delay, false));
 }
 
-#[test]
-fn what_came_back_and_was_cut_off_again_is_waited_for_afresh() {
-    (0..6).for_each(|delay| read_before_the_last_is_cut_off(delay, true));
+fn what_came_back_and_was_cut_off_again_is_waited_for_afresh<R: Unlocked>() {
+    (0..6).for_each(|delay| read_before_the_last_is_cut_off::<R>(delay, true));
 }
 
 /// A weak reference gives its object out, is dropped, and forgotten by the table, all in one
 /// operation; what alone kept the object alive has been dead for almost a grace period by then, for
 /// one of the `delay`s. Returns whether it gave the object out.
-fn read_through_a_weak_reference_that_goes(delay: u64) -> bool {
+fn read_through_a_weak_reference_that_goes<R: Unlocked>(delay: u64) -> bool {
     const OTHERS: usize = 64;
-    let heap = poisoned();
+    let heap = poisoned::<R>();
     let turn = AtomicU64::new(0);
     let wait = |whose: u64| {
         while turn.load(SeqCst) != whose {
             std::hint::spin_loop();
         }
     };
-    let rest = |m: &mut M<'_>| (0..200).for_each(|_| m.safepoint());
+    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
     let read = heap.attach(|m| {
         m.frame(|m, [parent, node]| {
             m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
@@ -273,9 +282,8 @@ fn read_through_a_weak_reference_that_goes(delay: u64) -> bool {
     read
 }
 
-#[test]
-fn what_a_weak_reference_gave_out_outlives_the_weak_reference() {
-    let read = (0..6).map(read_through_a_weak_reference_that_goes);
+fn what_a_weak_reference_gave_out_outlives_the_weak_reference<R: Unlocked>() {
+    let read = (0..6).map(read_through_a_weak_reference_that_goes::<R>);
     let read = read.filter(|&read| read).count();
     assert!(
         0 < read && read < 6,
@@ -284,9 +292,8 @@ fn what_a_weak_reference_gave_out_outlives_the_weak_reference() {
 }
 
 /// A blocked thread keeps nothing back, and nobody waits for it.
-#[test]
-fn what_a_blocked_thread_retired_is_freed_by_others() {
-    let heap = heap(Heap::builder().cycle(Cycle::None));
+fn what_a_blocked_thread_retired_is_freed_by_others<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().cycle(Cycle::None));
     let (go, there) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|s| {
         s.spawn(|| {
@@ -315,9 +322,8 @@ fn what_a_blocked_thread_retired_is_freed_by_others() {
 }
 
 /// A producer, whose objects die on another thread: its memory comes back to it.
-#[test]
-fn cells_come_home() {
-    let heap = heap(Heap::builder().limit(16 << 20).cycle(Cycle::None));
+fn cells_come_home<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().limit(16 << 20).cycle(Cycle::None));
     let turns = if cfg!(miri) { 3 } else { 300 };
     let (sender, receiver) = std::sync::mpsc::sync_channel::<Global>(1);
     thread::scope(|s| {
@@ -351,9 +357,8 @@ fn cells_come_home() {
 }
 
 /// Many threads come and go; nothing is stranded with those that went.
-#[test]
-fn memory_of_threads_that_end_is_used_again() {
-    let heap = heap(Heap::builder().limit(8 << 20));
+fn memory_of_threads_that_end_is_used_again<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().limit(8 << 20));
     for _ in 0..20 {
         thread::scope(|s| {
             for _ in 0..4 {
@@ -371,9 +376,8 @@ fn memory_of_threads_that_end_is_used_again() {
 }
 
 /// Cycles that several threads close and cut off, with collections of all of them.
-#[test]
-fn cycles_of_several_threads_are_found() {
-    let heap = heap(Heap::builder().thresholds([100, 5, 5]).poison(true));
+fn cycles_of_several_threads_are_found<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().thresholds([100, 5, 5]).poison(true));
     thread::scope(|s| {
         for _ in 0..3 {
             s.spawn(|| {
@@ -402,9 +406,8 @@ fn cycles_of_several_threads_are_found() {
 }
 
 /// One object that everybody counts, and one weak reference that everybody upgrades.
-#[test]
-fn a_hot_object_has_the_right_count() {
-    let heap = poisoned();
+fn a_hot_object_has_the_right_count<R: Unlocked>() {
+    let heap = poisoned::<R>();
     let turns = if cfg!(miri) { 100 } else { 30_000 };
     heap.attach(|m| {
         m.frame(|m, [hot]| {
@@ -443,10 +446,9 @@ fn a_hot_object_has_the_right_count() {
 }
 
 /// A list of `depth` nodes dies on a small stack, within the grace period of its head.
-#[test]
-fn a_long_list_dies_on_a_small_stack_in_one_grace_period() {
+fn a_long_list_dies_on_a_small_stack_in_one_grace_period<R: Unlocked>() {
     let length = if cfg!(miri) { 1000 } else { 2_000_000 };
-    let heap = heap(Heap::builder().cycle(Cycle::None));
+    let heap = heap::<R>(Heap::builder().cycle(Cycle::None));
     let run = || {
         heap.attach(|m| {
             m.frame(|m, [list]| {
@@ -466,8 +468,8 @@ fn a_long_list_dies_on_a_small_stack_in_one_grace_period() {
 }
 
 /// Every kind of operation, at random, by several threads on a graph that they share.
-fn play(seed: u64, threads: u64, builder: Builder) {
-    let heap = heap(builder);
+fn play<R: Unlocked>(seed: u64, threads: u64, builder: Builder) {
+    let heap = heap::<R>(builder);
     let turns = if cfg!(miri) { 200 } else { 4_000 };
     let table = heap.attach(|m| {
         m.frame(|m, [table]| {
@@ -504,7 +506,7 @@ fn play(seed: u64, threads: u64, builder: Builder) {
     assert_eq!(live(&heap), 0, "seed {seed}");
 }
 
-fn one_thread(m: &mut M<'_>, random: &Random, table: &Global, turns: usize) {
+fn one_thread<R: Unlocked>(m: &mut Mutator<'_, R>, random: &Random, table: &Global, turns: usize) {
     let mut weak: Vec<Weak> = Vec::new();
     let mut globals: Vec<Global> = Vec::new();
     m.frame(|m, locals: [Local<'_, '_>; 6]| {
@@ -606,51 +608,48 @@ fn one_thread(m: &mut M<'_>, random: &Random, table: &Global, turns: usize) {
 }
 
 /// A full heap is no fault of a script that lets go of all it has.
-fn ignore_full<'h>(m: &M<'h>, locals: [Local<'_, 'h>; 6], result: Result<(), HeapFull>) {
+fn ignore_full<'h, R: Unlocked>(
+    m: &Mutator<'h, R>,
+    locals: [Local<'_, 'h>; 6],
+    result: Result<(), HeapFull>,
+) {
     if result.is_err() {
         locals.into_iter().for_each(|local| m.set(local, None));
     }
 }
 
-#[test]
-fn random_scripts_of_one_thread() {
+fn random_scripts_of_one_thread<R: Unlocked>() {
     for seed in 0..10 {
-        play(seed, 1, Heap::builder().poison(true));
+        play::<R>(seed, 1, Heap::builder().poison(true));
     }
 }
 
-#[test]
-fn random_scripts_of_several_threads() {
+fn random_scripts_of_several_threads<R: Unlocked>() {
     for seed in 0..if cfg!(miri) { 2 } else { 20 } {
-        play(
+        play::<R>(
             seed,
             3,
             Heap::builder().poison(true).thresholds([200, 5, 5]),
         );
-        play(seed, 3, Heap::builder().thresholds([50, 3, 3]));
+        play::<R>(seed, 3, Heap::builder().thresholds([50, 3, 3]));
     }
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "too long")]
-fn random_scripts_in_a_small_heap() {
+fn random_scripts_in_a_small_heap<R: Unlocked>() {
     for seed in 0..10 {
-        play(seed, 3, Heap::builder().limit(2 << 20));
+        play::<R>(seed, 3, Heap::builder().limit(2 << 20));
     }
 }
 
-#[test]
-#[cfg_attr(miri, ignore = "too long")]
-fn random_scripts_under_stress() {
+fn random_scripts_under_stress<R: Unlocked>() {
     for seed in 0..2 {
-        play(seed, 2, Heap::builder().stress(true).poison(true));
+        play::<R>(seed, 2, Heap::builder().stress(true).poison(true));
     }
 }
 
 /// Each allocation that a limit refuses leaves everything as it was, whoever else runs.
-#[test]
-fn heap_full_is_a_value_on_every_thread() {
-    let heap = heap(Heap::builder().limit(4 << 20));
+fn heap_full_is_a_value_on_every_thread<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().limit(4 << 20));
     let refused = AtomicU64::new(0);
     thread::scope(|s| {
         for _ in 0..3 {
@@ -689,3 +688,25 @@ fn heap_full_is_a_value_on_every_thread() {
     heap.attach(|m| m.verify());
     assert!(heap.statistics().peak_occupied_bytes <= 4 << 20);
 }
+
+on_regimes!([atomic: gc_rc::Atomic] [
+    options_of_the_lock_are_refused_where_they_would_do_nothing,
+    the_dead_of_a_lone_thread_are_freed_without_a_stop,
+    a_grace_period_waits_for_everybody,
+    what_was_just_cut_off_does_not_die_with_what_was_dead_before,
+    what_came_back_and_was_cut_off_again_is_waited_for_afresh,
+    what_a_weak_reference_gave_out_outlives_the_weak_reference,
+    what_a_blocked_thread_retired_is_freed_by_others,
+    cells_come_home,
+    memory_of_threads_that_end_is_used_again,
+    cycles_of_several_threads_are_found,
+    a_hot_object_has_the_right_count,
+    a_long_list_dies_on_a_small_stack_in_one_grace_period,
+    random_scripts_of_one_thread,
+    random_scripts_of_several_threads,
+    #[cfg_attr(miri, ignore = "too long")]
+    random_scripts_in_a_small_heap,
+    #[cfg_attr(miri, ignore = "too long")]
+    random_scripts_under_stress,
+    heap_full_is_a_value_on_every_thread,
+]);

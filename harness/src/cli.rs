@@ -24,6 +24,8 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<list::List>(),
     Entry::of::<doctor::Doctor>(),
     Entry::of::<explain::Explain>(),
+    Entry::of::<import::Import>(),
+    Entry::of::<heap::Heap>(),
     Entry::of::<plan::Plan>(),
     Entry::of::<invoke::Invoke>(),
     Entry::of::<merge::Merge>(),

@@ -227,6 +227,7 @@ fn invocation(form: &Form, heap: &str, number: u32) -> (Invocation, Input) {
         workload: program.name.to_owned(),
         size: Size::Tiny,
         parameters: input.parameters().clone(),
+        file: None,
         heap: heap.name.to_owned(),
         options: settings.values().clone(),
         heap_bytes,

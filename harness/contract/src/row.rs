@@ -59,6 +59,9 @@ pub struct Invocation {
     pub size: Size,
     /// Every parameter of the workload.
     pub parameters: BTreeMap<String, u64>,
+    /// The file that the workload reads, if it reads one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Name of the heap, or of the peer.
     pub heap: String,
     /// Every option of the heap; of a peer, the program that runs or compiles ours.
@@ -701,6 +704,7 @@ mod tests {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::from([("nodes".to_owned(), 5)]),
+            file: None,
             heap: "gc-rc".to_owned(),
             options: BTreeMap::from([("cycle".to_owned(), "none".to_owned())]),
             heap_bytes: 1 << 20,

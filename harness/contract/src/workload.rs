@@ -41,6 +41,19 @@ pub trait Workload: 'static {
     const OPERATION: &'static str;
     /// What can be set, `NAME:parameter=value`.
     const PARAMETERS: &'static [Parameter];
+    /// What it reads, if it reads a file, in one line: `NAME:file=PATH` says which, and without one
+    /// it is not run.
+    const FILE: Option<&'static str> = None;
+
+    /// Looks at what it is given, before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong with it, and the way out.
+    fn check(input: &Input) -> Result<(), String> {
+        let _ = input;
+        Ok(())
+    }
 
     /// The heap bytes at which heaps are compared if the user names none: about twice the larger of
     /// the compared heaps' minima for this input.
@@ -76,6 +89,8 @@ pub struct Parameter {
     pub full: u64,
     /// The least and the largest value that make sense.
     pub range: (u64, u64),
+    /// What its values are called, from 0 on; empty if they are numbers.
+    pub words: &'static [&'static str],
 }
 
 impl Parameter {
@@ -94,6 +109,45 @@ impl Parameter {
             small,
             full,
             range: (0, u64::MAX),
+            words: &[],
+        }
+    }
+
+    /// One of these words, by default the first. What it is must follow. Its value is the number of
+    /// the word, from 0.
+    pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self {
+            words,
+            ..Self::fixed(name, 0).range(0, words.len() as u64 - 1)
+        }
+    }
+
+    /// One of its values, as a user writes it.
+    pub fn written(&self, value: u64) -> String {
+        let word = usize::try_from(value)
+            .ok()
+            .and_then(|value| self.words.get(value));
+        word.map_or_else(|| value.to_string(), |word| (*word).to_owned())
+    }
+
+    /// What a user wrote, as a value.
+    fn read(&self, text: &str) -> Option<u64> {
+        let (least, most) = self.range;
+        if let Some(word) = self.words.iter().position(|word| *word == text) {
+            return Some(word as u64);
+        }
+        let number = text.replace('_', "").parse().ok();
+        number.filter(|number| (least..=most).contains(number))
+    }
+
+    /// What a user may write.
+    fn values(&self) -> String {
+        match self.words {
+            [] => {
+                let (least, most) = self.range;
+                format!("a whole number from {least} to {most}")
+            }
+            words => words.join(", "),
         }
     }
 
@@ -128,6 +182,8 @@ pub struct Input {
     /// Where pseudo-random sequences start; see [`generator`].
     pub seed: u64,
     parameters: BTreeMap<String, u64>,
+    /// The file that it reads, if it reads one.
+    pub file: Option<String>,
     /// What this process was started to do, if it is a child of the harness: then, and only then,
     /// starting this program again makes another.
     pub invocation: Option<Box<Invocation>>,
@@ -143,6 +199,7 @@ impl Input {
             parameters: parameters
                 .map(|parameter| (parameter.name.to_owned(), parameter.value(size)))
                 .collect(),
+            file: None,
             invocation: None,
         }
     }
@@ -158,28 +215,27 @@ impl Input {
     ///
     /// A sentence that names the parameter the user may have meant, or the range of its values.
     pub fn set(&mut self, workload: &Description, name: &str, value: &str) -> Result<(), String> {
+        if name == "file" && workload.file.is_some() {
+            self.file = Some(value.to_owned());
+            return Ok(());
+        }
         let Some(parameter) = workload
             .parameters
             .iter()
             .find(|parameter| parameter.name == name)
         else {
             let names = workload.parameters.iter().map(|parameter| parameter.name);
+            let names = names.chain(workload.file.map(|_| "file"));
             return Err(suggest::unknown(
                 &format!("parameter of {}", workload.name),
                 name,
                 names,
             ));
         };
-        let (least, most) = parameter.range;
-        let number = value
-            .replace('_', "")
-            .parse()
-            .ok()
-            .filter(|number| (least..=most).contains(number))
-            .ok_or_else(|| {
-                let workload = workload.name;
-                format!("{workload}: parameter {name} cannot be '{value}': expected a whole number from {least} to {most}")
-            })?;
+        let number = parameter.read(value).ok_or_else(|| {
+            let (workload, values) = (workload.name, parameter.values());
+            format!("{workload}: parameter {name} cannot be '{value}': expected {values}")
+        })?;
         self.parameters.insert(name.to_owned(), number);
         Ok(())
     }
@@ -320,6 +376,9 @@ pub struct Description {
     pub operation: &'static str,
     /// [`Workload::PARAMETERS`].
     pub parameters: &'static [Parameter],
+    /// [`Workload::FILE`].
+    pub file: Option<&'static str>,
+    check: fn(&Input) -> Result<(), String>,
     heap_bytes: fn(&Input) -> u64,
 }
 
@@ -337,8 +396,23 @@ impl Description {
             summary: W::SUMMARY,
             operation: W::OPERATION,
             parameters: W::PARAMETERS,
+            file: W::FILE,
+            check: W::check,
             heap_bytes: W::heap_bytes,
         }
+    }
+
+    /// [`Workload::check`], and whether there is a file where one is needed.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong, and the way out.
+    pub fn check(&self, input: &Input) -> Result<(), String> {
+        if let (Some(what), None) = (self.file, &input.file) {
+            let name = self.name;
+            return Err(format!("{name} reads {what}: say which, {name}:file=PATH"));
+        }
+        (self.check)(input)
     }
 
     /// [`Workload::heap_bytes`], rounded up to a mebibyte.

@@ -11,6 +11,7 @@ pub fn row(heap: &str, invocation: u32, iteration: u32, wall_ns: u64) -> Row {
         workload: "list".to_owned(),
         size: Size::Tiny,
         parameters: BTreeMap::from([("nodes".to_owned(), 77)]),
+        file: None,
         heap: heap.to_owned(),
         options: BTreeMap::new(),
         heap_bytes: 8 << 20,

@@ -349,6 +349,7 @@ mod tests {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::new(),
+            file: None,
             heap: "gc-rc".to_owned(),
             options: BTreeMap::new(),
             heap_bytes,

@@ -45,6 +45,8 @@ pub struct Plan {
     /// Comparisons are run no more once the ends of their intervals are within this factor of their
     /// ratios.
     pub precision: Option<f64>,
+    /// What is said of the results in place of a table or an answer.
+    pub words: Option<fn(&results::Results) -> String>,
     /// What its reports have beside the comparison.
     pub chapters: &'static Chapters,
     /// Whether to keep progress and notes to oneself.
@@ -101,6 +103,7 @@ impl Plan {
             keep_failures: false,
             budget: None,
             precision: None,
+            words: None,
             chapters: &[],
             quiet: true,
             verbose: false,
@@ -174,6 +177,7 @@ impl Cell {
             workload: self.workload.name.to_owned(),
             size: plan.size,
             parameters: self.input.parameters().clone(),
+            file: self.input.file.clone(),
             heap: name.to_owned(),
             options,
             heap_bytes: self.heap_bytes,
@@ -311,7 +315,9 @@ pub fn cells(
         }
     };
     let workloads = every(
-        known.iter().map(|workload| workload.name).collect(),
+        (known.iter().filter(|workload| workload.file.is_none()))
+            .map(|workload| workload.name)
+            .collect(),
         &selection.workloads,
     );
     let heaps = every(
@@ -334,6 +340,7 @@ pub fn cells(
         }
         for &threads in &selection.threads {
             input.threads = threads;
+            workload.check(&input)?;
             for heap_text in &heaps {
                 let (name, options) = split(heap_text)?;
                 let heap = adapter::find(name)?;

@@ -296,8 +296,12 @@ impl Session {
         results.notes.append(&mut self.notes);
         match plan.format {
             Format::Answer | Format::Table => {
-                let report = report::render(&results, plan.format, plan.chapters);
-                self.sink.print(&report.expect("there are always words"));
+                let report = match plan.words {
+                    Some(words) => words(&results),
+                    None => report::render(&results, plan.format, plan.chapters)
+                        .expect("there are always words"),
+                };
+                self.sink.print(&report);
                 let path = format!("\nResults: {}\n", self.sink.path.display());
                 self.sink.print(&path);
                 let page = self.page(&results, plan.chapters);

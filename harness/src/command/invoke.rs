@@ -115,6 +115,10 @@ pub(super) fn input(workload: &Description, invocation: &Invocation) -> Result<I
     for (name, value) in &invocation.parameters {
         input.set(workload, name, &value.to_string())?;
     }
+    if let Some(file) = &invocation.file {
+        input.set(workload, "file", file)?;
+    }
+    workload.check(&input)?;
     Ok(input)
 }
 

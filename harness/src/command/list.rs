@@ -47,9 +47,25 @@ fn catalogue(workloads: &[Description]) -> String {
     };
     for workload in workloads {
         let _ = writeln!(text, "\n  {:<18}{}", workload.name, workload.summary);
+        if let Some(what) = workload.file {
+            setting(
+                &mut text,
+                "file",
+                what,
+                "no default: it is run only if one is named".into(),
+            );
+        }
         for parameter in workload.parameters {
-            let values = SIZES.map(|size| parameter.value(size).to_string());
-            setting(&mut text, parameter.name, parameter.doc, values.join(" | "));
+            let values = match parameter.words {
+                [] => SIZES
+                    .map(|size| parameter.value(size).to_string())
+                    .join(" | "),
+                [first, ..] => format!("{} [default: {first}]", parameter.words.join(", ")),
+            };
+            setting(&mut text, parameter.name, parameter.doc, values);
+        }
+        if workload.file.is_some() {
+            continue;
         }
         let bytes =
             SIZES.map(|size| format_bytes(workload.heap_bytes(&Input::new(workload, size))));

@@ -15,6 +15,8 @@ pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod heap;
+pub(crate) mod import;
 pub(crate) mod invoke;
 pub(crate) mod list;
 pub(crate) mod man;

@@ -291,6 +291,7 @@ mod tests {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: BTreeMap::new(),
+            file: None,
             heap: heap.to_owned(),
             options: BTreeMap::new(),
             heap_bytes: 1 << 20,

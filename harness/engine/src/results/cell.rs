@@ -199,6 +199,7 @@ fn is_timed(row: &Row) -> bool {
 pub(super) struct WorkKey {
     workload: String,
     parameters: BTreeMap<String, u64>,
+    file: Option<String>,
     threads: usize,
     seed: u64,
     /// Whether it was timed without warming up.
@@ -213,6 +214,7 @@ impl WorkKey {
         Self {
             workload: invocation.workload.clone(),
             parameters: invocation.parameters.clone(),
+            file: invocation.file.clone(),
             threads: invocation.threads,
             seed: invocation.seed,
             cold: invocation.iterations == 0,

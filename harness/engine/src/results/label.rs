@@ -30,23 +30,24 @@ pub(super) fn programs<'r>(rows: impl Iterator<Item = &'r Row>) -> Programs {
 
 pub(super) fn workload_label(row: &Row) -> String {
     let invocation = &row.invocation;
-    let known = workload::standard();
+    let known = workload::describe(&workload::programs());
     let known = known
         .iter()
         .find(|workload| workload.name == invocation.workload);
-    let is_default = |name: &str, value: u64| {
-        known.is_some_and(|workload| {
-            let mut parameters = workload.parameters.iter();
-            parameters.any(|parameter| {
-                parameter.name == name && parameter.value(invocation.size) == value
-            })
-        })
+    let parameter = |name: &str| {
+        let mut parameters = known?.parameters.iter();
+        parameters.find(|parameter| parameter.name == name)
     };
-    let set = invocation.parameters.iter();
-    let set = set
-        .filter(|&(name, &value)| !is_default(name, value))
-        .map(|(name, value)| format!("{name}={value}"));
-    with_settings(&invocation.workload, set.collect())
+    let set = invocation.parameters.iter().filter_map(|(name, &value)| {
+        let written = match parameter(name) {
+            Some(parameter) if parameter.value(invocation.size) == value => return None,
+            Some(parameter) => parameter.written(value),
+            None => value.to_string(),
+        };
+        Some(format!("{name}={written}"))
+    });
+    let file = invocation.file.iter().map(|file| format!("file={file}"));
+    with_settings(&invocation.workload, file.chain(set).collect())
 }
 
 pub(super) fn heap_label(row: &Row, programs: &Programs) -> String {

@@ -178,6 +178,7 @@ mod tests {
             workload: "list".to_owned(),
             size: Size::Tiny,
             parameters: [].into(),
+            file: None,
             heap: "arena".to_owned(),
             options: [].into(),
             heap_bytes: 1 << 20,

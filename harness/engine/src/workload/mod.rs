@@ -15,6 +15,7 @@ pub mod churn;
 pub mod countdown;
 pub mod gcbench;
 mod graph;
+pub mod heap;
 pub mod list;
 pub mod lru;
 pub mod poll;
@@ -93,12 +94,15 @@ pub fn programs() -> Vec<Program> {
         Program::steady::<requests::Requests>(),
         Program::steady::<poll::Poll>(),
         Program::steady::<countdown::Countdown>(),
+        Program::of::<heap::HeapGraph>(),
     ]
 }
 
-/// The descriptions of [`programs`].
+/// The descriptions of those of [`programs`] that need no file: what is run if nothing is named.
 pub fn standard() -> Vec<Description> {
-    describe(&programs())
+    let mut workloads = describe(&programs());
+    workloads.retain(|workload| workload.file.is_none());
+    workloads
 }
 
 /// The descriptions of these programs.

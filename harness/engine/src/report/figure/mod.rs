@@ -24,6 +24,7 @@ use maud::Markup;
 
 use super::commands;
 use super::plot::{Branch, Form, Series, Unit, forest, format_value};
+use super::quantity::grouped;
 use super::table::several;
 use super::text::threads;
 use crate::invocation::format_bytes;
@@ -230,18 +231,6 @@ fn repetitions<'c>(cells: impl Iterator<Item = &'c CellResults>) -> String {
         in_words(&mut processes, "process", "processes"),
         in_words(&mut iterations, "timed iteration", "timed iterations")
     )
-}
-
-/// A count with its thousands apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).expect("digits are ASCII"))
-        .collect();
-    groups.join(",")
 }
 
 /// One line a work, each at the size that stands for it: what `value` says of its heaps. `axis` and

@@ -1,0 +1,139 @@
+//! `harness import`: a dump of somebody's own heap becomes a graph, which can be put on the heaps
+//! here.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Command, Context, Examples, print};
+use engine::interrupt;
+use engine::message::Error;
+use engine::report::quantity::grouped;
+use graph::{Format, ImportError, Imported, RawGraph};
+
+/// Make a graph of a heap dump: its objects and references, without names or contents
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The dumps: HPROF, V8 heap snapshots, JSON lines, Graphviz. Several are put side by side
+    #[arg(value_name = "FILE", required_unless_present = "print_script")]
+    files: Vec<PathBuf>,
+    /// Where to write the graph [default: the first dump's name with .graph]
+    #[arg(short = 'o', long = "graph", value_name = "FILE")]
+    graph: Option<PathBuf>,
+    /// What the dumps are [default: told by their first bytes]
+    #[arg(long, value_name = "FORMAT", value_parser = format())]
+    dump: Option<Format>,
+    /// Print a program that writes the objects of the process that runs it, for this runtime
+    #[arg(long, value_name = "RUNTIME", value_parser = ["cpython"], conflicts_with = "files")]
+    print_script: Option<String>,
+}
+
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).map(|name| {
+        let mut formats = Format::ALL.into_iter();
+        let format = formats.find(|format| format.name() == name);
+        format.expect("no other name is taken")
+    })
+}
+
+impl Command for Import {
+    const NAME: &'static str = "import";
+    const EXAMPLES: Examples = &[
+        ("import app.hprof", "a graph of a JVM's heap, app.graph"),
+        ("import --print-script cpython > dump.py", ""),
+    ];
+
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        if self.print_script.is_some() {
+            return print(graph::CPYTHON_SCRIPT);
+        }
+        let path = match &self.graph {
+            Some(path) => path.clone(),
+            None => self.files[0].with_extension("graph"),
+        };
+        if self.files.contains(&path) {
+            return Err(Error::NotRun(format!(
+                "{} is one of the dumps; choose another -o FILE",
+                path.display()
+            )));
+        }
+        let mut all = RawGraph::new();
+        let mut whole = true;
+        for file in &self.files {
+            let imported = read(file, self.dump, context.reporting.quiet)?;
+            whole &= !imported.losses.is_damaged();
+            print(&account(file, &imported))?;
+            all.append(imported.graph)
+                .map_err(|_| not_run(file, &ImportError::TooLarge.to_string()))?;
+        }
+        graph::write(&all, &path).map_err(|error| {
+            Error::NotWritten(format!("cannot write {}: {error}", path.display()))
+        })?;
+        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        print(&format!(
+            "Graph: {} ({} bytes)\n",
+            path.display(),
+            grouped(size)
+        ))?;
+        Ok(whole)
+    }
+}
+
+fn not_run(path: &Path, why: &str) -> Error {
+    Error::NotRun(format!("cannot import {}: {why}", path.display()))
+}
+
+/// Reads a dump, with a bar as long as it takes.
+pub(super) fn read(path: &Path, format: Option<Format>, quiet: bool) -> Result<Imported, Error> {
+    let bar = ProgressBar::new(1000);
+    if quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} % {eta}");
+    bar.set_style(style.expect("the template is right"));
+    bar.set_message(path.display().to_string());
+    let imported = graph::import(path, format, &mut |share| {
+        bar.set_position((1000.0 * share) as u64);
+        interrupt::signal().is_none()
+    });
+    bar.finish_and_clear();
+    imported.map_err(|error| match (error, interrupt::signal()) {
+        (ImportError::Interrupted, Some(signal)) => Error::Interrupted {
+            signal,
+            message: "nothing was written".to_owned(),
+        },
+        (error, _) => not_run(path, &error.to_string()),
+    })
+}
+
+/// What was read of a dump, and what was not.
+pub(super) fn account(path: &Path, imported: &Imported) -> String {
+    let Imported { graph, losses, .. } = imported;
+    let mut text = format!(
+        "{}: {}, {}, {}{}\n",
+        path.display(),
+        counted(graph.objects() as u64, "object"),
+        counted(graph.references() as u64, "reference"),
+        counted(graph.roots() as u64, "root"),
+        if graph.has_addresses() {
+            ", in the order of their addresses"
+        } else {
+            ""
+        }
+    );
+    if !imported.has_roots() {
+        text += "  no roots are named: what nothing refers to is taken for them\n";
+    }
+    for loss in losses.iter() {
+        text += &format!("  lost: {loss}\n");
+    }
+    text
+}
+
+/// So many of something.
+pub(super) fn counted(count: u64, one: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{} {one}{many}", grouped(count))
+}

@@ -87,6 +87,8 @@ variants! {
     gc_rc_atomic: harness::adapter::gc_rc::GcRcAtomic, [];
     gc_rc_atomic_poison: harness::adapter::gc_rc::GcRcAtomic, ["poison" = "on", "threshold" = "100"];
     gc_rc_atomic_stress: harness::adapter::gc_rc::GcRcAtomic, ["stress" = "on", "poison" = "on"];
+    gc_rc_object_lock: harness::adapter::gc_rc::GcRcObjectLock, [];
+    gc_rc_object_lock_poison: harness::adapter::gc_rc::GcRcObjectLock, ["poison" = "on", "threshold" = "100"];
 }
 
 /// Expands functions generic over [`Variant`] into a test for each variant.
@@ -97,7 +99,8 @@ macro_rules! on_every_heap {
                            gc_marksweep_generations, gc_marksweep_generations_stress, gc_marksweep_workers,
                            gc_rc, gc_rc_fair, gc_rc_stress, gc_rc_bacon_rajan, gc_rc_bacon_rajan_strict,
                            gc_rc_lazy, gc_rc_lazy_stress, gc_rc_no_cycles,
-                           gc_rc_atomic, gc_rc_atomic_poison, gc_rc_atomic_stress]
+                           gc_rc_atomic, gc_rc_atomic_poison, gc_rc_atomic_stress,
+                           gc_rc_object_lock, gc_rc_object_lock_poison]
         [$($test),+]);
     };
 }

@@ -61,7 +61,8 @@ pub struct Event {
 /// What kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A wait for the global lock.
+    /// A wait for the global lock. In the regime [`ObjectLock`](crate::ObjectLock): for the lock of
+    /// an object, if it was so long that the thread gave its processor up; from then on.
     LockWait,
     /// In a regime without the global lock: the mutator stood still for a stop. From its arrival at
     /// a safepoint, or its wish to attach or to leave a blocking region, until it ran again; for

@@ -82,6 +82,7 @@
 //! | `regime.rs` | the heap's parameter: under the global lock, or without it |
 //! | `unlocked/mod.rs` | counting without the lock: why zero only retires, what is shared |
 //! | `unlocked/word.rs`, `unlocked/atomic.rs` | a head that several threads change; the regime in which all do |
+//! | `unlocked/object_lock.rs` | the regime of a lock in every object |
 //! | `unlocked/epoch.rs` | when nobody can hold a reference any more: epochs and stamps |
 //! | `unlocked/reclaim.rs` | retired objects, and the cascade of deaths |
 //! | `unlocked/stop.rs` | what is done in a stopped world; when a collection is due |
@@ -291,6 +292,6 @@ pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
-pub use regime::{Atomic, GlobalLock, Regime, Unlocked};
+pub use regime::{Atomic, GlobalLock, ObjectLock, Regime, Unlocked};
 pub use statistics::{CountStatistics, Statistics};
 pub use step::{Place, Step};

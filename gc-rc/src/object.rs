@@ -15,7 +15,7 @@
 //!   what comes out says whether an immortal count has to be put right.
 //! * `tag`, the lower 16 bits: size class and state, below.
 //! * `carry`, 13 bits, is zero but during a cycle collection, where it extends the side byte (see
-//!   [`crate::cycle`]).
+//!   [`crate::cycle`]), and while threads run that lock objects ([`LOCKED`]).
 //! * `edges`, the 3 bits between, say how the object has been linked with others ([`edges`]).
 //!
 //! The three in the lower half are the object's **marks**. In a live object the count and the marks
@@ -92,6 +92,9 @@ pub(crate) mod tag {
 
 const CARRY_SHIFT: u32 = 16;
 const CARRY: u64 = MAX_CARRY << CARRY_SHIFT;
+/// The lock of an object, in the regime [`ObjectLock`](crate::ObjectLock): the lowest bit of the
+/// carry, which is zero as long as objects are locked, while the world runs.
+pub(crate) const LOCKED: u64 = 1 << CARRY_SHIFT;
 /// The largest carry that a header takes.
 pub(crate) const MAX_CARRY: u64 = 0x1fff;
 

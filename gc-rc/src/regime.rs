@@ -67,3 +67,22 @@ impl Kind for Atomic {
         &inner.base
     }
 }
+
+/// Threads run freely, and every object has a lock: its count and its fields change under that
+/// alone, and two objects are locked in the order of their addresses. The alternative to a global
+/// lock that comes to mind first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectLock {}
+
+impl Regime for ObjectLock {}
+impl Unlocked for ObjectLock {}
+
+impl Kind for ObjectLock {
+    type Inner = Commons;
+    type Own = Seat;
+
+    #[inline(always)]
+    fn base(inner: &Commons) -> &Inner {
+        &inner.base
+    }
+}

@@ -50,6 +50,10 @@ pub struct Statistics {
     pub peak_scratch_bytes: u64,
     /// Cycle collections so far, of any generation.
     pub collections: u64,
+    /// Times that a thread found the lock of an object held by another, and waited: zero but in the
+    /// regime [`ObjectLock`](crate::ObjectLock). Waits that were so long that it gave its processor
+    /// up are [events](crate::EventKind::LockWait), too.
+    pub object_lock_waits: u64,
     /// Count operations; `None` in a build without the feature `count-statistics`.
     pub counts: Option<CountStatistics>,
 }
@@ -119,6 +123,7 @@ pub(crate) struct Tally {
     pub(crate) payload: u64,
     pub(crate) freed_objects: u64,
     pub(crate) freed_payload: u64,
+    pub(crate) lock_waits: u64,
 }
 
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
@@ -139,6 +144,7 @@ pub(crate) struct Counters {
     side: AtomicUsize,
     scratch: AtomicUsize,
     collections: AtomicU64,
+    lock_waits: AtomicU64,
     pub(crate) counts: CountCounters,
 }
 
@@ -157,6 +163,7 @@ impl Counters {
             side: AtomicUsize::new(0),
             scratch: AtomicUsize::new(0),
             collections: AtomicU64::new(0),
+            lock_waits: AtomicU64::new(0),
             counts: CountCounters::default(),
         }
     }
@@ -166,6 +173,7 @@ impl Counters {
         let add = |counter: &AtomicU64, more| counter.store(counter.load(Relaxed) + more, Relaxed);
         add(&self.objects, more.objects);
         add(&self.payload, more.payload);
+        add(&self.lock_waits, more.lock_waits);
         self.freed(more.freed_objects, more.freed_payload);
     }
 
@@ -332,6 +340,7 @@ impl Counters {
             live_bytes: None,
             peak_scratch_bytes: self.scratch.load(Relaxed) as u64,
             collections: self.collections.load(Relaxed),
+            object_lock_waits: self.lock_waits.load(Relaxed) + beside.lock_waits,
             counts: self.counts.read(),
         }
     }

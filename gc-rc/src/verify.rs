@@ -110,7 +110,7 @@ impl Locked<'_> {
             );
             assert!(
                 object.carry() == 0,
-                "gc-rc: verify: {object:?} has a carry left from a collection"
+                "gc-rc: verify: {object:?} is locked, or has a carry left from a collection"
             );
             assert!(
                 object.class() == LARGE

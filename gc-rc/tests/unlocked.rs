@@ -689,7 +689,7 @@ fn heap_full_is_a_value_on_every_thread<R: Unlocked>() {
     assert!(heap.statistics().peak_occupied_bytes <= 4 << 20);
 }
 
-on_regimes!([atomic: gc_rc::Atomic] [
+on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
     a_grace_period_waits_for_everybody,

@@ -25,9 +25,11 @@ macro_rules! on_every_heap {
             for heap in HEAPS {
                 let mut settings = Settings::of(heap, 16 << 20);
                 adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
-                // The regime without the global lock, of the heap that has one.
-                if settings.set(heap, "regime", "atomic").is_ok() {
-                    adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
+                // The regimes without the global lock, of the heap that has them.
+                for regime in ["atomic", "object-lock"] {
+                    if settings.set(heap, "regime", regime).is_ok() {
+                        adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
+                    }
                 }
             }
         }

@@ -1,36 +1,18 @@
 //! The regime [`Atomic`]: a count is the upper half of the head, and changed by one operation on
 //! that ([`super::word`]).
 //!
-//! One unit of 64 bits behind an object's words holds its stamp ([`super::epoch`]): a node of two
-//! references and a word, with header, then takes 48 bytes, as its size class has them under the
-//! lock. In the header there is no room: the count, the tag and the collector's carry fill it.
+//! Where a count may be lowered by several threads at once, so may its stamp be written; what comes
+//! of that is in [`super::epoch`].
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use crate::mutator::Mutator;
-use crate::object::{Object, Shape};
+use crate::object::Object;
 use crate::regime::Atomic;
 use crate::unlocked::word::{self, Look, Released};
-use crate::unlocked::{Commons, Counting};
-
-/// The stamp of an object.
-#[inline(always)]
-fn stamp<'a>(object: Object) -> &'a AtomicU32 {
-    // SAFETY: objects of this regime have a unit behind their words, of which this is the lower
-    // half, and nobody takes that for anything else.
-    unsafe { AtomicU32::from_ptr(object.last_unit().cast()) }
-}
+use crate::unlocked::{Counting, stamp};
 
 impl Counting for Atomic {
-    const UNITS: u32 = 1;
-
-    #[inline(always)]
-    unsafe fn begin(commons: &Commons, object: Object, shape: Shape) {
-        let units = shape.refs as usize + shape.words as usize;
-        // SAFETY: the caller's promise. Nothing has been cut off from a new object.
-        unsafe { object.write_word(units, u64::from(commons.epoch.old_stamp())) };
-    }
-
     #[inline(always)]
     fn retain(_: &Mutator<'_, Self>, object: Object) {
         word::retain(object.shared_head());
@@ -56,11 +38,6 @@ impl Counting for Atomic {
     #[inline(always)]
     fn look(_: &Mutator<'_, Self>, object: Object) -> Look {
         word::look(object.shared_head())
-    }
-
-    #[inline(always)]
-    fn is_young(commons: &Commons, object: Object) -> bool {
-        commons.epoch.is_young(stamp(object).load(Relaxed))
     }
 
     #[inline(always)]

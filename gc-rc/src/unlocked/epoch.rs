@@ -105,6 +105,13 @@ impl Epoch {
         self.now() as u32
     }
 
+    /// A stamp of now, for an object that the caller has locked: at least the epoch that it has
+    /// announced, and what was read here under the same lock before.
+    #[inline(always)]
+    pub(crate) fn stamp_under_lock(&self) -> u32 {
+        self.0.load(Ordering::Relaxed) as u32
+    }
+
     /// A stamp that is old, and stays so for a long time.
     #[inline(always)]
     pub(crate) fn old_stamp(&self) -> u32 {

@@ -55,7 +55,11 @@
 //!
 //! # What a regime is
 //!
-//! How counts are changed ([`Counting`]): [`atomic`]. Everything else here is the same for all.
+//! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`]. Everything else here is the
+//! same for all. One unit of 64 bits behind an object's words belongs to the regime; its lower half
+//! is the object's [stamp](epoch). A node of two references and a word, with header, then takes 48
+//! bytes, as its size class has them under the lock. In the header there is no room: the count, the
+//! tag and the collector's carry fill it.
 
 pub(crate) mod alloc;
 pub(crate) mod atomic;
@@ -63,6 +67,7 @@ mod attach;
 pub(crate) mod epoch;
 mod handles;
 mod mutator;
+pub(crate) mod object_lock;
 pub(crate) mod reclaim;
 mod stop;
 pub(crate) mod word;
@@ -71,7 +76,7 @@ pub(crate) mod word;
 mod model;
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use handshake::{Clock, Handshake, Member, Party, Watchdog};
 
@@ -91,14 +96,19 @@ use crate::unlocked::reclaim::Retired;
 /// A regime without the global lock: how counts are changed while other threads do the same.
 pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     /// Units of 64 bits that an object has behind its words, for the regime.
-    const UNITS: u32;
+    const UNITS: u32 = 1;
 
     /// Writes the units of a new object, which has one reference.
     ///
     /// # Safety
     ///
     /// The cell was made for a shape with so many units more, and is nobody else's yet.
-    unsafe fn begin(commons: &Commons, object: Object, shape: Shape);
+    #[inline(always)]
+    unsafe fn begin(commons: &Commons, object: Object, shape: Shape) {
+        let units = shape.refs as usize + shape.words as usize;
+        // SAFETY: the caller's promise. Nothing has been cut off from a new object.
+        unsafe { object.write_word(units, u64::from(commons.epoch.old_stamp())) };
+    }
 
     /// Adds a reference.
     fn retain(m: &Mutator<'_, Self>, object: Object);
@@ -175,10 +185,21 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     }
 
     /// Whether a reference to the object may have been cut off within a grace period.
-    fn is_young(commons: &Commons, object: Object) -> bool;
+    #[inline(always)]
+    fn is_young(commons: &Commons, object: Object) -> bool {
+        commons.epoch.is_young(stamp(object).load(Relaxed))
+    }
 
     /// Has the object look as if a reference had just been cut off.
     fn renew(m: &Mutator<'_, Self>, object: Object);
+}
+
+/// The stamp of an object.
+#[inline(always)]
+pub(crate) fn stamp<'a>(object: Object) -> &'a AtomicU32 {
+    // SAFETY: objects of these regimes have a unit behind their words, of which this is the lower
+    // half, and nobody takes that for anything else.
+    unsafe { AtomicU32::from_ptr(object.last_unit().cast()) }
 }
 
 /// What became of a field that was written.
@@ -303,6 +324,7 @@ pub(crate) struct Tallies {
     payload: AtomicU64,
     freed_objects: AtomicU64,
     freed_payload: AtomicU64,
+    lock_waits: AtomicU64,
 }
 
 impl Tallies {
@@ -322,11 +344,16 @@ impl Tallies {
         Self::more(&self.freed_payload, payload);
     }
 
+    pub(crate) fn waited_for_lock(&self) {
+        Self::more(&self.lock_waits, 1);
+    }
+
     fn add_to(&self, sum: &mut Tally) {
         sum.freed_objects += self.freed_objects.load(Relaxed);
         sum.freed_payload += self.freed_payload.load(Relaxed);
         sum.objects += self.objects.load(Relaxed);
         sum.payload += self.payload.load(Relaxed);
+        sum.lock_waits += self.lock_waits.load(Relaxed);
     }
 
     /// Takes what has been counted; nobody reads meanwhile.
@@ -338,6 +365,7 @@ impl Tallies {
             &self.payload,
             &self.freed_objects,
             &self.freed_payload,
+            &self.lock_waits,
         ] {
             counter.store(0, Relaxed);
         }

@@ -1,18 +1,20 @@
 //! Models of retiring and reclaiming, run under every interleaving within a preemption bound:
 //! `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
 //!
-//! The functions are those of the heap ([`super::word`], [`super::epoch`]); what is modelled around
-//! them is one object, which fields and locals of two mutators refer to, and what the operations of
-//! [`super::mutator`] and [`super::reclaim`] do in order. Its body is ordinary memory: freeing it
-//! is an access that conflicts with every other, so that loom reports whatever may come too early.
+//! The functions are those of the heap ([`super::word`], [`super::object_lock`],
+//! [`super::epoch`]); what is modelled around them is one object, which fields and locals of two
+//! mutators refer to, and what the operations of [`super::mutator`] and [`super::reclaim`] do in
+//! order, once for each [`Way`] to count. Its body is ordinary memory: freeing it is an access that
+//! conflicts with every other, so that loom reports whatever may come too early.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use loom::thread;
 
 use super::epoch::{AGE, Epoch, Seen};
+use super::object_lock;
 use super::word::{self, Look, Released, Word};
 use crate::object::{ONE, edges, tag};
 use crate::primitive::fence;
@@ -23,8 +25,25 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// How counts and fields are changed.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Atomic,
+    ObjectLock,
+}
+
+const WAYS: [Way; 2] = [Way::Atomic, Way::ObjectLock];
+
+/// Waits for the lock of an object.
+fn wait(_: &AtomicU64) {
+    thread::yield_now();
+}
+
 /// One object, and what two mutators know of it.
 struct Heap {
+    way: Way,
+    /// The head of the object that has the fields: its lock.
+    container: AtomicU64,
     epoch: Epoch,
     seen: [Seen; 2],
     word: AtomicU64,
@@ -43,10 +62,12 @@ unsafe impl Sync for Heap {}
 
 impl Heap {
     /// An object with a reference in field 0.
-    fn new(tag: u64) -> Arc<Self> {
+    fn new(way: Way, tag: u64) -> Arc<Self> {
         let epoch = Epoch::new();
         let stamp = epoch.old_stamp();
         Arc::new(Self {
+            way,
+            container: AtomicU64::new(ONE),
             epoch,
             seen: [Seen::absent(), Seen::absent()],
             word: AtomicU64::new(ONE | tag),
@@ -73,16 +94,71 @@ impl Heap {
 
     /// Changes a field. Returns whether the object is the caller's to retire.
     fn store(&self, field: usize, value: usize) -> bool {
-        if value == 1 {
-            word::retain(&self.word);
-        }
-        let old = self.fields[field].swap(value, SeqCst);
+        let field = &self.fields[field];
+        let exchange = || {
+            let old = field.load(Relaxed);
+            field.store(value, Release);
+            old
+        };
+        let old = match (self.way, value) {
+            (Way::Atomic, value) => {
+                if value == 1 {
+                    word::retain(&self.word);
+                }
+                field.swap(value, SeqCst)
+            }
+            (Way::ObjectLock, 0) => {
+                let head = object_lock::lock(&self.container, &wait);
+                let old = exchange();
+                object_lock::unlock(&self.container, head);
+                old
+            }
+            (Way::ObjectLock, _) => {
+                let words = [&self.container, &self.word];
+                let [container, head] = object_lock::lock_both(words, &wait);
+                let old = exchange();
+                object_lock::unlock(&self.word, object_lock::with_reference(head));
+                object_lock::unlock(&self.container, container);
+                old
+            }
+        };
         old == 1 && self.release()
     }
 
     fn release(&self) -> bool {
-        self.stamp.store(self.epoch.stamp(), Relaxed);
-        matches!(word::release(&self.word), Released::Last(_))
+        let released = match self.way {
+            Way::Atomic => {
+                self.stamp.store(self.epoch.stamp(), Relaxed);
+                word::release(&self.word)
+            }
+            Way::ObjectLock => {
+                let stamp = || self.stamp.store(self.epoch.stamp_under_lock(), Relaxed);
+                object_lock::release(&self.word, &wait, stamp)
+            }
+        };
+        matches!(released, Released::Last(_))
+    }
+
+    fn look(&self) -> Look {
+        match self.way {
+            Way::Atomic => word::look(&self.word),
+            Way::ObjectLock => object_lock::look(&self.word, &wait),
+        }
+    }
+
+    fn forget_weak(&self) {
+        match self.way {
+            Way::Atomic => {
+                word::forget(&self.word, tag::HAS_WEAK);
+                self.stamp.store(self.epoch.stamp(), SeqCst);
+            }
+            Way::ObjectLock => {
+                object_lock::change(&self.word, &wait, |head| {
+                    self.stamp.store(self.epoch.stamp_under_lock(), Relaxed);
+                    head & !tag::HAS_WEAK
+                });
+            }
+        }
     }
 
     fn advance(&self) -> bool {
@@ -120,7 +196,7 @@ impl Heap {
         if self.epoch.now() - sealed < u64::from(AGE) {
             return true;
         }
-        let Look::Zero(head) = word::look(&self.word) else {
+        let Look::Zero(head) = self.look() else {
             return false;
         };
         if self.epoch.is_young(self.stamp.load(Relaxed)) {
@@ -128,8 +204,7 @@ impl Heap {
         }
         if head & tag::HAS_WEAK != 0 {
             self.weak.store(0, SeqCst);
-            self.word.fetch_and(!tag::HAS_WEAK, AcqRel);
-            self.stamp.store(self.epoch.stamp(), SeqCst);
+            self.forget_weak();
             return true;
         }
         self.free();
@@ -164,14 +239,21 @@ impl Heap {
     }
 }
 
+/// Checks a model once for each way.
+fn each_way(model: impl Fn(Way) + Copy + Sync + Send + 'static) {
+    for way in WAYS {
+        check(move || model(way));
+    }
+}
+
 /// Runs `one` and `two` as mutators 0 and 1, each of which says whether it has the object retired.
 fn two_mutators(
     tag: u64,
     one: impl Fn(&Heap) -> bool + Copy + Send + Sync + 'static,
     two: impl Fn(&Heap) -> bool + Copy + Send + Sync + 'static,
 ) {
-    check(move || {
-        let heap = Heap::new(tag);
+    each_way(move |way| {
+        let heap = Heap::new(way, tag);
         let other = {
             let heap = heap.clone();
             thread::spawn(move || {
@@ -272,8 +354,8 @@ fn a_look_loses_no_count() {
 /// The epoch is moved on by a third, who has cut nothing off.
 #[test]
 fn whoever_moves_the_epoch_waits_for_all() {
-    check(|| {
-        let heap = Heap::new(0);
+    each_way(|way| {
+        let heap = Heap::new(way, 0);
         heap.arrive(0);
         let reader = {
             let heap = heap.clone();
@@ -351,5 +433,115 @@ fn a_cycle_that_two_close_has_a_suspect() {
         let noticed = store(&heads, 1);
         assert!(noticed | other.join().unwrap());
         assert!(heads.iter().all(|head| head.load(Relaxed) / ONE == 2));
+    });
+}
+
+/// The other thread is in an operation that it began an epoch before, with a reference that this
+/// one cuts off in a later moment than its stamp says; what alone kept the object alive besides is
+/// dead for almost a grace period.
+#[test]
+fn what_a_dead_object_refers_to_may_have_been_cut_off_a_moment_ago() {
+    each_way(|way| {
+        let heap = Heap::new(way, 0);
+        // The reference of the dead object.
+        heap.word.store(2 * ONE, Relaxed);
+        heap.arrive(0);
+        let died = heap.epoch.now();
+        let reader = {
+            heap.arrive(1);
+            let heap = heap.clone();
+            thread::spawn(move || {
+                heap.advance();
+                heap.arrive(1);
+                if heap.load(0) {
+                    heap.read();
+                }
+                heap.seen[1].leave();
+            })
+        };
+        assert!(!heap.store(0, 0));
+        for _ in 0..AGE {
+            heap.arrive(0);
+            heap.advance();
+        }
+        if heap.epoch.now() - died >= u64::from(AGE) {
+            let released = match way {
+                Way::Atomic => word::release(&heap.word),
+                Way::ObjectLock => object_lock::release(&heap.word, &wait, || ()),
+            };
+            assert!(matches!(released, Released::Last(_)));
+            if !heap.epoch.is_young(heap.stamp.load(Relaxed)) {
+                heap.free();
+            }
+        }
+        heap.seen[0].leave();
+        reader.join().unwrap();
+    });
+}
+
+/// Whom a mover of the epoch finds absent sees, when it is there, what the mover knows.
+#[test]
+fn who_is_found_absent_comes_later() {
+    check(|| {
+        let epoch = Epoch::new();
+        let state = Arc::new((epoch, Seen::absent(), AtomicUsize::new(1)));
+        let reader = {
+            let state = state.clone();
+            thread::spawn(move || {
+                let (epoch, seen, field) = &*state;
+                epoch.announce(seen);
+                field.load(Acquire)
+            })
+        };
+        let (epoch, seen, field) = &*state;
+        field.store(0, Relaxed);
+        let advance = || epoch.advance(|see| see(seen));
+        let passed = advance() && advance();
+        let read = reader.join().unwrap();
+        assert!(!passed || read == 0);
+    });
+}
+
+/// Counts, tags and edges of one object, changed by two under its lock: nothing is lost.
+#[test]
+fn a_lock_loses_no_change() {
+    check(|| {
+        let word = Arc::new(AtomicU64::new(2 * ONE | tag::HAS_WEAK));
+        let other = {
+            let word = word.clone();
+            thread::spawn(move || {
+                object_lock::note(&*word, &wait, edges::OUT);
+                object_lock::release(&*word, &wait, || ())
+            })
+        };
+        object_lock::change(&*word, &wait, |head| head & !tag::HAS_WEAK);
+        let released = [
+            object_lock::release(&*word, &wait, || ()),
+            other.join().unwrap(),
+        ];
+        let last = |released: &&Released| matches!(released, Released::Last(_));
+        assert_eq!(released.iter().filter(last).count(), 1);
+        assert_eq!(word.load(Relaxed), edges::OUT | tag::QUEUED);
+    });
+}
+
+/// Two stores in opposite directions: they wait for each other, and not for ever.
+#[test]
+fn two_locks_are_taken_in_one_order() {
+    check(|| {
+        let heads = Arc::new([AtomicU64::new(ONE), AtomicU64::new(ONE)]);
+        let both = |heads: &[AtomicU64; 2], from: usize| {
+            let words = [&heads[from], &heads[1 - from]];
+            let [from, to] = object_lock::lock_both(words, &wait);
+            object_lock::unlock(words[1], to + ONE);
+            object_lock::unlock(words[0], from | edges::OUT);
+        };
+        let other = {
+            let heads = heads.clone();
+            thread::spawn(move || both(&heads, 0))
+        };
+        both(&heads, 1);
+        other.join().unwrap();
+        assert!((heads.iter()).all(|head| head.load(Relaxed) == 2 * ONE | edges::OUT));
     });
 }

@@ -26,6 +26,7 @@ use crate::primitive::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst
 /// The atomic word that a head is: the standard library's, which can be made of memory, or loom's.
 pub(crate) trait Word {
     fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
     fn exchange(&self, current: u64, new: u64, order: Ordering) -> Result<u64, u64>;
     fn add(&self, value: u64, order: Ordering) -> u64;
     fn insert(&self, bits: u64, order: Ordering) -> u64;
@@ -38,6 +39,11 @@ macro_rules! word {
             #[inline(always)]
             fn load(&self, order: Ordering) -> u64 {
                 self.load(order)
+            }
+
+            #[inline(always)]
+            fn store(&self, value: u64, order: Ordering) {
+                self.store(value, order);
             }
 
             #[inline(always)]
@@ -72,6 +78,10 @@ impl Word for std::sync::atomic::AtomicU64 {
         self.load(order)
     }
 
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+
     fn exchange(&self, current: u64, new: u64, order: Ordering) -> Result<u64, u64> {
         self.compare_exchange(current, new, order, Relaxed)
     }
@@ -91,7 +101,7 @@ impl Word for std::sync::atomic::AtomicU64 {
 
 /// Whether a head's count is not raised any more.
 #[inline(always)]
-fn is_saturated(head: u64) -> bool {
+pub(super) fn is_saturated(head: u64) -> bool {
     head >= u64::from(SATURATED) * ONE
 }
 

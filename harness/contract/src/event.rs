@@ -97,7 +97,8 @@ pub enum EventKind {
         /// Whether the program asked for it by name.
         explicit: bool,
     },
-    /// A wait for the global lock.
+    /// A wait for the global lock; where every object has a lock, for one of these, of those waits
+    /// that made the thread give its processor up.
     LockWait,
     /// A cascade of decrements: objects freed because a count fell to zero, one after another, in
     /// one go.

@@ -45,7 +45,10 @@ macro_rules! heaps {
 }
 
 heaps![
-    gc_rc::GcRc { "regime": "atomic" => gc_rc::GcRcAtomic },
+    gc_rc::GcRc {
+        "regime": "atomic" => gc_rc::GcRcAtomic,
+        "object-lock" => gc_rc::GcRcObjectLock,
+    },
     gc_marksweep::GcMarksweep,
     ::arena::Arena, // the floor: never frees
 ];

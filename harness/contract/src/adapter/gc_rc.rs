@@ -13,9 +13,10 @@ use crate::heap::FullCause;
 /// The option that chooses among the adapters here.
 const REGIME: HeapOption = HeapOption {
     name: "regime",
-    values: "gil | atomic",
+    values: "gil | atomic | object-lock",
     default: "gil",
-    help: "how threads keep counts right: behind the global lock, or by atomic operations",
+    help: "how threads keep counts right: behind the global lock, by atomic operations, or under a \
+           lock in every object",
 };
 
 /// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::GlobalLock`].
@@ -34,7 +35,7 @@ impl Adapter for GcRc {
             options
         },
         takes: |name, value| match name {
-            _ if name == REGIME.name => ["gil", "atomic"].contains(&value),
+            _ if name == REGIME.name => REGIME.values.split(" | ").any(|regime| regime == value),
             _ => takes::<Builder>(name, value),
         },
     };
@@ -111,64 +112,85 @@ fn number(mutator: &gc_rc::Mutator<'_>) -> Option<u32> {
 
 forward!(gc_rc, events, objects, full_cause, number);
 
-/// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::Atomic`].
-#[derive(Clone, Copy, Debug)]
-pub struct GcRcAtomic;
+/// Options that are not offered, those among them that mean nothing without the lock.
+const OF_THE_LOCK: &[&str] = &[
+    "lock-hold-times",
+    "release-after",
+    "free",
+    "possible-roots",
+    "gil",
+    "switch-interval",
+];
 
-mod atomic {
-    use gc_rc::{Atomic, Builder, Heap};
-
-    use super::{GcRc, GcRcAtomic, REGIME, events, full_cause, objects};
-    use crate::adapter::forward::forward;
-    use crate::adapter::{
-        Adapter, Capabilities, Description, EVENT_CAPACITY, Settings, configured, limit, offered,
-        takes,
-    };
-
-    /// Options that are not offered, those among them that mean nothing without the lock.
-    const OF_THE_LOCK: &[&str] = &[
-        "lock-hold-times",
-        "release-after",
-        "free",
-        "possible-roots",
-        "gil",
-        "switch-interval",
-    ];
-
-    impl Adapter for GcRcAtomic {
-        type Heap = Heap<Atomic>;
-
-        const DESCRIPTION: Description = Description {
-            name: "gc-rc",
-            summary: "reference counting by atomic operations, with a cycle collector",
-            options: || {
-                let mut options = offered::<Builder>(OF_THE_LOCK);
-                for option in &mut options {
-                    if option.name == "cycle" {
-                        option.values = "generational | none";
-                    }
-                }
-                options
-            },
-            takes: |name, value| value != "bacon-rajan" && takes::<Builder>(name, value),
-        };
-
-        fn capabilities(settings: &Settings) -> Capabilities {
-            GcRc::capabilities(settings)
-        }
-
-        fn build(settings: &Settings) -> Result<Self::Heap, String> {
-            configured::<Builder>(settings, &[REGIME.name])?
-                .limit(limit(settings))
-                .event_capacity(EVENT_CAPACITY)
-                .build_unlocked()
-                .map_err(|error| error.to_string())
+/// The options without the global lock.
+fn options_unlocked() -> Vec<HeapOption> {
+    let mut options = offered::<Builder>(OF_THE_LOCK);
+    for option in &mut options {
+        if option.name == "cycle" {
+            option.values = "generational | none";
         }
     }
-
-    fn number(mutator: &gc_rc::Mutator<'_, Atomic>) -> Option<u32> {
-        Some(mutator.number())
-    }
-
-    forward!(gc_rc<Atomic>, events, objects, full_cause, number);
+    options
 }
+
+/// Defines the adapter of a regime without the global lock.
+macro_rules! unlocked {
+    ($module:ident, $adapter:ident, $regime:ident, $summary:literal) => {
+        #[doc = concat!("The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::", stringify!($regime), "`].")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $adapter;
+
+        mod $module {
+            use gc_rc::{$regime, Builder, Heap};
+
+            use super::{$adapter, GcRc, REGIME, events, full_cause, objects, options_unlocked};
+            use crate::adapter::forward::forward;
+            use crate::adapter::{
+                Adapter, Capabilities, Description, EVENT_CAPACITY, Settings, configured, limit,
+                takes,
+            };
+
+            impl Adapter for $adapter {
+                type Heap = Heap<$regime>;
+
+                const DESCRIPTION: Description = Description {
+                    name: "gc-rc",
+                    summary: $summary,
+                    options: options_unlocked,
+                    takes: |name, value| value != "bacon-rajan" && takes::<Builder>(name, value),
+                };
+
+                fn capabilities(settings: &Settings) -> Capabilities {
+                    GcRc::capabilities(settings)
+                }
+
+                fn build(settings: &Settings) -> Result<Self::Heap, String> {
+                    configured::<Builder>(settings, &[REGIME.name])?
+                        .limit(limit(settings))
+                        .event_capacity(EVENT_CAPACITY)
+                        .build_unlocked()
+                        .map_err(|error| error.to_string())
+                }
+            }
+
+            fn number(mutator: &gc_rc::Mutator<'_, $regime>) -> Option<u32> {
+                Some(mutator.number())
+            }
+
+            forward!(gc_rc<$regime>, events, objects, full_cause, number);
+        }
+    };
+}
+
+unlocked!(
+    atomic,
+    GcRcAtomic,
+    Atomic,
+    "reference counting by atomic operations, with a cycle collector"
+);
+unlocked!(
+    object_lock,
+    GcRcObjectLock,
+    ObjectLock,
+    "reference counting under a lock in every object, with a cycle collector"
+);

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `sweep` | the search for a block with free memory took long, a wait for another thread at the supply included | - |
 //! | `collection` | the thread that found no memory collected; from its request until it went on | a collection in the thread's way |
-//! | `lock` | - | a wait for the global lock, without which nothing can be allocated |
+//! | `lock` | - | a wait for the global lock, without which nothing can be allocated; or for the lock of an object, where each has one |
 //! | `drain` | - | objects freed in one go, which an allocation does first |
 //!
 //! On a heap that collects beside its mutators, `collection` is a wait for memory that such a

@@ -62,6 +62,8 @@ pub(crate) struct Protected {
     pub(crate) overhead: Overhead,
     /// Mutators may have free cells that the allocator's lists do not name ([`crate::unlocked`]).
     pub(crate) lent: Cell<bool>,
+    /// Room of lists of retired objects ([`crate::unlocked`]), in objects.
+    pub(crate) retired_room: Cell<usize>,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
     /// What had been turned over when unused memory was last looked at.
@@ -324,7 +326,10 @@ impl<'a> Locked<'a> {
         }
         let side = self.allocator.metadata();
         let tables = size_of::<Object>()
-            * (self.pending.capacity() + self.possible_roots.capacity() + finalizable.capacity())
+            * (self.pending.capacity()
+                + self.possible_roots.capacity()
+                + finalizable.capacity()
+                + self.retired_room.get())
             + weak.capacity() * TABLE_ENTRY
             + (weak.len() + self.cleared.len()) * WEAK_CELL
             + self.globals.len() * size_of::<GlobalCell>()
@@ -452,6 +457,7 @@ impl Inner {
                 globals: Globals::new(),
                 attached: Cell::new(std::ptr::null()),
                 lent: Cell::new(lent),
+                retired_room: Cell::new(0),
                 collecting: Cell::new(false),
             },
             mailbox,

@@ -293,5 +293,5 @@ pub use object::{Flags, Shape};
 pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
 pub use regime::{Atomic, GlobalLock, ObjectLock, Regime, Unlocked};
-pub use statistics::{CountStatistics, Statistics};
+pub use statistics::{CountStatistics, ReclamationStatistics, Statistics};
 pub use step::{Place, Step};

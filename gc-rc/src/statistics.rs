@@ -54,8 +54,33 @@ pub struct Statistics {
     /// regime [`ObjectLock`](crate::ObjectLock). Waits that were so long that it gave its processor
     /// up are [events](crate::EventKind::LockWait), too.
     pub object_lock_waits: u64,
+    /// How dead objects waited to be freed; `None` under the global lock, where they do not.
+    pub reclamation: Option<ReclamationStatistics>,
     /// Count operations; `None` in a build without the feature `count-statistics`.
     pub counts: Option<CountStatistics>,
+}
+
+/// What became of the dead in a regime without the global lock, where an object whose count falls
+/// to zero is *retired*, to be freed when nobody can hold a reference any more that was read before.
+/// Each mutator brings its share up to date when it attends to what it has retired: what has come
+/// to zero since, at most 64 objects or those of 64 operations, is in none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReclamationStatistics {
+    /// Objects that were retired. One that must wait again, because somebody had a reference
+    /// meanwhile, because it had weak references, or because its mutator has gone, counts again;
+    /// what dies with another does not count.
+    pub retired_objects: u64,
+    /// Retired objects that wait now: what they keep alive is not among them.
+    pub kept_objects: u64,
+    /// Bytes of these, headers included.
+    pub kept_bytes: u64,
+    /// Objects that were freed after a grace period, with those that died with them. All others
+    /// that were freed died in a stop.
+    pub freed_objects: u64,
+    /// Epochs that have begun: three make a grace period, and each stop begins three.
+    pub epochs: u64,
+    /// Times that all threads were stopped.
+    pub stops: u64,
 }
 
 /// How often references were counted, in a build with the feature `count-statistics`. Left out is
@@ -124,6 +149,11 @@ pub(crate) struct Tally {
     pub(crate) freed_objects: u64,
     pub(crate) freed_payload: u64,
     pub(crate) lock_waits: u64,
+    pub(crate) retired: u64,
+    pub(crate) freed_after_grace: u64,
+    /// How much there is now, and not to be added up.
+    pub(crate) kept_objects: u64,
+    pub(crate) kept_bytes: u64,
 }
 
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
@@ -145,6 +175,8 @@ pub(crate) struct Counters {
     scratch: AtomicUsize,
     collections: AtomicU64,
     lock_waits: AtomicU64,
+    retired: AtomicU64,
+    freed_after_grace: AtomicU64,
     pub(crate) counts: CountCounters,
 }
 
@@ -164,6 +196,8 @@ impl Counters {
             scratch: AtomicUsize::new(0),
             collections: AtomicU64::new(0),
             lock_waits: AtomicU64::new(0),
+            retired: AtomicU64::new(0),
+            freed_after_grace: AtomicU64::new(0),
             counts: CountCounters::default(),
         }
     }
@@ -174,6 +208,8 @@ impl Counters {
         add(&self.objects, more.objects);
         add(&self.payload, more.payload);
         add(&self.lock_waits, more.lock_waits);
+        add(&self.retired, more.retired);
+        add(&self.freed_after_grace, more.freed_after_grace);
         self.freed(more.freed_objects, more.freed_payload);
     }
 
@@ -341,7 +377,17 @@ impl Counters {
             peak_scratch_bytes: self.scratch.load(Relaxed) as u64,
             collections: self.collections.load(Relaxed),
             object_lock_waits: self.lock_waits.load(Relaxed) + beside.lock_waits,
+            reclamation: None,
             counts: self.counts.read(),
+        }
+    }
+
+    /// What was counted of the dead, with what was counted elsewhere.
+    pub(crate) fn reclamation(&self, beside: Tally) -> ReclamationStatistics {
+        ReclamationStatistics {
+            retired_objects: self.retired.load(Relaxed) + beside.retired,
+            freed_objects: self.freed_after_grace.load(Relaxed) + beside.freed_after_grace,
+            ..ReclamationStatistics::default()
         }
     }
 }

@@ -321,6 +321,130 @@ fn what_a_blocked_thread_retired_is_freed_by_others<R: Unlocked>() {
     assert_eq!(live(&heap), 0);
 }
 
+/// Objects that are kept back, because somebody passes no safepoint, are told of, and so is the
+/// memory that lists them: until they are freed.
+fn what_is_kept_back_is_counted_and_charged<R: Unlocked>() {
+    const OBJECTS: u32 = if cfg!(miri) { 600 } else { 100_000 };
+    let heap: Heap<R> = heap(Heap::builder().cycle(Cycle::None));
+    let reclamation = || heap.statistics().reclamation.unwrap();
+    let turn = AtomicU64::new(0);
+    let wait = |whose: u64| {
+        while turn.load(SeqCst) != whose {
+            std::hint::spin_loop();
+        }
+    };
+    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    heap.attach(|m| {
+        m.frame(|m, [table, object]| {
+            m.alloc(table, Shape::new(OBJECTS, 0)).unwrap();
+            for field in 0..OBJECTS {
+                m.alloc(object, Shape::new(0, 1)).unwrap();
+                m.store_move(m.get(table).unwrap(), field as usize, object);
+            }
+            thread::scope(|s| {
+                s.spawn(|| {
+                    heap.attach(|m| {
+                        turn.store(1, SeqCst);
+                        wait(2);
+                        rest(m);
+                    });
+                });
+                wait(1);
+                let (before, metadata) = (reclamation(), heap.statistics().metadata_bytes);
+                for field in 0..OBJECTS {
+                    m.store(m.get(table).unwrap(), field as usize, None);
+                }
+                rest(m);
+                let kept = reclamation();
+                let charged = heap.statistics().metadata_bytes - metadata;
+                turn.store(2, SeqCst);
+                m.blocking(|| ());
+                let objects = u64::from(OBJECTS);
+                assert_eq!((before.kept_objects, before.kept_bytes), (0, 0));
+                assert_eq!(kept.retired_objects, before.retired_objects + objects);
+                // A header, a word, and what the regime has.
+                assert_eq!(
+                    (kept.kept_objects, kept.kept_bytes),
+                    (objects, objects * 32)
+                );
+                assert_eq!(kept.freed_objects, before.freed_objects);
+                assert!(charged >= 8 * objects, "{charged} bytes are charged");
+            });
+            rest(m);
+            let after = reclamation();
+            assert_eq!((after.kept_objects, after.kept_bytes), (0, 0));
+            assert_eq!(after.freed_objects, u64::from(OBJECTS));
+            assert!(after.epochs >= 3 && after.stops == 0, "{after:?}");
+            m.collect();
+            assert_eq!(reclamation().stops, 1);
+            assert!(heap.statistics().metadata_bytes < u64::from(OBJECTS).max(64 << 10));
+            m.verify();
+        });
+    });
+}
+
+/// When the weak references to a dead object have been cleared, it stays for a grace period more:
+/// somebody may have read its address out of one a moment before.
+fn what_had_weak_references_waits_twice<R: Unlocked>() {
+    let heap: Heap<R> = poisoned();
+    let turn = AtomicU64::new(0);
+    let wait = |whose: u64| {
+        while turn.load(SeqCst) < whose {
+            std::hint::spin_loop();
+        }
+    };
+    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    let done = AtomicBool::new(false);
+    heap.attach(|m| {
+        m.frame(|m, [node]| {
+            m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
+            let weak = m.downgrade(m.get(node).unwrap());
+            thread::scope(|s| {
+                s.spawn(|| {
+                    heap.attach(|m| {
+                        // A safepoint a turn.
+                        for step in 0.. {
+                            turn.store(2 * step + 1, SeqCst);
+                            wait(2 * step + 2);
+                            if done.load(SeqCst) {
+                                break;
+                            }
+                            m.safepoint();
+                        }
+                    });
+                });
+                wait(1);
+                m.set(node, None);
+                let mut step = 0;
+                let mut pass = |m: &mut Mutator<'_, R>| {
+                    rest(m);
+                    step += 1;
+                    turn.store(2 * step, SeqCst);
+                    wait(2 * step + 1);
+                };
+                rest(m);
+                let before = freed(&heap);
+                while weak.cleared_at().is_none() {
+                    pass(m);
+                    rest(m);
+                }
+                // The other has passed none since.
+                rest(m);
+                let early = freed(&heap) - before;
+                while freed(&heap) == before {
+                    pass(m);
+                    rest(m);
+                }
+                done.store(true, SeqCst);
+                turn.store(u64::MAX, SeqCst);
+                m.blocking(|| ());
+                assert_eq!(early, 0, "freed before the other passed a safepoint");
+            });
+        });
+    });
+    assert_eq!(live(&heap), 0);
+}
+
 /// A producer, whose objects die on another thread: its memory comes back to it.
 fn cells_come_home<R: Unlocked>() {
     let heap = heap::<R>(Heap::builder().limit(16 << 20).cycle(Cycle::None));
@@ -693,6 +817,8 @@ on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
     a_grace_period_waits_for_everybody,
+    what_is_kept_back_is_counted_and_charged,
+    what_had_weak_references_waits_twice,
     what_was_just_cut_off_does_not_die_with_what_was_dead_before,
     what_came_back_and_was_cut_off_again_is_waited_for_afresh,
     what_a_weak_reference_gave_out_outlives_the_weak_reference,

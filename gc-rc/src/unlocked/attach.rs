@@ -18,7 +18,7 @@ use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::unlocked::alloc::Cells;
 use crate::unlocked::epoch::Seen;
-use crate::unlocked::reclaim::Retired;
+use crate::unlocked::reclaim::{Retired, charge};
 use crate::unlocked::{ADOPT, Commons, Seat, Tallies};
 
 impl Seat {
@@ -31,6 +31,7 @@ impl Seat {
             urgent: Cell::new(false),
             retired: RefCell::new(Retired::default()),
             waits: Cell::new(false),
+            charged: Cell::new(0),
             tells: Cell::new(false),
             patience: Cell::new(0),
             tracked: Cell::new(0),
@@ -123,6 +124,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         self.own.cells.hand_over(&locked.allocator);
         self.hand_over_tallies(locked);
         self.own.roots.unlink(&locked.attached);
+        charge(locked, &self.own.charged, 0);
         locked.account_metadata();
         drop(tables);
         self.own.seen.leave();

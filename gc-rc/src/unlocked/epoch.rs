@@ -99,6 +99,11 @@ impl Epoch {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// How many have begun since the heap was made.
+    pub(crate) fn begun(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) - u64::from(AGE)
+    }
+
     /// A stamp of now.
     #[inline(always)]
     pub(crate) fn stamp(&self) -> u32 {

@@ -88,7 +88,7 @@ use crate::object::{Object, Shape, Slot, edges, shared};
 use crate::primitive::{Mutex, MutexGuard, lock};
 use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
-use crate::statistics::{Statistics, Tally};
+use crate::statistics::{ReclamationStatistics, Statistics, Tally};
 use crate::unlocked::alloc::Cells;
 use crate::unlocked::epoch::{Epoch, Seen};
 use crate::unlocked::reclaim::Retired;
@@ -220,6 +220,16 @@ pub(crate) struct Commons {
     tables: Mutex<()>,
     /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
     orphans: RefCell<Vec<Object>>,
+    orphaned: Orphaned,
+}
+
+/// What is known of the orphans. Protected as they are.
+#[derive(Default)]
+struct Orphaned {
+    /// Their bytes, with headers.
+    bytes: Cell<u64>,
+    /// The room of their list that is charged.
+    charged: Cell<usize>,
 }
 
 /// Poll bit: there are orphans.
@@ -261,6 +271,7 @@ impl Commons {
             epoch: Epoch::new(),
             tables: Mutex::new(()),
             orphans: RefCell::default(),
+            orphaned: Orphaned::default(),
         })
     }
 
@@ -295,6 +306,8 @@ pub(crate) struct Seat {
     retired: RefCell<Retired>,
     /// There are some.
     waits: Cell<bool>,
+    /// The room of the two lists that is charged.
+    charged: Cell<usize>,
     /// Something happened to this mutator that listeners are to be told of.
     tells: Cell<bool>,
     /// `&mut` operations since retired objects were last attended to.
@@ -325,6 +338,10 @@ pub(crate) struct Tallies {
     freed_objects: AtomicU64,
     freed_payload: AtomicU64,
     lock_waits: AtomicU64,
+    retired: AtomicU64,
+    freed_after_grace: AtomicU64,
+    kept_objects: AtomicU64,
+    kept_bytes: AtomicU64,
 }
 
 impl Tallies {
@@ -348,12 +365,45 @@ impl Tallies {
         Self::more(&self.lock_waits, 1);
     }
 
+    /// An object came to zero, and is to be looked at again.
+    pub(crate) fn retired(&self) {
+        Self::more(&self.retired, 1);
+    }
+
+    /// An object of so many bytes waits for a grace period.
+    pub(crate) fn keeps(&self, bytes: u64) {
+        Self::more(&self.kept_objects, 1);
+        Self::more(&self.kept_bytes, bytes);
+    }
+
+    /// One of them does so no more.
+    pub(crate) fn keeps_no_more(&self, bytes: u64) {
+        let less = |counter: &AtomicU64, less| counter.store(counter.load(Relaxed) - less, Relaxed);
+        less(&self.kept_objects, 1);
+        less(&self.kept_bytes, bytes);
+    }
+
+    /// Whatever waits has been handed over.
+    pub(crate) fn keeps_none(&self) {
+        self.kept_objects.store(0, Relaxed);
+        self.kept_bytes.store(0, Relaxed);
+    }
+
+    /// So many objects were freed that had waited, or died with one that had.
+    pub(crate) fn freed_after_grace(&self, objects: u64) {
+        Self::more(&self.freed_after_grace, objects);
+    }
+
     fn add_to(&self, sum: &mut Tally) {
         sum.freed_objects += self.freed_objects.load(Relaxed);
         sum.freed_payload += self.freed_payload.load(Relaxed);
         sum.objects += self.objects.load(Relaxed);
         sum.payload += self.payload.load(Relaxed);
         sum.lock_waits += self.lock_waits.load(Relaxed);
+        sum.retired += self.retired.load(Relaxed);
+        sum.freed_after_grace += self.freed_after_grace.load(Relaxed);
+        sum.kept_objects += self.kept_objects.load(Relaxed);
+        sum.kept_bytes += self.kept_bytes.load(Relaxed);
     }
 
     /// Takes what has been counted; nobody reads meanwhile.
@@ -366,6 +416,8 @@ impl Tallies {
             &self.freed_objects,
             &self.freed_payload,
             &self.lock_waits,
+            &self.retired,
+            &self.freed_after_grace,
         ] {
             counter.store(0, Relaxed);
         }
@@ -385,7 +437,17 @@ impl<R: Unlocked> Heap<R> {
     pub fn statistics(&self) -> Statistics {
         // Held, so that what is handed over meanwhile is not counted twice, or not at all.
         let tables = lock(&self.inner.tables);
-        let whole = self.inner.base.counters.read(self.inner.tally());
+        let commons = &*self.inner;
+        let tally = commons.tally();
+        let counters = &commons.base.counters;
+        let whole = counters.read(tally);
+        let reclamation = ReclamationStatistics {
+            kept_objects: tally.kept_objects + commons.orphans.borrow().len() as u64,
+            kept_bytes: tally.kept_bytes + commons.orphaned.bytes.get(),
+            epochs: commons.epoch.begun(),
+            stops: commons.handshake.completed(),
+            ..counters.reclamation(tally)
+        };
         drop(tables);
         let units = 8 * u64::from(R::UNITS);
         Statistics {
@@ -393,6 +455,7 @@ impl<R: Unlocked> Heap<R> {
                 .saturating_sub(units * whole.allocated_objects),
             freed_payload_bytes: (whole.freed_payload_bytes)
                 .saturating_sub(units * whole.freed_objects),
+            reclamation: Some(reclamation),
             ..whole
         }
     }

@@ -26,10 +26,12 @@
 //!
 //! Attending takes the lock of the handshake and a few fences, so it waits for [`ENOUGH`] objects
 //! or [`PATIENCE`] operations, whichever comes first, unless one of the objects is large. What a
-//! mutator keeps back is bounded by that where the others pass their safepoints. One that enters a
-//! blocking region, or goes, leaves what it cannot free to the others. Where memory runs out, the
-//! world is stopped, which is a grace period by itself.
+//! mutator keeps back is bounded by that where the others pass their safepoints; the lists are
+//! charged against the limit, as all lists are. One that enters a blocking region, or goes, leaves
+//! what it cannot free to the others. Where memory runs out, the world is stopped, which is a grace
+//! period by itself.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -38,7 +40,7 @@ use crate::count::Freed;
 use crate::event::EventKind;
 use crate::heap::Locked;
 use crate::mutator::Mutator;
-use crate::object::{ONE, Object, edges, link, linked, tag};
+use crate::object::{HEADER_BYTES, ONE, Object, edges, link, linked, tag};
 use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::room;
@@ -52,6 +54,8 @@ const ENOUGH: usize = 64;
 const PATIENCE: u32 = 64;
 /// Bytes of an object that is worth it by itself.
 const LARGE_BYTES: u32 = 4 << 10;
+/// Room of lists, in objects, of which a difference is charged at once.
+const WORTH_CHARGING: usize = 256;
 /// Batches that are told apart: more than there are epochs that are not old.
 const BATCHES: usize = AGE as usize + 2;
 
@@ -104,11 +108,12 @@ impl Retired {
         None
     }
 
-    /// Gives back room that is out of proportion. Returns how many objects there are.
-    fn fit(&mut self) -> usize {
+    /// Gives back room that is out of proportion. Returns how many objects there are, and how much
+    /// room there is.
+    fn fit(&mut self) -> (usize, usize) {
         let objects = self.objects.len();
         room::fit(&mut self.objects, objects);
-        objects
+        (objects, self.objects.capacity())
     }
 
     /// Takes any object.
@@ -139,6 +144,8 @@ impl Seat {
         self.zeros.fit();
         self.waits.set(false);
         self.urgent.set(false);
+        self.tally.keeps_none();
+        charge(locked, &self.charged, self.zeros.capacity());
     }
 }
 
@@ -212,11 +219,19 @@ impl<R: Unlocked> Mutator<'_, R> {
         loop {
             let next = seat.retired.borrow_mut().take_ready(epoch.now());
             let Some(object) = next else { break };
+            seat.tally.keeps_no_more(occupies(object));
             self.look_again(object, &mut freed);
         }
-        let waiting = seat.retired.borrow_mut().fit();
+        let (waiting, room) = seat.retired.borrow_mut().fit();
         seat.waits.set(waiting > 0);
         self.count_freed(&freed);
+        seat.tally.freed_after_grace(freed.objects);
+        let room = room + seat.zeros.capacity();
+        if room.abs_diff(seat.charged.get()) >= WORTH_CHARGING {
+            let tables = self.tables();
+            charge(tables.proof(), &seat.charged, room);
+            tables.proof().account_metadata();
+        }
     }
 
     fn count_freed(&self, freed: &Freed) {
@@ -241,7 +256,10 @@ impl<R: Unlocked> Mutator<'_, R> {
         let now = self.inner.epoch.now();
         let mut retired = seat.retired.borrow_mut();
         for object in seat.zeros.iter() {
-            if !retired.seal(now, object) {
+            seat.tally.retired();
+            if retired.seal(now, object) {
+                seat.tally.keeps(occupies(object));
+            } else {
                 leave_to_a_stop(self.tables().proof());
             }
         }
@@ -345,8 +363,11 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
         let tables = self.tables();
         let mut orphans = self.inner.orphans.borrow_mut();
+        let orphaned = &self.inner.orphaned;
         let abandon = |object: Object| {
-            if !room::push(&mut orphans, object) {
+            if room::push(&mut orphans, object) {
+                orphaned.bytes.set(orphaned.bytes.get() + occupies(object));
+            } else {
                 leave_to_a_stop(tables.proof());
             }
         };
@@ -357,6 +378,10 @@ impl<R: Unlocked> Mutator<'_, R> {
         seat.zeros.clear();
         seat.zeros.fit();
         seat.waits.set(false);
+        seat.tally.keeps_none();
+        charge(tables.proof(), &seat.charged, seat.zeros.capacity());
+        charge(tables.proof(), &orphaned.charged, orphans.capacity());
+        tables.proof().account_metadata();
         (self.inner.base.mailbox.poll).fetch_or(ADOPT, Ordering::Relaxed);
     }
 
@@ -364,17 +389,31 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[cold]
     #[inline(never)]
     fn adopt_orphans(&self) {
-        let _tables = self.tables();
+        let tables = self.tables();
+        let orphaned = &self.inner.orphaned;
         let mut orphans = self.inner.orphans.borrow_mut();
         while let Some(&object) = orphans.last() {
             if !self.own.zeros.push(object) {
                 return;
             }
             orphans.pop();
+            orphaned.bytes.set(orphaned.bytes.get() - occupies(object));
         }
         *orphans = Vec::new();
+        charge(tables.proof(), &orphaned.charged, 0);
         (self.inner.base.mailbox.poll).fetch_and(!ADOPT, Ordering::Relaxed);
     }
+}
+
+/// Bytes of an object that is kept back.
+fn occupies(object: Object) -> u64 {
+    HEADER_BYTES as u64 + object.payload_bytes()
+}
+
+/// Has a list of retired objects charged for so much room, of which `charged` is charged already.
+pub(super) fn charge(locked: Locked<'_>, charged: &Cell<usize>, room: usize) {
+    let before = charged.replace(room);
+    (locked.retired_room).set(locked.retired_room.get() - before + room);
 }
 
 /// There is no memory to list a retired object: the next stop finds it, and has been asked for.

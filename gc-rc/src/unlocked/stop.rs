@@ -21,6 +21,7 @@ use crate::mutator::Mutator;
 use crate::primitive::{Ordering, lock};
 use crate::regime::Unlocked;
 use crate::step::{Record, Step};
+use crate::unlocked::reclaim::charge;
 use crate::unlocked::{ADOPT, Commons, Seat, Tables};
 
 /// Tracked allocations after which a mutator adds them to the count of the generations.
@@ -48,6 +49,8 @@ impl Commons {
         for object in self.orphans.take() {
             locked.pend(object);
         }
+        self.orphaned.bytes.set(0);
+        charge(locked, &self.orphaned.charged, 0);
         (self.base.mailbox.poll).fetch_and(!ADOPT, Ordering::Relaxed);
     }
 }

@@ -21,6 +21,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<minheap::Minheap>(),
     Entry::of::<report::Report>(),
     Entry::of::<compare::Compare>(),
+    Entry::of::<why::Why>(),
     Entry::of::<list::List>(),
     Entry::of::<doctor::Doctor>(),
     Entry::of::<explain::Explain>(),

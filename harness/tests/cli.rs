@@ -667,6 +667,29 @@ fn an_enormous_timeout_is_no_limit() {
 
 /// A reader that goes away early is no error.
 #[test]
+fn why_names_the_longest_pause_and_where_the_time_went() {
+    let run = tiny(&[
+        "rings",
+        "--heap",
+        "gc-rc,gc-marksweep",
+        "--output",
+        "rows.jsonl",
+    ]);
+    let run = run.expect(0);
+    let path = run.directory.path().join("rows.jsonl");
+    let why = harness(&["why", path.to_str().unwrap()]).expect(0);
+    for words in [
+        "gc-rc: ",
+        "gc-marksweep: ",
+        "rings: time of gc-marksweep / gc-rc",
+    ] {
+        assert!(why.stdout.contains(words), "{words}: {}", why.stdout);
+    }
+    let refused = harness(&["why", path.to_str().unwrap(), "--heap", "gc-rs"]);
+    refused.expect_refusal(&["gc-rs", "gc-rc"]);
+}
+
+#[test]
 fn output_may_be_cut_short() {
     let command = format!("'{}' list | head -n 1", env!("CARGO_BIN_EXE_harness"));
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();

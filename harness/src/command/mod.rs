@@ -26,6 +26,7 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod sweep;
+pub(crate) mod why;
 
 /// A command. Its fields are its arguments, and the first line of its documentation is what the
 /// help says of it.

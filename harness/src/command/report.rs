@@ -20,9 +20,8 @@ use engine::results::{Results, read_rows};
 /// Make a page with plots, or another form, of result files
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Result files; several are taken together
-    #[arg(value_name = "RESULTS", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Where to write the page; - is standard output
     /// [default: the first result file's name with .html, unless --format asks for another form]
     #[arg(long, value_name = "FILE")]
@@ -32,6 +31,14 @@ pub(crate) struct Report {
     /// harness -->
     #[arg(long, value_name = "FILE", conflicts_with = "html")]
     splice: Option<PathBuf>,
+}
+
+/// Result files, and what of them is meant.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Wanted {
+    /// Result files; several are taken together
+    #[arg(value_name = "RESULTS", required = true)]
+    pub(super) files: Vec<PathBuf>,
     /// Only these workloads, by name; may be repeated, or several separated by commas
     #[arg(long = "workload", value_name = "NAME", value_delimiter = ',')]
     workloads: Vec<String>,
@@ -70,7 +77,7 @@ impl Command for Report {
                 )));
             }
         }
-        let results = self.results().map_err(Error::NotRun)?;
+        let results = self.wanted.results().map_err(Error::NotRun)?;
         if let Some(path) = &self.splice {
             let sections = splice(&results, path)?;
             context.tell(&format!("Replaced in {}: {sections}", path.display()));
@@ -84,7 +91,8 @@ impl Command for Report {
             (None, Some(_)) => Ok(true),
             (Some(path), _) if path.as_os_str() == "-" => print(&html::render(&results, CHAPTERS)),
             (path, _) => {
-                let path = (path.clone()).unwrap_or_else(|| self.files[0].with_extension("html"));
+                let path =
+                    (path.clone()).unwrap_or_else(|| self.wanted.files[0].with_extension("html"));
                 self.write(&results, &path)?;
                 context.tell(&format!("Report: {}", path.display()));
                 Ok(true)
@@ -94,8 +102,27 @@ impl Command for Report {
 }
 
 impl Report {
+    /// Writes the page, but over no result.
+    fn write(&self, results: &Results, path: &Path) -> Result<(), Error> {
+        let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
+            (Ok(file), Ok(path)) => file == path,
+            _ => false,
+        };
+        if self.wanted.files.iter().any(is_input) {
+            return Err(Error::NotRun(format!(
+                "the page would replace the results in {}; name another file with --html FILE",
+                path.display()
+            )));
+        }
+        html::write(results, CHAPTERS, path).map_err(|reason| {
+            Error::NotWritten(format!("{reason}; name another file with --html FILE"))
+        })
+    }
+}
+
+impl Wanted {
     /// What is meant of what the files hold.
-    fn results(&self) -> Result<Results, String> {
+    pub(super) fn results(&self) -> Result<Results, String> {
         let mut rows = Vec::new();
         let mut notes = Vec::new();
         for file in &self.files {
@@ -113,23 +140,6 @@ impl Report {
             ));
         }
         Ok(results)
-    }
-
-    /// Writes the page, but over no result.
-    fn write(&self, results: &Results, path: &Path) -> Result<(), Error> {
-        let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
-            (Ok(file), Ok(path)) => file == path,
-            _ => false,
-        };
-        if self.files.iter().any(is_input) {
-            return Err(Error::NotRun(format!(
-                "the page would replace the results in {}; name another file with --html FILE",
-                path.display()
-            )));
-        }
-        html::write(results, CHAPTERS, path).map_err(|reason| {
-            Error::NotWritten(format!("{reason}; name another file with --html FILE"))
-        })
     }
 
     /// The rows that are meant.

@@ -1,0 +1,696 @@
+//! `harness why`: the reason for the longest pause of each heap, and for the difference in time
+//! between two.
+//!
+//! Everything that is said is read from rows: when a pause was and whose, of what it consisted, what
+//! the heap knew of its objects then. What would shorten it is an option that acts on its largest
+//! part; its effect is told where the same file has the same work with that option, and otherwise
+//! how to measure it, but never guessed.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+
+use super::report::Wanted;
+use super::{Command, Context, Examples, print};
+use engine::invocation::{CollectionRecord, Metrics, Row, SpanRecord, format_bytes};
+use engine::message::Error;
+use engine::report::quantity::{format_ratio, format_time, grouped};
+use engine::results::{CellResults, Group, Results};
+
+/// Say why the longest pause was so long, and why one heap took longer than another
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+impl Command for Why {
+    const NAME: &'static str = "why";
+    const EXAMPLES: Examples = &[(
+        "why churn.jsonl --heap gc-rc",
+        "what the longest pause was, of what it consisted, and what shortens it",
+    )];
+
+    fn run(self, _context: &Context) -> Result<bool, Error> {
+        print(&reasons(&self.wanted.results().map_err(Error::NotRun)?))
+    }
+}
+
+/// For each heap its longest pause; for each work where the time went.
+fn reasons(results: &Results) -> String {
+    let mut text = String::new();
+    let groups = results.groups();
+    let mut labels: Vec<&str> = Vec::new();
+    for cell in groups.iter().flat_map(|group| &group.cells) {
+        if !labels.contains(&cell.heap_label()) {
+            labels.push(cell.heap_label());
+        }
+    }
+    for label in labels {
+        let cells = groups.iter().flat_map(|group| &group.cells);
+        let of_heap = cells.filter(|cell| cell.heap_label() == label);
+        let longest = of_heap
+            .filter_map(|cell| Some((*cell, Pause::longest(cell)?)))
+            .max_by_key(|(_, pause)| pause.length);
+        match longest {
+            Some((cell, pause)) => {
+                let _ = writeln!(text, "{label}: its longest pause");
+                let sentences = [
+                    pause.when(cell),
+                    pause.parts(),
+                    pause.reason(),
+                    pause.remedy(cell, results),
+                ];
+                for sentence in sentences
+                    .into_iter()
+                    .filter(|sentence| !sentence.is_empty())
+                {
+                    broken(&mut text, &sentence);
+                }
+            }
+            None => {
+                let _ = writeln!(text, "{label}: no pause is known of it");
+            }
+        }
+        text.push('\n');
+    }
+    for group in &groups {
+        text += &differences(group);
+    }
+    text
+}
+
+/// Adds a paragraph, whose lines are indented and narrow enough.
+fn broken(text: &mut String, words: &str) {
+    const WIDTH: usize = 98;
+    let mut line = String::from(" ");
+    for word in words.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(text, "{line}");
+            line = String::from(" ");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(text, "{line}");
+}
+
+/// A pause, and the row that it is in.
+struct Pause<'r> {
+    row: &'r Row,
+    metrics: &'r Metrics,
+    length: u64,
+    /// The collection that it is of, if it is one's.
+    collection: Option<&'r CollectionRecord>,
+    /// The span of the thread that it happened to, or of the one that asked for it.
+    span: Option<&'r SpanRecord>,
+}
+
+/// The cause of collections that a program asks for by name, which are no pauses.
+const EXPLICIT: &str = "System.gc()";
+
+impl<'r> Pause<'r> {
+    fn longest(cell: &'r CellResults) -> Option<Self> {
+        let rows = cell.measured_rows().filter_map(|row| {
+            let metrics = row.metrics.as_ref()?;
+            Some((row, metrics, metrics.pauses.pause_max_ns?))
+        });
+        let (row, metrics, length) = rows.max_by_key(|(_, _, length)| *length)?;
+        let mut spans = metrics.spans.iter();
+        let span = spans.find(|span| span.length_ns == length && is_pause(&span.kind));
+        let mut collections = metrics.collections_log.iter();
+        let collection = collections.find(|collection| {
+            let same = match span {
+                Some(span) => span.at_ns == collection.at_ns,
+                None => true,
+            };
+            collection.pause_ns == length && collection.cause != EXPLICIT && same
+        });
+        // A stop is longer than the collection in it, by the time until threads stand and run.
+        let within = |span: &&SpanRecord| {
+            collection.is_some_and(|collection| span.at_ns == collection.at_ns)
+                && span.kind == "collection"
+        };
+        Some(Self {
+            row,
+            metrics,
+            length,
+            collection,
+            span: span.or_else(|| metrics.spans.iter().find(within)),
+        })
+    }
+
+    /// Its largest part, by the names of [`Metrics::pause_parts`], and how long that took.
+    fn largest_part(&self) -> Option<(&str, u64)> {
+        let phases = self
+            .collection
+            .into_iter()
+            .flat_map(|collection| &collection.phases);
+        let largest = phases.max_by_key(|(_, time)| **time);
+        largest
+            .map(|(name, time)| (name.as_str(), *time))
+            .or_else(|| Some((self.span?.kind.as_str(), self.length)))
+    }
+
+    /// How long, when, and to whom it happened.
+    fn when(&self, cell: &CellResults) -> String {
+        let Row { invocation, .. } = self.row;
+        let mut text = format!(
+            "{} in {}{}, process {}, iteration {}",
+            format_time(self.length as f64),
+            cell.workload_label(),
+            cell.and_threads(),
+            invocation.invocation,
+            self.row.iteration,
+        );
+        let at = self.span.map(|span| span.at_ns);
+        let at = at.or(self.collection.map(|collection| collection.at_ns));
+        if let Some(at) = at {
+            let _ = write!(text, ", {} after it began", format_time(at as f64));
+        }
+        match (self.collection, self.span) {
+            (Some(collection), Some(span)) if !collection.phases.is_empty() => {
+                let _ = write!(text, ": mutator {} stopped the world", span.mutator);
+            }
+            (_, Some(span)) => {
+                let _ = write!(text, ": mutator {}", span.mutator);
+            }
+            _ => {}
+        }
+        text.push('.');
+        text
+    }
+
+    /// Of what it consisted.
+    fn parts(&self) -> String {
+        if let Some(collection) = self.collection {
+            return match collection.kind.as_str() {
+                "cycle" => cycle_in_words(collection, self.length),
+                kind => self.stop_in_words(kind, collection),
+            };
+        }
+        match self.span.map(|span| span.kind.as_str()) {
+            Some("drain") => {
+                "It was a cascade of decrements: what the last reference to went, and \
+                              all that only that kept alive, died in one operation."
+                    .to_owned()
+            }
+            Some("lock-wait") => {
+                "It was a wait for the global lock, which another thread had.".to_owned()
+            }
+            Some("stall") => "It was a search for free memory: blocks were swept until one had \
+                              room."
+                .to_owned(),
+            Some("cycle-collection") => "It was a search for cycles.".to_owned(),
+            Some(kind) => format!("It was a {kind}."),
+            None => "The row does not say of what it consisted.".to_owned(),
+        }
+    }
+
+    fn stop_in_words(&self, kind: &str, collection: &CollectionRecord) -> String {
+        let parts = [
+            ("time-to-safepoint", "until all threads stood"),
+            ("roots", "roots"),
+            ("mark", "marking"),
+            ("stop", "the collector's work"),
+            ("finish", "finishing"),
+            ("resume", "until the last thread ran again"),
+        ];
+        let parts: Vec<String> = (parts.into_iter())
+            .filter_map(|(name, words)| {
+                let time = *collection.phases.get(name)?;
+                (1000 * time >= self.length)
+                    .then(|| format!("{} {words}", format_time(time as f64)))
+            })
+            .collect();
+        let mut text = format!("It was a {kind} collection");
+        if !parts.is_empty() {
+            let _ = write!(text, ": {}", parts.join(", "));
+        }
+        if let Some(last) = self.last_to_arrive() {
+            let _ = write!(
+                text,
+                "; mutator {} kept the others waiting longest, for {}",
+                last.mutator,
+                format_time(last.length_ns as f64)
+            );
+        }
+        text.push('.');
+        text
+    }
+
+    /// The thread that a stop waited longest for.
+    fn last_to_arrive(&self) -> Option<&'r SpanRecord> {
+        let at = self.collection?.at_ns;
+        let arrivals = self.metrics.spans.iter();
+        arrivals
+            .filter(|span| span.kind == "arrived" && span.at_ns == at)
+            .max_by_key(|span| span.length_ns)
+    }
+
+    /// What made it so long.
+    fn reason(&self) -> String {
+        let per = |count: u64| format_time(self.length as f64 / count.max(1) as f64);
+        match (self.collection, self.largest_part()) {
+            (_, Some(("time-to-safepoint", _))) => {
+                "The collector was quick: the time is that of a \
+                thread that did not come to a safepoint, in a long operation or off its processor."
+                    .to_owned()
+            }
+            (Some(collection), Some(("mark", time))) => match collection.after_bytes {
+                Some(live) => format!(
+                    "Marking takes as long as what lives: {} were alive, {} a KiB.",
+                    format_bytes(live),
+                    format_time(time as f64 / (live as f64 / 1024.0).max(1.0))
+                ),
+                None => String::new(),
+            },
+            (Some(collection), _) if collection.kind == "cycle" => {
+                let examined = collection.examined_objects.unwrap_or(0);
+                let found = collection.unreachable_objects.unwrap_or(0);
+                format!(
+                    "A search takes as long as what it examines: {} objects, {} each, of which {} \
+                     were garbage.",
+                    grouped(examined),
+                    per(examined),
+                    grouped(found)
+                )
+            }
+            (_, Some(("drain", _))) => {
+                "A cascade takes as long as the structure that dies, however \
+                many other threads there are."
+                    .to_owned()
+            }
+            (_, Some(("lock-wait", _))) => {
+                let mut spans = self.metrics.spans.iter();
+                let begun = self.span.map_or(0, |span| span.at_ns);
+                let meanwhile = spans.find(|span| {
+                    span.kind != "lock-wait"
+                        && span.at_ns >= begun
+                        && span.at_ns < begun + self.length
+                        && 2 * span.length_ns > self.length
+                });
+                match meanwhile {
+                    Some(span) => format!(
+                        "Most of it mutator {} had the lock for a {} of {}.",
+                        span.mutator,
+                        span.kind,
+                        format_time(span.length_ns as f64)
+                    ),
+                    None => "Whoever has the lock keeps it until a thread that waits has waited \
+                             for a switch interval and asks for it."
+                        .to_owned(),
+                }
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// What acts on its largest part, and what that did in the same file, if it was tried.
+    fn remedy(&self, cell: &CellResults, results: &Results) -> String {
+        let heap = cell.invocation().heap.as_str();
+        let Some((part, _)) = self.largest_part() else {
+            return String::new();
+        };
+        let found = REMEDIES.iter().find(|remedy| {
+            let options = &cell.invocation().options;
+            let has = options
+                .get(remedy.option)
+                .is_some_and(|value| value == remedy.value);
+            remedy.heap == heap && remedy.part == part && !has
+        });
+        let Some(Remedy {
+            option,
+            value,
+            what,
+            ..
+        }) = found
+        else {
+            return String::new();
+        };
+        let with = |other: &&CellResults| {
+            let other_value = other.invocation().options.get(*option);
+            other.invocation().heap == heap && other_value.is_some_and(|found| found == value)
+        };
+        let groups = results.groups();
+        let mut others = groups
+            .iter()
+            .filter(|group| group.cells.iter().any(|other| std::ptr::eq(*other, cell)))
+            .flat_map(|group| group.cells.iter().copied());
+        match others
+            .find(with)
+            .and_then(|other| Some((other, Pause::longest(other)?)))
+        {
+            Some((other, pause)) => format!(
+                "{option}={value} {what}: with it the longest here was {} ({}).",
+                format_time(pause.length as f64),
+                other.heap_label()
+            ),
+            None => format!(
+                "{option}={value} {what}; what it does here: harness run {} --heap \
+                 {heap},{heap}:{option}={value}",
+                cell.workload_label()
+            ),
+        }
+    }
+}
+
+/// Whether a span of this kind is a pause of the thread, and no part of another's.
+fn is_pause(kind: &str) -> bool {
+    !matches!(kind, "arrived" | "explicit" | "stopped" | "stop")
+}
+
+fn cycle_in_words(collection: &CollectionRecord, length: u64) -> String {
+    let which = match collection.generation {
+        Some(generation) => format!("in generation {generation} and those younger"),
+        None => "from possible roots".to_owned(),
+    };
+    format!(
+        "It was a search for cycles {which}, {} of work in one piece.",
+        format_time(length as f64)
+    )
+}
+
+/// An option that acts on a part of pauses.
+struct Remedy {
+    heap: &'static str,
+    part: &'static str,
+    option: &'static str,
+    value: &'static str,
+    what: &'static str,
+}
+
+const fn remedy(
+    heap: &'static str,
+    part: &'static str,
+    [option, value]: [&'static str; 2],
+    what: &'static str,
+) -> Remedy {
+    Remedy {
+        heap,
+        part,
+        option,
+        value,
+        what,
+    }
+}
+
+const REMEDIES: &[Remedy] = &[
+    remedy(
+        "gc-marksweep",
+        "mark",
+        ["generations", "on"],
+        "marks what is new only, as long as that suffices",
+    ),
+    remedy(
+        "gc-rc",
+        "drain",
+        ["free", "lazy"],
+        "frees as much at a time as is allocated",
+    ),
+    remedy(
+        "gc-rc",
+        "cycle-collection",
+        ["cycle", "bacon-rajan"],
+        "looks at what lost a reference only",
+    ),
+    remedy(
+        "gc-rc",
+        "lock-wait",
+        ["gil", "fair"],
+        "gives the lock to whoever has waited longest",
+    ),
+];
+
+/// Where the time of a heap went that took longer than another. What has no limit is no rival.
+fn differences(group: &Group<'_>) -> String {
+    let mut text = String::new();
+    let baseline = group.baseline();
+    for cell in group.compared() {
+        let (Some(ratio), Some(one), Some(other)) =
+            (group.ratio(cell), Times::of(baseline), Times::of(cell))
+        else {
+            continue;
+        };
+        let _ = writeln!(
+            text,
+            "{}{}: time of {} / {} {}",
+            baseline.workload_label(),
+            baseline.and_threads(),
+            cell.heap_label(),
+            baseline.heap_label(),
+            format_ratio(ratio)
+        );
+        let (low, high) = ratio.ends();
+        if low <= 1.0 && high >= 1.0 {
+            broken(
+                &mut text,
+                "No difference is shown, so that there is none to explain.",
+            );
+        } else {
+            let names = [cell.heap_label(), baseline.heap_label()];
+            match low > 1.0 {
+                true => longer(&mut text, names, [&other, &one]),
+                false => longer(&mut text, [names[1], names[0]], [&one, &other]),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Where the time of the first went, which took longer than the second.
+fn longer(text: &mut String, [slow_name, fast_name]: [&str; 2], [slow, fast]: [&Times; 2]) {
+    let mut sentence = format!(
+        "{slow_name} took {} and {fast_name} {} (means): {} and {} of thread time in pauses",
+        time(slow.wall),
+        time(fast.wall),
+        time(slow.stopped),
+        time(fast.stopped),
+    );
+    let _ = write!(
+        sentence,
+        ", {} and {} in the program and its operations.",
+        time(slow.own()),
+        time(fast.own())
+    );
+    if let (Some(slow), Some(fast)) = (slow.collector, fast.collector) {
+        let _ = write!(
+            sentence,
+            " The collectors had {} and {} of processor time.",
+            time(slow),
+            time(fast)
+        );
+    }
+    broken(text, &sentence);
+    let gain = [
+        ("pauses", slow.stopped - fast.stopped),
+        (
+            "operations: counts, allocation, barriers and what they miss in the cache",
+            slow.own() - fast.own(),
+        ),
+    ];
+    let total: f64 = gain.iter().map(|(_, gain)| gain.max(0.0)).sum();
+    let largest = gain.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((name, gain)) = largest.filter(|(_, gain)| *gain > 0.0) {
+        let share = 100.0 * gain / total;
+        broken(
+            text,
+            &format!("Of what {slow_name} took longer, {share:.0} % is {name}."),
+        );
+    }
+}
+
+/// A time, or that there was none.
+fn time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        0.0 => "nothing".to_owned(),
+        some => format_time(some),
+    }
+}
+
+/// Means over iterations, in nanoseconds.
+struct Times {
+    wall: f64,
+    /// Thread time in pauses.
+    stopped: f64,
+    /// Thread time in which mutators were active, pauses included.
+    active: f64,
+    collector: Option<f64>,
+}
+
+impl Times {
+    fn of(cell: &CellResults) -> Option<Self> {
+        let rows: Vec<&Metrics> = cell.measured().collect();
+        let count = rows.len() as f64;
+        let mean = |value: &dyn Fn(&Metrics) -> f64| {
+            (!rows.is_empty()).then(|| rows.iter().map(|row| value(row)).sum::<f64>() / count)
+        };
+        let threads = cell.threads() as f64;
+        Some(Self {
+            wall: mean(&|row| row.wall_ns as f64)?,
+            stopped: mean(&|row| row.pauses.stopped_ns as f64)?,
+            active: mean(&|row| match row.mutator_ns {
+                Some(active) => active as f64,
+                None => threads * row.wall_ns as f64,
+            })?,
+            collector: (rows.iter().all(|row| row.collector_cpu_ns.is_some()))
+                .then(|| mean(&|row| row.collector_cpu_ns.unwrap_or(0) as f64))
+                .flatten(),
+        })
+    }
+
+    /// Thread time in the program and its operations.
+    fn own(&self) -> f64 {
+        (self.active - self.stopped).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::fixture::processes;
+    use engine::invocation::Pauses;
+
+    /// One process of `list`, whose one pause is of this length.
+    fn row(heap: &str, length: u64) -> Row {
+        let mut rows = processes(heap, &[100]);
+        let mut row = rows.pop().expect("the timed iteration");
+        let metrics = row.metrics.as_mut().unwrap();
+        metrics.pauses = Pauses {
+            pause_count: 1,
+            pause_max_ns: Some(length),
+            stopped_ns: length,
+            ..Pauses::default()
+        };
+        row
+    }
+
+    fn span(mutator: u32, at_ns: u64, length_ns: u64, kind: &str) -> SpanRecord {
+        SpanRecord {
+            mutator,
+            at_ns,
+            length_ns,
+            kind: kind.to_owned(),
+        }
+    }
+
+    fn of(row: Row) -> String {
+        let text = reasons(&Results::of_rows(vec![row]));
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 100),
+            "{text}"
+        );
+        // As it would be without line breaks.
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_stop_is_told_by_its_parts() {
+        let mut stop = row("gc-marksweep", 5_000_000);
+        let metrics = stop.metrics.as_mut().unwrap();
+        let phases = [
+            ("time-to-safepoint", 1_000_000),
+            ("roots", 500),
+            ("mark", 3_900_000),
+        ];
+        metrics.collections_log = vec![
+            CollectionRecord {
+                at_ns: 10,
+                pause_ns: 5_000_000,
+                kind: "full".to_owned(),
+                cause: EXPLICIT.to_owned(),
+                ..CollectionRecord::default()
+            },
+            CollectionRecord {
+                at_ns: 7_000,
+                pause_ns: 5_000_000,
+                kind: "full".to_owned(),
+                cause: "Allocation Failure".to_owned(),
+                after_bytes: Some(1 << 20),
+                phases: phases.map(|(name, time)| (name.to_owned(), time)).into(),
+                ..CollectionRecord::default()
+            },
+        ];
+        metrics.spans = vec![
+            span(3, 7_000, 4_900_000, "collection"),
+            span(4, 7_000, 2_000, "arrived"),
+            span(5, 7_000, 1_000_000, "arrived"),
+        ];
+        let text = of(stop);
+        for words in [
+            "5.00 ms in list",
+            "7.00 us after it began: mutator 3 stopped the world",
+            "It was a full collection: 1.00 ms until all threads stood, 3.90 ms marking; mutator 5 \
+             kept the others waiting longest, for 1.00 ms.",
+            "1 MiB were alive, 3.81 us a KiB",
+            "harness run list",
+            "gc-marksweep:generations=on",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_search_for_cycles_is_told_by_what_it_examined() {
+        let mut search = row("gc-rc", 2_000_000);
+        let metrics = search.metrics.as_mut().unwrap();
+        metrics.collections_log = vec![CollectionRecord {
+            at_ns: 9,
+            pause_ns: 2_000_000,
+            kind: "cycle".to_owned(),
+            generation: Some(2),
+            examined_objects: Some(20_000),
+            unreachable_objects: Some(1),
+            ..CollectionRecord::default()
+        }];
+        metrics.spans = vec![span(1, 9, 2_000_000, "cycle-collection")];
+        let text = of(search);
+        for words in [
+            "in generation 2 and those younger",
+            "20,000 objects, 100 ns each, of which 1 were garbage",
+            "cycle=bacon-rajan",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_for_the_lock_names_who_had_it() {
+        let mut wait = row("gc-rc", 10_000);
+        wait.metrics.as_mut().unwrap().spans = vec![
+            span(2, 1_000, 10_000, "lock-wait"),
+            span(1, 1_500, 9_000, "drain"),
+        ];
+        let text = of(wait);
+        assert!(text.contains("a wait for the global lock"), "{text}");
+        assert!(
+            text.contains("mutator 1 had the lock for a drain of 9.00 us"),
+            "{text}"
+        );
+        assert!(text.contains("gil=fair"), "{text}");
+    }
+
+    #[test]
+    fn an_option_that_was_tried_is_told_with_its_effect() {
+        let one = row("gc-rc", 10_000);
+        let mut two = row("gc-rc", 4_000);
+        let drain = |row: &Row, length| {
+            let mut row = row.clone();
+            row.metrics.as_mut().unwrap().spans = vec![span(1, 5, length, "drain")];
+            row
+        };
+        two.invocation
+            .options
+            .insert("free".to_owned(), "lazy".to_owned());
+        let text = reasons(&Results::of_rows(vec![
+            drain(&one, 10_000),
+            drain(&two, 4_000),
+        ]));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            text.contains("with it the longest here was 4.00 us (gc-rc:free=lazy)"),
+            "{text}"
+        );
+    }
+}

@@ -115,8 +115,8 @@ impl Reference {
 /// A graph of objects, which are numbered from 0. It is a mapped file, so that several processes
 /// share one copy.
 ///
-/// The file must not be changed for as long as it is open. If somebody cuts it off all the same, the
-/// system ends the process (`SIGBUS`).
+/// The file must not be changed for as long as it is open. If somebody cuts it off all the same,
+/// the system ends the process (`SIGBUS`).
 pub struct Graph {
     map: Mmap,
     objects: usize,

@@ -1,10 +1,10 @@
 //! HPROF, the binary format of heap dumps of JVMs (1.0.1 to 1.0.3, the last of them Android's).
 //!
-//! A dump is a sequence of records, of which those of two kinds hold the heap, in one piece or many;
-//! a piece is a sequence of smaller records: roots, classes, instances, arrays. An instance is
-//! fields without names, of its class and then of each class above it, so that classes must be known
-//! before instances can be read. So the file is read twice: for the classes and what objects are
-//! called, then for what they refer to.
+//! A dump is a sequence of records, of which those of two kinds hold the heap, in one piece or
+//! many; a piece is a sequence of smaller records: roots, classes, instances, arrays. An instance
+//! is fields without names, of its class and then of each class above it, so that classes must be
+//! known before instances can be read. So the file is read twice: for the classes and what objects
+//! are called, then for what they refer to.
 //!
 //! # What becomes of it
 //!

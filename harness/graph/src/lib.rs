@@ -1,9 +1,9 @@
 //! The heap of somebody's own program as a graph in a file, and how a dump of it becomes one.
 //!
 //! A dump says what a heap looked like at one moment: which objects there were, how large, which
-//! referred to which, and from where they were reached. That is what collectors care about, and all
-//! that is kept. A [`Graph`] has no names, no strings and no contents of objects, so that a user may
-//! give it to somebody to whom the dump may not be given.
+//! referred to which, and from where they were reached. That is what collectors care about, and
+//! all that is kept. A [`Graph`] has no names, no strings and no contents of objects, so that a
+//! user may give it to somebody to whom the dump may not be given.
 //!
 //! * [`import`](import()) reads a dump: [HPROF](hprof), [V8](v8), [JSON lines](lines) (which
 //!   [a script](CPYTHON_SCRIPT) writes inside CPython), [Graphviz](dot). Damaged and truncated ones

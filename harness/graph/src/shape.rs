@@ -89,7 +89,7 @@ impl Shape {
     /// Strongly connected components, by Tarjan's algorithm (SIAM Journal on Computing 1, 1972),
     /// with a stack of its own: graphs are deep.
     fn find_cycles(&mut self, graph: &Graph, order: &[u32]) {
-        // The number of an object in the order of visits; of one whose component is known, past all.
+        // The number of an object in the order of visits; past all if its component is known.
         const KNOWN: u32 = u32::MAX - 1;
         let mut number = vec![NEW; graph.objects()];
         let mut lowest = vec![0u32; graph.objects()];

@@ -1,8 +1,8 @@
 //! `harness heap`: from a dump of somebody's own heap to what it would cost on each collector.
 //!
 //! What the graph is comes first, since it needs no measuring; then the workload `heap` is run with
-//! it on the heaps, in as many cold processes as fit into the time. All that is said after that is a
-//! function of the rows, which are kept.
+//! it on the heaps, in as many cold processes as fit into the time. All that is said after that is
+//! a function of the rows, which are kept.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

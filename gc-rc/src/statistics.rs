@@ -61,9 +61,9 @@ pub struct Statistics {
 }
 
 /// What became of the dead in a regime without the global lock, where an object whose count falls
-/// to zero is *retired*, to be freed when nobody can hold a reference any more that was read before.
-/// Each mutator brings its share up to date when it attends to what it has retired: what has come
-/// to zero since, at most 64 objects or those of 64 operations, is in none of these.
+/// to zero is *retired*, to be freed when nobody can hold a reference any more that was read
+/// before. Each mutator brings its share up to date when it attends to what it has retired: what
+/// has come to zero since, at most 64 objects or those of 64 operations, is in none of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReclamationStatistics {
     /// Objects that were retired. One that must wait again, because somebody had a reference

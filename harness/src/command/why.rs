@@ -1,10 +1,10 @@
 //! `harness why`: the reason for the longest pause of each heap, and for the difference in time
 //! between two.
 //!
-//! Everything that is said is read from rows: when a pause was and whose, of what it consisted, what
-//! the heap knew of its objects then. What would shorten it is an option that acts on its largest
-//! part; its effect is told where the same file has the same work with that option, and otherwise
-//! how to measure it, but never guessed.
+//! Everything that is said is read from rows: when a pause was and whose, of what it consisted,
+//! what the heap knew of its objects then. What would shorten it is an option that acts on its
+//! largest part; its effect is told where the same file has the same work with that option, and
+//! otherwise how to measure it, but never guessed.
 
 use std::fmt::Write as _;
 

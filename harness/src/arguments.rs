@@ -152,8 +152,9 @@ pub(crate) struct Installations {
     /// [default: java on PATH]
     #[arg(long, value_name = "PATH")]
     java: Vec<PathBuf>,
-    /// A Python interpreter for the peer cpython: the program or its installation's directory; may
-    /// be repeated [default: python3 on PATH]
+    /// A Python interpreter for the peers cpython and cpython-free-threaded, of which each takes
+    /// those of its kind: the program or its installation's directory; may be repeated [default:
+    /// python3 and python3.14t on PATH]
     #[arg(long, value_name = "PATH")]
     python: Vec<PathBuf>,
 }

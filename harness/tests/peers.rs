@@ -148,6 +148,27 @@ fn cpython_does_the_same_work() {
     same_work(&["cpython"], &NOT_IN_C, &[1, 3]);
 }
 
+/// The same programs on an interpreter that says, in each row, that its lock is off.
+#[test]
+fn cpython_without_the_lock_does_the_same_work() {
+    same_work(&["cpython-free-threaded"], &EVERYWHERE, &[1, 3]);
+    same_work(&["cpython-free-threaded"], &NOT_IN_C, &[3]);
+    let Some((_, rows)) = beside("cpython-free-threaded", &["list"]) else {
+        return;
+    };
+    for row in rows.iter().filter(|row| row["heap"] != "gc-marksweep") {
+        let peer = &row["environment"]["peer"];
+        assert!(
+            peer["version"]
+                .as_str()
+                .unwrap()
+                .ends_with(" free-threaded"),
+            "{row}"
+        );
+        assert_eq!(peer["details"]["lock"], "off", "{row}");
+    }
+}
+
 /// CPython's heap has no limit, so that it collects by its own rule; and it does not tell of its
 /// cascades, so that nothing is known of its pauses.
 #[test]

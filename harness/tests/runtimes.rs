@@ -174,6 +174,51 @@ fn a_shim_that_chooses_by_directory_is_asked_where_the_user_stands() {
     }
 }
 
+/// Interpreters with the global lock and without are two peers, and each takes those of its kind
+/// among what is named.
+#[test]
+fn interpreters_are_told_apart_by_their_lock() {
+    let place = Place::new();
+    let locked = place.python("locked/bin/python3", "3.13.0", "");
+    let free = place.python("free/bin/python3.14t", "'3.14.0 free-threaded'", "");
+    let (locked, free) = (locked.to_str().unwrap(), free.to_str().unwrap());
+    let both = [
+        "--peer",
+        "cpython,cpython-free-threaded",
+        "--invocations",
+        "1",
+    ];
+    let named = [&both[..], &["--python", locked, "--python", free]].concat();
+    let path = format!(
+        "{}:{}:/usr/bin:/bin",
+        place.text("locked/bin"),
+        place.text("free/bin")
+    );
+    for (arguments, path) in [(named.as_slice(), "/usr/bin:/bin"), (&both, path.as_str())] {
+        let output = place.run("here", arguments, &[("PATH", path)]);
+        for (peer, version, program) in [
+            ("cpython", "CPython 3.13.0", locked),
+            (
+                "cpython-free-threaded",
+                "CPython 3.14.0 free-threaded",
+                free,
+            ),
+        ] {
+            let rows = of(&output, peer);
+            let expected = vec![("ok", version, program); 2];
+            assert_eq!(measured(&rows), expected, "{}", errors(&output));
+        }
+    }
+    for (peer, python, words) in [
+        ("cpython", free, "is the peer cpython-free-threaded"),
+        ("cpython-free-threaded", locked, "has the global lock"),
+    ] {
+        let output = place.run("here", &["--peer", peer, "--python", python], &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+    }
+}
+
 #[test]
 fn a_java_shim_that_chooses_by_directory_is_asked_where_the_user_stands() {
     let place = Place::new();

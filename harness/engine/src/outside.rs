@@ -108,7 +108,8 @@ pub(crate) fn in_force() -> BTreeMap<String, String> {
 
 /// The names of what is set for this runtime, and cleared.
 pub(crate) fn cleared_for(runtime: &str) -> Vec<String> {
-    let set = set(|of| of == Some(runtime)).into_keys();
+    // A runtime of two kinds has one family of settings.
+    let set = set(|of| of.is_some_and(|of| runtime.starts_with(of))).into_keys();
     set.map(|name| name.to_string_lossy().into_owned())
         .collect()
 }

@@ -11,11 +11,18 @@ import platform
 import sys
 
 
+def has_no_lock():
+    """Whether threads run without the global lock now: a build that can do without may have it."""
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 def version():
     """The version, and what tells this build from others of it."""
     words = [platform.python_version()]
-    if "t" in getattr(sys, "abiflags", ""):
+    if has_no_lock():
         words.append("free-threaded")
+    elif "t" in getattr(sys, "abiflags", ""):
+        words.append("with the lock")
     if hasattr(sys, "gettotalrefcount"):
         words.append("debug")
     return " ".join(words)
@@ -47,7 +54,7 @@ def identity():
         "name": platform.python_implementation(),
         "version": version(),
         "program": text(program()),
-        "details": {"build": " ".join(sys.version.split())},
+        "details": {"build": " ".join(sys.version.split()), "lock": "off" if has_no_lock() else "on"},
     }
 
 

@@ -10,8 +10,11 @@
 //! There is no program for `requests`, whose latencies it could not report, nor for `poll`: the
 //! interpreter decides where it polls, at calls and when a loop goes back.
 //!
-//! Builds without the global lock (PEP 703) are other systems in all that matters here, and are
-//! told apart by name.
+//! Builds without the global lock (PEP 703) are another system in all that matters here, and
+//! another peer, which runs the same programs: `cpython-free-threaded`. An interpreter is one if it
+//! says that its lock is off (`sys._is_gil_enabled`), and so does each of its processes, in its
+//! rows: one whose lock an extension had turned on again would be void. It is told to keep it off.
+//! Interpreters that a user names are for both, and each takes those of its kind.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,6 +55,8 @@ const PROGRAMS: &[Program] = &[
     program!("replacement", "python/replacement.py"),
     program!("cycles", "python/cycles.py"),
     program!("reference-changes", "python/reference_changes.py"),
+    program!("free-threading", "python/free_threading.py"),
+    program!("sharing", "python/sharing.py"),
 ];
 /// What they share.
 const SHARED: &str = include_str!("../../../peers/python/peer.py");
@@ -64,7 +69,7 @@ const OLDEST: (u32, u32) = (3, 7);
 const IDENTITY: &str = include_str!("../../../peers/python/identity.py");
 
 const QUESTION: Question = Question {
-    program: "python3",
+    programs: &["python3"],
     arguments: &["-E", "-s", "-c", IDENTITY],
     read: |output| {
         let said = read(&String::from_utf8_lossy(&output.stdout))
@@ -79,13 +84,25 @@ const QUESTION: Question = Question {
     how: "install Python 3 (Debian: python3) or name one with --python PATH",
 };
 
+/// The same without the lock.
+const FREE_THREADED: Question = Question {
+    programs: &["python3.14t", "python3"],
+    how: "install a free-threaded Python (python3.14t) or name one with --python PATH",
+    ..QUESTION
+};
+
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub(super) struct Cpython;
+pub(super) struct Cpython {
+    pub(super) free_threaded: bool,
+}
 
 impl Runtime for Cpython {
     fn name(&self) -> &'static str {
-        "cpython"
+        match self.free_threaded {
+            true => "cpython-free-threaded",
+            false => "cpython",
+        }
     }
 
     fn programs(&self) -> &'static [Program] {
@@ -97,7 +114,25 @@ impl Runtime for Cpython {
     }
 
     fn find(&self, named: &[PathBuf]) -> Installations {
-        QUESTION.find(named)
+        let (question, other) = match self.free_threaded {
+            true => (FREE_THREADED, "has the global lock"),
+            false => (
+                QUESTION,
+                "has no global lock, and is the peer cpython-free-threaded",
+            ),
+        };
+        let is_one = |one: &&Installation| is_free_threaded(&one.version) == self.free_threaded;
+        let all = question.find(named)?;
+        let of_kind: Vec<_> = all.iter().filter(is_one).cloned().collect();
+        match all.first() {
+            Some(first) if of_kind.is_empty() => Err(format!(
+                "{} is {}, which {other}: {}",
+                first.program.display(),
+                first.version,
+                question.how
+            )),
+            _ => Ok(of_kind),
+        }
     }
 
     fn build(
@@ -125,9 +160,11 @@ impl Runtime for Cpython {
     ) -> (Command, Box<dyn Observer>) {
         let mut command = Command::new(&installation.program);
         // Neither the environment's settings nor the user's packages.
-        command
-            .args(["-E", "-s"])
-            .arg(directory.join(program.file()));
+        command.args(["-E", "-s"]);
+        if self.free_threaded {
+            command.args(["-X", "gil=0"]);
+        }
+        command.arg(directory.join(program.file()));
         (command, Box::new(Recorded))
     }
 }
@@ -141,6 +178,11 @@ fn read(text: &str) -> Option<Said> {
     let mut lines = text.lines();
     let answer = lines.find_map(|line| serde_json::from_str::<Answer>(line).ok())?;
     Some(answer.runtime)
+}
+
+/// Whether an interpreter of this version says that its lock is off.
+fn is_free_threaded(version: &str) -> bool {
+    version.split(' ').any(|word| word == "free-threaded")
 }
 
 /// What keeps it from being measured.
@@ -181,6 +223,9 @@ mod tests {
         assert_eq!(usual.full_version(), "CPython 3.13.0");
         let free = answer("CPython", "3.14.0rc1 free-threaded");
         assert_eq!(check(&free), Ok(()));
+        assert!(is_free_threaded(&free.full_version()) && !is_free_threaded(&usual.full_version()));
+        let locked = answer("CPython", "3.14.0 with the lock");
+        assert!(!is_free_threaded(&locked.full_version()));
         for (name, version, part) in [
             ("CPython", "2.7.18", "2.7.18"),
             ("PyPy", "3.10.14", "PyPy"),

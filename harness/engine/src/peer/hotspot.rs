@@ -93,7 +93,7 @@ const GENERATIONAL_Z: u32 = 23;
 const LOG: &str = "stops.log";
 
 const QUESTION: Question = Question {
-    program: "java",
+    programs: &["java"],
     arguments: &["-XshowSettings:properties", "-version"],
     read: |output| {
         let properties = Properties::read(&String::from_utf8_lossy(&output.stderr))

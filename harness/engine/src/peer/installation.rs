@@ -84,8 +84,9 @@ impl Said {
 
 /// How programs of one kind are asked which runtime they are.
 pub(super) struct Question {
-    /// The program's name on `PATH`, and in `bin` of a directory that a user names.
-    pub(super) program: &'static str,
+    /// The program's names on `PATH`, and in `bin` of a directory that a user names: the first that
+    /// is there is asked.
+    pub(super) programs: &'static [&'static str],
     pub(super) arguments: &'static [&'static str],
     /// Reads the answer. The words, which follow the program's name in a sentence, say what is
     /// wrong with it.
@@ -98,13 +99,21 @@ impl Question {
     /// The installations at these places; if none is named, the one on `PATH`.
     pub(super) fn find(&self, named: &[PathBuf]) -> Installations {
         if named.is_empty() {
-            return Ok(vec![self.locate(Path::new(self.program))?]);
+            let is_there = |path: &Path| on_path(path) != path;
+            return Ok(vec![self.locate(&self.first(Path::new(""), is_there))?]);
         }
         let places = named.iter().map(|path| match path.is_dir() {
-            true => path.join("bin").join(self.program),
+            true => self.first(&path.join("bin"), Path::exists),
             false => path.clone(),
         });
         places.map(|path| self.locate(&path)).collect()
+    }
+
+    /// The first of the programs in a directory that is there; if none is, the first.
+    fn first(&self, directory: &Path, is_there: impl Fn(&Path) -> bool) -> PathBuf {
+        let places = || self.programs.iter().map(|program| directory.join(program));
+        let mut there = places().filter(|path| is_there(path));
+        there.next().or_else(|| places().next()).unwrap_or_default()
     }
 
     /// Asks the runtime that `path` starts which one it is and where it lies, and that file, in

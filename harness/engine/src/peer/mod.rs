@@ -168,7 +168,20 @@ pub const PEERS: &[Description] = &[
         moving: false,
         tells_pauses: false,
         variant: "",
-        runtime: &cpython::Cpython,
+        runtime: &cpython::Cpython {
+            free_threaded: false,
+        },
+    },
+    Description {
+        name: "cpython-free-threaded",
+        summary: "CPython without the global lock (PEP 703): biased counts, interpreted; its heap \
+         has no limit",
+        moving: false,
+        tells_pauses: false,
+        variant: "",
+        runtime: &cpython::Cpython {
+            free_threaded: true,
+        },
     },
 ];
 
@@ -208,8 +221,8 @@ pub struct Search {
     /// Java virtual machines: the program `java`, or the directory that has it in `bin`. If none is
     /// named, the one on `PATH`.
     pub java: Vec<PathBuf>,
-    /// Python interpreters: the program, or the directory that has `bin/python3`. If none is named,
-    /// the `python3` on `PATH`.
+    /// Python interpreters, with the global lock and without: the program, or the directory that
+    /// has it in `bin`. If none is named, the `python3` on `PATH`, and the `python3.14t`.
     pub python: Vec<PathBuf>,
 }
 

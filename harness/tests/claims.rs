@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use claims::EXPERIMENTS;
+use claims::{EXPERIMENTS, UNLOCKED};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,7 +58,11 @@ fn every_claim_has_a_figure_and_a_verdict() {
         .sum();
     assert_eq!(judged.len(), expected);
     for claim in &judged {
-        for (rule, heap) in [("rule_counting", "gc-rc"), ("rule_tracing", "gc-marksweep")] {
+        for (rule, heap) in [
+            ("rule_counting", "gc-rc"),
+            ("rule_tracing", "gc-marksweep"),
+            ("rule_unlocked", UNLOCKED[0]),
+        ] {
             if !claim[rule].is_null() {
                 let figure = &claim["columns"][heap]["figure"];
                 assert!(figure["value"].is_number(), "{heap}: {claim}");
@@ -99,9 +103,26 @@ fn a_table_has_a_column_for_each_heap_and_the_rule() {
         assert!(header.contains(title), "{text}");
     }
     assert!(text.contains("(at least 0.95)"), "{text}");
-    assert!(text.contains("object-lock: not built yet"), "{text}");
     assert!(text.contains("Results: all.jsonl"), "{text}");
     assert!(!stderr.contains("error"), "{stderr}");
+}
+
+/// Each way to count without the lock has a column where it was run, and none where it was not.
+#[test]
+fn ways_to_count_have_columns_where_they_are_run() {
+    let directory = TempDir::new().unwrap();
+    let arguments = [&["claims", "object-lock", "free-threading"], &ALL[1..]].concat();
+    let (text, _) = expect(harness(&directory, &arguments), 0);
+    let has_columns = |experiment: &str| {
+        let (before, _) = text.split_once(&format!("\n{experiment}: ")).unwrap();
+        let mut headers = before.lines().filter(|line| line.starts_with("claim "));
+        let header = headers.next_back().unwrap();
+        UNLOCKED.iter().all(|heap| header.contains(heap))
+    };
+    assert!(!has_columns("object-lock"), "{text}");
+    assert!(has_columns("free-threading"), "{text}");
+    // Our verdict rests on the first.
+    assert!(text.contains("(at most 1.05)"), "{text}");
 }
 
 #[test]
@@ -156,7 +177,7 @@ fn what_is_not_there_is_refused_in_one_line() {
     let directory = TempDir::new().unwrap();
     for (arguments, words) in [
         ("claims countdwn", "did you mean 'countdown'"),
-        ("claims object-lock", "not built yet"),
+        ("claims object-lok", "did you mean 'object-lock'"),
         ("claims countdown --peer cpythn", "did you mean 'cpython'"),
         (
             "claims countdown --python /no/such/python",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::evidence::{Estimate, Evidence};
+use crate::form::UNLOCKED;
 use crate::quantity::{Quantity, Unit};
 
 /// Something the documents say, where it would have to show, and what must be true there.
@@ -39,6 +40,9 @@ pub struct Claim {
     /// What must be true of it where threads run freely and memory is traced: on gc-marksweep, and
     /// on a JVM.
     pub tracing: Option<Rule>,
+    /// What must be true of it where references are counted and there is no global lock: on gc-rc
+    /// without the lock, and on a free-threaded CPython.
+    pub unlocked: Option<Rule>,
     /// What must have been shown beside it for a verdict to count that its absence could fake.
     pub control: Option<&'static Control>,
 }
@@ -79,6 +83,7 @@ impl Claim {
             figure: Figure::By(Unit::Count, |_| None),
             counting: None,
             tracing: None,
+            unlocked: None,
             control: None,
         }
     }
@@ -148,6 +153,11 @@ impl Claim {
         self.figure(Figure::Ratio(quantity, of, to))
     }
 
+    /// The same with [`Figure::ToLocked`].
+    pub const fn to_locked(self, quantity: Quantity, form: &'static str) -> Self {
+        self.figure(Figure::ToLocked(quantity, form))
+    }
+
     /// The same with a rule for gc-rc and CPython.
     pub const fn counting(self, rule: Rule) -> Self {
         Self {
@@ -160,6 +170,14 @@ impl Claim {
     pub const fn tracing(self, rule: Rule) -> Self {
         Self {
             tracing: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same with a rule for gc-rc without the lock, and a free-threaded CPython.
+    pub const fn unlocked(self, rule: Rule) -> Self {
+        Self {
+            unlocked: Some(rule),
             ..self
         }
     }
@@ -182,6 +200,7 @@ impl Claim {
         match side {
             Side::Counting => self.counting,
             Side::Tracing => self.tracing,
+            Side::Unlocked => self.unlocked,
         }
     }
 }
@@ -206,6 +225,9 @@ pub enum Figure {
     },
     /// One form's divided by another's.
     Ratio(Quantity, &'static str, &'static str),
+    /// What one form takes in this column, divided by what it takes where references are counted
+    /// behind the lock: on gc-rc, or on the CPython that has the lock. There is none where it is.
+    ToLocked(Quantity, &'static str),
     /// Anything else, and what it is counted in.
     By(Unit, fn(&Evidence<'_>) -> Option<Estimate>),
 }
@@ -222,6 +244,7 @@ impl Figure {
                 forms,
             } => evidence.share(successes, trials, forms),
             Self::Ratio(quantity, of, to) => evidence.ratio(quantity, of, to),
+            Self::ToLocked(quantity, form) => evidence.to_locked(quantity, form),
             Self::By(_, figure) => figure(evidence),
         }
     }
@@ -231,7 +254,7 @@ impl Figure {
         match self {
             Self::Value(quantity, _) | Self::Largest(quantity, _) => quantity.unit(),
             Self::Share { .. } => Unit::Share,
-            Self::Ratio(..) => Unit::Ratio,
+            Self::Ratio(..) | Self::ToLocked(..) => Unit::Ratio,
             Self::By(unit, _) => unit,
         }
     }
@@ -319,15 +342,21 @@ pub enum Side {
     Counting,
     /// Memory is traced, and threads run freely.
     Tracing,
+    /// References are counted, and threads run freely.
+    Unlocked,
 }
 
 impl Side {
-    /// The side that a heap, or a peer of this version, is on; `None` if it stands for neither. A
-    /// CPython without the global lock does not: it is what the documents wish for.
-    pub fn of(name: &str, version: &str) -> Option<Self> {
-        match name {
-            "cpython" if version.contains("free-threaded") => None,
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Counting, Self::Unlocked, Self::Tracing];
+
+    /// The side that a heap or a peer is on, by the [column](crate::form::column) that it has;
+    /// `None` if it stands for none.
+    pub fn of(column: &str) -> Option<Self> {
+        match column {
             "gc-rc" | "cpython" => Some(Self::Counting),
+            "cpython-free-threaded" => Some(Self::Unlocked),
+            name if UNLOCKED.contains(&name) => Some(Self::Unlocked),
             "gc-marksweep" => Some(Self::Tracing),
             name if name.starts_with("hotspot") => Some(Self::Tracing),
             _ => None,
@@ -377,11 +406,12 @@ mod tests {
 
     #[test]
     fn runtimes_are_on_the_side_of_the_heap_that_stands_for_them() {
-        assert_eq!(Side::of("gc-rc", ""), Some(Side::Counting));
-        assert_eq!(Side::of("cpython", "3.13.0"), Some(Side::Counting));
-        assert_eq!(Side::of("cpython", "3.14.0 free-threaded"), None);
-        assert_eq!(Side::of("gc-marksweep", ""), Some(Side::Tracing));
-        assert_eq!(Side::of("hotspot-g1", "25"), Some(Side::Tracing));
-        assert_eq!(Side::of("boehm", "8.2"), None);
+        assert_eq!(Side::of("gc-rc"), Some(Side::Counting));
+        assert_eq!(Side::of("cpython"), Some(Side::Counting));
+        assert_eq!(Side::of("gc-rc:regime=atomic"), Some(Side::Unlocked));
+        assert_eq!(Side::of("cpython-free-threaded"), Some(Side::Unlocked));
+        assert_eq!(Side::of("gc-marksweep"), Some(Side::Tracing));
+        assert_eq!(Side::of("hotspot-g1"), Some(Side::Tracing));
+        assert_eq!(Side::of("boehm"), None);
     }
 }

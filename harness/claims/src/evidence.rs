@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use crate::form::Form;
+use crate::form::{self, Form};
 use crate::quantity::{Quantity, Unit};
 use crate::results::{CellResults, Results};
 use crate::workload::Description;
@@ -114,28 +114,34 @@ impl Noise {
 #[derive(Debug)]
 pub struct Evidence<'r> {
     forms: Vec<(&'static str, &'r CellResults)>,
+    /// The same forms where references are counted behind the lock, if that is another column.
+    locked: Vec<(&'static str, &'r CellResults)>,
     noise: &'r Noise,
 }
 
 impl<'r> Evidence<'r> {
-    /// What the results say about an experiment of these forms in a column: the name of a heap, or
-    /// the label of a peer.
+    /// What the results say about an experiment of these forms in a column, which a
+    /// [heap](form::column) has or the label of a peer; and in that of its kind which counts behind
+    /// the lock, if there is one.
     pub(crate) fn of(
         forms: &[Form],
         known: &[Description],
         results: &'r Results,
-        column: &str,
+        (column, locked): (&str, Option<&str>),
         noise: &'r Noise,
     ) -> Self {
-        let of_form = |form| {
+        let of_form = |form, column| {
             let mut cells = results.experiments.iter();
             cells.find(|cell| is_of(cell, form, known, column))
         };
+        let of = |column| {
+            let forms = forms.iter();
+            let cells = forms.filter_map(|form| Some((form.name, of_form(form, column)?)));
+            cells.collect()
+        };
         Self {
-            forms: forms
-                .iter()
-                .filter_map(|form| Some((form.name, of_form(form)?)))
-                .collect(),
+            forms: of(column),
+            locked: locked.map(of).unwrap_or_default(),
             noise,
         }
     }
@@ -159,8 +165,7 @@ impl<'r> Evidence<'r> {
     }
 
     fn cell(&self, form: &str) -> Option<&'r CellResults> {
-        let mut forms = self.forms.iter();
-        forms.find(|(name, _)| *name == form).map(|(_, cell)| *cell)
+        of_name(&self.forms, form)
     }
 
     /// What is typical of a process, each by the mean of its timed iterations.
@@ -196,8 +201,23 @@ impl<'r> Evidence<'r> {
     /// One form's divided by another's, round by round. `None` also where one of them is zero or
     /// less in a round.
     pub fn ratio(&self, quantity: Quantity, of: &str, to: &str) -> Option<Estimate> {
-        let rounds = |form| Some(self.cell(form)?.rounds(|metrics| quantity.of(metrics)));
-        let (of, to) = (rounds(of)?, rounds(to)?);
+        self.ratio_of_cells(quantity, self.cell(of)?, self.cell(to)?)
+    }
+
+    /// One form's divided by the same where references are counted behind the lock, round by round.
+    /// `None` where that is, and where there is no such column.
+    pub fn to_locked(&self, quantity: Quantity, form: &str) -> Option<Estimate> {
+        self.ratio_of_cells(quantity, self.cell(form)?, of_name(&self.locked, form)?)
+    }
+
+    fn ratio_of_cells(
+        &self,
+        quantity: Quantity,
+        of: &CellResults,
+        to: &CellResults,
+    ) -> Option<Estimate> {
+        let rounds = |cell: &CellResults| cell.rounds(|metrics| quantity.of(metrics));
+        let (of, to) = (rounds(of), rounds(to));
         let pairs = of
             .iter()
             .filter_map(|(round, of)| Some((*of, *to.get(round)?)));
@@ -288,6 +308,12 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     (spread > 0.0).then(|| common / spread)
 }
 
+/// The cell of the form of this name.
+fn of_name<'r>(cells: &[(&'static str, &'r CellResults)], form: &str) -> Option<&'r CellResults> {
+    let mut cells = cells.iter();
+    cells.find(|(name, _)| *name == form).map(|(_, cell)| *cell)
+}
+
 /// Whether the cell is that of the form in the column.
 fn is_of(cell: &CellResults, form: &Form, known: &[Description], column: &str) -> bool {
     let invocation = cell.invocation();
@@ -304,7 +330,7 @@ fn is_of(cell: &CellResults, form: &Form, known: &[Description], column: &str) -
         let mut of_column = form
             .heaps
             .iter()
-            .filter(|heap| heap.split(':').next() == Some(column));
+            .filter(|heap| form::column(heap) == column);
         of_column.any(|heap| cell.heap_label() == *heap)
     }
 }

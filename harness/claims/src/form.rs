@@ -14,7 +14,8 @@ pub struct Form {
     pub workload: &'static str,
     /// Mutator threads.
     pub threads: usize,
-    /// The heaps, as on the command line. A heap with options is in the column of its name.
+    /// The heaps, as on the command line. A heap with options is in the column of its name, unless
+    /// it counts without the lock.
     pub heaps: &'static [&'static str],
     /// Whether other runtimes that have the program run it too.
     pub peers: bool,
@@ -24,7 +25,7 @@ pub struct Form {
     pub small: &'static str,
     /// More parameters at [`Size::Full`].
     pub full: &'static str,
-    /// Processes of it in the standard run.
+    /// Processes of it in the standard run; 0: it is no part of that.
     pub rounds: u32,
     /// Whether an iteration warms up before the one that is timed there.
     pub warms_up: bool,
@@ -43,6 +44,36 @@ pub(crate) const COUNTING: &[&str] = &["gc-rc"];
 /// The one that traces, whose threads run freely: a form of its own name for it does more where it
 /// would be over before two threads have met.
 pub(crate) const TRACING: &[&str] = &["gc-marksweep"];
+
+/// Lists of heaps, from the one list of those that count without the lock, as literals.
+macro_rules! without_the_lock {
+    ($($heap:literal),+ $(,)?) => {
+        /// Counting without the lock, each way a column of its own. The first of them that was run
+        /// stands for what the documents say of it.
+        pub const UNLOCKED: &[&str] = &[$($heap),+];
+        /// Every way to count, and the one that traces beside them.
+        pub const EVERY: &[&str] = &["gc-rc", $($heap,)+ "gc-marksweep"];
+        /// The same, with the mark-sweep that the documents describe.
+        pub const EVERY_AS_DESCRIBED: &[&str] =
+            &["gc-rc", $($heap,)+ "gc-marksweep:generations=off"];
+        /// Those whose threads run freely.
+        pub(crate) const FREE: &[&str] = &[$($heap,)+ "gc-marksweep"];
+    };
+}
+
+without_the_lock!["gc-rc:regime=atomic"];
+
+/// The column that a heap's figures stand in: its name; with it the way in which it counts, if that
+/// is one without the lock.
+pub(crate) fn column(heap: &str) -> String {
+    let (name, options) = heap.split_once(':').unwrap_or((heap, ""));
+    let mut options = options.split(',');
+    match options.find(|option| option.starts_with("regime=") && *option != "regime=gil") {
+        Some(regime) => format!("{name}:{regime}"),
+        None => name.to_owned(),
+    }
+}
+
 /// Both as the documents describe them: their mark-sweep knows no generations, and each of its
 /// collections marks the whole heap.
 pub const AS_DESCRIBED: &[&str] = &["gc-rc", "gc-marksweep:generations=off"];
@@ -101,6 +132,11 @@ impl Form {
             rounds: FEW_ROUNDS,
             ..self
         }
+    }
+
+    /// The same, in a run of the claims only: the standard run has no time for it.
+    pub const fn of_claims_only(self) -> Self {
+        Self { rounds: 0, ..self }
     }
 
     /// The same, whose figures are of memory that was touched before. What waits, what is counted,
@@ -178,5 +214,20 @@ mod tests {
         assert_eq!(form.text(Size::Small), "list:a=1,b=2,c=3");
         assert_eq!(form.text(Size::Full), "list:a=4,b=2,c=5");
         assert_eq!(Form::new("form", "list", 1).text(Size::Full), "list");
+    }
+
+    #[test]
+    fn each_way_to_count_without_the_lock_is_a_column() {
+        assert_eq!(column("gc-rc"), "gc-rc");
+        assert_eq!(column("gc-rc:gil=fair,switch-interval=1ms"), "gc-rc");
+        assert_eq!(column("gc-rc:regime=gil"), "gc-rc");
+        assert_eq!(
+            column("gc-rc:cycle=none,regime=atomic"),
+            "gc-rc:regime=atomic"
+        );
+        assert_eq!(column("gc-marksweep:generations=off"), "gc-marksweep");
+        for heap in UNLOCKED {
+            assert_eq!(column(heap), *heap);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::claim::{Claim, Control, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
+use crate::form::{self, UNLOCKED};
 use crate::results::{CellResults, Results};
 use engine::statistics::family;
 
@@ -41,6 +42,12 @@ pub struct Column {
 }
 
 impl Judged {
+    /// The heap that stands for a side, as far as this claim was measured there: our verdict rests
+    /// on it. Of those that count without the lock it is the first.
+    pub fn standing_for(&self, side: Side) -> Option<&Column> {
+        standing_for(&self.columns, side)
+    }
+
     /// What was missing to decide it, if that is why it is undecided.
     pub fn lacking(&self) -> Option<&'static str> {
         let is_undecided = self.verdict == Some(Verdict::Undecided);
@@ -84,7 +91,10 @@ fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged
     for experiment in EXPERIMENTS {
         let evidence: Vec<Evidence<'_>> = columns
             .iter()
-            .map(|title| Evidence::of(experiment.forms, &known, results, &title.key, noise))
+            .map(|title| {
+                let place = (title.key.as_str(), title.locked.as_deref());
+                Evidence::of(experiment.forms, &known, results, place, noise)
+            })
             .collect();
         if evidence.iter().all(Evidence::is_empty) {
             continue;
@@ -99,9 +109,12 @@ fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged
                 .filter(|(title, _)| title.is_heap)
         };
         for claim in experiment.claims {
+            // A control touches no heap, so that one of a kind has it for all.
             let is_lacking = |title: &Title, control: &Control| {
-                let mut heaps =
-                    of_heaps().filter(|(heap, _)| !title.is_heap || heap.key == title.key);
+                let mut heaps = of_heaps().filter(|(heap, _)| match title.is_heap {
+                    true => heap.key == title.collector(),
+                    false => heap.key == heap.collector(),
+                });
                 heaps.any(|(_, evidence)| control.is_lacking(evidence))
             };
             let columns: Vec<Column> = columns
@@ -112,9 +125,8 @@ fn judge_with(results: &Results, columns: &[Title], noise: &Noise) -> Vec<Judged
                     column(claim, title, evidence, control)
                 })
                 .collect();
-            let is_judged = columns
-                .iter()
-                .any(|column| matches!(column.figure, Some(Ok(_))));
+            // Not by what stands beside those that it is about.
+            let is_judged = columns.iter().any(|column| column.verdict.is_some());
             if !is_judged && !is_complete {
                 continue;
             }
@@ -163,15 +175,18 @@ fn column(
 /// What our heaps say together: nothing, unless each side that the claim is about has said
 /// something.
 fn verdict(claim: &Claim, columns: &[Column]) -> Option<Verdict> {
-    let of_side = |side: Side| {
-        let mut columns = columns.iter();
-        let column = columns.find(|column| column.is_heap && column.side == Some(side));
-        column.and_then(|column| column.verdict)
-    };
-    let sides = [Side::Counting, Side::Tracing];
-    let about = sides.into_iter().filter(|&side| claim.rule(side).is_some());
+    let of_side = |side: Side| standing_for(columns, side)?.verdict;
+    let sides = Side::ALL.into_iter();
+    let about = sides.filter(|&side| claim.rule(side).is_some());
     let verdicts: Option<Vec<Verdict>> = about.map(of_side).collect();
     Verdict::together(verdicts?)
+}
+
+/// See [`Judged::standing_for`].
+fn standing_for(columns: &[Column], side: Side) -> Option<&Column> {
+    let heaps = columns.iter().filter(|column| column.is_heap);
+    let mut of_side = heaps.filter(|column| column.side == Some(side));
+    of_side.find(|column| column.figure.is_some())
 }
 
 /// What a column is of.
@@ -181,9 +196,19 @@ struct Title {
     name: String,
     is_heap: bool,
     side: Option<Side>,
+    /// The key of the column of its kind that counts behind the lock, if it is another.
+    locked: Option<String>,
 }
 
-/// The columns that the results have, our heaps first.
+impl Title {
+    /// The key of the heap that a heap is without what its options make of it.
+    fn collector(&self) -> &str {
+        self.key.split(':').next().unwrap_or(&self.key)
+    }
+}
+
+/// The columns that the results have, our heaps first: as they were run, but those that count
+/// without the lock behind the one that has it, and in the order of their list.
 fn columns(results: &Results) -> Vec<Title> {
     let mut columns: Vec<Title> = Vec::new();
     for is_heap in [true, false] {
@@ -191,22 +216,56 @@ fn columns(results: &Results) -> Vec<Title> {
             if cell.is_peer() == is_heap {
                 continue;
             }
-            let name = &cell.invocation().heap;
-            let key = if is_heap { name } else { cell.heap_label() };
+            let heap = &cell.invocation().heap;
+            let label = cell.heap_label();
+            let (key, name) = match is_heap {
+                true => (form::column(label), form::column(label)),
+                false => (label.to_owned(), heap.clone()),
+            };
             if columns.iter().any(|known| known.key == key) {
                 continue;
             }
-            let version = version(cell);
+            let side = Side::of(&name);
             columns.push(Title {
-                key: key.to_owned(),
-                name: match &version {
+                key,
+                name: match version(cell) {
                     Some(version) => format!("{name} {version}"),
-                    None => name.clone(),
+                    None => name,
                 },
                 is_heap,
-                side: Side::of(name, version.as_deref().unwrap_or_default()),
+                side,
+                locked: None,
             });
         }
+    }
+    let place = |title: &Title| UNLOCKED.iter().position(|heap| *heap == title.key);
+    let (mut unlocked, mut columns): (Vec<Title>, Vec<Title>) =
+        (columns.into_iter()).partition(|title| place(title).is_some());
+    unlocked.sort_by_key(place);
+    let locked = |is_heap: bool| {
+        move |title: &Title| title.is_heap == is_heap && title.side == Some(Side::Counting)
+    };
+    let behind = columns
+        .iter()
+        .position(locked(true))
+        .map_or(0, |index| index + 1);
+    columns.splice(behind..behind, unlocked);
+    let key_of = |is_heap: bool| {
+        let mut columns = columns.iter();
+        columns
+            .find(|title| locked(is_heap)(title))
+            .map(|title| title.key.clone())
+    };
+    let keys = [key_of(true), key_of(false)];
+    for title in &mut columns {
+        let [heap, peer] = &keys;
+        title.locked = match title.is_heap {
+            true => heap.clone(),
+            // Of other runtimes nothing else is the same but for the lock.
+            false if title.side == Some(Side::Unlocked) => peer.clone(),
+            false => None,
+        }
+        .filter(|key| *key != title.key);
     }
     let names: Vec<String> = columns.iter().map(|title| title.name.clone()).collect();
     for title in &mut columns {
@@ -229,13 +288,41 @@ fn version(cell: &CellResults) -> Option<String> {
         rest.len() < word.len() && (rest.is_empty() || rest.starts_with(['.', '+']))
     })?;
     let number = number.split('+').next().unwrap_or(number);
-    let rest: Vec<&str> = words.collect();
+    // What its name says already need not be said again.
+    let name = &cell.invocation().heap;
+    let rest: Vec<&str> = words.filter(|word| !name.ends_with(word)).collect();
     Some(format!("{number} {}", rest.join(" ")).trim_end().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::judge;
+    use crate::invocation::Row;
+    use crate::results::Results;
     use crate::trial::Trial;
+
+    /// The standard run has forms of mark-sweep that stand beside counting without the lock, and
+    /// does not count without it: then there is nothing to say of that.
+    #[test]
+    fn what_stands_beside_does_not_make_a_claim() {
+        let trial = Trial::of("scaling");
+        let regime = |row: &Row| row.invocation.options.get("regime").cloned();
+        let is_locked = |row: &&Row| regime(row).is_none_or(|regime| regime == "gil");
+        let rows = trial.rows().iter().filter(is_locked).cloned().collect();
+        let judged = judge(&Results::of_rows(rows));
+        assert!(judged.iter().any(|one| one.experiment.name == "scaling"));
+        assert!(
+            judged
+                .iter()
+                .all(|one| one.experiment.name != "free-threading")
+        );
+        assert!(
+            trial
+                .all_judged()
+                .iter()
+                .any(|one| one.experiment.name == "free-threading")
+        );
+    }
 
     /// At tiny size io-bound shares a form with cpu-bound, which was not run.
     #[test]

@@ -51,9 +51,9 @@ mod trial;
 
 pub use claim::{Claim, Control, Figure, Rule, Side, Verdict};
 pub use evidence::{Estimate, Evidence};
-pub use experiment::{EXPERIMENTS, Experiment, NOT_BUILT, choose, known, programs};
+pub use experiment::{EXPERIMENTS, Experiment, choose, known, programs};
 pub use explain::explain;
-pub use form::{AS_DESCRIBED, BOTH, Form};
+pub use form::{AS_DESCRIBED, BOTH, EVERY, EVERY_AS_DESCRIBED, Form, UNLOCKED};
 pub use judge::{Column, Judged, judge};
 pub use quantity::{Quantity, Unit};
 pub use statement::{STATEMENTS, Statement};
@@ -124,7 +124,8 @@ pub fn cells(
 }
 
 /// The cells of all experiments in the standard run: at that size, on the heaps alone, each form in
-/// as many processes as it needs, and in one iteration.
+/// as many processes as it needs, and in one iteration. Without what only a run of the claims has
+/// the time for: the forms that say so, and counting without the lock.
 ///
 /// # Errors
 ///
@@ -139,12 +140,25 @@ pub fn standard(size: Size) -> Result<Vec<Cell>, String> {
         cell.rounds = Some(form.rounds);
         cell.iterations = Some(u32::from(form.warms_up));
     }
+    let is_unlocked = |cell: &Cell| UNLOCKED.contains(&form::column(&cell.heap_label).as_str());
+    cells.retain(|cell| cell.rounds != Some(0) && !is_unlocked(cell));
     Ok(cells)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What counting without the lock comes to takes time that the standard run has not.
+    #[test]
+    fn the_standard_run_has_neither_regimes_nor_what_is_of_the_claims_only() {
+        let cells = standard(Size::Small).unwrap();
+        assert!(cells.iter().all(|cell| !cell.heap_label.contains("regime")));
+        assert!(cells.iter().all(|cell| cell.rounds > Some(0)));
+        let is_there = |name| cells.iter().any(|cell| cell.workload.name == name);
+        assert!(is_there("reference-changes") && is_there("object-locks"));
+        assert!(!is_there("sharing") && !is_there("free-threading"));
+    }
 
     #[test]
     fn every_cell_is_run_once() {

@@ -6,9 +6,8 @@
 use maud::{Markup, html};
 use serde_json::json;
 
-use crate::claim::{Claim, Rule, Verdict};
+use crate::claim::{Claim, Rule, Side, Verdict};
 use crate::evidence::Estimate;
-use crate::experiment::NOT_BUILT;
 use crate::invocation::format_bytes;
 use crate::judge::{Column, Judged, judge};
 use crate::quantity::Unit;
@@ -64,12 +63,13 @@ const EXPLANATION: &str = "Figures: trimmed means over fresh processes, of ratio
 if the whole interval obeys the rule on each heap that it is about, does not if it breaks the \
 rule on one, and is undecided otherwise, as it is where a control that it rests on is not shown \
 to hold. gc-rc stands for CPython's side and gc-marksweep for Java's; real runtimes stand beside \
-them, and where one says something else, the verdict says so.";
+them, and other ways to count, and where one says something else, the verdict says so.";
 
 /// The table, and what it means. Empty if nothing was judged.
 ///
 /// A claim has a line of its own; below it stand the figures under each other's columns, and below
-/// each figure the rule that judges it.
+/// each figure the rule that judges it. Ways of counting that were not run in an experiment have no
+/// column there, and where the columns change they are named again.
 pub fn table(judged: &[Judged]) -> String {
     let Some(first) = judged.first() else {
         return String::new();
@@ -81,8 +81,16 @@ pub fn table(judged: &[Judged]) -> String {
         let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
         widths[column] = widths[column].max(widest);
     }
-    let mut text = align(&header(first), &widths);
+    let mut text = String::new();
+    let mut shown = Vec::new();
     for (one, row) in judged.iter().zip(&rows) {
+        let wanted = shown_columns(judged, one);
+        if wanted != shown {
+            let line_before = if text.is_empty() { "" } else { "\n" };
+            text.push_str(line_before);
+            text.push_str(&align(&header(first), &widths, &wanted));
+            shown = wanted;
+        }
         text.push_str(&format!(
             "\n{}: {}\n",
             one.experiment.name, one.claim.statement
@@ -93,16 +101,32 @@ pub fn table(judged: &[Judged]) -> String {
                 .iter()
                 .map(|lines| lines.get(index).cloned().unwrap_or_default())
                 .collect();
-            text.push_str(&align(&cells, &widths));
+            text.push_str(&align(&cells, &widths, &shown));
         }
     }
     format!(
-        "{text}\n{}\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME \
+        "{text}\n{}\n{}\nWhat is done, and what it does not show: harness claims NAME \
          --explain\n",
         paragraphs(judged, "\n"),
-        not_built(),
         wrap(EXPLANATION, WIDTH, 0, 0)
     )
+}
+
+/// Which columns of the table have a place in a claim's experiment.
+fn shown_columns(judged: &[Judged], one: &Judged) -> Vec<bool> {
+    let name = one.experiment.name;
+    let of_experiment = || judged.iter().filter(|other| other.experiment.name == name);
+    let columns = one.columns.iter().enumerate();
+    let columns = columns.map(|(index, column)| {
+        let is_extra = column.is_heap && column.side == Some(Side::Unlocked);
+        !is_extra || of_experiment().any(|other| other.columns[index].figure.is_some())
+    });
+    // Between the claim and whose it is, and the verdict.
+    [true, true]
+        .into_iter()
+        .chain(columns)
+        .chain([true])
+        .collect()
 }
 
 /// The lines of each cell of a claim's row.
@@ -125,10 +149,11 @@ fn cells(one: &Judged) -> Vec<Vec<String>> {
     cells
 }
 
-/// One line of the table.
-fn align(cells: &[String], widths: &[usize]) -> String {
+/// One line of the table, of the cells that are shown.
+fn align(cells: &[String], widths: &[usize], shown: &[bool]) -> String {
     let mut line = String::new();
-    for (cell, &column) in cells.iter().zip(widths) {
+    let cells = cells.iter().zip(widths).zip(shown);
+    for ((cell, &column), _) in cells.filter(|(_, shown)| **shown) {
         line.push_str(cell);
         line.push_str(&" ".repeat(2 + column - width(cell).min(column)));
     }
@@ -245,8 +270,8 @@ fn figure(claim: &Claim, column: &Column) -> String {
     }
 }
 
-/// The verdict in words, with those runtimes that say something else than the heap that stands for
-/// them, or something where that says nothing.
+/// The verdict in words, with those heaps and runtimes that say something else than the heap that
+/// stands for them, or something where that says nothing.
 fn verdict(one: &Judged) -> String {
     let mut words = one.verdict.map_or_else(
         || "not measurable here".to_owned(),
@@ -255,11 +280,8 @@ fn verdict(one: &Judged) -> String {
     if let Some(lacking) = one.lacking() {
         words.push_str(&format!(" ({lacking})"));
     }
-    for column in one.columns.iter().filter(|column| !column.is_heap) {
-        let stands_for_it = one
-            .columns
-            .iter()
-            .find(|heap| heap.is_heap && heap.side == column.side);
+    for column in &one.columns {
+        let stands_for_it = column.side.and_then(|side| one.standing_for(side));
         let ours = stands_for_it.and_then(|heap| heap.verdict);
         let differs = match (column.verdict, ours) {
             (Some(Verdict::Fails), Some(Verdict::Holds)) => "not on",
@@ -276,18 +298,20 @@ fn verdict(one: &Judged) -> String {
 /// What must be true, side by side.
 pub(crate) fn rules(claim: &Claim) -> String {
     let words = |rule| rule_in_words(rule, claim);
-    let rules = match (claim.counting, claim.tracing) {
-        (Some(counting), Some(tracing)) if counting == tracing => {
-            format!("{} on both", words(counting))
-        }
-        (Some(counting), Some(tracing)) => {
-            format!("gc-rc {}, gc-marksweep {}", words(counting), words(tracing))
-        }
-        (Some(counting), None) => format!("gc-rc {}", words(counting)),
-        (None, Some(tracing)) => format!("gc-marksweep {}", words(tracing)),
-        (None, None) => String::new(),
-    };
-    format!("rule: {rules}")
+    if let (Some(counting), None) = (claim.counting, claim.unlocked)
+        && claim.tracing == Some(counting)
+    {
+        return format!("rule: {} on both", words(counting));
+    }
+    let rules = Side::ALL.into_iter().filter_map(|side| {
+        let heap = match side {
+            Side::Counting => "gc-rc",
+            Side::Unlocked => "gc-rc without the lock",
+            Side::Tracing => "gc-marksweep",
+        };
+        Some(format!("{heap} {}", words(claim.rule(side)?)))
+    });
+    format!("rule: {}", rules.collect::<Vec<_>>().join(", "))
 }
 
 fn rule_in_words(rule: Rule, claim: &Claim) -> String {
@@ -299,13 +323,6 @@ fn rule_of(column: &Column, claim: &Claim) -> Option<String> {
     column.figure.as_ref()?;
     let rule = claim.rule(column.side?)?;
     Some(rule_in_words(rule, claim))
-}
-
-fn not_built() -> String {
-    NOT_BUILT
-        .iter()
-        .map(|(name, claim, why)| format!("{name}: not built yet, {why} ({claim})\n"))
-        .collect()
 }
 
 /// A figure with its interval in its unit.
@@ -379,9 +396,6 @@ pub(crate) fn section(judged: &[Judged]) -> Markup {
                 }
             }
             p.quiet { (EXPLANATION) }
-            @for (name, claim, why) in NOT_BUILT {
-                p.quiet { (name) ": not built yet, " (why) " (" (claim) ")" }
-            }
         }
     }
 }
@@ -429,6 +443,7 @@ pub fn json(judged: &[Judged]) -> String {
                 "unit": format!("{:?}", claim.figure.unit()).to_lowercase(),
                 "rule_counting": rule(claim.counting),
                 "rule_tracing": rule(claim.tracing),
+                "rule_unlocked": rule(claim.unlocked),
                 "columns": columns,
                 "verdict": words(one.verdict),
             });
@@ -446,11 +461,16 @@ mod tests {
         use crate::claim::Side;
         use crate::experiment::EXPERIMENTS;
 
-        let column = |name: &str, is_heap, verdict| Column {
+        let estimate = Estimate {
+            value: 1.0,
+            interval: None,
+            n: 1,
+        };
+        let column = |name: &str, is_heap, verdict: Option<Verdict>| Column {
             name: name.to_owned(),
             is_heap,
             side: Some(Side::Tracing),
-            figure: None,
+            figure: verdict.map(|_| Ok(estimate)),
             verdict,
             lacking: None,
         };

@@ -9,7 +9,7 @@
 use crate::adapter::{self, Settings};
 use crate::claim::Verdict;
 use crate::experiment::{EXPERIMENTS, Experiment, known, processors, programs};
-use crate::form::Form;
+use crate::form::{self, Form};
 use crate::invocation::{Invocation, Metrics, Row};
 use crate::judge::{Judged, judge};
 use crate::plan;
@@ -26,9 +26,11 @@ pub(crate) struct Trial {
 /// Processes of each form: as few as have an interval.
 const INVOCATIONS: u32 = 4;
 
-/// The heaps, whatever their options in a form: what is planted is planted on some of these.
+/// The heaps, whatever their options in a form: what is planted is planted on some of these. Of
+/// those that count without the lock, on all.
 pub(crate) const RC: &[&str] = &["gc-rc"];
 pub(crate) const MARKSWEEP: &[&str] = &["gc-marksweep"];
+pub(crate) use crate::form::UNLOCKED;
 
 impl Trial {
     /// Runs every form on every heap at tiny size.
@@ -105,7 +107,7 @@ impl Trial {
             let cell = forms.find_map(|known| {
                 let mut heaps = known.heaps.iter().filter(|_| known.name == form);
                 heaps
-                    .find(|heap| name_of(heap) == *name)
+                    .find(|heap| form::column(heap) == *name)
                     .map(|heap| (known, heap))
             });
             let (form, heap) = cell.unwrap_or_else(|| panic!("{form} is not run on {name}"));
@@ -206,11 +208,6 @@ impl Trial {
             assert_eq!(judged[claim].verdict, Some(verdict), "{:?}", judged[claim]);
         }
     }
-}
-
-/// A heap's name, without its options.
-fn name_of(heap: &str) -> &str {
-    heap.split(':').next().unwrap_or(heap)
 }
 
 /// A process of a form on a heap, and what it is given.

@@ -48,6 +48,10 @@ impl Command for Claims {
             "the documents' experiments, with CPython and Java where they are installed",
         ),
         (
+            "claims free-threading --peer cpython,cpython-free-threaded",
+            "what counting without the lock costs, here and in CPython",
+        ),
+        (
             "claims lost-update --explain",
             "what is done, and what it does not show",
         ),

@@ -13,8 +13,10 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("contention.md"),
     forms: &[
         processors::FORM,
-        Form::new(ONE, "contention", 1),
-        Form::new(TWO, "contention", 2).small(LONG),
+        Form::new(ONE, "contention", 1).with_heaps(EVERY),
+        Form::new(TWO, "contention", 2)
+            .with_heaps(EVERY)
+            .small(LONG),
         Form::new(FOUR, "contention", 4)
             .with_heaps(&["gc-rc"])
             .small(LONG),

@@ -10,7 +10,9 @@ pub const EXPERIMENT: Experiment = Experiment {
     name: "count-traffic",
     summary: "what changing a reference costs, beside the same reads without it",
     explanation: include_str!("count_traffic.md"),
-    forms: &[Form::new(CHANGES, "reference-changes", 1).warmed_up()],
+    forms: &[Form::new(CHANGES, "reference-changes", 1)
+        .with_heaps(EVERY)
+        .warmed_up()],
     claims: &[
         Claim::new("putting a reference in a variable makes reads slower by a fifth with counting")
             .ours()

@@ -9,20 +9,15 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "the most memory held, as a multiple of what lives",
     explanation: include_str!("footprint.md"),
     forms: &[
-        Form::new(PLAIN, "replacement", 1)
-            .few()
-            .warmed_up()
-            .with("live=20000,words=32,multiple=32,replaced=400")
-            .small("live=20000,words=32,replaced=400")
-            .full("live=60000,words=16,replaced=1000")
-            .with_heaps(GROWING),
+        NO_CYCLES.with_heaps(GROWING),
+        NO_CYCLES.on(UNLOCKED),
         Form::new(CYCLIC, "replacement", 1)
             .few()
             .warmed_up()
             .with("live=4000,words=8,multiple=8,replaced=400,cyclic=1")
             .small("live=20000,words=16,replaced=500")
             .full("live=30000,words=16,replaced=1000")
-            .with_heaps(AS_DESCRIBED),
+            .with_heaps(EVERY_AS_DESCRIBED),
     ],
     claims: &[
         Claim::new("counting takes memory back at once: it holds hardly more than what lives")
@@ -46,6 +41,13 @@ pub const EXPERIMENT: Experiment = Experiment {
     ],
     programs: &[Program::of::<Replacement>()],
 };
+
+const NO_CYCLES: Form = Form::new(PLAIN, "replacement", 1)
+    .few()
+    .warmed_up()
+    .with("live=20000,words=32,multiple=32,replaced=400")
+    .small("live=20000,words=32,replaced=400")
+    .full("live=60000,words=16,replaced=1000");
 
 /// Their limit is far beyond what they need; the mark-sweep is the one described, and collects when
 /// twice as much is held as its last collection found alive.

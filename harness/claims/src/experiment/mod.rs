@@ -32,9 +32,12 @@ pub mod cpu_bound;
 pub mod cycles;
 pub mod fan_out;
 pub mod footprint;
+pub mod free_threading;
 pub mod io_bound;
 pub mod lost_update;
 pub mod native;
+pub mod object_lock;
+mod object_locks;
 pub mod passing;
 pub mod pipeline;
 mod prelude;
@@ -44,6 +47,7 @@ pub mod reclaim_delay;
 pub mod replacement;
 mod scaffold;
 pub mod scaling;
+pub mod sharing;
 pub mod stop_the_world;
 pub mod subprocesses;
 pub mod switch_interval;
@@ -75,22 +79,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
     count_traffic::EXPERIMENT,
     scaling::EXPERIMENT,
     threshold::EXPERIMENT,
-];
-
-/// Claims that nothing here can judge yet: name, claim, what is missing.
-pub const NOT_BUILT: &[(&str, &str, &str)] = &[
-    (
-        "object-lock",
-        "000.5, 000.6: a lock on every object costs far more than one global lock, and can \
-         deadlock",
-        "needs counting without the global lock",
-    ),
-    (
-        "free-threading",
-        "000.21, 001.9: removing the lock must not slow one thread, costs 10-15 %, and lets \
-         threads scale",
-        "needs counting without the global lock",
-    ),
+    object_lock::EXPERIMENT,
+    free_threading::EXPERIMENT,
+    sharing::EXPERIMENT,
 ];
 
 /// One of the documents' experiments.
@@ -135,9 +126,6 @@ pub fn known() -> Vec<Description> {
 pub fn choose(names: &[String]) -> Result<Vec<&'static Experiment>, String> {
     for name in names {
         let mut all = EXPERIMENTS.iter();
-        if let Some((_, _, reason)) = NOT_BUILT.iter().find(|(known, ..)| known == name) {
-            return Err(format!("experiment '{name}' is not built yet: it {reason}"));
-        }
         if !all.any(|experiment| experiment.name == name) {
             let names = EXPERIMENTS.iter().map(|experiment| experiment.name);
             return Err(suggest::unknown("experiment", name, names));
@@ -183,7 +171,9 @@ mod tests {
                 }
             }
             for claim in experiment.claims {
-                let about = claim.counting.is_some() || claim.tracing.is_some();
+                let about = crate::claim::Side::ALL
+                    .iter()
+                    .any(|&side| claim.rule(side).is_some());
                 assert!(about, "{name}: {}", claim.statement);
                 assert!(!claim.measured.is_empty(), "{name}: {}", claim.statement);
             }
@@ -259,8 +249,6 @@ mod tests {
     fn unknown_experiments_are_met_with_the_nearest() {
         let message = choose(&["countdwn".to_owned()]).unwrap_err();
         assert!(message.contains("did you mean 'countdown'"), "{message}");
-        let message = choose(&["free-threading".to_owned()]).unwrap_err();
-        assert!(message.contains("not built yet"), "{message}");
         assert_eq!(choose(&[]).unwrap().len(), EXPERIMENTS.len());
     }
 }

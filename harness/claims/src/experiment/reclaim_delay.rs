@@ -16,28 +16,28 @@ pub const EXPERIMENT: Experiment = Experiment {
             .with("live=20,words=32,multiple=3,replaced=400,watched=40")
             .small("live=1000,replaced=500,watched=100")
             .full("live=1000,replaced=800,watched=400")
-            .on(AS_DESCRIBED),
+            .on(EVERY_AS_DESCRIBED),
         Form::new(SOME, "replacement", 1)
             .few()
             .warmed_up()
             .with("live=200,words=32,multiple=3,replaced=400,watched=40")
             .small("live=4000,replaced=500,watched=100")
             .full("live=10000,replaced=800,watched=400")
-            .with_heaps(AS_DESCRIBED),
+            .with_heaps(EVERY_AS_DESCRIBED),
         Form::new(MOST, "replacement", 1)
             .few()
             .warmed_up()
             .with("live=2000,words=32,multiple=3,replaced=400,watched=40")
             .small("live=50000,replaced=400,watched=100")
             .full("live=100000,replaced=400,watched=400")
-            .with_heaps(AS_DESCRIBED),
+            .with_heaps(EVERY_AS_DESCRIBED),
         Form::new(CYCLES, "replacement", 1)
             .few()
             .warmed_up()
             .with("live=200,words=32,multiple=3,replaced=400,watched=40,cyclic=1")
             .small("live=10000,replaced=500,watched=100")
             .full("live=10000,replaced=800,watched=400")
-            .with_heaps(AS_DESCRIBED),
+            .with_heaps(EVERY_AS_DESCRIBED),
     ],
     claims: &[
         Claim::new("counting frees an object at its last reference, usually within a millisecond")

@@ -16,7 +16,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .small("depth=13")
             .full("depth=15"),
         Form::new(IN_TURNS, "binary-trees-in-turns:turns=4", 2)
-            .on(TRACING)
+            .on(FREE)
             .small("depth=14")
             .full("depth=16"),
     ],

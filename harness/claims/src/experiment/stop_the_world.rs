@@ -18,8 +18,8 @@ pub const EXPERIMENT: Experiment = Experiment {
             .with("live=200,words=31,multiple=2,replaced=5000")
             .small("live=1000,words=1,spare=1,replaced=10000")
             .full("live=2000,words=1,spare=4,replaced=12000")
-            .with_heaps(AS_DESCRIBED),
-        LARGEST.with_heaps(AS_DESCRIBED),
+            .with_heaps(EVERY_AS_DESCRIBED),
+        LARGEST.with_heaps(EVERY_AS_DESCRIBED),
         Form::new(THREADS, "replacement", 2)
             .warmed_up()
             .with("live=500,words=31,multiple=2,replaced=6000")

@@ -58,17 +58,19 @@ fn every_claim_has_a_figure_and_a_verdict() {
         .sum();
     assert_eq!(judged.len(), expected);
     for claim in &judged {
-        for (rule, heap) in [
-            ("rule_counting", "gc-rc"),
-            ("rule_tracing", "gc-marksweep"),
-            ("rule_unlocked", UNLOCKED[0]),
+        for (rule, heaps) in [
+            ("rule_counting", &["gc-rc"][..]),
+            ("rule_tracing", &["gc-marksweep"]),
+            ("rule_unlocked", UNLOCKED),
         ] {
-            if !claim[rule].is_null() {
-                let figure = &claim["columns"][heap]["figure"];
-                assert!(figure["value"].is_number(), "{heap}: {claim}");
+            // A claim may be about one way to count without the lock.
+            let has_figure = |heap: &&str| {
+                let figure = &claim["columns"][*heap]["figure"];
                 // Processes, or the trials of a share.
-                assert!(figure["n"].as_u64() >= Some(2), "{heap}: {claim}");
-            }
+                figure["value"].is_number() && figure["n"].as_u64() >= Some(2)
+            };
+            let is_measured = heaps.iter().any(has_figure);
+            assert!(claim[rule].is_null() || is_measured, "{rule}: {claim}");
         }
         assert!(claim["verdict"].is_string(), "{claim}");
     }

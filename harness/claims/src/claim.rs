@@ -350,8 +350,8 @@ impl Side {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Counting, Self::Unlocked, Self::Tracing];
 
-    /// The side that a heap or a peer is on, by the [column](crate::form::column) that it has;
-    /// `None` if it stands for none.
+    /// The side that a heap or a peer is on, by its name, with the way in which it counts if that
+    /// is one [without the lock](UNLOCKED); `None` if it stands for none.
     pub fn of(column: &str) -> Option<Self> {
         match column {
             "gc-rc" | "cpython" => Some(Self::Counting),

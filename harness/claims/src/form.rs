@@ -61,7 +61,7 @@ macro_rules! without_the_lock {
     };
 }
 
-without_the_lock!["gc-rc:regime=atomic"];
+without_the_lock!["gc-rc:regime=atomic", "gc-rc:regime=object-lock"];
 
 /// The column that a heap's figures stand in: its name; with it the way in which it counts, if that
 /// is one without the lock.

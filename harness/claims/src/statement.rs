@@ -79,8 +79,7 @@ pub const STATEMENTS: &[Statement] = &[
     says(
         "000.5",
         "locking each object and operation would cost far more than the one lock",
-    )
-    .unmeasured("needs a heap that locks each object, which neither of ours does"),
+    ),
     says(
         "000.6",
         "with a lock in each object deadlock is likely, however good the programmer",

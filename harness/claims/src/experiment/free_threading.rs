@@ -69,7 +69,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     programs: &[Program::of::<FreeThreading>()],
 };
 
-const ONE: &str = "one thread";
+pub(super) const ONE: &str = "one thread";
 const IN_TURNS: &str = "one thread and two, in turns";
 
 /// The program on one thread. Its heaps are said where it is used.

@@ -79,9 +79,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
     count_traffic::EXPERIMENT,
     scaling::EXPERIMENT,
     threshold::EXPERIMENT,
-    object_lock::EXPERIMENT,
     free_threading::EXPERIMENT,
     sharing::EXPERIMENT,
+    object_lock::EXPERIMENT,
 ];
 
 /// One of the documents' experiments.

@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
+use super::free_threading::{COUNTED, ONE, ONE_THREAD};
 use super::object_locks::{Deadlock, ObjectLocks};
 use super::prelude::*;
 
@@ -21,6 +22,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .on(BOTH)
             .few()
             .with(MANY),
+        ONE_THREAD.on(&["gc-rc", "gc-rc:regime=object-lock"]),
     ],
     claims: &[
         // Likely is what happens more often than not.
@@ -45,6 +47,12 @@ pub const EXPERIMENT: Experiment = Experiment {
             .measured("tries that deadlock, under one lock")
             .share(Observed(DEADLOCKS), Observed(TRIES), &[ONE_LOCK])
             .both(AtMost(0.01)),
+        // What costs far more costs at least as much again.
+        Claim::new("a lock in each object costs one thread far more than the one lock")
+            .judges(&["000.5"])
+            .measured("time with a lock in each object / under one lock, as in free-threading")
+            .to_locked(COUNTED, ONE)
+            .unlocked(AtLeast(2.0)),
     ],
     programs: &[Program::of::<TwoObjects>()],
 };
@@ -215,14 +223,30 @@ impl Moving<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::Trial;
+    use crate::trial::{RC, Trial};
+
+    #[test]
+    fn the_price_of_a_lock_in_each_object_follows_the_times() {
+        let mut trial = Trial::of("object-lock");
+        let locked = &["gc-rc:regime=object-lock"];
+        let mut plant = |heaps: &[&str], time| {
+            for kind in ["allocated_ns", "local_ns", "stored_ns"] {
+                trial.observed(ONE, heaps, kind, time);
+            }
+            trial.clone()
+        };
+        plant(RC, 1_000);
+        plant(locked, 4_000).holds([3]);
+        plant(locked, 1_300).fails([3]);
+    }
 
     /// What deadlocks is decided by the order of locks, at any size and however busy the machine
     /// is.
     #[test]
     fn opposite_orders_always_deadlock_and_others_never() {
         let mut trial = Trial::of("object-lock");
-        for row in trial.rows() {
+        let is_own = |row: &&crate::invocation::Row| row.invocation.workload == TwoObjects::NAME;
+        for row in trial.rows().iter().filter(is_own) {
             let seen = &row.metrics.as_ref().unwrap().observations;
             let all = match row.invocation.parameters["locking"] {
                 0 => seen[TRIES],

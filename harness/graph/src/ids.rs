@@ -69,8 +69,9 @@ impl Ids {
     pub(crate) fn place(&self, id: u64) -> Option<usize> {
         let offset = id.checked_sub(*self.ids.first()?)?;
         let slice = (offset >> self.shift) as usize;
+        let begin = *self.slices.get(slice)? as usize;
+        // Behind the last slice there is one that is empty.
         let end = *self.slices.get(slice + 1)? as usize;
-        let begin = self.slices[slice] as usize;
         let found = begin + self.ids[begin..end].binary_search(&id).ok()?;
         Some(match self.places.get(found) {
             Some(&place) => place as usize,
@@ -106,6 +107,7 @@ mod tests {
             for id in ids.iter().copied().chain(others).chain([0, 1, u64::MAX]) {
                 prop_assert_eq!(found.place(id), first(id));
             }
+            prop_assert_eq!(Ids::new(vec![0, 1]).place(u64::MAX), None);
             let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
             prop_assert_eq!(found.duplicates(), ids.len() - distinct.len());
             let order: Vec<u64> = match found.into_order() {

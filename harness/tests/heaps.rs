@@ -140,6 +140,21 @@ fn what_is_no_dump_is_refused_in_a_line() {
     fs::write(at.join("noise"), b"\x01\x02\x03").unwrap();
     assert!(refused(&harness(at, "import noise")).contains("no heap dump that is known"));
     assert!(refused(&harness(at, "import absent.hprof")).contains("absent.hprof"));
+    fs::create_dir(at.join("directory")).unwrap();
+    assert!(refused(&harness(at, "import directory")).contains("it is no file"));
+    let output = harness(at, "import a.dot -o directory");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("cannot write directory: it is there, and no file"));
+    let pipe = Command::new("mkfifo")
+        .arg(at.join("pipe"))
+        .status()
+        .unwrap();
+    assert!(pipe.success());
+    assert!(refused(&harness(at, "import pipe")).contains("it is no file"));
+    assert!(refused(&harness(at, "run heap:file=pipe")).contains("harness import"));
+    fs::write(at.join("empty.dot"), "digraph {}").unwrap();
+    assert!(refused(&harness(at, "import empty.dot")).contains("no object was found"));
+    assert!(!at.join("empty.graph").exists());
     assert!(refused(&harness(at, "import a.dot -o a.dot")).contains("choose another -o FILE"));
     assert!(refused(&harness(at, "heap noise")).contains("no heap dump that is known"));
     assert!(refused(&harness(at, "run heap")).contains("heap:file=PATH"));

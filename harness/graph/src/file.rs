@@ -141,10 +141,12 @@ impl Graph {
     ///
     /// If there is no such file, or it is not a graph, or damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, GraphError> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        let path = path.as_ref();
+        // Before it is opened: that would wait for who writes a pipe.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(GraphError::NotAGraph);
         }
+        let file = File::open(path)?;
         // SAFETY: the documented condition is that nobody changes the file meanwhile. Nothing of
         // what is read is trusted but by checked indices, so that a change leads to wrong figures.
         let map = unsafe { Mmap::map(&file) }?;
@@ -307,8 +309,12 @@ fn checksum(header: &[u8], rest: &[u8]) -> u64 {
 ///
 /// # Errors
 ///
-/// What the system says: a directory that is not there, a disk that is full.
+/// What the system says: a directory that is not there, a disk that is full. If there is something
+/// of this name that is no file, such as a device, which renaming would replace.
 pub fn write(graph: &RawGraph, path: &Path) -> io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is there, and no file"));
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);

@@ -166,6 +166,8 @@ impl Imported {
 pub enum ImportError {
     /// The system refuses to read it.
     Io(io::Error),
+    /// It is a directory, a pipe, a device: a dump is read more than once.
+    NotAFile,
     /// It is of no known format.
     UnknownFormat,
     /// It is not what its beginning says: what is wrong with it, and at which byte.
@@ -180,6 +182,9 @@ impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
+            Self::NotAFile => f.write_str(
+                "it is no file; a dump is read more than once, so write it into one",
+            ),
             Self::UnknownFormat => f.write_str(
                 "no heap dump that is known: neither HPROF, nor a V8 heap snapshot, nor JSON lines, \
                  nor Graphviz",
@@ -374,10 +379,12 @@ pub fn import(
     format: Option<Format>,
     progress: Progress<'_>,
 ) -> Result<Imported, ImportError> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+    let path = path.as_ref();
+    // Before it is opened: that would wait for who writes a pipe.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(ImportError::NotAFile);
     }
+    let mut file = File::open(path)?;
     let format = match format {
         Some(format) => format,
         None => {

@@ -68,6 +68,13 @@ impl Command for Import {
             all.append(imported.graph)
                 .map_err(|_| not_run(file, &ImportError::TooLarge.to_string()))?;
         }
+        if all.objects() == 0 {
+            return Err(Error::NotRun(format!(
+                "no object was found in {}: {} is not written",
+                self.files[0].display(),
+                path.display()
+            )));
+        }
         graph::write(&all, &path).map_err(|error| {
             Error::NotWritten(format!("cannot write {}: {error}", path.display()))
         })?;

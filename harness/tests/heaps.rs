@@ -156,6 +156,12 @@ fn what_is_no_dump_is_refused_in_a_line() {
     assert!(refused(&harness(at, "import empty.dot")).contains("no object was found"));
     assert!(!at.join("empty.graph").exists());
     assert!(refused(&harness(at, "import a.dot -o a.dot")).contains("choose another -o FILE"));
+    let same = refused(&harness(at, "import a.dot -o ./a.dot"));
+    assert!(same.contains("choose another -o FILE"), "{same}");
+    let output = harness(at, "heap a.dot a.graph --budget 1s --output rows.jsonl");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("two of the files have a.graph for their graph"));
+    fs::remove_file(at.join("a.graph")).unwrap();
     assert!(refused(&harness(at, "heap noise")).contains("no heap dump that is known"));
     assert!(refused(&harness(at, "run heap")).contains("heap:file=PATH"));
     assert!(refused(&harness(at, "run heap:file=noise")).contains("harness import"));

@@ -77,6 +77,8 @@ struct Classes {
 
 /// More classes above each other than a program has: a damaged dump may have a circle of them.
 const MOST_ABOVE: usize = 1000;
+/// More fields than an instance has.
+const MOST_FIELDS: usize = 1 << 16;
 
 impl Classes {
     fn layout(&mut self, class: u64) -> Option<&[Field]> {
@@ -96,6 +98,9 @@ impl Classes {
                     other => other,
                 }));
                 at = found.above;
+                if at == class || fields.len() > MOST_FIELDS {
+                    break;
+                }
             }
             self.by_id.get(&class)?;
             self.layouts.insert(class, fields);

@@ -64,10 +64,18 @@ impl Command for Heap {
 
     fn run(self, context: &Context) -> Result<bool, Error> {
         let mut graphs = Vec::new();
+        let mut whole = true;
         for file in &self.files {
-            let (path, shape) = graph_of(file, context)?;
+            let (path, shape, undamaged) = graph_of(file, context)?;
             print(&in_words(file, &shape))?;
+            if graphs.contains(&path) {
+                return Err(Error::NotRun(format!(
+                    "two of the files have {} for their graph; import one with 'harness import -o'",
+                    path.display()
+                )));
+            }
             graphs.push(path);
+            whole &= undamaged;
         }
         let workloads = graphs.iter().map(|path| {
             let path = path.to_str().ok_or_else(|| {
@@ -104,17 +112,17 @@ impl Command for Heap {
         };
         let mut session = Session::begin(&plan)?;
         session.measure(&plan)?;
-        session.end(&plan, Vec::new())
+        Ok(session.end(&plan, Vec::new())? && whole)
     }
 }
 
-/// The graph of a file, which is imported first if it is a dump.
-fn graph_of(file: &Path, context: &Context) -> Result<(PathBuf, Shape), Error> {
+/// The graph of a file, which is imported first if it is a dump, and whether that is undamaged.
+fn graph_of(file: &Path, context: &Context) -> Result<(PathBuf, Shape, bool), Error> {
     let not_run = |path: &Path, why: &dyn ToString| {
         Error::NotRun(format!("{}: {}", path.display(), why.to_string()))
     };
     match Graph::open(file) {
-        Ok(graph) => return Ok((file.to_owned(), Shape::of(&graph))),
+        Ok(graph) => return Ok((file.to_owned(), Shape::of(&graph), true)),
         Err(GraphError::NotAGraph) => {}
         Err(error) => return Err(not_run(file, &error)),
     }
@@ -122,9 +130,10 @@ fn graph_of(file: &Path, context: &Context) -> Result<(PathBuf, Shape), Error> {
     let imported = import::read(file, None, context.reporting.quiet)?;
     print(&import::account(file, &imported))?;
     graph::write(&imported.graph, &path).map_err(|error| not_run(&path, &error))?;
+    let undamaged = !imported.losses.is_damaged();
     drop(imported);
     let graph = Graph::open(&path).map_err(|error| not_run(&path, &error))?;
-    Ok((path, Shape::of(&graph)))
+    Ok((path, Shape::of(&graph), undamaged))
 }
 
 /// So many of so many, in per cent.
@@ -277,8 +286,9 @@ fn costs(results: &Results) -> String {
         text += &reasons(&group);
     }
     text += "\nMedians over cold processes, in parentheses the least and the most. Ratios: of the \
-             rounds in which\nboth ran, with a 95 % interval. A collection examines everything and \
-             finds nothing to free.\n";
+             rounds in which\nboth ran, with a 95 % interval. A collection finds nothing to free: mark-sweep \
+             marks all that lives in it;\ncounting examines what stores may have made part of a \
+             cycle, which after the first may be little.\n";
     text
 }
 
@@ -306,7 +316,7 @@ fn costs_of(group: &Group<'_>, results: &Results) -> String {
                     format!("{ratio} of {}", baseline.heap_label())
                 });
                 let ratio = ratio.unwrap_or_default();
-                let line = format!("    {:<18}{words:<48}{ratio}", quantity.name);
+                let line = format!("    {:<18}{words:<48}  {ratio}", quantity.name);
                 let _ = writeln!(text, "{}", line.trim_end());
             }
         }
@@ -344,7 +354,7 @@ fn reason(cell: &CellResults) -> Option<String> {
     Some(match cell.invocation().heap.as_str() {
         "gc-rc" => format!(
             "{overhead};\n    of the {} that the death of all takes, {} are what counting frees at \
-             once, in one stop; the\n    rest is the search for what cycles keep",
+             once, in one stop; the\n    rest is the collection after it, which looks for what cycles keep",
             format_time(drop + last),
             format_time(drop)
         ),

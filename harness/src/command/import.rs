@@ -53,7 +53,11 @@ impl Command for Import {
             Some(path) => path.clone(),
             None => self.files[0].with_extension("graph"),
         };
-        if self.files.contains(&path) {
+        let there = std::fs::canonicalize(&path).ok();
+        let is_the_graph = |file: &PathBuf| {
+            *file == path || there.is_some() && std::fs::canonicalize(file).ok() == there
+        };
+        if self.files.iter().any(is_the_graph) {
             return Err(Error::NotRun(format!(
                 "{} is one of the dumps; choose another -o FILE",
                 path.display()

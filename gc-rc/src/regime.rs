@@ -50,23 +50,30 @@ impl Kind for GlobalLock {
     }
 }
 
+/// What the regimes without the lock have in common.
+macro_rules! unlocked {
+    ($regime:ident) => {
+        impl Regime for $regime {}
+        impl Unlocked for $regime {}
+
+        impl Kind for $regime {
+            type Inner = Commons;
+            type Own = Seat;
+
+            #[inline(always)]
+            fn base(inner: &Commons) -> &Inner {
+                &inner.base
+            }
+        }
+    };
+}
+
 /// Threads run freely, and every count is changed by one atomic operation, as those of Rust's `Arc`
 /// and Nim's `atomicArc` are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Atomic {}
 
-impl Regime for Atomic {}
-impl Unlocked for Atomic {}
-
-impl Kind for Atomic {
-    type Inner = Commons;
-    type Own = Seat;
-
-    #[inline(always)]
-    fn base(inner: &Commons) -> &Inner {
-        &inner.base
-    }
-}
+unlocked!(Atomic);
 
 /// Threads run freely, and every object has a lock: its count and its fields change under that
 /// alone, and two objects are locked in the order of their addresses. The alternative to a global
@@ -74,15 +81,4 @@ impl Kind for Atomic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectLock {}
 
-impl Regime for ObjectLock {}
-impl Unlocked for ObjectLock {}
-
-impl Kind for ObjectLock {
-    type Inner = Commons;
-    type Own = Seat;
-
-    #[inline(always)]
-    fn base(inner: &Commons) -> &Inner {
-        &inner.base
-    }
-}
+unlocked!(ObjectLock);

@@ -45,6 +45,18 @@ fn push<'h, R: Unlocked>(m: &mut Mutator<'h, R>, list: Local<'_, 'h>, length: u6
     }
 }
 
+/// Waits for a turn that another thread is to pass.
+fn wait_for(turn: &AtomicU64, is_it: impl Fn(u64) -> bool) {
+    while !is_it(turn.load(SeqCst)) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Comes to a quiescent point often enough for a grace period, if the others do.
+fn rest<R: Unlocked>(m: &mut Mutator<'_, R>) {
+    (0..200).for_each(|_| m.safepoint());
+}
+
 /// Objects that were freed.
 fn freed<R: Unlocked>(heap: &Heap<R>) -> u64 {
     heap.statistics().freed_objects
@@ -145,12 +157,7 @@ fn a_grace_period_waits_for_everybody<R: Unlocked>() {
 fn read_before_the_last_is_cut_off<R: Unlocked>(delay: usize, died_before: bool) {
     let heap = poisoned::<R>();
     let turn = AtomicU64::new(0);
-    let wait = |whose: u64| {
-        while turn.load(SeqCst) != whose {
-            std::hint::spin_loop();
-        }
-    };
-    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    let wait = |whose| wait_for(&turn, |turn| turn == whose);
     heap.attach(|m| {
         m.frame(|m, [table, parent, node]| {
             m.alloc(table, Shape::new(1, 0)).unwrap();
@@ -219,12 +226,7 @@ fn read_through_a_weak_reference_that_goes<R: Unlocked>(delay: u64) -> bool {
     const OTHERS: usize = 64;
     let heap = poisoned::<R>();
     let turn = AtomicU64::new(0);
-    let wait = |whose: u64| {
-        while turn.load(SeqCst) != whose {
-            std::hint::spin_loop();
-        }
-    };
-    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    let wait = |whose| wait_for(&turn, |turn| turn == whose);
     let read = heap.attach(|m| {
         m.frame(|m, [parent, node]| {
             m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
@@ -328,12 +330,7 @@ fn what_is_kept_back_is_counted_and_charged<R: Unlocked>() {
     let heap: Heap<R> = heap(Heap::builder().cycle(Cycle::None));
     let reclamation = || heap.statistics().reclamation.unwrap();
     let turn = AtomicU64::new(0);
-    let wait = |whose: u64| {
-        while turn.load(SeqCst) != whose {
-            std::hint::spin_loop();
-        }
-    };
-    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    let wait = |whose| wait_for(&turn, |turn| turn == whose);
     heap.attach(|m| {
         m.frame(|m, [table, object]| {
             m.alloc(table, Shape::new(OBJECTS, 0)).unwrap();
@@ -388,12 +385,7 @@ fn what_is_kept_back_is_counted_and_charged<R: Unlocked>() {
 fn what_had_weak_references_waits_twice<R: Unlocked>() {
     let heap: Heap<R> = poisoned();
     let turn = AtomicU64::new(0);
-    let wait = |whose: u64| {
-        while turn.load(SeqCst) < whose {
-            std::hint::spin_loop();
-        }
-    };
-    let rest = |m: &mut Mutator<'_, R>| (0..200).for_each(|_| m.safepoint());
+    let wait = |whose| wait_for(&turn, |turn| turn >= whose);
     let done = AtomicBool::new(false);
     heap.attach(|m| {
         m.frame(|m, [node]| {

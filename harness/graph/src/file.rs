@@ -30,7 +30,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -326,11 +326,28 @@ pub fn write(graph: &RawGraph, path: &Path) -> io::Result<()> {
     written
 }
 
-fn write_to(graph: &RawGraph, path: &Path) -> io::Result<()> {
-    use std::io::{Seek, SeekFrom};
+/// Writes through to a file, and has the checksum of all of it.
+struct Summed {
+    file: File,
+    digest: crc::Digest<'static, u64>,
+}
 
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn write_to(graph: &RawGraph, path: &Path) -> io::Result<()> {
+    const CHECKSUM: usize = HEADER - 8;
     let flags = if graph.has_addresses() { ADDRESSES } else { 0 };
-    let mut header = Vec::with_capacity(HEADER);
+    let mut header = Vec::with_capacity(CHECKSUM);
     header.extend(MAGIC);
     header.extend(VERSION.to_le_bytes());
     header.extend(flags.to_le_bytes());
@@ -340,26 +357,16 @@ fn write_to(graph: &RawGraph, path: &Path) -> io::Result<()> {
     }
     let mut digest = CRC.digest();
     digest.update(&header);
-    let mut file = io::BufWriter::with_capacity(1 << 20, File::create(path)?);
+    // The checksum, which is none of what it sums up, has its place before the rest.
+    let mut file = File::create(path)?;
     file.write_all(&header)?;
-    file.write_all(&[0; 8])?;
-    let mut chunk = Vec::with_capacity(1 << 16);
-    let mut put = |number: Option<u32>| -> io::Result<()> {
-        if let Some(number) = number {
-            chunk.extend(number.to_le_bytes());
-        }
-        if chunk.len() >= 1 << 16 || number.is_none() {
-            digest.update(&chunk);
-            file.write_all(&chunk)?;
-            chunk.clear();
-        }
-        Ok(())
-    };
-    graph.numbers(&mut |number| put(Some(number)))?;
-    put(None)?;
-    file.seek(SeekFrom::Start(HEADER as u64 - 8))?;
+    file.write_all(&[0; HEADER - CHECKSUM])?;
+    let mut summed = BufWriter::with_capacity(1 << 20, Summed { file, digest });
+    graph.numbers(&mut |number| summed.write_all(&number.to_le_bytes()))?;
+    let Summed { mut file, digest } = summed
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    file.seek(SeekFrom::Start(CHECKSUM as u64))?;
     file.write_all(&digest.finalize().to_le_bytes())?;
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()
+    file.sync_all()
 }

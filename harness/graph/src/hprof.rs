@@ -110,26 +110,26 @@ impl Classes {
 }
 
 /// What a pass does with what it comes to.
-trait Pass {
+trait Pass<R> {
     fn root(&mut self, id: u64, offset: u64);
     fn class(&mut self, dump: ClassDump) -> Result<(), ImportError>;
     /// An array of others than references, of so many bytes.
     fn values(&mut self, id: u64, bytes: u64, offset: u64) -> Result<(), ImportError>;
     /// Reads the elements; returns whether they were all there.
-    fn references<R: Read + Seek>(
+    fn references(
         &mut self,
         id: u64,
         length: u64,
         reader: &mut Reader<'_, '_, R>,
     ) -> Result<bool, ImportError>;
-    fn instance<R: Read + Seek>(
+    fn instance(
         &mut self,
         id: u64,
         class: u64,
         length: u64,
         reader: &mut Reader<'_, '_, R>,
     ) -> Result<bool, ImportError>;
-    fn string<R: Read + Seek>(
+    fn string(
         &mut self,
         id: u64,
         length: u64,
@@ -204,7 +204,7 @@ macro_rules! there {
 
 impl<R: Read + Seek> Reader<'_, '_, R> {
     /// Reads the records of the file. Returns whether it ended where a record did.
-    fn records(&mut self, pass: &mut impl Pass) -> Result<bool, ImportError> {
+    fn records(&mut self, pass: &mut impl Pass<R>) -> Result<bool, ImportError> {
         while self.source.offset() < self.source.length() {
             let at = self.source.offset();
             let tag = there!(self.u1());
@@ -248,7 +248,7 @@ impl<R: Read + Seek> Reader<'_, '_, R> {
     }
 
     /// Reads a piece of the heap, up to `end`.
-    fn piece(&mut self, end: u64, pass: &mut impl Pass) -> Result<bool, ImportError> {
+    fn piece(&mut self, end: u64, pass: &mut impl Pass<R>) -> Result<bool, ImportError> {
         let id_bytes = self.id_bytes as u64;
         while self.source.offset() < end {
             let at = self.source.offset();
@@ -408,7 +408,7 @@ impl First {
     }
 }
 
-impl Pass for First {
+impl<R: Read + Seek> Pass<R> for First {
     fn root(&mut self, _: u64, _: u64) {}
 
     fn class(&mut self, dump: ClassDump) -> Result<(), ImportError> {
@@ -427,7 +427,7 @@ impl Pass for First {
         self.object(id)
     }
 
-    fn references<R: Read + Seek>(
+    fn references(
         &mut self,
         id: u64,
         length: u64,
@@ -437,7 +437,7 @@ impl Pass for First {
         reader.source.skip(length * reader.id_bytes as u64)
     }
 
-    fn instance<R: Read + Seek>(
+    fn instance(
         &mut self,
         id: u64,
         _: u64,
@@ -448,7 +448,7 @@ impl Pass for First {
         reader.source.skip(length)
     }
 
-    fn string<R: Read + Seek>(
+    fn string(
         &mut self,
         id: u64,
         length: u64,
@@ -496,12 +496,17 @@ impl Pass for First {
 /// The second pass: what objects refer to.
 struct Second {
     classes: Classes,
+    objects: Objects,
+}
+
+/// The graph as it grows.
+struct Objects {
     ids: Ids,
     graph: RawGraph,
     losses: Losses,
 }
 
-impl Second {
+impl Objects {
     /// Whether the object that comes next is called as one before it.
     fn is_duplicate(&self, id: u64) -> bool {
         self.ids.duplicates() > 0 && self.ids.place(id) != Some(self.graph.objects())
@@ -518,7 +523,7 @@ impl Second {
         Ok(())
     }
 
-    fn object(&mut self, id: u64, fields: u64, bytes: u64, at: u64) -> Result<(), ImportError> {
+    fn push(&mut self, id: u64, fields: u64, bytes: u64, at: u64) -> Result<(), ImportError> {
         if self.is_duplicate(id) {
             self.losses.note(lost::DUPLICATES, at);
             self.graph.push_object(0, 0)?;
@@ -535,36 +540,37 @@ fn number(bytes: &[u8]) -> u64 {
         .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-impl Pass for Second {
+impl<R: Read + Seek> Pass<R> for Second {
     fn root(&mut self, id: u64, offset: u64) {
-        match self.ids.place(id) {
-            Some(place) => self.graph.push_root(place),
+        match self.objects.ids.place(id) {
+            Some(place) => self.objects.graph.push_root(place),
             None if id == 0 => {}
-            None => self.losses.note(lost::ROOTS, offset),
+            None => self.objects.losses.note(lost::ROOTS, offset),
         }
     }
 
     fn class(&mut self, dump: ClassDump) -> Result<(), ImportError> {
-        if !self.is_duplicate(dump.id) {
+        if !self.objects.is_duplicate(dump.id) {
             for &to in &dump.references {
-                self.refer(to, false, dump.offset)?;
+                self.objects.refer(to, false, dump.offset)?;
             }
         }
-        self.object(dump.id, dump.fields, dump.bytes, dump.offset)
+        self.objects
+            .push(dump.id, dump.fields, dump.bytes, dump.offset)
     }
 
     fn values(&mut self, id: u64, bytes: u64, offset: u64) -> Result<(), ImportError> {
-        self.object(id, 0, bytes, offset)
+        self.objects.push(id, 0, bytes, offset)
     }
 
-    fn references<R: Read + Seek>(
+    fn references(
         &mut self,
         id: u64,
         length: u64,
         reader: &mut Reader<'_, '_, R>,
     ) -> Result<bool, ImportError> {
         let at = reader.source.offset();
-        let duplicate = self.is_duplicate(id);
+        let duplicate = self.objects.is_duplicate(id);
         let mut chunk = [0; 8 << 10];
         let (mut read, mut there) = (0, true);
         while read < length && there {
@@ -574,15 +580,15 @@ impl Pass for Second {
             if there {
                 read += elements;
                 for element in bytes.chunks_exact(reader.id_bytes).filter(|_| !duplicate) {
-                    self.refer(number(element), false, at)?;
+                    self.objects.refer(number(element), false, at)?;
                 }
             }
         }
-        self.object(id, read, 0, at)?;
+        self.objects.push(id, read, 0, at)?;
         Ok(there)
     }
 
-    fn instance<R: Read + Seek>(
+    fn instance(
         &mut self,
         id: u64,
         class: u64,
@@ -591,13 +597,13 @@ impl Pass for Second {
     ) -> Result<bool, ImportError> {
         let at = reader.source.offset();
         let id_bytes = reader.id_bytes as u64;
-        if self.is_duplicate(id) {
-            self.object(id, 0, 0, at)?;
+        if self.objects.is_duplicate(id) {
+            self.objects.push(id, 0, 0, at)?;
             return reader.source.skip(length);
         }
         let Some(layout) = self.classes.layout(class) else {
-            self.losses.note(UNKNOWN_CLASS, at);
-            self.object(id, 0, length, at)?;
+            self.objects.losses.note(UNKNOWN_CLASS, at);
+            self.objects.push(id, 0, length, at)?;
             return reader.source.skip(length);
         };
         let (mut left, mut fields, mut bytes) = (length, 0, 0);
@@ -623,13 +629,7 @@ impl Pass for Second {
                         break;
                     };
                     fields += 1;
-                    if to == 0 {
-                        continue;
-                    }
-                    match self.ids.place(to) {
-                        Some(place) => self.graph.push_reference(place, weak)?,
-                        None => self.losses.note(lost::UNKNOWN, at),
-                    }
+                    self.objects.refer(to, weak, at)?;
                 }
             }
             if !there {
@@ -637,14 +637,14 @@ impl Pass for Second {
             }
         }
         if short {
-            self.losses.note(SHORT, at);
+            self.objects.losses.note(SHORT, at);
         }
         // What is beyond the fields is nothing that is known of.
-        self.object(id, fields, bytes + left, at)?;
+        self.objects.push(id, fields, bytes + left, at)?;
         Ok(there && reader.source.skip(left)?)
     }
 
-    fn string<R: Read + Seek>(
+    fn string(
         &mut self,
         _: u64,
         length: u64,
@@ -700,9 +700,11 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
     graph.reserve(ids.len());
     let mut second = Second {
         classes,
-        ids: Ids::new(ids),
-        graph,
-        losses: Losses::default(),
+        objects: Objects {
+            ids: Ids::new(ids),
+            graph,
+            losses: Losses::default(),
+        },
     };
     source.again()?;
     header(&mut source)?;
@@ -716,10 +718,12 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
     if !whole {
         losses.note(lost::TRUNCATED, source.length());
     }
-    for loss in second.losses.iter() {
-        losses.note_many(loss.what, loss.count, loss.offset);
-    }
-    let mut graph = second.graph;
-    graph.order_by_address(second.ids.into_order());
+    let Objects {
+        ids,
+        mut graph,
+        losses: more,
+    } = second.objects;
+    losses.join(&more);
+    graph.order_by_address(ids.into_order());
     Ok(Imported::new(graph, losses))
 }

@@ -109,6 +109,13 @@ impl Losses {
         }
     }
 
+    /// Adds what was lost elsewhere.
+    pub(crate) fn join(&mut self, more: &Self) {
+        for loss in more.iter() {
+            self.note_many(loss.what, loss.count, loss.offset);
+        }
+    }
+
     /// Each way in which something was lost.
     pub fn iter(&self) -> impl Iterator<Item = &Loss> {
         self.0.iter()

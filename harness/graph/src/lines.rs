@@ -137,9 +137,7 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
     for (place, _) in unseen.iter().enumerate().filter(|(_, unseen)| **unseen > 0) {
         graph.push_root(place);
     }
-    for loss in more.iter() {
-        losses.note_many(loss.what, loss.count, loss.offset);
-    }
+    losses.join(&more);
     if addresses {
         graph.order_by_address(ids.into_order());
     } else if ids.duplicates() > 0 {

@@ -89,15 +89,10 @@ pub fn cells(
 
     let mut cells: Vec<Cell> = Vec::new();
     for (index, form) in forms().enumerate() {
+        let heaps = form.heaps.iter().map(|&heap| heap.to_owned()).collect();
         let selection = Selection {
-            workloads: vec![form.text(size)],
-            heaps: form.heaps.iter().map(|&heap| heap.to_owned()).collect(),
-            peers: Vec::new(),
-            search: Search::default(),
             threads: vec![form.threads],
-            heap_bytes: None,
-            size,
-            seed: 42,
+            ..Selection::new(vec![form.text(size)], heaps, size)
         };
         let (mut of_form, _) = plan::cells(&known, &selection)?;
         if form.peers {

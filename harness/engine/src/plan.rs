@@ -296,6 +296,22 @@ pub struct Selection {
     pub seed: u64,
 }
 
+impl Selection {
+    /// These workloads on these heaps, on one thread, beside nobody.
+    pub fn new(workloads: Vec<String>, heaps: Vec<String>, size: Size) -> Self {
+        Self {
+            workloads,
+            heaps,
+            peers: Vec::new(),
+            search: peer::Search::default(),
+            threads: vec![1],
+            heap_bytes: None,
+            size,
+            seed: 42,
+        }
+    }
+}
+
 /// Every selected workload on every selected heap and peer at every number of threads, checked; and
 /// a line for each peer that is not there, or has no program for a workload. Programs of peers are
 /// compiled here.
@@ -512,14 +528,9 @@ mod tests {
     fn selection(workloads: &[&str], heaps: &[&str]) -> Selection {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         Selection {
-            workloads: owned(workloads),
-            heaps: owned(heaps),
-            peers: Vec::new(),
-            search: peer::Search::default(),
             threads: vec![1, 2],
-            heap_bytes: None,
-            size: Size::Tiny,
             seed: 1,
+            ..Selection::new(owned(workloads), owned(heaps), Size::Tiny)
         }
     }
 

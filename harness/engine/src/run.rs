@@ -580,16 +580,9 @@ mod tests {
     use crate::workload::{self, Size};
 
     fn plan(heaps: &[&str], invocations: u32) -> Plan {
-        let selection = Selection {
-            workloads: vec!["list".to_owned(), "rings".to_owned()],
-            heaps: heaps.iter().map(|&heap| heap.to_owned()).collect(),
-            peers: Vec::new(),
-            search: peer::Search::default(),
-            threads: vec![1],
-            heap_bytes: None,
-            size: Size::Tiny,
-            seed: 1,
-        };
+        let workloads = vec!["list".to_owned(), "rings".to_owned()];
+        let heaps = heaps.iter().map(|&heap| heap.to_owned()).collect();
+        let selection = Selection::new(workloads, heaps, Size::Tiny);
         Plan {
             invocations,
             ..Plan::new(

@@ -224,16 +224,8 @@ fn same_over_same(known: &[workload::Description]) -> Result<Option<(String, Est
     else {
         return Ok(None);
     };
-    let selection = Selection {
-        workloads: vec![workload.to_owned()],
-        heaps: vec![HEAP.to_owned()],
-        peers: Vec::new(),
-        search: Search::default(),
-        threads: vec![1],
-        heap_bytes: None,
-        size: Size::Small,
-        seed: 42,
-    };
+    let workloads = vec![workload.to_owned()];
+    let selection = Selection::new(workloads, vec![HEAP.to_owned()], Size::Small);
     let (cells, _) = plan::cells(known, &selection)?;
     let again = Cell {
         twin: true,

@@ -127,22 +127,14 @@ impl Precision {
 mod tests {
     use super::*;
     use crate::invocation::Metrics;
-    use crate::peer::Search;
     use crate::plan::{self, Selection};
     use crate::workload::{self, Size};
 
     /// Two workloads on two heaps.
     fn plan() -> Plan {
-        let selection = Selection {
-            workloads: vec!["list".to_owned(), "rings".to_owned()],
-            heaps: vec!["gc-rc".to_owned(), "gc-marksweep".to_owned()],
-            peers: Vec::new(),
-            search: Search::default(),
-            threads: vec![1],
-            heap_bytes: None,
-            size: Size::Tiny,
-            seed: 1,
-        };
+        let workloads = vec!["list".to_owned(), "rings".to_owned()];
+        let heaps = vec!["gc-rc".to_owned(), "gc-marksweep".to_owned()];
+        let selection = Selection::new(workloads, heaps, Size::Tiny);
         let (cells, _) = plan::cells(&workload::standard(), &selection).unwrap();
         Plan {
             precision: Some(1.03),

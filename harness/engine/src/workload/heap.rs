@@ -40,6 +40,9 @@ const COLLECTIONS: usize = 3;
 /// Fields of an object that is copied, at most: one that is wider is not replaced.
 const MOST_COPIED: usize = 1024;
 
+/// Fields that are looked at between polls.
+const STRETCH: usize = 1024;
+
 const ORDERS: &[&str] = &["address", "breadth-first", "shuffled"];
 
 /// A graph, and the numbers of its objects in the order in which they are made.
@@ -141,9 +144,6 @@ struct Phases<'g> {
     /// How long each took, in nanoseconds, and what else was seen.
     seen: Vec<(&'static str, u64)>,
 }
-
-/// A reference that is to lead to a copy: of a sampled object, in this field.
-type Sample = Vec<usize>;
 
 impl Phases<'_> {
     fn objects(&self) -> usize {
@@ -253,14 +253,14 @@ impl Phases<'_> {
     }
 
     /// Chooses references that are to lead to copies, and puts the objects that have them into a
-    /// table of their own.
+    /// table of their own. Returns in which field of each.
     fn sample<M: Mutator>(
         &self,
         m: &mut M,
         table: M::Local<'_>,
         sample: M::Local<'_>,
         input: &Input,
-    ) -> Result<Sample, HeapFull> {
+    ) -> Result<Vec<usize>, HeapFull> {
         let wanted = self.objects() as u64 * input.get("replace") / 100;
         let random = &mut generator(input.seed, 1);
         let mut chosen = Vec::new();
@@ -269,10 +269,10 @@ impl Phases<'_> {
         for _ in 0..wanted {
             let index = below(random, self.objects());
             let references = self.graph.of(self.number(index));
-            let Some(bound) = Some(references.len()).filter(|&length| length > 0) else {
+            if references.len() == 0 {
                 continue;
-            };
-            let field = below(random, bound);
+            }
+            let field = below(random, references.len());
             let reference = references.clone().nth(field);
             if reference.is_some_and(|to| !to.weak && self.graph.fields(to.to) <= MOST_COPIED) {
                 chosen.push(index);
@@ -289,9 +289,6 @@ impl Phases<'_> {
         Ok(fields)
     }
 }
-
-/// Fields that are looked at between polls.
-const STRETCH: usize = 1024;
 
 /// The object of this index in the table.
 fn at<'m, M: Mutator>(m: &'m M, table: M::Local<'_>, index: usize) -> Option<M::Ref<'m>> {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine::interrupt;
-use engine::peer::Search;
 use engine::plan::{self, Cell, Plan, Selection};
 use engine::report::quantity::percent;
 use engine::results::{TIME, mean_of_process};
@@ -71,16 +70,8 @@ pub(super) fn study(
 
 /// Every workload on both collectors, each twice.
 fn plan(known: &[workload::Description]) -> Result<Plan, String> {
-    let selection = Selection {
-        workloads: Vec::new(),
-        heaps: HEAPS.map(str::to_owned).to_vec(),
-        peers: Vec::new(),
-        search: Search::default(),
-        threads: vec![1],
-        heap_bytes: None,
-        size: Size::Small,
-        seed: 42,
-    };
+    let heaps = HEAPS.map(str::to_owned).to_vec();
+    let selection = Selection::new(Vec::new(), heaps, Size::Small);
     let (cells, _) = plan::cells(known, &selection)?;
     let twice = cells.into_iter().enumerate().flat_map(|(group, cell)| {
         let again = Cell {

@@ -1,6 +1,7 @@
 //! Arguments that several commands take, and the plans that they make.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -68,6 +69,12 @@ impl Reporting {
             ..Plan::new(cells, size)
         }
     }
+}
+
+/// Whether two paths name one file: a result or a dump that is read must not be written over.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// What to run, and on what.

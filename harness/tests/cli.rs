@@ -1268,6 +1268,12 @@ fn a_plan_is_run_line_by_line_and_merged() {
         "{series:?}"
     );
 
+    // Under another name, too.
+    let (status, _, said) = merge(&["--output", "./results/../results/plan/000001.jsonl"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("one of the files to be merged"), "{said}");
+    assert_eq!(fs::read_to_string(&first).unwrap(), before);
+
     // As if one line had been run elsewhere.
     fs::write(
         &first,

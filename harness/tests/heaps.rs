@@ -162,6 +162,11 @@ fn what_is_no_dump_is_refused_in_a_line() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("two of the files have a.graph for their graph"));
     fs::remove_file(at.join("a.graph")).unwrap();
+    // The dump itself, if it has the name that its graph would have.
+    fs::copy(at.join("a.dot"), at.join("b.graph")).unwrap();
+    assert!(refused(&harness(at, "heap b.graph")).contains("one of the dumps"));
+    assert_eq!(fs::read(at.join("b.graph")).unwrap(), drawing().as_bytes());
+    assert!(refused(&harness(at, "heap empty.dot")).contains("no object was found"));
     assert!(refused(&harness(at, "heap noise")).contains("no heap dump that is known"));
     assert!(refused(&harness(at, "run heap")).contains("heap:file=PATH"));
     assert!(refused(&harness(at, "run heap:file=noise")).contains("harness import"));

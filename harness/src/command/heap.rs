@@ -14,7 +14,6 @@ use super::import::{self, counted};
 use super::{Command, Context, Examples, print};
 use engine::invocation::{Metrics, format_bytes};
 use engine::message::Error;
-use engine::peer::Search;
 use engine::plan::{self, Plan, Selection, Twins};
 use engine::report::quantity::{format_ratio, format_time, grouped};
 use engine::results::{CellResults, Group, Results};
@@ -90,16 +89,8 @@ impl Command for Heap {
             let Self { order, replace, .. } = &self;
             Ok(format!("heap:file={path},order={order},replace={replace}"))
         });
-        let selection = Selection {
-            workloads: workloads.collect::<Result<_, _>>()?,
-            heaps: self.heaps.clone(),
-            peers: Vec::new(),
-            search: Search::default(),
-            threads: vec![1],
-            heap_bytes: None,
-            size: Size::Small,
-            seed: 42,
-        };
+        let workloads = workloads.collect::<Result<_, _>>()?;
+        let selection = Selection::new(workloads, self.heaps.clone(), Size::Small);
         let (cells, notes) = plan::cells(&context.workloads, &selection).map_err(Error::NotRun)?;
         let plan = Plan {
             invocations: MOST,
@@ -127,11 +118,7 @@ fn graph_of(file: &Path, context: &Context) -> Result<(PathBuf, Shape, bool), Er
         Err(error) => return Err(not_run(file, &error)),
     }
     let path = file.with_extension("graph");
-    let imported = import::read(file, None, context.reporting.quiet)?;
-    print(&import::account(file, &imported))?;
-    graph::write(&imported.graph, &path).map_err(|error| not_run(&path, &error))?;
-    let undamaged = !imported.losses.is_damaged();
-    drop(imported);
+    let undamaged = import::make(&[file.to_owned()], None, &path, context)?;
     let graph = Graph::open(&path).map_err(|error| not_run(&path, &error))?;
     Ok((path, Shape::of(&graph), undamaged))
 }

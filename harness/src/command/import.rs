@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Command, Context, Examples, print};
+use crate::arguments::is_same_file;
 use engine::interrupt;
 use engine::message::Error;
 use engine::report::quantity::grouped;
@@ -53,43 +54,52 @@ impl Command for Import {
             Some(path) => path.clone(),
             None => self.files[0].with_extension("graph"),
         };
-        let there = std::fs::canonicalize(&path).ok();
-        let is_the_graph = |file: &PathBuf| {
-            *file == path || there.is_some() && std::fs::canonicalize(file).ok() == there
-        };
-        if self.files.iter().any(is_the_graph) {
-            return Err(Error::NotRun(format!(
-                "{} is one of the dumps; choose another -o FILE",
-                path.display()
-            )));
-        }
-        let mut all = RawGraph::new();
-        let mut whole = true;
-        for file in &self.files {
-            let imported = read(file, self.dump, context.reporting.quiet)?;
-            whole &= !imported.losses.is_damaged();
-            print(&account(file, &imported))?;
-            all.append(imported.graph)
-                .map_err(|_| not_run(file, &ImportError::TooLarge.to_string()))?;
-        }
-        if all.objects() == 0 {
-            return Err(Error::NotRun(format!(
-                "no object was found in {}: {} is not written",
-                self.files[0].display(),
-                path.display()
-            )));
-        }
-        graph::write(&all, &path).map_err(|error| {
-            Error::NotWritten(format!("cannot write {}: {error}", path.display()))
-        })?;
-        let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        print(&format!(
-            "Graph: {} ({} bytes)\n",
-            path.display(),
-            grouped(size)
-        ))?;
-        Ok(whole)
+        make(&self.files, self.dump, &path, context)
     }
+}
+
+/// Makes one graph of dumps, and tells of each what is in it. Says whether none of them is damaged.
+///
+/// # Errors
+///
+/// If a dump cannot be read, or is where the graph would be written; if there is no object in any.
+pub(super) fn make(
+    files: &[PathBuf],
+    format: Option<Format>,
+    path: &Path,
+    context: &Context,
+) -> Result<bool, Error> {
+    if files.iter().any(|file| is_same_file(file, path)) {
+        return Err(Error::NotRun(format!(
+            "{} is one of the dumps; choose another -o FILE",
+            path.display()
+        )));
+    }
+    let mut all = RawGraph::new();
+    let mut undamaged = true;
+    for file in files {
+        let imported = read(file, format, context.reporting.quiet)?;
+        undamaged &= !imported.losses.is_damaged();
+        print(&account(file, &imported))?;
+        all.append(imported.graph)
+            .map_err(|_| not_run(file, &ImportError::TooLarge.to_string()))?;
+    }
+    if all.objects() == 0 {
+        return Err(Error::NotRun(format!(
+            "no object was found in {}: {} is not written",
+            files[0].display(),
+            path.display()
+        )));
+    }
+    graph::write(&all, path)
+        .map_err(|error| Error::NotWritten(format!("cannot write {}: {error}", path.display())))?;
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    print(&format!(
+        "Graph: {} ({} bytes)\n",
+        path.display(),
+        grouped(size)
+    ))?;
+    Ok(undamaged)
 }
 
 fn not_run(path: &Path, why: &str) -> Error {
@@ -97,7 +107,7 @@ fn not_run(path: &Path, why: &str) -> Error {
 }
 
 /// Reads a dump, with a bar as long as it takes.
-pub(super) fn read(path: &Path, format: Option<Format>, quiet: bool) -> Result<Imported, Error> {
+fn read(path: &Path, format: Option<Format>, quiet: bool) -> Result<Imported, Error> {
     let bar = ProgressBar::new(1000);
     if quiet {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -120,7 +130,7 @@ pub(super) fn read(path: &Path, format: Option<Format>, quiet: bool) -> Result<I
 }
 
 /// What was read of a dump, and what was not.
-pub(super) fn account(path: &Path, imported: &Imported) -> String {
+fn account(path: &Path, imported: &Imported) -> String {
     let Imported { graph, losses, .. } = imported;
     let mut text = format!(
         "{}: {}, {}, {}{}\n",

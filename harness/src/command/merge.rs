@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Command, Context, Examples};
-use crate::arguments::CHAPTERS;
+use crate::arguments::{CHAPTERS, is_same_file};
 use engine::environment::Environment;
 use engine::invocation::Row;
 use engine::message::Error;
@@ -44,7 +44,8 @@ impl Command for Merge {
     fn run(self, context: &Context) -> Result<bool, Error> {
         let reporting = &context.reporting;
         let output = reporting.output.as_ref();
-        if let Some(output) = output.filter(|output| self.files.contains(output)) {
+        let is_input = |output: &&PathBuf| self.files.iter().any(|file| is_same_file(file, output));
+        if let Some(output) = output.filter(is_input) {
             return Err(Error::NotRun(format!(
                 "{} is one of the files to be merged; choose another --output FILE",
                 output.display()

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::parser::ValueSource;
 
 use super::{Command, Context, Examples, print};
-use crate::arguments::CHAPTERS;
+use crate::arguments::{CHAPTERS, is_same_file};
 use contract::suggest;
 use engine::invocation::Row;
 use engine::message::Error;
@@ -104,11 +104,7 @@ impl Command for Report {
 impl Report {
     /// Writes the page, but over no result.
     fn write(&self, results: &Results, path: &Path) -> Result<(), Error> {
-        let is_input = |file: &PathBuf| match (fs::canonicalize(file), fs::canonicalize(path)) {
-            (Ok(file), Ok(path)) => file == path,
-            _ => false,
-        };
-        if self.wanted.files.iter().any(is_input) {
+        if (self.wanted.files.iter()).any(|file| is_same_file(file, path)) {
             return Err(Error::NotRun(format!(
                 "the page would replace the results in {}; name another file with --html FILE",
                 path.display()

@@ -15,6 +15,7 @@ use super::{Command, Context, Examples, print};
 use engine::invocation::{CollectionRecord, Metrics, Row, SpanRecord, format_bytes};
 use engine::message::Error;
 use engine::report::quantity::{format_ratio, format_time, grouped};
+use engine::report::text::wrap;
 use engine::results::{CellResults, Group, Results};
 
 /// Say why the longest pause was so long, and why one heap took longer than another
@@ -83,16 +84,7 @@ fn reasons(results: &Results) -> String {
 /// Adds a paragraph, whose lines are indented and narrow enough.
 fn broken(text: &mut String, words: &str) {
     const WIDTH: usize = 98;
-    let mut line = String::from(" ");
-    for word in words.split(' ') {
-        if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(text, "{line}");
-            line = String::from(" ");
-        }
-        line.push(' ');
-        line.push_str(word);
-    }
-    let _ = writeln!(text, "{line}");
+    let _ = writeln!(text, "{}", wrap(words, WIDTH, 2, 2));
 }
 
 /// A pause, and the row that it is in.

@@ -20,12 +20,12 @@ def dump_heap(path):
         # What has no references of its own is not tracked, and is found through who refers to it.
         waiting = gc.get_objects()
         queued = set(map(id, waiting))
-        number = 0
+        number = written = 0
         with open(path, "w") as out:
             write = out.write
             ours = set(map(id, (waiting, queued, out, sys._getframe())))
             ours.add(id(ours))
-            write('{"order": "address", "source": "cpython %d.%d.%d"}\n' % sys.version_info[:3])
+            write('{"order": "address", "ends": true, "source": "cpython %d.%d.%d"}\n' % sys.version_info[:3])
             while number < len(waiting):
                 one = waiting[number]
                 number += 1
@@ -52,7 +52,9 @@ def dump_heap(path):
                 payload = max(0, size - header - 8 * len(references))
                 write('{"id": %d, "refs": %s, "bytes": %d, "count": %d}\n'
                       % (address, references, payload, count))
+                written += 1
                 one = None
+            write('{"end": %d}\n' % written)
     finally:
         if enabled:
             gc.enable()

@@ -16,6 +16,8 @@ use crate::raw::RawGraph;
 
 const STRANGE: &str = "places that are not Graphviz, and are left out";
 
+const REST: &str = "end of the drawing before that of the file, and all that follows";
+
 /// The longest name: others are told apart by their beginnings.
 const MOST: usize = 64 << 10;
 
@@ -305,9 +307,14 @@ impl<R: Read + Seek> Parser<'_, '_, '_, R> {
                 }
                 Some(Token::Sign(b']')) => return Ok(()),
                 Some(Token::Name(name, _)) => name,
-                Some(_) => continue,
+                Some(Token::Sign(b',' | b';')) => continue,
+                Some(_) => {
+                    self.tokens.strange();
+                    continue;
+                }
             };
             if !self.takes(b'=')? {
+                self.tokens.strange();
                 continue;
             }
             let Some(Token::Name(value, _)) = self.next()? else {
@@ -360,7 +367,7 @@ impl<R: Read + Seek> Parser<'_, '_, '_, R> {
                 Token::Sign(b'}') => {
                     self.end_statement();
                     let Some(group) = self.groups.pop() else {
-                        return Ok(());
+                        return self.end();
                     };
                     let mut nodes = group.nodes;
                     nodes.sort_unstable();
@@ -383,6 +390,14 @@ impl<R: Read + Seek> Parser<'_, '_, '_, R> {
             }
         }
         self.tokens.truncated();
+        Ok(())
+    }
+
+    /// The drawing is over; another one may follow it, and is left out.
+    fn end(&mut self) -> Result<(), ImportError> {
+        if self.next()?.is_some() {
+            self.tokens.losses.note(REST, self.tokens.source.offset());
+        }
         Ok(())
     }
 
@@ -462,6 +477,7 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
     } = parser.drawing;
     // Stable: references of an object stay in their order.
     edges.sort_by_key(|&(from, _, _)| from);
+    let end = tokens.source.offset();
     let mut graph = RawGraph::new();
     let mut edges = edges.into_iter().peekable();
     for (number, node) in nodes.iter().enumerate() {
@@ -470,7 +486,8 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
             graph.push_reference(to as usize, weak)?;
             references += 1;
         }
-        graph.push_object(references, node.bytes)?;
+        // Where each stands is not kept: all that is known is that it was before the end.
+        graph.push_object(references, node.bytes, end)?;
         if node.root {
             graph.push_root(number);
         }

@@ -29,10 +29,13 @@ use crate::ids::Ids;
 use crate::import::{ImportError, Imported, Losses, Source, lost};
 use crate::raw::RawGraph;
 
+const UNKNOWN_KIND: &str = "records of an unknown kind";
+const OVERRUN: &str = "pieces of the heap that end within an object";
 const UNKNOWN_RECORD: &str = "records of an unknown kind, and all that follows them in their piece";
 const UNKNOWN_CLASS: &str = "instances of classes that are not in the dump, of which no reference \
                              is known";
 const SHORT: &str = "instances shorter than their classes say";
+const LONG: &str = "instances longer than their classes say, of which no more is known";
 
 /// What a field holds: its bytes, or `None` if that is a reference.
 fn width(kind: u8) -> Option<Option<u64>> {
@@ -203,8 +206,10 @@ macro_rules! there {
 }
 
 impl<R: Read + Seek> Reader<'_, '_, R> {
-    /// Reads the records of the file. Returns whether it ended where a record did.
+    /// Reads the records of the file. Returns whether it ended where it should: behind a record,
+    /// and if the heap is in pieces, the one that says that there are no more.
     fn records(&mut self, pass: &mut impl Pass<R>) -> Result<bool, ImportError> {
+        let mut open = false;
         while self.source.offset() < self.source.length() {
             let at = self.source.offset();
             let tag = there!(self.u1());
@@ -231,20 +236,26 @@ impl<R: Read + Seek> Reader<'_, '_, R> {
                     let rest = self.source.length() - begin;
                     let whole = tag == 0x0c && rest > u64::from(u32::MAX);
                     let end = begin + if whole { rest } else { length };
+                    open |= tag == 0x1c;
                     if !self.piece(end, pass)? {
                         return Ok(false);
                     }
+                    if whole {
+                        continue;
+                    }
                 }
-                _ => {}
+                0x2c => open = false,
+                // Classes that are gone, frames, traces, sites, sums, threads, samples, settings.
+                0x03..=0x07 | 0x0a | 0x0b | 0x0d | 0x0e => {}
+                _ => self.losses.note(UNKNOWN_KIND, at),
             }
             let read = self.source.offset() - begin;
             match length.checked_sub(read) {
                 Some(left) => there!(self.skip(left)),
-                None if tag == 0x0c || tag == 0x1c => {}
-                None => self.losses.note(UNKNOWN_RECORD, at),
+                None => self.losses.note(OVERRUN, at),
             }
         }
-        Ok(true)
+        Ok(!open)
     }
 
     /// Reads a piece of the heap, up to `end`.
@@ -526,9 +537,9 @@ impl Objects {
     fn push(&mut self, id: u64, fields: u64, bytes: u64, at: u64) -> Result<(), ImportError> {
         if self.is_duplicate(id) {
             self.losses.note(lost::DUPLICATES, at);
-            self.graph.push_object(0, 0)?;
+            self.graph.push_object(0, 0, at)?;
         } else {
-            self.graph.push_object(fields, bytes)?;
+            self.graph.push_object(fields, bytes, at)?;
         }
         Ok(())
     }
@@ -638,8 +649,9 @@ impl<R: Read + Seek> Pass<R> for Second {
         }
         if short {
             self.objects.losses.note(SHORT, at);
+        } else if there && left > 0 {
+            self.objects.losses.note(LONG, at);
         }
-        // What is beyond the fields is nothing that is known of.
         self.objects.push(id, fields, bytes + left, at)?;
         Ok(there && reader.source.skip(left)?)
     }

@@ -139,6 +139,8 @@ pub(crate) mod lost {
     pub(crate) const TRUNCATED: &str = "end of the file in the middle of what it says";
     pub(crate) const UNKNOWN: &str = "references to objects that are not in the dump";
     pub(crate) const ROOTS: &str = "roots of objects that are not in the dump";
+    pub(crate) const CUT: &str =
+        "objects larger than a graph can tell (32 GiB), whose rest is cut off";
     pub(crate) const DUPLICATES: &str = "objects that are called as another before them";
 }
 
@@ -420,6 +422,8 @@ pub fn import_from(
         Format::Lines => lines::read(Source::new(reader, 2, progress)?),
         Format::Dot => dot::read(Source::new(reader, 1, progress)?),
     }?;
+    let (cut, first) = imported.graph.cut();
+    imported.losses.note_many(lost::CUT, cut, first);
     imported.graph.settle_roots();
     imported.graph = imported.graph.ordered();
     imported.assumed_roots = imported.graph.assume_roots();

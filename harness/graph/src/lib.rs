@@ -29,14 +29,16 @@ pub mod hprof;
 mod ids;
 mod import;
 pub mod lines;
+mod origin;
 mod raw;
 mod shape;
 pub mod v8;
 
 pub use file::{Graph, GraphError, Reference, write};
 pub use import::{Format, ImportError, Imported, Loss, Losses, Progress, import, import_from};
+pub use origin::{Origin, origin_of};
 pub use raw::{RawGraph, TooLarge};
-pub use shape::Shape;
+pub use shape::{Bin, Histogram, LARGEST, Levels, Shape};
 
 /// A program for CPython 3.8 and newer that writes the objects of its process as
 /// [JSON lines](lines). It is run inside the process whose heap is wanted.

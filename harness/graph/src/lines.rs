@@ -19,6 +19,9 @@
 //!   more of these than references to it in the file is reached from somewhere that the file does
 //!   not show: a root.
 //!
+//! A first line with `{"ends": true}` promises a last one, `{"end": 3}`, which says how many
+//! objects there are: without it nothing tells that a file was cut off between two lines.
+//!
 //! Other keys are left alone. Lines may come in any order, and empty ones say nothing.
 
 use std::io::{Read, Seek};
@@ -33,6 +36,7 @@ use crate::raw::RawGraph;
 const MOST: usize = 256 << 20;
 
 const NO_OBJECT: &str = "lines that are no JSON object, or of another form";
+const MISSING: &str = "objects that the last line counts and the file has not";
 const LONG: &str = "lines of more than 256 MiB";
 
 #[derive(Deserialize)]
@@ -48,6 +52,9 @@ struct Line {
     #[serde(default)]
     root: bool,
     count: Option<u64>,
+    #[serde(default)]
+    ends: bool,
+    end: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +93,10 @@ fn each_line<R: Read + Seek>(
 pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported, ImportError> {
     let mut ids = Vec::new();
     let (mut addresses, mut counted) = (false, false);
+    let (mut ends, mut end) = (false, None);
     each_line(&mut source, |line, _| {
+        ends |= line.ends;
+        end = line.end.or(end);
         addresses |= matches!(line.order, Some(Order::Address));
         counted |= line.count.is_some();
         if let Some(id) = line.id {
@@ -109,7 +119,7 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
         let place = graph.objects();
         if ids.place(id) != Some(place) {
             more.note(lost::DUPLICATES, at);
-            graph.push_object(0, 0)?;
+            graph.push_object(0, 0, at)?;
             return Ok(());
         }
         let strong = line.refs.iter().copied().flatten().map(|to| (to, false));
@@ -125,7 +135,8 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
                 None => more.note(lost::UNKNOWN, at),
             }
         }
-        graph.push_object((line.refs.len() + line.weak.len()) as u64, line.bytes)?;
+        let fields = (line.refs.len() + line.weak.len()) as u64;
+        graph.push_object(fields, line.bytes, at)?;
         if line.root {
             graph.push_root(place);
         }
@@ -138,6 +149,13 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
         graph.push_root(place);
     }
     losses.join(&more);
+    match end {
+        None if ends => losses.note(lost::TRUNCATED, source.length()),
+        None => {}
+        Some(end) => {
+            losses.note_many(MISSING, end.saturating_sub(total as u64), source.length());
+        }
+    }
     if addresses {
         graph.order_by_address(ids.into_order());
     } else if ids.duplicates() > 0 {

@@ -21,7 +21,14 @@ pub struct RawGraph {
     order: Option<Vec<u32>>,
     addresses: bool,
     source_bytes: u64,
+    /// Objects that are larger than the file can tell, and where the first of them is in its dump.
+    cut: (u64, u64),
+    /// Of which dumps it was made, as [`crate::origin`] has it.
+    origin: u64,
 }
+
+/// The most payload of an object, in words of 8 bytes.
+const MOST_WORDS: u64 = u32::MAX as u64;
 
 /// The graph is larger than its file can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +51,37 @@ impl RawGraph {
     }
 
     /// Adds an object with the references that were pushed since the last one, of `fields`
-    /// reference fields and `bytes` beside them.
-    pub(crate) fn push_object(&mut self, fields: u64, bytes: u64) -> Result<(), TooLarge> {
+    /// reference fields and `bytes` beside them; `at` is where it stands in its dump.
+    pub(crate) fn push_object(&mut self, fields: u64, bytes: u64, at: u64) -> Result<(), TooLarge> {
         if self.ends.len() >= MAX_OBJECTS {
             return Err(TooLarge);
         }
+        let words = bytes.div_ceil(8);
+        if words > MOST_WORDS || fields > u64::from(u32::MAX) {
+            self.cut = match self.cut {
+                (0, _) => (1, at),
+                (objects, first) => (objects + 1, first.min(at)),
+            };
+        }
         self.ends.push(self.references.len() as u32);
         self.fields.push(u32::try_from(fields).unwrap_or(u32::MAX));
-        self.words
-            .push(u32::try_from(bytes.div_ceil(8)).unwrap_or(u32::MAX));
+        self.words.push(words.min(MOST_WORDS) as u32);
         Ok(())
+    }
+
+    /// How many objects are larger than the file can tell, and where the first of them is in its
+    /// dump: 32 GiB beside references, or 2^32 fields. The rest of them is cut off.
+    pub(crate) fn cut(&self) -> (u64, u64) {
+        self.cut
+    }
+
+    /// Says of which dumps it is made: [`crate::origin_of`].
+    pub fn set_origin(&mut self, origin: u64) {
+        self.origin = origin;
+    }
+
+    pub(crate) fn origin(&self) -> u64 {
+        self.origin
     }
 
     /// Makes room for so many objects.

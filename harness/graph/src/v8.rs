@@ -16,6 +16,7 @@
 //!
 //! Source: `src/profiler/heap-snapshot-generator.cc` of V8, and what it writes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
@@ -26,13 +27,17 @@ use crate::file::MAX_OBJECTS;
 use crate::import::{ImportError, Imported, Losses, Source, lost};
 use crate::raw::RawGraph;
 
-const MALFORMED: &str = "place where the JSON is none, and all behind it";
+const MALFORMED: &str = "place where the JSON is none, or not a snapshot's, and all behind it";
+const TWICE: &str = "arrays that come a second time, and all behind them";
+const NO_NODES: &str = "nodes that the snapshot counts and has not";
 const NO_NODE: &str = "edges that lead to no node";
+const NO_SIZE: &str = "nodes whose sizes are no natural numbers, and are taken for 0";
 const MISSING: &str = "edges that the nodes have and the dump has not";
 
 #[derive(Deserialize)]
 struct Header {
     meta: Meta,
+    node_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +62,9 @@ struct Layout {
     weak: u64,
     shortcut: u64,
 }
+
+/// Stands for what is no natural number.
+const NO_NUMBER: u64 = u64::MAX;
 
 /// The most numbers of a node or an edge: seven and three are in use.
 const WIDEST: usize = 64;
@@ -98,7 +106,13 @@ struct Node {
 #[derive(Default)]
 struct Snapshot {
     layout: Option<Layout>,
+    /// How many nodes there are, as the header has it.
+    counted: u64,
+    /// Arrays that have been read or begun.
+    seen: Vec<String>,
     nodes: Vec<Node>,
+    /// The sizes of nodes that have no room for them.
+    large: HashMap<usize, u64>,
     graph: RawGraph,
     losses: Losses,
     /// References so far of the node whose edges are being read, the first that is no object of
@@ -109,13 +123,23 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn node(&mut self, layout: &Layout, numbers: &[u64]) -> bool {
+    fn node(&mut self, layout: &Layout, numbers: &[u64], offset: u64) -> bool {
         self.too_large |= self.nodes.len() >= MAX_OBJECTS;
         if self.too_large {
             return false;
         }
+        let size = match numbers[layout.size] {
+            NO_NUMBER => {
+                self.losses.note(NO_SIZE, offset);
+                0
+            }
+            size => u32::try_from(size).unwrap_or_else(|_| {
+                self.large.insert(self.nodes.len(), size);
+                u32::MAX
+            }),
+        };
         self.nodes.push(Node {
-            size: u32::try_from(numbers[layout.size]).unwrap_or(u32::MAX),
+            size,
             edges: u32::try_from(numbers[layout.edges]).unwrap_or(u32::MAX),
             synthetic: numbers[layout.node_type] == layout.synthetic,
         });
@@ -132,7 +156,7 @@ impl Snapshot {
             };
             match self.left.get_or_insert(node.edges) {
                 0 => {
-                    if !self.finish_node(at) {
+                    if !self.finish_node(at, offset) {
                         return false;
                     }
                 }
@@ -169,15 +193,19 @@ impl Snapshot {
     }
 
     /// All edges of a node have been read.
-    fn finish_node(&mut self, at: usize) -> bool {
-        let bytes = u64::from(self.nodes[at].size);
+    fn finish_node(&mut self, at: usize, offset: u64) -> bool {
+        let size = self.nodes[at].size;
+        let bytes = match size {
+            u32::MAX => self.large.get(&at).copied().unwrap_or(size.into()),
+            size => size.into(),
+        };
         let references = std::mem::take(&mut self.references);
         self.left = None;
         if !self.nodes[at].synthetic {
             self.graph.add_source_bytes(bytes);
         }
         let payload = bytes.saturating_sub(8 * references);
-        self.too_large |= self.graph.push_object(references, payload).is_err();
+        self.too_large |= (self.graph.push_object(references, payload, offset)).is_err();
         !self.too_large
     }
 
@@ -186,11 +214,13 @@ impl Snapshot {
         let mut missing = 0;
         while let Some(node) = self.nodes.get(self.graph.objects()) {
             missing += u64::from(self.left.unwrap_or(node.edges));
-            if !self.finish_node(self.graph.objects()) {
+            if !self.finish_node(self.graph.objects(), offset) {
                 return Err(ImportError::TooLarge);
             }
         }
         self.losses.note_many(MISSING, missing, offset);
+        let lacking = self.counted.saturating_sub(self.nodes.len() as u64);
+        self.losses.note_many(NO_NODES, lacking, offset);
         let real = |(_, node): &(usize, &Node)| !node.synthetic;
         let order: Vec<u32> = self
             .nodes
@@ -230,17 +260,25 @@ impl<'de> Visitor<'de> for Whole<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self(snapshot, offset) = self;
         while let Some(key) = map.next_key::<String>()? {
+            if ["snapshot", "nodes", "edges"].contains(&&*key) {
+                if snapshot.seen.contains(&key) {
+                    snapshot.losses.note(TWICE, offset.get());
+                    return Err(A::Error::custom(TWICE));
+                }
+                snapshot.seen.push(key.clone());
+            }
             match (&*key, snapshot.layout) {
                 ("snapshot", _) => {
                     let header: Header = map.next_value()?;
                     snapshot.layout = Layout::of(&header.meta);
+                    snapshot.counted = header.node_count.unwrap_or(0);
                     if snapshot.layout.is_none() {
                         return Err(A::Error::custom("fields are missing"));
                     }
                 }
                 ("nodes", Some(layout)) => map.next_value_seed(Numbers {
                     width: layout.node,
-                    each: &mut |numbers| snapshot.node(&layout, numbers),
+                    each: &mut |numbers| snapshot.node(&layout, numbers, offset.get()),
                 })?,
                 ("edges", Some(layout)) => map.next_value_seed(Numbers {
                     width: layout.edge,
@@ -277,10 +315,13 @@ impl<'de> Visitor<'de> for Numbers<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<(), A::Error> {
         let mut group = [0; WIDEST];
         loop {
-            for slot in &mut group[..self.width] {
+            for (index, slot) in group[..self.width].iter_mut().enumerate() {
                 match numbers.next_element::<serde_json::Number>()? {
                     // What is no natural number is nothing that is looked at, or leads nowhere.
-                    Some(number) => *slot = number.as_u64().unwrap_or(u64::MAX),
+                    Some(number) => *slot = number.as_u64().unwrap_or(NO_NUMBER),
+                    None if index > 0 => {
+                        return Err(A::Error::custom("a part of a node or an edge"));
+                    }
                     None => return Ok(()),
                 }
             }
@@ -308,7 +349,9 @@ pub(crate) fn read<R: Read + Seek>(mut source: Source<'_, R>) -> Result<Imported
     let result = {
         let reader = std::io::BufReader::with_capacity(64 << 10, Telling(&mut source, &offset));
         let mut json = serde_json::Deserializer::from_reader(reader);
-        Whole(&mut snapshot, &offset).deserialize(&mut json)
+        // Behind the object there is nothing.
+        let whole = Whole(&mut snapshot, &offset).deserialize(&mut json);
+        whole.and_then(|()| json.end())
     };
     if source.is_stopped() {
         return Err(ImportError::Interrupted);

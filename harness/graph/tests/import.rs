@@ -3,7 +3,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use graph::{Format, Graph, ImportError, Imported, Losses, RawGraph, Shape, import_from};
+use graph::{
+    Format, Graph, Histogram, ImportError, Imported, Losses, Origin, RawGraph, Shape, import_from,
+    origin_of,
+};
 use proptest::prelude::*;
 
 fn read(format: Format, dump: &[u8]) -> Result<Imported, ImportError> {
@@ -252,14 +255,14 @@ fn the_referent_of_a_weak_reference_is_weak() {
 fn a_truncated_hprof_gives_what_is_there() {
     let whole = small_hprof(true).bytes;
     let mut most = 0;
-    for length in 32..whole.len() {
+    for length in 32..=whole.len() {
         let Imported { graph, losses, .. } = read(Format::Hprof, &whole[..length]).unwrap();
         assert!(graph.objects() >= most, "{length}");
         most = graph.objects();
-        // Cut between two records nothing tells that more was to come.
-        let between = losses.is_empty();
+        // Cut between two records before the heap nothing tells that more was to come.
         assert!(
-            between
+            graph.objects() == 0
+                || length == whole.len()
                 || lost(&losses)
                     .iter()
                     .any(|(what, _)| what.contains("end of the file")
@@ -288,6 +291,7 @@ fn damage_in_an_hprof_is_counted_and_placed() {
     dump.record(0x1c, &[0x77, 1, 2, 3]);
     let behind = [dump.values(0x500, 1)].concat();
     dump.record(0x1c, &behind);
+    dump.record(0x2c, &[]);
     let Imported { graph, losses, .. } = read(Format::Hprof, &dump.bytes).unwrap();
     assert_eq!(
         edges(&graph),
@@ -559,6 +563,21 @@ fn the_shape_is_what_can_be_counted_by_hand() {
     let Imported { graph, .. } = read(Format::Dot, text.as_bytes()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let shape = Shape::of(&written(&graph, &directory.path().join("a.graph")));
+    let bins = |histogram: &Histogram| -> Vec<(u64, u64, u64)> {
+        let bins = histogram.bins();
+        bins.map(|(least, bin)| (least, bin.count, bin.sum))
+            .collect()
+    };
+    assert_eq!(bins(&shape.referred), [(0, 1, 0), (1, 2, 2), (2, 2, 5)]);
+    assert_eq!(bins(&shape.referring), [(0, 1, 0), (1, 2, 2), (2, 2, 5)]);
+    assert_eq!(bins(&shape.groups), [(0, 0, 0), (1, 0, 0), (2, 1, 3)]);
+    let sizes = [(8, 1, 8), (16, 3, 56), (64, 1, 104)];
+    let found = bins(&shape.sizes).into_iter().filter(|bin| bin.1 > 0);
+    assert!(found.eq(sizes), "{:?}", shape.sizes);
+    assert_eq!(
+        (shape.levels.width, &shape.levels.objects[..]),
+        (1, &[1, 2, 1, 1][..])
+    );
     assert_eq!(
         shape,
         Shape {
@@ -569,6 +588,9 @@ fn the_shape_is_what_can_be_counted_by_hand() {
             payload_bytes: 104,
             garbage: 2,
             depth: 3,
+            half_depth: 1,
+            most_referring: 3,
+            heaviest: vec![104, 0, 0, 0, 0],
             cyclic: 3,
             cycles: 1,
             largest_cycle: 3,
@@ -576,8 +598,84 @@ fn the_shape_is_what_can_be_counted_by_hand() {
             most_referred: 3,
             referred_p999: 3,
             widest: vec![3, 2, 2, 1, 0],
+            ..shape.clone()
         }
     );
+}
+
+#[test]
+fn what_a_graph_cannot_tell_of_an_object_is_told_to_be_lost() {
+    let gib = 1u64 << 30;
+    let text = format!(
+        "{{\"id\": 1, \"bytes\": {}}}\n{{\"id\": 2, \"bytes\": {}}}\n",
+        32 * gib - 8,
+        33 * gib
+    );
+    let Imported { graph, losses, .. } = read(Format::Lines, text.as_bytes()).unwrap();
+    let cut: Vec<_> = losses
+        .iter()
+        .map(|loss| (loss.count, loss.offset))
+        .collect();
+    assert_eq!(
+        cut,
+        [(1, text.find('\n').unwrap() as u64 + 1)],
+        "{losses:?}"
+    );
+    assert!(losses.is_damaged());
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(&graph, &directory.path().join("a.graph"));
+    assert_eq!([file.words(0), file.words(1)], [(1 << 32) - 1; 2]);
+    // A snapshot counts bytes in numbers as wide.
+    let large = SNAPSHOT.replace("3,40,3,0", &format!("3,{},3,0", 5 * gib));
+    let Imported { graph, losses, .. } = read(Format::V8, large.as_bytes()).unwrap();
+    assert!(losses.is_empty(), "{losses:?}");
+    assert_eq!(graph.source_bytes(), 5 * gib + 24);
+    let none = SNAPSHOT.replace("3,40,3,0", "3,-4,3,0");
+    let Imported { graph, losses, .. } = read(Format::V8, none.as_bytes()).unwrap();
+    assert_eq!((lost(&losses).len(), graph.source_bytes()), (1, 24));
+}
+
+#[test]
+fn a_graph_knows_of_which_dumps_it_was_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let long: Vec<u8> = (0..3_000_000u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    std::fs::write(at("long"), &long).unwrap();
+    std::fs::write(at("short"), b"digraph { a }").unwrap();
+    std::fs::write(at("copy"), &long).unwrap();
+    let long_origin = origin_of([at("long")]).unwrap();
+    assert_eq!(origin_of([at("copy")]).unwrap(), long_origin);
+    let others = [
+        origin_of([at("short")]).unwrap(),
+        origin_of([at("long"), at("short")]).unwrap(),
+        origin_of([at("short"), at("long")]).unwrap(),
+        origin_of([at("long"), at("long")]).unwrap(),
+    ];
+    assert!(
+        others.iter().all(|&other| other != long_origin),
+        "{others:?}"
+    );
+    // The last byte is looked at.
+    let mut changed = long.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(at("changed"), changed).unwrap();
+    assert_ne!(origin_of([at("changed")]).unwrap(), long_origin);
+
+    let mut graph = read(Format::Dot, b"digraph { a }").unwrap().graph;
+    graph::write(&graph, &at("old.graph")).unwrap();
+    graph.set_origin(long_origin);
+    graph::write(&graph, &at("new.graph")).unwrap();
+    Graph::open(at("new.graph")).unwrap();
+    assert_eq!(
+        Origin::at(&at("new.graph")),
+        Origin::Graph(Some(long_origin))
+    );
+    assert_eq!(Origin::at(&at("old.graph")), Origin::Graph(None));
+    assert_eq!(Origin::at(&at("long")), Origin::Other);
+    assert_eq!(Origin::at(directory.path()), Origin::Other);
+    assert_eq!(Origin::at(&at("absent")), Origin::Nothing);
 }
 
 #[test]

@@ -148,6 +148,7 @@ fn in_words(file: &Path, shape: &Shape) -> String {
         most_referred,
         referred_p999,
         widest,
+        ..
     } = shape;
     let mut text = format!("\n{}\n", file.display());
     let mut line = |name: &str, words: String| _ = writeln!(text, "  {name:<12}{words}");

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 use std::path::Path;
+use std::process::Command;
 
 use graph::{
     Format, Graph, Histogram, ImportError, Imported, Losses, Origin, RawGraph, Shape, import_from,
@@ -405,6 +406,42 @@ fn what_is_counted_more_often_than_it_is_referred_to_is_a_root() {
         written(&imported.graph, &directory.path().join("a.graph")).roots(),
         [1]
     );
+}
+
+/// An object that only a variable has is counted once, as is one that only a list has, whatever a
+/// call adds to them: the first is a root, the second is not.
+#[test]
+fn the_script_for_cpython_counts_nothing_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("dump.py"), graph::CPYTHON_SCRIPT).unwrap();
+    let program = "exec(open('dump.py').read())
+class Node: pass
+many = [Node()]
+many[0].number = id(many[0])
+def run(held):
+    alone = Node()
+    print(id(alone), held[0].number)
+    dump_heap('py.lines')
+run(many)";
+    for python in ["python3", "python3.14t"] {
+        let started = Command::new(python)
+            .args(["-c", program])
+            .current_dir(directory.path())
+            .output();
+        let Ok(output) = started else {
+            eprintln!("there is no {python} here: the script was not run with it");
+            continue;
+        };
+        assert!(output.status.success(), "{python}: {output:?}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let lines = std::fs::read_to_string(directory.path().join("py.lines")).unwrap();
+        for address in printed.split_whitespace() {
+            let begin = format!("{{\"id\": {address}, ");
+            let mut found = lines.lines().filter(|line| line.starts_with(&begin));
+            let line = found.next().expect("the object is in the dump");
+            assert!(line.ends_with("\"count\": 1}"), "{python}: {line}");
+        }
+    }
 }
 
 #[test]

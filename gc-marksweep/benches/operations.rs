@@ -1,5 +1,5 @@
 //! What the operations of a mutator cost, each beside what it is compared with: `cargo bench -p
-//! gc-marksweep --bench operations`.
+//! gc-marksweep --bench operations`, half a minute; with `-- --quick` some seconds.
 //!
 //! | group | against |
 //! |---|---|
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bumpalo::Bump;
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use gc_marksweep::{Flags, Heap, Mutator, Shape};
 
 const BATCH: u64 = 1024;
@@ -189,5 +189,14 @@ fn allocate(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, store, poll, frame, allocate);
-criterion_main!(benches);
+fn main() {
+    println!(
+        "\nWhat operations of gc-marksweep cost, on one thread: each group has the operation and \
+         what it is compared with. Times are for {BATCH} operations, `thrpt` is in operations.\n"
+    );
+    let mut criterion = Criterion::default().configure_from_args();
+    for measure in [store, poll, frame, allocate] {
+        measure(&mut criterion);
+    }
+    criterion.final_summary();
+}

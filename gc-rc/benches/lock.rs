@@ -6,8 +6,8 @@
 //!   until the thread that asked runs with it. The plain version passes a turn back and forth under
 //!   a mutex with a condition variable: what any lock that puts its waiters to sleep must pay.
 //!
-//! Medians and 99th percentiles; the time of a hand-over is that of waking a thread, on another
-//! core or, if there is none, on the same.
+//! With `-- --quick` a tenth as many. Medians and 99th percentiles; the time of a hand-over is that
+//! of waking a thread, on another core or, if there is none, on the same.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex};
@@ -15,8 +15,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gc_rc::{Gil, Heap};
-
-const HAND_OVERS: usize = 2_000;
 
 /// Nanoseconds for each of many rounds.
 fn each(rounds: u32, mut f: impl FnMut()) -> f64 {
@@ -37,7 +35,7 @@ fn report(name: &str, mut times: Vec<u64>) {
 }
 
 /// Two threads that never stop asking each other for the lock.
-fn handed_over(gil: Gil) -> Vec<u64> {
+fn handed_over(gil: Gil, hand_overs: usize) -> Vec<u64> {
     let heap = Heap::builder()
         .gil(gil)
         .switch_interval(Duration::from_micros(200))
@@ -58,11 +56,11 @@ fn handed_over(gil: Gil) -> Vec<u64> {
                             let taken = now() - offered.load(Relaxed);
                             let mut times = times.lock().expect("nobody panics");
                             times.push(taken);
-                            if times.len() >= HAND_OVERS {
+                            if times.len() >= hand_overs {
                                 break;
                             }
                         }
-                        if times.lock().expect("nobody panics").len() >= HAND_OVERS {
+                        if times.lock().expect("nobody panics").len() >= hand_overs {
                             break;
                         }
                         offered.store(now(), Relaxed);
@@ -75,7 +73,7 @@ fn handed_over(gil: Gil) -> Vec<u64> {
     times.into_inner().expect("nobody panics")
 }
 
-fn plain() -> Vec<u64> {
+fn plain(hand_overs: usize) -> Vec<u64> {
     let origin = Instant::now();
     let now = || origin.elapsed().as_nanos() as u64;
     let (turn, changed) = (Mutex::new((1, 0, Vec::new())), Condvar::new());
@@ -83,7 +81,7 @@ fn plain() -> Vec<u64> {
         for me in [1, 2] {
             let (turn, changed) = (&turn, &changed);
             s.spawn(move || {
-                for _ in 0..HAND_OVERS / 2 {
+                for _ in 0..hand_overs / 2 {
                     let state = turn.lock().expect("nobody panics");
                     let mut state = changed
                         .wait_while(state, |state| state.0 != me)
@@ -109,13 +107,16 @@ fn plain() -> Vec<u64> {
 }
 
 fn main() {
-    const ROUNDS: u32 = 2_000_000;
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let rounds = if quick { 200_000 } else { 2_000_000 };
+    let hand_overs = rounds as usize / 1_000;
+    println!("\nThe global lock of gc-rc against a mutex with a condition variable.\n");
     for gil in [Gil::Cpython, Gil::Fair] {
         let heap = Heap::builder()
             .gil(gil)
             .build()
             .expect("a valid configuration");
-        let time = heap.attach(|m| each(ROUNDS, || m.blocking(|| ())));
+        let time = heap.attach(|m| each(rounds, || m.blocking(|| ())));
         println!("{:<34} {time:>8.1} ns", format!("uncontended, {gil:?}"));
     }
     let lock = Mutex::new(false);
@@ -128,9 +129,12 @@ fn main() {
     println!(
         "{:<34} {:>8.1} ns",
         "uncontended, mutex and condvar",
-        each(ROUNDS, plain_pair)
+        each(rounds, plain_pair)
     );
-    report("handed over, Cpython", handed_over(Gil::Cpython));
-    report("handed over, Fair", handed_over(Gil::Fair));
-    report("handed over, mutex and condvar", plain());
+    report(
+        "handed over, Cpython",
+        handed_over(Gil::Cpython, hand_overs),
+    );
+    report("handed over, Fair", handed_over(Gil::Fair, hand_overs));
+    report("handed over, mutex and condvar", plain(hand_overs));
 }

@@ -1,8 +1,10 @@
-//! What the operations cost: `cargo bench -p gc-rc --bench operations`.
+//! What the operations cost: `cargo bench -p gc-rc --bench operations`, some forty seconds; with
+//! `-- --quick` some ten.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use gc_rc::{Cycle, Flags, Heap, Local, Mutator, Shape};
 
 const NODE: Shape = Shape::new(2, 1);
@@ -164,5 +166,13 @@ fn collections(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, operations, collections);
-criterion_main!(benches);
+fn main() {
+    println!("\nWhat each operation of gc-rc costs, under the global lock and on one thread.\n");
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1000))
+        .configure_from_args();
+    operations(&mut criterion);
+    collections(&mut criterion);
+    criterion.final_summary();
+}

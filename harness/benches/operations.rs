@@ -4,17 +4,17 @@
 //! checks for pending work; collections that fall due while allocating are included, as they are in
 //! life.
 //!
-//! `cargo bench -p harness` runs everything in about two minutes; `cargo bench -p harness -- store`
-//! one group.
+//! `cargo bench -p harness --bench operations` runs everything in about a minute, with `-- --quick`
+//! in some seconds; `-- store` one group.
+
+mod side_by_side;
 
 use std::hint::black_box;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use harness::adapter::{self, Adapter, HEAPS, Settings, Visitor};
 use harness::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 
@@ -285,23 +285,37 @@ impl Measure for Collect {
     }
 }
 
-fn operations(criterion: &mut Criterion) {
-    on_every_heap::<Allocate>(criterion, "allocate", BATCH);
-    on_every_heap::<Initialise>(criterion, "initialise", BATCH);
-    on_every_heap::<InitialiseMoved>(criterion, "initialise, operands moved", BATCH);
-    on_every_heap::<Load>(criterion, "load", FIELDS as u64);
-    on_every_heap::<Store>(criterion, "store", FIELDS as u64 - 1);
-    on_every_heap::<Frame>(criterion, "frame of two locals", 1);
-    on_every_heap::<Poll>(criterion, "poll", FIELDS as u64);
-    on_every_heap::<Collect>(criterion, "collect, per live object", LIVE);
-}
+/// The name of each group, how many operations an iteration has, and how it is measured.
+type Group = (&'static str, u64, fn(&mut Criterion, &str, u64));
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
+const GROUPS: [Group; 8] = [
+    ("allocate", BATCH, on_every_heap::<Allocate>),
+    ("initialise", BATCH, on_every_heap::<Initialise>),
+    (
+        "initialise, operands moved",
+        BATCH,
+        on_every_heap::<InitialiseMoved>,
+    ),
+    ("load", FIELDS as u64, on_every_heap::<Load>),
+    ("store", FIELDS as u64 - 1, on_every_heap::<Store>),
+    ("frame of two locals", 1, on_every_heap::<Frame>),
+    ("poll", FIELDS as u64, on_every_heap::<Poll>),
+    ("collect, per live object", LIVE, on_every_heap::<Collect>),
+];
+
+fn main() {
+    let criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1500))
         .sample_size(30);
-    targets = operations
+    side_by_side::compare(
+        "What an operation of the contract costs on each heap, one thread.",
+        criterion,
+        &GROUPS.map(|(name, ..)| name),
+        |criterion| {
+            for (name, operations, measure) in GROUPS {
+                measure(criterion, name, operations);
+            }
+        },
+    );
 }
-criterion_main!(benches);

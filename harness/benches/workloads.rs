@@ -7,18 +7,17 @@
 //! collecting, pauses and memory. So these figures are for watching a change of code; `harness run`
 //! is for comparing heaps.
 //!
-//! `cargo bench -p harness --bench workloads` runs everything in some minutes; `-- binary-trees`
-//! one group. The heap size is each workload's default. A heap in which a workload does not fit is
-//! named and left out.
+//! `cargo bench -p harness --bench workloads` runs everything in some two minutes, with
+//! `-- --quick` in a quarter of one; `-- binary-trees` one group. The heap size is each workload's
+//! default. A heap in which a workload does not fit is named and left out.
+
+mod side_by_side;
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
-    criterion_main,
-};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use harness::adapter::{self, Adapter, HEAPS, Settings, Visitor};
 use harness::heap::Heap;
 use harness::workload::{
@@ -96,10 +95,11 @@ fn on_every_heap<W: Workload>(criterion: &mut Criterion) {
 /// The function that measures these workloads, which must be all that there are.
 macro_rules! workloads {
     ($($workload:ty),+ $(,)?) => {
+        const NAMES: &[&str] = &[$(<$workload>::NAME),+];
+
         fn workloads(criterion: &mut Criterion) {
-            let listed = [$(<$workload>::NAME),+];
             for workload in workload::standard() {
-                assert!(listed.contains(&workload.name), "{} is not listed here", workload.name);
+                assert!(NAMES.contains(&workload.name), "{} is not listed here", workload.name);
             }
             $(on_every_heap::<$workload>(criterion);)+
         }
@@ -122,12 +122,16 @@ workloads!(
     Countdown,
 );
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
+fn main() {
+    let criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1000))
         .sample_size(15);
-    targets = workloads
+    side_by_side::compare(
+        "What an operation of each workload costs on each heap, at the workload's smallest size and \
+         its default heap size.",
+        criterion,
+        NAMES,
+        workloads,
+    );
 }
-criterion_main!(benches);

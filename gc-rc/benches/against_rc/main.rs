@@ -19,6 +19,9 @@
 //! without any. Nim's programs are compiled by `nim` (with `--gc:orc -d:danger`) if it is on
 //! `PATH`; it has an allocator of its own.
 //!
+//! Without arguments there are three rounds of everything, which takes one to two minutes; with
+//! `--quick` one of `list` and `rings`.
+//!
 //! Each figure is the best and the median of the rounds, in nanoseconds of processor time an
 //! operation: a node built, walked and dropped, or a reference moved. Rounds alternate between the
 //! candidates, because machines change speed; `of mimalloc` is the median of the ratios to `Rc` on
@@ -102,6 +105,9 @@ fn on_crate(name: &'static str, work: fn() -> u64) -> Candidate {
         })
     })
 }
+
+/// What `--quick` does: the works of few operations.
+const QUICK: [&str; 2] = ["list", "rings"];
 
 /// Its name, how many operations it has, its candidates.
 type Work = (&'static str, u64, Vec<Candidate>);
@@ -220,12 +226,16 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let mut rounds = 5;
+    let mut rounds = 3;
     let mut chosen = Vec::new();
     let mut works = works();
     for argument in &arguments {
         match argument.parse() {
             Ok(number) if number > 0 => rounds = number,
+            _ if argument == "--quick" => {
+                rounds = 1;
+                chosen.extend(QUICK);
+            }
             _ if works.iter().any(|(name, ..)| name == argument) => chosen.push(argument.as_str()),
             _ => {
                 let names: Vec<&str> = works.iter().map(|(name, ..)| *name).collect();
@@ -242,6 +252,9 @@ fn main() {
         Ok(programs) => programs.join(&mut works),
         Err(reason) => println!("without Nim: {reason}"),
     }
+    println!(
+        "\ngc-rc, its ways to find cycles, and what others do: the same work, processor time."
+    );
     for work in works {
         let churn = work.0 == "churn";
         compare(work, rounds);

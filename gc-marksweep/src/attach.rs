@@ -133,6 +133,22 @@ impl<'h> Mutator<'h> {
     /// Runs `f` while this thread counts as stopped: collections go on without it. `f` may wait for
     /// other threads, and may attach to a heap. Waits for the end of a collection that is in
     /// progress when `f` returns or unwinds.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// let heap = gc_marksweep::Heap::builder().limit(1 << 20).build()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let shared = heap.clone();
+    /// let waiter = std::thread::spawn(move || {
+    ///     shared.attach(|m| m.blocking(|| receiver.recv()))
+    /// });
+    /// // The other may wait: it keeps nobody out.
+    /// heap.attach(|m| m.collect());
+    /// sender.send(()).expect("somebody receives");
+    /// assert_eq!(waiter.join().expect("it does not panic"), Ok(()));
+    /// # Ok::<(), gc_marksweep::BuildError>(())
+    /// ```
     #[inline]
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Runs again before anything else does, also when `f` unwinds.

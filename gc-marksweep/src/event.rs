@@ -122,6 +122,30 @@ pub enum EventKind {
 pub const STALL_EVENT_MINIMUM: Duration = Duration::from_micros(10);
 
 /// Client code that is told of every event: see [`Builder::listener`](crate::Builder::listener).
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// use gc_marksweep::{Event, EventKind, Heap, Listener};
+///
+/// #[derive(Default)]
+/// struct Collections(AtomicU64);
+///
+/// impl Listener for Collections {
+///     fn event(&self, event: &Event) {
+///         if matches!(event.kind, EventKind::Collection { .. }) {
+///             self.0.fetch_add(1, Relaxed);
+///         }
+///     }
+/// }
+///
+/// let collections = Arc::new(Collections::default());
+/// let heap = Heap::builder().limit(1 << 20).listener(collections.clone()).build()?;
+/// heap.attach(|m| m.collect());
+/// assert_eq!(collections.0.load(Relaxed), 1);
+/// # Ok::<(), gc_marksweep::BuildError>(())
+/// ```
 pub trait Listener: Send + Sync {
     /// Called for each event, also for those that do not fit the buffer, on the thread of the
     /// mutator that recorded it: the one it happened to, but for [`EventKind::Arrived`], which the

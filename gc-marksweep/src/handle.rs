@@ -156,6 +156,24 @@ impl Weak {
     /// floated until it was *identified* as garbage. Its memory can be *reused* when that
     /// collection ends ([`Event::until`](crate::Event)); if it has a finalizer, not before a later
     /// one.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc(local, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(local).expect("just made"));
+    ///         let dropped = heap.origin().elapsed().as_nanos() as u64;
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert!(weak.cleared_at().is_some_and(|died| died >= dropped));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cleared_at(&self) -> Option<u64> {
         self.0.cleared_at()
     }

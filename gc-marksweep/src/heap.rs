@@ -44,6 +44,17 @@ impl Heap {
     /// [`Mutator::blocking`]. After a fork, if the heap lacks other threads: see the crate's
     /// documentation. If more than 16 threads are attached and the system has no memory to note one
     /// more; the heap is as before then.
+    ///
+    /// ```
+    /// let heap = gc_marksweep::Heap::builder().limit(1 << 20).build()?;
+    /// let numbers = std::thread::scope(|s| {
+    ///     [s.spawn(|| heap.attach(|m| m.number())), s.spawn(|| heap.attach(|m| m.number()))]
+    ///         .map(|thread| thread.join().expect("it does not panic"))
+    /// });
+    /// assert_eq!(numbers[0].min(numbers[1]), 0);
+    /// assert_eq!(numbers[0].max(numbers[1]), 1);
+    /// # Ok::<(), gc_marksweep::BuildError>(())
+    /// ```
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         Mutator::attach(self, f)
     }
@@ -92,6 +103,18 @@ impl Heap {
     /// # Panics
     ///
     /// After a fork, if the heap lacks other threads: see the crate's documentation.
+    ///
+    /// ```
+    /// use gc_marksweep::{EventKind, Heap};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| m.collect());
+    /// let log = heap.take_events();
+    /// let is_collection = |kind| matches!(kind, EventKind::Collection { .. });
+    /// let collections = log.events.iter().filter(|event| is_collection(event.kind));
+    /// assert_eq!((collections.count(), log.lost), (1, 0));
+    /// # Ok::<(), gc_marksweep::BuildError>(())
+    /// ```
     pub fn take_events(&self) -> EventLog {
         self.0.enter();
         self.0.events.take()

@@ -30,6 +30,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! For those who want to use a heap there is a [book]: a [tour](book::tour) of its
+//! operations, an [interpreter](book::interpreter) with closures, and how to
+//! [bind](book::binding) a language runtime to it.
+//!
 //! # The one rule
 //!
 //! Operations on `&Mutator` read and write; those on `&mut Mutator` may collect, or wait for
@@ -145,6 +149,7 @@ mod ageing;
 mod alloc;
 mod attach;
 mod block;
+pub mod book;
 mod builder;
 mod collect;
 mod event;

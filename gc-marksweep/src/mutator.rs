@@ -96,6 +96,22 @@ impl<'h> Mutator<'h> {
     ///
     /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit, or than
     /// [`Shape::MAX_WORDS`], fails at once.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [array]| {
+    ///         m.alloc(array, Shape::new(2, 1))?;
+    ///         let object = m.get(array).expect("just made");
+    ///         assert!(m.load(object, 1).is_none());
+    ///         assert_eq!(m.word(object, 0), 0);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let size = shape.size();
@@ -164,6 +180,23 @@ impl<'h> Mutator<'h> {
     /// # Errors
     ///
     /// [`HeapFull`]; `into` and the operands are then untouched.
+    ///
+    /// ```
+    /// use gc_marksweep::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [leaf, node]| {
+    ///         m.alloc_init(leaf, Flags::NONE, [], [7])?;
+    ///         m.alloc_init(node, Flags::NONE, [leaf, leaf], [8, 9])?;
+    ///         let object = m.get(node).expect("just made");
+    ///         assert_eq!(m.load(object, 1), m.get(leaf));
+    ///         assert_eq!(m.word(object, 1), 9);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn alloc_init<const R: usize, const W: usize>(
         &mut self,
@@ -187,6 +220,25 @@ impl<'h> Mutator<'h> {
     /// # Errors
     ///
     /// [`HeapFull`]; `into` and the operands are then untouched.
+    ///
+    /// ```
+    /// use gc_marksweep::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [list, item]| {
+    ///         for number in 0..3 {
+    ///             m.alloc_init(item, Flags::NONE, [], [number])?;
+    ///             m.alloc_move(list, Flags::NONE, [item, list], [])?;
+    ///             assert!(m.get(item).is_none());
+    ///         }
+    ///         let first = m.get(list).and_then(|pair| m.load(pair, 0));
+    ///         assert_eq!(first.map(|item| m.word(item, 0)), Some(2));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn alloc_move<const R: usize, const W: usize>(
         &mut self,
@@ -284,6 +336,21 @@ impl<'h> Mutator<'h> {
     /// another mutator is never taken for this one. It marks on one thread, one edge at a time.
     /// Cost: that of the collection without the help of prefetching and of other threads, and
     /// memory for each step, some 40 bytes for an object and for an edge.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape, Step};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [kept]| {
+    ///         m.alloc(kept, Shape::new(1, 0))?;
+    ///         let steps = m.collect_recorded();
+    ///         assert!(steps.iter().any(|step| matches!(step, Step::Began { .. })));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         self.shared().enter();
@@ -305,6 +372,12 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If an invariant does not hold, which is a bug in this crate.
+    ///
+    /// ```
+    /// let heap = gc_marksweep::Heap::builder().limit(1 << 20).poison(true).build()?;
+    /// heap.attach(|m| m.verify());
+    /// # Ok::<(), gc_marksweep::BuildError>(())
+    /// ```
     #[cold]
     pub fn verify(&mut self) {
         self.shared().enter();
@@ -314,6 +387,26 @@ impl<'h> Mutator<'h> {
     /// Moves the next object whose finalizer is due into `into` and says whether there was one.
     /// Objects come in the order in which they were allocated within a collection, each at most
     /// once; an object reachable from one that is due may be due as well.
+    ///
+    /// ```
+    /// use gc_marksweep::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [file, dead]| {
+    ///         m.alloc_init(file, Flags::FINALIZE, [], [7])?;
+    ///         m.set(file, None);
+    ///         m.collect();
+    ///         while m.finalizable(dead) {
+    ///             let descriptor = m.get(dead).map(|file| m.word(file, 0));
+    ///             assert_eq!(descriptor, Some(7)); // to be closed
+    ///             m.set(dead, None);
+    ///         }
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
         self.shared().enter();
@@ -327,6 +420,27 @@ impl<'h> Mutator<'h> {
     /// The next weak reference that a collection has cleared and that has not been returned yet, if
     /// any: those of one collection in the order in which they were made. One of which no clone is
     /// left may be left out.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [key]| {
+    ///         m.alloc(key, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(key).expect("just made"));
+    ///         let mut table = std::collections::HashMap::from([(weak, "value")]);
+    ///         m.set(key, None);
+    ///         m.collect();
+    ///         while let Some(weak) = m.cleared() {
+    ///             table.remove(&weak);
+    ///         }
+    ///         assert!(table.is_empty());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn cleared(&mut self) -> Option<Weak> {
         self.shared().enter();
@@ -392,6 +506,22 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the object has no such field; the local is then untouched.
+    ///
+    /// ```
+    /// use gc_marksweep::{Flags, Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [table, item]| {
+    ///         m.alloc(table, Shape::new(1, 0))?;
+    ///         m.alloc_init(item, Flags::NONE, [], [7])?;
+    ///         m.store_move(m.get(table).expect("just made"), 0, item);
+    ///         assert!(m.get(item).is_none());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn store_move<'m>(&'m self, object: Ref<'m, 'h>, field: usize, from: Local<'_, 'h>) {
         self.store(object, field, self.get(from));
@@ -436,6 +566,22 @@ impl<'h> Mutator<'h> {
 
     /// Whether the last collection has found the object live; `false` for one that has been
     /// allocated since.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc(local, Shape::new(0, 0))?;
+    ///         assert_eq!(m.get(local).map(|object| m.is_marked(object)), Some(false));
+    ///         m.collect();
+    ///         assert_eq!(m.get(local).map(|object| m.is_marked(object)), Some(true));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn is_marked<'m>(&'m self, object: Ref<'m, 'h>) -> bool {
         self.shared().space.is_marked(object.0)
@@ -469,6 +615,23 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the global belongs to another heap.
+    ///
+    /// ```
+    /// use gc_marksweep::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc_init(local, Flags::NONE, [], [7])?;
+    ///         let global = m.global(m.get(local).expect("just made"));
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert_eq!(m.word(m.open(&global), 0), 7);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn open<'m>(&'m self, global: &'m Global) -> Ref<'m, 'h> {
         Ref::new(global.object(self.shared().id))
@@ -502,6 +665,24 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the weak reference belongs to another heap.
+    ///
+    /// ```
+    /// use gc_marksweep::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc(local, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(local).expect("just made"));
+    ///         assert_eq!(m.upgrade(&weak), m.get(local));
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert!(m.upgrade(&weak).is_none());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn upgrade<'m>(&'m self, weak: &Weak) -> Option<Ref<'m, 'h>> {
         weak.object(self.shared().id).map(Ref::new)

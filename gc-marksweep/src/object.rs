@@ -46,6 +46,13 @@ pub(crate) const GRANULE: usize = 8;
 pub(crate) const HEADER: usize = 8;
 
 /// The form of an object: its reference fields, its payload words, and its properties.
+///
+/// ```
+/// use gc_marksweep::{Flags, Shape};
+///
+/// let file = Shape::new(1, 2).with(Flags::FINALIZE);
+/// assert_eq!((file.refs, file.words, file.flags.finalize), (1, 2, true));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Number of reference fields, which come first. At most [`Shape::MAX_REFS`].

@@ -39,6 +39,15 @@ use std::fmt;
 /// When allocations in a nearly full heap are refused: see
 /// [`Builder::overhead_limit`](crate::Builder::overhead_limit). Both are percentages, from 0 to
 /// 100.
+///
+/// ```
+/// use gc_marksweep::{Heap, OverheadLimit};
+///
+/// // Sooner than by default: where collections take half of the time for a tenth of the heap.
+/// let overhead = OverheadLimit { time_percent: 50, free_percent: 10 };
+/// let heap = Heap::builder().limit(1 << 20).overhead_limit(Some(overhead)).build()?;
+/// # Ok::<(), gc_marksweep::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverheadLimit {
     /// Collections took at least this share of the time. 0: whatever they took.

@@ -83,6 +83,15 @@ use crate::process::is_held;
 use crate::supply::BLOCK_CHARGE;
 
 /// Whether there are minor collections, which look at new objects only.
+///
+/// ```
+/// use gc_marksweep::{Generations, Heap};
+///
+/// let heap = Heap::builder().generations(Generations::Off).build()?;
+/// heap.attach(|m| m.collect());
+/// assert_eq!(heap.statistics().minor_collections, 0);
+/// # Ok::<(), gc_marksweep::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Generations {
     /// Every collection looks at the whole heap, and stores are not remembered.
@@ -95,6 +104,15 @@ pub enum Generations {
 }
 
 /// How much memory the heap occupies before it collects.
+///
+/// ```
+/// use gc_marksweep::{Heap, Sizing};
+///
+/// // Uses twice what is alive, at most 256 MiB.
+/// let heap = Heap::builder().limit(256 << 20).sizing(Sizing::Multiplier(2.0)).build()?;
+/// assert!(heap.statistics().goal_bytes < 256 << 20);
+/// # Ok::<(), gc_marksweep::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Sizing {
     /// Up to the limit: for comparisons at equal memory. With [`Generations::Auto`] a heap grows

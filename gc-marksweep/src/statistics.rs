@@ -4,6 +4,23 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Counters of a heap, in one reading.
+///
+/// ```
+/// use gc_marksweep::{Heap, HeapFull, Shape};
+///
+/// let heap = Heap::builder().limit(1 << 20).build()?;
+/// heap.attach(|m| {
+///     m.frame(|m, [array]| {
+///         m.alloc(array, Shape::new(100, 0))?;
+///         Ok::<_, HeapFull>(())
+///     })
+/// })?;
+/// let statistics = heap.statistics();
+/// assert_eq!(statistics.allocated_objects, 1);
+/// assert_eq!(statistics.allocated_payload_bytes, 800);
+/// assert!(statistics.occupied_bytes <= statistics.limit_bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`].

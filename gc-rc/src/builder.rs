@@ -219,6 +219,16 @@ impl Builder {
     /// As [`Builder::build`]; and [`BuildError::NeedsLock`] for [`Cycle::BaconRajan`], which would
     /// list objects at decrements that several threads make at once, and for [`Free::Lazy`], which
     /// does what grace periods do.
+    ///
+    /// ```
+    /// use gc_rc::{Atomic, BuildError, Cycle, Heap, ObjectLock};
+    ///
+    /// let heap: Heap<Atomic> = Heap::builder().build_unlocked()?;
+    /// let other: Heap<ObjectLock> = Heap::builder().build_unlocked()?;
+    /// let refused = Heap::builder().cycle(Cycle::BaconRajan).build_unlocked::<Atomic>();
+    /// assert!(matches!(refused, Err(BuildError::NeedsLock { .. })));
+    /// # Ok::<(), BuildError>(())
+    /// ```
     pub fn build_unlocked<R: Unlocked>(self) -> Result<Heap<R>, BuildError> {
         self.check()?;
         if self.cycle == Cycle::BaconRajan {

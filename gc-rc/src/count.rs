@@ -70,6 +70,26 @@ use crate::statistics::CountOperation::{self, *};
 use crate::step::{Step, Witness};
 
 /// What happens when a count falls to zero.
+///
+/// ```
+/// use gc_rc::{Flags, Free, Heap, HeapFull};
+///
+/// let heap = Heap::builder().free(Free::Lazy).build()?;
+/// heap.attach(|m| {
+///     m.frame(|m, [list]| {
+///         for _ in 0..1000 {
+///             m.alloc_move(list, Flags::NONE, [list], [])?;
+///         }
+///         m.set(list, None);
+///         m.safepoint();
+///         assert!(heap.statistics().freed_objects < 1000); // no pause for all of them
+///         m.collect();
+///         assert_eq!(heap.statistics().freed_objects, 1000);
+///         Ok::<_, HeapFull>(())
+///     })
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Free {
     /// The object is freed at the next `&mut` operation, with all that dies of it: as in CPython.

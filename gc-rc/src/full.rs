@@ -7,6 +7,21 @@ use crate::object::Shape;
 
 /// An allocation got no memory, even after an exhaustive collection. A value, never an abort: the
 /// heap stays usable, and the same allocation may succeed once memory has been released.
+///
+/// ```
+/// use gc_rc::{FullCause, Heap, Shape};
+///
+/// let heap = Heap::builder().limit(1 << 20).build()?;
+/// heap.attach(|m| {
+///     m.frame(|m, [array]| {
+///         let full = m.alloc(array, Shape::new(1 << 20, 0)).expect_err("eight times the limit");
+///         assert_eq!(full.cause, FullCause::Limit);
+///         assert_eq!(full.limit, 1 << 20);
+///         println!("{full}");
+///     });
+/// });
+/// # Ok::<(), gc_rc::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapFull {
     /// Bytes asked for, header and rounding included.

@@ -56,6 +56,15 @@ pub(crate) const RELEASE: u32 = 4;
 pub(crate) const TELL: u32 = 8;
 
 /// How threads share the global lock.
+///
+/// ```
+/// use gc_rc::{Gil, Heap};
+///
+/// let heap = Heap::builder().gil(Gil::Fair).build()?;
+/// heap.attach(|m| m.blocking(|| ()));
+/// assert_eq!(heap.lock_statistics().takes, 2);
+/// # Ok::<(), gc_rc::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Gil {
     /// CPython's protocol: a waiter asks after a switch interval, whoever is first takes the lock.

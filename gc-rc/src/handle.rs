@@ -483,6 +483,24 @@ impl Weak {
     /// So a weak reference is a sentinel for the delay of reclamation: the program takes the time
     /// when it drops the last reference to an object, and the difference is how long the object was
     /// garbage that nobody had noticed.
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc(local, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(local).expect("just made"));
+    ///         let dropped = heap.origin().elapsed().as_nanos() as u64;
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert!(weak.cleared_at().is_some_and(|died| died >= dropped));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cleared_at(&self) -> Option<u64> {
         // Acquire: pairs with the release store that cleared it.
         if !self.0.object.load(Ordering::Acquire).is_null() {

@@ -483,6 +483,18 @@ impl<R: Regime> Heap<R> {
     }
 
     /// Removes and returns what happened since the last call. Does not wait for the global lock.
+    ///
+    /// ```
+    /// use gc_rc::{EventKind, Heap};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| m.collect());
+    /// let log = heap.take_events();
+    /// let is_collection = |kind| matches!(kind, EventKind::Collection { .. });
+    /// let collections = log.events.iter().filter(|event| is_collection(event.kind));
+    /// assert_eq!((collections.count(), log.lost), (1, 0));
+    /// # Ok::<(), gc_rc::BuildError>(())
+    /// ```
     pub fn take_events(&self) -> EventLog {
         R::base(&self.inner).recorder.take()
     }

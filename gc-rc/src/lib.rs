@@ -46,7 +46,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Tour
+//! For those who want to use a heap there is a [book]: a [tour](book::tour) of its
+//! operations, an [interpreter](book::interpreter) with closures, and how to
+//! [bind](book::binding) a language runtime to it.
+//!
+//! # Tour of the source
 //!
 //! | file | what it is |
 //! |---|---|
@@ -203,7 +207,7 @@
 //!
 //! One thread; processor time an operation; medians of five interleaved rounds on two virtual cores
 //! of an AMD EPYC, beside other work. Ratios are to `Rc` on mimalloc in the same rounds, so that
-//! below 1 is faster than it: `cargo bench -p gc-rc --bench against_rc`.
+//! below 1 is faster than it: `cargo bench -p gc-rc --bench against_rc -- 5`.
 //!
 //! | | binary-trees 18 | list of 5 M | rewire | churn | rings, ns |
 //! |---|---|---|---|---|---|
@@ -252,6 +256,7 @@
 mod abort;
 mod alloc;
 mod block;
+pub mod book;
 mod buffer;
 mod builder;
 mod count;

@@ -129,6 +129,17 @@ impl Heap {
     ///
     /// If the thread is already attached to a heap of this crate, unless it is inside
     /// [`Mutator::blocking`].
+    ///
+    /// ```
+    /// let heap = gc_rc::Heap::builder().limit(1 << 20).build()?;
+    /// let numbers = std::thread::scope(|s| {
+    ///     [s.spawn(|| heap.attach(|m| m.number())), s.spawn(|| heap.attach(|m| m.number()))]
+    ///         .map(|thread| thread.join().expect("it does not panic"))
+    /// });
+    /// assert_eq!(numbers[0].min(numbers[1]), 0);
+    /// assert_eq!(numbers[0].max(numbers[1]), 1);
+    /// # Ok::<(), gc_rc::BuildError>(())
+    /// ```
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert_unattached();
         let inner = &*self.inner;
@@ -261,6 +272,22 @@ impl<'h> Mutator<'h> {
     ///
     /// [`HeapFull`]; `into` is then untouched. A shape larger than the limit fails at once, without
     /// a collection.
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [array]| {
+    ///         m.alloc(array, Shape::new(2, 1))?;
+    ///         let object = m.get(array).expect("just made");
+    ///         assert!(m.load(object, 1).is_none());
+    ///         assert_eq!(m.word(object, 0), 0);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn alloc(&mut self, into: Local<'_, 'h>, shape: Shape) -> Result<(), HeapFull> {
         let object = self.make(alloc::class_of(shape.bytes()), shape, 0)?;
@@ -280,6 +307,23 @@ impl<'h> Mutator<'h> {
     /// # Errors
     ///
     /// [`HeapFull`]; `into` and the operands are then untouched.
+    ///
+    /// ```
+    /// use gc_rc::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [leaf, node]| {
+    ///         m.alloc_init(leaf, Flags::NONE, [], [7])?;
+    ///         m.alloc_init(node, Flags::NONE, [leaf, leaf], [8, 9])?;
+    ///         let object = m.get(node).expect("just made");
+    ///         assert_eq!(m.load(object, 1), m.get(leaf));
+    ///         assert_eq!(m.word(object, 1), 9);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn alloc_init<const R: usize, const W: usize>(
         &mut self,
@@ -304,6 +348,25 @@ impl<'h> Mutator<'h> {
     /// # Errors
     ///
     /// [`HeapFull`]; `into` and the operands are then untouched.
+    ///
+    /// ```
+    /// use gc_rc::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [list, item]| {
+    ///         for number in 0..3 {
+    ///             m.alloc_init(item, Flags::NONE, [], [number])?;
+    ///             m.alloc_move(list, Flags::NONE, [item, list], [])?;
+    ///             assert!(m.get(item).is_none());
+    ///         }
+    ///         let first = m.get(list).and_then(|pair| m.load(pair, 0));
+    ///         assert_eq!(first.map(|item| m.word(item, 0)), Some(2));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn alloc_move<const R: usize, const W: usize>(
         &mut self,
@@ -359,6 +422,21 @@ impl<'h> Mutator<'h> {
 
     /// [`Mutator::collect`], by the same code, which returns the steps it took. Cost: as for
     /// [`Mutator::safepoint_recorded`].
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape, Step};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [kept]| {
+    ///         m.alloc(kept, Shape::new(1, 0))?;
+    ///         let steps = m.collect_recorded();
+    ///         assert!(steps.iter().any(|step| matches!(step, Step::Began { .. })));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
@@ -372,6 +450,12 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If one does not hold, naming it: that is a bug in this crate.
+    ///
+    /// ```
+    /// let heap = gc_rc::Heap::builder().limit(1 << 20).poison(true).build()?;
+    /// heap.attach(|m| m.verify());
+    /// # Ok::<(), gc_rc::BuildError>(())
+    /// ```
     pub fn verify(&mut self) {
         self.locked().settle();
         self.locked().verify();
@@ -382,6 +466,26 @@ impl<'h> Mutator<'h> {
     /// Objects come in the order in which they died. Each is handed out at most once in its life;
     /// storing it somewhere reachable resurrects it. An object that died by its count was still
     /// visible to weak references until now, and stays so; one that died in a cycle is not.
+    ///
+    /// ```
+    /// use gc_rc::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [file, dead]| {
+    ///         m.alloc_init(file, Flags::FINALIZE, [], [7])?;
+    ///         m.set(file, None);
+    ///         m.collect();
+    ///         while m.finalizable(dead) {
+    ///             let descriptor = m.get(dead).map(|file| m.word(file, 0));
+    ///             assert_eq!(descriptor, Some(7)); // to be closed
+    ///             m.set(dead, None);
+    ///         }
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finalizable(&mut self, into: Local<'_, 'h>) -> bool {
         self.locked().settle();
         let locked = self.locked();
@@ -397,6 +501,27 @@ impl<'h> Mutator<'h> {
 
     /// The next weak reference whose object has died since it was last asked for, in the order of
     /// death. Weak references that nobody else has any more may be left out.
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [key]| {
+    ///         m.alloc(key, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(key).expect("just made"));
+    ///         let mut table = std::collections::HashMap::from([(weak, "value")]);
+    ///         m.set(key, None);
+    ///         m.collect();
+    ///         while let Some(weak) = m.cleared() {
+    ///             table.remove(&weak);
+    ///         }
+    ///         assert!(table.is_empty());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cleared(&mut self) -> Option<Weak> {
         self.locked().settle();
         self.locked().cleared.take()
@@ -404,6 +529,22 @@ impl<'h> Mutator<'h> {
 
     /// Runs `f` without the global lock: other mutators run meanwhile. `f` may wait for other
     /// threads, and may attach to a heap, also to this one. Costs a drop and a take of the lock.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// let heap = gc_rc::Heap::builder().limit(1 << 20).build()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let shared = heap.clone();
+    /// let waiter = std::thread::spawn(move || {
+    ///     shared.attach(|m| m.blocking(|| receiver.recv()))
+    /// });
+    /// // The other may wait: it keeps nobody out.
+    /// heap.attach(|m| m.collect());
+    /// sender.send(()).expect("somebody receives");
+    /// assert_eq!(waiter.join().expect("it does not panic"), Ok(()));
+    /// # Ok::<(), gc_rc::BuildError>(())
+    /// ```
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Takes the lock back, also before unwinding goes on.
         struct Return<'a> {
@@ -524,6 +665,22 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the object has no such field; the local is then untouched.
+    ///
+    /// ```
+    /// use gc_rc::{Flags, Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [table, item]| {
+    ///         m.alloc(table, Shape::new(1, 0))?;
+    ///         m.alloc_init(item, Flags::NONE, [], [7])?;
+    ///         m.store_move(m.get(table).expect("just made"), 0, item);
+    ///         assert!(m.get(item).is_none());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn store_move<'m>(&'m self, object: Ref<'m, 'h>, field: usize, from: Local<'_, 'h>) {
         match object.object.fields().get(field) {
@@ -572,6 +729,21 @@ impl<'h> Mutator<'h> {
 
     /// The object's reference count. Above `1 << 31` it does not fall any more, and the object is
     /// immortal.
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [one, other]| {
+    ///         m.alloc(one, Shape::new(0, 0))?;
+    ///         m.set(other, m.get(one));
+    ///         assert_eq!(m.get(one).map(|object| m.count(object)), Some(2));
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
         object.object.count()
@@ -629,6 +801,23 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the global belongs to another heap.
+    ///
+    /// ```
+    /// use gc_rc::{Flags, Heap, HeapFull};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc_init(local, Flags::NONE, [], [7])?;
+    ///         let global = m.global(m.get(local).expect("just made"));
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert_eq!(m.word(m.open(&global), 0), 7);
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open<'m>(&'m self, global: &'m Global) -> Ref<'m, 'h> {
         Ref::new(global.object(self.locked()))
     }
@@ -660,6 +849,24 @@ impl<'h> Mutator<'h> {
     /// # Panics
     ///
     /// If the weak reference belongs to another heap.
+    ///
+    /// ```
+    /// use gc_rc::{Heap, HeapFull, Shape};
+    ///
+    /// let heap = Heap::builder().limit(1 << 20).build()?;
+    /// heap.attach(|m| {
+    ///     m.frame(|m, [local]| {
+    ///         m.alloc(local, Shape::new(0, 0))?;
+    ///         let weak = m.downgrade(m.get(local).expect("just made"));
+    ///         assert_eq!(m.upgrade(&weak), m.get(local));
+    ///         m.set(local, None);
+    ///         m.collect();
+    ///         assert!(m.upgrade(&weak).is_none());
+    ///         Ok::<_, HeapFull>(())
+    ///     })
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn upgrade<'m>(&'m self, weak: &Weak) -> Option<Ref<'m, 'h>> {
         weak.object(self.locked()).map(Ref::new)
     }

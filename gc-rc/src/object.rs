@@ -110,6 +110,13 @@ pub(crate) mod edges {
 }
 
 /// The form of an object: its reference fields, its payload words, and its properties.
+///
+/// ```
+/// use gc_rc::{Flags, Shape};
+///
+/// let file = Shape::new(1, 2).with(Flags::FINALIZE);
+/// assert_eq!((file.refs, file.words, file.flags.finalize), (1, 2, true));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Number of reference fields, which come first. At most [`Shape::MAX_REFS`].

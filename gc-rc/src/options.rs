@@ -12,6 +12,12 @@ use std::fmt;
 use std::time::Duration;
 
 /// One option of a heap, as text gives it.
+///
+/// ```
+/// for option in gc_rc::Builder::OPTIONS {
+///     println!("{} ({}): {}", option.name, option.values, option.help);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BuilderOption {
@@ -27,6 +33,15 @@ pub struct BuilderOption {
 }
 
 /// Text that sets no option.
+///
+/// ```
+/// use gc_rc::{Heap, OptionError};
+///
+/// let heap = Heap::builder().set("limit", "64M")?.set("watchdog", "100ms")?.build()?;
+/// let refused = Heap::builder().set("limit", "much");
+/// assert!(matches!(refused, Err(OptionError::Value { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionError {

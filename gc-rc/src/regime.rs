@@ -16,6 +16,17 @@ use crate::heap::Inner;
 use crate::unlocked::{Commons, Counting, Seat};
 
 /// How the threads of a heap keep its counts right. The regimes are those of this crate.
+///
+/// ```
+/// use gc_rc::{Heap, Regime};
+///
+/// /// What holds for every regime.
+/// fn events<R: Regime>(heap: &Heap<R>) -> usize {
+///     heap.take_events().events.len()
+/// }
+///
+/// assert_eq!(events(&Heap::new()), 0);
+/// ```
 #[expect(private_bounds, reason = "nobody else can add one")]
 pub trait Regime: Kind {}
 

@@ -6,6 +6,23 @@ use crate::block::BLOCK_COST;
 use crate::object::HEADER_BYTES;
 
 /// Counters of a heap, in one reading. Reading them waits for nothing.
+///
+/// ```
+/// use gc_rc::{Heap, HeapFull, Shape};
+///
+/// let heap = Heap::builder().limit(1 << 20).build()?;
+/// heap.attach(|m| {
+///     m.frame(|m, [array]| {
+///         m.alloc(array, Shape::new(100, 0))?;
+///         Ok::<_, HeapFull>(())
+///     })
+/// })?;
+/// let statistics = heap.statistics();
+/// assert_eq!(statistics.allocated_objects, 1);
+/// assert_eq!(statistics.allocated_payload_bytes, 800);
+/// assert!(statistics.occupied_bytes <= statistics.limit_bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The limit on [`Self::occupied_bytes`], in bytes; 0 where the heap has none.

@@ -113,6 +113,27 @@ use crate::primitive::Ordering;
 use crate::step::{Step, Witness};
 
 /// How cyclic garbage is found.
+///
+/// ```
+/// use gc_rc::{Cycle, Flags, Heap, HeapFull};
+///
+/// for cycle in [Cycle::Generational, Cycle::BaconRajan, Cycle::None] {
+///     let heap = Heap::builder().cycle(cycle).build()?;
+///     heap.attach(|m| {
+///         m.frame(|m, [ring]| {
+///             m.alloc_init(ring, Flags::NONE, [ring], [])?;
+///             let object = m.get(ring).expect("just made");
+///             m.store(object, 0, Some(object));
+///             let weak = m.downgrade(object);
+///             m.set(ring, None);
+///             m.collect();
+///             assert_eq!(m.upgrade(&weak).is_some(), cycle == Cycle::None);
+///             Ok::<_, HeapFull>(())
+///         })
+///     })?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cycle {
     /// As CPython 3.13: three generations. The first is due when tracked allocations outnumber

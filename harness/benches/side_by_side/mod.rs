@@ -21,7 +21,7 @@ fn figures() -> PathBuf {
 }
 
 /// Says what is compared, has `measure` measure the groups, and prints their figures.
-pub fn compare(
+pub(crate) fn compare(
     what: &str,
     criterion: Criterion,
     groups: &[&str],

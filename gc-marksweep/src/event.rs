@@ -37,8 +37,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use handshake::Clock;
+use handshake::process::is_held;
 
-use crate::process::is_held;
 use crate::room;
 
 /// What happened between two readings.

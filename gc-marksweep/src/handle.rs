@@ -53,9 +53,10 @@ use std::hash::{Hash, Hasher};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard};
 
+use handshake::process::is_held;
+
 use crate::object::{Header, Object};
 use crate::primitive::{AtomicPtr, AtomicU64, Ordering};
-use crate::process::is_held;
 use crate::room;
 use crate::shared::{Counted, Shared};
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use handshake::process::{Home, is_held, refusal};
 use handshake::{Clock, Handshake, Watchdog};
 
 use crate::attach::Context;
@@ -17,7 +18,6 @@ use crate::mutator::Mutator;
 use crate::os::Refused;
 use crate::overhead::Overhead;
 use crate::policy::Policy;
-use crate::process::{Home, is_held};
 use crate::remember::Orphans;
 use crate::shared::Shared;
 use crate::statistics::{Counters, Statistics};
@@ -216,7 +216,7 @@ impl Inner {
     ///
     /// # Panics
     ///
-    /// If the process has been forked and the heap lacks other threads: see [`crate::process`].
+    /// If the process has been forked and the heap lacks other threads: see [`handshake::process`].
     #[inline(always)]
     #[track_caller]
     pub(crate) fn enter(&self) {
@@ -230,10 +230,7 @@ impl Inner {
     #[track_caller]
     fn enter_after_fork(&self) {
         if let Err(lacking) = self.move_here() {
-            panic!(
-                "gc-marksweep: this process was forked while {lacking}, and its heap cannot go on \
-                 without that thread: fork when no other thread is attached"
-            );
+            panic!("{}", refusal("gc-marksweep", &lacking));
         }
     }
 
@@ -244,6 +241,7 @@ impl Inner {
     }
 
     #[cold]
+    // Marking helpers do not matter: outside a stop they hold nothing, and the child starts its own.
     fn move_here(&self) -> Result<(), String> {
         self.home.move_here(|| {
             self.handshake.look_after_fork()?;

@@ -81,8 +81,8 @@
 //!
 //! Unsafe code is what lays out memory (`object`, `block`, `frame`, `os`, `reservation`, `table`),
 //! what touches it (`alloc`, `supply`, `large`, `sweep`, `mark`, `remember`, `collect`, `mutator`,
-//! `verify`), and what crosses threads (`attach`, `workers`, `thread`, `shared`,
-//! `process`); each block argues from the invariant that its module opens with.
+//! `verify`), and what crosses threads (`attach`, `workers`, `thread`, `shared`); each block argues
+//! from the invariant that its module opens with.
 //!
 //! # Forks
 //!
@@ -169,7 +169,6 @@ mod overhead;
 mod pause;
 mod policy;
 mod primitive;
-mod process;
 mod remember;
 mod reservation;
 mod room;

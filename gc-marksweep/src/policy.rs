@@ -79,7 +79,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use crate::process::is_held;
+use handshake::process::is_held;
+
 use crate::supply::BLOCK_CHARGE;
 
 /// Whether there are minor collections, which look at new objects only.

@@ -38,9 +38,10 @@
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard};
 
+use handshake::process::is_held;
+
 use crate::block::{LARGE, Space};
 use crate::object::{HEADER, Object};
-use crate::process::is_held;
 use crate::room;
 
 /// Bytes of a card.

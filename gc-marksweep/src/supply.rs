@@ -25,6 +25,8 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use handshake::process::is_held;
+
 use crate::ageing::Ageing;
 use crate::block::{BLOCK, BLOCK_METADATA, BlockIndex, GRANULES_PER_BLOCK, Space};
 use crate::full::FullCause;
@@ -33,7 +35,6 @@ use crate::lists::{Blocks, Chain, Links, Stock};
 use crate::object::{GRANULE, Object};
 use crate::os::{PAGE, Refused};
 use crate::policy::Extent;
-use crate::process::is_held;
 use crate::survival::Survival;
 use crate::table::Table;
 

@@ -32,10 +32,10 @@
 use std::sync::atomic::AtomicU64;
 
 use handshake::cores;
+use handshake::process::Home;
 
 use crate::abort::AbortOnUnwind;
 use crate::primitive::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
-use crate::process::Home;
 use crate::room;
 use crate::shared::Shared;
 use crate::thread::Thread;

@@ -91,6 +91,7 @@ use std::sync::{
 };
 
 mod name;
+pub mod process;
 pub use name::Name;
 #[cfg(not(loom))]
 use name::Names;

@@ -4,9 +4,8 @@
 //! thread had begun it will never end: a lock that it held stays locked, a stop that it asked for
 //! stays, a mutator that ran on it is never seen to stop. So the first operation of the child that
 //! could meet such a thing looks whether there is any. If there is none the heap is the child's
-//! ([`Inner::enter`](crate::heap::Inner::enter)); else the operation, and each that follows,
-//! panics with a line that says why. Marking helpers are no such thing: outside a stop they hold
-//! nothing, and the child starts its own.
+//! ([`Home::move_here`]); else the operation, and each that follows, is refused with a line that
+//! says why ([`refusal`]).
 //!
 //! Processes are told apart by a number in a page that the system hands to a child zeroed, so that
 //! asking is one load; where the system has no such pages, by the process's own number, which is a
@@ -35,7 +34,7 @@ const LOOKING: u32 = 1 << 31;
 
 /// A number that no process has that this one comes from.
 #[inline(always)]
-pub(crate) fn current() -> u32 {
+pub fn current() -> u32 {
     let page = PAGE.load(Ordering::Acquire);
     if !page.is_null() {
         // SAFETY: the page, which is never unmapped, or a static.
@@ -104,16 +103,17 @@ fn wiped_on_fork() -> Option<*mut AtomicU32> {
 }
 
 /// The process that something belongs to.
-pub(crate) struct Home(AtomicU32);
+pub struct Home(AtomicU32);
 
 impl Home {
     /// This process.
-    pub(crate) fn here() -> Self {
+    pub fn here() -> Self {
         Self(AtomicU32::new(current()))
     }
 
+    /// Whether this process is it: a load or two.
     #[inline(always)]
-    pub(crate) fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         // Acquire: pairs with the release store of who looked first.
         self.0.load(Ordering::Acquire) == current()
     }
@@ -121,10 +121,7 @@ impl Home {
     /// Moves here from the process that this one was forked from, if `look` finds nothing against
     /// it. Of several threads one looks, and the others wait.
     #[cold]
-    pub(crate) fn move_here(
-        &self,
-        look: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
+    pub fn move_here(&self, look: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         let here = current();
         let mut before = self.0.load(Ordering::Acquire);
         loop {
@@ -151,8 +148,16 @@ impl Home {
     }
 }
 
+/// What an operation is refused with on a heap of `crate_name` that lacks what `lacking` says.
+pub fn refusal(crate_name: &str, lacking: &str) -> String {
+    format!(
+        "{crate_name}: this process was forked while {lacking}, and its heap cannot go on without \
+         that thread: fork when no other thread is attached"
+    )
+}
+
 /// Whether somebody holds the lock: in a process with one thread, somebody who is not there.
-pub(crate) fn is_held<T>(mutex: &Mutex<T>) -> bool {
+pub fn is_held<T>(mutex: &Mutex<T>) -> bool {
     matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))
 }
 

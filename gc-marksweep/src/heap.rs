@@ -241,7 +241,8 @@ impl Inner {
     }
 
     #[cold]
-    // Marking helpers do not matter: outside a stop they hold nothing, and the child starts its own.
+    // Marking helpers do not matter: outside a stop they hold nothing, and the child starts its
+    // own.
     fn move_here(&self) -> Result<(), String> {
         self.home.move_here(|| {
             self.handshake.look_after_fork()?;

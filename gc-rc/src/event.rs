@@ -30,6 +30,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use handshake::process::is_held;
+
 use crate::room;
 
 /// Cascades that free fewer objects are not reported.
@@ -218,6 +220,11 @@ impl Recorder {
 
     pub(crate) fn origin(&self) -> Instant {
         self.origin
+    }
+
+    /// Whether another thread was recording when this process was forked.
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.log) || is_held(&self.untold)
     }
 
     /// Nanoseconds from the origin to `at`.

@@ -301,6 +301,11 @@ impl GlobalLock {
         begun
     }
 
+    /// Whether another thread was taking or dropping the lock when this process was forked.
+    pub(crate) fn is_held(&self) -> bool {
+        self.state.try_lock().is_err()
+    }
+
     /// Asks the holder to drop the lock. The mutex is held.
     fn request(&self, poll: &AtomicU32) {
         if poll.fetch_or(DROP, Ordering::Relaxed) & DROP == 0 {

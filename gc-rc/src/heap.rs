@@ -12,7 +12,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+use handshake::process::{Home, refusal};
 
 use crate::alloc::Allocator;
 use crate::buffer::Buffer;
@@ -102,8 +105,24 @@ pub(crate) struct Inner {
     pub(crate) stress: bool,
     pub(crate) release_after: Option<Duration>,
     next_mutator: AtomicU32,
-    /// Attached mutators and their threads' names, for the watchdog.
-    names: Mutex<Vec<(u32, String)>>,
+    roll: Mutex<Roll>,
+    /// The process that this is the heap of.
+    home: Home,
+}
+
+/// Who is attached.
+#[derive(Default)]
+struct Roll {
+    attached: usize,
+    /// Those for whom there was memory.
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    number: u32,
+    thread: ThreadId,
+    /// The thread's name, for the watchdog.
+    name: String,
 }
 
 // SAFETY: `protected` is reached through `Locked` only, whose makers promise to hold the lock;
@@ -113,11 +132,65 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
+/// What a fork has left without an end.
+pub(crate) const INSIDE: &str = "another thread was inside an operation on it";
+
+/// Refuses an operation of a process that was forked.
+#[cold]
+#[track_caller]
+pub(crate) fn refuse(lacking: &str) -> ! {
+    panic!("{}", refusal("gc-rc", lacking))
+}
+
 impl Inner {
-    fn names(&self) -> MutexGuard<'_, Vec<(u32, String)>> {
-        self.names
+    fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.roll
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Before an operation takes a lock or looks at other mutators: whether the process has been
+    /// forked since, and the heap lacks threads that were attached to it then
+    /// ([`handshake::process`]).
+    ///
+    /// # Panics
+    ///
+    /// If it does.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn enter(&self) {
+        if !self.home.is_here()
+            && let Err(lacking) = self.move_here()
+        {
+            refuse(&lacking);
+        }
+    }
+
+    /// Whether [`Self::enter`] lets the caller in.
+    #[inline(always)]
+    pub(crate) fn may_enter(&self) -> bool {
+        self.home.is_here() || self.move_here().is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn move_here(&self) -> Result<(), String> {
+        self.home.move_here(|| {
+            let Ok(roll) = self.roll.try_lock() else {
+                return Err(INSIDE.to_owned());
+            };
+            let here = std::thread::current().id();
+            let mine = (roll.entries.iter()).filter(|entry| entry.thread == here);
+            if roll.attached > mine.count() {
+                let lost = roll.entries.iter().find(|entry| entry.thread != here);
+                let name = lost.map_or("?", |entry| &entry.name);
+                return Err(format!("thread '{name}' was attached to it"));
+            }
+            match self.lock.is_held() || self.recorder.is_held() {
+                true => Err(INSIDE.to_owned()),
+                false => Ok(()),
+            }
+        })
     }
 
     /// Whether memory goes back to the system as soon as it is found unused.
@@ -132,29 +205,33 @@ impl Inner {
         let mut copy = String::new();
         let name = thread.name().unwrap_or("without a name");
         // Without memory for it the watchdog gives a number only.
-        let mut names = self.names();
-        if copy.try_reserve_exact(name.len()).is_ok() && names.try_reserve(1).is_ok() {
+        let mut roll = self.roll();
+        roll.attached += 1;
+        if copy.try_reserve_exact(name.len()).is_ok() && roll.entries.try_reserve(1).is_ok() {
             copy.push_str(name);
-            names.push((me, copy));
+            roll.entries.push(Entry {
+                number: me,
+                thread: thread.id(),
+                name: copy,
+            });
         }
         me
     }
 
     pub(crate) fn resign(&self, me: u32) {
-        let mut names = self.names();
-        names.retain(|(id, _)| *id != me);
-        let attached = names.len();
-        room::fit(&mut *names, attached);
+        let mut roll = self.roll();
+        roll.attached -= 1;
+        roll.entries.retain(|entry| entry.number != me);
+        let entries = roll.entries.len();
+        room::fit(&mut roll.entries, entries);
     }
 
     /// Takes the lock, and records the wait if there was one.
     pub(crate) fn take_lock(&self, me: u32, returning: bool) {
         let report = |holder: u32, waited: Duration| {
-            let names = self.names();
-            let name = names
-                .iter()
-                .find(|(id, _)| *id == holder)
-                .map_or("a detached thread", |(_, name)| name);
+            let roll = self.roll();
+            let entry = roll.entries.iter().find(|entry| entry.number == holder);
+            let name = entry.map_or("a detached thread", |entry| &entry.name);
             crate::os::complain(format_args!(
                 "gc-rc: thread '{name}' (mutator {holder}) has kept the global lock for {} ms \
                  while others wait: it reached no safepoint, or waits for something outside of \
@@ -169,7 +246,9 @@ impl Inner {
 
     /// Records what began at `from` and ends now. The current thread has the lock, as mutator `me`.
     pub(crate) fn record(&self, me: u32, from: Instant, kind: EventKind) {
-        if self.recorder.record(me, from, kind) {
+        // A copy that other operations are refused on tells of nothing: another thread may have
+        // the recorder's lock.
+        if self.may_enter() && self.recorder.record(me, from, kind) {
             self.mailbox
                 .poll
                 .fetch_or(TELL, crate::primitive::Ordering::Relaxed);
@@ -471,7 +550,8 @@ impl Inner {
             stress: builder.stress,
             release_after: builder.release_after,
             next_mutator: AtomicU32::new(0),
-            names: Mutex::default(),
+            roll: Mutex::default(),
+            home: Home::here(),
         })
     }
 }
@@ -483,6 +563,10 @@ impl<R: Regime> Heap<R> {
     }
 
     /// Removes and returns what happened since the last call. Does not wait for the global lock.
+    ///
+    /// # Panics
+    ///
+    /// After a fork, if the heap lacks other threads: see the crate's documentation.
     ///
     /// ```
     /// use gc_rc::{EventKind, Heap};
@@ -496,7 +580,9 @@ impl<R: Regime> Heap<R> {
     /// # Ok::<(), gc_rc::BuildError>(())
     /// ```
     pub fn take_events(&self) -> EventLog {
-        R::base(&self.inner).recorder.take()
+        let base = R::base(&self.inner);
+        base.enter();
+        base.recorder.take()
     }
 }
 

@@ -171,8 +171,7 @@
 //! The operations and what they promise are the same. What differs: a death waits for a *grace
 //! period*, in which every thread passes a safepoint, and so do finalizers and weak references of
 //! objects that die by their counts; a collection stops all threads, and waits for each to reach a
-//! safepoint; an object has eight bytes more. A process that is forked can use its copy of such a
-//! heap only if no other thread was attached to it.
+//! safepoint; an object has eight bytes more.
 //!
 //! # What is not CPython
 //!
@@ -244,10 +243,11 @@
 //!
 //! # Threads
 //!
-//! A process that is forked has a copy of the heap and one thread, the one that forked. The copy
-//! can be used and dropped, but for one thing: if another thread had the lock at that time, outside
-//! of [`Mutator::blocking`], it is never given up there, and [`Heap::attach`] waits for ever.
-//! Dropping asks for no lock.
+//! A process that is forked has a copy of the heap and one thread, the one that forked, attached or
+//! not. The copy can be used and dropped, unless other threads were attached to the heap at that
+//! time, inside of [`Mutator::blocking`] or not: what they have locked stays locked, and their
+//! locals lie on stacks that are used again. Then every operation of the child that would come by
+//! that panics with a message that says so; reading, `statistics` and dropping work.
 //!
 //! A thread that waits for another (a lock, a channel, a join, I/O) does so inside
 //! [`Mutator::blocking`], or the other may never run. A loop polls ([`Mutator::safepoint`]) at

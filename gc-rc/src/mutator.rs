@@ -128,7 +128,8 @@ impl Heap {
     /// # Panics
     ///
     /// If the thread is already attached to a heap of this crate, unless it is inside
-    /// [`Mutator::blocking`].
+    /// [`Mutator::blocking`]. After a fork, if the heap lacks other threads: see the crate's
+    /// documentation.
     ///
     /// ```
     /// let heap = gc_rc::Heap::builder().limit(1 << 20).build()?;
@@ -143,6 +144,7 @@ impl Heap {
     pub fn attach<R>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h>) -> R) -> R {
         assert_unattached();
         let inner = &*self.inner;
+        inner.enter();
         let id = inner.enrol();
         let mut mutator = Mutator {
             inner,
@@ -239,6 +241,11 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         let locked = self.locked();
+        if !locked.inner.may_enter() {
+            // Every other operation is refused for ever, so nobody comes to what stays linked.
+            ATTACHED.set(false);
+            return;
+        }
         locked.settle();
         locked.clear_up_after_listener();
         locked.account_metadata();
@@ -457,6 +464,7 @@ impl<'h> Mutator<'h> {
     /// # Ok::<(), gc_rc::BuildError>(())
     /// ```
     pub fn verify(&mut self) {
+        self.inner.enter();
         self.locked().settle();
         self.locked().verify();
     }
@@ -553,11 +561,18 @@ impl<'h> Mutator<'h> {
         }
         impl Drop for Return<'_> {
             fn drop(&mut self) {
+                if !std::thread::panicking() {
+                    self.inner.enter();
+                } else if !self.inner.may_enter() {
+                    // Unwinding goes on to where the mutator is given up.
+                    return;
+                }
                 self.inner.take_lock(self.id, true);
                 ATTACHED.set(true);
             }
         }
 
+        self.inner.enter();
         self.settle();
         self.locked().clear_up_after_listener();
         ATTACHED.set(false);
@@ -990,6 +1005,7 @@ impl<W: Witness> Locked<'_, W> {
             self.collect_if_requested();
         }
         if poll.load(Ordering::Relaxed) & (DROP | TELL) != 0 {
+            self.inner.enter();
             // Listeners may attach.
             ATTACHED.set(false);
             self.inner.drop_lock(self.me, Leave::ForNow);

@@ -63,7 +63,8 @@ impl<R: Unlocked> Heap<R> {
     /// # Panics
     ///
     /// If the thread is already attached to a heap of this crate, unless it is inside
-    /// [`Mutator::blocking`]; if the system has no memory to attach a thread.
+    /// [`Mutator::blocking`]; if the system has no memory to attach a thread. After a fork, if the
+    /// heap lacks other threads: see the crate's documentation.
     pub fn attach<T>(&self, f: impl for<'h> FnOnce(&mut Mutator<'h, R>) -> T) -> T {
         /// Undoes the attachment, also when the client's closure unwinds.
         struct Detach<'a, R: Unlocked>(&'a Mutator<'a, R>);
@@ -76,6 +77,7 @@ impl<R: Unlocked> Heap<R> {
         crate::mutator::assert_unattached();
         let commons = &*self.inner;
         let base = &commons.base;
+        commons.enter();
         let number = base.enrol();
         let mut mutator = Mutator {
             inner: commons,
@@ -118,6 +120,11 @@ impl<R: Unlocked> Mutator<'_, R> {
 
     fn detach(&self) {
         let base = &self.inner.base;
+        if !self.inner.may_enter() {
+            // Every other operation is refused for ever, so nobody comes to what stays linked.
+            ATTACHED.set(false);
+            return;
+        }
         self.settle_up();
         let tables = self.tables();
         let locked = tables.proof();
@@ -150,6 +157,12 @@ impl<R: Unlocked> Mutator<'_, R> {
         impl<R: Unlocked> Drop for Return<'_, '_, R> {
             fn drop(&mut self) {
                 let Mutator { inner, own, .. } = self.0;
+                if !std::thread::panicking() {
+                    inner.enter();
+                } else if !inner.may_enter() {
+                    // Unwinding goes on to where the mutator is given up.
+                    return;
+                }
                 let wait = inner.handshake.leave_blocking(&own.party);
                 ATTACHED.set(true);
                 inner.epoch.announce(&own.seen);
@@ -157,6 +170,7 @@ impl<R: Unlocked> Mutator<'_, R> {
             }
         }
 
+        self.inner.enter();
         self.settle_up();
         self.own.seen.leave();
         self.inner.handshake.enter_blocking(&self.own.party);
@@ -182,6 +196,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[inline(never)]
     fn safepoint_slow(&mut self) {
         let (seat, commons) = (&self.own, self.inner);
+        commons.enter();
         if seat.party.armed() {
             let wait = commons.handshake.park(&seat.party);
             commons.record_wait(self.id, wait);

@@ -78,11 +78,12 @@ mod model;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
+use handshake::process::Home;
 use handshake::{Clock, Handshake, Member, Party, Watchdog};
 
 use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
-use crate::heap::{Heap, Inner, Locked};
+use crate::heap::{Heap, INSIDE, Inner, Locked, refuse};
 use crate::mutator::{Mutator, Roots};
 use crate::object::{Object, Shape, Slot, edges, shared};
 use crate::primitive::{Mutex, MutexGuard, lock};
@@ -214,6 +215,8 @@ pub(crate) struct Replaced {
 pub(crate) struct Commons {
     /// What every heap has. Its lock is nobody's.
     pub(crate) base: Inner,
+    /// The process that this is the heap of. That of the base says nothing of the handshake.
+    home: Home,
     handshake: Handshake<Seat>,
     clock: Clock,
     epoch: Epoch,
@@ -266,6 +269,7 @@ impl Commons {
         });
         Ok(Self {
             base,
+            home: Home::here(),
             handshake: Handshake::new(watchdog, clock).ok_or(BuildError::Memory)?,
             clock,
             epoch: Epoch::new(),
@@ -275,8 +279,44 @@ impl Commons {
         })
     }
 
+    /// [`Inner::enter`], and that the handshake and the tables can be used.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn enter(&self) {
+        if !self.home.is_here()
+            && let Err(lacking) = self.move_here()
+        {
+            refuse(&lacking);
+        }
+    }
+
+    /// Whether [`Self::enter`] lets the caller in.
+    #[inline(always)]
+    pub(crate) fn may_enter(&self) -> bool {
+        self.home.is_here() || self.move_here().is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn move_here(&self) -> Result<(), String> {
+        self.home.move_here(|| {
+            self.base.move_here()?;
+            self.handshake.look_after_fork()?;
+            match self.tables.try_lock() {
+                Ok(_) => Ok(()),
+                Err(_) => Err(INSIDE.to_owned()),
+            }
+        })
+    }
+
     /// Waits for the mutex of the tables: whoever has it is in a slow path.
+    #[track_caller]
     pub(crate) fn tables(&self, me: u32) -> Tables<'_> {
+        self.enter();
         Tables {
             commons: self,
             me,
@@ -433,11 +473,16 @@ impl<R: Unlocked> Heap<R> {
         })
     }
 
-    /// The heap's counters. Waits for those in slow paths of their allocations, if at all.
+    /// The heap's counters. Waits for those in slow paths of their allocations, if at all. After a
+    /// fork, if the heap lacks other threads, what these had counted for themselves is left out,
+    /// and so is what is said of reclamation.
     pub fn statistics(&self) -> Statistics {
-        // Held, so that what is handed over meanwhile is not counted twice, or not at all.
-        let tables = lock(&self.inner.tables);
         let commons = &*self.inner;
+        if !commons.may_enter() {
+            return commons.base.counters.read(Tally::default());
+        }
+        // Held, so that what is handed over meanwhile is not counted twice, or not at all.
+        let tables = lock(&commons.tables);
         let tally = commons.tally();
         let counters = &commons.base.counters;
         let whole = counters.read(tally);

@@ -221,6 +221,15 @@ impl Mutator<'_, ObjectLock> {
     #[inline(never)]
     fn wait_for_lock(&self, head: &AtomicU64) {
         let is_free = || head.load(Relaxed) & LOCKED == 0;
+        if !self.inner.may_enter() {
+            if std::thread::panicking() {
+                // After a fork, on the way to where the mutator is given up: who had the lock is
+                // not there, and no other mutator is. What it had not written back did not happen.
+                head.fetch_and(!LOCKED, Relaxed);
+                return;
+            }
+            self.inner.enter();
+        }
         self.own.tally.waited_for_lock();
         if handshake::cores() > 1 {
             for _ in 0..LOOKS {

@@ -198,6 +198,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[inline(never)]
     pub(super) fn attend_to_retired(&self) {
         let (seat, epoch) = (&self.own, &self.inner.epoch);
+        self.inner.enter();
         seat.patience.set(0);
         epoch.announce(&seat.seen);
         if self.inner.base.mailbox.poll.load(Ordering::Relaxed) & ADOPT != 0 {

@@ -71,6 +71,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         f: impl FnOnce(Locked<'_>) -> T,
     ) -> Option<T> {
         let commons = self.inner;
+        commons.enter();
         while wanted() {
             // Another stop may be in progress; then it is waited for, and the next is ours.
             let target = commons.handshake.next();

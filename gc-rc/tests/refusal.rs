@@ -432,6 +432,10 @@ fn refusals_from_any_request_on_are_survived() {
 /// A heap is made, or the error says why not.
 #[test]
 fn a_heap_is_made_or_not() {
+    // The first heap of a process makes what tells processes apart, and does without it.
+    let (heap, _) = with_refusal(0, true, || Heap::builder().build());
+    assert!(heap.is_err());
+    drop(Heap::new());
     for listeners in 0..2 {
         let name = format!("{listeners} listeners");
         let mut builder = Heap::builder().event_capacity(10);

@@ -1244,6 +1244,21 @@ fn a_plan_is_run_line_by_line_and_merged() {
         "it had been run"
     );
 
+    // Its report names the lines in one.
+    let report = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args([
+            "merge",
+            "results/plan/000001.jsonl",
+            "results/plan/000002.jsonl",
+        ])
+        .args(["--output", "two.jsonl", "--format", "markdown"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert_eq!(report.matches("harness invoke").count(), 1, "{report}");
+    assert!(report.contains("# 2 lines of harness plan"), "{report}");
+
     let merge = |more: &[&str]| {
         let paths = (1..=6).map(|number| format!("results/plan/{number:06}.jsonl"));
         let output = Command::new(env!("CARGO_BIN_EXE_harness"))
@@ -1310,6 +1325,103 @@ fn a_plan_is_run_line_by_line_and_merged() {
         let text = number.to_string();
         harness(&["invoke", &task.to_string()]).expect_refusal(&[name, &text]);
     }
+}
+
+/// What a plan's directory lacks is told from the files, and what is wrong with them.
+#[test]
+fn what_is_missing_of_a_plan_is_planned_again() {
+    let plan = [
+        "plan",
+        "run",
+        "list",
+        "--heap=gc-rc,arena",
+        "--size=tiny",
+        "--aa=none",
+        "--iterations=2",
+    ];
+    let place = TempDir::new().unwrap();
+    let run = |arguments: &[&str], status: i32| {
+        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(arguments)
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        (String::from_utf8(output.stdout).unwrap(), errors)
+    };
+    let planned = |more: &[&str]| run(&[&plan[..], &["--invocations=2"], more].concat(), 0).0;
+    let whole = planned(&[]);
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(planned(&["--missing"]), whole);
+
+    let shell = |line: &str| {
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for line in &lines {
+        shell(line);
+    }
+    assert_eq!(planned(&["--missing"]), "");
+
+    // Cut off in its last row, begun and without a row, and ended without figures.
+    let file = |number: usize| place.path().join(format!("results/plan/{number:06}.jsonl"));
+    let rows = |number: usize| fs::read_to_string(file(number)).unwrap();
+    let cut = rows(1);
+    fs::write(file(1), &cut[..cut.len() - 10]).unwrap();
+    fs::write(file(2), "").unwrap();
+    let crashed = rows(3).replace(r#""status":"ok""#, r#""status":"crashed""#);
+    fs::write(file(3), crashed).unwrap();
+    let lost: String = lines[..3].iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!(planned(&["--missing"]), lost);
+    // The failure is kept on request, here and by whoever runs the lines.
+    let kept = planned(&["--missing", "--keep-failures"]);
+    let lost_too: Vec<&str> = kept.lines().collect();
+    assert_eq!(lost_too.len(), 2, "{kept}");
+    for (line, number) in lost_too.iter().zip(1..) {
+        let output = format!("results/plan/{number:06}.jsonl ");
+        assert!(
+            line.contains(&output) && line.contains(" --keep-failures "),
+            "{line}"
+        );
+    }
+    // More rounds are more lines, and what was done stays done.
+    let (lost, _) = run(&[&plan[..], &["--invocations=3", "--missing"]].concat(), 0);
+    assert_eq!(lost.lines().count(), 5, "{lost}");
+
+    // What is done is done, wherever that was; what is half done is of one machine.
+    let elsewhere = |text: &str| {
+        let changed = text.replace(r#""cores":"#, r#""cores":77,"was":"#);
+        assert_ne!(changed, text);
+        changed
+    };
+    let done = rows(4);
+    fs::write(file(4), elsewhere(&done)).unwrap();
+    assert!(shell(lines[3]).contains("nothing was run"));
+    let half = cut.lines().next().unwrap();
+    fs::write(file(1), elsewhere(&format!("{half}\n"))).unwrap();
+    assert!(shell(lines[0]).contains("another machine"));
+
+    // A directory of another plan, or of another build, would mix the two.
+    let other = [&plan[..], &["--invocations=2", "--missing", "--seed=7"]].concat();
+    let (_, errors) = run(&other, 2);
+    assert!(
+        errors.contains("not of this plan") && errors.contains("--directory"),
+        "{errors}"
+    );
+    let line = lines[3].replace(r#""seed":42"#, r#""seed":7"#);
+    assert!(shell(&line).contains("not of this plan"));
+    let rebuilt = done.replace(r#""rustc":""#, r#""rustc":"rustc 0.1, or "#);
+    assert_ne!(rebuilt, done);
+    fs::write(file(4), &rebuilt).unwrap();
+    let (_, errors) = run(&[&plan[..], &["--invocations=2", "--missing"]].concat(), 2);
+    assert!(errors.contains("another build"), "{errors}");
+    assert_eq!(rows(4), rebuilt);
 }
 
 /// Iteration 0 warms up, unless no other is asked for: then it is what is timed.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Command, Context};
 use crate::arguments::unless_interrupted;
 use engine::adapter::{self, Settings};
+use engine::environment::{self, Environment};
 use engine::invocation::{Invocation, Row, Status};
 use engine::message::Error;
 use engine::peer::{self, Search};
@@ -37,7 +38,7 @@ impl Command for Invoke {
             size, iterations, ..
         } = task.invocation;
         let plan = context.reporting.plan(vec![cell], Notes::default(), size);
-        carry_out(Plan { iterations, ..plan }, &task)
+        carry_out(Plan { iterations, ..plan }, &task, context)
     }
 }
 
@@ -56,6 +57,16 @@ pub(crate) struct Task {
     /// [`Row::minimum_heap_bytes`].
     #[serde(default)]
     pub(crate) minimum_heap_bytes: Option<u64>,
+}
+
+impl Task {
+    /// Whether a row is one of this process's.
+    fn is_of(&self, row: &Row) -> bool {
+        self.invocation == row.invocation
+            && self.twin == row.twin
+            && self.experiment == row.experiment
+            && self.minimum_heap_bytes == row.minimum_heap_bytes
+    }
 }
 
 /// The cell that a task is of.
@@ -176,35 +187,95 @@ fn find_peer(invocation: &Invocation) -> Result<peer::Found, String> {
     })
 }
 
+/// How a task stands by the rows of its file.
+pub(super) enum Standing {
+    /// It is done, and was measured or not.
+    Done { is_ok: bool },
+    /// It is to be run: again, if it was run and ended without figures.
+    Open { is_again: bool },
+}
+
+impl Standing {
+    /// Reads the file. On which machine its rows were made does not matter: what is done is not
+    /// run again, wherever the batch engine repeats it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: the file cannot be read, or has rows of another plan or another build. A
+    /// directory that is used twice would have both in one table.
+    pub(super) fn read(
+        path: &Path,
+        task: &Task,
+        keep_failures: bool,
+        here: &Environment,
+    ) -> Result<Self, String> {
+        if !path.is_file() {
+            return Ok(Self::Open { is_again: false });
+        }
+        // What is wrong with the end of the file is said when it is gone on with, or merged.
+        let (rows, _) = results::read_rows(path)?;
+        let shown = path.display();
+        let way_out = "name another --directory in harness plan, or remove the file";
+        if let Some(row) = rows.iter().find(|row| !task.is_of(row)) {
+            return Err(format!(
+                "{shown} has rows of {} on {}, process {}, which are not of this plan: {way_out}",
+                row.invocation.workload, row.invocation.heap, row.invocation.invocation
+            ));
+        }
+        let mut environments = rows.iter().filter_map(|row| row.environment.as_ref());
+        if let Some(there) = environments.find(|there| there.build() != here.build()) {
+            return Err(format!(
+                "{shown} was begun with another build ({}; this is {}): {way_out}",
+                there.build(),
+                here.build()
+            ));
+        }
+        let attempts: Vec<&[Row]> = rows
+            .chunk_by(|a, b| a.iteration < b.iteration)
+            .filter(|rows| results::is_complete(rows))
+            .collect();
+        let settled = |rows: &&&[Row]| keep_failures || !is_accident(rows);
+        Ok(match attempts.iter().find(settled) {
+            Some(rows) => Self::Done { is_ok: is_ok(rows) },
+            // What ended without figures may be what the batch engine repeats it for.
+            None => Self::Open {
+                is_again: !attempts.is_empty(),
+            },
+        })
+    }
+}
+
+/// Whether these iterations have what they were run for.
+fn is_ok(rows: &[Row]) -> bool {
+    let mut rows = rows.iter();
+    rows.all(|row| matches!(row.status, Status::Ok | Status::Skipped))
+}
+
 /// Runs a task, unless its rows are in its file already, and writes them. Says whether it was
 /// measured.
 ///
 /// # Errors
 ///
-/// If the file cannot be read or written, or the user interrupts.
-fn carry_out(mut plan: Plan, task: &Task) -> Result<bool, Error> {
+/// If the file cannot be read or written, is of another plan or build, or was left half done on
+/// another machine; or if the user interrupts.
+fn carry_out(mut plan: Plan, task: &Task, context: &Context) -> Result<bool, Error> {
     if let Some(parent) = plan.output.as_deref().and_then(Path::parent) {
         // What cannot be made is met again, and named, when the file is opened.
         let _ = fs::create_dir_all(parent);
     }
+    let standing = plan.output.as_deref().map(|path| {
+        Standing::read(path, task, plan.keep_failures, &environment::read()).map_err(Error::NotRun)
+    });
+    let again = match standing.transpose()? {
+        Some(Standing::Done { is_ok }) => {
+            context.tell("note: its rows are in the file already; nothing was run");
+            return Ok(is_ok);
+        }
+        Some(Standing::Open { is_again }) => is_again,
+        None => false,
+    };
     plan.resume = plan.output.clone().filter(|path| path.is_file());
     let mut session = Session::begin(&plan)?;
-    let is_ok = |rows: &[Row]| {
-        let mut rows = rows.iter();
-        rows.all(|row| matches!(row.status, Status::Ok | Status::Skipped))
-    };
-    let attempts: Vec<&[Row]> = session
-        .rows()
-        .chunk_by(|a, b| a.invocation == b.invocation && a.iteration < b.iteration)
-        .filter(|rows| rows[0].invocation == task.invocation && results::is_complete(rows))
-        .collect();
-    let settled = |rows: &&&[Row]| plan.keep_failures || !is_accident(rows);
-    if let Some(rows) = attempts.iter().find(settled) {
-        session.note("note: its rows are in the file already; nothing was run");
-        return Ok(is_ok(rows));
-    }
-    // What ended without figures may be what the batch engine repeats it for.
-    let again = !attempts.is_empty();
     let cell = &plan.cells[0];
     let attempted = session.attempt(cell, &task.invocation, plan.timeout, |row| {
         row.again = again

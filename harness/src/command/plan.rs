@@ -7,10 +7,16 @@
 //! nothing, so that a batch engine may repeat what it believes lost. A failure is repeated, unless
 //! `--keep-failures` is given.
 //!
+//! With `--missing` it prints the lines whose rows are not in their files yet, under their old
+//! numbers: a queue in which each line costs seconds is then given only what was lost, and a plan
+//! of which nothing is missing can be merged. Neither could be told from the files alone.
+//!
 //! ```text
-//! harness plan run rings --invocations 20 | parallel
+//! harness plan run rings --invocations 20 --missing | parallel
 //! harness merge results/plan/*.jsonl --output rings.jsonl
 //! ```
+//!
+//! `docs/many-machines.md` has the recipes; `.ci/many-machines` runs them.
 //!
 //! The lines are in the order in which one machine would run them: interleaved, so that a queue
 //! that is worked off in order keeps the heaps of one comparison close together. Checksums are
@@ -22,8 +28,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::invoke::Task;
+use super::invoke::{Standing, Task};
 use super::{Command, Context, Examples, print, run, sweep};
+use engine::environment;
 use engine::message::{Error, command_line};
 use engine::plan;
 use engine::run::in_rounds;
@@ -39,6 +46,9 @@ pub(crate) struct Plan {
     /// Where the processes write their rows, each to a file of its own [default: results/plan]
     #[arg(long, value_name = "DIRECTORY", global = true)]
     directory: Option<PathBuf>,
+    /// Only what has no figures there yet
+    #[arg(long, global = true)]
+    missing: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +69,7 @@ impl Command for Plan {
             Planned::Sweep(sweep) => sweep.plan(context)?,
         };
         let directory = self.directory.unwrap_or_else(|| "results/plan".into());
-        let lines = lines(&plan, &context.program, &directory, self.json);
+        let lines = lines(&plan, &context.program, &directory, self.json, self.missing);
         let lines = lines.map_err(Error::NotRun)?;
         for note in &plan.notes.lines {
             context.tell(&format!("note: {note}"));
@@ -82,16 +92,18 @@ struct Line<'l> {
 }
 
 /// One command line a process of the plan. Each begins with `program`, and writes to a numbered
-/// file in `directory`.
+/// file in `directory`; those that are done are left out if only what is `missing` is asked for.
 ///
 /// # Errors
 ///
-/// A sentence, if a path is no text: no line could hold it for every shell and every batch engine.
+/// A sentence, if a path is no text: no line could hold it for every shell and every batch engine;
+/// or as of [`Standing::read`].
 fn lines(
     plan: &plan::Plan,
     program: &OsStr,
     directory: &Path,
     json: bool,
+    missing: bool,
 ) -> Result<String, String> {
     let text_of = |what: &str, path: &OsStr, way_out: &str| {
         path.to_str().map(str::to_owned).ok_or_else(|| {
@@ -111,6 +123,7 @@ fn lines(
         directory.as_os_str(),
         "name another with --directory",
     )?;
+    let here = missing.then(environment::read);
     let mut text = String::new();
     for (index, (invocation, cell)) in in_rounds(plan).into_iter().enumerate() {
         let cell = &plan.cells[cell];
@@ -121,7 +134,13 @@ fn lines(
             minimum_heap_bytes: cell.minimum_heap_bytes,
         };
         let output = directory.join(format!("{:06}.jsonl", index + 1));
-        let argv = [
+        if let Some(here) = &here {
+            let standing = Standing::read(&output, &task, plan.keep_failures, here)?;
+            if matches!(standing, Standing::Done { .. }) {
+                continue;
+            }
+        }
+        let mut argv = vec![
             program.clone(),
             "invoke".to_owned(),
             "--output".to_owned(),
@@ -130,8 +149,11 @@ fn lines(
             humantime::format_duration(plan.timeout)
                 .to_string()
                 .replace(' ', ""),
-            serde_json::to_string(&task).expect("tasks are JSON"),
         ];
+        if plan.keep_failures {
+            argv.push("--keep-failures".to_owned());
+        }
+        argv.push(serde_json::to_string(&task).expect("tasks are JSON"));
         let line = if json {
             let line = Line {
                 number: index + 1,
@@ -167,12 +189,12 @@ mod tests {
         let run = run::Run::from_arg_matches(&context.matches).unwrap();
         let plan = run.plan(&context).unwrap();
         let program = OsStr::new("harness");
-        let text = lines(&plan, program, Path::new("out"), false).unwrap();
+        let text = lines(&plan, program, Path::new("out"), false, false).unwrap();
         assert_eq!(text.lines().count(), 4);
         let first = text.lines().next().unwrap();
         assert!(first.starts_with("harness invoke --output out/000001.jsonl --timeout 1s '{"));
 
-        let json = lines(&plan, program, Path::new("out"), true).unwrap();
+        let json = lines(&plan, program, Path::new("out"), true, false).unwrap();
         let heaps: Vec<String> = json
             .lines()
             .map(|line| {

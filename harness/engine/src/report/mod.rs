@@ -19,6 +19,7 @@ pub mod text;
 pub mod trace;
 pub mod unified_log;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use maud::Markup;
@@ -103,16 +104,31 @@ pub fn summary(results: &Results, chapters: &Chapters) -> String {
     text
 }
 
-/// The command lines that made these cells, as they would be typed, each once.
+/// The command lines that made these cells, as they would be typed, each once. Those of a plan
+/// differ in every row and are not typed; one line stands for all.
 fn commands<'c>(cells: impl Iterator<Item = &'c CellResults>) -> Vec<String> {
     let mut commands = Vec::new();
+    let mut planned = HashSet::new();
     for row in cells.flat_map(|cell| &cell.rows) {
         if let Some(environment) = &row.environment {
             let command = message::command(&environment.arguments);
-            if !command.is_empty() && !commands.contains(&command) {
+            if environment
+                .arguments
+                .get(1)
+                .is_some_and(|word| word == "invoke")
+            {
+                planned.insert(command);
+            } else if !command.is_empty() && !commands.contains(&command) {
                 commands.push(command);
             }
         }
+    }
+    match planned.len() {
+        0 => {}
+        1 => commands.extend(planned),
+        lines => commands.push(format!(
+            "harness invoke ... # {lines} lines of harness plan"
+        )),
     }
     commands
 }

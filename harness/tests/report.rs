@@ -1,10 +1,11 @@
 //! Reports of real runs, in every form, read as their readers read them: by another implementation
 //! where there is one, by the rules of the format where there is not, and by a browser.
 //!
-//! What needs a program that need not be there (`python3` with the `hdrhistogram` package,
-//! Chromium) says in a line that it is missing and passes; with `HARNESS_TEST_TOOLS=require` it
-//! fails instead. `HARNESS_TEST_PYTHON` and `HARNESS_TEST_CHROMIUM` name others than those on the
-//! path.
+//! What needs a program that need not be there (`python3` with the packages `hdrhistogram` and
+//! `jvmind-ce`, Node with `@paulirish/trace_engine`, Chromium) says in a line that it is missing
+//! and passes; with `HARNESS_TEST_TOOLS=require` it fails instead. `HARNESS_TEST_PYTHON` and
+//! `HARNESS_TEST_CHROMIUM` name others than those on the path, `HARNESS_TEST_NODE_MODULES` the
+//! directory of Node's packages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -489,7 +490,7 @@ fn parse_unified(log: &str) -> Vec<Collection> {
     let phase_form = Regex::new(r"^\d+\.\d{3}ms$").unwrap();
     let type_form = Regex::new(r"^(Pause Full|Pause Young) \(([^()]+(?:\(\))?)\)$").unwrap();
     let stopped_form = Regex::new(
-        r"^\[\d+\.\d{3}s\]\[info\]\[safepoint *\] Total time for which application threads were stopped: (\d+\.\d{7}) seconds, Stopping threads took: (\d+\.\d{7}) seconds$",
+        r#"^\[\d+\.\d{3}s\]\[info\]\[safepoint *\] Safepoint "[A-Za-z]+", Time since last: \d+ ns, Reaching safepoint: (\d+) ns, Cleanup: 0 ns, At safepoint: (\d+) ns, Total: (\d+) ns$"#,
     )
     .unwrap();
     let mut lines = log.lines();
@@ -506,10 +507,11 @@ fn parse_unified(log: &str) -> Vec<Collection> {
     for line in lines {
         if let Some(stopped) = stopped_form.captures(line) {
             let last: &Collection = collections.last().expect("a stop follows its collection");
-            let total: f64 = stopped[1].parse().unwrap();
-            let stopping: f64 = stopped[2].parse().unwrap();
-            assert!((total * 1e3 - last.milliseconds).abs() < 1e-3, "{line}");
-            assert!(stopping <= total, "{line}");
+            let number = |index: usize| stopped[index].parse::<u64>().unwrap();
+            let [reaching, at, total] = [1, 2, 3].map(number);
+            let milliseconds = total as f64 / 1e6;
+            assert!((milliseconds - last.milliseconds).abs() < 1e-3, "{line}");
+            assert_eq!(reaching + at, total, "{line}");
             continue;
         }
         let parts = line_form.captures(line).unwrap_or_else(|| panic!("{line}"));
@@ -555,23 +557,24 @@ fn parse_unified(log: &str) -> Vec<Collection> {
     collections
 }
 
-#[test]
-fn unified_logs_are_read_by_their_readers_rules() {
-    let only = [
-        "--format",
-        "unified-log",
-        "--workload",
-        "churn",
-        "--threads",
-        "2",
-        "--heap-size",
-        "3M",
-    ];
-    let log = succeeded(report(&[&only[..], &["--heap", "gc-marksweep"]].concat()));
-    let collections = parse_unified(&log);
-    let rows = rows();
-    let logged: Vec<_> = rows
-        .iter()
+/// What the log of one heap is asked for with.
+const ONLY: [&str; 10] = [
+    "--workload",
+    "churn",
+    "--threads",
+    "2",
+    "--heap-size",
+    "3M",
+    "--heap",
+    "gc-marksweep",
+    "--format",
+    "unified-log",
+];
+
+/// The timed iterations that [`ONLY`] selects.
+fn only_rows() -> Vec<Metrics> {
+    rows()
+        .into_iter()
         .filter(|row| {
             let invocation = &row.invocation;
             !row.twin
@@ -581,9 +584,14 @@ fn unified_logs_are_read_by_their_readers_rules() {
                 && invocation.threads == 2
                 && invocation.heap_bytes == 3 << 20
         })
-        .filter_map(|row| row.metrics.as_ref())
-        .flat_map(|metrics| &metrics.collections_log)
-        .collect();
+        .filter_map(|row| row.metrics)
+        .collect()
+}
+
+/// That these collections are those of the rows.
+fn assert_logged(collections: &[Collection]) {
+    let rows = only_rows();
+    let logged: Vec<_> = rows.iter().flat_map(|row| &row.collections_log).collect();
     assert!(!logged.is_empty());
     assert_eq!(collections.len(), logged.len());
     for (collection, record) in collections.iter().zip(logged) {
@@ -606,6 +614,117 @@ fn unified_logs_are_read_by_their_readers_rules() {
             collection.kibibytes,
             sizes.map(|bytes| bytes.unwrap().div_ceil(1024))
         );
+    }
+}
+
+#[test]
+fn unified_logs_are_read_by_their_readers_rules() {
+    assert_logged(&parse_unified(&succeeded(report(&ONLY))));
+}
+
+/// What a JVM of version 25 wrote, with `-XX:+UseParallelGC -Xlog:gc,gc+start,gc+phases,safepoint`:
+/// two collections of the young, two of everything.
+const MODEL: &str = include_str!("data/hotspot-25.log");
+
+#[test]
+fn unified_logs_are_read_by_another_implementation() {
+    let python = first_that_runs(
+        "HARNESS_TEST_PYTHON",
+        &["python3", "python"],
+        &[
+            "-c",
+            "import importlib.util as u, sys; sys.exit(u.find_spec('react_agent') is None)",
+        ],
+    );
+    let Some(python) = tool(
+        "python3 with the package jvmind-ce",
+        "HARNESS_TEST_PYTHON",
+        python,
+    ) else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let read = |name: &str, text: &str| {
+        let log = directory.path().join(name);
+        fs::write(&log, text).unwrap();
+        let output = Command::new(&python)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_gc_log.py"))
+            .arg(&log)
+            .output()
+            .unwrap();
+        let read: Value = serde_json::from_str(&succeeded(output)).unwrap();
+        let collections = read["collections"].as_array().unwrap().iter();
+        collections
+            .map(|collection| Collection {
+                kind: format!("Pause {}", collection["kind"].as_str().unwrap()),
+                cause: collection["cause"].as_str().unwrap().to_owned(),
+                kibibytes: serde_json::from_value(collection["kibibytes"].clone()).unwrap(),
+                milliseconds: collection["milliseconds"].as_f64().unwrap(),
+            })
+            .collect::<Vec<_>>()
+    };
+    let of_model = read("model", MODEL);
+    let kinds: Vec<&str> = of_model.iter().map(|each| each.kind.as_str()).collect();
+    let [young, full] = ["Pause Young", "Pause Full"];
+    assert_eq!(kinds, [young, young, full, full]);
+    assert_eq!(of_model[2].milliseconds, 28.155);
+
+    let log = succeeded(report(&ONLY));
+    assert_logged(&read("ours", &log));
+    // It can tell: a size that is no size is not read.
+    let damaged = log.replacen("K->", "->", 1);
+    let sizes = |collections: &[Collection]| -> Vec<_> {
+        let each = collections.iter().map(|collection| collection.kibibytes);
+        each.collect()
+    };
+    assert_ne!(
+        sizes(&read("damaged", &damaged)),
+        sizes(&read("ours", &log))
+    );
+}
+
+/// A line without what differs from one to the next: numbers, units, names of causes and
+/// operations, the width of a field.
+fn shape(line: &str) -> String {
+    let replacements = [
+        (r" +\]", "]"),
+        (r"\d+(\.\d+)?", "N"),
+        (r"N[KM]\b", "NU"),
+        (r"Using \w+", "Using NAME"),
+        (r"(Pause \w+) \(.*?\)( |$)", "$1 (CAUSE)$2"),
+        (r#"Safepoint "\w+""#, "Safepoint NAME"),
+        // What was added and taken away from version to version.
+        (r" (Cleanup|Leaving safepoint): N ns,", ""),
+        (r", Threads: .*", ""),
+    ];
+    let mut shape = line.to_owned();
+    for (form, replacement) in replacements {
+        let form = Regex::new(form).unwrap();
+        shape = form.replace_all(&shape, replacement).into_owned();
+    }
+    shape
+}
+
+#[test]
+fn unified_logs_look_like_those_of_a_jvm() {
+    let model: BTreeSet<String> = MODEL.lines().map(shape).collect();
+    let strange = |log: &str| {
+        // Phases that HotSpot has no name for.
+        let lines = log.lines().filter(|line| !line.contains("][debug]["));
+        let shapes: BTreeSet<String> = lines.map(shape).collect();
+        assert!(shapes.len() >= 5, "{shapes:?}");
+        shapes.difference(&model).cloned().collect::<Vec<_>>()
+    };
+    let log = succeeded(report(&ONLY));
+    assert_eq!(strange(&log), Vec::<String>::new());
+    for (from, to) in [
+        ("K(", "K ("),
+        ("ms\n", "s\n"),
+        ("][gc,start", "][gc,begin"),
+        ("GC(0)", "GC 0"),
+    ] {
+        let mutant = log.replace(from, to);
+        assert!(!strange(&mutant).is_empty(), "{from}");
     }
 }
 
@@ -667,6 +786,130 @@ fn traces_load_with_nested_slices() {
             open.push(until);
         }
     }
+}
+
+/// A slice of a trace as another reader tells it.
+#[derive(Clone, Debug, serde::Deserialize)]
+struct Kept {
+    process: String,
+    thread: String,
+    name: String,
+    ts: f64,
+    dur: f64,
+    parent: Option<String>,
+}
+
+impl Kept {
+    /// Its track, its name, and its nanoseconds.
+    fn span(&self) -> (String, String, u64, u64) {
+        let nanoseconds = |microseconds: f64| (microseconds * 1e3).round() as u64;
+        // Further tracks of one thread are numbered.
+        let thread = self.thread.split(" (").next().unwrap().to_owned();
+        (
+            thread,
+            self.name.clone(),
+            nanoseconds(self.ts),
+            nanoseconds(self.dur),
+        )
+    }
+}
+
+#[test]
+fn traces_are_read_by_another_implementation() {
+    let modules = std::env::var_os("HARNESS_TEST_NODE_MODULES").map(PathBuf::from);
+    let engine = modules
+        .map(|modules| modules.join("@paulirish/trace_engine/models/trace/trace.js"))
+        .filter(|engine| engine.is_file())
+        .filter(|_| first_that_runs("HARNESS_TEST_NODE", &["node"], &["--version"]).is_some());
+    let Some(engine) = tool(
+        "Node with the package @paulirish/trace_engine",
+        "HARNESS_TEST_NODE_MODULES",
+        engine,
+    ) else {
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let read = |text: &str| {
+        let path = directory.path().join("trace");
+        fs::write(&path, text).unwrap();
+        let output = Command::new("node")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_trace.mjs"))
+            .args([&engine, &path])
+            .output()
+            .unwrap();
+        let mut read: Value = serde_json::from_str(&succeeded(output)).unwrap();
+        let slices: Vec<Kept> = serde_json::from_value(read["slices"].take()).unwrap();
+        (read["given"].as_u64().unwrap() as usize, slices)
+    };
+    // Of everything: what does not nest would be left out.
+    let all = succeeded(report(&["--format", "trace"]));
+    let (given, slices) = read(&all);
+    assert_eq!(all.matches(r#""ph":"X""#).count(), given);
+    assert_eq!(slices.len(), given);
+    let processes: BTreeSet<&str> = slices.iter().map(|slice| slice.process.as_str()).collect();
+    assert!(
+        processes.contains("churn:nodes=8000 on gc-marksweep, 2 threads, 3 MiB"),
+        "{processes:?}"
+    );
+
+    // Of one cell: they are those of its median iteration.
+    let one = succeeded(report(&[&ONLY[..8], &["--format", "trace"]].concat()));
+    let (_, slices) = read(&one);
+    let mut rows = only_rows();
+    rows.sort_by_key(|row| row.wall_ns);
+    let metrics = &rows[(rows.len() - 1) / 2];
+    let mut expected = Vec::new();
+    for span in &metrics.spans {
+        if span.kind != "collection" && span.kind != "stop" {
+            let thread = format!("mutator {}", span.mutator);
+            expected.push((thread, span.kind.clone(), span.at_ns, span.length_ns));
+        }
+    }
+    let mut phases = 0;
+    for collection in &metrics.collections_log {
+        let mut push = |name: String, from: u64, length: u64| {
+            expected.push(("collections".to_owned(), name, from, length));
+        };
+        push(
+            format!("{} collection", collection.kind),
+            collection.at_ns,
+            collection.pause_ns,
+        );
+        phases += collection.phases.len();
+    }
+    // There is something of every sort: collections of several phases each, and mutators' spans.
+    let collections = metrics.collections_log.len();
+    assert!(collections > 0 && phases > collections && expected.len() > collections);
+    let is_phase =
+        |slice: &&Kept| slice.span().0 == "collections" && !slice.name.ends_with(" collection");
+    assert_eq!(slices.iter().filter(is_phase).count(), phases);
+    let mut found: Vec<_> = slices
+        .iter()
+        .filter(|slice| !is_phase(slice))
+        .map(Kept::span)
+        .collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    for slice in slices.iter().filter(is_phase) {
+        let (_, name, _, length) = slice.span();
+        // One without length at a collection's end lies after it.
+        let parent = slice.parent.as_deref();
+        let within = parent.is_some_and(|parent| parent.ends_with(" collection"));
+        assert!(within || length == 0, "{slice:?}");
+        let is_of = |collection: &&harness::invocation::CollectionRecord| {
+            collection.phases.get(&name) == Some(&length)
+        };
+        let mut log = metrics.collections_log.iter();
+        assert!(log.any(|collection| is_of(&collection)), "{slice:?}");
+    }
+
+    // It can tell: a slice that ends after the one that it lies in is left out.
+    let late = Regex::new(r#""dur":(\d+\.\d+),("name":"mark")"#).unwrap();
+    let damaged = late.replace(&one, r#""dur":${1}e6,$2"#);
+    assert_ne!(damaged, one);
+    let (given, slices) = read(&damaged);
+    assert!(slices.len() < given, "{given}");
 }
 
 // ---- the page

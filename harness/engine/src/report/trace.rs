@@ -9,7 +9,8 @@
 //!
 //! Invariant: *slices of one track nest*. Two either are disjoint or one contains the other, as
 //! viewers require of `X` events. Spans that overlap otherwise go to further tracks of the same
-//! thread.
+//! thread. They nest in a reader's arithmetic too: some add `ts` and `dur` as doubles, and leave
+//! out a slice whose sum is beyond its parent's by the last bit ([`duration`]).
 
 use std::collections::BTreeMap;
 
@@ -119,7 +120,7 @@ fn of_iteration(process: u64, metrics: &Metrics) -> Vec<Value> {
             events.extend(slices.into_iter().map(|slice| {
                 json!({
                     "ph": "X", "pid": process, "tid": thread, "name": slice.name, "cat": "heap",
-                    "ts": microseconds(slice.from), "dur": microseconds(slice.until - slice.from),
+                    "ts": microseconds(slice.from), "dur": duration(slice.from, slice.until),
                     "args": slice.arguments,
                 })
             }));
@@ -218,9 +219,42 @@ fn microseconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e3
 }
 
+/// Microseconds that, added to those of `from`, are those of `until`, to the last bit: what ends
+/// together, or begins where another ends, does so for every reader. Rounded to nanoseconds it is
+/// the length.
+fn duration(from: u64, until: u64) -> f64 {
+    let (from, until) = (microseconds(from), microseconds(until));
+    let nearest = until - from;
+    [nearest, nearest.next_up(), nearest.next_down()]
+        .into_iter()
+        .find(|length| from + length == until)
+        .unwrap_or(nearest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The sum of two roundings need not be the rounding of the sum.
+    #[test]
+    fn ends_are_the_same_whoever_adds() {
+        let mut naive = 0;
+        let mut numbers = 0x9e37_79b9_7f4a_7c15_u64;
+        for _ in 0..100_000 {
+            numbers = numbers
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // Up to a quarter of an hour, and spans of every order of size within it.
+            let from = (numbers >> 24) % 900_000_000_000;
+            let length = (numbers >> 8) % (1 << (numbers % 37));
+            let until = from + length;
+            let written = duration(from, until);
+            assert_eq!(microseconds(from) + written, microseconds(until));
+            assert_eq!((written * 1e3).round() as u64, length);
+            naive += u32::from(microseconds(from) + microseconds(length) != microseconds(until));
+        }
+        assert!(naive > 0);
+    }
 
     fn slice(from: u64, until: u64) -> Slice {
         Slice {

@@ -1,4 +1,4 @@
-//! The log that a HotSpot JVM writes with `-Xlog:gc*,safepoint`, made of our collections: for
+//! The log that a HotSpot JVM (17) writes with `-Xlog:gc*,safepoint`, made of our collections: for
 //! GCViewer, GCeasy and whatever else reads such logs.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //! [0.412s][info][gc,start    ] GC(0) Pause Full (Allocation Failure)
 //! [0.422s][info][gc,phases   ] GC(0) Marking Phase 9.871ms
 //! [0.423s][info][gc          ] GC(0) Pause Full (Allocation Failure) 63488K->31744K(131072K) 10.512ms
-//! [0.424s][info][safepoint   ] Total time for which application threads were stopped: 0.0105120 seconds, Stopping threads took: 0.0000514 seconds
+//! [0.424s][info][safepoint   ] Safepoint "GenCollectForAllocation", Time since last: 409011200 ns, Reaching safepoint: 51400 ns, Cleanup: 0 ns, At safepoint: 10460600 ns, Total: 10512000 ns
 //! ```
 //!
 //! Readers are strict where one would not expect it, so what is written is chosen from fixed
@@ -16,7 +16,10 @@
 //!   no name for are at level `debug`, where readers pass over them;
 //! * the cause is one of [`CAUSES`]: an underscore, a digit or a comma in it would make GCViewer
 //!   take the sizes for part of it;
-//! * sizes are whole kibibytes, and a pause is a decimal fraction of milliseconds.
+//! * sizes are whole kibibytes, and a pause is a decimal fraction of milliseconds;
+//! * a safepoint is in the words of JDK 17. Those of JDK 9 to 12, `Total time for which application
+//!   threads were stopped`, make GCViewer count a stop that is not longer than its pause as a pause
+//!   of its own, and so the time twice.
 //!
 //! *One log is of one heap*: it is what one JVM would have written, so it is made of one cell
 //! ([`render`] takes no more), its timed iterations one after another, numbered through. Cycle
@@ -53,11 +56,20 @@ pub fn render(cell: &CellResults) -> Log {
     let mut log = Log::default();
     let _ = writeln!(log.text, "[0.000s][info][gc] Using {}", collector(cell));
     let mut start_ns = 0;
+    let mut last_ns = 0;
     for metrics in cell.measured() {
         log.left_out += metrics.collections_unlogged;
         for collection in &metrics.collections_log {
-            if write(&mut log.text, log.collections, start_ns, collection).is_some() {
+            let written = write(
+                &mut log.text,
+                log.collections,
+                start_ns,
+                last_ns,
+                collection,
+            );
+            if let Some(until) = written {
                 log.collections += 1;
+                last_ns = until;
             } else {
                 log.left_out += 1;
             }
@@ -81,13 +93,15 @@ fn collector(cell: &CellResults) -> String {
 }
 
 /// Writes the lines of a collection that was requested `start_ns` + `at_ns` after the log's
-/// beginning, or none if sizes are missing.
+/// beginning, and says when it ended; or none if sizes are missing. The one before ended at
+/// `last_ns`.
 fn write(
     text: &mut String,
     number: u64,
     start_ns: u64,
+    last_ns: u64,
     collection: &CollectionRecord,
-) -> Option<()> {
+) -> Option<u64> {
     let kibibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.div_ceil(1024));
     let before = kibibytes(collection.before_bytes)?;
     let after = kibibytes(collection.after_bytes)?;
@@ -119,14 +133,27 @@ fn write(
         milliseconds(collection.pause_ns)
     );
     line(text, until, "info", "gc", &ended);
+    let reaching = collection.time_to_safepoint_ns.unwrap_or(0);
+    let reaching = reaching.min(collection.pause_ns);
     let stopped = format!(
-        "Total time for which application threads were stopped: {:.7} seconds, Stopping threads \
-         took: {:.7} seconds",
-        collection.pause_ns as f64 / 1e9,
-        collection.time_to_safepoint_ns.unwrap_or(0) as f64 / 1e9
+        "Safepoint \"{}\", Time since last: {} ns, Reaching safepoint: {reaching} ns, Cleanup: 0 ns, \
+         At safepoint: {} ns, Total: {} ns",
+        operation(&collection.cause),
+        from.saturating_sub(last_ns),
+        collection.pause_ns - reaching,
+        collection.pause_ns
     );
     line(text, until, "info", "safepoint", &stopped);
-    Some(())
+    Some(until)
+}
+
+/// What a serial JVM calls the operation that a collection of this cause is part of.
+fn operation(cause: &str) -> &'static str {
+    if cause == SYSTEM_GC {
+        "GenCollectFull"
+    } else {
+        "GenCollectForAllocation"
+    }
 }
 
 /// A collection of everything, or of the young.

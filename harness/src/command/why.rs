@@ -32,8 +32,23 @@ impl Command for Why {
         "what the longest pause was, of what it consisted, and what shortens it",
     )];
 
-    fn run(self, _context: &Context) -> Result<bool, Error> {
-        print(&reasons(&self.wanted.results().map_err(Error::NotRun)?))
+    fn run(self, context: &Context) -> Result<bool, Error> {
+        let results = self.wanted.results().map_err(Error::NotRun)?;
+        for note in &results.notes {
+            context.tell(&format!("note: {note}"));
+        }
+        if results.cells.is_empty() {
+            let files = self.wanted.files.iter();
+            let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+            let rows = results.experiments.iter().map(|cell| cell.rows.len());
+            return Err(Error::NotRun(format!(
+                "there is nothing to explain: all {} rows are of experiments, which are judged by \
+                 their claims; read them with harness report {} --format table",
+                grouped(rows.sum::<usize>() as u64),
+                files.join(" ")
+            )));
+        }
+        print(&reasons(&results))
     }
 }
 
@@ -59,7 +74,7 @@ fn reasons(results: &Results) -> String {
                 let sentences = [
                     pause.when(cell),
                     pause.parts(),
-                    pause.reason(),
+                    pause.reason(cell),
                     pause.remedy(cell, results),
                 ];
                 for sentence in sentences
@@ -240,8 +255,73 @@ impl<'r> Pause<'r> {
             .max_by_key(|span| span.length_ns)
     }
 
+    /// What other collections of its kind and about its size cost in the same cell, if this one
+    /// cost several times as much for what it did: then its work is not what made it long.
+    fn excess(&self, cell: &CellResults) -> Option<String> {
+        let collection = self.collection?;
+        let (part, _) = self.largest_part()?;
+        let own = Cost::of(collection, part)?;
+        let rows = cell.measured_rows().filter_map(|row| row.metrics.as_ref());
+        let mut peers: Vec<Cost> = rows
+            .flat_map(|metrics| &metrics.collections_log)
+            .filter(|other| {
+                other.kind == collection.kind
+                    && other.generation == collection.generation
+                    && other.cause != EXPLICIT
+                    && !std::ptr::eq(*other, collection)
+            })
+            .filter_map(|other| Cost::of(other, part))
+            .filter(|other| other.size >= own.size / 2.0 && other.size <= own.size * 2.0)
+            .collect();
+        if peers.len() < FEWEST_PEERS {
+            return None;
+        }
+        peers.sort_unstable_by(|a, b| a.each().total_cmp(&b.each()));
+        // Of an even number the dearer one, which makes less of the difference.
+        let usual = &peers[peers.len() / 2];
+        if own.each() < EXCESS * usual.each() {
+            return None;
+        }
+        let what = match part {
+            "mark" => "marking",
+            "roots" => "roots",
+            _ => "a search",
+        };
+        let mut text = format!(
+            "Its work does not explain that: in {} other collections of this kind and about this \
+             size here, {what} took {} for as much (median), and {} in this one.",
+            grouped(peers.len() as u64),
+            format_time(usual.each() * own.size),
+            format_time(own.time)
+        );
+        let mut signs = self.row.noisy.clone();
+        match self.metrics.involuntary_switches {
+            Some(1) => signs.push("1 involuntary switch of its process".to_owned()),
+            Some(more @ 2..) => {
+                signs.push(format!(
+                    "{} involuntary switches of its process",
+                    grouped(more)
+                ));
+            }
+            _ => {}
+        }
+        text += &match signs.is_empty() {
+            true => " The row has no sign of why: perhaps the thread was off its processor, or \
+                     met memory for the first time."
+                .to_owned(),
+            false => format!(
+                " Most of it the thread was probably off its processor; the row has: {}.",
+                signs.join(", ")
+            ),
+        };
+        Some(text)
+    }
+
     /// What made it so long.
-    fn reason(&self) -> String {
+    fn reason(&self, cell: &CellResults) -> String {
+        if let Some(excess) = self.excess(cell) {
+            return excess;
+        }
         let per = |count: u64| format_time(self.length as f64 / count.max(1) as f64);
         match (self.collection, self.largest_part()) {
             (_, Some(("time-to-safepoint", _))) => {
@@ -257,6 +337,11 @@ impl<'r> Pause<'r> {
                 ),
                 None => String::new(),
             },
+            (_, Some(("roots", time))) => format!(
+                "It was mostly roots, {}: as long as the threads' frames and the globals have \
+                 references; how many they were the row does not tell.",
+                format_time(time as f64)
+            ),
             (Some(collection), _) if collection.kind == "cycle" => {
                 let examined = collection.examined_objects.unwrap_or(0);
                 let found = collection.unreachable_objects.unwrap_or(0);
@@ -304,6 +389,10 @@ impl<'r> Pause<'r> {
         let Some((part, _)) = self.largest_part() else {
             return String::new();
         };
+        if self.excess(cell).is_some() {
+            return "No option acts on that; measure again on a machine that does nothing else."
+                .to_owned();
+        }
         let found = REMEDIES.iter().find(|remedy| {
             let options = &cell.invocation().options;
             let has = options
@@ -318,7 +407,10 @@ impl<'r> Pause<'r> {
             ..
         }) = found
         else {
-            return String::new();
+            return match part {
+                "roots" => "No option acts on roots.".to_owned(),
+                _ => String::new(),
+            };
         };
         let with = |other: &&CellResults| {
             let other_value = other.invocation().options.get(*option);
@@ -344,6 +436,39 @@ impl<'r> Pause<'r> {
                 cell.workload_label()
             ),
         }
+    }
+}
+
+/// A collection that costs this many times what others of its size do is not explained by its work.
+const EXCESS: f64 = 4.0;
+
+/// From so many others on it is known what is usual.
+const FEWEST_PEERS: usize = 5;
+
+/// What a part of a collection took, and how much it was of that by which its length goes.
+struct Cost {
+    time: f64,
+    /// Objects or bytes; 1 where the length goes by what no row tells.
+    size: f64,
+}
+
+impl Cost {
+    fn of(collection: &CollectionRecord, part: &str) -> Option<Self> {
+        let phase = || Some(*collection.phases.get(part)? as f64);
+        let (time, size) = match part {
+            _ if collection.kind == "cycle" => (
+                collection.pause_ns as f64,
+                collection.examined_objects? as f64,
+            ),
+            "mark" => (phase()?, collection.after_bytes? as f64),
+            "roots" => (phase()?, 1.0),
+            _ => return None,
+        };
+        (size > 0.0).then_some(Self { time, size })
+    }
+
+    fn each(&self) -> f64 {
+        self.time / self.size
     }
 }
 
@@ -434,7 +559,12 @@ fn differences(group: &Group<'_>) -> String {
             format_ratio(ratio)
         );
         let (low, high) = ratio.ends();
-        if low <= 1.0 && high >= 1.0 {
+        if ratio.interval.is_none() {
+            broken(
+                &mut text,
+                "One process each: there is no interval, and no difference is shown.",
+            );
+        } else if low <= 1.0 && high >= 1.0 {
             broken(
                 &mut text,
                 "No difference is shown, so that there is none to explain.",
@@ -475,22 +605,43 @@ fn longer(text: &mut String, [slow_name, fast_name]: [&str; 2], [slow, fast]: [&
         );
     }
     broken(text, &sentence);
-    let gain = [
-        ("pauses", slow.stopped - fast.stopped),
-        (
-            "operations: counts, allocation, barriers and what they miss in the cache",
-            slow.own() - fast.own(),
-        ),
-    ];
-    let total: f64 = gain.iter().map(|(_, gain)| gain.max(0.0)).sum();
-    let largest = gain.iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    if let Some((name, gain)) = largest.filter(|(_, gain)| *gain > 0.0) {
-        let share = 100.0 * gain / total;
+    let difference = slow.wall - fast.wall;
+    if difference <= 0.0 {
         broken(
             text,
-            &format!("Of what {slow_name} took longer, {share:.0} % is {name}."),
+            "By these means it took no longer: one iteration or few weigh more in them than in \
+             the ratio, and where the time went they do not tell.",
         );
+        return;
     }
+    let parts = [
+        (
+            "operations (counts, allocation, barriers and what they miss in the cache)",
+            slow.each(slow.own()) - fast.each(fast.own()),
+        ),
+        ("pauses", slow.each(slow.stopped) - fast.each(fast.stopped)),
+    ];
+    let rest = difference - parts.iter().map(|(_, gain)| gain).sum::<f64>();
+    let unexplained = "outside the time in which its threads had the heap (they began, ended, or \
+                       waited), for which there is no account";
+    let mut parts: Vec<(&str, f64)> = parts.into_iter().chain([(unexplained, rest)]).collect();
+    parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let said: Vec<String> = (parts.into_iter())
+        .filter_map(|(name, gain)| {
+            let share = 100.0 * gain.abs() / difference;
+            let less = if gain < 0.0 { " less" } else { "" };
+            (share >= 1.0)
+                .then(|| format!("{}{less} ({share:.0} %) {name}", format_time(gain.abs())))
+        })
+        .collect();
+    broken(
+        text,
+        &format!(
+            "Of the {} that {slow_name} took longer, each thread had: {}.",
+            format_time(difference),
+            said.join("; ")
+        ),
+    );
 }
 
 /// A time, or that there was none.
@@ -503,6 +654,7 @@ fn time(nanoseconds: f64) -> String {
 
 /// Means over iterations, in nanoseconds.
 struct Times {
+    threads: f64,
     wall: f64,
     /// Thread time in pauses.
     stopped: f64,
@@ -520,6 +672,7 @@ impl Times {
         };
         let threads = cell.threads() as f64;
         Some(Self {
+            threads,
             wall: mean(&|row| row.wall_ns as f64)?,
             stopped: mean(&|row| row.pauses.stopped_ns as f64)?,
             active: mean(&|row| match row.mutator_ns {
@@ -530,6 +683,11 @@ impl Times {
                 .then(|| mean(&|row| row.collector_cpu_ns.unwrap_or(0) as f64))
                 .flatten(),
         })
+    }
+
+    /// What of this time of all threads one of them had, which is a part of the wall time.
+    fn each(&self, of_all: f64) -> f64 {
+        of_all / self.threads
     }
 
     /// Thread time in the program and its operations.
@@ -684,5 +842,117 @@ mod tests {
             text.contains("with it the longest here was 4.00 us (gc-rc:free=lazy)"),
             "{text}"
         );
+    }
+
+    /// Searches of the same size, of which the last is the pause.
+    fn searches(lengths: &[u64]) -> Row {
+        let mut row = row("gc-rc", *lengths.last().unwrap());
+        let metrics = row.metrics.as_mut().unwrap();
+        for (at_ns, &length) in (1..).zip(lengths) {
+            metrics.collections_log.push(CollectionRecord {
+                at_ns,
+                pause_ns: length,
+                kind: "cycle".to_owned(),
+                examined_objects: Some(2_000),
+                unreachable_objects: Some(10),
+                ..CollectionRecord::default()
+            });
+            metrics
+                .spans
+                .push(span(1, at_ns, length, "cycle-collection"));
+        }
+        row
+    }
+
+    #[test]
+    fn a_pause_that_its_work_does_not_explain_is_not_put_down_to_it() {
+        let mut row = searches(&[19_000, 18_000, 19_000, 20_000, 19_000, 12_600_000]);
+        let text = of(row.clone());
+        for words in [
+            "Its work does not explain that: in 5 other collections",
+            "took 19.0 us for as much (median), and 12.6 ms in this one",
+            "The row has no sign of why",
+            "No option acts on that",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(!text.contains("bacon-rajan"), "{text}");
+
+        row.noisy = vec!["a thread that had slept was woken 13 ms late".to_owned()];
+        row.metrics.as_mut().unwrap().involuntary_switches = Some(1);
+        let text = of(row);
+        assert!(
+            text.contains(
+                "probably off its processor; the row has: a thread that had slept was woken 13 ms \
+                 late, 1 involuntary switch"
+            ),
+            "{text}"
+        );
+
+        // Three times as long is what cold memory does; and of few others nothing is known.
+        for lengths in [
+            &[19_000, 18_000, 19_000, 20_000, 19_000, 57_000][..],
+            &[19_000, 12_600_000],
+        ] {
+            let text = of(searches(lengths));
+            assert!(text.contains("as long as what it examines"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pause_that_is_mostly_roots_has_a_reason() {
+        let mut stop = row("gc-marksweep", 306_000);
+        stop.metrics.as_mut().unwrap().collections_log = vec![CollectionRecord {
+            at_ns: 1,
+            pause_ns: 306_000,
+            kind: "full".to_owned(),
+            after_bytes: Some(160_616),
+            phases: [("roots", 231_000), ("mark", 50_000)]
+                .map(|(name, time)| (name.to_owned(), time))
+                .into(),
+            ..CollectionRecord::default()
+        }];
+        let text = of(stop);
+        for words in ["It was mostly roots, 231 us", "No option acts on roots."] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    /// What is explained is the wall time, not the sum of what is known.
+    #[test]
+    fn shares_are_of_what_took_longer() {
+        let rows = |heap: &str, wall: u64, active: u64| {
+            let mut rows = processes(heap, &[wall; 5]);
+            for row in &mut rows {
+                row.metrics.as_mut().unwrap().mutator_ns = Some(active);
+            }
+            rows
+        };
+        let both = [
+            rows("gc-rc", 32_300_000, 388_000),
+            rows("gc-marksweep", 14_600_000, 205_000),
+        ];
+        let text = reasons(&Results::of_rows(both.concat()));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            text.contains(
+                "Of the 17.7 ms that gc-rc took longer, each thread had: 17.5 ms (99 %) outside"
+            ) && text.contains("183 us (1 %) operations"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_an_interval_no_difference_is_explained() {
+        let rows = [
+            processes("gc-rc", &[300]),
+            processes("gc-marksweep", &[100]),
+        ];
+        let text = reasons(&Results::of_rows(rows.concat()));
+        assert!(
+            text.contains("One process each: there is no interval"),
+            "{text}"
+        );
+        assert!(!text.contains("took"), "{text}");
     }
 }

@@ -71,11 +71,13 @@ fn reasons(results: &Results) -> String {
         match longest {
             Some((cell, pause)) => {
                 let _ = writeln!(text, "{label}: its longest pause");
+                let excess = pause.excess(cell);
+                let excess = excess.as_deref();
                 let sentences = [
                     pause.when(cell),
                     pause.parts(),
-                    pause.reason(cell),
-                    pause.remedy(cell, results),
+                    pause.reason(excess),
+                    pause.remedy(cell, results, excess.is_some()),
                 ];
                 for sentence in sentences
                     .into_iter()
@@ -318,9 +320,9 @@ impl<'r> Pause<'r> {
     }
 
     /// What made it so long.
-    fn reason(&self, cell: &CellResults) -> String {
-        if let Some(excess) = self.excess(cell) {
-            return excess;
+    fn reason(&self, excess: Option<&str>) -> String {
+        if let Some(excess) = excess {
+            return excess.to_owned();
         }
         let per = |count: u64| format_time(self.length as f64 / count.max(1) as f64);
         match (self.collection, self.largest_part()) {
@@ -384,12 +386,12 @@ impl<'r> Pause<'r> {
     }
 
     /// What acts on its largest part, and what that did in the same file, if it was tried.
-    fn remedy(&self, cell: &CellResults, results: &Results) -> String {
+    fn remedy(&self, cell: &CellResults, results: &Results, is_excess: bool) -> String {
         let heap = cell.invocation().heap.as_str();
         let Some((part, _)) = self.largest_part() else {
             return String::new();
         };
-        if self.excess(cell).is_some() {
+        if is_excess {
             return "No option acts on that; measure again on a machine that does nothing else."
                 .to_owned();
         }

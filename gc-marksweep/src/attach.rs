@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::marker::{PhantomData, PhantomPinned};
 use std::sync::atomic::Ordering;
 
+use handshake::process::Resident;
 use handshake::{Member, Name, Party};
 
 use crate::alloc::Buffer;
@@ -157,9 +158,7 @@ impl<'h> Mutator<'h> {
             fn drop(&mut self) {
                 let Mutator { context, .. } = self.0;
                 let shared = self.0.shared();
-                if !std::thread::panicking() {
-                    shared.enter();
-                } else if !shared.may_enter() {
+                if !shared.enter_unless_unwinding() {
                     // Unwinding goes on to where the mutator is given up.
                     return;
                 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use handshake::process::{Home, is_held, refusal};
+use handshake::process::{Home, INSIDE, Resident, is_held};
 use handshake::{Clock, Handshake, Watchdog};
 
 use crate::attach::Context;
@@ -211,53 +211,30 @@ impl Inner {
         })
         .ok_or(BuildError::Memory)
     }
+}
 
-    /// Before whatever takes a lock or asks for a stop.
-    ///
-    /// # Panics
-    ///
-    /// If the process has been forked and the heap lacks other threads: see [`handshake::process`].
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn enter(&self) {
-        if !self.home.is_here() {
-            self.enter_after_fork();
-        }
+impl Resident for Inner {
+    const CRATE: &'static str = "gc-marksweep";
+
+    fn home(&self) -> &Home {
+        &self.home
     }
 
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn enter_after_fork(&self) {
-        if let Err(lacking) = self.move_here() {
-            panic!("{}", refusal("gc-marksweep", &lacking));
-        }
-    }
-
-    /// Whether [`Self::enter`] lets the caller in.
-    #[inline(always)]
-    pub(crate) fn may_enter(&self) -> bool {
-        self.home.is_here() || self.move_here().is_ok()
-    }
-
-    #[cold]
     // Marking helpers do not matter: outside a stop they hold nothing, and the child starts its
     // own.
-    fn move_here(&self) -> Result<(), String> {
-        self.home.move_here(|| {
-            self.handshake.look_after_fork()?;
-            let held = self.supply.is_held()
-                || self.handles.is_held()
-                || self.events.is_held()
-                || self.orphans.is_held()
-                || self.policy.is_held()
-                || is_held(&self.overhead)
-                || is_held(&self.marker)
-                || is_held(&self.counters.found);
-            match held {
-                true => Err("another thread was inside an operation on it".to_owned()),
-                false => Ok(()),
-            }
-        })
+    fn look(&self) -> Result<(), String> {
+        self.handshake.look_after_fork()?;
+        let held = self.supply.is_held()
+            || self.handles.is_held()
+            || self.events.is_held()
+            || self.orphans.is_held()
+            || self.policy.is_held()
+            || is_held(&self.overhead)
+            || is_held(&self.marker)
+            || is_held(&self.counters.found);
+        match held {
+            true => Err(INSIDE.to_owned()),
+            false => Ok(()),
+        }
     }
 }

@@ -19,6 +19,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+use handshake::process::Resident;
+
 use crate::attach::Context;
 use crate::block::LARGE;
 use crate::collect::Collection;

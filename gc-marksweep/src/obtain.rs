@@ -3,6 +3,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+use handshake::process::Resident;
+
 use crate::alloc::{MEDIUM, Search};
 use crate::block::LARGE;
 use crate::collect::{Collection, Demand};

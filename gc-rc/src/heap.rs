@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use handshake::process::{Home, refusal};
+use handshake::process::{Home, INSIDE, Resident};
 
 use crate::alloc::Allocator;
 use crate::buffer::Buffer;
@@ -132,14 +132,29 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
-/// What a fork has left without an end.
-pub(crate) const INSIDE: &str = "another thread was inside an operation on it";
+impl Resident for Inner {
+    const CRATE: &'static str = "gc-rc";
 
-/// Refuses an operation of a process that was forked.
-#[cold]
-#[track_caller]
-pub(crate) fn refuse(lacking: &str) -> ! {
-    panic!("{}", refusal("gc-rc", lacking))
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn look(&self) -> Result<(), String> {
+        let Ok(roll) = self.roll.try_lock() else {
+            return Err(INSIDE.to_owned());
+        };
+        let here = std::thread::current().id();
+        let mine = (roll.entries.iter()).filter(|entry| entry.thread == here);
+        if roll.attached > mine.count() {
+            let lost = roll.entries.iter().find(|entry| entry.thread != here);
+            let name = lost.map_or("?", |entry| &entry.name);
+            return Err(format!("thread '{name}' was attached to it"));
+        }
+        match self.lock.is_held() || self.recorder.is_held() {
+            true => Err(INSIDE.to_owned()),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Inner {
@@ -147,50 +162,6 @@ impl Inner {
         self.roll
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Before an operation takes a lock or looks at other mutators: whether the process has been
-    /// forked since, and the heap lacks threads that were attached to it then
-    /// ([`handshake::process`]).
-    ///
-    /// # Panics
-    ///
-    /// If it does.
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn enter(&self) {
-        if !self.home.is_here()
-            && let Err(lacking) = self.move_here()
-        {
-            refuse(&lacking);
-        }
-    }
-
-    /// Whether [`Self::enter`] lets the caller in.
-    #[inline(always)]
-    pub(crate) fn may_enter(&self) -> bool {
-        self.home.is_here() || self.move_here().is_ok()
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn move_here(&self) -> Result<(), String> {
-        self.home.move_here(|| {
-            let Ok(roll) = self.roll.try_lock() else {
-                return Err(INSIDE.to_owned());
-            };
-            let here = std::thread::current().id();
-            let mine = (roll.entries.iter()).filter(|entry| entry.thread == here);
-            if roll.attached > mine.count() {
-                let lost = roll.entries.iter().find(|entry| entry.thread != here);
-                let name = lost.map_or("?", |entry| &entry.name);
-                return Err(format!("thread '{name}' was attached to it"));
-            }
-            match self.lock.is_held() || self.recorder.is_held() {
-                true => Err(INSIDE.to_owned()),
-                false => Ok(()),
-            }
-        })
     }
 
     /// Whether memory goes back to the system as soon as it is found unused.

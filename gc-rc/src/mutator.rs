@@ -22,6 +22,8 @@ use std::fmt;
 use std::marker::{PhantomData, PhantomPinned};
 use std::ptr;
 
+use handshake::process::Resident;
+
 use crate::alloc::{self, LARGE};
 use crate::count::{self, release, retain};
 use crate::cycle::OLDEST;
@@ -561,9 +563,7 @@ impl<'h> Mutator<'h> {
         }
         impl Drop for Return<'_> {
             fn drop(&mut self) {
-                if !std::thread::panicking() {
-                    self.inner.enter();
-                } else if !self.inner.may_enter() {
+                if !self.inner.enter_unless_unwinding() {
                     // Unwinding goes on to where the mutator is given up.
                     return;
                 }

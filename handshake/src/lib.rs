@@ -349,7 +349,7 @@ impl<M: Member> Handshake<M> {
     /// After a fork: whether the calling thread can go on alone. If not, says what it lacks.
     pub fn look_after_fork(&self) -> Result<(), String> {
         let Ok(mut state) = self.state.try_lock() else {
-            return Err("another thread was inside an operation on it".to_owned());
+            return Err(process::INSIDE.to_owned());
         };
         let here = std::thread::current().id();
         let lost = (state.members.iter()).find(|registered| registered.thread != here);

@@ -5,7 +5,7 @@
 //! stays, a mutator that ran on it is never seen to stop. So the first operation of the child that
 //! could meet such a thing looks whether there is any. If there is none the heap is the child's
 //! ([`Home::move_here`]); else the operation, and each that follows, is refused with a line that
-//! says why ([`refusal`]).
+//! says why ([`Resident::enter`]).
 //!
 //! Processes are told apart by a number in a page that the system hands to a child zeroed, so that
 //! asking is one load; where the system has no such pages, by the process's own number, which is a
@@ -148,13 +148,77 @@ impl Home {
     }
 }
 
-/// What an operation is refused with on a heap of `crate_name` that lacks what `lacking` says.
-pub fn refusal(crate_name: &str, lacking: &str) -> String {
-    format!(
-        "{crate_name}: this process was forked while {lacking}, and its heap cannot go on without \
-         that thread: fork when no other thread is attached"
-    )
+/// What belongs to a process, and looks before its operations whether this is still the one.
+pub trait Resident {
+    /// Who speaks in a refusal: the crate.
+    const CRATE: &'static str;
+
+    /// The process that it belongs to.
+    fn home(&self) -> &Home;
+
+    /// In a child, before anything else was done there: what the calling thread, which is alone,
+    /// lacks.
+    ///
+    /// # Errors
+    ///
+    /// What was so when the process was forked, for a sentence that begins "forked while".
+    fn look(&self) -> Result<(), String>;
+
+    /// Before whatever takes a lock, asks for a stop, or looks at other mutators.
+    ///
+    /// # Panics
+    ///
+    /// If the process has been forked and something is lacking.
+    #[inline(always)]
+    #[track_caller]
+    fn enter(&self) {
+        if !self.home().is_here() {
+            self.enter_after_fork();
+        }
+    }
+
+    #[doc(hidden)]
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn enter_after_fork(&self) {
+        if let Err(lacking) = self.move_here() {
+            panic!(
+                "{}: this process was forked while {lacking}, and its heap cannot go on without \
+                 that thread: fork when no other thread is attached",
+                Self::CRATE
+            );
+        }
+    }
+
+    /// Whether [`Self::enter`] lets the caller in.
+    #[inline(always)]
+    fn may_enter(&self) -> bool {
+        self.home().is_here() || self.move_here().is_ok()
+    }
+
+    /// [`Self::enter`] where a destructor calls it: on the way of another panic it does not panic,
+    /// but says whether the caller is in.
+    #[inline(always)]
+    #[track_caller]
+    fn enter_unless_unwinding(&self) -> bool {
+        if std::thread::panicking() {
+            return self.may_enter();
+        }
+        self.enter();
+        true
+    }
+
+    /// [`Home::move_here`].
+    #[cold]
+    #[inline(never)]
+    fn move_here(&self) -> Result<(), String> {
+        self.home().move_here(|| self.look())
+    }
 }
+
+/// What is lacking where another thread had a lock.
+pub const INSIDE: &str = "another thread was inside an operation on it";
 
 /// Whether somebody holds the lock: in a process with one thread, somebody who is not there.
 pub fn is_held<T>(mutex: &Mutex<T>) -> bool {

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::{PhantomData, PhantomPinned};
 use std::ptr::{self, NonNull};
 
+use handshake::process::Resident;
 use handshake::{Name, Party, Wait};
 
 use crate::buffer::Buffer;
@@ -157,9 +158,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         impl<R: Unlocked> Drop for Return<'_, '_, R> {
             fn drop(&mut self) {
                 let Mutator { inner, own, .. } = self.0;
-                if !std::thread::panicking() {
-                    inner.enter();
-                } else if !inner.may_enter() {
+                if !inner.enter_unless_unwinding() {
                     // Unwinding goes on to where the mutator is given up.
                     return;
                 }

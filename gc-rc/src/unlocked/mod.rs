@@ -78,12 +78,12 @@ mod model;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use handshake::process::Home;
+use handshake::process::{Home, INSIDE, Resident};
 use handshake::{Clock, Handshake, Member, Party, Watchdog};
 
 use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
-use crate::heap::{Heap, INSIDE, Inner, Locked, refuse};
+use crate::heap::{Heap, Inner, Locked};
 use crate::mutator::{Mutator, Roots};
 use crate::object::{Object, Shape, Slot, edges, shared};
 use crate::primitive::{Mutex, MutexGuard, lock};
@@ -258,6 +258,23 @@ impl Tables<'_> {
     }
 }
 
+impl Resident for Commons {
+    const CRATE: &'static str = Inner::CRATE;
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn look(&self) -> Result<(), String> {
+        self.base.move_here()?;
+        self.handshake.look_after_fork()?;
+        match self.tables.try_lock() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(INSIDE.to_owned()),
+        }
+    }
+}
+
 impl Commons {
     fn new(builder: &Builder) -> Result<Self, BuildError> {
         let base = Inner::new(builder, true)?;
@@ -276,40 +293,6 @@ impl Commons {
             tables: Mutex::new(()),
             orphans: RefCell::default(),
             orphaned: Orphaned::default(),
-        })
-    }
-
-    /// [`Inner::enter`], and that the handshake and the tables can be used.
-    ///
-    /// # Panics
-    ///
-    /// If they cannot.
-    #[inline(always)]
-    #[track_caller]
-    pub(crate) fn enter(&self) {
-        if !self.home.is_here()
-            && let Err(lacking) = self.move_here()
-        {
-            refuse(&lacking);
-        }
-    }
-
-    /// Whether [`Self::enter`] lets the caller in.
-    #[inline(always)]
-    pub(crate) fn may_enter(&self) -> bool {
-        self.home.is_here() || self.move_here().is_ok()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn move_here(&self) -> Result<(), String> {
-        self.home.move_here(|| {
-            self.base.move_here()?;
-            self.handshake.look_after_fork()?;
-            match self.tables.try_lock() {
-                Ok(_) => Ok(()),
-                Err(_) => Err(INSIDE.to_owned()),
-            }
         })
     }
 

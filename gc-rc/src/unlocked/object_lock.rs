@@ -62,6 +62,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
+use handshake::process::Resident;
+
 use crate::event::EventKind;
 use crate::mutator::Mutator;
 use crate::object::{LOCKED, ONE, Object, Slot, edges, shared, tag};
@@ -221,14 +223,11 @@ impl Mutator<'_, ObjectLock> {
     #[inline(never)]
     fn wait_for_lock(&self, head: &AtomicU64) {
         let is_free = || head.load(Relaxed) & LOCKED == 0;
-        if !self.inner.may_enter() {
-            if std::thread::panicking() {
-                // After a fork, on the way to where the mutator is given up: who had the lock is
-                // not there, and no other mutator is. What it had not written back did not happen.
-                head.fetch_and(!LOCKED, Relaxed);
-                return;
-            }
-            self.inner.enter();
+        if !self.inner.enter_unless_unwinding() {
+            // After a fork, on the way to where the mutator is given up: who had the lock is not
+            // there, and no other mutator is. What it had not written back did not happen.
+            head.fetch_and(!LOCKED, Relaxed);
+            return;
         }
         self.own.tally.waited_for_lock();
         if handshake::cores() > 1 {

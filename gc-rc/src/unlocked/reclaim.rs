@@ -35,6 +35,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use handshake::process::Resident;
+
 use crate::alloc::CELL_BYTES;
 use crate::count::Freed;
 use crate::event::EventKind;

@@ -14,6 +14,8 @@
 use std::ptr::NonNull;
 use std::time::Instant;
 
+use handshake::process::Resident;
+
 use crate::event::EventKind;
 use crate::gil::{COLLECT, TELL};
 use crate::heap::Locked;

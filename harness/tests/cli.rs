@@ -1222,6 +1222,13 @@ fn a_sweep_finds_minima_and_measures_at_their_multiples() {
     )
     .expect(0);
     assert_eq!(plan.stdout.lines().count(), 2 * 3 * 2, "{}", plan.stdout);
+    // Of a file that a killed process left, what is missing is said.
+    let torn = directory.path().join("torn.jsonl");
+    fs::write(&torn, format!("{before}{{\"schema\":2,")).unwrap();
+    let minima = ["--invocations=2", "--minima", torn.to_str().unwrap()];
+    let of_torn = harness(&[&["plan", "sweep"], &chosen[..], &minima].concat()).expect(0);
+    assert_eq!(of_torn.stdout.lines().count(), 2 * 3 * 2);
+    assert!(of_torn.stderr.contains("cut short"), "{}", of_torn.stderr);
     harness(&[&["plan", "sweep"], &chosen[..]].concat())
         .expect_refusal(&["harness minheap", "--minima"]);
     harness(&["sweep", "list", "--multiples", "0.5"]).expect_refusal(&["0.5", "1.25"]);

@@ -65,8 +65,11 @@ impl Command for Sweep {
     /// Searches, measures, and prints what the format asks for.
     fn run(self, context: &Context) -> Result<bool, Error> {
         let search = self.search(context)?;
-        let given = self.trials().map_err(Error::NotRun)?;
+        let (given, remarks) = self.trials().map_err(Error::NotRun)?;
         let mut session = Session::begin(&search)?;
+        for remark in remarks {
+            session.note(&format!("note: {remark}"));
+        }
         let mut earlier = std::mem::take(&mut session.trials);
         earlier.extend(given);
         let Searched { minima, trials } = minheap::find(&search, &mut session, earlier, false);
@@ -106,7 +109,7 @@ impl Sweep {
     }
 
     fn planned(&self, search: &Plan) -> Result<(Plan, Vec<String>), String> {
-        let known = self.trials()?;
+        let (known, remarks) = self.trials()?;
         let mut minima = Vec::new();
         for cell in search.cells.iter().filter(|cell| cell.limited) {
             let minimum = minheap::known(search, cell, &known).ok_or_else(|| {
@@ -119,15 +122,16 @@ impl Sweep {
             })?;
             minima.push((cell, minimum));
         }
-        self.measurements(search, &minima)
+        let (plan, left_out) = self.measurements(search, &minima)?;
+        Ok((plan, [remarks, left_out].concat()))
     }
 
-    /// The attempts in the file that was given.
-    fn trials(&self) -> Result<Vec<Row>, String> {
+    /// The attempts in the file that was given, and what was to be remarked of it.
+    fn trials(&self) -> Result<(Vec<Row>, Vec<String>), String> {
         let Some(path) = &self.minima else {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         };
-        let (mut rows, _) = results::read_rows(path)?;
+        let (mut rows, remarks) = results::read_rows(path)?;
         rows.retain(|row| row.invocation.invocation == 0);
         if rows.is_empty() {
             return Err(format!(
@@ -136,7 +140,7 @@ impl Sweep {
                 path.display()
             ));
         }
-        Ok(rows)
+        Ok((rows, remarks))
     }
 
     /// Each work's cells at each multiple, and a line for each heap that is left out.

@@ -81,10 +81,13 @@ pub(crate) fn factor(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A factor as what it adds, if that is the clearer.
+/// A factor as what it adds, if that is the clearer. Of one that is beyond all use, as two processes
+/// under load give, it is not told how far.
 pub fn percent(factor: f64) -> String {
     let percent = (factor - 1.0) * 100.0;
-    if factor >= 2.0 {
+    if factor >= 9.95 {
+        "a factor of 10 or more".to_owned()
+    } else if factor >= 2.0 {
         format!("a factor of {factor:.1}")
     } else if percent < 9.95 {
         format!("{percent:.1} %")
@@ -152,6 +155,24 @@ mod tests {
             n: 3,
         };
         assert_eq!(format_spread(spread), "0.98 s (0.90-1.20)");
+    }
+
+    #[test]
+    fn what_a_factor_adds_is_told_as_far_as_it_is_of_use() {
+        let shown = [1.0, 1.034, 1.5, 2.0, 9.94, 9.96, 1.3e12].map(percent);
+        let useless = "a factor of 10 or more";
+        assert_eq!(
+            shown,
+            [
+                "0.0 %",
+                "3.4 %",
+                "50 %",
+                "a factor of 2.0",
+                "a factor of 9.9",
+                useless,
+                useless
+            ]
+        );
     }
 
     #[test]

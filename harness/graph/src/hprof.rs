@@ -554,8 +554,9 @@ fn number(bytes: &[u8]) -> u64 {
 impl<R: Read + Seek> Pass<R> for Second {
     fn root(&mut self, id: u64, offset: u64) {
         match self.objects.ids.place(id) {
+            // As of references: 0 is none, even where a damaged dump has an object of that name.
+            _ if id == 0 => {}
             Some(place) => self.objects.graph.push_root(place),
-            None if id == 0 => {}
             None => self.objects.losses.note(lost::ROOTS, offset),
         }
     }

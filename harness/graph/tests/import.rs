@@ -308,6 +308,26 @@ fn damage_in_an_hprof_is_counted_and_placed() {
     );
 }
 
+/// Where an object was damaged into the identifier of nothing, what leads nowhere does not lead to
+/// it.
+#[test]
+fn what_is_null_leads_to_no_object() {
+    let mut dump = Hprof::new(false);
+    let heap = [
+        dump.root(0),
+        dump.root(0x200),
+        dump.values(0, 1),
+        dump.array(0x200, &[0, 0]),
+    ];
+    dump.record(0x1c, &heap.concat());
+    dump.record(0x2c, &[]);
+    let Imported { graph, .. } = read(Format::Hprof, &dump.bytes).unwrap();
+    assert_eq!(edges(&graph), [strong(&[]), strong(&[])]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = written(&graph, &directory.path().join("null.graph"));
+    assert_eq!(file.roots(), [1]);
+}
+
 // ---- V8
 
 const SNAPSHOT: &str = r#"{"snapshot":{"meta":{"node_fields":["type","name","id","self_size",

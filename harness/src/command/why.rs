@@ -17,6 +17,7 @@ use engine::message::Error;
 use engine::report::quantity::{format_ratio, format_time, grouped};
 use engine::report::text::wrap;
 use engine::results::{CellResults, Group, Results};
+use engine::statistics::Estimate;
 
 /// Say why the longest pause was so long, and why one heap took longer than another
 #[derive(Debug, Args)]
@@ -113,6 +114,17 @@ struct Pause<'r> {
     collection: Option<&'r CollectionRecord>,
     /// The span of the thread that it happened to, or of the one that asked for it.
     span: Option<&'r SpanRecord>,
+    /// What is beside the search of a stop that was made for one.
+    around: Option<Around>,
+}
+
+/// The parts of a stop in which cycles were searched for, without the global lock.
+#[derive(Clone, Copy)]
+struct Around {
+    /// From its beginning to the search's: until all threads stood.
+    before_ns: u64,
+    /// Until the thread ran again.
+    after_ns: u64,
 }
 
 /// The cause of collections that a program asks for by name, which are no pauses.
@@ -135,6 +147,13 @@ impl<'r> Pause<'r> {
             };
             collection.pause_ns == length && collection.cause != EXPLICIT && same
         });
+        if span.is_none() && collection.is_none() {
+            let mut spans = metrics.spans.iter();
+            let stop = spans.find(|span| span.length_ns == length && span.kind == "stopped");
+            if let Some(stop) = stop {
+                return Some(Self::stop_for_a_search(row, metrics, stop));
+            }
+        }
         // A stop is longer than the collection in it, by the time until threads stand and run.
         let within = |span: &&SpanRecord| {
             collection.is_some_and(|collection| span.at_ns == collection.at_ns)
@@ -146,11 +165,54 @@ impl<'r> Pause<'r> {
             length,
             collection,
             span: span.or_else(|| metrics.spans.iter().find(within)),
+            around: None,
         })
+    }
+
+    /// A stop of counting without the global lock.
+    fn stop_for_a_search(row: &'r Row, metrics: &'r Metrics, stop: &'r SpanRecord) -> Self {
+        let end = stop.at_ns + stop.length_ns;
+        let search = metrics.collections_log.iter().find(|search| {
+            search.kind == "cycle"
+                && search.at_ns < end
+                && search.at_ns + search.pause_ns > stop.at_ns
+        });
+        Self {
+            row,
+            metrics,
+            length: stop.length_ns,
+            collection: search,
+            span: Some(stop),
+            around: search.map(|search| Around {
+                before_ns: search.at_ns.saturating_sub(stop.at_ns),
+                after_ns: end.saturating_sub(search.at_ns + search.pause_ns),
+            }),
+        }
+    }
+
+    /// The value of an option of its heap.
+    fn option(&self, name: &str) -> Option<&'r str> {
+        let options = &self.row.invocation.options;
+        options.get(name).map(String::as_str)
     }
 
     /// Its largest part, by the names of [`Metrics::pause_parts`], and how long that took.
     fn largest_part(&self) -> Option<(&str, u64)> {
+        if let (
+            Some(Around {
+                before_ns,
+                after_ns,
+            }),
+            Some(search),
+        ) = (self.around, self.collection)
+        {
+            let parts = [
+                ("cycle-collection", search.pause_ns),
+                ("time-to-safepoint", before_ns),
+                ("resume", after_ns),
+            ];
+            return parts.into_iter().max_by_key(|(_, time)| *time);
+        }
         let phases = self
             .collection
             .into_iter()
@@ -194,7 +256,7 @@ impl<'r> Pause<'r> {
     fn parts(&self) -> String {
         if let Some(collection) = self.collection {
             return match collection.kind.as_str() {
-                "cycle" => cycle_in_words(collection, self.length),
+                "cycle" => self.search_in_words(collection),
                 kind => self.stop_in_words(kind, collection),
             };
         }
@@ -204,8 +266,14 @@ impl<'r> Pause<'r> {
                               all that only that kept alive, died in one operation."
                     .to_owned()
             }
-            Some("lock-wait") => {
-                "It was a wait for the global lock, which another thread had.".to_owned()
+            Some("lock-wait") => match self.option("regime") {
+                Some("object-lock") => {
+                    "It was a wait for the lock of an object, which another thread had.".to_owned()
+                }
+                _ => "It was a wait for the global lock, which another thread had.".to_owned(),
+            },
+            Some("stopped") => {
+                "It was a stop of the world, in which no search for cycles is known.".to_owned()
             }
             Some("stall") => "It was a search for free memory: blocks were swept until one had \
                               room."
@@ -214,6 +282,37 @@ impl<'r> Pause<'r> {
             Some(kind) => format!("It was a {kind}."),
             None => "The row does not say of what it consisted.".to_owned(),
         }
+    }
+
+    fn search_in_words(&self, search: &CollectionRecord) -> String {
+        let which = match search.generation {
+            Some(generation) if self.option("cycle") != Some("bacon-rajan") => {
+                format!("in generation {generation} and those younger")
+            }
+            _ => "from possible roots".to_owned(),
+        };
+        let Some(Around {
+            before_ns,
+            after_ns,
+        }) = self.around
+        else {
+            return format!(
+                "It was a search for cycles {which}, {} of work in one piece.",
+                format_time(self.length as f64)
+            );
+        };
+        let parts = [
+            (before_ns, "until all threads stood"),
+            (search.pause_ns, "the search"),
+            (after_ns, "until the thread ran again"),
+        ];
+        let parts = (parts.into_iter())
+            .filter(|(time, _)| 1000 * time >= self.length)
+            .map(|(time, words)| format!("{} {words}", format_time(time as f64)));
+        format!(
+            "It was a stop of the world for a search for cycles {which}: {}.",
+            parts.collect::<Vec<_>>().join(", ")
+        )
     }
 
     fn stop_in_words(&self, kind: &str, collection: &CollectionRecord) -> String {
@@ -287,6 +386,7 @@ impl<'r> Pause<'r> {
         let what = match part {
             "mark" => "marking",
             "roots" => "roots",
+            "finish" => "finishing",
             _ => "a search",
         };
         let mut text = format!(
@@ -324,13 +424,23 @@ impl<'r> Pause<'r> {
         if let Some(excess) = excess {
             return excess.to_owned();
         }
-        let per = |count: u64| format_time(self.length as f64 / count.max(1) as f64);
+        let per = |time: u64, count: u64| format_time(time as f64 / count.max(1) as f64);
         match (self.collection, self.largest_part()) {
             (_, Some(("time-to-safepoint", _))) => {
                 "The collector was quick: the time is that of a \
                 thread that did not come to a safepoint, in a long operation or off its processor."
                     .to_owned()
             }
+            (_, Some(("resume", time))) => format!(
+                "The work was done before: for {} the threads that were let go waited for a \
+                 processor, of which there were fewer than threads, or which something else had.",
+                format_time(time as f64)
+            ),
+            (_, Some(("finish", time))) => format!(
+                "It was mostly what ends a collection, {}: weak references, finalizers, and the \
+                 accounts of the blocks, which take as long as there are such.",
+                format_time(time as f64)
+            ),
             (Some(collection), Some(("mark", time))) => match collection.after_bytes {
                 Some(live) => format!(
                     "Marking takes as long as what lives: {} were alive, {} a KiB.",
@@ -351,13 +461,18 @@ impl<'r> Pause<'r> {
                     "A search takes as long as what it examines: {} objects, {} each, of which {} \
                      were garbage.",
                     grouped(examined),
-                    per(examined),
+                    per(collection.pause_ns, examined),
                     grouped(found)
                 )
             }
             (_, Some(("drain", _))) => {
                 "A cascade takes as long as the structure that dies, however \
                 many other threads there are."
+                    .to_owned()
+            }
+            (_, Some(("lock-wait", _))) if self.option("regime") == Some("object-lock") => {
+                "An object's lock is held for one exchange of a field: who waits so long waits \
+                 for a thread that was off its processor meanwhile, or for many before it."
                     .to_owned()
             }
             (_, Some(("lock-wait", _))) => {
@@ -395,12 +510,13 @@ impl<'r> Pause<'r> {
             return "No option acts on that; measure again on a machine that does nothing else."
                 .to_owned();
         }
+        if !matches!(self.option("regime"), None | Some("gil")) {
+            return "No option acts on that without the global lock.".to_owned();
+        }
+        let options = &cell.invocation().options;
         let found = REMEDIES.iter().find(|remedy| {
-            let options = &cell.invocation().options;
-            let has = options
-                .get(remedy.option)
-                .is_some_and(|value| value == remedy.value);
-            remedy.heap == heap && remedy.part == part && !has
+            let value = options.get(remedy.option).map(String::as_str);
+            remedy.heap == heap && remedy.part == part && value != Some(remedy.value)
         });
         let Some(Remedy {
             option,
@@ -411,33 +527,59 @@ impl<'r> Pause<'r> {
         else {
             return match part {
                 "roots" => "No option acts on roots.".to_owned(),
+                "resume" => "Fewer threads than processors do not wait for each other; no option \
+                             acts on that."
+                    .to_owned(),
                 _ => String::new(),
             };
         };
+        let mut wanted = options.clone();
+        wanted.insert((*option).to_owned(), (*value).to_owned());
         let with = |other: &&CellResults| {
-            let other_value = other.invocation().options.get(*option);
-            other.invocation().heap == heap && other_value.is_some_and(|found| found == value)
+            other.invocation().heap == heap && other.invocation().options == wanted
         };
         let groups = results.groups();
-        let mut others = groups
-            .iter()
-            .filter(|group| group.cells.iter().any(|other| std::ptr::eq(*other, cell)))
-            .flat_map(|group| group.cells.iter().copied());
+        let mut groups = groups.iter();
+        let group = groups.find(|group| group.cells.iter().any(|other| std::ptr::eq(*other, cell)));
+        let others = group.map_or(&[][..], |group| &group.cells);
         match others
+            .iter()
+            .copied()
             .find(with)
             .and_then(|other| Some((other, Pause::longest(other)?)))
         {
-            Some((other, pause)) => format!(
-                "{option}={value} {what}: with it the longest here was {} ({}).",
-                format_time(pause.length as f64),
-                other.heap_label()
-            ),
-            None => format!(
-                "{option}={value} {what}; what it does here: harness run {} --heap \
-                 {heap},{heap}:{option}={value}",
-                cell.workload_label()
-            ),
+            Some((other, pause)) => {
+                let ratio = group.and_then(|group| time_of(group, other, cell));
+                let cost = ratio.map_or(String::new(), |ratio| {
+                    format!(", and the time {} of this one's", format_ratio(ratio))
+                });
+                format!(
+                    "{option}={value} {what}: with it the longest here was {}{cost} ({}).",
+                    format_time(pause.length as f64),
+                    other.heap_label()
+                )
+            }
+            None => {
+                let label = cell.heap_label();
+                let joint = if label.contains(':') { ',' } else { ':' };
+                format!(
+                    "{option}={value} {what}; what it does here: harness run {} --heap {label} \
+                     --heap {label}{joint}{option}={value}",
+                    cell.workload_label()
+                )
+            }
         }
+    }
+}
+
+/// The time of one cell of a group over another's, where one of them is what all are compared with.
+fn time_of(group: &Group<'_>, one: &CellResults, other: &CellResults) -> Option<Estimate> {
+    if std::ptr::eq(other, group.baseline()) {
+        group.ratio(one)
+    } else if std::ptr::eq(one, group.baseline()) {
+        Some(group.ratio(other)?.inverse())
+    } else {
+        None
     }
 }
 
@@ -458,12 +600,12 @@ impl Cost {
     fn of(collection: &CollectionRecord, part: &str) -> Option<Self> {
         let phase = || Some(*collection.phases.get(part)? as f64);
         let (time, size) = match part {
-            _ if collection.kind == "cycle" => (
+            "cycle-collection" => (
                 collection.pause_ns as f64,
                 collection.examined_objects? as f64,
             ),
             "mark" => (phase()?, collection.after_bytes? as f64),
-            "roots" => (phase()?, 1.0),
+            "roots" | "finish" => (phase()?, 1.0),
             _ => return None,
         };
         (size > 0.0).then_some(Self { time, size })
@@ -477,17 +619,6 @@ impl Cost {
 /// Whether a span of this kind is a pause of the thread, and no part of another's.
 fn is_pause(kind: &str) -> bool {
     !matches!(kind, "arrived" | "explicit" | "stopped" | "stop")
-}
-
-fn cycle_in_words(collection: &CollectionRecord, length: u64) -> String {
-    let which = match collection.generation {
-        Some(generation) => format!("in generation {generation} and those younger"),
-        None => "from possible roots".to_owned(),
-    };
-    format!(
-        "It was a search for cycles {which}, {} of work in one piece.",
-        format_time(length as f64)
-    )
 }
 
 /// An option that acts on a part of pauses.
@@ -616,6 +747,14 @@ fn longer(text: &mut String, [slow_name, fast_name]: [&str; 2], [slow, fast]: [&
         );
         return;
     }
+    if slow.has_helpers() || fast.has_helpers() {
+        broken(
+            text,
+            "More threads took part than the work was split over, so that how much of the wall \
+             time each part was cannot be told.",
+        );
+        return;
+    }
     let parts = [
         (
             "operations (counts, allocation, barriers and what they miss in the cache)",
@@ -690,6 +829,11 @@ impl Times {
     /// What of this time of all threads one of them had, which is a part of the wall time.
     fn each(&self, of_all: f64) -> f64 {
         of_all / self.threads
+    }
+
+    /// Whether more threads had the heap than the work was split over.
+    fn has_helpers(&self) -> bool {
+        self.active > self.threads * self.wall
     }
 
     /// Thread time in the program and its operations.
@@ -808,6 +952,118 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_without_the_global_lock_is_told_by_its_search_and_what_is_round_it() {
+        let stop = |at_ns, search_ns| {
+            let mut row = row("gc-rc", 178_000);
+            let options = &mut row.invocation.options;
+            options.insert("regime".to_owned(), "atomic".to_owned());
+            let metrics = row.metrics.as_mut().unwrap();
+            metrics.collections_log = vec![CollectionRecord {
+                at_ns,
+                pause_ns: search_ns,
+                kind: "cycle".to_owned(),
+                generation: Some(0),
+                examined_objects: Some(2_000),
+                unreachable_objects: Some(7),
+                ..CollectionRecord::default()
+            }];
+            metrics.spans = vec![
+                span(3, 140_000, 178_000, "stopped"),
+                span(3, at_ns, search_ns, "cycle-collection"),
+            ];
+            of(row)
+        };
+        let text = stop(144_000, 172_000);
+        for words in [
+            "140 us after it began: mutator 3.",
+            "a stop of the world for a search for cycles in generation 0 and those younger: 4.00 \
+             us until all threads stood, 172 us the search, 2.00 us until the thread ran again.",
+            "2,000 objects, 86.0 ns each, of which 7 were garbage",
+            "No option acts on that without the global lock.",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let text = stop(310_000, 7_000);
+        assert!(text.contains("did not come to a safepoint"), "{text}");
+        let text = stop(141_000, 7_000);
+        assert!(
+            text.contains("for 170 us the threads that were let go waited"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_wait_for_an_object_s_lock_is_not_put_down_to_the_global_one() {
+        let mut wait = row("gc-rc", 5_350_000);
+        let options = &mut wait.invocation.options;
+        options.insert("regime".to_owned(), "object-lock".to_owned());
+        wait.metrics.as_mut().unwrap().spans = vec![span(4, 1_000, 5_350_000, "lock-wait")];
+        let text = of(wait);
+        assert!(text.contains("a wait for the lock of an object"), "{text}");
+        for words in [
+            "It was a wait for the global lock",
+            "switch interval",
+            "gil=fair",
+        ] {
+            assert!(!text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_neither_marking_nor_roots_has_a_reason_too() {
+        let with = |phases: [(&str, u64); 2]| {
+            let mut stop = row("gc-marksweep", 2_400_000);
+            stop.metrics.as_mut().unwrap().collections_log = vec![CollectionRecord {
+                at_ns: 1,
+                pause_ns: 2_400_000,
+                kind: "full".to_owned(),
+                after_bytes: Some(394_656),
+                phases: phases.map(|(name, time)| (name.to_owned(), time)).into(),
+                ..CollectionRecord::default()
+            }];
+            of(stop)
+        };
+        let text = with([("mark", 228_000), ("resume", 2_120_000)]);
+        assert!(
+            text.contains("for 2.12 ms the threads that were let go"),
+            "{text}"
+        );
+        let text = with([("mark", 228_000), ("finish", 2_120_000)]);
+        assert!(text.contains("what ends a collection, 2.12 ms"), "{text}");
+    }
+
+    /// Bacon and Rajan know no generations, whatever number the event has.
+    #[test]
+    fn possible_roots_are_not_called_a_generation() {
+        let mut row = searches(&[19_000]);
+        let options = &mut row.invocation.options;
+        options.insert("cycle".to_owned(), "bacon-rajan".to_owned());
+        row.metrics.as_mut().unwrap().collections_log[0].generation = Some(0);
+        let text = of(row);
+        assert!(
+            text.contains("a search for cycles from possible roots"),
+            "{text}"
+        );
+        assert!(!text.contains("generation 0"), "{text}");
+    }
+
+    #[test]
+    fn where_helpers_took_part_no_shares_of_the_wall_time_are_told() {
+        let rows = |heap: &str, wall: u64| {
+            let mut rows = processes(heap, &[wall; 5]);
+            for row in &mut rows {
+                row.metrics.as_mut().unwrap().mutator_ns = Some(3 * wall);
+            }
+            rows
+        };
+        let both = [rows("gc-rc", 109_000_000), rows("gc-marksweep", 60_000_000)];
+        let text = reasons(&Results::of_rows(both.concat()));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("More threads took part"), "{text}");
+        assert!(!text.contains("each thread had"), "{text}");
+    }
+
+    #[test]
     fn a_wait_for_the_lock_names_who_had_it() {
         let mut wait = row("gc-rc", 10_000);
         wait.metrics.as_mut().unwrap().spans = vec![
@@ -841,7 +1097,10 @@ mod tests {
         ]));
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            text.contains("with it the longest here was 4.00 us (gc-rc:free=lazy)"),
+            text.contains(
+                "with it the longest here was 4.00 us, and the time 1.00 of this one's \
+                 (gc-rc:free=lazy)"
+            ),
             "{text}"
         );
     }

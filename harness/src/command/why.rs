@@ -562,9 +562,13 @@ impl<'r> Pause<'r> {
             None => {
                 let label = cell.heap_label();
                 let joint = if label.contains(':') { ',' } else { ':' };
+                let threads = match cell.threads() {
+                    1 => String::new(),
+                    several => format!(" --threads {several}"),
+                };
                 format!(
-                    "{option}={value} {what}; what it does here: harness run {} --heap {label} \
-                     --heap {label}{joint}{option}={value}",
+                    "{option}={value} {what}; what it does here: harness run {}{threads} --heap \
+                     {label} --heap {label}{joint}{option}={value}",
                     cell.workload_label()
                 )
             }
@@ -1066,6 +1070,7 @@ mod tests {
     #[test]
     fn a_wait_for_the_lock_names_who_had_it() {
         let mut wait = row("gc-rc", 10_000);
+        wait.invocation.threads = 2;
         wait.metrics.as_mut().unwrap().spans = vec![
             span(2, 1_000, 10_000, "lock-wait"),
             span(1, 1_500, 9_000, "drain"),
@@ -1076,7 +1081,8 @@ mod tests {
             text.contains("mutator 1 had the lock for a drain of 9.00 us"),
             "{text}"
         );
-        assert!(text.contains("gil=fair"), "{text}");
+        let command = "harness run list:nodes=77 --threads 2 --heap gc-rc --heap gc-rc:gil=fair";
+        assert!(text.contains(command), "{text}");
     }
 
     #[test]

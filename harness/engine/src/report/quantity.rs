@@ -81,8 +81,8 @@ pub(crate) fn factor(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A factor as what it adds, if that is the clearer. Of one that is beyond all use, as two processes
-/// under load give, it is not told how far.
+/// A factor as what it adds, if that is the clearer. Of one that is beyond all use, as two
+/// processes under load give, it is not told how far.
 pub fn percent(factor: f64) -> String {
     let percent = (factor - 1.0) * 100.0;
     if factor >= 9.95 {

@@ -54,6 +54,11 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
+    /// The result file that was named: a new one, or that of a run that is gone on with.
+    pub(crate) fn results(&self) -> Option<&Path> {
+        self.output.as_deref().or(self.resume.as_deref())
+    }
+
     /// A plan of one process with one timed iteration for each of these cells, reported so.
     pub(crate) fn plan(&self, cells: Vec<Cell>, notes: Notes, size: Size) -> Plan {
         Plan {

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use common::browser::{Proxy, chromium, is_laid_out_well};
+
 mod common;
 
 fn harness(directory: &Path, line: &str) -> Output {
@@ -108,12 +110,259 @@ fn from_a_dump_to_an_answer_in_one_command() {
         "longest stop",
         "bytes an object",
         "Results: rows.jsonl",
+        "gc-marksweep against gc-rc: ",
+        "of the objects lie on one",
     ] {
         assert!(out.contains(words), "{words}\n{out}");
     }
+    assert!(out.ends_with("\nReport:  rows.html\n"), "{out}");
+    assert!(!at.join("a.html").exists());
     // The rows are ordinary ones.
     let out = printed(&harness(at, "report rows.jsonl --format table"), 0);
     assert!(out.contains("heap:file=a.graph"), "{out}");
+    printed(&harness(at, "report rows.jsonl --html ordinary.html"), 0);
+    assert!(page(&at.join("ordinary.html")).contains("What each heap costs"));
+}
+
+fn page(path: &Path) -> String {
+    let page = fs::read_to_string(path).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
+    assert!(
+        !page.contains("<script") && !page.contains("src="),
+        "{page}"
+    );
+    page
+}
+
+/// The same ring twice as long, with two rings beside it; and none of its garbage.
+fn larger_drawing() -> String {
+    let drawing = drawing().replace("garbage -> r1", "");
+    let more = (200..400).map(|number| {
+        let next = if number == 399 { 200 } else { number + 1 };
+        format!("r{number} -> r{next}; ")
+    });
+    let more: String = more.collect();
+    drawing.replace(
+        "digraph {",
+        &format!("digraph {{ {more} r0 -> r200; p [root=true]; p -> p;"),
+    )
+}
+
+#[test]
+fn the_page_says_with_plots_what_the_terminal_says() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let out = printed(&harness(at, "heap a.dot --budget 1s"), 0);
+    assert!(out.ends_with("\nReport:  a.html\n"), "{out}");
+    let text = page(&at.join("a.html"));
+    for title in [
+        "Depth",
+        "References to an object",
+        "References of an object",
+        "Objects by size",
+        "Bytes by size",
+        "Objects on cycles",
+        "Memory, an object",
+        "First collection, an object",
+        "Collection, an object",
+        "Death of all, an object",
+        "Longest stop",
+    ] {
+        assert!(
+            text.contains(&format!("<h3>{title}</h3>")),
+            "{title}\n{text}"
+        );
+    }
+    for words in [
+        "What was lost in the import",
+        "Nothing.",
+        "600 that roots reach",
+        "33.3 % of the objects lie on one",
+        "Not drawn: replacing",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    // Each sentence of the terminal, which has it in lines.
+    let on_a_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let printed_words = on_a_line(&out);
+    let (_, conclusion) = text.split_once("aria-label=\"Conclusion\"").unwrap();
+    let (conclusion, _) = conclusion.split_once("</section>").unwrap();
+    let sentences: Vec<&str> = (conclusion.split("<p>").skip(1))
+        .map(|rest| rest.split("</p>").next().unwrap())
+        .collect();
+    assert_eq!(sentences.len(), 3, "{conclusion}");
+    for sentence in sentences {
+        assert!(
+            printed_words.contains(&on_a_line(sentence)),
+            "{sentence}\n{out}"
+        );
+    }
+    // A page that was made before is made again, and nothing is beside the rows.
+    fs::write(at.join("a.html"), &text[..text.len() / 2]).unwrap();
+    printed(&harness(at, "heap a.dot --budget 1s"), 0);
+    assert!(page(&at.join("a.html")).len() > text.len() / 2);
+    let results = fs::read_dir(at.join("results")).unwrap();
+    let results = results.map(|entry| entry.unwrap().path());
+    assert!(
+        results
+            .map(|path| path.extension().unwrap().to_owned())
+            .all(|end| end == "jsonl")
+    );
+    assert!(text.len() < 200_000, "{}", text.len());
+}
+
+#[test]
+fn no_name_and_no_string_of_a_dump_is_in_the_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let lines = "{\"id\": 1, \"refs\": [2, 9], \"root\": true, \"name\": \"confidential\"}\n\
+                 {\"id\": 2, \"bytes\": 24, \"value\": \"confidential\"}\nconfidential\n";
+    fs::write(at.join("a.lines"), lines).unwrap();
+    let out = printed(&harness(at, "heap a.lines --budget 1s"), 1);
+    assert!(!out.contains("confidential"), "{out}");
+    let text = page(&at.join("a.html"));
+    assert!(!text.contains("confidential"), "{text}");
+    // What was lost is told on both.
+    for words in [
+        "1 references to objects that are not in the dump",
+        "1 lines that are no JSON object",
+    ] {
+        assert!(
+            out.contains(words) && text.contains(words),
+            "{words}\n{out}"
+        );
+    }
+}
+
+#[test]
+fn of_two_dumps_what_is_different_is_said() {
+    let directory = with_drawing();
+    let at = directory.path();
+    fs::write(at.join("b.dot"), larger_drawing()).unwrap();
+    let out = printed(&harness(at, "heap a.dot b.dot --budget 1s"), 0);
+    let line = |name: &str| {
+        let (_, table) = out.split_once("\nb.dot against a.dot\n").unwrap();
+        let mut lines = table.lines().map(str::trim);
+        let line = lines
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("{name}: {out}"));
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("objects"), "objects 600 -> 801 +201, 1.33 times");
+    assert_eq!(line("roots"), "roots 1 -> 2 +1, 2.0 times");
+    assert_eq!(line("garbage"), "garbage 1 -> 0 -1");
+    assert_eq!(line("depth"), "depth 200 -> 200 as before");
+    assert_eq!(
+        line("groups of cycles"),
+        "groups of cycles 1 -> 3 +2, 3.0 times"
+    );
+    assert_eq!(
+        line("share on cycles"),
+        "share on cycles 33.3 % -> 50.1 % +16.7 points"
+    );
+    // The new ring's objects have one field; so has p.
+    assert_eq!(line("8 to 15"), "8 to 15 0 -> 201 +201; +1.6 KiB");
+    for words in [
+        "b.dot against a.dot on gc-rc\n",
+        "b.dot against a.dot on gc-marksweep\n",
+        "heap:file=a.graph",
+        "heap:file=b.graph",
+    ] {
+        assert!(out.contains(words), "{words}\n{out}");
+    }
+    assert!(out.ends_with("\nReport:  a-b.html\n"), "{out}");
+    let text = page(&at.join("a-b.html"));
+    for words in [
+        "What a.dot and b.dot cost on each heap",
+        "b.dot against a.dot",
+        "+201, 1.33 times",
+        "Cost of b.dot over that of a.dot",
+        "n = a.dot 600, b.dot 801 objects",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    // Others are compared with the first, too.
+    fs::create_dir(at.join("later")).unwrap();
+    fs::copy(at.join("a.dot"), at.join("later/a.dot")).unwrap();
+    let out = printed(&harness(at, "heap a.dot b.dot later/a.dot --budget 1s"), 0);
+    assert!(out.contains("\nb.dot against a.dot on gc-rc\n"), "{out}");
+    assert!(out.contains("\nlater/a.dot against a.dot\n"), "{out}");
+    assert!(
+        out.contains("later/a.dot against a.dot: no number of the graph differs."),
+        "{out}"
+    );
+    assert!(out.ends_with("\nReport:  a-and-2-more.html\n"), "{out}");
+}
+
+#[test]
+fn nothing_is_written_over_that_an_earlier_run_has_not_made() {
+    let directory = with_drawing();
+    let at = directory.path();
+    // Somebody's own page, graph, and file of that name.
+    fs::write(at.join("a.html"), "<p>mine</p>").unwrap();
+    let error = refused(&harness(at, "heap a.dot --budget 1s"));
+    assert!(
+        error.contains("a.html is there, and no page of harness heap"),
+        "{error}"
+    );
+    assert_eq!(
+        fs::read_to_string(at.join("a.html")).unwrap(),
+        "<p>mine</p>"
+    );
+    assert!(
+        !at.join("a.graph").exists(),
+        "nothing was read before that was known"
+    );
+    printed(&harness(at, "heap a.dot --budget 1s --html named.html"), 0);
+    page(&at.join("named.html"));
+    for (line, words) in [
+        ("heap a.dot --html a.dot", "the page would replace a.dot"),
+        (
+            "heap a.dot --html ./a.graph",
+            "the page would replace a.graph",
+        ),
+        ("heap a.dot --html r --output r", "the page would replace r"),
+        ("heap a.dot --html -", "name a file for the page"),
+    ] {
+        let error = refused(&harness(at, line));
+        assert!(error.contains(words), "{line}: {error}");
+    }
+    assert_eq!(fs::read(at.join("a.dot")).unwrap(), drawing().as_bytes());
+    fs::remove_file(at.join("a.html")).unwrap();
+
+    // The dump was made anew: its older graph may be all that is left of the older heap.
+    let old = fs::read(at.join("a.graph")).unwrap();
+    fs::write(at.join("a.dot"), larger_drawing()).unwrap();
+    for line in ["heap a.dot --budget 1s", "import a.dot"] {
+        let error = refused(&harness(at, line));
+        let words = "a.graph is there, and a graph, but not known to be of this dump; move it away";
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(fs::read(at.join("a.graph")).unwrap(), old);
+    printed(&harness(at, "import a.dot -o a.graph"), 0);
+    printed(&harness(at, "import a.dot"), 0);
+    assert_ne!(fs::read(at.join("a.graph")).unwrap(), old);
+    fs::write(at.join("a.graph"), "mine").unwrap();
+    let error = refused(&harness(at, "import a.dot"));
+    assert!(error.contains("a.graph is there, and no graph"), "{error}");
+}
+
+#[test]
+fn the_page_of_heaps_is_laid_out_well() {
+    let Some(chromium) = chromium() else { return };
+    let directory = with_drawing();
+    let at = directory.path();
+    fs::write(
+        at.join("a-second-dump-with-a-long-name.dot"),
+        larger_drawing(),
+    )
+    .unwrap();
+    let line =
+        "heap a.dot a-second-dump-with-a-long-name.dot --budget 1s --replace 10 --html a.html";
+    printed(&harness(at, line), 0);
+    let text = page(&at.join("a.html"));
+    let profile = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    is_laid_out_well(&chromium, &text, &Proxy::new(), profile.path());
 }
 
 #[test]
@@ -158,10 +407,15 @@ fn what_is_no_dump_is_refused_in_a_line() {
     assert!(refused(&harness(at, "import a.dot -o a.dot")).contains("choose another -o FILE"));
     let same = refused(&harness(at, "import a.dot -o ./a.dot"));
     assert!(same.contains("choose another -o FILE"), "{same}");
-    let output = harness(at, "heap a.dot a.graph --budget 1s --output rows.jsonl");
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("two of the files have a.graph for their graph"));
-    fs::remove_file(at.join("a.graph")).unwrap();
+    let twice = refused(&harness(
+        at,
+        "heap a.dot a.graph --budget 1s --output rows.jsonl",
+    ));
+    assert!(
+        twice.contains("two of the files have a.graph for their graph"),
+        "{twice}"
+    );
+    assert!(!at.join("a.graph").exists());
     // The dump itself, if it has the name that its graph would have.
     fs::copy(at.join("a.dot"), at.join("b.graph")).unwrap();
     assert!(refused(&harness(at, "heap b.graph")).contains("one of the dumps"));

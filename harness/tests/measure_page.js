@@ -6,7 +6,7 @@ addEventListener("load", () => {
     return {
       title: figure.querySelector("h3").textContent,
       box: round(svg.getBoundingClientRect()),
-      marks: svg.querySelectorAll(".mark, .curve, .companion").length,
+      marks: svg.querySelectorAll(".mark, .curve, .companion, .bar").length,
       textSize: Math.min(...[...svg.querySelectorAll("text")].map((text) => text.getBoundingClientRect().height)),
       texts: [...svg.querySelectorAll("text")].map((text) => ({
         text: text.firstChild.textContent,

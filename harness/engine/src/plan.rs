@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use contract::units::{MOST_BYTES, parse_bytes};
@@ -11,8 +12,8 @@ pub use contract::units::{MOST_BYTES, parse_bytes};
 use crate::adapter::{self, Adapter, Settings};
 use crate::invocation::{Invocation, format_bytes};
 use crate::peer;
-use crate::report::Chapters;
 pub use crate::report::Format;
+use crate::report::{Chapters, Report};
 use crate::results;
 use crate::workload::{self, Input, Size};
 
@@ -45,8 +46,8 @@ pub struct Plan {
     /// Comparisons are run no more once the ends of their intervals are within this factor of their
     /// ratios.
     pub precision: Option<f64>,
-    /// What is said of the results in place of a table or an answer.
-    pub words: Option<fn(&results::Results) -> String>,
+    /// What is reported in place of a table or an answer, and of the page.
+    pub report: Option<Arc<dyn Report>>,
     /// What its reports have beside the comparison.
     pub chapters: &'static Chapters,
     /// Whether to keep progress and notes to oneself.
@@ -103,7 +104,7 @@ impl Plan {
             keep_failures: false,
             budget: None,
             precision: None,
-            words: None,
+            report: None,
             chapters: &[],
             quiet: true,
             verbose: false,

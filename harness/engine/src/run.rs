@@ -26,6 +26,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,6 @@ use crate::message::{command_line, complain};
 use crate::peer;
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
-use crate::report::Chapters;
 use crate::report::quantity::format_time;
 use crate::results::{self, Results};
 
@@ -296,15 +296,15 @@ impl Session {
         results.notes.append(&mut self.notes);
         match plan.format {
             Format::Answer | Format::Table => {
-                let report = match plan.words {
-                    Some(words) => words(&results),
+                let report = match &plan.report {
+                    Some(own) => own.text(&results),
                     None => report::render(&results, plan.format, plan.chapters)
                         .expect("there are always words"),
                 };
                 self.sink.print(&report);
                 let path = format!("\nResults: {}\n", self.sink.path.display());
                 self.sink.print(&path);
-                let page = self.page(&results, plan.chapters);
+                let page = self.page(&results, plan);
                 self.sink.print(&page);
                 if plan.format == Format::Answer {
                     self.sink.print(&format!(
@@ -327,6 +327,12 @@ impl Session {
                 )),
             },
         }
+        // It was asked for by name, whatever is printed.
+        let own = plan.report.as_ref().and_then(|own| own.path());
+        if own.is_some() && !matches!(plan.format, Format::Answer | Format::Table) {
+            let page = self.page(&results, plan);
+            self.note(page.trim_end());
+        }
         self.sink.finish().map_err(Error::NotWritten)?;
         if self.interrupted {
             return Err(self.interruption());
@@ -340,15 +346,26 @@ impl Session {
             && !plan.notes.missing)
     }
 
-    /// Writes the page with plots beside the result file, and says where it is; or why there is
-    /// none. Nothing if nothing was measured, or the results go to something that is no file.
-    fn page(&self, results: &Results, chapters: &Chapters) -> String {
-        let path = self.sink.path.with_extension("html");
+    /// Writes the page with plots beside the result file, or where its report wants it, and says
+    /// where it is; or why there is none. Nothing if nothing was measured, or the results, beside
+    /// which it would be, go to something that is no file.
+    fn page(&self, results: &Results, plan: &Plan) -> String {
+        let own = plan.report.as_ref();
+        let beside = self.sink.path.with_extension("html");
+        let path: &Path = match own.and_then(|own| own.path()) {
+            Some(path) => path,
+            None if !self.sink.path.is_file() => return String::new(),
+            None => &beside,
+        };
         let is_empty = results.cells.is_empty() && results.experiments.is_empty();
-        if is_empty || !self.sink.path.is_file() || path == self.sink.path {
+        if is_empty || path == self.sink.path {
             return String::new();
         }
-        match report::html::write(results, chapters, &path) {
+        let written = match own {
+            Some(own) => report::html::save(&own.page(results), path),
+            None => report::html::write(results, plan.chapters, path),
+        };
+        match written {
             Ok(()) => format!("Report:  {}\n", path.display()),
             Err(reason) => format!("No report: {reason}\n"),
         }

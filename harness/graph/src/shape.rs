@@ -16,6 +16,8 @@ use crate::file::Graph;
 pub struct Shape {
     /// Objects that roots reach.
     pub objects: u64,
+    /// Those of them that roots refer to.
+    pub roots: u64,
     /// Their references to each other, weak ones left out.
     pub references: u64,
     /// Their weak references.
@@ -194,6 +196,7 @@ impl Shape {
         let half = order.len().div_ceil(2);
         shape.half_depth = levels.partition_point(|&end| (end as usize) < half) as u64;
         shape.levels = Levels::of(&levels);
+        shape.roots = levels.first().copied().unwrap_or(0).into();
         drop(levels);
         shape.objects = order.len() as u64;
         shape.garbage = graph.objects() as u64 - shape.objects;

@@ -639,6 +639,7 @@ fn the_shape_is_what_can_be_counted_by_hand() {
         shape,
         Shape {
             objects: 5,
+            roots: 1,
             references: 7,
             weak: 1,
             fields: 8,

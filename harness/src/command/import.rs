@@ -11,8 +11,9 @@ use super::{Command, Context, Examples, print};
 use crate::arguments::is_same_file;
 use engine::interrupt;
 use engine::message::Error;
+use engine::report::heap::{Dump, counted};
 use engine::report::quantity::grouped;
-use graph::{Format, ImportError, Imported, RawGraph};
+use graph::{Format, ImportError, Imported, Origin, RawGraph};
 
 /// Make a graph of a heap dump: its objects and references, without names or contents
 #[derive(Debug, Args)]
@@ -52,13 +53,46 @@ impl Command for Import {
         }
         let path = match &self.graph {
             Some(path) => path.clone(),
-            None => self.files[0].with_extension("graph"),
+            None => beside(&self.files)?,
         };
-        make(&self.files, self.dump, &path, context)
+        let made = make(&self.files, self.dump, &path, context)?;
+        Ok(made.iter().all(|dump| !dump.losses.is_damaged()))
     }
 }
 
-/// Makes one graph of dumps, and tells of each what is in it. Says whether none of them is damaged.
+/// Where the graph of dumps goes if nobody says it: beside the first, under its name.
+///
+/// # Errors
+///
+/// If there is something that is no graph of these dumps: nobody has asked to replace that, and an
+/// older dump of the same name may be gone but for its graph.
+pub(super) fn beside(files: &[PathBuf]) -> Result<PathBuf, Error> {
+    let path = files[0].with_extension("graph");
+    // That would be refused in any case, with better words.
+    if files.iter().any(|file| is_same_file(file, &path)) {
+        return Ok(path);
+    }
+    let there = match Origin::at(&path) {
+        Origin::Nothing => return Ok(path),
+        Origin::Graph(of) => {
+            // A dump that cannot be read is told of when it is.
+            let ours = graph::origin_of(files).ok();
+            if of.is_some() && of == ours {
+                return Ok(path);
+            }
+            "a graph, but not known to be of this dump"
+        }
+        Origin::Other => "no graph",
+    };
+    Err(Error::NotRun(format!(
+        "{} is there, and {there}; move it away, or choose another file with 'harness import {} -o \
+         FILE'",
+        path.display(),
+        files[0].display()
+    )))
+}
+
+/// Makes one graph of dumps, and tells of each what is in it.
 ///
 /// # Errors
 ///
@@ -68,7 +102,7 @@ pub(super) fn make(
     format: Option<Format>,
     path: &Path,
     context: &Context,
-) -> Result<bool, Error> {
+) -> Result<Vec<Dump>, Error> {
     if files.iter().any(|file| is_same_file(file, path)) {
         return Err(Error::NotRun(format!(
             "{} is one of the dumps; choose another -o FILE",
@@ -76,11 +110,14 @@ pub(super) fn make(
         )));
     }
     let mut all = RawGraph::new();
-    let mut undamaged = true;
+    let mut made = Vec::new();
     for file in files {
         let imported = read(file, format, context.reporting.quiet)?;
-        undamaged &= !imported.losses.is_damaged();
         print(&account(file, &imported))?;
+        made.push(Dump {
+            has_roots: imported.has_roots(),
+            losses: imported.losses,
+        });
         all.append(imported.graph)
             .map_err(|_| not_run(file, &ImportError::TooLarge.to_string()))?;
     }
@@ -91,6 +128,9 @@ pub(super) fn make(
             path.display()
         )));
     }
+    all.set_origin(
+        graph::origin_of(files).map_err(|error| not_run(&files[0], &error.to_string()))?,
+    );
     graph::write(&all, path)
         .map_err(|error| Error::NotWritten(format!("cannot write {}: {error}", path.display())))?;
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -99,7 +139,7 @@ pub(super) fn make(
         path.display(),
         grouped(size)
     ))?;
-    Ok(undamaged)
+    Ok(made)
 }
 
 fn not_run(path: &Path, why: &str) -> Error {
@@ -151,10 +191,4 @@ fn account(path: &Path, imported: &Imported) -> String {
         text += &format!("  lost: {loss}\n");
     }
     text
-}
-
-/// So many of something.
-pub(super) fn counted(count: u64, one: &str) -> String {
-    let many = if count == 1 { "" } else { "s" };
-    format!("{} {one}{many}", grouped(count))
 }

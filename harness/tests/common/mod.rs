@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+pub(crate) mod browser;
+
 /// Makes `path` a program that is this shell script.
 pub(crate) fn script(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();

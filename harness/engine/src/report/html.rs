@@ -35,13 +35,46 @@ const STYLE: &str = include_str!("html.css");
 ///
 /// What is wrong, without the way out: the file cannot be written.
 pub fn write(results: &Results, chapters: &Chapters, path: &Path) -> Result<(), String> {
-    fs::write(path, render(results, chapters))
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    save(&render(results, chapters), path)
+}
+
+/// Writes a page that is made.
+///
+/// # Errors
+///
+/// As of [`write()`].
+pub fn save(page: &str, path: &Path) -> Result<(), String> {
+    fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 /// The whole page.
 pub fn render(results: &Results, chapters: &Chapters) -> String {
     let sections = sections(results, chapters);
+    let about = html! {
+        @if !results.cells.is_empty() { p.quiet { (table::about(results)) } }
+    };
+    let sentences = conclusion::sentences(results);
+    let top = html! {
+        (answer(results, chapters))
+        (conclusion(results, &sentences))
+    };
+    let title = "What each heap costs";
+    document((title, "harness report"), results, &about, &top, &sections)
+}
+
+/// What a page says of itself: by which command it was made.
+pub(super) fn made_by(generator: &str) -> String {
+    html! { meta name="generator" content=(generator); }.into_string()
+}
+
+/// A page of sections, below what is at its top.
+pub(super) fn document(
+    (title, generator): (&str, &str),
+    results: &Results,
+    about: &Markup,
+    top: &Markup,
+    sections: &[Section],
+) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -50,29 +83,29 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
-                title { "What each heap costs" }
+                (PreEscaped(made_by(generator)))
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
                     header {
-                        h1 { "What each heap costs" }
-                        @if !results.cells.is_empty() { p.quiet { (table::about(results)) } }
+                        h1 { (title) }
+                        (about)
                         @for environment in results.environments() {
                             p.quiet { (environment.summary()) }
                         }
                         @for line in results.not_passed_on() { p.quiet { (line) "." } }
                         nav aria-label="Contents" {
                             ul {
-                                @for Section { id, title, .. } in &sections {
+                                @for Section { id, title, .. } in sections {
                                     li { a href=(format!("#{id}")) { (title) } }
                                 }
                             }
                         }
                     }
-                    (answer(results, chapters))
-                    (conclusion(results))
-                    @for section in &sections { (section.markup) }
+                    (top)
+                    @for section in sections { (section.markup) }
                 }
             }
         }
@@ -81,14 +114,14 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
 }
 
 /// A part of the page that the table of contents leads to.
-struct Section {
+pub(super) struct Section {
     id: String,
     title: String,
     markup: Markup,
 }
 
 impl Section {
-    fn new(id: &str, title: &str, body: &Markup) -> Self {
+    pub(super) fn new(id: &str, title: &str, body: &Markup) -> Self {
         Self {
             id: id.to_owned(),
             title: title.to_owned(),
@@ -120,13 +153,18 @@ fn sections(results: &Results, chapters: &Chapters) -> Vec<Section> {
         let figures = figures(figure::of_work(work, &styles));
         Section::new(&format!("work-{index}"), &name, &figures)
     }));
+    sections.push(environment(results));
+    sections
+}
+
+/// Where the figures were made.
+pub(super) fn environment(results: &Results) -> Section {
     let environments = results.environments();
     let environment = html! {
         @for environment in &environments { (facts(environment)) }
         @if environments.is_empty() { p { "The rows do not say where they were made." } }
     };
-    sections.push(Section::new("environment", "Environment", &environment));
-    sections
+    Section::new("environment", "Environment", &environment)
 }
 
 /// The answer, as on a terminal, below a picture of it.
@@ -148,7 +186,7 @@ fn answer(results: &Results, chapters: &Chapters) -> Markup {
 }
 
 /// What follows, what to know about the file, and what has no figures.
-fn conclusion(results: &Results) -> Markup {
+pub(super) fn conclusion(results: &Results, sentences: &[String]) -> Markup {
     let cells = results.cells.iter().chain(&results.experiments);
     let failures: Vec<(String, String)> = cells
         .filter_map(|cell| {
@@ -156,7 +194,6 @@ fn conclusion(results: &Results) -> Markup {
             Some((cell.name(), row.reason()))
         })
         .collect();
-    let sentences = conclusion::sentences(results);
     let disturbed = disturbed(results);
     if sentences.is_empty()
         && results.notes.is_empty()
@@ -167,7 +204,7 @@ fn conclusion(results: &Results) -> Markup {
     }
     html! {
         section.conclusion #conclusion aria-label="Conclusion" {
-            @for sentence in &sentences { p { (sentence.trim()) } }
+            @for sentence in sentences { p { (sentence.trim()) } }
             @for note in &results.notes { p.warn { "Note: " (note) "." } }
             @for (name, reason) in &failures { p.warn { (name) ": " (reason) } }
             @if let Some(disturbed) = disturbed { p.warn { (disturbed) } }
@@ -203,7 +240,7 @@ fn disturbed(results: &Results) -> Option<String> {
 }
 
 /// Drawings side by side, and a line for those that are not there.
-fn figures((figures, missing): Figures) -> Markup {
+pub(super) fn figures((figures, missing): Figures) -> Markup {
     html! {
         div.figures {
             @for figure in &figures {

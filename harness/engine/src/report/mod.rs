@@ -6,6 +6,7 @@ mod column;
 pub mod conclusion;
 pub mod csv;
 mod figure;
+pub mod heap;
 pub mod hlog;
 pub mod html;
 pub mod json;
@@ -21,6 +22,7 @@ pub mod unified_log;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::Path;
 
 use maud::Markup;
 
@@ -69,6 +71,16 @@ pub trait Chapter: fmt::Debug + Sync {
 
 /// The chapters of a report, in order.
 pub type Chapters = [&'static dyn Chapter];
+
+/// A report that stands in the place of the one that every comparison has.
+pub trait Report: fmt::Debug + Send + Sync {
+    /// On a terminal.
+    fn text(&self, results: &Results) -> String;
+    /// The page with plots.
+    fn page(&self, results: &Results) -> String;
+    /// Where that goes, if not beside the results.
+    fn path(&self) -> Option<&Path>;
+}
 
 /// What a comparison ends with on a terminal: the minima if they were looked for, the table, what
 /// follows from it, and the chapters that have something to say.

@@ -90,8 +90,8 @@ impl<'r> Group<'r> {
     }
 }
 
-/// The log ratios of the rounds in which both ran.
-fn centre(of: &CellResults, to: &CellResults, metric: Metric) -> Option<Centre> {
+/// The log ratios of the rounds in which both ran, whatever they did.
+pub(crate) fn centre(of: &CellResults, to: &CellResults, metric: Metric) -> Option<Centre> {
     let to = to.rounds(metric);
     let pairs = of.rounds(metric).into_iter().filter_map(|(round, value)| {
         let ratio = value / to.get(&round)?;

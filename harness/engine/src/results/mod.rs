@@ -44,8 +44,8 @@ pub use attempt::is_complete;
 use cell::CellKey;
 pub use cell::{CellResults, mean_of_process};
 pub use file::read_rows;
-pub(crate) use group::baseline_among;
 pub use group::{BASELINE, Group, Metric, TIME, opponents};
+pub(crate) use group::{baseline_among, centre};
 use label::programs;
 pub use minimum::Found;
 

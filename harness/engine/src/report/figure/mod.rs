@@ -33,7 +33,7 @@ use crate::results::{CellResults, Group, Results};
 use crate::statistics::{Estimate, Inference, Samples, means, range};
 
 /// A quantity by itself, with a 95 % interval.
-fn of_processes(samples: &Samples) -> Option<Estimate> {
+pub(crate) fn of_processes(samples: &Samples) -> Option<Estimate> {
     let estimate = Inference::new(None, 0.95).figure(&means(samples))?;
     // Two processes have an interval, but it would be all that can be seen of the figure.
     Some(Estimate {
@@ -60,12 +60,12 @@ pub(crate) struct Missing {
     pub(crate) reason: &'static str,
 }
 
-type Drawn = Result<Figure, Missing>;
+pub(crate) type Drawn = Result<Figure, Missing>;
 
 impl Figure {
     /// A drawing of these cells, without what to see in it; [`Missing`] for this reason if there is
     /// none.
-    fn of<'c>(
+    pub(crate) fn of<'c>(
         title: &'static str,
         drawing: Option<Markup>,
         reason: &'static str,
@@ -98,15 +98,23 @@ impl Styles {
         Self { heaps }
     }
 
-    fn of(&self, cell: &CellResults) -> usize {
+    pub(crate) fn of(&self, cell: &CellResults) -> usize {
         let mut heaps = self.heaps.iter();
         heaps
             .position(|heap| heap == cell.heap_label())
             .unwrap_or_default()
     }
 
+    /// That of something that is no heap, by its place among its like: as none of the heaps.
+    pub(crate) fn beyond(&self, index: usize) -> usize {
+        self.heaps.len() + index
+    }
+
     /// Heaps of these cells with their styles, each once.
-    fn legend<'c>(&self, cells: impl Iterator<Item = &'c CellResults>) -> Vec<(&'c str, usize)> {
+    pub(crate) fn legend<'c>(
+        &self,
+        cells: impl Iterator<Item = &'c CellResults>,
+    ) -> Vec<(&'c str, usize)> {
         let mut legend = Vec::new();
         for cell in cells {
             let entry = (cell.heap_label(), self.of(cell));
@@ -172,7 +180,7 @@ pub(crate) fn of_all_but_time(results: &Results, styles: &Styles) -> Figures {
     ])
 }
 
-fn apart<const N: usize>(all: [Drawn; N]) -> Figures {
+pub(crate) fn apart<const N: usize>(all: [Drawn; N]) -> Figures {
     let mut figures = Figures::default();
     for drawn in all {
         match drawn {

@@ -15,6 +15,8 @@ pub(crate) enum Unit {
     Multiple,
     /// A part of a whole, 0 to 1.
     Share,
+    /// Whole things, counted.
+    Count,
 }
 
 /// How values become places.
@@ -188,8 +190,9 @@ impl<'a> Mapped<'a> {
             _ => 1e-9 * (high - low),
         };
         let within = low - tolerance..=high + tolerance;
+        let is_whole = |value: f64| self.axis.unit != Unit::Count || value.fract() == 0.0;
         for set in &mut sets {
-            set.retain(|value| within.contains(value));
+            set.retain(|value| within.contains(value) && is_whole(*value));
         }
         sets.retain(|set| !set.is_empty());
         sets
@@ -306,6 +309,13 @@ mod tests {
                 "0", "10 MiB", "20 MiB", "30 MiB", "40 MiB", "50 MiB", "60 MiB"
             ]
         );
+        let axis = Axis::new("", Unit::Count, Scale::Logarithmic);
+        assert_eq!(
+            labels(&axis, &[0.5, 3e7], UP),
+            ["1", "10", "100", "1 k", "10 k", "100 k", "1 M", "10 M"]
+        );
+        let axis = Axis::new("", Unit::Count, Scale::Linear);
+        assert_eq!(labels(&axis, &[0.0, 2.0], ACROSS), ["0", "1", "2"]);
         let axis = Axis::new("", Unit::Time, Scale::Nines);
         assert_eq!(
             labels(&axis, &[0.0, 0.9985], ACROSS),
@@ -317,11 +327,13 @@ mod tests {
     /// is.
     #[test]
     fn labels_never_touch() {
-        for unit in [Unit::Time, Unit::Bytes, Unit::Multiple] {
+        for unit in [Unit::Time, Unit::Bytes, Unit::Multiple, Unit::Count] {
             for scale in [Scale::Linear, Scale::Logarithmic] {
                 let axis = Axis::new("", unit, scale);
                 for (low, span) in [1e-1, 1.0, 37.0, 4e3, 8.7e8]
                     .into_iter()
+                    // Nothing that is counted is less than one.
+                    .filter(|&low| unit != Unit::Count || low >= 1.0)
                     .flat_map(|low| [1.0, 1.01, 1.7, 20.0, 1e6, 1e9].map(|span| (low, span)))
                 {
                     for places in [ACROSS, UP] {

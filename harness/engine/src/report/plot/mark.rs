@@ -31,6 +31,8 @@ pub(super) fn legend<'n>(entries: impl Iterator<Item = (&'n str, usize, Form)>) 
                     svg viewBox="0 0 34 14" aria-hidden="true" class=(class(style)) {
                         @if matches!(form, Form::Companion | Form::CompanionSteps) {
                             line.companion x1="1" x2="33" y1="7" y2="7" {}
+                        } @else if form == Form::Bars {
+                            (bar(style, (4.0, 30.0), (1.0, 13.0), None))
                         } @else {
                             @if form != Form::Dots {
                                 @let dash = dash(style);
@@ -73,6 +75,17 @@ pub(super) fn marker(style: usize, x: f64, y: f64, radius: f64, tooltip: Option<
             circle.mark cx=(at(x)) cy=(at(y)) r=(at(radius)) { (tooltip) }
         } @else {
             polygon.mark points=(corners) { (tooltip) }
+        }
+    }
+}
+
+/// A bar of a style from one end of both ranges to the other, with a tooltip.
+pub(super) fn bar(style: usize, x: (f64, f64), y: (f64, f64), tooltip: Option<&str>) -> Markup {
+    let (width, height) = ((x.1 - x.0).max(0.0), (y.1 - y.0).max(0.0));
+    html! {
+        rect.bar x=(at(x.0)) y=(at(y.0)) width=(at(width)) height=(at(height))
+            stroke-dasharray=(dash(style)) {
+            @if let Some(tooltip) = tooltip { title { (tooltip) } }
         }
     }
 }

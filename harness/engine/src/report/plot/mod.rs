@@ -25,8 +25,8 @@ use crate::statistics::Estimate;
 
 use axis::Mapped;
 pub(crate) use axis::{Axis, Scale, Unit};
-pub(crate) use forest::{Branch, forest};
-use mark::{class, dash, label, legend, marker, segment};
+pub(crate) use forest::{Branch, bars, forest};
+use mark::{bar, class, dash, label, legend, marker, segment};
 use value::described;
 pub(crate) use value::format_value;
 
@@ -62,6 +62,9 @@ pub(crate) enum Form {
     CompanionSteps,
     /// Markers alone.
     Dots,
+    /// A histogram: a bar for each point, from it to the next, beside those of other series; the
+    /// last point ends the last bar and has none. On a logarithmic axis nothing has no height.
+    Bars,
 }
 
 /// A point, and the interval in which its `y` lies.
@@ -121,11 +124,22 @@ impl Plot {
     pub(crate) fn draw(&self, name: &str) -> Option<Markup> {
         let drawable = |point: &&Point| self.x.shows(point.x) && self.y.shows(point.y.value);
         let series = || self.series.iter();
-        let points = || series().flat_map(|one| one.points.iter().filter(drawable));
+        // A bar of no height is none.
+        let has_place = |one: &Series, point: &Point| {
+            drawable(&point) && (one.form != Form::Bars || point.y.value > 0.0)
+        };
+        let points =
+            || series().flat_map(|one| one.points.iter().filter(|point| has_place(one, point)));
         points().next()?;
-        let heights = points().flat_map(Point::heights);
+        // Half of the least bar, so that it can be seen where nothing has no place.
+        let floors = series().filter(|one| one.form == Form::Bars);
+        let floors = floors.flat_map(|one| &one.points);
+        let floors = floors.map(|point| point.y.value / 2.0);
+        let heights = points().flat_map(Point::heights).chain(floors);
         let rules = self.rules.iter().map(|rule| rule.y);
-        let across = points().map(|point| point.x);
+        let ends = series().filter(|one| one.form == Form::Bars);
+        let ends = ends.filter_map(|one| one.points.last());
+        let across = points().chain(ends).map(|point| point.x);
         let x = Mapped::new(&self.x, across, (LEFT, WIDTH - RIGHT));
         let y = Mapped::new(
             &self.y,
@@ -135,6 +149,9 @@ impl Plot {
         // Intervals at the same place stand beside each other.
         let lines = series().filter(|one| one.form == Form::Line).count();
         let aside = |index: usize| BESIDE * (index as f64 - (lines.max(1) - 1) as f64 / 2.0);
+        // And so do bars.
+        let bars = series().filter(|one| one.form == Form::Bars).count() as f64;
+        let part = |index: usize| (index as f64 / bars, (index + 1) as f64 / bars);
         Some(html! {
             (legend(series().map(|one| (one.name.as_str(), one.style, one.form))))
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(name) {
@@ -142,7 +159,13 @@ impl Plot {
                 @for (index, one) in series().enumerate() {
                     @let points: Vec<&Point> = one.points.iter().filter(drawable).collect();
                     @let aside = if one.form == Form::Line { aside(index) } else { 0.0 };
-                    g class=(class(one.style)) { (body(one, &points, aside, &x, &y)) }
+                    g class=(class(one.style)) {
+                        @if one.form == Form::Bars {
+                            (histogram(one, part(index), &x, &y))
+                        } @else {
+                            (body(one, &points, aside, &x, &y))
+                        }
+                    }
                 }
                 @for rule in self.rules.iter().filter(|rule| self.y.shows(rule.y)) {
                     (over(&y, rule))
@@ -220,6 +243,33 @@ fn body(series: &Series, points: &[&Point], aside: f64, x: &Mapped, y: &Mapped) 
             Form::Companion => path.companion d=(joined) {}
             Form::CompanionSteps => path.companion d=(stepped) {}
             Form::Dots => @for point in points { (mark(point, 3.5)) }
+            Form::Bars => {}
+        }
+    }
+}
+
+/// The bars of one series, each of which takes this part of the room from its point to the next.
+fn histogram(series: &Series, part: (f64, f64), x: &Mapped, y: &Mapped) -> Markup {
+    let pairs = series.points.windows(2);
+    let shown = pairs.filter(|pair| {
+        let (value, places) = (pair[0].y.value, [pair[0].x, pair[1].x]);
+        value > 0.0 && y.axis.shows(value) && places.iter().all(|&place| x.axis.shows(place))
+    });
+    html! {
+        @for pair in shown {
+            @let (left, right) = (x.place(pair[0].x), x.place(pair[1].x));
+            // A gap between bins, but not where they are thinner than that.
+            @let gap = (0.1 * (right - left)).min(1.5);
+            @let room = right - left - gap;
+            @let ends = (left + gap / 2.0 + part.0 * room, left + gap / 2.0 + part.1 * room);
+            @let words = format!(
+                "{}: {} at {} to below {}",
+                series.name,
+                described(pair[0].y, y.axis.unit),
+                x.axis.label(pair[0].x),
+                x.axis.label(pair[1].x)
+            );
+            (bar(series.style, ends, (y.place(pair[0].y.value), HEIGHT - BOTTOM), Some(&words)))
         }
     }
 }
@@ -277,5 +327,54 @@ mod tests {
             "{drawn}"
         );
         assert!(drawn.contains("aria-label=\"&quot;p&quot;\""), "{drawn}");
+    }
+
+    #[test]
+    fn bars_stand_side_by_side_from_each_point_to_the_next() {
+        let series = |name: &str, style, points: &[(f64, f64)]| Series {
+            name: name.to_owned(),
+            style,
+            form: Form::Bars,
+            points: points.iter().map(|&(x, y)| Point::new(x, y)).collect(),
+        };
+        let plot = Plot {
+            x: Axis::new("x", Unit::Count, Scale::Logarithmic),
+            y: Axis::new("y", Unit::Count, Scale::Logarithmic),
+            series: vec![
+                series(
+                    "a",
+                    3,
+                    &[(0.0, 9.0), (1.0, 8.0), (2.0, 0.0), (4.0, 1.0), (8.0, 0.0)],
+                ),
+                series("b", 4, &[(1.0, 2.0), (2.0, 0.0)]),
+            ],
+            rules: Vec::new(),
+        };
+        let drawn = plot.draw("p").unwrap().into_string();
+        let titles: Vec<&str> = drawn.split("<title>").skip(1).collect();
+        let titles: Vec<&str> = (titles.iter())
+            .map(|rest| rest.split('<').next().unwrap())
+            .collect();
+        assert_eq!(
+            titles,
+            [
+                "a: 8 at 1 to below 2",
+                "a: 1 at 4 to below 8",
+                "b: 2 at 1 to below 2"
+            ]
+        );
+        // The rectangles of both names in the legend, and these.
+        let number = |rest: &str, name: &str| -> f64 {
+            let (_, rest) = rest.split_once(&format!(" {name}=\"")).unwrap();
+            rest.split('"').next().unwrap().parse().unwrap()
+        };
+        let bars: Vec<[f64; 3]> = (drawn.split("<rect class=\"bar\"").skip(3))
+            .map(|rest| ["x", "width", "height"].map(|name| number(rest, name)))
+            .collect();
+        assert_eq!(bars.len(), 3);
+        // One bin is a third of the plot, which each of the two has half of.
+        assert!(bars[0][0] + bars[0][1] <= bars[2][0] + 0.1, "{bars:?}");
+        assert!((bars[0][1] - bars[2][1]).abs() < 0.2, "{bars:?}");
+        assert!(bars[0][2] > bars[2][2] && bars[1][2] > 5.0, "{bars:?}");
     }
 }

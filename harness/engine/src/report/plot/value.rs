@@ -31,6 +31,15 @@ pub(crate) fn format_value(value: f64, unit: Unit, digits: usize) -> String {
         }
         Unit::Multiple => (value, "\u{d7}"),
         Unit::Share => (100.0 * value, " %"),
+        Unit::Count => {
+            let units = [(1e9, " G"), (1e6, " M"), (1e3, " k")];
+            // 999.6 thousand are a million.
+            let fitting = units
+                .into_iter()
+                .find(|(scale, _)| value.abs() >= 0.9995 * scale);
+            let (scale, suffix) = fitting.unwrap_or((1.0, ""));
+            (value / scale, suffix)
+        }
     };
     format!("{}{suffix}", significant(value, digits))
 }
@@ -84,10 +93,21 @@ mod tests {
             format_value(64.0 * 1048576.0, Unit::Bytes, 2),
             format_value(1.256, Unit::Multiple, 3),
             format_value(0.5, Unit::Share, 2),
+            format_value(999.0, Unit::Count, 3),
+            format_value(28_400_000.0, Unit::Count, 3),
         ];
         assert_eq!(
             texts,
-            ["1 ms", "1.23 \u{b5}s", "0", "64 MiB", "1.26\u{d7}", "50 %"]
+            [
+                "1 ms",
+                "1.23 \u{b5}s",
+                "0",
+                "64 MiB",
+                "1.26\u{d7}",
+                "50 %",
+                "999",
+                "28.4 M"
+            ]
         );
         assert_eq!(
             [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999].map(format_percentile),

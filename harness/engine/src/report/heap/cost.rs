@@ -1,0 +1,308 @@
+//! What a graph costs on each heap, from the rows: figures, their ratios, and why they differ.
+
+use std::fmt::Write as _;
+
+use graph::Shape;
+
+use super::facts::share;
+use crate::invocation::{Metrics, format_bytes};
+use crate::report::plot::Unit;
+use crate::report::quantity::{format_ratio, format_time, grouped};
+use crate::results::{CellResults, Group, Metric, Results};
+use crate::statistics::{Estimate, Verdict, means, median, range};
+
+/// What is measured of each heap.
+pub(super) struct Quantity {
+    /// What it is called.
+    pub(super) name: &'static str,
+    pub(super) value: Metric,
+    /// Bytes, or nanoseconds.
+    pub(super) unit: Unit,
+    /// Whether it is also told for each object.
+    pub(super) each: bool,
+    /// What it is, in a sentence.
+    pub(super) see: &'static str,
+}
+
+/// Beneath all figures on a terminal.
+pub(super) const LEGEND: &str = "Medians over cold processes, in parentheses the least and the most. Ratios: of the rounds in \
+     which both ran, with a 95 % interval. A collection finds nothing to free: mark-sweep marks \
+     all that lives in it; counting examines what stores may have made part of a cycle, which \
+     after the first may be little.";
+
+fn seen(metrics: &Metrics, name: &str) -> Option<f64> {
+    metrics.observations.get(name).map(|&value| value as f64)
+}
+
+/// The longest time for which the program stood still: explicit collections are no pauses of the
+/// row's, but they stop it as any other does.
+fn longest_stop(metrics: &Metrics) -> Option<f64> {
+    const ASKED_FOR: [&str; 3] = ["first_collection_ns", "drop_ns", "last_collection_ns"];
+    let stops = ASKED_FOR.into_iter().filter_map(|name| seen(metrics, name));
+    let pause = metrics.pauses.pause_max_ns.map(|time| time as f64);
+    stops.chain(pause).reduce(f64::max)
+}
+
+pub(super) const QUANTITIES: [Quantity; 7] = [
+    Quantity {
+        name: "memory",
+        value: |metrics| seen(metrics, "heap_bytes"),
+        unit: Unit::Bytes,
+        each: true,
+        see: "What the heap counts against its limit after the first collection: payload, headers, \
+              rounding and tables.",
+    },
+    Quantity {
+        name: "build",
+        value: |metrics| seen(metrics, "build_ns"),
+        unit: Unit::Time,
+        each: true,
+        see: "Making all objects and storing their references, with what collections that takes.",
+    },
+    Quantity {
+        name: "first collection",
+        value: |metrics| seen(metrics, "first_collection_ns"),
+        unit: Unit::Time,
+        each: true,
+        see: "The first explicit collection of all of it: mark-sweep marks every object; counting \
+              searches for cycles wherever one may be. Nothing is garbage.",
+    },
+    Quantity {
+        name: "collection",
+        value: |metrics| seen(metrics, "collection_ns"),
+        unit: Unit::Time,
+        each: true,
+        see: "The median of three more: mark-sweep marks every object again; counting examines \
+              what stores may have made part of a cycle since, which may be little.",
+    },
+    Quantity {
+        name: "replacing",
+        value: |metrics| seen(metrics, "replace_ns"),
+        unit: Unit::Time,
+        each: false,
+        see: "A share of the objects replaced by copies. This is made up: a dump has no lifetimes.",
+    },
+    Quantity {
+        name: "death of all",
+        value: |metrics| Some(seen(metrics, "drop_ns")? + seen(metrics, "last_collection_ns")?),
+        unit: Unit::Time,
+        each: true,
+        see: "The last reference goes, what a heap frees at once is freed, and a collection finds \
+              the rest.",
+    },
+    Quantity {
+        name: "longest stop",
+        value: longest_stop,
+        unit: Unit::Time,
+        each: false,
+        see: "The longest time for which the program stood still: a collection, asked for or not, \
+              or the death of much at once.",
+    },
+];
+
+/// The median of a quantity of a heap.
+fn middle(cell: &CellResults, value: Metric) -> Option<f64> {
+    median(&means(&cell.samples(value)))
+}
+
+/// How many objects a heap was given.
+pub(super) fn objects(cell: &CellResults) -> Option<f64> {
+    middle(cell, |metrics| seen(metrics, "objects")).filter(|&objects| objects > 0.0)
+}
+
+/// One quantity of one heap.
+pub(super) struct Line {
+    pub(super) name: &'static str,
+    pub(super) words: String,
+    /// To the baseline; empty for that itself, and where one of the two has no figures.
+    pub(super) ratio: String,
+}
+
+pub(super) fn lines(results: &Results, group: &Group<'_>, cell: &CellResults) -> Vec<Line> {
+    let lines = QUANTITIES.iter().filter_map(|quantity| {
+        let words = words_of(quantity, cell)?;
+        let ratio = ratio(results, group, cell, quantity).map(|ratio| {
+            let baseline = group.baseline().heap_label();
+            format!("{} of {baseline}", written(ratio))
+        });
+        Some(Line {
+            name: quantity.name,
+            words,
+            ratio: ratio.unwrap_or_default(),
+        })
+    });
+    lines.collect()
+}
+
+fn ratio(
+    results: &Results,
+    group: &Group<'_>,
+    cell: &CellResults,
+    quantity: &Quantity,
+) -> Option<Estimate> {
+    let centre = group.centre(cell, quantity.value)?;
+    Some(results.inference(quantity.value).ratio(&centre))
+}
+
+/// A ratio with its interval.
+pub(super) fn written(ratio: Estimate) -> String {
+    match ratio.value {
+        value if value < 0.005 => "less than 0.01".to_owned(),
+        _ => format_ratio(ratio),
+    }
+}
+
+fn words_of(quantity: &Quantity, cell: &CellResults) -> Option<String> {
+    let values = means(&cell.samples(quantity.value));
+    let middle = median(&values)?;
+    let (least, most) = range(values.iter().copied())?;
+    let is_bytes = quantity.unit == Unit::Bytes;
+    let written = |value: f64| match is_bytes {
+        true => format_bytes(value as u64),
+        false => format_time(value),
+    };
+    let mut text = format!("{} ({}-{})", written(middle), written(least), written(most));
+    if let Some(objects) = objects(cell).filter(|_| quantity.each) {
+        let unit = if is_bytes { "bytes" } else { "ns" };
+        let _ = write!(text, ", {:.1} {unit} an object", middle / objects);
+    }
+    Some(text)
+}
+
+/// How many processes have figures.
+pub(super) fn processes(cell: &CellResults) -> usize {
+    cell.times().len()
+}
+
+/// What a graph costs, for a terminal.
+pub(super) fn text(results: &Results, group: &Group<'_>) -> String {
+    let mut text = format!("\n{}\n", group.baseline().workload_label());
+    for cell in &group.cells {
+        let n = processes(cell);
+        let _ = writeln!(text, "  {} (n = {n} processes)", cell.heap_label());
+        if let Some(row) = cell.failure() {
+            let why = row.message.as_deref().unwrap_or("no figures");
+            let _ = writeln!(text, "    {}: {why}", row.status);
+        }
+        for Line { name, words, ratio } in lines(results, group, cell) {
+            let line = format!("    {name:<18}{words:<48}  {ratio}");
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+    }
+    text
+}
+
+/// Where the heaps differ, and why: what follows from how they work, with the figures of this
+/// graph.
+pub(super) fn sentences(
+    results: &Results,
+    group: &Group<'_>,
+    shape: Option<&Shape>,
+) -> Vec<String> {
+    let baseline = group.baseline().heap_label();
+    let mut sentences = Vec::new();
+    for cell in &group.cells {
+        let ratios = QUANTITIES
+            .iter()
+            .filter_map(|quantity| Some((quantity.name, ratio(results, group, cell, quantity)?)));
+        let ratios: Vec<_> = ratios.collect();
+        if !ratios.is_empty() {
+            let heap = cell.heap_label();
+            sentences.push(format!("{heap} against {baseline}: {}.", sorted(&ratios)));
+        }
+    }
+    for cell in &group.cells {
+        if let Some(words) = reason(cell, shape) {
+            sentences.push(format!("{}: {words}.", cell.heap_label()));
+        }
+    }
+    sentences
+}
+
+/// Ratios in a sentence: of what it takes less, of what more, and where neither is shown.
+pub(super) fn sorted(ratios: &[(&str, Estimate)]) -> String {
+    let kind = |estimate: Estimate| match Verdict::of(estimate) {
+        verdict if verdict.is_faster() => "less",
+        verdict if verdict.is_slower() => "more",
+        Verdict::Equal => "the same within 5 %",
+        _ => "not decided",
+    };
+    let kinds = ["less", "more", "the same within 5 %", "not decided"];
+    let parts = kinds.into_iter().filter_map(|wanted| {
+        let of_kind = ratios.iter().filter(|(_, ratio)| kind(*ratio) == wanted);
+        let named = of_kind.map(|(name, ratio)| format!("{name} {}", written(*ratio)));
+        let named: Vec<String> = named.collect();
+        (!named.is_empty()).then(|| format!("{wanted}: {}", named.join(", ")))
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+fn reason(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
+    let objects = objects(cell)?;
+    let drop = middle(cell, |metrics| seen(metrics, "drop_ns"))?;
+    let last = middle(cell, |metrics| seen(metrics, "last_collection_ns"))?;
+    let payload = middle(cell, |metrics| seen(metrics, "payload_bytes"))? / objects;
+    let bytes = middle(cell, |metrics| seen(metrics, "heap_bytes"))? / objects;
+    let overhead = format!(
+        "{:.0} of {bytes:.0} bytes an object are header, rounding and tables",
+        (bytes - payload).max(0.0)
+    );
+    // What dies at once dies in the drop; the rest is found by the collection after it.
+    Some(match cell.invocation().heap.as_str() {
+        "gc-rc" => {
+            let cycles = shape.map_or(String::new(), |shape| {
+                let cyclic = share(shape.cyclic, shape.objects);
+                format!(": {cyclic} of the objects lie on one, and more may hang from these")
+            });
+            format!(
+                "{overhead}; of the {} that the death of all takes, {} are what counting frees at \
+                 once, in one stop; the rest is the collection after it, which looks for what \
+                 cycles keep{cycles}",
+                format_time(drop + last),
+                format_time(drop)
+            )
+        }
+        "gc-marksweep" => {
+            let depth = shape.map_or(String::new(), |shape| {
+                format!(
+                    "; marking takes {} steps one after another, however many markers there are, \
+                     as the farthest object is so many references away",
+                    grouped(shape.depth)
+                )
+            });
+            format!(
+                "{overhead}; nothing is done for what dies: the collection that finds all dead \
+                 marks nothing, and memory is swept when it is used again{depth}"
+            )
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_sorted_by_what_they_show() {
+        let ratio = |value, interval| Estimate {
+            value,
+            interval,
+            n: 5,
+        };
+        let ratios = [
+            ("memory", ratio(0.5, Some((0.49, 0.51)))),
+            ("build", ratio(1.1, Some((0.9, 1.3)))),
+            ("collection", ratio(2.0, Some((1.9, 2.1)))),
+            ("longest stop", ratio(1.0, Some((0.99, 1.01)))),
+            ("death of all", ratio(0.001, Some((0.0009, 0.0011)))),
+        ];
+        assert_eq!(
+            sorted(&ratios),
+            "less: memory 0.50 [0.49-0.51], death of all less than 0.01; more: collection 2.00 \
+             [1.90-2.10]; the same within 5 %: longest stop 1.00 [0.99-1.01]; not decided: build \
+             1.10 [0.90-1.30]"
+        );
+        assert_eq!(sorted(&[]), "");
+    }
+}

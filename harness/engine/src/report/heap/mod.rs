@@ -1,0 +1,245 @@
+//! What real heaps are and what they cost on each collector: the report of `harness heap`, on a
+//! terminal and as a page.
+//!
+//! Both are made of the same parts: what a graph is (`facts`), what it costs (`cost`), and
+//! where it differs from another (`difference`). Each part is lines or sentences, which a
+//! terminal prints and the page sets; nothing is said in one of them that is worked out otherwise
+//! in the other.
+//!
+//! Invariant: of a dump nothing is told but its name, numbers, and in which way something of it was
+//! lost: a page can be given to those to whom the dump may not be given.
+//!
+//! The costs are a function of the rows, as in every report. The graphs are not in the rows; so
+//! this report is made where they are at hand, and the rows alone give the ordinary one.
+
+mod cost;
+mod cost_figures;
+mod difference;
+mod facts;
+mod page;
+mod shape_figures;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use graph::{Losses, Shape};
+
+use super::quantity::grouped;
+use super::text::wrap;
+use super::{Report, html};
+use crate::results::{Group, Results};
+
+/// How wide the lines on a terminal are.
+const WIDTH: usize = 100;
+
+/// A graph, and what it is called.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What it is called: its file's name, as a rule.
+    pub name: String,
+    /// The file of the graph, as the rows have it.
+    pub file: String,
+    /// What it is.
+    pub shape: Shape,
+    /// What became of its dump; `None` if it was given as a graph, which does not say.
+    pub dump: Option<Dump>,
+}
+
+/// What became of a dump when it was read.
+#[derive(Clone, Debug)]
+pub struct Dump {
+    /// What of it is not in the graph.
+    pub losses: Losses,
+    /// Whether it names roots.
+    pub has_roots: bool,
+}
+
+/// The report of some graphs. The others are compared with the first.
+#[derive(Clone, Debug)]
+pub struct Heaps {
+    /// In the order in which they were given; at least one.
+    pub subjects: Vec<Subject>,
+    /// Where the page goes, if not beside the results.
+    pub page: Option<PathBuf>,
+}
+
+impl Heaps {
+    /// What can be said before anything is measured of how the graphs differ.
+    pub fn differences(&self) -> String {
+        let pairs = self.pairs().map(|(new, old)| difference::text(old, new));
+        pairs.collect()
+    }
+
+    /// Each graph but the first, with that.
+    fn pairs(&self) -> impl Iterator<Item = (&Subject, &Subject)> {
+        let first = self.subjects.first();
+        let others = self.subjects.iter().skip(1);
+        others.filter_map(move |new| Some((new, first?)))
+    }
+
+    /// What was measured with a graph.
+    fn group<'g, 'r>(&self, subject: &Subject, groups: &'g [Group<'r>]) -> Option<&'g Group<'r>> {
+        groups.iter().find(|group| {
+            let file = &group.baseline().invocation().file;
+            file.as_deref() == Some(&subject.file)
+        })
+    }
+
+    /// The graphs that were measured, each with what was.
+    fn measured<'g, 'r>(&self, groups: &'g [Group<'r>]) -> Vec<(&Subject, &'g Group<'r>)> {
+        let subjects = self.subjects.iter();
+        subjects
+            .filter_map(|subject| Some((subject, self.group(subject, groups)?)))
+            .collect()
+    }
+
+    /// Where the heaps differ and why, and where the graphs do: a sentence or two each.
+    fn sentences(&self, results: &Results) -> Vec<String> {
+        let groups = results.groups();
+        let mut sentences = Vec::new();
+        let several = self.subjects.len() > 1;
+        for (subject, group) in self.measured(&groups) {
+            let about = if several {
+                format!("{}: ", subject.name)
+            } else {
+                String::new()
+            };
+            let of_group = cost::sentences(results, group, Some(&subject.shape));
+            sentences.extend(of_group.into_iter().map(|words| format!("{about}{words}")));
+        }
+        for (new, old) in self.pairs() {
+            sentences.extend(difference::sentences(self, results, &groups, old, new));
+        }
+        sentences
+    }
+}
+
+impl Report for Heaps {
+    fn text(&self, results: &Results) -> String {
+        let groups = results.groups();
+        let mut text = String::new();
+        for group in &groups {
+            text += &cost::text(results, group);
+        }
+        for (new, old) in self.pairs() {
+            text += &difference::cost_text(self, results, &groups, old, new);
+        }
+        text.push('\n');
+        for sentence in self.sentences(results) {
+            text += &format!("{}\n", wrap(&sentence, WIDTH, 0, 2));
+        }
+        text += &format!("\n{}\n", wrap(cost::LEGEND, WIDTH, 0, 0));
+        text
+    }
+
+    fn page(&self, results: &Results) -> String {
+        page::render(self, results)
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.page.as_deref()
+    }
+}
+
+/// What a graph is, for a terminal.
+pub fn introduction(subject: &Subject) -> String {
+    let mut text = format!("\n{}\n", subject.name);
+    for (name, words) in facts::of(&subject.shape) {
+        let words = wrap(&words, WIDTH, 14, 14);
+        text += &format!("  {name:<12}{}\n", words.trim_start());
+    }
+    text
+}
+
+/// Whether a file is a page that this report may replace: one that it has made.
+pub fn is_page(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(2048).read_to_end(&mut begin));
+    let text = String::from_utf8_lossy(&begin);
+    read.is_ok() && text.contains(&html::made_by(page::GENERATOR))
+}
+
+/// So many of something.
+pub fn counted(count: u64, one: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{} {one}{many}", grouped(count))
+}
+
+/// A hand-made graph, for the tests of this report and of its figures.
+#[cfg(test)]
+mod fixture {
+    use std::io::Cursor;
+
+    use super::{Dump, Subject};
+    use graph::{Format, Graph, Shape, import_from};
+
+    /// A graph from a drawing.
+    pub(crate) fn subject(name: &str, drawing: &str) -> Subject {
+        let dump = Cursor::new(drawing.as_bytes().to_vec());
+        let imported = import_from(dump, Format::Dot, &mut |_| true).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.graph");
+        graph::write(&imported.graph, &path).unwrap();
+        Subject {
+            name: name.to_owned(),
+            file: format!("{name}.graph"),
+            shape: Shape::of(&Graph::open(&path).unwrap()),
+            dump: Some(Dump {
+                has_roots: imported.has_roots(),
+                losses: imported.losses,
+            }),
+        }
+    }
+
+    /// A root with three children: two in a ring, which lead to a third that two others lead to,
+    /// and one of a hundred bytes; and garbage.
+    ///
+    /// | object | distance | references to it | of it | bytes |
+    /// |---|---|---|---|---|
+    /// | r | 0 | 0 | 3 | 24 |
+    /// | a | 1 | 2 | 2 | 16 |
+    /// | b | 1 | 2 | 2 | 16 |
+    /// | x | 1 | 1 | 0 | 104 |
+    /// | c | 2 | 2 | 0 | 0 |
+    pub(crate) const RING: &str = "digraph { r [root=true]; r -> {a b x}; a -> b -> a; a -> c; \
+                                   b -> c; x [bytes=100]; g -> a }";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_is_introduced_in_lines_that_fit() {
+        let subject = fixture::subject("ring.dot", fixture::RING);
+        let text = introduction(&subject);
+        assert!(
+            text.starts_with("\nring.dot\n  objects     5 that roots reach"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  depth       2 references from the roots"),
+            "{text}"
+        );
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_page_is_told_from_other_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let heaps = Heaps {
+            subjects: vec![fixture::subject("ring.dot", fixture::RING)],
+            page: None,
+        };
+        std::fs::write(at("page.html"), heaps.page(&Results::default())).unwrap();
+        std::fs::write(at("other.html"), "<html><p>mine</p></html>").unwrap();
+        assert!(is_page(&at("page.html")));
+        assert!(!is_page(&at("other.html")) && !is_page(&at("absent.html")));
+        assert!(!is_page(directory.path()));
+    }
+}

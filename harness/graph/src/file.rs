@@ -271,7 +271,18 @@ impl Graph {
     /// If there is no such object.
     #[inline]
     pub fn of(&self, object: usize) -> impl ExactSizeIterator<Item = Reference> + Clone + '_ {
-        let bits = &self.all_references()[self.range(object)];
+        self.beyond(object, 0)
+    }
+
+    /// What an object refers to beside the first so many references, in constant time: an iterator
+    /// that leaves them out takes as long as there are, which in a wide object is forever.
+    #[inline]
+    pub(crate) fn beyond(
+        &self,
+        object: usize,
+        skipped: usize,
+    ) -> impl ExactSizeIterator<Item = Reference> + Clone + '_ {
+        let bits = &self.all_references()[self.range(object)][skipped..];
         bits.iter().map(|&bits| Reference::of(bits))
     }
 

@@ -277,7 +277,7 @@ impl Cycles {
                     component.push(object);
                 }
                 let mut deeper = None;
-                for reference in graph.of(at).skip(*followed as usize) {
+                for reference in graph.beyond(at, *followed as usize) {
                     *followed += 1;
                     let to = reference.to;
                     if reference.weak {

@@ -736,6 +736,26 @@ fn a_graph_knows_of_which_dumps_it_was_made() {
     assert_eq!(Origin::at(&at("absent")), Origin::Nothing);
 }
 
+/// Each element leads somewhere else, to which the search goes and from which it comes back: if it
+/// went through the array from its beginning each time, this would take hours.
+#[test]
+fn a_wide_object_is_gone_through_once() {
+    const WIDE: usize = 1_000_000;
+    let refs: Vec<String> = (2..WIDE + 2).map(|id| id.to_string()).collect();
+    let mut text = format!(
+        "{{\"id\": 1, \"root\": true, \"refs\": [{}]}}\n",
+        refs.join(",")
+    );
+    (2..WIDE + 2).for_each(|id| text.push_str(&format!("{{\"id\": {id}, \"refs\": [1]}}\n")));
+    let Imported { graph, .. } = read(Format::Lines, text.as_bytes()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let shape = Shape::of(&written(&graph, &directory.path().join("a.graph")));
+    assert_eq!(
+        (shape.cyclic, shape.widest[0]),
+        (WIDE as u64 + 1, WIDE as u64)
+    );
+}
+
 #[test]
 fn a_deep_graph_needs_no_stack() {
     let mut text = String::from("digraph { 0");

@@ -72,7 +72,8 @@ fn figure(quantity: &Quantity, measured: &[(&str, &Group<'_>)], styles: &Styles)
     Ok(Figure {
         title: format!("{}{}{unit}", first.unwrap_or_default(), letters.as_str()),
         see: format!(
-            "Shorter is better. {} Lines are 95 % intervals.",
+            "Shorter is better. {} Trimmed geometric means over processes, and lines that are their \
+             95 % intervals; the table has medians.",
             quantity.see
         ),
         ..figure

@@ -98,8 +98,8 @@ pub mod binding {
     //! may run, and a collection that what it does makes due is made there.
     //!
     //! In the regimes without the lock ([`Atomic`](crate::Atomic),
-    //! [`ObjectLock`](crate::ObjectLock)) threads run at any time, and what is asked is where one
-    //! lets itself be *stopped*:
+    //! [`ObjectLock`](crate::ObjectLock), [`Biased`](crate::Biased)) threads run at any time, and
+    //! what is asked is where one lets itself be *stopped*:
     //!
     //! | operation | stops for others | may stop the others |
     //! |---|---|---|

@@ -204,7 +204,17 @@ pub(crate) fn release<'a>(object: Object, locked: impl Fn() -> Locked<'a> + Copy
     match object.count_down() {
         CountDown::ToNonZero => decremented(object, locked),
         CountDown::ToZero => locked().release_last(object),
-        CountDown::Immortal => {}
+        CountDown::Immortal => outlive(object, locked),
+    }
+}
+
+/// The rare part of [`release`]: an immortal object, or, in a stopped world, one with an owner.
+#[cold]
+#[inline(never)]
+fn outlive<'a>(object: Object, locked: impl Fn() -> Locked<'a> + Copy) {
+    if object.outlive() {
+        object.settle();
+        release(object, locked);
     }
 }
 
@@ -401,6 +411,7 @@ impl<W: Witness> Locked<'_, W> {
     #[inline(never)]
     fn free_unlisted<const GUARDED: bool>(self, freed: &mut Freed) {
         self.unrecorded().each_unlisted_pending(|object| {
+            object.settle();
             self.free_unless_revived::<GUARDED>(object, freed);
         });
     }
@@ -507,9 +518,24 @@ impl<W: Witness> Locked<'_, W> {
                 // If not, the pending list has it, and will look at its count.
                 return !child.has(tag::QUEUED);
             }
-            CountDown::Immortal => {}
+            CountDown::Immortal => return Self::outlive_unless_last(child),
         }
         false
+    }
+
+    /// The rare part of [`Self::release_unless_last`]: an immortal child, or, in a stopped world,
+    /// one with an owner.
+    #[cold]
+    #[inline(never)]
+    fn outlive_unless_last(child: Object) -> bool {
+        child.outlive() && {
+            child.settle();
+            match child.count_down() {
+                CountDown::ToZero => !child.has(tag::QUEUED),
+                CountDown::ToNonZero => false,
+                CountDown::Immortal => child.outlive(),
+            }
+        }
     }
 
     /// Frees everything that is dead. Cost: what a lazy heap has put off.
@@ -612,7 +638,7 @@ pub(crate) fn released(from: Option<Object>, to: Object) -> Option<Step> {
     (!to.is_immortal()).then(|| Step::Released {
         from: from.map(Into::into),
         to: to.into(),
-        count: to.count() - 1,
+        count: to.references() - 1,
     })
 }
 

@@ -86,6 +86,12 @@ pub enum EventKind {
         /// Objects freed.
         objects: u64,
     },
+    /// In the regime [`Biased`](crate::Biased): the mutator merged objects that others had named to
+    /// it, at least [`DRAIN_EVENT_MINIMUM`] in one go, and freed what it found dead.
+    Merged {
+        /// Objects that had been named.
+        objects: u64,
+    },
     /// A cycle collection.
     Collection {
         /// The oldest generation it collected, from 0. With [`Cycle::BaconRajan`](crate::Cycle),

@@ -11,8 +11,10 @@
 //! * `count`, the upper half of the head, is the reference count. At `3 << 30` increments stop,
 //!   above `1 << 31` decrements do (as in PEP 683): a count that got there is *immortal*. Neither
 //!   overflow nor the lost track of a saturated count can free a referenced object; it can only
-//!   leak. Counting does not look first: it adds or subtracts, in one instruction, and the sign of
-//!   what comes out says whether an immortal count has to be put right.
+//!   leak. A count from [`OWNED`] on is that of an object with an owner, in the regime that has
+//!   them ([`crate::unlocked::biased`]). Counting does not look first: it adds or subtracts, in one
+//!   instruction, and the sign of what comes out says whether an immortal count has to be put
+//!   right.
 //! * `tag`, the lower 16 bits: size class and state, below.
 //! * `carry`, 13 bits, is zero but during a cycle collection, where it extends the side byte (see
 //!   [`crate::cycle`]), and while threads run that lock objects ([`LOCKED`]).
@@ -55,6 +57,9 @@ pub(crate) const GRANULE: usize = 16;
 pub(crate) const ONE: u64 = 1 << 32;
 /// The largest count: it is not incremented.
 pub(crate) const SATURATED: u32 = 3 << 30;
+/// From here on a count is none by itself: the object has an owner, which has counted some of its
+/// references elsewhere ([`crate::unlocked::biased`]).
+pub(crate) const OWNED: u32 = 13 << 28;
 
 /// The tag's bits.
 pub(crate) mod tag {
@@ -219,7 +224,8 @@ pub(crate) enum CountDown {
     ToNonZero,
     /// It was the last one.
     ToZero,
-    /// Nothing: the count is that of an immortal object.
+    /// The count is that of an immortal object, or of one with an owner: the caller takes it back
+    /// ([`Object::outlive`]).
     Immortal,
 }
 
@@ -359,10 +365,15 @@ impl Object {
         (count as i32) >= 0 || self.saturate()
     }
 
-    /// The rare part of [`count_up`](Self::count_up): an immortal object.
+    /// The rare part of [`count_up`](Self::count_up): an immortal object, or one with an owner.
     #[cold]
     #[inline(never)]
     fn saturate(self) -> bool {
+        if self.is_owned() {
+            self.set_count(self.count() - 1);
+            self.settle();
+            return self.count_up();
+        }
         let counted = self.count() <= SATURATED;
         self.set_count(self.count().min(SATURATED));
         counted
@@ -377,24 +388,23 @@ impl Object {
         if count == 0 {
             CountDown::ToZero
         } else if (count as i32) < 0 {
-            self.outlive();
             CountDown::Immortal
         } else {
             CountDown::ToNonZero
         }
     }
 
-    /// The rare part of [`count_down`](Self::count_down): an immortal object.
-    #[cold]
-    #[inline(never)]
-    fn outlive(self) {
+    /// After a [`count_down`](Self::count_down) of an immortal object, or of one with an owner:
+    /// takes it back. Returns whether it has an owner.
+    pub(crate) fn outlive(self) -> bool {
         self.set_count(self.count() + 1);
+        self.is_owned()
     }
 
     /// Whether the count is so high that it falls no more, or is about to get there.
     #[inline(always)]
     pub(crate) fn is_immortal(self) -> bool {
-        is_immortal(self.count())
+        is_immortal(self.references())
     }
 
     #[inline(always)]

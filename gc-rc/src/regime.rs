@@ -93,3 +93,12 @@ unlocked!(Atomic);
 pub enum ObjectLock {}
 
 unlocked!(ObjectLock);
+
+/// Threads run freely, and the count of an object has two parts: the thread that made it changes
+/// its own as a plain number, all others change theirs by atomic operations. They are added up when
+/// others let go of what the owner has counted. PEP 703's way, after Choi, Shull and Torrellas
+/// (2018).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Biased {}
+
+unlocked!(Biased);

@@ -73,6 +73,8 @@ pub struct Statistics {
     pub object_lock_waits: u64,
     /// How dead objects waited to be freed; `None` under the global lock, where they do not.
     pub reclamation: Option<ReclamationStatistics>,
+    /// How counts of two parts were changed; `None` but in the regime [`Biased`](crate::Biased).
+    pub bias: Option<BiasStatistics>,
     /// Count operations; `None` in a build without the feature `count-statistics`.
     pub counts: Option<CountStatistics>,
 }
@@ -91,13 +93,31 @@ pub struct ReclamationStatistics {
     pub kept_objects: u64,
     /// Bytes of these, headers included.
     pub kept_bytes: u64,
-    /// Objects that were freed after a grace period, with those that died with them. All others
-    /// that were freed died in a stop.
+    /// Objects that were freed after a grace period, with those that died with them; and in the
+    /// regime [`Biased`](crate::Biased) those that need not wait for one, as no other thread has
+    /// ever seen them. All others that were freed died in a stop.
     pub freed_objects: u64,
     /// Epochs that have begun: three make a grace period, and each stop begins three.
     pub epochs: u64,
     /// Times that all threads were stopped.
     pub stops: u64,
+}
+
+/// What became of counts in the regime [`Biased`](crate::Biased), where the thread that made an
+/// object changes its own part of the count, and everybody else another by atomic operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BiasStatistics {
+    /// Changes of owners' parts; `None` in a build without the feature `count-statistics`.
+    pub own_changes: Option<u64>,
+    /// Changes by atomic operations: of the part of others, and of objects that have no owner any
+    /// more.
+    pub shared_changes: u64,
+    /// Objects that were named to their owners, because somebody else let go of a reference that
+    /// the owner has counted.
+    pub named_objects: u64,
+    /// Objects that lost their owners, whoever added their parts up, while threads ran: stops are
+    /// not counted.
+    pub merged_objects: u64,
 }
 
 /// How often references were counted, in a build with the feature `count-statistics`. Left out is
@@ -171,6 +191,10 @@ pub(crate) struct Tally {
     /// How much there is now, and not to be added up.
     pub(crate) kept_objects: u64,
     pub(crate) kept_bytes: u64,
+    pub(crate) own_changes: u64,
+    pub(crate) shared_changes: u64,
+    pub(crate) named: u64,
+    pub(crate) merged: u64,
 }
 
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
@@ -194,6 +218,10 @@ pub(crate) struct Counters {
     lock_waits: AtomicU64,
     retired: AtomicU64,
     freed_after_grace: AtomicU64,
+    own_changes: AtomicU64,
+    shared_changes: AtomicU64,
+    named: AtomicU64,
+    merged: AtomicU64,
     pub(crate) counts: CountCounters,
 }
 
@@ -215,6 +243,10 @@ impl Counters {
             lock_waits: AtomicU64::new(0),
             retired: AtomicU64::new(0),
             freed_after_grace: AtomicU64::new(0),
+            own_changes: AtomicU64::new(0),
+            shared_changes: AtomicU64::new(0),
+            named: AtomicU64::new(0),
+            merged: AtomicU64::new(0),
             counts: CountCounters::default(),
         }
     }
@@ -227,6 +259,10 @@ impl Counters {
         add(&self.lock_waits, more.lock_waits);
         add(&self.retired, more.retired);
         add(&self.freed_after_grace, more.freed_after_grace);
+        add(&self.own_changes, more.own_changes);
+        add(&self.shared_changes, more.shared_changes);
+        add(&self.named, more.named);
+        add(&self.merged, more.merged);
         self.freed(more.freed_objects, more.freed_payload);
     }
 
@@ -395,6 +431,7 @@ impl Counters {
             collections: self.collections.load(Relaxed),
             object_lock_waits: self.lock_waits.load(Relaxed) + beside.lock_waits,
             reclamation: None,
+            bias: None,
             counts: self.counts.read(),
         }
     }
@@ -405,6 +442,17 @@ impl Counters {
             retired_objects: self.retired.load(Relaxed) + beside.retired,
             freed_objects: self.freed_after_grace.load(Relaxed) + beside.freed_after_grace,
             ..ReclamationStatistics::default()
+        }
+    }
+
+    /// What was counted of counts with two parts, with what was counted elsewhere.
+    pub(crate) fn bias(&self, beside: Tally) -> BiasStatistics {
+        let own = self.own_changes.load(Relaxed) + beside.own_changes;
+        BiasStatistics {
+            own_changes: cfg!(feature = "count-statistics").then_some(own),
+            shared_changes: self.shared_changes.load(Relaxed) + beside.shared_changes,
+            named_objects: self.named.load(Relaxed) + beside.named,
+            merged_objects: self.merged.load(Relaxed) + beside.merged,
         }
     }
 }

@@ -241,3 +241,4 @@ macro_rules! forks {
 forks!(gil, gc_rc::GlobalLock, build);
 forks!(atomic, gc_rc::Atomic, build_unlocked);
 forks!(object_lock, gc_rc::ObjectLock, build_unlocked);
+forks!(biased, gc_rc::Biased, build_unlocked);

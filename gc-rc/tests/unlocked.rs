@@ -11,6 +11,8 @@ use gc_rc::{
     Shape, Unlocked, Weak,
 };
 
+#[path = "unlocked/owners.rs"]
+mod owners;
 mod random;
 use random::Random;
 
@@ -55,6 +57,11 @@ fn wait_for(turn: &AtomicU64, is_it: impl Fn(u64) -> bool) {
 /// Comes to a quiescent point often enough for a grace period, if the others do.
 fn rest<R: Unlocked>(m: &mut Mutator<'_, R>) {
     (0..200).for_each(|_| m.safepoint());
+}
+
+/// Other threads may have seen the object of a local: it waits for them when it dies.
+fn show<'h, R: Unlocked>(m: &Mutator<'h, R>, local: Local<'_, 'h>) {
+    drop(m.global(m.get(local).unwrap()));
 }
 
 /// Objects that were freed.
@@ -166,6 +173,7 @@ fn read_before_the_last_is_cut_off<R: Unlocked>(delay: usize, died_before: bool)
             m.store(m.get(table).unwrap(), 0, m.get(node));
             if !died_before {
                 m.alloc_init(parent, Flags::NONE, [node], []).unwrap();
+                show(m, parent);
             }
             m.set(node, None);
             rest(m);
@@ -232,6 +240,7 @@ fn read_through_a_weak_reference_that_goes<R: Unlocked>(delay: u64) -> bool {
             m.alloc_init(node, Flags::NONE, [], [42]).unwrap();
             let weak = m.downgrade(m.get(node).unwrap());
             m.alloc_move(parent, Flags::NONE, [node], []).unwrap();
+            show(m, parent);
             rest(m);
             thread::scope(|s| {
                 let reader = s.spawn(|| {
@@ -805,7 +814,7 @@ fn heap_full_is_a_value_on_every_thread<R: Unlocked>() {
     assert!(heap.statistics().peak_occupied_bytes <= 4 << 20);
 }
 
-on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock] [
+on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
     a_grace_period_waits_for_everybody,

@@ -204,7 +204,10 @@ impl<W: Witness> Locked<'_, W> {
         if marks & listed != 0 {
             object.set_marks(marks & !listed);
         }
-        let count = object.count();
+        let mut count = object.count();
+        if count > u32::from(SMALL_COUNT) {
+            count = object.references();
+        }
         if count <= u32::from(SMALL_COUNT) {
             side_byte(object).set(byte + count as u8);
         } else {
@@ -212,7 +215,7 @@ impl<W: Witness> Locked<'_, W> {
         }
         self.note(|| Step::Counted {
             object: object.into(),
-            count: object.count(),
+            count,
             balance: popular.balance(object),
         });
         for child in object.fields().iter().filter_map(Cell::get) {
@@ -233,7 +236,7 @@ impl<W: Witness> Locked<'_, W> {
     pub(crate) fn resolve(self, popular: Popular, candidates: &Candidates) {
         if popular.unlisted {
             candidates.each(|object, _| {
-                if object.count() > u32::from(SMALL_COUNT) {
+                if object.references() > u32::from(SMALL_COUNT) {
                     self.compare(object, &popular);
                 }
             });
@@ -250,7 +253,7 @@ impl<W: Witness> Locked<'_, W> {
         let carry = in_header + beyond.unwrap_or(0);
         let edges = carry * u64::from(SMALL_COUNT) + u64::from(YOUNG - side_byte(object).get());
         object.set_carry(0);
-        let count = object.count();
+        let count = object.references();
         let uncertain = popular.lost && (in_header == MAX_CARRY || beyond.is_some());
         debug_assert!(
             object.is_immortal() || edges <= u64::from(count),
@@ -260,8 +263,8 @@ impl<W: Witness> Locked<'_, W> {
         side_byte(object).set(if reached { REACHED } else { YOUNG });
         self.note(|| Step::Compared {
             object: object.into(),
-            count: object.count(),
-            balance: i64::from(object.count()) - edges as i64,
+            count,
+            balance: i64::from(count) - edges as i64,
         });
     }
 

@@ -108,7 +108,10 @@ impl<W: Witness> Locked<'_, W> {
             object.set_marks(all & !listed);
         }
         if side.get() == YOUNG {
-            let count = min(object.count(), u32::from(SMALL_COUNT));
+            let mut count = object.count();
+            if count > u32::from(SMALL_COUNT) {
+                count = min(object.references(), u32::from(SMALL_COUNT));
+            }
             side.set(YOUNG + count as u8);
             self.note(|| Step::Presumed {
                 object: object.into(),

@@ -18,6 +18,7 @@ use crate::mutator::{ATTACHED, Mutator, Roots};
 use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::unlocked::alloc::Cells;
+use crate::unlocked::biased::Bias;
 use crate::unlocked::epoch::Seen;
 use crate::unlocked::reclaim::{Retired, charge};
 use crate::unlocked::{ADOPT, Commons, Seat, Tallies};
@@ -38,6 +39,7 @@ impl Seat {
             tracked: Cell::new(0),
             untracked: Cell::new(0),
             tally: Tallies::default(),
+            bias: Bias::default(),
             roots: Roots::new(),
         }
     }
@@ -116,6 +118,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         let tables = self.tables();
         self.own.roots.link(&tables.proof().attached, frames);
         drop(tables);
+        R::arrive(self);
         self.inner.epoch.announce(&self.own.seen);
     }
 
@@ -127,6 +130,7 @@ impl<R: Unlocked> Mutator<'_, R> {
             return;
         }
         self.settle_up();
+        R::vacate(self);
         let tables = self.tables();
         let locked = tables.proof();
         self.own.cells.hand_over(&locked.allocator);
@@ -145,8 +149,13 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// Before the mutator goes, or is absent: frees what it can, and leaves the rest to the others.
     fn settle_up(&self) {
         self.release_globals_if_any();
-        self.attend_to_retired();
-        self.abandon_retired();
+        loop {
+            self.attend_to_retired();
+            self.abandon_retired();
+            if R::leave(self) {
+                return;
+            }
+        }
     }
 
     /// Runs `f` while this thread counts as stopped: others run, and collect, without it. `f` may
@@ -164,6 +173,7 @@ impl<R: Unlocked> Mutator<'_, R> {
                 }
                 let wait = inner.handshake.leave_blocking(&own.party);
                 ATTACHED.set(true);
+                R::come_back(self.0);
                 inner.epoch.announce(&own.seen);
                 inner.record_wait(self.0.id, wait);
             }
@@ -186,7 +196,8 @@ impl<R: Unlocked> Mutator<'_, R> {
         let (seat, commons) = (&self.own, self.inner);
         let requests = commons.base.mailbox.poll.load(Ordering::Relaxed) != 0;
         let moved = commons.epoch.has_moved(&seat.seen);
-        if requests | seat.party.armed() | moved | seat.has_retired() {
+        let asked = R::is_asked(self);
+        if requests | seat.party.armed() | moved | seat.has_retired() | asked {
             self.safepoint_slow();
         }
     }
@@ -203,7 +214,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         commons.epoch.announce(&seat.seen);
         self.release_globals_if_any();
         let poll = commons.base.mailbox.poll.load(Ordering::Relaxed);
-        if poll & ADOPT != 0 {
+        if poll & ADOPT != 0 || R::is_asked(self) {
             self.attend_to_retired();
         } else if seat.has_retired() {
             self.attend_if_worthwhile();

@@ -11,12 +11,10 @@
 //! and whoever finds it waits for a grace period. So when the tag is taken back, because nobody has
 //! a weak reference any more, the object is stamped first.
 
-use std::sync::atomic::Ordering::Acquire;
-
 use crate::full::HeapFull;
 use crate::handle::{Global, Weak};
 use crate::mutator::{Mutator, Ref, no_handle};
-use crate::object::{ONE, tag};
+use crate::object::tag;
 use crate::regime::Unlocked;
 use crate::unlocked::reclaim::leave_to_a_stop;
 
@@ -41,6 +39,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub fn try_global<'m>(&'m self, object: Ref<'m, 'h>) -> Result<Global, HeapFull> {
         let tables = self.tables();
         let global = Global::uncounted(tables.proof(), object.object)?;
+        R::show(self, object.object);
         R::retain(self, object.object);
         Ok(global)
     }
@@ -79,6 +78,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             R::forget(self, object, tag::HAS_WEAK);
         };
         let weak = Weak::listed(tables.proof(), object.object, forget)?;
+        R::watch(self, object.object);
         R::note(self, object.object, tag::HAS_WEAK);
         Ok(weak)
     }
@@ -91,7 +91,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// If the weak reference belongs to another heap.
     pub fn upgrade<'m>(&'m self, weak: &Weak) -> Option<Ref<'m, 'h>> {
         let object = weak.object_of(&self.inner.base)?;
-        (object.shared_head().load(Acquire) >= ONE).then(|| Ref::new(object))
+        (R::count(object) > 0).then(|| Ref::new(object))
     }
 
     /// Releases the globals that were dropped.
@@ -103,6 +103,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         locked.take_globals(|object| {
             // The mutex is held, so that an object that cannot be listed is not just retired.
             if R::release(self, object) && !self.list_retired(object) {
+                R::requeue(self, object);
                 leave_to_a_stop(locked);
             }
         });

@@ -55,15 +55,16 @@
 //!
 //! # What a regime is
 //!
-//! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`]. Everything else here is the
-//! same for all. One unit of 64 bits behind an object's words belongs to the regime; its lower half
-//! is the object's [stamp](epoch). A node of two references and a word, with header, then takes 48
-//! bytes, as its size class has them under the lock. In the header there is no room: the count, the
-//! tag and the collector's carry fill it.
+//! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`], [`biased`]. Everything else
+//! here is the same for all. One unit of 64 bits behind an object's words belongs to the regime;
+//! its lower half is the object's [stamp](epoch). A node of two references and a word, with header,
+//! then takes 48 bytes, as its size class has them under the lock. In the header there is no room:
+//! the count, the tag and the collector's carry fill it.
 
 pub(crate) mod alloc;
 pub(crate) mod atomic;
 mod attach;
+pub(crate) mod biased;
 pub(crate) mod epoch;
 mod handles;
 mod mutator;
@@ -76,21 +77,24 @@ pub(crate) mod word;
 mod model;
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use handshake::process::{Home, INSIDE, Resident};
 use handshake::{Clock, Handshake, Member, Party, Watchdog};
 
 use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
+use crate::count::Freed;
 use crate::heap::{Heap, Inner, Locked};
 use crate::mutator::{Mutator, Roots};
-use crate::object::{Object, Shape, Slot, edges, shared};
+use crate::object::{ONE, Object, Shape, Slot, edges, shared};
 use crate::primitive::{Mutex, MutexGuard, lock};
 use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
 use crate::statistics::{ReclamationStatistics, Statistics, Tally};
 use crate::unlocked::alloc::Cells;
+use crate::unlocked::biased::{Bias, Owners};
 use crate::unlocked::epoch::{Epoch, Seen};
 use crate::unlocked::reclaim::Retired;
 
@@ -99,16 +103,31 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     /// Units of 64 bits that an object has behind its words, for the regime.
     const UNITS: u32 = 1;
 
+    /// Whether mutators own objects.
+    const HAS_OWNERS: bool = false;
+
+    /// The count in the head of a new object, which has one reference.
+    #[inline(always)]
+    fn first(_: &Mutator<'_, Self>) -> u64 {
+        ONE
+    }
+
     /// Writes the units of a new object, which has one reference.
     ///
     /// # Safety
     ///
     /// The cell was made for a shape with so many units more, and is nobody else's yet.
     #[inline(always)]
-    unsafe fn begin(commons: &Commons, object: Object, shape: Shape) {
+    unsafe fn begin(m: &Mutator<'_, Self>, object: Object, shape: Shape) {
         let units = shape.refs as usize + shape.words as usize;
         // SAFETY: the caller's promise. Nothing has been cut off from a new object.
-        unsafe { object.write_word(units, u64::from(commons.epoch.old_stamp())) };
+        unsafe { object.write_word(units, u64::from(m.inner.epoch.old_stamp())) };
+    }
+
+    /// How many references the object has.
+    #[inline(always)]
+    fn count(object: Object) -> u32 {
+        (object.shared_head().load(Acquire) / ONE) as u32
     }
 
     /// Adds a reference.
@@ -193,6 +212,63 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
 
     /// Has the object look as if a reference had just been cut off.
     fn renew(m: &Mutator<'_, Self>, object: Object);
+
+    // ---- for a regime in which mutators own objects ([`biased`])
+
+    /// A global is about to refer to the object.
+    #[inline(always)]
+    fn show(_: &Mutator<'_, Self>, _: Object) {}
+
+    /// A weak reference is about to refer to the object.
+    #[inline(always)]
+    fn watch(_: &Mutator<'_, Self>, _: Object) {}
+
+    /// A retired object of this mutator's list will be on somebody else's, or on none.
+    #[inline(always)]
+    fn requeue(_: &Mutator<'_, Self>, _: Object) {}
+
+    /// The head of an object that nobody can reach is about to be written.
+    #[inline(always)]
+    fn disown(_: &Mutator<'_, Self>, _: Object) {}
+
+    /// The marks of a retired object of this mutator's list, if nobody else can hold a reference to
+    /// it: then it is dead at the next quiescent point.
+    #[inline(always)]
+    fn unseen(_: &Mutator<'_, Self>, _: Object) -> Option<u64> {
+        None
+    }
+
+    /// The mutator attaches.
+    #[inline(always)]
+    fn arrive(_: &Mutator<'_, Self>) {}
+
+    /// The mutator is about to be absent, or to detach. Returns whether there was nothing that it
+    /// has to see to before.
+    #[inline(always)]
+    fn leave(_: &Mutator<'_, Self>) -> bool {
+        true
+    }
+
+    /// The mutator is not absent any more.
+    #[inline(always)]
+    fn come_back(_: &Mutator<'_, Self>) {}
+
+    /// The mutator, which has left, detaches.
+    #[inline(always)]
+    fn vacate(_: &Mutator<'_, Self>) {}
+
+    /// Whether others have something for this mutator to see to.
+    #[inline(always)]
+    fn is_asked(_: &Mutator<'_, Self>) -> bool {
+        false
+    }
+
+    /// Sees to that. The mutator is at a quiescent point.
+    #[inline(always)]
+    fn answer(_: &Mutator<'_, Self>, _: &mut Freed) {}
+
+    /// Checks what the regime adds to the heap's invariants, in a stopped world.
+    fn verify(_: Locked<'_>) {}
 }
 
 /// The stamp of an object.
@@ -224,6 +300,10 @@ pub(crate) struct Commons {
     /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
     orphans: RefCell<Vec<Object>>,
     orphaned: Orphaned,
+    /// Who owns objects, in the regime that has owners.
+    owners: Owners,
+    /// There was no memory to name an object to its owner: a stop finds it.
+    unnamed: AtomicBool,
 }
 
 /// What is known of the orphans. Protected as they are.
@@ -293,6 +373,8 @@ impl Commons {
             tables: Mutex::new(()),
             orphans: RefCell::default(),
             orphaned: Orphaned::default(),
+            owners: Owners::default(),
+            unnamed: AtomicBool::new(false),
         })
     }
 
@@ -340,6 +422,7 @@ pub(crate) struct Seat {
     /// The same of objects that are not tracked.
     untracked: Cell<i64>,
     tally: Tallies,
+    bias: Bias,
     pub(crate) roots: Roots,
 }
 
@@ -365,6 +448,10 @@ pub(crate) struct Tallies {
     freed_after_grace: AtomicU64,
     kept_objects: AtomicU64,
     kept_bytes: AtomicU64,
+    own_changes: AtomicU64,
+    shared_changes: AtomicU64,
+    named: AtomicU64,
+    merged: AtomicU64,
 }
 
 impl Tallies {
@@ -417,6 +504,26 @@ impl Tallies {
         Self::more(&self.freed_after_grace, objects);
     }
 
+    /// A count was changed that has two parts: the owner's, or that of the others.
+    #[inline(always)]
+    pub(crate) fn changed(&self, own: bool) {
+        if !own {
+            Self::more(&self.shared_changes, 1);
+        } else if cfg!(feature = "count-statistics") {
+            Self::more(&self.own_changes, 1);
+        }
+    }
+
+    /// An object was named to its owner.
+    pub(crate) fn named(&self) {
+        Self::more(&self.named, 1);
+    }
+
+    /// The parts of so many counts were added up.
+    pub(crate) fn merged(&self, objects: u64) {
+        Self::more(&self.merged, objects);
+    }
+
     fn add_to(&self, sum: &mut Tally) {
         sum.freed_objects += self.freed_objects.load(Relaxed);
         sum.freed_payload += self.freed_payload.load(Relaxed);
@@ -427,6 +534,10 @@ impl Tallies {
         sum.freed_after_grace += self.freed_after_grace.load(Relaxed);
         sum.kept_objects += self.kept_objects.load(Relaxed);
         sum.kept_bytes += self.kept_bytes.load(Relaxed);
+        sum.own_changes += self.own_changes.load(Relaxed);
+        sum.shared_changes += self.shared_changes.load(Relaxed);
+        sum.named += self.named.load(Relaxed);
+        sum.merged += self.merged.load(Relaxed);
     }
 
     /// Takes what has been counted; nobody reads meanwhile.
@@ -441,6 +552,10 @@ impl Tallies {
             &self.lock_waits,
             &self.retired,
             &self.freed_after_grace,
+            &self.own_changes,
+            &self.shared_changes,
+            &self.named,
+            &self.merged,
         ] {
             counter.store(0, Relaxed);
         }
@@ -469,9 +584,10 @@ impl<R: Unlocked> Heap<R> {
         let tally = commons.tally();
         let counters = &commons.base.counters;
         let whole = counters.read(tally);
+        let named = commons.owners.kept();
         let reclamation = ReclamationStatistics {
-            kept_objects: tally.kept_objects + commons.orphans.borrow().len() as u64,
-            kept_bytes: tally.kept_bytes + commons.orphaned.bytes.get(),
+            kept_objects: tally.kept_objects + commons.orphans.borrow().len() as u64 + named.0,
+            kept_bytes: tally.kept_bytes + commons.orphaned.bytes.get() + named.1,
             epochs: commons.epoch.begun(),
             stops: commons.handshake.completed(),
             ..counters.reclamation(tally)
@@ -484,6 +600,7 @@ impl<R: Unlocked> Heap<R> {
             freed_payload_bytes: (whole.freed_payload_bytes)
                 .saturating_sub(units * whole.freed_objects),
             reclamation: Some(reclamation),
+            bias: R::HAS_OWNERS.then(|| counters.bias(tally)),
             ..whole
         }
     }

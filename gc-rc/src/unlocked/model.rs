@@ -1,7 +1,7 @@
 //! Models of retiring and reclaiming, run under every interleaving within a preemption bound:
 //! `RUSTFLAGS="--cfg loom" cargo test -p gc-rc --release --lib loom`.
 //!
-//! The functions are those of the heap ([`super::word`], [`super::object_lock`],
+//! The functions are those of the heap ([`super::word`], [`super::object_lock`], [`super::biased`],
 //! [`super::epoch`]); what is modelled around them is one object, which fields and locals of two
 //! mutators refer to, and what the operations of [`super::mutator`] and [`super::reclaim`] do in
 //! order, once for each [`Way`] to count. Its body is ordinary memory: freeing it is an access that
@@ -13,10 +13,11 @@ use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use loom::thread;
 
+use super::biased::{Dropped, LEVEL, Named, OWN, OWNER_SHIFT, Parts, Slot, owner};
 use super::epoch::{AGE, Epoch, Seen};
 use super::object_lock;
 use super::word::{self, Look, Released, Word};
-use crate::object::{ONE, edges, tag};
+use crate::object::{ONE, OWNED, edges, tag};
 use crate::primitive::fence;
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
@@ -30,9 +31,16 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
 enum Way {
     Atomic,
     ObjectLock,
+    /// The object has this mutator for its owner.
+    Biased(usize),
 }
 
-const WAYS: [Way; 2] = [Way::Atomic, Way::ObjectLock];
+const WAYS: [Way; 4] = [Way::Atomic, Way::ObjectLock, Way::Biased(0), Way::Biased(1)];
+
+/// The number of a mutator's slot, where an owner's word has it.
+fn base(me: usize) -> u32 {
+    (me as u32 + 1) << OWNER_SHIFT
+}
 
 /// Waits for the lock of an object.
 fn wait(_: &AtomicU64) {
@@ -48,6 +56,11 @@ struct Heap {
     seen: [Seen; 2],
     word: AtomicU64,
     stamp: AtomicU32,
+    /// The owner's word, and the owner's slot.
+    own: AtomicU32,
+    slot: Slot<()>,
+    /// The owner was named the object, and has it retired since.
+    answered: AtomicBool,
     body: UnsafeCell<u32>,
     /// Whether it was freed: at most once.
     freed: AtomicBool,
@@ -65,13 +78,22 @@ impl Heap {
     fn new(way: Way, tag: u64) -> Arc<Self> {
         let epoch = Epoch::new();
         let stamp = epoch.old_stamp();
+        let (head, own) = match way {
+            Way::Biased(owner) => (u64::from(LEVEL) << 32, base(owner) + OWN),
+            _ => (ONE, 0),
+        };
+        let slot = Slot::new();
+        slot.arrive();
         Arc::new(Self {
             way,
             container: AtomicU64::new(ONE),
             epoch,
             seen: [Seen::absent(), Seen::absent()],
-            word: AtomicU64::new(ONE | tag),
+            word: AtomicU64::new(head | tag | edges::IN),
             stamp: AtomicU32::new(stamp),
+            own: AtomicU32::new(own),
+            slot,
+            answered: AtomicBool::new(false),
             body: UnsafeCell::new(0),
             freed: AtomicBool::new(false),
             fields: [AtomicUsize::new(1), AtomicUsize::new(0)],
@@ -79,8 +101,85 @@ impl Heap {
         })
     }
 
+    /// A quiescent point.
     fn arrive(&self, me: usize) {
         self.epoch.announce(&self.seen[me]);
+        self.answer(me);
+    }
+
+    /// Before the mutator detaches. `retired`: it has the object on its list, which becomes
+    /// somebody else's.
+    fn leave(&self, me: usize, retired: bool) {
+        if retired && let Way::Biased(_) = self.way {
+            let word = self.own.load(Relaxed);
+            if word != 0 && word >> OWNER_SHIFT == base(me) >> OWNER_SHIFT {
+                self.parts().merge_listed(word);
+            }
+        }
+        if self.way == Way::Biased(me) {
+            while !self.slot.leave() {
+                self.answer(me);
+            }
+            if self.answered.load(Relaxed) {
+                let waits = self.reclaim(me);
+                self.answered.store(waits, Relaxed);
+            }
+        }
+        self.seen[me].leave();
+    }
+
+    fn parts(&self) -> Parts<'_, AtomicU64, AtomicU32> {
+        Parts {
+            head: &self.word,
+            own: &self.own,
+        }
+    }
+
+    /// The owner answers what it was asked.
+    fn answer(&self, me: usize) {
+        if self.way != Way::Biased(me) || !self.slot.is_asked() {
+            return;
+        }
+        for () in self.slot.take() {
+            if self.parts().answer(base(me)).is_some() {
+                assert!(!self.answered.swap(true, Relaxed), "retired twice");
+            }
+        }
+    }
+
+    /// What became of a release. Returns whether the object is the caller's to retire.
+    fn follow(&self, dropped: Dropped) -> bool {
+        match dropped {
+            Dropped::Kept => false,
+            Dropped::Last(_) => true,
+            Dropped::Below => {
+                let number = owner(self.own.load(Acquire));
+                if number == 0 {
+                    return true;
+                }
+                let parts = self.parts();
+                let mut dead = false;
+                let named = self.slot.name(
+                    (),
+                    || owner(self.own.load(Acquire)) == number,
+                    || dead = parts.merge_named(self.own.load(Relaxed)).is_some(),
+                );
+                match named {
+                    Named::ToOwner => false,
+                    Named::Merged => dead,
+                    Named::Already => true,
+                    Named::Unlisted => panic!("there is memory"),
+                }
+            }
+        }
+    }
+
+    /// How many references there are.
+    fn count(&self) -> u64 {
+        match self.way {
+            Way::Biased(_) => self.parts().references() as u64,
+            _ => Word::load(&self.word, Acquire) / ONE,
+        }
     }
 
     fn read(&self) {
@@ -93,7 +192,7 @@ impl Heap {
     }
 
     /// Changes a field. Returns whether the object is the caller's to retire.
-    fn store(&self, field: usize, value: usize) -> bool {
+    fn store(&self, me: usize, field: usize, value: usize) -> bool {
         let field = &self.fields[field];
         let exchange = || {
             let old = field.load(Relaxed);
@@ -104,6 +203,12 @@ impl Heap {
             (Way::Atomic, value) => {
                 if value == 1 {
                     word::retain(&self.word);
+                }
+                field.swap(value, SeqCst)
+            }
+            (Way::Biased(_), value) => {
+                if value == 1 {
+                    self.parts().retain(base(me), edges::IN);
                 }
                 field.swap(value, SeqCst)
             }
@@ -122,10 +227,10 @@ impl Heap {
                 old
             }
         };
-        old == 1 && self.release()
+        old == 1 && self.release(me)
     }
 
-    fn release(&self) -> bool {
+    fn release(&self, me: usize) -> bool {
         let released = match self.way {
             Way::Atomic => {
                 self.stamp.store(self.epoch.stamp(), Relaxed);
@@ -135,12 +240,23 @@ impl Heap {
                 let stamp = || self.stamp.store(self.epoch.stamp_under_lock(), Relaxed);
                 object_lock::release(&self.word, &wait, stamp)
             }
+            Way::Biased(_) => {
+                let stamp = || self.stamp.store(self.epoch.stamp(), Relaxed);
+                return match self.parts().release_own(base(me), stamp) {
+                    Ok(()) => false,
+                    Err(word) => {
+                        stamp();
+                        self.follow(self.parts().release(base(me), word))
+                    }
+                };
+            }
         };
         matches!(released, Released::Last(_))
     }
 
-    fn look(&self) -> Look {
+    fn look(&self, me: usize) -> Look {
         match self.way {
+            Way::Biased(_) => self.parts().look(base(me)),
             Way::Atomic => word::look(&self.word),
             Way::ObjectLock => object_lock::look(&self.word, &wait),
         }
@@ -148,7 +264,7 @@ impl Heap {
 
     fn forget_weak(&self) {
         match self.way {
-            Way::Atomic => {
+            Way::Atomic | Way::Biased(_) => {
                 word::forget(&self.word, tag::HAS_WEAK);
                 self.stamp.store(self.epoch.stamp(), SeqCst);
             }
@@ -176,7 +292,7 @@ impl Heap {
             }
             self.epoch.announce(&self.seen[me]);
         }
-        self.look_again(sealed)
+        self.look_again(me, sealed)
     }
 
     /// The same, of one that waits for the others.
@@ -189,14 +305,14 @@ impl Heap {
             }
             self.epoch.announce(&self.seen[me]);
         }
-        self.look_again(sealed)
+        self.look_again(me, sealed)
     }
 
-    fn look_again(&self, sealed: u64) -> bool {
+    fn look_again(&self, me: usize, sealed: u64) -> bool {
         if self.epoch.now() - sealed < u64::from(AGE) {
             return true;
         }
-        let Look::Zero(head) = self.look() else {
+        let Look::Zero(head) = self.look(me) else {
             return false;
         };
         if self.epoch.is_young(self.stamp.load(Relaxed)) {
@@ -219,14 +335,25 @@ impl Heap {
 
     /// In the end, when both are gone: an object is retired by somebody, referred to, or freed.
     fn settle(&self, retired: usize) {
-        let head = self.word.load(Relaxed);
+        let retired = retired + usize::from(self.answered.load(Relaxed));
+        let mut head = self.word.load(Relaxed);
+        if let Way::Biased(_) = self.way
+            && !self.freed.load(Relaxed)
+        {
+            let word = self.own.load(Relaxed);
+            assert_eq!(word == 0, head / ONE < u64::from(OWNED), "who has an owner");
+            head = (head & (ONE - 1)) | self.count() << 32;
+        }
         let fields = self
             .fields
             .iter()
             .filter(|field| field.load(Relaxed) == 1)
             .count();
         if self.freed.load(Relaxed) {
-            assert_eq!((fields, retired, head / ONE), (0, 0, 0));
+            assert_eq!((fields, retired), (0, 0));
+            if !matches!(self.way, Way::Biased(_)) {
+                assert_eq!(head / ONE, 0);
+            }
         } else {
             assert_eq!(head / ONE, fields as u64, "a count that is wrong");
             assert_eq!(
@@ -259,13 +386,13 @@ fn two_mutators(
             thread::spawn(move || {
                 heap.arrive(1);
                 let retired = two(&heap);
-                heap.seen[1].leave();
+                heap.leave(1, retired);
                 retired
             })
         };
         heap.arrive(0);
         let retired = one(&heap);
-        heap.seen[0].leave();
+        heap.leave(0, retired);
         let retired = [retired, other.join().unwrap()];
         heap.settle(retired.into_iter().filter(|&retired| retired).count());
     });
@@ -276,7 +403,7 @@ fn two_mutators(
 fn what_was_read_is_not_freed() {
     two_mutators(
         0,
-        |heap| heap.store(0, 0) && heap.reclaim(0),
+        |heap| heap.store(0, 0, 0) && heap.reclaim(0),
         |heap| {
             if heap.load(0) {
                 heap.read();
@@ -295,9 +422,9 @@ fn what_was_read_is_not_freed() {
 fn an_object_that_comes_back_stays() {
     two_mutators(
         0,
-        |heap| heap.store(0, 0) && heap.reclaim(0),
+        |heap| heap.store(0, 0, 0) && heap.reclaim(0),
         |heap| {
-            let retired = heap.load(0) && heap.store(1, 1);
+            let retired = heap.load(0) && heap.store(1, 1, 1);
             if heap.load(1) {
                 heap.read();
             }
@@ -312,7 +439,7 @@ fn an_object_that_comes_back_and_goes_is_waited_for_afresh() {
     two_mutators(
         0,
         |heap| {
-            let mut retired = heap.store(0, 0);
+            let mut retired = heap.store(0, 0, 0);
             retired = retired && heap.reclaim(0);
             if heap.load(1) {
                 heap.read();
@@ -320,9 +447,9 @@ fn an_object_that_comes_back_and_goes_is_waited_for_afresh() {
             retired && heap.reclaim(0)
         },
         |heap| {
-            let mut retired = heap.load(0) && heap.store(1, 1);
+            let mut retired = heap.load(0) && heap.store(1, 1, 1);
             heap.arrive(1);
-            retired |= heap.store(1, 0);
+            retired |= heap.store(1, 1, 0);
             retired
         },
     );
@@ -334,15 +461,15 @@ fn an_object_that_comes_back_and_goes_is_waited_for_afresh() {
 fn a_look_loses_no_count() {
     two_mutators(
         0,
-        |heap| heap.store(0, 0) && heap.reclaim_patiently(0),
+        |heap| heap.store(0, 0, 0) && heap.reclaim_patiently(0),
         |heap| {
-            let mut retired = heap.load(0) && heap.store(1, 1);
+            let mut retired = heap.load(0) && heap.store(1, 1, 1);
             for _ in 0..AGE {
                 thread::yield_now();
                 heap.arrive(1);
             }
             if heap.load(1) {
-                retired |= heap.store(1, 0);
+                retired |= heap.store(1, 1, 0);
                 // What was read before it went is still there.
                 heap.read();
             }
@@ -364,15 +491,15 @@ fn whoever_moves_the_epoch_waits_for_all() {
                 if heap.load(0) {
                     heap.read();
                 }
-                heap.seen[1].leave();
+                heap.leave(1, false);
             })
         };
         let mover = {
             let heap = heap.clone();
             thread::spawn(move || _ = heap.advance() && heap.advance())
         };
-        let retired = heap.store(0, 0) && heap.reclaim(0);
-        heap.seen[0].leave();
+        let retired = heap.store(0, 0, 0) && heap.reclaim(0);
+        heap.leave(0, retired);
         reader.join().unwrap();
         mover.join().unwrap();
         heap.settle(usize::from(retired));
@@ -385,11 +512,11 @@ fn an_object_is_retired_once() {
     two_mutators(
         0,
         |heap| {
-            heap.store(1, 1);
+            heap.store(0, 1, 1);
             heap.arrive(0);
-            heap.store(0, 0)
+            heap.store(0, 0, 0)
         },
-        |heap| heap.store(1, 0),
+        |heap| heap.store(1, 1, 0),
     );
 }
 
@@ -398,13 +525,13 @@ fn an_object_is_retired_once() {
 fn a_weak_reference_yields_no_dead_object() {
     two_mutators(
         tag::HAS_WEAK,
-        |heap| heap.store(0, 0) && heap.reclaim(0) && heap.reclaim(0),
+        |heap| heap.store(0, 0, 0) && heap.reclaim(0) && heap.reclaim(0),
         |heap| {
             if heap.weak.load(Acquire) == 1 {
                 // The memory is still that of the object, also if it is dead.
                 heap.read();
-                if Word::load(&heap.word, Acquire) >= ONE {
-                    return heap.store(1, 1);
+                if heap.count() > 0 {
+                    return heap.store(1, 1, 1);
                 }
             }
             false
@@ -444,7 +571,12 @@ fn what_a_dead_object_refers_to_may_have_been_cut_off_a_moment_ago() {
     each_way(|way| {
         let heap = Heap::new(way, 0);
         // The reference of the dead object.
-        heap.word.store(2 * ONE, Relaxed);
+        match way {
+            // Else the other one's word decides.
+            Way::Biased(1) => return,
+            Way::Biased(_) => heap.own.store(base(0) + 2 * OWN, Relaxed),
+            _ => heap.word.store(2 * ONE, Relaxed),
+        }
         heap.arrive(0);
         let died = heap.epoch.now();
         let reader = {
@@ -459,7 +591,7 @@ fn what_a_dead_object_refers_to_may_have_been_cut_off_a_moment_ago() {
                 heap.seen[1].leave();
             })
         };
-        assert!(!heap.store(0, 0));
+        assert!(!heap.store(0, 0, 0));
         for _ in 0..AGE {
             heap.arrive(0);
             heap.advance();
@@ -468,6 +600,13 @@ fn what_a_dead_object_refers_to_may_have_been_cut_off_a_moment_ago() {
             let released = match way {
                 Way::Atomic => word::release(&heap.word),
                 Way::ObjectLock => object_lock::release(&heap.word, &wait, || ()),
+                Way::Biased(_) => {
+                    let word = heap.parts().release_own(base(0), || ()).unwrap_err();
+                    match heap.parts().release(base(0), word) {
+                        Dropped::Last(head) => Released::Last(head),
+                        _ => Released::Kept,
+                    }
+                }
             };
             assert!(matches!(released, Released::Last(_)));
             if !heap.epoch.is_young(heap.stamp.load(Relaxed)) {
@@ -544,4 +683,128 @@ fn two_locks_are_taken_in_one_order() {
         other.join().unwrap();
         assert!((heads.iter()).all(|head| head.load(Relaxed) == 2 * ONE | edges::OUT));
     });
+}
+
+/// Both parts of a count, changed by the owner, by another and by a merge: nothing is lost, and
+/// whoever asks meanwhile finds a reference, as there is one all the time.
+#[test]
+fn a_merge_loses_no_reference() {
+    check(|| {
+        let parts = Arc::new((
+            AtomicU64::new(u64::from(LEVEL) << 32 | tag::HAS_WEAK),
+            AtomicU32::new(base(0) + OWN),
+        ));
+        fn of(parts: &(AtomicU64, AtomicU32)) -> Parts<'_, AtomicU64, AtomicU32> {
+            Parts {
+                head: &parts.0,
+                own: &parts.1,
+            }
+        }
+        let other = {
+            let parts = parts.clone();
+            thread::spawn(move || {
+                of(&parts).retain(base(1), edges::IN);
+                let word = of(&parts).release_own(base(1), || ()).unwrap_err();
+                let dropped = of(&parts).release(base(1), word);
+                (dropped, of(&parts).references())
+            })
+        };
+        of(&parts).note(base(0), edges::OUT);
+        of(&parts).retain(base(0), 0);
+        of(&parts).merge_held(parts.1.load(Relaxed));
+        assert_eq!(parts.1.load(Relaxed), 0);
+        let (dropped, references) = other.join().unwrap();
+        assert_eq!(dropped, Dropped::Kept);
+        assert!(references >= 1, "it looked dead");
+        let expected = 2 * ONE | tag::HAS_WEAK | edges::IN | edges::OUT;
+        assert_eq!(parts.0.load(Relaxed), expected);
+    });
+}
+
+/// Whoever looks for edges finds what was noted before, also while the object is merged.
+#[test]
+fn a_merge_hides_no_edge() {
+    check(|| {
+        let parts = Arc::new((
+            AtomicU64::new(u64::from(LEVEL) << 32),
+            AtomicU32::new(base(0) + OWN + 1),
+        ));
+        let other = {
+            let parts = parts.clone();
+            thread::spawn(move || {
+                let (head, own) = (&parts.0, &parts.1);
+                Parts { head, own }.edges()
+            })
+        };
+        let (head, own) = (&parts.0, &parts.1);
+        Parts { head, own }.merge_held(own.load(Relaxed));
+        assert!(other.join().unwrap() & edges::IN != 0);
+    });
+}
+
+/// The owner goes away, and comes back, while another lets go of what it has counted: it is told,
+/// or the other one has merged the object.
+#[test]
+fn nothing_is_named_to_somebody_who_is_away() {
+    two_mutators(
+        0,
+        |heap| {
+            let mut retired = heap.store(0, 0, 0);
+            if heap.way == Way::Biased(0) {
+                heap.leave(0, retired);
+                heap.slot.arrive();
+                heap.arrive(0);
+            }
+            retired |= heap.store(0, 1, 0);
+            retired
+        },
+        |heap| heap.load(0) && heap.store(1, 1, 1),
+    );
+}
+
+/// The owner merges an object and goes away, while another is about to name it: that finds it
+/// merged, and looks after it itself.
+#[test]
+fn who_names_finds_what_was_merged_meanwhile() {
+    check(|| {
+        let heap = Heap::new(Way::Biased(0), 0);
+        // One reference is the other's, to let go of.
+        heap.own.store(base(0) + 2 * OWN, Relaxed);
+        let other = {
+            let heap = heap.clone();
+            thread::spawn(move || {
+                heap.arrive(1);
+                let retired = heap.release(1);
+                heap.leave(1, retired);
+                retired
+            })
+        };
+        heap.arrive(0);
+        // Unless it has answered by then.
+        let word = heap.own.load(Relaxed);
+        if word != 0 {
+            heap.parts().merge_held(word);
+        }
+        heap.leave(0, false);
+        let retired = other.join().unwrap();
+        heap.settle(usize::from(retired));
+    });
+}
+
+/// A reference is let go of and comes back, and the last one is the owner's to take away: whoever
+/// was asked about it, or is about to be, has the object, and nobody else.
+#[test]
+fn what_comes_back_while_it_is_named_is_retired_once() {
+    two_mutators(
+        0,
+        |heap| heap.load(1) && heap.store(0, 1, 0),
+        |heap| {
+            let found = heap.load(0);
+            let mut retired = found && heap.store(1, 0, 0);
+            if found {
+                retired |= heap.store(1, 1, 1);
+            }
+            retired
+        },
+    );
 }

@@ -17,7 +17,7 @@ use crate::frame::{FrameHead, FrameRecord, Local};
 use crate::full::{FullCause, HeapFull};
 use crate::mutator::{Mutator, Ref, no_such};
 use crate::object::{
-    Flags, HEADER_BYTES, ONE, Object, Shape, Slot, edges, is_tracked, shared, shared_word, tag,
+    Flags, HEADER_BYTES, Object, Shape, Slot, edges, is_tracked, shared, shared_word, tag,
 };
 use crate::regime::Unlocked;
 use crate::step::Place;
@@ -53,7 +53,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             unsafe { object.zero(whole.refs as usize + whole.words as usize) };
         }
         // SAFETY: it was made for a unit more.
-        unsafe { R::begin(self.inner, object, shape) };
+        unsafe { R::begin(self, object, shape) };
         self.put(into, object);
         Ok(())
     }
@@ -265,7 +265,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// and the object is immortal.
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
-        (object.object.shared_head().load(Relaxed) / ONE) as u32
+        R::count(object.object)
     }
 
     /// Where the object lies: what [steps](crate::Step) call it.
@@ -352,7 +352,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             unsafe { object.write_word(N + index, word) };
         }
         // SAFETY: it was made for a unit more.
-        unsafe { R::begin(self.inner, object, shape) };
+        unsafe { R::begin(self, object, shape) };
         self.put(into, object);
         Ok(())
     }
@@ -372,7 +372,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             None => self.obtain(class, whole)?,
         };
         let old = cell.head();
-        let head = ONE | old & tag::OF_CELL | whole.flags.bits() | edges;
+        let head = R::first(self) | old & tag::OF_CELL | whole.flags.bits() | edges;
         if is_tracked(whole.refs as usize, whole.flags) {
             cell.initialise(head | tag::IN_YOUNG, whole.refs, whole.words);
             if old & tag::IN_YOUNG == 0 {

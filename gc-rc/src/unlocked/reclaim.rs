@@ -110,6 +110,11 @@ impl Retired {
         None
     }
 
+    /// Whether there are any.
+    fn is_waiting(&self) -> bool {
+        !self.objects.is_empty()
+    }
+
     /// Gives back room that is out of proportion. Returns how many objects there are, and how much
     /// room there is.
     fn fit(&mut self) -> (usize, usize) {
@@ -141,7 +146,10 @@ impl Seat {
         let mut retired = self.retired.borrow_mut();
         std::iter::from_fn(|| retired.take())
             .chain(self.zeros.iter())
-            .for_each(|object| locked.pend(object));
+            .for_each(|object| {
+                object.settle_listed();
+                locked.pend(object);
+            });
         self.zeros.clear();
         self.zeros.fit();
         self.waits.set(false);
@@ -164,6 +172,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[inline]
     pub(super) fn retire(&self, object: Object) {
         if !self.list_retired(object) {
+            R::requeue(self, object);
             leave_to_a_stop(self.tables().proof());
         }
     }
@@ -206,11 +215,14 @@ impl<R: Unlocked> Mutator<'_, R> {
         if self.inner.base.mailbox.poll.load(Ordering::Relaxed) & ADOPT != 0 {
             self.adopt_orphans();
         }
-        if !seat.has_retired() {
+        if !seat.has_retired() && !R::is_asked(self) {
             return;
         }
-        self.seal();
-        for _ in 0..AGE {
+        let mut freed = Freed::default();
+        R::answer(self, &mut freed);
+        self.seal(&mut freed);
+        let waits = seat.retired.borrow().is_waiting();
+        for _ in 0..if waits { AGE } else { 0 } {
             if !epoch.advance(|see| {
                 (self.inner.handshake).each_member(|seat: &Seat| see(&seat.seen));
             }) {
@@ -218,7 +230,6 @@ impl<R: Unlocked> Mutator<'_, R> {
             }
             epoch.announce(&seat.seen);
         }
-        let mut freed = Freed::default();
         loop {
             let next = seat.retired.borrow_mut().take_ready(epoch.now());
             let Some(object) = next else { break };
@@ -253,16 +264,25 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
     }
 
-    /// Moves what has come to zero to those that wait. The mutator is at a quiescent point.
-    fn seal(&self) {
+    /// Moves what has come to zero to those that wait, but for what need not: that is freed. The
+    /// mutator is at a quiescent point.
+    fn seal(&self, freed: &mut Freed) {
         let seat = &self.own;
         let now = self.inner.epoch.now();
         let mut retired = seat.retired.borrow_mut();
-        for object in seat.zeros.iter() {
+        let mut index = 0;
+        // What is freed may have others come to zero, which join the list.
+        while let Some(object) = seat.zeros.get(index) {
+            index += 1;
+            if let Some(tag) = R::unseen(self, object) {
+                self.cascade(object, tag & tag::ALL, freed);
+                continue;
+            }
             seat.tally.retired();
             if retired.seal(now, object) {
                 seat.tally.keeps(occupies(object));
             } else {
+                R::requeue(self, object);
                 leave_to_a_stop(self.tables().proof());
             }
         }
@@ -298,7 +318,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     }
 
     /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that.
-    fn cascade(&self, first: Object, tag: u64, freed: &mut Freed) {
+    pub(super) fn cascade(&self, first: Object, tag: u64, freed: &mut Freed) {
         let (mut object, mut tag) = (first, tag);
         let mut dead = None;
         loop {
@@ -346,6 +366,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         // What the object had noted of its edges is lost, as it was chained. Nothing refers to it,
         // so that it is in no cycle.
         let head = ONE | tag | tag::FINALIZED | edges::OUT;
+        R::disown(self, object);
         object.shared_head().store(head, Release);
         self.list_finalizer(object);
     }
@@ -368,6 +389,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         let mut orphans = self.inner.orphans.borrow_mut();
         let orphaned = &self.inner.orphaned;
         let abandon = |object: Object| {
+            R::requeue(self, object);
             if room::push(&mut orphans, object) {
                 orphaned.bytes.set(orphaned.bytes.get() + occupies(object));
             } else {
@@ -409,7 +431,7 @@ impl<R: Unlocked> Mutator<'_, R> {
 }
 
 /// Bytes of an object that is kept back.
-fn occupies(object: Object) -> u64 {
+pub(super) fn occupies(object: Object) -> u64 {
     HEADER_BYTES as u64 + object.payload_bytes()
 }
 

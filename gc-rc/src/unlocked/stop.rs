@@ -12,6 +12,7 @@
 //! keeps the work linear.
 
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use handshake::process::Resident;
@@ -50,6 +51,13 @@ impl Commons {
         });
         for object in self.orphans.take() {
             locked.pend(object);
+        }
+        self.owners.each_named(|object| {
+            object.settle_listed();
+            locked.pend(object);
+        });
+        if self.unnamed.swap(false, Relaxed) {
+            locked.pending_unlisted.set(true);
         }
         self.orphaned.bytes.set(0);
         charge(locked, &self.orphaned.charged, 0);
@@ -184,7 +192,10 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     ///
     /// If one does not hold, naming it: that is a bug in this crate.
     pub fn verify(&mut self) {
-        self.stop(true, |locked| locked.verify());
+        self.stop(true, |locked| {
+            locked.verify();
+            R::verify(locked);
+        });
     }
 
     /// Moves the next object whose finalizer is due into `into` and says whether there was one.

@@ -61,7 +61,11 @@ macro_rules! without_the_lock {
     };
 }
 
-without_the_lock!["gc-rc:regime=atomic", "gc-rc:regime=object-lock"];
+without_the_lock![
+    "gc-rc:regime=atomic",
+    "gc-rc:regime=object-lock",
+    "gc-rc:regime=biased",
+];
 
 /// The column that a heap's figures stand in: its name; with it the way in which it counts, if that
 /// is one without the lock.

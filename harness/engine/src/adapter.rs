@@ -48,6 +48,7 @@ heaps![
     gc_rc::GcRc {
         "regime": "atomic" => gc_rc::GcRcAtomic,
         "object-lock" => gc_rc::GcRcObjectLock,
+        "biased" => gc_rc::GcRcBiased,
     },
     gc_marksweep::GcMarksweep,
     ::arena::Arena, // the floor: never frees

@@ -13,10 +13,11 @@ use crate::heap::FullCause;
 /// The option that chooses among the adapters here.
 const REGIME: HeapOption = HeapOption {
     name: "regime",
-    values: "gil | atomic | object-lock",
+    values: "gil | atomic | object-lock | biased",
     default: "gil",
-    help: "how threads keep counts right: behind the global lock, by atomic operations, or under a \
-           lock in every object",
+    help: "how threads keep counts right: behind the global lock, by atomic operations, under a \
+           lock in every object, or plainly on the thread that made the object and by atomic \
+           operations elsewhere",
 };
 
 /// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::GlobalLock`].
@@ -69,7 +70,8 @@ fn events<R: Regime>(heap: &Heap<R>) -> EventLog {
             Kind::LockWait => EventKind::LockWait,
             Kind::Stopped { stop } => EventKind::Stopped { stop },
             Kind::Arrived { stop } => EventKind::Arrived { stop },
-            Kind::Drain { objects } => EventKind::Drain { objects },
+            // What others let go of dies in one go, too.
+            Kind::Drain { objects } | Kind::Merged { objects } => EventKind::Drain { objects },
             Kind::Collection {
                 generation,
                 examined,
@@ -193,4 +195,10 @@ unlocked!(
     GcRcObjectLock,
     ObjectLock,
     "reference counting under a lock in every object, with a cycle collector"
+);
+unlocked!(
+    biased,
+    GcRcBiased,
+    Biased,
+    "reference counting in two parts, an owner's and the others', with a cycle collector"
 );

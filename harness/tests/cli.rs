@@ -1524,6 +1524,7 @@ fn collectors_are_explained_step_by_step() {
             "counting",
             "A comes off the pending list with count 0: it dies",
         ),
+        ("biased", "B: one 1, others 0 -> one 1, others -1"),
         ("cycles", "one is taken from F: 1 -> 0"),
         (
             "marking",

@@ -12,6 +12,7 @@
 //! because its graph is small and made for what it is to show; for other graphs there is the same
 //! record in the crates.
 
+mod biased;
 mod counting;
 mod cycles;
 mod marking;
@@ -75,11 +76,17 @@ struct Topic {
     page: fn() -> Result<Page, Box<dyn error::Error>>,
 }
 
-const TOPICS: [Topic; 3] = [
+const TOPICS: [Topic; 4] = [
     Topic {
         name: "counting",
         summary: "gc-rc: counts go up and down, objects die when theirs is zero, and a cycle stays",
         page: counting::page,
+    },
+    Topic {
+        name: "biased",
+        summary: "gc-rc without the lock: the thread that made an object counts by itself, and is \
+                  told what others let go of",
+        page: biased::page,
     },
     Topic {
         name: "cycles",
@@ -349,6 +356,44 @@ mod tests {
             page.contains("the heap has freed three, and\n  four are left"),
             "{page}"
         );
+    }
+
+    /// What two threads do to the parts, and how many objects die of it, and when.
+    #[test]
+    fn biased_names_once_and_frees_what_the_other_let_go_of() {
+        let page = text(Some("biased")).unwrap();
+        let parts = |section| said(&page, section, "B: ");
+        assert_eq!(parts("1"), [""; 0]);
+        assert_eq!(
+            said(&page, "1", "B ")[0],
+            "one 1, others 0: referred to by A"
+        );
+        assert_eq!(
+            parts("2"),
+            [
+                "one 1, others 0 -> one 2, others 0",
+                "one 2, others 0 -> one 1, others 0"
+            ]
+        );
+        assert_eq!(
+            parts("3"),
+            [
+                "one 1, others 0 -> one 1, others 1",
+                "one 1, others 1 -> one 1, others 0"
+            ]
+        );
+        assert_eq!(parts("4"), ["one 1, others 0 -> one 1, others -1"]);
+        let freed: Vec<_> = page
+            .lines()
+            .filter_map(|line| Some(line.trim().split_once(" freed")?.0))
+            .collect();
+        let two = "two objects are";
+        assert_eq!(
+            freed,
+            [two, two, "one object is", "no objects are", "one object is"]
+        );
+        assert!(page.contains("named to its owner one time, and objects lost"));
+        assert!(page.contains("owner three times"));
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn from_a_dump_to_an_answer_in_one_command() {
     );
     for words in [
         "objects     600 that roots reach",
-        "1 more are garbage, and left out",
+        "1 that none reaches",
         "depth       200 references",
         "33.3 % of the objects lie on one; 1 group, the largest of 200 objects",
         "gc-rc (n = ",
@@ -292,6 +292,103 @@ fn of_two_dumps_what_is_different_is_said() {
         "{out}"
     );
     assert!(out.ends_with("\nReport:  a-and-2-more.html\n"), "{out}");
+}
+
+/// Both are measured, however short the time is; and both have their names only, not the places
+/// where they are.
+#[test]
+fn no_graph_is_left_out_and_no_path_is_told() {
+    let directory = with_drawing();
+    let at = directory.path();
+    fs::create_dir_all(at.join("home/somebody/x")).unwrap();
+    fs::create_dir_all(at.join("home/somebody/y")).unwrap();
+    fs::copy(at.join("a.dot"), at.join("home/somebody/x/a.dot")).unwrap();
+    fs::write(at.join("home/somebody/y/a.dot"), larger_drawing()).unwrap();
+    let line = "heap home/somebody/x/a.dot home/somebody/y/a.dot --budget 1ms --html p.html";
+    let out = printed(&harness(at, line), 0);
+    for words in [
+        "heap:file=home/somebody/x/a.graph",
+        "heap:file=home/somebody/y/a.graph",
+        "y/a.dot against x/a.dot on gc-rc\n",
+        "2 processes for each pair",
+    ] {
+        assert!(out.contains(words), "{words}\n{out}");
+    }
+    let text = page(&at.join("p.html"));
+    assert!(text.contains("y/a.dot against x/a.dot"), "{text}");
+    assert!(!text.contains("somebody"), "{text}");
+}
+
+/// What is said of why follows the heap's options and the graph.
+#[test]
+fn what_frees_less_is_not_called_quicker() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let chain = "digraph { r [root=true]; r -> a -> b -> c }";
+    fs::write(at.join("chain.dot"), chain).unwrap();
+    let line = "heap a.dot --budget 1ms --heap gc-rc --heap gc-rc:cycle=none";
+    let out = printed(&harness(at, line), 0);
+    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(out.contains("; not all is freed\n"), "{out}");
+    assert!(joined.contains("hangs from these, is never freed"), "{out}");
+    assert_eq!(out.matches("death of all").count(), 2 + 2, "{out}");
+    let out = printed(&harness(at, "heap chain.dot --budget 1ms"), 0);
+    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(joined.contains("which has no cycles to find"), "{out}");
+    assert!(
+        joined.contains("at least 4 steps one after another"),
+        "{out}"
+    );
+    assert!(!out.contains("one in a thousand"), "{out}");
+}
+
+#[test]
+fn rows_of_a_graph_that_was_replaced_are_not_taken_for_the_new_one_s() {
+    let directory = with_drawing();
+    let at = directory.path();
+    printed(&harness(at, "heap a.dot --budget 1ms --output r.jsonl"), 0);
+    fs::remove_file(at.join("a.graph")).unwrap();
+    fs::write(at.join("a.dot"), larger_drawing()).unwrap();
+    let out = printed(&harness(at, "heap a.dot --budget 1ms --resume r.jsonl"), 1);
+    assert!(out.contains("the rows are of another graph"), "{out}");
+    assert!(!out.contains("of which the death of all"), "{out}");
+}
+
+#[test]
+fn rows_for_other_programs_have_nothing_beside_them() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let output = harness(at, "heap a.dot --budget 1ms --format json");
+    let out = printed(&output, 0);
+    for line in out.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert_eq!(row["workload"], "heap");
+    }
+    assert!(text(&output.stderr).contains("600 that roots reach"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_a_dump_is_read() {
+    let directory = with_drawing();
+    let at = directory.path();
+    for (line, words) in [
+        (
+            "heap a.dot --html no/such/p.html",
+            "no/such/p.html cannot be written",
+        ),
+        ("heap a.dot --html .", "cannot be written"),
+        ("heap a.dot --heap nonsense", "nonsense"),
+    ] {
+        let error = refused(&harness(at, line));
+        assert!(error.contains(words), "{line}: {error}");
+    }
+    for line in ["heap a.dot --order foo", "heap a.dot --replace 101"] {
+        assert_eq!(harness(at, line).status.code(), Some(2), "{line}");
+    }
+    fs::hard_link(at.join("a.dot"), at.join("linked.html")).unwrap();
+    let error = refused(&harness(at, "heap a.dot --html linked.html"));
+    assert!(error.contains("the page would replace a.dot"), "{error}");
+    assert!(!at.join("a.graph").exists());
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Plan {
     pub keep_failures: bool,
     /// As many processes as fit into this time, at least two for each cell that is run at all.
     pub budget: Option<Duration>,
+    /// Whether two processes of each cell are run even where they take longer than that.
+    pub leaves_nothing_out: bool,
     /// Comparisons are run no more once the ends of their intervals are within this factor of their
     /// ratios.
     pub precision: Option<f64>,
@@ -103,6 +105,7 @@ impl Plan {
             resume: None,
             keep_failures: false,
             budget: None,
+            leaves_nothing_out: false,
             precision: None,
             report: None,
             chapters: &[],

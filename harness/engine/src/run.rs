@@ -211,7 +211,7 @@ impl Session {
         self.show_progress(plan);
 
         let groups = groups(plan);
-        let mut budget = Budget::new(plan.budget, groups.len());
+        let mut budget = Budget::new(plan.budget, !plan.leaves_nothing_out, groups.len());
         let mut precision = Precision::of(plan, &self.rows);
         'rounds: for invocation in 1..=plan.invocations {
             let mut anything = false;
@@ -294,6 +294,8 @@ impl Session {
         let mut results = Results::of_rows(std::mem::take(&mut self.rows));
         results.trials = trials;
         results.notes.append(&mut self.notes);
+        let own = plan.report.as_ref();
+        let mut complete = own.is_none_or(|own| own.is_complete(&results));
         match plan.format {
             Format::Answer | Format::Table => {
                 let report = match &plan.report {
@@ -304,7 +306,8 @@ impl Session {
                 self.sink.print(&report);
                 let path = format!("\nResults: {}\n", self.sink.path.display());
                 self.sink.print(&path);
-                let page = self.page(&results, plan);
+                let (page, is_written) = self.page(&results, plan);
+                complete &= is_written;
                 self.sink.print(&page);
                 if plan.format == Format::Answer {
                     self.sink.print(&format!(
@@ -328,9 +331,10 @@ impl Session {
             },
         }
         // It was asked for by name, whatever is printed.
-        let own = plan.report.as_ref().and_then(|own| own.path());
-        if own.is_some() && !matches!(plan.format, Format::Answer | Format::Table) {
-            let page = self.page(&results, plan);
+        let asked_for = own.is_some_and(|own| own.path().is_some());
+        if asked_for && !matches!(plan.format, Format::Answer | Format::Table) {
+            let (page, is_written) = self.page(&results, plan);
+            complete &= is_written;
             self.note(page.trim_end());
         }
         self.sink.finish().map_err(Error::NotWritten)?;
@@ -343,31 +347,36 @@ impl Session {
             let failure = cell.failure();
             failure.is_none_or(|row| row.status == Status::Skipped)
         }) && planned > 0
+            && complete
             && !plan.notes.missing)
     }
 
     /// Writes the page with plots beside the result file, or where its report wants it, and says
     /// where it is; or why there is none. Nothing if nothing was measured, or the results, beside
-    /// which it would be, go to something that is no file.
-    fn page(&self, results: &Results, plan: &Plan) -> String {
+    /// which it would be, go to something that is no file. Also whether a page that was asked for
+    /// by name is there.
+    fn page(&self, results: &Results, plan: &Plan) -> (String, bool) {
         let own = plan.report.as_ref();
         let beside = self.sink.path.with_extension("html");
         let path: &Path = match own.and_then(|own| own.path()) {
             Some(path) => path,
-            None if !self.sink.path.is_file() => return String::new(),
+            None if !self.sink.path.is_file() => return (String::new(), true),
             None => &beside,
         };
         let is_empty = results.cells.is_empty() && results.experiments.is_empty();
         if is_empty || path == self.sink.path {
-            return String::new();
+            return (String::new(), true);
         }
         let written = match own {
             Some(own) => report::html::save(&own.page(results), path),
             None => report::html::write(results, plan.chapters, path),
         };
         match written {
-            Ok(()) => format!("Report:  {}\n", path.display()),
-            Err(reason) => format!("No report: {reason}\n"),
+            Ok(()) => (format!("Report:  {}\n", path.display()), true),
+            Err(reason) => {
+                let asked_for = own.is_some_and(|own| own.path().is_some());
+                (format!("No report: {reason}\n"), !asked_for)
+            }
         }
     }
 

@@ -196,6 +196,13 @@ impl Graph {
         Ok(graph)
     }
 
+    /// A number that another graph hardly has, from what is in the file: less than 2^53, so that
+    /// it is the same for whatever reads numbers as doubles.
+    pub fn identity(&self) -> u64 {
+        let bytes = self.map[56..64].try_into().expect("eight bytes");
+        u64::from_le_bytes(bytes) >> 11
+    }
+
     fn check_contents(&self) -> Result<(), GraphError> {
         let ends = self.ends();
         if !ends.is_sorted() || ends.last().copied().unwrap_or(0) as usize != self.references {

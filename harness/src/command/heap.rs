@@ -18,19 +18,20 @@ use clap::Args;
 use super::import::{self, beside};
 use super::{Command, Context, Examples, print};
 use crate::arguments::is_same_file;
-use engine::message::Error;
+use engine::message::{self, Error};
 use engine::plan::{self, Format, Plan, Selection, Twins};
 use engine::report::heap::{Heaps, Subject, introduction, is_page};
 use engine::run::Session;
-use engine::workload::Size;
+use engine::workload::{self, Size};
 use graph::{Graph, Origin, Shape};
 
 /// Measure what a heap of your own costs on each collector, from a dump or its graph
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The graph is written beside the dump, as NAME.graph, and a page with plots beside that, as NAME.html \
-or, of two graphs, OLD-NEW.html; with --output beside the results. Neither replaces a file that an \
-earlier run has not made of the same dump.")]
+or, of two graphs, OLD-NEW.html; with --output beside the results. A graph of this very dump is \
+replaced, and a page that this command has made; any other file is not, unless --html or --output \
+names it.")]
 pub(crate) struct Heap {
     /// Heap dumps, or graphs that 'harness import' made of them; what is different in the others is
     /// told against the first
@@ -44,11 +45,21 @@ pub(crate) struct Heap {
     )]
     heaps: Vec<String>,
     /// In which order objects are made
-    #[arg(long, value_name = "ORDER", default_value = "address")]
+    #[arg(
+        long,
+        value_name = "ORDER",
+        default_value = "address",
+        value_parser = clap::builder::PossibleValuesParser::new(workload::heap::ORDERS)
+    )]
     order: String,
     /// Per cent of the objects that are replaced by copies; made up, as a dump has no lifetimes
-    #[arg(long, value_name = "PERCENT", default_value = "0")]
-    replace: String,
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value = "0",
+        value_parser = clap::value_parser!(u32).range(0..=100)
+    )]
+    replace: u32,
     /// As many processes as fit into this time are run for each graph, at least two on each heap
     #[arg(
         long,
@@ -83,23 +94,34 @@ impl Command for Heap {
         let graphs = self.graphs()?;
         let page = self.page(&graphs, context)?;
         let workloads = self.workloads(&graphs)?;
+        let select = |workloads| {
+            let selection = Selection::new(workloads, self.heaps.clone(), Size::Small);
+            plan::cells(&context.workloads, &selection).map_err(Error::NotRun)
+        };
+        // Whatever is wrong with the heaps is said before dumps are read, with any workload.
+        select(vec!["list".to_owned()])?;
+        let say = match self.is_in_words(context) {
+            true => print,
+            false => beside_results,
+        };
         let mut subjects = Vec::new();
         let mut whole = true;
         for ((file, graph), name) in self.files.iter().zip(graphs).zip(self.names()) {
-            let subject = subject(name, file, &graph, context)?;
+            let subject = subject(name, file, &graph, context, say)?;
             let dump = subject.dump.as_ref();
             whole &= dump.is_none_or(|dump| !dump.losses.is_damaged());
-            print(&introduction(&subject))?;
+            say(&introduction(&subject))?;
             subjects.push(subject);
         }
         let report = Heaps { subjects, page };
-        print(&report.differences())?;
-        let selection = Selection::new(workloads, self.heaps.clone(), Size::Small);
-        let (cells, notes) = plan::cells(&context.workloads, &selection).map_err(Error::NotRun)?;
+        say(&report.differences())?;
+        let (cells, notes) = select(workloads)?;
         let plan = Plan {
             invocations: MOST,
             iterations: 0,
             budget: Some(self.budget * report.subjects.len() as u32),
+            // What is compared is measured, however long that takes.
+            leaves_nothing_out: true,
             report: Some(Arc::new(report)),
             ..context
                 .reporting
@@ -138,12 +160,35 @@ impl Heap {
             name.to_string_lossy().into_owned()
         });
         let names: Vec<String> = names.collect();
-        let different: BTreeSet<&String> = names.iter().collect();
-        if different.len() == names.len() {
+        let are_different = |names: &[String]| {
+            let different: BTreeSet<&String> = names.iter().collect();
+            different.len() == names.len()
+        };
+        if are_different(&names) {
             return names;
         }
-        let paths = self.files.iter();
-        paths.map(|file| file.display().to_string()).collect()
+        // With as many directories as tell them apart: of those above nobody need know.
+        let deepest = self.files.iter().map(|file| file.components().count());
+        let with = |directories: usize| -> Vec<String> {
+            let files = self.files.iter().map(|file| {
+                let parts: Vec<_> = file.components().collect();
+                let kept = &parts[parts.len().saturating_sub(directories + 1)..];
+                kept.iter().collect::<PathBuf>().display().to_string()
+            });
+            files.collect()
+        };
+        let mut candidates = (1..deepest.max().unwrap_or(1)).map(with);
+        candidates
+            .find(|names| are_different(names))
+            .unwrap_or_else(|| with(usize::MAX - 1))
+    }
+
+    /// Whether the answer is printed, and not rows for other programs.
+    fn is_in_words(&self, context: &Context) -> bool {
+        matches!(
+            context.reporting.format,
+            None | Some(Format::Answer | Format::Table)
+        )
     }
 
     /// Where the page goes: `None` is beside the results. Refused if that would replace what is
@@ -151,10 +196,6 @@ impl Heap {
     fn page(&self, graphs: &[PathBuf], context: &Context) -> Result<Option<PathBuf>, Error> {
         let reporting = &context.reporting;
         let results = reporting.results();
-        let is_in_words = matches!(
-            reporting.format,
-            None | Some(Format::Answer | Format::Table)
-        );
         let path = match &self.html {
             Some(path) if path.as_os_str() == "-" => {
                 return Err(Error::NotRun(
@@ -163,7 +204,7 @@ impl Heap {
                 ));
             }
             Some(path) => Some(path.clone()),
-            None if results.is_none() && is_in_words => Some(page_beside(graphs)),
+            None if results.is_none() && self.is_in_words(context) => Some(page_beside(graphs)),
             None => None,
         };
         let beside = results.map(|results| results.with_extension("html"));
@@ -180,6 +221,16 @@ impl Heap {
         let mut kept = (self.files.iter().chain(graphs).map(PathBuf::as_path)).chain(results);
         if let Some(file) = kept.find(|file| is_same_file(file, to)) {
             return refuse(format!("the page would replace {}", file.display()));
+        }
+        // Minutes of measuring should not end with that.
+        let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if to.is_dir()
+            || directory.is_some_and(|directory| self.html.is_some() && !directory.is_dir())
+        {
+            return refuse(format!(
+                "{} cannot be written: there is no such directory, or it is one",
+                to.display()
+            ));
         }
         let is_there = to.symlink_metadata().is_ok();
         if self.html.is_none() && results.is_none() && is_there && !is_page(to) {
@@ -207,6 +258,12 @@ impl Heap {
     }
 }
 
+/// Says what the rows do not, where these are printed for other programs.
+fn beside_results(text: &str) -> Result<bool, Error> {
+    message::complain(text.trim_end());
+    Ok(true)
+}
+
 fn text_of(path: &Path) -> Result<&str, Error> {
     path.to_str()
         .ok_or_else(|| Error::NotRun(format!("{}: the path must be UTF-8", path.display())))
@@ -229,10 +286,16 @@ fn page_beside(graphs: &[PathBuf]) -> PathBuf {
 }
 
 /// The graph of a file, which is imported first if it is a dump.
-fn subject(name: String, file: &Path, path: &Path, context: &Context) -> Result<Subject, Error> {
+fn subject(
+    name: String,
+    file: &Path,
+    path: &Path,
+    context: &Context,
+    say: fn(&str) -> Result<bool, Error>,
+) -> Result<Subject, Error> {
     let mut dump = None;
     if !matches!(Origin::at(file), Origin::Graph(_)) {
-        let mut made = import::make(&[file.to_owned()], None, path, context)?;
+        let mut made = import::make(&[file.to_owned()], None, path, context, say)?;
         dump = made.pop();
     }
     let graph =
@@ -240,6 +303,7 @@ fn subject(name: String, file: &Path, path: &Path, context: &Context) -> Result<
     Ok(Subject {
         name,
         file: text_of(path)?.to_owned(),
+        identity: graph.identity(),
         shape: Shape::of(&graph),
         dump,
     })

@@ -153,15 +153,24 @@ fn sections(results: &Results, chapters: &Chapters) -> Vec<Section> {
         let figures = figures(figure::of_work(work, &styles));
         Section::new(&format!("work-{index}"), &name, &figures)
     }));
-    sections.push(environment(results));
+    sections.push(environment(results, false));
     sections
 }
 
 /// Where the figures were made.
-pub(super) fn environment(results: &Results) -> Section {
+///
+/// `without_paths` leaves out what may name directories of the machine: how the program was called.
+pub(super) fn environment(results: &Results, without_paths: bool) -> Section {
     let environments = results.environments();
+    let shown = |environment: &Environment| {
+        let mut shown = environment.clone();
+        if without_paths {
+            shown.arguments.clear();
+        }
+        facts(&shown)
+    };
     let environment = html! {
-        @for environment in &environments { (facts(environment)) }
+        @for environment in &environments { (shown(environment)) }
         @if environments.is_empty() { p { "The rows do not say where they were made." } }
     };
     Section::new("environment", "Environment", &environment)
@@ -213,7 +222,7 @@ pub(super) fn conclusion(results: &Results, sentences: &[String]) -> Markup {
 }
 
 /// How many of the iterations that count were marked as noisy, and why.
-fn disturbed(results: &Results) -> Option<String> {
+pub(super) fn disturbed(results: &Results) -> Option<String> {
     let rows = || results.cells.iter().flat_map(CellResults::measured_rows);
     let noisy = rows().filter(|row| !row.noisy.is_empty()).count();
     // Figures differ from row to row: what happened is the same.
@@ -337,6 +346,7 @@ fn facts(environment: &Environment) -> Markup {
                 serde_json::Value::Null => return None,
                 serde_json::Value::String(text) if text.is_empty() => return None,
                 serde_json::Value::String(text) => text.clone(),
+                serde_json::Value::Array(words) if words.is_empty() => return None,
                 serde_json::Value::Array(_) => message::command(&environment.arguments),
                 serde_json::Value::Bool(true) => "yes".to_owned(),
                 serde_json::Value::Bool(false) => "no".to_owned(),

@@ -78,6 +78,8 @@ pub trait Report: fmt::Debug + Send + Sync {
     fn text(&self, results: &Results) -> String;
     /// The page with plots.
     fn page(&self, results: &Results) -> String;
+    /// Whether all has figures that was to have some.
+    fn is_complete(&self, results: &Results) -> bool;
     /// Where that goes, if not beside the results.
     fn path(&self) -> Option<&Path>;
 }

@@ -8,10 +8,13 @@ use crate::plan::Plan;
 ///
 /// At least two processes of each cell that is run at all: one proves nothing. So the first round
 /// takes groups in only as long as twice what they took fits; what does not is left out, and said.
-/// Later rounds take whatever still fits.
+/// Where nothing may be left out two rounds are run of all, however long they take. Later rounds
+/// take whatever still fits.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: Option<Duration>,
+    /// Whether groups may be left out.
+    selects: bool,
     /// For each group, how long its rounds took.
     took: Vec<Vec<Duration>>,
     dropped: usize,
@@ -21,9 +24,10 @@ pub(super) struct Budget {
 const AT_LEAST: u32 = 2;
 
 impl Budget {
-    pub(super) fn new(limit: Option<Duration>, groups: usize) -> Self {
+    pub(super) fn new(limit: Option<Duration>, selects: bool, groups: usize) -> Self {
         Self {
             limit,
+            selects,
             took: vec![Vec::new(); groups],
             dropped: 0,
         }
@@ -43,7 +47,10 @@ impl Budget {
             } else {
                 Duration::ZERO
             };
-            if group > 0 && elapsed + once * (AT_LEAST - 1) + usual * AT_LEAST > limit {
+            if self.selects
+                && group > 0
+                && elapsed + once * (AT_LEAST - 1) + usual * AT_LEAST > limit
+            {
                 self.dropped = self.took.len() - group;
                 return false;
             }
@@ -94,7 +101,7 @@ mod tests {
     #[test]
     fn a_budget_runs_two_of_each_or_leaves_the_group_out() {
         let seconds = Duration::from_secs;
-        let mut budget = Budget::new(Some(seconds(20)), 5);
+        let mut budget = Budget::new(Some(seconds(20)), true, 5);
         let mut ran = Vec::new();
         for group in 0..5 {
             if budget.allows(seconds(3 * ran.len() as u64), 1, group) {
@@ -108,7 +115,7 @@ mod tests {
         assert!(!budget.allows(seconds(9), 2, 3));
         assert!(budget.allows(seconds(17), 3, 0) && !budget.allows(seconds(18), 3, 0));
 
-        let mut budget = Budget::new(Some(seconds(20)), 1);
+        let mut budget = Budget::new(Some(seconds(20)), true, 1);
         assert!(
             budget.allows(seconds(30), 1, 0),
             "something is run in any case"
@@ -116,6 +123,19 @@ mod tests {
         budget.spent(0, seconds(30));
         assert!(budget.allows(seconds(60), 2, 0), "and a second time");
         assert!(!budget.allows(seconds(90), 3, 0));
-        assert!(Budget::new(None, 1).allows(seconds(1000), 1000, 0));
+        assert!(Budget::new(None, true, 1).allows(seconds(1000), 1000, 0));
+    }
+
+    #[test]
+    fn where_nothing_may_be_left_out_two_of_each_are_run() {
+        let seconds = Duration::from_secs;
+        let mut budget = Budget::new(Some(seconds(4)), false, 3);
+        for round in 1..=2 {
+            for group in 0..3 {
+                assert!(budget.allows(seconds(30), round, group));
+                budget.spent(group, seconds(10));
+            }
+        }
+        assert!(!budget.allows(seconds(60), 3, 0));
     }
 }

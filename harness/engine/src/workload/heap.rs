@@ -43,7 +43,8 @@ const MOST_COPIED: usize = 1024;
 /// Fields that are looked at between polls.
 const STRETCH: usize = 1024;
 
-const ORDERS: &[&str] = &["address", "breadth-first", "shuffled"];
+/// In which order objects can be made.
+pub const ORDERS: &[&str] = &["address", "breadth-first", "shuffled"];
 
 /// A graph, and the numbers of its objects in the order in which they are made.
 struct Loaded {
@@ -353,6 +354,8 @@ fn on<H: Heap, M: Mutator<Heap = H>>(
         }
         times.sort_unstable();
         phases.seen.push(("collection_ns", times[COLLECTIONS / 2]));
+        let longest = times[COLLECTIONS - 1];
+        phases.seen.push(("longest_collection_ns", longest));
         if !fields.is_empty() {
             phases.timed("replace_ns", m, |m| replace(m, sample, &fields))?;
         }
@@ -380,6 +383,7 @@ fn on<H: Heap, M: Mutator<Heap = H>>(
                 (loaded.graph.objects() - loaded.order.len()) as u64,
             ),
             ("cut_off", cut as u64),
+            ("graph", loaded.graph.identity()),
         ]);
         Ok(Outcome::new(mix(checksum), objects).observing(seen))
     })

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use graph::Shape;
 
+use super::counted;
 use super::facts::share;
 use crate::invocation::{Metrics, format_bytes};
 use crate::report::plot::Unit;
-use crate::report::quantity::{format_ratio, format_time, grouped};
+use crate::report::quantity::{format_ratio, format_time};
 use crate::results::{CellResults, Group, Metric, Results};
 use crate::statistics::{Estimate, Verdict, means, median, range};
 
@@ -37,11 +38,19 @@ fn seen(metrics: &Metrics, name: &str) -> Option<f64> {
 /// The longest time for which the program stood still: explicit collections are no pauses of the
 /// row's, but they stop it as any other does.
 fn longest_stop(metrics: &Metrics) -> Option<f64> {
-    const ASKED_FOR: [&str; 3] = ["first_collection_ns", "drop_ns", "last_collection_ns"];
+    const ASKED_FOR: [&str; 4] = [
+        "first_collection_ns",
+        "longest_collection_ns",
+        "drop_ns",
+        "last_collection_ns",
+    ];
     let stops = ASKED_FOR.into_iter().filter_map(|name| seen(metrics, name));
     let pause = metrics.pauses.pause_max_ns.map(|time| time as f64);
     stops.chain(pause).reduce(f64::max)
 }
+
+/// What is told of heaps that free all only.
+const DEATH: &str = "death of all";
 
 pub(super) const QUANTITIES: [Quantity; 7] = [
     Quantity {
@@ -49,8 +58,8 @@ pub(super) const QUANTITIES: [Quantity; 7] = [
         value: |metrics| seen(metrics, "heap_bytes"),
         unit: Unit::Bytes,
         each: true,
-        see: "What the heap counts against its limit after the first collection: payload, headers, \
-              rounding and tables.",
+        see: "What the heap counts against its limit after the first collection: fields and \
+              payload, headers, rounding, tables, and blocks that are not full.",
     },
     Quantity {
         name: "build",
@@ -83,7 +92,7 @@ pub(super) const QUANTITIES: [Quantity; 7] = [
         see: "A share of the objects replaced by copies. This is made up: a dump has no lifetimes.",
     },
     Quantity {
-        name: "death of all",
+        name: DEATH,
         value: |metrics| Some(seen(metrics, "drop_ns")? + seen(metrics, "last_collection_ns")?),
         unit: Unit::Time,
         each: true,
@@ -108,6 +117,16 @@ fn middle(cell: &CellResults, value: Metric) -> Option<f64> {
 /// How many objects a heap was given.
 pub(super) fn objects(cell: &CellResults) -> Option<f64> {
     middle(cell, |metrics| seen(metrics, "objects")).filter(|&objects| objects > 0.0)
+}
+
+/// The value of an option of a heap.
+fn option<'c>(cell: &'c CellResults, name: &str) -> Option<&'c str> {
+    cell.invocation().options.get(name).map(String::as_str)
+}
+
+/// Whether a heap keeps what is dead, or what of it lies on cycles.
+fn keeps_garbage(cell: &CellResults) -> bool {
+    cell.invocation().heap == "arena" || option(cell, "cycle") == Some("none")
 }
 
 /// One quantity of one heap.
@@ -140,6 +159,10 @@ fn ratio(
     cell: &CellResults,
     quantity: &Quantity,
 ) -> Option<Estimate> {
+    // What frees less than the other is not quicker at it.
+    if quantity.name == DEATH && (keeps_garbage(cell) || keeps_garbage(group.baseline())) {
+        return None;
+    }
     let centre = group.centre(cell, quantity.value)?;
     Some(results.inference(quantity.value).ratio(&centre))
 }
@@ -166,6 +189,9 @@ fn words_of(quantity: &Quantity, cell: &CellResults) -> Option<String> {
         let unit = if is_bytes { "bytes" } else { "ns" };
         let _ = write!(text, ", {:.1} {unit} an object", middle / objects);
     }
+    if quantity.name == DEATH && keeps_garbage(cell) {
+        text.push_str("; not all is freed");
+    }
     Some(text)
 }
 
@@ -179,7 +205,8 @@ pub(super) fn text(results: &Results, group: &Group<'_>) -> String {
     let mut text = format!("\n{}\n", group.baseline().workload_label());
     for cell in &group.cells {
         let n = processes(cell);
-        let _ = writeln!(text, "  {} (n = {n} processes)", cell.heap_label());
+        let n = counted(n as u64, "process");
+        let _ = writeln!(text, "  {} (n = {n})", cell.heap_label());
         if let Some(row) = cell.failure() {
             let why = row.message.as_deref().unwrap_or("no figures");
             let _ = writeln!(text, "    {}: {why}", row.status);
@@ -222,9 +249,9 @@ pub(super) fn sentences(
 /// Ratios in a sentence: of what it takes less, of what more, and where neither is shown.
 pub(super) fn sorted(ratios: &[(&str, Estimate)]) -> String {
     let kind = |estimate: Estimate| match Verdict::of(estimate) {
+        Verdict::Equal | Verdict::SlightlyFaster | Verdict::SlightlySlower => "the same within 5 %",
         verdict if verdict.is_faster() => "less",
         verdict if verdict.is_slower() => "more",
-        Verdict::Equal => "the same within 5 %",
         _ => "not decided",
     };
     let kinds = ["less", "more", "the same within 5 %", "not decided"];
@@ -240,34 +267,58 @@ pub(super) fn sorted(ratios: &[(&str, Estimate)]) -> String {
 fn reason(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
     let objects = objects(cell)?;
     let drop = middle(cell, |metrics| seen(metrics, "drop_ns"))?;
-    let last = middle(cell, |metrics| seen(metrics, "last_collection_ns"))?;
+    let death = QUANTITIES.iter().find(|quantity| quantity.name == DEATH)?;
+    let death = middle(cell, death.value)?;
     let payload = middle(cell, |metrics| seen(metrics, "payload_bytes"))? / objects;
     let bytes = middle(cell, |metrics| seen(metrics, "heap_bytes"))? / objects;
     let overhead = format!(
-        "{:.0} of {bytes:.0} bytes an object are header, rounding and tables",
+        "{:.0} of {bytes:.0} bytes an object are header, rounding, tables and blocks that are not \
+         full",
         (bytes - payload).max(0.0)
     );
     // What dies at once dies in the drop; the rest is found by the collection after it.
     Some(match cell.invocation().heap.as_str() {
         "gc-rc" => {
-            let cycles = shape.map_or(String::new(), |shape| {
-                let cyclic = share(shape.cyclic, shape.objects);
-                format!(": {cyclic} of the objects lie on one, and more may hang from these")
-            });
+            let cyclic = shape.filter(|shape| shape.cyclic > 0);
+            let rest = match (option(cell, "cycle"), shape) {
+                (Some("none"), _) => match cyclic {
+                    Some(_) => {
+                        "the rest is what gives free blocks back; what lies on cycles, and what \
+                         hangs from these, is never freed"
+                    }
+                    None => "the rest is what gives free blocks back",
+                }
+                .to_owned(),
+                (_, Some(shape)) if shape.cyclic == 0 => "the rest is the collection after it, \
+                                                          which has no cycles to find, and gives \
+                                                          free blocks back"
+                    .to_owned(),
+                (_, Some(shape)) => format!(
+                    "the rest is the collection after it, which looks for what cycles keep: {} of \
+                     the objects lie on one, and more may hang from these",
+                    share(shape.cyclic, shape.objects)
+                ),
+                (_, None) => {
+                    "the rest is the collection after it, which looks for what cycles keep"
+                        .to_owned()
+                }
+            };
+            let at_once = match option(cell, "free") {
+                Some("lazy") => "are the drop, which only lists what is dead, for later",
+                _ => "are what counting frees at once, in one stop",
+            };
             format!(
-                "{overhead}; of the {} that the death of all takes, {} are what counting frees at \
-                 once, in one stop; the rest is the collection after it, which looks for what \
-                 cycles keep{cycles}",
-                format_time(drop + last),
+                "{overhead}; of the {} that the death of all takes, {} {at_once}; {rest}",
+                format_time(death),
                 format_time(drop)
             )
         }
         "gc-marksweep" => {
             let depth = shape.map_or(String::new(), |shape| {
                 format!(
-                    "; marking takes {} steps one after another, however many markers there are, \
-                     as the farthest object is so many references away",
-                    grouped(shape.depth)
+                    "; marking takes at least {} one after another, however many markers there \
+                     are, as the farthest object is so many references from the roots",
+                    counted(shape.depth + 1, "step")
                 )
             });
             format!(

@@ -70,6 +70,8 @@ fn figure(quantity: &Quantity, measured: &[(&str, &Group<'_>)], styles: &Styles)
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     let unit = if quantity.each { ", an object" } else { "" };
     Ok(Figure {
+        // They have the paths of graphs.
+        commands: Vec::new(),
         title: format!("{}{}{unit}", first.unwrap_or_default(), letters.as_str()),
         see: format!(
             "Shorter is better. {} Trimmed geometric means over processes, and lines that are their \
@@ -107,6 +109,7 @@ pub(crate) fn of_changes(
     let reason = "no heap was measured with both";
     let figure = Figure::of(TITLE, drawing, reason, cells)?;
     Ok(Figure {
+        commands: Vec::new(),
         title: format!("Cost of {new} over that of {old}"),
         see: format!(
             "Right of the line costs more than {old}. Ratio of whole costs, not of an object's, on \

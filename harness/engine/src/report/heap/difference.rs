@@ -4,7 +4,7 @@ use graph::{Bin, Histogram, Shape};
 
 use super::cost::{QUANTITIES, objects, sorted, written};
 use super::facts::share;
-use super::{Heaps, Subject};
+use super::{Heaps, Subject, counted};
 use crate::invocation::format_bytes;
 use crate::report::quantity::{factor, grouped};
 use crate::results::{CellResults, Group, Results, centre};
@@ -97,7 +97,13 @@ fn change(before: u64, after: u64, written: &dyn Fn(u64) -> String) -> String {
     if before == 0 || after == 0 {
         return format!("{sign}{difference}");
     }
-    let times = factor(after as f64 / before as f64);
+    let times = match after as f64 / before as f64 {
+        // Told by the difference, or of no use to the last digit.
+        0.995..1.005 => return format!("{sign}{difference}"),
+        times if times < 0.005 => "less than 0.01".to_owned(),
+        times if times >= 1000.0 => grouped(times.round() as u64),
+        times => factor(times),
+    };
     format!("{sign}{difference}, {times} times")
 }
 
@@ -150,11 +156,17 @@ pub(super) fn classes(old: &Histogram, new: &Histogram) -> Vec<Class> {
 /// Classes that are told of on a terminal.
 const MOST_CLASSES: usize = 6;
 
-/// Those that differ by most, in order, and how many others differ.
-fn most_changed(old: &Histogram, new: &Histogram) -> (Vec<Class>, usize) {
+/// Those that differ by most, in order, and how many others differ: half of them by bytes where
+/// values are sizes, since a few large arrays may be most of what there is more.
+fn most_changed(old: &Histogram, new: &Histogram, are_sizes: bool) -> (Vec<Class>, usize) {
     let mut changed = classes(old, new);
     changed.retain(|class| class.more() > 0 || class.old.sum != class.new.sum);
     changed.sort_by_key(|class| std::cmp::Reverse(class.more()));
+    if are_sizes {
+        let by_count = MOST_CLASSES.div_ceil(2).min(changed.len());
+        let bytes = |class: &Class| class.old.sum.abs_diff(class.new.sum);
+        changed[by_count..].sort_by_key(|class| std::cmp::Reverse(bytes(class)));
+    }
     let others = changed.len().saturating_sub(MOST_CLASSES);
     changed.truncate(MOST_CLASSES);
     changed.sort_by_key(|class| class.least);
@@ -195,7 +207,7 @@ pub(super) fn text(old: &Subject, new: &Subject) -> String {
         ),
     ];
     for (name, [before, after], are_sizes) in histograms {
-        let (changed, others) = most_changed(before, after);
+        let (changed, others) = most_changed(before, after, are_sizes);
         let note = if changed.is_empty() { "as before" } else { "" };
         line(name, ["", ""], note);
         for class in &changed {
@@ -212,7 +224,11 @@ pub(super) fn text(old: &Subject, new: &Subject) -> String {
             line(&name, [&values[0], &values[1]], &change);
         }
         if others > 0 {
-            line(&format!("  and {others} more classes"), ["", ""], "");
+            line(
+                &format!("  and {} more", counted(others as u64, "class")),
+                ["", ""],
+                "",
+            );
         }
     }
     text
@@ -383,7 +399,7 @@ mod tests {
             subject("a", &drawing).shape.sizes
         };
         let some = histogram(&[8, 16, 32, 64, 128, 256, 512, 1024, 8, 8]);
-        let (changed, others) = most_changed(&histogram(&[8]), &some);
+        let (changed, others) = most_changed(&histogram(&[8]), &some, false);
         // Of the eight classes one has the larger root as well.
         assert_eq!((changed.len(), others), (MOST_CLASSES, 2));
         assert!(
@@ -392,6 +408,6 @@ mod tests {
                 .any(|class| (class.least, class.more()) == (64, 2))
         );
         assert!(changed.is_sorted_by_key(|class| class.least));
-        assert!(most_changed(&some, &some).0.is_empty());
+        assert!(most_changed(&some, &some, true).0.is_empty());
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn of(shape: &Shape) -> Vec<(&'static str, String)> {
         (
             "objects",
             format!(
-                "{} that roots reach, {} of payload; {} more are garbage, and left out",
+                "{} that roots reach, {} of payload beside fields; {} that none reaches, and left out",
                 grouped(*objects),
                 format_bytes(*payload_bytes),
                 grouped(*garbage)
@@ -55,7 +55,7 @@ pub(super) fn of(shape: &Shape) -> Vec<(&'static str, String)> {
         (
             "references",
             format!(
-                "{} in {}; {} weak ones",
+                "{} in {}; weak ones, which are left out: {}",
                 grouped(*references),
                 counted(*fields, "field"),
                 grouped(*weak)
@@ -81,9 +81,13 @@ pub(super) fn of(shape: &Shape) -> Vec<(&'static str, String)> {
         (
             "sharing",
             format!(
-                "{} have more than one reference; one in a thousand more than {}; the most {}",
+                "{} have more than one reference;{} the most {}",
                 share(*shared, *objects),
-                grouped(*referred_p999),
+                // Of fewer there is no such one.
+                match *objects {
+                    1000.. => format!(" one in a thousand {} or more;", grouped(*referred_p999)),
+                    _ => String::new(),
+                },
                 grouped(*most_referred)
             ),
         ),

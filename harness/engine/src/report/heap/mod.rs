@@ -40,6 +40,8 @@ pub struct Subject {
     pub name: String,
     /// The file of the graph, as the rows have it.
     pub file: String,
+    /// Its [`Graph::identity`](graph::Graph::identity).
+    pub identity: u64,
     /// What it is.
     pub shape: Shape,
     /// What became of its dump; `None` if it was given as a graph, which does not say.
@@ -82,8 +84,29 @@ impl Heaps {
     fn group<'g, 'r>(&self, subject: &Subject, groups: &'g [Group<'r>]) -> Option<&'g Group<'r>> {
         groups.iter().find(|group| {
             let file = &group.baseline().invocation().file;
-            file.as_deref() == Some(&subject.file)
+            file.as_deref() == Some(&subject.file) && is_of(group, subject.identity)
         })
+    }
+
+    /// What has no figures: a sentence each.
+    fn unmeasured(&self, groups: &[Group<'_>]) -> Vec<String> {
+        let without = self.subjects.iter();
+        let without = without.filter(|subject| self.group(subject, groups).is_none());
+        let sentences = without.map(|Subject { name, file, .. }| {
+            let has_rows = groups.iter().any(|group| {
+                let of = &group.baseline().invocation().file;
+                of.as_deref() == Some(file)
+            });
+            if has_rows {
+                format!(
+                    "{name}: the rows are of another graph that had its name; measure it anew, \
+                     without --resume"
+                )
+            } else {
+                format!("{name}: nothing was measured with it")
+            }
+        });
+        sentences.collect()
     }
 
     /// The graphs that were measured, each with what was.
@@ -97,7 +120,7 @@ impl Heaps {
     /// Where the heaps differ and why, and where the graphs do: a sentence or two each.
     fn sentences(&self, results: &Results) -> Vec<String> {
         let groups = results.groups();
-        let mut sentences = Vec::new();
+        let mut sentences = self.unmeasured(&groups);
         let several = self.subjects.len() > 1;
         for (subject, group) in self.measured(&groups) {
             let about = if several {
@@ -119,7 +142,7 @@ impl Report for Heaps {
     fn text(&self, results: &Results) -> String {
         let groups = results.groups();
         let mut text = String::new();
-        for group in &groups {
+        for (_, group) in self.measured(&groups) {
             text += &cost::text(results, group);
         }
         for (new, old) in self.pairs() {
@@ -130,6 +153,10 @@ impl Report for Heaps {
             text += &format!("{}\n", wrap(&sentence, WIDTH, 0, 2));
         }
         text += &format!("\n{}\n", wrap(cost::LEGEND, WIDTH, 0, 0));
+        let notes = results.notes.iter().map(|note| format!("Note: {note}."));
+        for note in notes.chain(html::disturbed(results)) {
+            text += &format!("{}\n", wrap(&note, WIDTH, 0, 2));
+        }
         text
     }
 
@@ -137,9 +164,20 @@ impl Report for Heaps {
         page::render(self, results)
     }
 
+    fn is_complete(&self, results: &Results) -> bool {
+        self.unmeasured(&results.groups()).is_empty()
+    }
+
     fn path(&self) -> Option<&Path> {
         self.page.as_deref()
     }
+}
+
+/// Whether rows are of the graph that is called so. Older ones do not say.
+fn is_of(group: &Group<'_>, identity: u64) -> bool {
+    let rows = group.cells.iter().flat_map(|cell| cell.measured());
+    let said = rows.filter_map(|metrics| metrics.observations.get("graph"));
+    said.into_iter().all(|&said| said == identity)
 }
 
 /// What a graph is, for a terminal.
@@ -162,7 +200,11 @@ pub fn is_page(path: &Path) -> bool {
 
 /// So many of something.
 pub fn counted(count: u64, one: &str) -> String {
-    let many = if count == 1 { "" } else { "s" };
+    let many = match one {
+        _ if count == 1 => "",
+        one if one.ends_with("ss") => "es",
+        _ => "s",
+    };
     format!("{} {one}{many}", grouped(count))
 }
 
@@ -184,6 +226,7 @@ mod fixture {
         Subject {
             name: name.to_owned(),
             file: format!("{name}.graph"),
+            identity: 1,
             shape: Shape::of(&Graph::open(&path).unwrap()),
             dump: Some(Dump {
                 has_roots: imported.has_roots(),

@@ -40,7 +40,7 @@ pub(super) fn render(heaps: &Heaps, results: &Results) -> String {
         "What was lost in the import",
         &lost(heaps),
     ));
-    sections.push(page::environment(results));
+    sections.push(page::environment(results, true));
     let names: Vec<&str> = (heaps.subjects.iter())
         .map(|subject| subject.name.as_str())
         .collect();
@@ -50,7 +50,12 @@ pub(super) fn render(heaps: &Heaps, results: &Results) -> String {
     let top = page::conclusion(results, &heaps.sentences(results));
     let verb = if names.len() == 1 { "costs" } else { "cost" };
     let title = format!("What {} {verb} on each heap", names.join(" and "));
-    page::document((&title, GENERATOR), results, &about, &top, &sections)
+    let page = page::document((&title, GENERATOR), results, &about, &top, &sections);
+    // A workload's label has its file as it was given; a name is enough.
+    heaps.subjects.iter().fold(page, |page, subject| {
+        let [file, name] = [&subject.file, &subject.name].map(|text| html! { (text) }.0);
+        page.replace(&format!("file={file}"), &format!("file={name}"))
+    })
 }
 
 /// A table that scrolls in its box.
@@ -254,14 +259,18 @@ fn lost(heaps: &Heaps) -> Markup {
                         ul { @for loss in dump.losses.iter() { li { (loss) } } }
                     }
                     @if !dump.has_roots {
-                        p.warn { "The dump names no roots: what nothing refers to is taken for them." }
+                        p.warn {
+                            "The dump names no roots: what nothing refers to is taken for them, and \
+                             one object of what is reached from none of these."
+                        }
                     }
                 }
             }
             @if shape.weak > 0 || shape.garbage > 0 {
                 p.quiet {
-                    "Beside that, " (grouped(shape.garbage)) " objects that nothing reaches are \
-                     left out, and " (grouped(shape.weak)) " weak references are null fields."
+                    "Beside that, objects that no root reaches are left out ("
+                    (grouped(shape.garbage)) "), and weak references are null fields ("
+                    (grouped(shape.weak)) ")."
                 }
             }
         }

@@ -58,7 +58,7 @@ fn lines(
     // Long names are cut; the whole is in the tooltip.
     let most = 24;
     let width = |characters: usize| characters as f64 * TEXT * ADVANCE;
-    let left = (width(longest.min(most)) + 14.0).max(60.0);
+    let left = (width(longest.min(most)) + 26.0).max(60.0);
     let values = || branches.iter().flat_map(|branch| &branch.values);
     let written = |estimate: &Estimate| format_value(estimate.value, axis.unit, 3);
     let beside = values().map(|(_, estimate)| written(estimate).chars().count());
@@ -127,13 +127,16 @@ fn lines(
     })
 }
 
-/// The text, or as much of it as fits into `most` characters.
+/// The text, or as much of both its ends as fits into `most` characters: names of one family differ
+/// at the end.
 fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+    let length = text.chars().count();
+    if length <= most {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(most - 1).collect();
-    format!("{kept}\u{2026}")
+    let begin: String = text.chars().take((most - 1) / 2).collect();
+    let end: String = text.chars().skip(length - most / 2).collect();
+    format!("{begin}\u{2026}{end}")
 }
 
 #[cfg(test)]

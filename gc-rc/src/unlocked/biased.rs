@@ -49,6 +49,10 @@
 //! were so a grace period ago, it dies then and there: a chain through the objects of several
 //! owners takes a safepoint where it goes from one to the next, and no grace period.
 //!
+//! Between the exchange that merges an object and the store that clears the owner's word somebody
+//! else may release the last reference. Where that would free the object at once, in a cascade, it
+//! is retired instead: whoever merges is in an operation, which a grace period waits for.
+//!
 //! # Owners that are away
 //!
 //! An owner that is in a blocking region, or gone, answers nothing. Before it goes it answers what
@@ -966,6 +970,13 @@ impl Counting for Biased {
     #[inline(always)]
     fn note(m: &Mutator<'_, Self>, object: Object, bits: u64) {
         Parts::of(object).note(m.base(), bits);
+    }
+
+    #[inline(always)]
+    fn is_settling(m: &Mutator<'_, Self>, object: Object) -> bool {
+        // Acquire: if the word is cleared, that comes before the cell is written to again.
+        let word = own_word(object).load(Acquire);
+        word != 0 && !is_mine(m.base(), word)
     }
 
     fn renew(m: &Mutator<'_, Self>, object: Object) {

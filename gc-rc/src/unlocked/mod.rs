@@ -238,6 +238,13 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
         None
     }
 
+    /// Whether somebody else, who is in an operation, is about to write to a dead object that this
+    /// mutator did not list: then it dies a grace period later.
+    #[inline(always)]
+    fn is_settling(_: &Mutator<'_, Self>, _: Object) -> bool {
+        false
+    }
+
     /// The mutator attaches.
     #[inline(always)]
     fn arrive(_: &Mutator<'_, Self>) {}

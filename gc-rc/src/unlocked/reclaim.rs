@@ -330,7 +330,8 @@ impl<R: Unlocked> Mutator<'_, R> {
                     let Released::Last(head) = R::release_of_dead(self, child) else {
                         continue;
                     };
-                    if head & tag::HAS_WEAK != 0 || R::is_young(self.inner, child) {
+                    let is_watched = head & tag::HAS_WEAK != 0;
+                    if is_watched || R::is_young(self.inner, child) || R::is_settling(self, child) {
                         self.retire(child);
                     } else {
                         child.set_head(linked(dead, head & tag::ALL));

@@ -153,7 +153,8 @@ impl Heap {
         Ok(graphs)
     }
 
-    /// What the graphs are called: their files' names, or if two have the same, all by their paths.
+    /// What the graphs are called: their files' names, or if two have the same, with as many
+    /// directories before them as tell them apart.
     fn names(&self) -> Vec<String> {
         let names = self.files.iter().map(|file| {
             let name = file.file_name().unwrap_or(file.as_os_str());
@@ -167,7 +168,7 @@ impl Heap {
         if are_different(&names) {
             return names;
         }
-        // With as many directories as tell them apart: of those above nobody need know.
+        // Of the directories above nobody need know.
         let deepest = self.files.iter().map(|file| file.components().count());
         let with = |directories: usize| -> Vec<String> {
             let files = self.files.iter().map(|file| {

@@ -21,8 +21,11 @@
 //! **Invariant.** Marks and live counts are written only while the world is stopped, by the
 //! collector and the workers that help it, who are done before the world goes on. Mutators read
 //! them between stops, and the handshake orders the two. A block whose live count is 0 has no mark.
-//! Of a large object's marks the first bit alone is one; a byte of every eighth holds the state of
-//! a card (see [`crate::remember`]).
+//! Of a large object's marks the first bit alone is one; another bit of each word is the state of a
+//! card (see [`crate::remember`]), which mutators set as they run. Whoever may run beside others
+//! reads and changes these words whole, by atomic operations of one size: a mutator sets a card
+//! while another asks for the mark in the same word, and atomic accesses of two sizes to one word
+//! are outside of Rust's memory model where they race.
 //!
 //! A granule is as large as a field, so that objects lie without gaps. With 16 bytes the table is
 //! half as long, and every other shape is padded, which costs eight times as much as it saves.
@@ -52,7 +55,7 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::object::{GRANULE, Object};
 use crate::os::{HUGE_PAGE, Refused};
@@ -82,9 +85,9 @@ pub(crate) const BYTES_PER_MARK_BYTE: usize = 8 * GRANULE;
 /// as objects need it.
 const LARGE_SPACE_FACTOR: usize = 4;
 
-/// The state of a card is this byte of the word of its first granule: neither the first nor the
-/// last, one of which holds the object's mark.
-const CARD_BYTE: usize = 3;
+/// A card is dirty if this bit of its first granule's word is set. Of a large object's words the
+/// first has a mark, whose bit is another one.
+const DIRTY: u64 = 1 << 32;
 const _: () = assert!(CARD == BYTES_PER_WORD);
 
 /// The marks of a block.
@@ -221,17 +224,9 @@ impl Space {
     /// Whether the last collection found the object live. Always false for one allocated since.
     #[inline]
     pub(crate) fn is_marked(&self, object: Object) -> bool {
-        let bit = bit(object.address());
-        let byte = if cfg!(target_endian = "little") {
-            bit / 8
-        } else {
-            size_of::<u64>() - 1 - bit / 8
-        };
-        let byte = (self.word(object.address()).cast::<u8>()).wrapping_add(byte);
-        // SAFETY: an object lies in the space, so its mark in the side table. A byte, as mutators
-        // that soil a card change another one of its word meanwhile.
-        let marks = unsafe { AtomicU8::from_ptr(byte) };
-        marks.load(Ordering::Relaxed) >> (bit % 8) & 1 == 1
+        // SAFETY: an object lies in the space, so its mark in the side table.
+        let marks = unsafe { AtomicU64::from_ptr(self.word(object.address())) };
+        marks.load(Ordering::Relaxed) >> bit(object.address()) & 1 == 1
     }
 
     /// Whether every granule of a small object is marked.
@@ -310,10 +305,9 @@ impl Space {
     #[inline(always)]
     pub(crate) unsafe fn card(&self, object: Object, index: usize) -> CardState<'_> {
         let word = self.word(object.address() + index * CARD);
-        let byte = word.cast::<u8>().wrapping_add(CARD_BYTE);
-        // SAFETY: within the large object's pages, so in the side table. Mutators access these
-        // bytes as cards only; the collector, when they do not run, the first word as a mark too.
-        CardState(unsafe { AtomicU8::from_ptr(byte) })
+        // SAFETY: within the large object's pages, so in the side table, where words that mutators
+        // may be using are accessed by atomic operations alone.
+        CardState(unsafe { AtomicU64::from_ptr(word) })
     }
 
     /// The marks of a block, as the last collection left them.
@@ -344,22 +338,22 @@ pub(crate) fn count(marks: &BlockMarks) -> usize {
 /// The state of a card of a large object (see [`crate::remember`]): dirty if something in it has
 /// been written since the last collection.
 #[derive(Clone, Copy)]
-pub(crate) struct CardState<'a>(&'a AtomicU8);
+pub(crate) struct CardState<'a>(&'a AtomicU64);
 
 impl CardState<'_> {
     #[inline(always)]
     pub(crate) fn is_clean(self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.0.load(Ordering::Relaxed) & DIRTY == 0
     }
 
     /// Makes the card dirty; says whether it was clean.
     #[inline(always)]
     pub(crate) fn soil(self) -> bool {
-        self.0.swap(1, Ordering::Relaxed) == 0
+        self.0.fetch_or(DIRTY, Ordering::Relaxed) & DIRTY == 0
     }
 
     pub(crate) fn clean(self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.fetch_and(!DIRTY, Ordering::Relaxed);
     }
 }
 

@@ -369,6 +369,7 @@ impl<W: Witness> Locked<'_, W> {
         };
         self.generational.freed(freed.objects, freed.tracked);
         self.inner.counters.freed(freed.objects, freed.payload);
+        self.unrecorded().note_deaths(freed.objects);
         if let Some(begun) = freed.long_since {
             let objects = freed.objects;
             let kind = EventKind::Drain { objects };

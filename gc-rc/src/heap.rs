@@ -22,7 +22,7 @@ use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
 use crate::count::Free;
 use crate::cycle::candidates::Scratch;
-use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
+use crate::cycle::{Cycle, OLDEST, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{EventKind, EventLog, Recorder};
 use crate::gil::{self, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
@@ -73,6 +73,8 @@ pub(crate) struct Protected {
     tidied: Cell<u64>,
     /// When unused memory was last looked at.
     last_tidy: Cell<Option<Instant>>,
+    /// Deaths until it is looked whether it is time again.
+    until_look: Cell<i64>,
 }
 
 impl Protected {
@@ -250,6 +252,9 @@ impl Drop for Inner {
 /// Unused memory is looked for when so much of the heap was allocated or freed since, as one part
 /// of so many.
 const TIDY_SHARE: u64 = 8;
+/// Objects whose deaths have it looked whether it is time for that: a program that frees as much as
+/// it allocates comes to no collection, and allocates from the free cells that it has.
+pub(crate) const LOOK_EVERY: i64 = 8192;
 
 /// The proof that the current thread holds the heap's lock, as the mutator numbered `me`; and who
 /// hears of the steps that are taken under it ([`crate::step`]): nobody, unless the operation is
@@ -308,20 +313,57 @@ impl<'a> Locked<'a> {
     /// be free, and at most once in the time after which memory is released. Where that time is
     /// short, the walk is paid for by what the program turns over.
     pub(crate) fn tidy(self, now: Instant) {
-        let due = self.is_tidying_due(now);
-        if self.last_tidy.get().is_none() {
+        if self.is_tidying_worthwhile(now) && !self.collecting.get() {
             self.last_tidy.set(Some(now));
-        }
-        let counters = &self.inner.counters;
-        let turned_over = || counters.turned_over().saturating_sub(self.tidied.get());
-        if due
-            && !self.collecting.get()
-            && turned_over() >= self.allocator.bytes_of_cells() as u64 / TIDY_SHARE
-        {
-            self.last_tidy.set(Some(now));
-            self.tidied.set(counters.turned_over());
+            self.tidied.set(self.inner.counters.turned_over());
             self.reclaim(self.inner.releases_at_once());
         }
+    }
+
+    /// So many objects have died.
+    #[inline(always)]
+    pub(crate) fn note_deaths(self, objects: u64) {
+        let left = self.until_look.get() - objects as i64;
+        self.until_look.set(left);
+        if left < 0 {
+            self.look_for_unused();
+        }
+    }
+
+    /// Has unused memory looked for at the next safepoint, if it is time.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_for_unused(self) {
+        self.until_look.set(LOOK_EVERY);
+        if self.is_tidying_worthwhile(Instant::now()) {
+            self.request_collection();
+        }
+    }
+
+    /// [`Self::tidy`], where blocks may be empty that no collection has come by: those that the
+    /// lists of the young and the middle generation name are never taken for empty.
+    pub(crate) fn tidy_thoroughly(self) {
+        let now = Instant::now();
+        let worthwhile = self.is_tidying_worthwhile(now) && self.may_have_empty_blocks();
+        if worthwhile && self.generational.is_enabled() {
+            self.collect(OLDEST - 1, false);
+        }
+        self.tidy(now);
+    }
+
+    /// Whether it is time for that, and the program has turned over enough to pay for it. Time is
+    /// counted from when this was first asked.
+    pub(crate) fn is_tidying_worthwhile(self, now: Instant) -> bool {
+        if self.last_tidy.get().is_none() {
+            self.last_tidy.set(Some(now));
+            return false;
+        }
+        let turned_over = || {
+            let all = self.inner.counters.turned_over();
+            all.saturating_sub(self.tidied.get())
+        };
+        self.is_tidying_due(now)
+            && turned_over() >= self.allocator.bytes_of_cells() as u64 / TIDY_SHARE
     }
 
     /// Whether the time after which unused memory is looked for has passed.
@@ -335,14 +377,19 @@ impl<'a> Locked<'a> {
     #[cold]
     #[inline(never)]
     fn reclaim(self, all: bool) {
-        let cells = self.allocator.bytes_of_cells() as u64;
-        let small = self.inner.counters.object_bytes();
-        if !self.lent.get() && cells.saturating_sub(small) >= (cells / 4).max(1 << 20) {
+        if !self.lent.get() && self.may_have_empty_blocks() {
             self.allocator.trim(&self.inner.counters);
         }
         self.forget_unheld_weak();
         self.allocator.supply.age(&self.inner.counters, all);
         self.account_metadata();
+    }
+
+    /// Whether a quarter of the cells are free, and a mebibyte.
+    pub(crate) fn may_have_empty_blocks(self) -> bool {
+        let cells = self.allocator.bytes_of_cells() as u64;
+        let small = self.inner.counters.object_bytes();
+        cells.saturating_sub(small) >= (cells / 4).max(1 << 20)
     }
 
     /// After a full collection: makes all blocks without objects unused, and releases memory if it
@@ -500,6 +547,7 @@ impl Inner {
                 overhead,
                 tidied: Cell::new(0),
                 last_tidy: Cell::new(None),
+                until_look: Cell::new(LOOK_EVERY),
                 weak: RefCell::default(),
                 cleared: Cleared::new(),
                 finalizable: RefCell::default(),

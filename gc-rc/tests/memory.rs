@@ -1,6 +1,8 @@
 //! What the heap keeps beside objects: it grows with a burst, and is given back after it.
 
 use std::collections::VecDeque;
+use std::thread;
+use std::time::Duration;
 
 use gc_rc::{Cycle, Flags, Free, Global, Heap, Local, Mutator, Shape, Weak};
 
@@ -238,6 +240,38 @@ fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) -> u64 {
         objects += 1;
     }
     objects
+}
+
+/// Memory that a burst has left goes back to the system, though the program goes on by making as
+/// much as it drops, for which no collection is due.
+#[test]
+fn what_a_burst_left_is_given_back() {
+    for cycle in [Cycle::Generational, Cycle::BaconRajan, Cycle::None] {
+        let heap = Heap::builder().release_after(Some(Duration::from_millis(1)));
+        let heap = heap.limit(64 << 20).cycle(cycle).build().unwrap();
+        heap.attach(|m| {
+            m.frame(|m, [list, node]| {
+                for word in 0..200_000 {
+                    m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+                    m.safepoint();
+                }
+                let height = heap.statistics().committed_bytes;
+                m.set(list, None);
+                for _ in 0..200 {
+                    for _ in 0..2_000 {
+                        m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
+                        m.safepoint();
+                    }
+                    thread::sleep(Duration::from_millis(1));
+                    if heap.statistics().committed_bytes < height / 4 {
+                        return;
+                    }
+                }
+                let left = heap.statistics().committed_bytes;
+                panic!("{cycle:?}: {left} of {height} bytes are committed");
+            });
+        });
+    }
 }
 
 /// Objects of all sizes come and go in no order, so that blocks of cells lie between the runs of

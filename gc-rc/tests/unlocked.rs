@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
+use std::time::Duration;
 
 use gc_rc::{
     BuildError, Builder, Cycle, EventKind, Flags, Free, Global, Heap, HeapFull, Local, Mutator,
@@ -530,6 +531,63 @@ fn cycles_of_several_threads_are_found<R: Unlocked>() {
     assert_eq!(live(&heap), 0);
 }
 
+/// A list that grows has no cycle to be looked for: the world is stopped for it a few times only.
+fn what_closes_no_cycle_stops_nobody<R: Unlocked>() {
+    const NODES: u64 = 40_000;
+    let stops = |filter| {
+        let builder = Heap::builder().thresholds([100, 10, 10]);
+        let heap = heap::<R>(builder.cycle_filter(filter));
+        heap.attach(|m| {
+            m.frame(|m, [list]| {
+                push(m, list, NODES);
+                let before = heap.statistics();
+                // A cycle in the midst of it is found all the same.
+                for _ in 0..200 {
+                    m.frame(|m, [node]| {
+                        m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
+                        m.store(m.get(node).unwrap(), 0, m.get(node));
+                    });
+                    m.safepoint();
+                }
+                assert!(live(&heap) < NODES + 200, "cycles are not found");
+                m.verify();
+                before.reclamation.unwrap().stops
+            })
+        })
+    };
+    let (with, without) = (stops(true), stops(false));
+    assert!(with <= NODES / 100 / 50, "{with} stops");
+    assert!(without >= NODES / 200, "{without} stops without the filter");
+}
+
+/// Memory that a burst has left goes back to the system, though nothing has a collection made.
+fn what_a_burst_left_is_given_back<R: Unlocked>() {
+    for cycle in [Cycle::Generational, Cycle::None] {
+        let builder = Heap::builder().release_after(Some(Duration::from_millis(1)));
+        let heap = heap::<R>(builder.limit(64 << 20).cycle(cycle));
+        heap.attach(|m| {
+            m.frame(|m, [list, node]| {
+                push(m, list, 200_000);
+                let height = heap.statistics().committed_bytes;
+                m.set(list, None);
+                // Goes on with little, which it makes and drops in turn.
+                for _ in 0..200 {
+                    for _ in 0..2_000 {
+                        m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
+                        m.safepoint();
+                    }
+                    thread::sleep(Duration::from_millis(1));
+                    if heap.statistics().committed_bytes < height / 4 {
+                        return;
+                    }
+                }
+                let left = heap.statistics().committed_bytes;
+                panic!("{cycle:?}: {left} of {height} bytes are committed");
+            });
+        });
+    }
+}
+
 /// One object that everybody counts, and one weak reference that everybody upgrades.
 fn a_hot_object_has_the_right_count<R: Unlocked>() {
     let heap = poisoned::<R>();
@@ -827,6 +885,9 @@ on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_r
     cells_come_home,
     memory_of_threads_that_end_is_used_again,
     cycles_of_several_threads_are_found,
+    what_closes_no_cycle_stops_nobody,
+    #[cfg_attr(miri, ignore = "waits for time to pass")]
+    what_a_burst_left_is_given_back,
     a_hot_object_has_the_right_count,
     a_long_list_dies_on_a_small_stack_in_one_grace_period,
     random_scripts_of_one_thread,

@@ -39,7 +39,7 @@
 //! no such types here.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::alloc::LARGE;
 use crate::block::{Block, side_byte};
@@ -87,7 +87,13 @@ pub(crate) struct Generational {
     long_lived_pending: Cell<usize>,
     /// Objects that are not tracked.
     untracked: Cell<u64>,
+    /// Collections that were put off since the last one.
+    put_off: Cell<u32>,
 }
+
+/// Collections in a row that are put off at most: what the next one comes by then are so many times
+/// the youngest generation's threshold of objects, a millisecond or two.
+const MOST_PUT_OFF: u32 = 64;
 
 impl Generational {
     pub(crate) fn new(builder: &Builder) -> Self {
@@ -116,6 +122,7 @@ impl Generational {
             long_lived_total: Cell::new(0),
             long_lived_pending: Cell::new(0),
             untracked: Cell::new(0),
+            put_off: Cell::new(0),
         }
     }
 
@@ -143,10 +150,19 @@ impl Generational {
         left == 0
     }
 
+    /// What is missing for the trigger, where mutators that count for themselves change it at any
+    /// time. Relaxed: nothing else is decided by it.
+    #[inline(always)]
+    fn shared_until_trigger(&self) -> &AtomicUsize {
+        // SAFETY: a cell may be changed through a shared reference; of mutators that run at the
+        // same time all use this.
+        unsafe { AtomicUsize::from_ptr(self.until_trigger.as_ptr()) }
+    }
+
     /// The count of a generation.
     fn count(&self, generation: usize) -> usize {
         match generation {
-            0 => self.trigger.wrapping_sub(self.until_trigger.get()),
+            0 => (self.trigger).wrapping_sub(self.shared_until_trigger().load(Relaxed)),
             older => self.older[older - 1].get(),
         }
     }
@@ -154,7 +170,10 @@ impl Generational {
     #[inline(always)]
     fn set_count(&self, generation: usize, count: usize) {
         match generation {
-            0 => self.until_trigger.set(self.trigger.wrapping_sub(count)),
+            0 => {
+                let left = self.trigger.wrapping_sub(count);
+                self.shared_until_trigger().store(left, Relaxed);
+            }
             older => self.older[older - 1].set(count),
         }
     }
@@ -194,15 +213,55 @@ impl Generational {
         self.set_count(0, self.count(0).saturating_sub(tracked));
     }
 
-    /// Mutators that count for themselves made so many tracked objects more than they freed, and so
-    /// many that are not tracked. Returns whether a collection has become due.
+    /// A mutator that counts for itself made so many tracked objects more than it freed, and so
+    /// many that are not tracked. Returns whether a collection has become due. Any mutator may say
+    /// so at any time.
     pub(crate) fn counted_apart(&self, tracked: isize, untracked: i64) -> bool {
-        self.untracked
-            .set(self.untracked.get().wrapping_add_signed(untracked));
-        let before = self.count(0);
-        let count = before.saturating_add_signed(tracked);
-        self.set_count(0, count);
-        before < self.trigger && count >= self.trigger
+        // SAFETY: as for `shared_until_trigger`.
+        let sum = unsafe { AtomicU64::from_ptr(self.untracked.as_ptr()) };
+        sum.fetch_add(untracked as u64, Relaxed);
+        let shared = self.shared_until_trigger();
+        let counted = |left: usize| {
+            let count = self.trigger.wrapping_sub(left);
+            count.saturating_add_signed(tracked)
+        };
+        let mut left = shared.load(Relaxed);
+        loop {
+            let count = counted(left);
+            let now = self.trigger.wrapping_sub(count);
+            match shared.compare_exchange_weak(left, now, Relaxed, Relaxed) {
+                Ok(_) => {
+                    let before = self.trigger.wrapping_sub(left);
+                    return before < self.trigger && count >= self.trigger;
+                }
+                Err(changed) => left = changed,
+            }
+        }
+    }
+
+    /// How many objects a mutator may count for itself before it says so: what all of them have not
+    /// said yet is then a fraction of the threshold. CPython's free-threaded build has 512, too.
+    pub(crate) fn counted_apart_at_most(&self) -> isize {
+        (self.trigger / 4).clamp(1, 512) as isize
+    }
+
+    /// Puts a collection off that is due, where it would find nothing: there is no suspect
+    /// ([`crate::cycle::filter`]). Returns false if it must not be, or was for long enough. The
+    /// caller holds what protects the tables.
+    ///
+    /// Nothing is moved on meanwhile, so that what was made since is examined by the next
+    /// collection, whichever it is: each object is, as the youngest, once.
+    pub(crate) fn put_off(&self) -> bool {
+        // SAFETY: as for `note_suspect`.
+        let suspects = unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) };
+        let nothing = self.enabled && self.filter && !suspects.load(Relaxed);
+        let put_off = self.put_off.get() + 1;
+        if !nothing || put_off > MOST_PUT_OFF {
+            return false;
+        }
+        self.put_off.set(put_off);
+        self.set_count(0, 0);
+        true
     }
 
     /// Lists a block that has got its first young object.
@@ -260,6 +319,7 @@ impl<W: Witness> Locked<'_, W> {
     /// were examined, and how many of them unreachable.
     pub(crate) fn collect_generations(self, generation: usize) -> (u64, u64) {
         let state = &self.generational;
+        state.put_off.set(0);
         for younger in 0..=generation {
             state.set_count(younger, 0);
         }

@@ -201,7 +201,7 @@ impl Locked<'_> {
 }
 
 impl<W: Witness> Locked<'_, W> {
-    /// Collects what is due, if a collection was requested.
+    /// Collects what is due, if a collection was requested; if nothing is, looks for unused memory.
     pub(crate) fn collect_if_requested(self) {
         let poll = &self.inner.mailbox.poll;
         if poll.load(Ordering::Relaxed) & COLLECT != 0 {
@@ -219,6 +219,9 @@ impl<W: Witness> Locked<'_, W> {
                 if let Some(begun) = watched {
                     self.overhead.note_other(begun.elapsed());
                 }
+            } else {
+                // It was asked for to look for unused memory.
+                self.unrecorded().tidy_thoroughly();
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::unlocked::reclaim::{Retired, charge};
 use crate::unlocked::{ADOPT, Commons, Seat, Tallies};
 
 impl Seat {
-    fn new() -> Self {
+    fn new(commons: &Commons) -> Self {
         Self {
             party: Party::new(),
             seen: Seen::absent(),
@@ -37,6 +37,8 @@ impl Seat {
             tells: Cell::new(false),
             patience: Cell::new(0),
             tracked: Cell::new(0),
+            apart_at_most: commons.base.protected.generational.counted_apart_at_most(),
+            freed: Cell::new(0),
             untracked: Cell::new(0),
             tally: Tallies::default(),
             bias: Bias::default(),
@@ -86,7 +88,7 @@ impl<R: Unlocked> Heap<R> {
             inner: commons,
             frames: Cell::new(ptr::null()),
             id: number,
-            own: Seat::new(),
+            own: Seat::new(commons),
             brand: PhantomData,
             _pinned: PhantomPinned,
         };

@@ -426,6 +426,10 @@ pub(crate) struct Seat {
     patience: Cell<u32>,
     /// Tracked objects made and not yet counted for the generations, less those freed.
     tracked: Cell<isize>,
+    /// So many, of either, are said to the others.
+    apart_at_most: isize,
+    /// Objects that this mutator has freed since it last looked for unused memory.
+    freed: Cell<i64>,
     /// The same of objects that are not tracked.
     untracked: Cell<i64>,
     tally: Tallies,

@@ -251,10 +251,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     fn count_freed(&self, freed: &Freed) {
         let seat = &self.own;
         seat.tally.freed(freed.objects, freed.payload);
-        seat.tracked
-            .set(seat.tracked.get() - freed.tracked as isize);
-        let untracked = freed.objects as i64 - freed.tracked as i64;
-        seat.untracked.set(seat.untracked.get() - untracked);
+        self.count_freed_objects(freed.objects, freed.tracked);
         if let Some(begun) = freed.long_since {
             let objects = freed.objects;
             let kind = EventKind::Drain { objects };

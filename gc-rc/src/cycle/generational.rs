@@ -214,8 +214,8 @@ impl Generational {
     }
 
     /// A mutator that counts for itself made so many tracked objects more than it freed, and so
-    /// many that are not tracked. Returns whether a collection has become due. Any mutator may say
-    /// so at any time.
+    /// many that are not tracked. Returns whether a collection is due, unless what mutators have
+    /// retired makes up for it. Any mutator may say so at any time.
     pub(crate) fn counted_apart(&self, tracked: isize, untracked: i64) -> bool {
         // SAFETY: as for `shared_until_trigger`.
         let sum = unsafe { AtomicU64::from_ptr(self.untracked.as_ptr()) };
@@ -230,13 +230,15 @@ impl Generational {
             let count = counted(left);
             let now = self.trigger.wrapping_sub(count);
             match shared.compare_exchange_weak(left, now, Relaxed, Relaxed) {
-                Ok(_) => {
-                    let before = self.trigger.wrapping_sub(left);
-                    return before < self.trigger && count >= self.trigger;
-                }
+                Ok(_) => return count >= self.trigger,
                 Err(changed) => left = changed,
             }
         }
+    }
+
+    /// Whether a collection is due, if so many objects will die without.
+    pub(crate) fn is_due_beside(&self, dying: u64) -> bool {
+        (self.count(0) as u64).saturating_sub(dying) >= self.trigger as u64
     }
 
     /// How many objects a mutator may count for itself before it says so: what all of them have not

@@ -155,11 +155,25 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     fn count_for_generations(&self) {
         let (tracked, untracked) = (self.own.tracked.take(), self.own.untracked.take());
         let generational = &self.inner.base.protected.generational;
-        if generational.counted_apart(tracked, untracked) {
-            let tables = self.tables();
-            if !generational.put_off() {
-                tables.proof().request_collection();
-            }
+        let poll = &self.inner.base.mailbox.poll;
+        if generational.counted_apart(tracked, untracked)
+            && poll.load(Ordering::Relaxed) & COLLECT == 0
+        {
+            self.ask_for_collection();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ask_for_collection(&self) {
+        let commons = self.inner;
+        let generational = &commons.base.protected.generational;
+        let tables = self.tables();
+        // What is retired is counted until it is freed, which in a stop would be at once: then
+        // nothing would be due any more.
+        let retired = commons.tally().kept_objects + commons.orphans.borrow().len() as u64;
+        if generational.is_due_beside(retired) && !generational.put_off() {
+            tables.proof().request_collection();
         }
     }
 

@@ -461,6 +461,25 @@ impl Object {
         header.words.set(words);
     }
 
+    /// Has the second unit of a free cell, in which an object has its shape, lead to another one.
+    pub(crate) fn set_below(self, below: Option<Object>) {
+        let unit = linked(below, 0);
+        self.header().refs.set(unit as u32);
+        self.header().words.set((unit >> 32) as u32);
+    }
+
+    /// The cell to which that leads.
+    ///
+    /// # Safety
+    ///
+    /// [`Self::set_below`] was the last to write it, and the other cell still keeps the invariant
+    /// of [`Object`].
+    pub(crate) unsafe fn below(self) -> Option<Object> {
+        let (low, high) = (self.header().refs.get(), self.header().words.get());
+        // SAFETY: the caller's promise.
+        unsafe { link(u64::from(high) << 32 | u64::from(low)) }
+    }
+
     /// The shape the object was made with.
     pub(crate) fn shape(self) -> Shape {
         self.shape_of(self.marks())

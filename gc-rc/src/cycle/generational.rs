@@ -89,6 +89,10 @@ pub(crate) struct Generational {
     untracked: Cell<u64>,
     /// Collections that were put off since the last one.
     put_off: Cell<u32>,
+    /// How much more than the trigger is asked for before the world is stopped: stops after which
+    /// nothing was due raise it, collections lower it. At most the trigger. Changed in a stopped
+    /// world, read under what protects the tables.
+    slack: Cell<usize>,
 }
 
 /// Collections in a row that are put off at most: what the next one comes by then are so many times
@@ -123,6 +127,7 @@ impl Generational {
             long_lived_pending: Cell::new(0),
             untracked: Cell::new(0),
             put_off: Cell::new(0),
+            slack: Cell::new(0),
         }
     }
 
@@ -238,7 +243,18 @@ impl Generational {
 
     /// Whether a collection is due, if so many objects will die without.
     pub(crate) fn is_due_beside(&self, dying: u64) -> bool {
-        (self.count(0) as u64).saturating_sub(dying) >= self.trigger as u64
+        let enough = self.trigger.saturating_add(self.slack.get());
+        (self.count(0) as u64).saturating_sub(dying) >= enough as u64
+    }
+
+    /// The world was stopped for a collection; if it was not due any more, for nothing.
+    pub(crate) fn stopped_for_collection(&self, collected: bool) {
+        let slack = self.slack.get();
+        self.slack.set(if collected {
+            slack / 2
+        } else {
+            (slack + self.trigger / 4).min(self.trigger)
+        });
     }
 
     /// How many objects a mutator may count for itself before it says so: what all of them have not

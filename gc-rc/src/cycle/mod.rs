@@ -202,9 +202,11 @@ impl Locked<'_> {
 
 impl<W: Witness> Locked<'_, W> {
     /// Collects what is due, if a collection was requested; if nothing is, looks for unused memory.
-    pub(crate) fn collect_if_requested(self) {
+    /// Returns whether something was.
+    pub(crate) fn collect_if_requested(self) -> bool {
         let poll = &self.inner.mailbox.poll;
-        if poll.load(Ordering::Relaxed) & COLLECT != 0 {
+        let requested = poll.load(Ordering::Relaxed) & COLLECT != 0;
+        if requested {
             poll.fetch_and(!COLLECT, Ordering::Relaxed);
             let due = match self.cycle {
                 Cycle::Generational => self.generational.due(),
@@ -219,11 +221,12 @@ impl<W: Witness> Locked<'_, W> {
                 if let Some(begun) = watched {
                     self.overhead.note_other(begun.elapsed());
                 }
-            } else {
-                // It was asked for to look for unused memory.
-                self.unrecorded().tidy_thoroughly();
+                return true;
             }
+            // It was asked for to look for unused memory.
+            self.unrecorded().tidy_thoroughly();
         }
+        false
     }
 
     /// Collects a generation and all younger ones; with possible roots, whatever they reach. Does

@@ -1,16 +1,27 @@
 //! Free cells of a mutator, and how an allocation gets memory where it has none.
 //!
-//! A mutator has a list of free cells for each size class, as the heap has under the lock, and
-//! takes from it and gives to it without asking anybody. It fetches a helping from the heap when a
-//! list is empty, and brings one back when it has more than two.
+//! A mutator has two *magazines* for each size class, lists of free cells of a bounded length: it
+//! takes from the one that is loaded, and gives to it, without asking anybody. The other one is
+//! full or not there. If the loaded one is empty, it takes the full one; if it is full, it is put in
+//! that one's place, and a full one that was there goes to the heap's [`Depot`]. From there comes
+//! the next one when neither has cells. So a mutator asks for a magazine, or brings one, at most
+//! once in as many allocations or deaths as a magazine has cells, however these alternate; and to
+//! hand one over is to store a pointer, whatever its cells are and wherever they lie. (Bonwick and
+//! Adams, "Magazines and Vmem", USENIX 2001.)
 //!
-//! **Invariant.** A cell is free exactly if it is on the list of its class in the heap's allocator
-//! or in one seat; outside of a stopped world that has [handed over](Cells::hand_over) all of them,
-//! the allocator's lists are not complete, and blocks without objects are not looked for
-//! ([`Protected::lent`](crate::heap::Protected)).
+//! **Invariant.** A cell is free exactly if it is on the list of its class in the heap's allocator,
+//! in the depot, or in one seat; outside of a stopped world that has [handed over](Cells::hand_over)
+//! all of them, the allocator's lists are not complete, and blocks without objects are not looked
+//! for ([`Protected::lent`](crate::heap::Protected)). A magazine of the depot, and a full one of a
+//! seat, has exactly as many cells as one can have.
 //!
 //! A heap that poisons or stresses keeps nothing in seats: every cell comes from the allocator,
 //! which checks it.
+//!
+//! Rejected: one list for each class, of which a part is brought back to the allocator's when it is
+//! long, and a part of that fetched: the parts must be counted off, cell by cell, most of which
+//! another thread had last, under the mutex of the tables. Two threads that made and dropped lists
+//! spent half of their time there.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -21,22 +32,21 @@ use crate::full::{FullCause, HeapFull};
 use crate::heap::Locked;
 use crate::mutator::Mutator;
 use crate::object::{Object, Shape, link, linked, tag};
+use crate::primitive::{Mutex, lock};
 use crate::regime::Unlocked;
 
-/// Bytes of a helping of cells, as long as it has no more than [`HELPING_CELLS`]. So much that two
-/// threads that make and drop long lists do not spend their time at the mutex of the tables: with a
-/// quarter of it they took twice as long.
-const HELPING_BYTES: usize = 16 << 10;
-const HELPING_CELLS: usize = 256;
+/// Bytes of a magazine's cells, as long as it has no more than [`MOST_CELLS`].
+const MAGAZINE_BYTES: usize = 16 << 10;
+const MOST_CELLS: usize = 256;
 
-/// Cells in a helping of each class.
-const HELPING: [u16; CLASSES] = {
-    let mut helping = [0; CLASSES];
+/// Cells in a magazine of each class.
+const MAGAZINE: [u16; CLASSES] = {
+    let mut magazine = [0; CLASSES];
     let mut class = 0;
     while class < CLASSES {
-        let cells = HELPING_BYTES / CELL_BYTES[class] as usize;
-        helping[class] = if cells > HELPING_CELLS {
-            HELPING_CELLS as u16
+        let cells = MAGAZINE_BYTES / CELL_BYTES[class] as usize;
+        magazine[class] = if cells > MOST_CELLS {
+            MOST_CELLS as u16
         } else if cells == 0 {
             1
         } else {
@@ -44,93 +54,164 @@ const HELPING: [u16; CLASSES] = {
         };
         class += 1;
     }
-    helping
+    magazine
 };
 
-/// The free cells of one class.
+/// The cell after this one on a list.
+fn next(cell: Object) -> Option<Object> {
+    // SAFETY: the module's invariant: what is on a list is free, and the head of a free cell is
+    // linked.
+    unsafe { link(cell.head()) }
+}
+
+/// Puts a list that ends, which `first` begins, in front of the allocator's.
+fn splice(class: usize, first: Option<Object>, allocator: &Allocator) {
+    if let Some(first) = first {
+        let cells = std::iter::successors(Some(first), |&cell| next(cell));
+        allocator.splice(class, first, cells.last().unwrap_or(first));
+    }
+}
+
+/// The free cells of one class that a mutator has.
 #[derive(Default)]
-struct List {
+struct Rack {
+    /// The first cell of the loaded magazine, and how many it has.
     first: Cell<Option<Object>>,
     len: Cell<u32>,
+    /// The first cell of a full one.
+    full: Cell<Option<Object>>,
 }
 
 /// The free cells of a mutator, by class.
-pub(crate) struct Cells([List; CLASSES]);
+pub(crate) struct Cells([Rack; CLASSES]);
 
 impl Cells {
     pub(crate) fn new() -> Self {
         Self(
             [const {
-                List {
+                Rack {
                     first: Cell::new(None),
                     len: Cell::new(0),
+                    full: Cell::new(None),
                 }
             }; CLASSES],
         )
     }
 
-    /// The hottest free cell of a class, still with its old head.
+    /// The hottest free cell of a class, still with its old head, if the loaded magazine has one.
     #[inline(always)]
     pub(crate) fn pop(&self, class: usize) -> Option<Object> {
-        let list = &self.0[class];
-        let cell = list.first.get()?;
-        // SAFETY: the invariant: cells on the list are free, and the head of a free cell is linked.
-        list.first.set(unsafe { link(cell.head()) });
-        list.len.set(list.len.get() - 1);
+        let rack = &self.0[class];
+        let cell = rack.first.get()?;
+        rack.first.set(next(cell));
+        rack.len.set(rack.len.get() - 1);
         Some(cell)
     }
 
-    /// Frees a cell whose tag was `tag`. Returns whether there are too many now.
+    /// Frees a cell whose tag was `tag`, unless the loaded magazine is full: then returns false.
     #[inline(always)]
-    pub(crate) fn push(&self, cell: Object, tag: u64) -> bool {
+    #[must_use]
+    fn push(&self, cell: Object, tag: u64) -> bool {
         let class = (tag & tag::CLASS) as usize;
-        let list = &self.0[class];
-        cell.set_head(linked(list.first.get(), tag & tag::OF_CELL | tag::FREE));
-        list.first.set(Some(cell));
-        let len = list.len.get() + 1;
-        list.len.set(len);
-        len > 2 * u32::from(HELPING[class])
+        let rack = &self.0[class];
+        let len = rack.len.get();
+        if len >= u32::from(MAGAZINE[class]) {
+            return false;
+        }
+        cell.set_head(linked(rack.first.get(), tag & tag::OF_CELL | tag::FREE));
+        rack.first.set(Some(cell));
+        rack.len.set(len + 1);
+        true
     }
 
-    /// Gives the hottest cells of a class to the allocator, as many as are given.
-    fn give_back(&self, class: usize, cells: u32, allocator: &Allocator) {
-        let list = &self.0[class];
-        let Some(first) = list.first.get().filter(|_| cells > 0) else {
-            return;
-        };
-        // SAFETY: the invariant, as above.
-        let next = |cell: Object| unsafe { link(cell.head()) };
-        let mut last = first;
-        let mut given = 1;
-        while given < cells
-            && let Some(cell) = next(last)
-        {
-            last = cell;
-            given += 1;
+    /// Has an empty magazine loaded in place of a full one.
+    fn unload(&self, class: usize, depot: &Depot) {
+        let rack = &self.0[class];
+        if let Some(full) = rack.full.replace(rack.first.take()) {
+            depot.put(class, full);
         }
-        list.first.set(next(last));
-        list.len.set(list.len.get() - given);
-        allocator.splice(class, first, last);
+        rack.len.set(0);
+    }
+
+    /// Loads a full magazine in place of an empty one.
+    fn load(&self, class: usize, full: Object) {
+        let rack = &self.0[class];
+        debug_assert!(rack.first.get().is_none());
+        rack.first.set(Some(full));
+        rack.len.set(u32::from(MAGAZINE[class]));
+    }
+
+    /// The same with the one that the mutator has. Returns whether it has one.
+    fn load_own(&self, class: usize) -> bool {
+        let full = self.0[class].full.take();
+        if let Some(full) = full {
+            self.load(class, full);
+        }
+        full.is_some()
+    }
+
+    /// Gives all cells to the allocator.
+    pub(crate) fn hand_over(&self, allocator: &Allocator) {
+        for (class, rack) in self.0.iter().enumerate() {
+            rack.len.set(0);
+            splice(class, rack.full.take(), allocator);
+            splice(class, rack.first.take(), allocator);
+        }
+    }
+
+    /// Fills an empty magazine from the allocator, as far as that has free cells.
+    fn fill(&self, class: usize, allocator: &Allocator) {
+        let rack = &self.0[class];
+        while rack.len.get() < u32::from(MAGAZINE[class]) {
+            let Some(cell) = allocator.pop(class) else {
+                return;
+            };
+            cell.set_head(linked(rack.first.get(), cell.head() & tag::ALL));
+            rack.first.set(Some(cell));
+            rack.len.set(rack.len.get() + 1);
+        }
+    }
+}
+
+/// Full magazines that no mutator has, by class. Whoever holds a lock of it takes no other.
+pub(crate) struct Depot([Shelf; CLASSES]);
+
+/// The first cell of the topmost magazine; the second unit of each such cell leads to the next one.
+/// In a cache line of its own.
+#[repr(align(64))]
+struct Shelf(Mutex<Option<Object>>);
+
+impl Depot {
+    pub(crate) fn new() -> Self {
+        Self(std::array::from_fn(|_| Shelf(Mutex::new(None))))
+    }
+
+    fn put(&self, class: usize, magazine: Object) {
+        let mut top = lock(&self.0[class].0);
+        magazine.set_below(*top);
+        *top = Some(magazine);
+    }
+
+    fn take(&self, class: usize) -> Option<Object> {
+        let mut top = lock(&self.0[class].0);
+        let magazine = (*top)?;
+        // SAFETY: it was put here, and is a free cell still.
+        *top = unsafe { magazine.below() };
+        Some(magazine)
     }
 
     /// Gives all cells to the allocator.
     pub(crate) fn hand_over(&self, allocator: &Allocator) {
         for class in 0..CLASSES {
-            self.give_back(class, u32::MAX, allocator);
+            while let Some(magazine) = self.take(class) {
+                splice(class, Some(magazine), allocator);
+            }
         }
     }
 
-    /// Takes a helping of a class from the allocator, if that has free cells.
-    fn fetch(&self, class: usize, allocator: &Allocator) {
-        let list = &self.0[class];
-        for _ in 0..HELPING[class] {
-            let Some(cell) = allocator.pop(class) else {
-                return;
-            };
-            cell.set_head(linked(list.first.get(), cell.head() & tag::ALL));
-            list.first.set(Some(cell));
-            list.len.set(list.len.get() + 1);
-        }
+    /// Whether nobody is in the midst of taking or putting.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.0.iter().all(|shelf| shelf.0.try_lock().is_ok())
     }
 }
 
@@ -141,9 +222,19 @@ impl<R: Unlocked> Mutator<'_, R> {
         let class = (tag & tag::CLASS) as usize;
         if class == LARGE || self.inner.base.protected.allocator.is_guarded() {
             self.free_in_heap(object, tag);
-        } else if self.own.cells.push(object, tag) {
-            self.give_helping(class);
+        } else if !self.own.cells.push(object, tag) {
+            self.free_beyond(object, tag);
         }
+    }
+
+    /// Frees a cell for which there is no room in the loaded magazine.
+    #[cold]
+    #[inline(never)]
+    fn free_beyond(&self, object: Object, tag: u64) {
+        let cells = &self.own.cells;
+        cells.unload((tag & tag::CLASS) as usize, &self.inner.depot);
+        let pushed = cells.push(object, tag);
+        debug_assert!(pushed, "an empty magazine is full");
     }
 
     #[cold]
@@ -152,15 +243,6 @@ impl<R: Unlocked> Mutator<'_, R> {
         let tables = self.tables();
         // The cell is nobody else's, and so is the list.
         tables.proof().free::<true>(object, tag);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn give_helping(&self, class: usize) {
-        let tables = self.tables();
-        let allocator = &tables.proof().allocator;
-        let cells = u32::from(HELPING[class]);
-        self.own.cells.give_back(class, cells, allocator);
     }
 
     /// The slow path of an allocation: the ladder of [`crate::alloc`], with what other mutators
@@ -172,6 +254,9 @@ impl<R: Unlocked> Mutator<'_, R> {
         if base.stress {
             self.stop(true, |locked| locked.collect(OLDEST, false));
         } else {
+            if let Some(cell) = self.pop_of_full(class) {
+                return Ok(cell);
+            }
             self.attend_to_retired();
         }
         let obtained = self.try_obtain(class, shape);
@@ -195,17 +280,31 @@ impl<R: Unlocked> Mutator<'_, R> {
         .map_err(full)
     }
 
+    /// A cell of the full magazine, which is loaded.
+    fn pop_of_full(&self, class: usize) -> Option<Object> {
+        let cells = &self.own.cells;
+        (class != LARGE && cells.load_own(class))
+            .then(|| cells.pop(class))
+            .flatten()
+    }
+
     fn try_obtain(&self, class: usize, shape: Shape) -> Result<Object, FullCause> {
-        if class != LARGE
-            && let Some(cell) = self.own.cells.pop(class)
-        {
-            return Ok(cell);
+        if class != LARGE && !self.inner.base.protected.allocator.is_guarded() {
+            let cells = &self.own.cells;
+            // What was retired may have been freed.
+            if let Some(cell) = cells.pop(class).or_else(|| self.pop_of_full(class)) {
+                return Ok(cell);
+            }
+            if let Some(magazine) = self.inner.depot.take(class) {
+                cells.load(class, magazine);
+                return Ok(cells.pop(class).expect("a full magazine has cells"));
+            }
         }
         let tables = self.tables();
         self.obtain_within(tables.proof(), class, shape)
     }
 
-    /// A cell, with a helping for the next allocations.
+    /// A cell, with a magazine for the next allocations.
     fn obtain_within(
         &self,
         locked: Locked<'_>,
@@ -214,7 +313,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     ) -> Result<Object, FullCause> {
         let cell = locked.try_obtain(class, shape)?;
         if class != LARGE && !locked.allocator.is_guarded() {
-            self.own.cells.fetch(class, &locked.allocator);
+            self.own.cells.fill(class, &locked.allocator);
         }
         Ok(cell)
     }

@@ -45,13 +45,13 @@
 //!
 //! # Cells of other threads
 //!
-//! A cell that dies goes on the list of whoever freed it. A list that grows beyond two helpings
-//! gives one back to the heap, under the mutex of the tables, from where whoever needs cells takes
-//! one. So memory finds its way from a thread that frees to one that allocates, no mutator keeps
-//! more than two helpings of a class, and no cell is stranded with a thread that is gone or
-//! blocked: there is no owner whom it would have to be brought home to. (tcmalloc's way. Rejected:
-//! blocks that belong to a mutator, with an atomic list for what others free: every free would have
-//! to look whose block it is, and a thread that ends leaves blocks that somebody must adopt.)
+//! A cell that dies goes into a magazine of whoever freed it; full ones go to the heap's depot, and
+//! whoever has none left takes one from there ([`alloc`]). So memory finds its way from a thread
+//! that frees to one that allocates, no mutator keeps more than two magazines of a class, and no
+//! cell is stranded with a thread that is gone or blocked: there is no owner whom it would have to
+//! be brought home to. (Rejected: blocks that belong to a mutator, with an atomic list for what
+//! others free: every free would have to look whose block it is, and a thread that ends leaves
+//! blocks that somebody must adopt.)
 //!
 //! # What a regime is
 //!
@@ -93,7 +93,7 @@ use crate::primitive::{Mutex, MutexGuard, lock};
 use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
 use crate::statistics::{ReclamationStatistics, Statistics, Tally};
-use crate::unlocked::alloc::Cells;
+use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::{Bias, Owners};
 use crate::unlocked::epoch::{Epoch, Seen};
 use crate::unlocked::reclaim::Retired;
@@ -304,6 +304,7 @@ pub(crate) struct Commons {
     clock: Clock,
     epoch: Epoch,
     tables: Mutex<()>,
+    depot: Depot,
     /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
     orphans: RefCell<Vec<Object>>,
     orphaned: Orphaned,
@@ -355,9 +356,10 @@ impl Resident for Commons {
     fn look(&self) -> Result<(), String> {
         self.base.move_here()?;
         self.handshake.look_after_fork()?;
-        match self.tables.try_lock() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(INSIDE.to_owned()),
+        if self.tables.try_lock().is_ok() && self.depot.is_at_rest() {
+            Ok(())
+        } else {
+            Err(INSIDE.to_owned())
         }
     }
 }
@@ -378,6 +380,7 @@ impl Commons {
             clock,
             epoch: Epoch::new(),
             tables: Mutex::new(()),
+            depot: Depot::new(),
             orphans: RefCell::default(),
             orphaned: Orphaned::default(),
             owners: Owners::default(),

@@ -104,6 +104,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             commons.gather(locked, |hand_over| world.for_each(|seat| hand_over(seat)));
             if cells {
                 world.for_each(|seat| seat.cells.hand_over(&locked.allocator));
+                commons.depot.hand_over(&locked.allocator);
                 locked.lent.set(false);
             }
             locked.settle();
@@ -146,7 +147,10 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub(super) fn collect_if_requested(&self) {
         let poll = &self.inner.base.mailbox.poll;
         let requested = || poll.load(Ordering::Relaxed) & COLLECT != 0;
-        self.stop_while(false, requested, |locked| locked.collect_if_requested());
+        self.stop_while(false, requested, |locked| {
+            let collected = locked.collect_if_requested();
+            locked.generational.stopped_for_collection(collected);
+        });
     }
 
     /// Adds what this mutator has made and freed to the count of the generations.
@@ -170,7 +174,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         let generational = &commons.base.protected.generational;
         let tables = self.tables();
         // What is retired is counted until it is freed, which in a stop would be at once: then
-        // nothing would be due any more.
+        // nothing would be due any more. (What dies with it is not known: see `slack`.)
         let retired = commons.tally().kept_objects + commons.orphans.borrow().len() as u64;
         if generational.is_due_beside(retired) && !generational.put_off() {
             tables.proof().request_collection();

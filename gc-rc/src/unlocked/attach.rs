@@ -17,7 +17,7 @@ use crate::heap::Heap;
 use crate::mutator::{ATTACHED, Mutator, Roots};
 use crate::primitive::Ordering;
 use crate::regime::Unlocked;
-use crate::unlocked::alloc::Cells;
+use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::Bias;
 use crate::unlocked::epoch::Seen;
 use crate::unlocked::reclaim::{Retired, charge};
@@ -29,6 +29,7 @@ impl Seat {
             party: Party::new(),
             seen: Seen::absent(),
             cells: Cells::new(),
+            depot: Depot::new(),
             zeros: Buffer::default(),
             urgent: Cell::new(false),
             retired: RefCell::new(Retired::default()),
@@ -136,6 +137,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         let tables = self.tables();
         let locked = tables.proof();
         self.own.cells.hand_over(&locked.allocator);
+        self.own.depot.leave_to(&self.inner.depot);
         self.hand_over_tallies(locked);
         self.own.roots.unlink(&locked.attached);
         charge(locked, &self.own.charged, 0);

@@ -40,18 +40,18 @@
 //!    orphans of those that are gone or blocked, or (if there was no memory for its place) nowhere:
 //!    then the next stop finds it.
 //! 3. Nobody frees an object but whoever has looked at it after a grace period, or a stopped world.
-//! 4. A mutator's [`Seat`] is touched by its own thread, and in a stopped world; what others read
-//!    of it meanwhile is atomic.
+//! 4. A mutator's [`Seat`] is touched by its own thread, and in a stopped world; what others come by
+//!    meanwhile is atomic, or has a lock of its own (its depot).
 //!
 //! # Cells of other threads
 //!
-//! A cell that dies goes into a magazine of whoever freed it; full ones go to the heap's depot, and
-//! whoever has none left takes one from there ([`alloc`]). So memory finds its way from a thread
-//! that frees to one that allocates, no mutator keeps more than two magazines of a class, and no
-//! cell is stranded with a thread that is gone or blocked: there is no owner whom it would have to
-//! be brought home to. (Rejected: blocks that belong to a mutator, with an atomic list for what
-//! others free: every free would have to look whose block it is, and a thread that ends leaves
-//! blocks that somebody must adopt.)
+//! A cell that dies goes into a magazine of whoever freed it. Full ones go to a depot, from which
+//! anybody may take who has none ([`alloc`]). So memory finds its way from a thread that frees to
+//! one that allocates, no mutator has more than two magazines of a class to which nobody else can
+//! come, and no cell is stranded with a thread that is gone or blocked: there is no owner whom it
+//! would have to be brought home to. (Rejected: blocks that belong to a mutator, with an atomic
+//! list for what others free: every free would have to look whose block it is, and a thread that
+//! ends leaves blocks that somebody must adopt.)
 //!
 //! # What a regime is
 //!
@@ -304,6 +304,7 @@ pub(crate) struct Commons {
     clock: Clock,
     epoch: Epoch,
     tables: Mutex<()>,
+    /// Free cells of mutators that are gone.
     depot: Depot,
     /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
     orphans: RefCell<Vec<Object>>,
@@ -356,10 +357,9 @@ impl Resident for Commons {
     fn look(&self) -> Result<(), String> {
         self.base.move_here()?;
         self.handshake.look_after_fork()?;
-        if self.tables.try_lock().is_ok() && self.depot.is_at_rest() {
-            Ok(())
-        } else {
-            Err(INSIDE.to_owned())
+        match self.tables.try_lock() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(INSIDE.to_owned()),
         }
     }
 }
@@ -413,6 +413,7 @@ pub(crate) struct Seat {
     party: Party,
     seen: Seen,
     cells: Cells,
+    depot: Depot,
     /// Objects whose last reference this mutator took away since it last came to a quiescent point.
     zeros: Buffer,
     /// One of these is large, or there was no memory for one.

@@ -103,7 +103,10 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             let cells = cells || locked.is_tidying_due(Instant::now());
             commons.gather(locked, |hand_over| world.for_each(|seat| hand_over(seat)));
             if cells {
-                world.for_each(|seat| seat.cells.hand_over(&locked.allocator));
+                world.for_each(|seat| {
+                    seat.cells.hand_over(&locked.allocator);
+                    seat.depot.hand_over(&locked.allocator);
+                });
                 commons.depot.hand_over(&locked.allocator);
                 locked.lent.set(false);
             }

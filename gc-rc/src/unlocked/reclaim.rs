@@ -22,6 +22,11 @@
 //! references is retired: `upgrade` gives its reference out as long as it is counted. So a list of
 //! ten million nodes takes the one grace period of its head, and no stack.
 //!
+//! All through a cascade the mutator is at a quiescent point: what it has hold of is dead, and
+//! nobody else's. It announces new epochs on the way, so that others' grace periods do not wait for
+//! the end. (Else two threads that make and drop long lists have two of them each, as the dead one
+//! waits for the other's cascade while the next is made.)
+//!
 //! # When
 //!
 //! Attending takes the lock of the handshake and a few fences, so it waits for [`ENOUGH`] objects
@@ -58,6 +63,8 @@ const PATIENCE: u32 = 64;
 const LARGE_BYTES: u32 = 4 << 10;
 /// Room of lists, in objects, of which a difference is charged at once.
 const WORTH_CHARGING: usize = 256;
+/// Objects of a cascade after which the epoch is looked at.
+const ANNOUNCE_EVERY: u64 = 64;
 /// Batches that are told apart: more than there are epochs that are not old.
 const BATCHES: usize = AGE as usize + 2;
 
@@ -265,10 +272,9 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// mutator is at a quiescent point.
     fn seal(&self, freed: &mut Freed) {
         let seat = &self.own;
-        let now = self.inner.epoch.now();
         let mut retired = seat.retired.borrow_mut();
         let mut index = 0;
-        // What is freed may have others come to zero, which join the list.
+        // What is freed may have others come to zero, which join the list, in a later epoch.
         while let Some(object) = seat.zeros.get(index) {
             index += 1;
             if let Some(tag) = R::unseen(self, object) {
@@ -276,7 +282,7 @@ impl<R: Unlocked> Mutator<'_, R> {
                 continue;
             }
             seat.tally.retired();
-            if retired.seal(now, object) {
+            if retired.seal(self.inner.epoch.now(), object) {
                 seat.tally.keeps(occupies(object));
             } else {
                 R::requeue(self, object);
@@ -314,7 +320,8 @@ impl<R: Unlocked> Mutator<'_, R> {
         self.cascade(object, head & tag::ALL & !tag::QUEUED, freed);
     }
 
-    /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that.
+    /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that. The mutator
+    /// is at a quiescent point.
     pub(super) fn cascade(&self, first: Object, tag: u64, freed: &mut Freed) {
         let (mut object, mut tag) = (first, tag);
         let mut dead = None;
@@ -337,6 +344,9 @@ impl<R: Unlocked> Mutator<'_, R> {
                 }
                 freed.count(object, tag);
                 self.free(object, tag);
+                if freed.objects.is_multiple_of(ANNOUNCE_EVERY) {
+                    self.inner.epoch.announce(&self.own.seen);
+                }
             }
             let Some(next) = dead else { return };
             object = next;

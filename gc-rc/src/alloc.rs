@@ -160,6 +160,11 @@ impl Allocator {
         Some(cell)
     }
 
+    /// Whether there is a free cell on the list of the class.
+    pub(crate) fn has_free(&self, class: usize) -> bool {
+        self.free[class].get().is_some()
+    }
+
     /// Whether cells go through the guarded lists.
     #[inline(always)]
     pub(crate) fn is_guarded(&self) -> bool {

@@ -51,6 +51,25 @@ impl Buffer {
         (0..self.len()).filter_map(|index| self.get(index))
     }
 
+    /// Puts a cell in place of one that is on the list.
+    #[inline(always)]
+    pub(crate) fn set(&self, index: usize, cell: Object) {
+        // SAFETY: the type's invariant.
+        unsafe { (&mut *self.0.get())[index] = cell };
+    }
+
+    /// Removes all but the first ones.
+    pub(crate) fn truncate(&self, cells: usize) {
+        // SAFETY: the type's invariant.
+        unsafe { (*self.0.get()).truncate(cells) };
+    }
+
+    /// Removes the first ones.
+    pub(crate) fn remove_first(&self, cells: usize) {
+        // SAFETY: the type's invariant.
+        drop(unsafe { (*self.0.get()).drain(..cells) });
+    }
+
     /// Empties the list, and keeps its memory: [`Self::fit`] is for that.
     pub(crate) fn clear(&self) {
         // SAFETY: the type's invariant.

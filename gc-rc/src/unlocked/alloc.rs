@@ -315,35 +315,41 @@ impl<R: Unlocked> Mutator<'_, R> {
             .flatten()
     }
 
-    /// A full magazine of a depot: of this mutator's, or of somebody else's.
-    fn take_magazine(&self, class: usize) -> Option<Object> {
-        let (own, of_the_gone) = (&self.own.depot, &self.inner.depot);
-        let near = own.take(class).or_else(|| of_the_gone.take(class));
-        near.or_else(|| {
-            let mut found = None;
-            (self.inner.handshake).each_member(|seat: &Seat| {
-                if found.is_none() {
-                    found = seat.depot.take(class);
-                }
-            });
-            found
-        })
+    /// Loads a magazine of somebody else's depot. Returns whether there was one.
+    fn load_of_others(&self, class: usize) -> bool {
+        let mut found = None;
+        (self.inner.handshake).each_member(|seat: &Seat| {
+            if found.is_none() {
+                found = seat.depot.take(class);
+            }
+        });
+        if let Some(magazine) = found {
+            self.own.cells.load(class, magazine);
+        }
+        found.is_some()
     }
 
     fn try_obtain(&self, class: usize, shape: Shape) -> Result<Object, FullCause> {
-        if class != LARGE && !self.inner.base.protected.allocator.is_guarded() {
-            let cells = &self.own.cells;
-            // What was retired may have been freed.
-            if let Some(cell) = cells.pop(class).or_else(|| self.pop_of_full(class)) {
-                return Ok(cell);
-            }
-            if let Some(magazine) = self.take_magazine(class) {
-                cells.load(class, magazine);
-                return Ok(cells.pop(class).expect("a full magazine has cells"));
+        if class == LARGE || self.inner.base.protected.allocator.is_guarded() {
+            return self.obtain_within(self.tables().proof(), class, shape);
+        }
+        let cells = &self.own.cells;
+        // What was retired may have been freed.
+        if let Some(cell) = cells.pop(class).or_else(|| self.pop_of_full(class)) {
+            return Ok(cell);
+        }
+        let (own, of_the_gone) = (&self.own.depot, &self.inner.depot);
+        if let Some(magazine) = own.take(class).or_else(|| of_the_gone.take(class)) {
+            cells.load(class, magazine);
+        } else {
+            let tables = self.tables();
+            let locked = tables.proof();
+            // The nearest first: what nobody has, what others have, new memory.
+            if locked.allocator.has_free(class) || !self.load_of_others(class) {
+                return self.obtain_within(locked, class, shape);
             }
         }
-        let tables = self.tables();
-        self.obtain_within(tables.proof(), class, shape)
+        Ok(cells.pop(class).expect("a full magazine has cells"))
     }
 
     /// A cell, with a magazine for the next allocations.

@@ -3,8 +3,9 @@
 //!
 //! A release that takes an object's last reference away puts it on the mutator's list of *zeros*.
 //! At a later `&mut` operation these are *sealed*: they join the queue of the retired, as a batch
-//! that is ready when the epoch in which it was sealed is old ([`super::epoch`]). A batch that is
-//! ready is looked at, object by object:
+//! that is ready when the epoch in which it was sealed is old ([`super::epoch`]); or, if a grace
+//! period passes there and then, as it does for a mutator that is alone, they are ready at once.
+//! What is ready is looked at, object by object:
 //!
 //! * A reference came back: the object is queued no more, and lives.
 //! * The count is zero, but it was raised and lowered since, not a grace period ago: once more.
@@ -117,11 +118,6 @@ impl Retired {
         None
     }
 
-    /// Whether there are any.
-    fn is_waiting(&self) -> bool {
-        !self.objects.is_empty()
-    }
-
     /// Gives back room that is out of proportion. Returns how many objects there are, and how much
     /// room there is.
     fn fit(&mut self) -> (usize, usize) {
@@ -227,16 +223,24 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
         let mut freed = Freed::default();
         R::answer(self, &mut freed);
-        self.seal(&mut freed);
-        let waits = seat.retired.borrow().is_waiting();
-        for _ in 0..if waits { AGE } else { 0 } {
-            if !epoch.advance(|see| {
-                (self.inner.handshake).each_member(|seat: &Seat| see(&seat.seen));
-            }) {
-                break;
+        self.free_unseen(&mut freed);
+        if seat.has_retired() {
+            let begun = epoch.now();
+            let is_over = || epoch.now() - begun >= u64::from(AGE);
+            let advance = || {
+                epoch.advance(|see| {
+                    (self.inner.handshake).each_member(|seat: &Seat| see(&seat.seen));
+                })
+            };
+            while !is_over() && advance() {
+                epoch.announce(&seat.seen);
             }
-            epoch.announce(&seat.seen);
+            if is_over() {
+                self.look_at_zeros(&mut freed);
+            }
+            self.seal();
         }
+        seat.urgent.set(false);
         loop {
             let next = seat.retired.borrow_mut().take_ready(epoch.now());
             let Some(object) = next else { break };
@@ -268,21 +272,44 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
     }
 
-    /// Moves what has come to zero to those that wait, but for what need not: that is freed. The
-    /// mutator is at a quiescent point.
-    fn seal(&self, freed: &mut Freed) {
-        let seat = &self.own;
-        let mut retired = seat.retired.borrow_mut();
-        let mut index = 0;
-        // What is freed may have others come to zero, which join the list, in a later epoch.
-        while let Some(object) = seat.zeros.get(index) {
+    /// Frees what has come to zero and need not wait, with what dies of that.
+    fn free_unseen(&self, freed: &mut Freed) {
+        let zeros = &self.own.zeros;
+        let (mut index, mut kept) = (0, 0);
+        // What is freed may have others come to zero, which join the list.
+        while let Some(object) = zeros.get(index) {
             index += 1;
             if let Some(tag) = R::unseen(self, object) {
                 self.cascade(object, tag & tag::ALL, freed);
-                continue;
+            } else {
+                zeros.set(kept, object);
+                kept += 1;
             }
+        }
+        zeros.truncate(kept);
+        zeros.fit();
+    }
+
+    /// Looks at what has come to zero, where a grace period has passed since the mutator came to
+    /// its quiescent point: nothing need wait. What comes to zero by that is left.
+    fn look_at_zeros(&self, freed: &mut Freed) {
+        let zeros = &self.own.zeros;
+        let looked_at = zeros.len();
+        for object in zeros.iter() {
+            self.own.tally.retired();
+            self.look_again(object, freed);
+        }
+        zeros.remove_first(looked_at);
+    }
+
+    /// Moves what has come to zero to those that wait. The mutator is at a quiescent point.
+    fn seal(&self) {
+        let seat = &self.own;
+        let now = self.inner.epoch.now();
+        let mut retired = seat.retired.borrow_mut();
+        for object in seat.zeros.iter() {
             seat.tally.retired();
-            if retired.seal(self.inner.epoch.now(), object) {
+            if retired.seal(now, object) {
                 seat.tally.keeps(occupies(object));
             } else {
                 R::requeue(self, object);
@@ -291,7 +318,6 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
         seat.zeros.clear();
         seat.zeros.fit();
-        seat.urgent.set(false);
     }
 
     /// Looks at an object that has waited for a grace period.

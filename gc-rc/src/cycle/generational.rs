@@ -90,7 +90,7 @@ pub(crate) struct Generational {
     /// Collections that were put off since the last one.
     put_off: Cell<u32>,
     /// How much more than the trigger is asked for before the world is stopped: stops after which
-    /// nothing was due raise it, collections lower it. At most the trigger. Changed in a stopped
+    /// nothing was due raise it, collections lower it. At most four triggers. Changed in a stopped
     /// world, read under what protects the tables.
     slack: Cell<usize>,
 }
@@ -253,7 +253,9 @@ impl Generational {
         self.slack.set(if collected {
             slack / 2
         } else {
-            (slack + self.trigger / 4).min(self.trigger)
+            slack
+                .saturating_mul(2)
+                .clamp(self.trigger / 2, self.trigger.saturating_mul(4))
         });
     }
 

@@ -291,9 +291,13 @@ impl Generational {
 
     /// There is a suspect. Any mutator may say so at any time.
     pub(crate) fn note_suspect(&self) {
-        // SAFETY: a cell may be changed through a shared reference, and is only read in a stopped
-        // world by others.
-        unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) }.store(true, Relaxed);
+        // SAFETY: a cell may be changed through a shared reference; mutators that run at the same
+        // time all do it so.
+        let suspects = unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) };
+        // A program that moves references about says so at every store.
+        if !suspects.load(Relaxed) {
+            suspects.store(true, Relaxed);
+        }
     }
 
     /// Without generations: the count of tracked objects begins at what there are now.

@@ -2,8 +2,8 @@
 //!
 //! A mutator has two *magazines* for each size class, lists of free cells of a bounded length: it
 //! takes from the one that is loaded, and gives to it, without asking anybody. The other one is
-//! full or not there. If the loaded one is empty, it takes the full one; if it is full, it is put in
-//! that one's place, and a full one that was there goes into the mutator's [`Depot`]. From there
+//! full or not there. If the loaded one is empty, it takes the full one; if it is full, it is put
+//! in that one's place, and a full one that was there goes into the mutator's [`Depot`]. From there
 //! comes the next one when neither has cells. So a mutator goes to a depot at most once in as many
 //! allocations or deaths as a magazine has cells, however these alternate; and to hand a magazine
 //! over is to store a pointer, whatever its cells are and wherever they lie. (Bonwick and Adams,

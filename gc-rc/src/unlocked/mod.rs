@@ -40,8 +40,8 @@
 //!    orphans of those that are gone or blocked, or (if there was no memory for its place) nowhere:
 //!    then the next stop finds it.
 //! 3. Nobody frees an object but whoever has looked at it after a grace period, or a stopped world.
-//! 4. A mutator's [`Seat`] is touched by its own thread, and in a stopped world; what others come by
-//!    meanwhile is atomic, or has a lock of its own (its depot).
+//! 4. A mutator's [`Seat`] is touched by its own thread, and in a stopped world; what others come
+//!    by meanwhile is atomic, or has a lock of its own (its depot).
 //!
 //! # Cells of other threads
 //!

@@ -346,8 +346,8 @@ impl<R: Unlocked> Mutator<'_, R> {
         self.cascade(object, head & tag::ALL & !tag::QUEUED, freed);
     }
 
-    /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that. The mutator
-    /// is at a quiescent point.
+    /// Frees an object that nobody can reach, whose tag is `tag`, and what dies of that. The
+    /// mutator is at a quiescent point.
     pub(super) fn cascade(&self, first: Object, tag: u64, freed: &mut Freed) {
         let (mut object, mut tag) = (first, tag);
         let mut dead = None;

@@ -10,10 +10,10 @@
 //! "Magazines and Vmem", USENIX 2001.)
 //!
 //! Whose depot has no magazine takes one from somebody else's, before new memory is asked for: a
-//! thread that allocates what another frees lives on that, and a thread that is blocked strands
-//! nothing. But threads that have nothing to do with one another keep to their own cells, which are
-//! in their processor's cache. (With one depot for all, each got what the others had freed last:
-//! two threads that made and dropped lists took five times as long as one after the other.)
+//! thread that allocates what another frees lives on that, and a thread that is blocked strands no
+//! more than its two. But threads that have nothing to do with one another keep to their own cells,
+//! which are in their processor's cache. (With one depot for all, each got what the others had
+//! freed last: two threads that made and dropped lists took twice as long.)
 //!
 //! **Invariant.** A cell is free exactly if it is on the list of its class in the heap's allocator,
 //! in a depot, or in one seat; outside of a stopped world that has [handed over](Cells::hand_over)

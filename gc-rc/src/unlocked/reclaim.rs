@@ -144,6 +144,19 @@ impl Seat {
         self.zeros.len() != 0 || self.waits.get()
     }
 
+    /// Whether there is enough of what is retired to attend to it, or it has waited for long.
+    #[inline(always)]
+    pub(super) fn is_impatient(&self) -> bool {
+        self.zeros.len() >= ENOUGH || self.urgent.get() || self.patience.get() >= PATIENCE
+    }
+
+    /// The same after one more `&mut` operation.
+    #[inline(always)]
+    pub(super) fn grows_impatient(&self) -> bool {
+        self.patience.set(self.patience.get() + 1);
+        self.is_impatient()
+    }
+
     /// Hands over everything that is retired, in a stopped world: it is pending.
     pub(super) fn hand_over_retired(&self, locked: Locked<'_>) {
         let mut retired = self.retired.borrow_mut();
@@ -192,18 +205,6 @@ impl<R: Unlocked> Mutator<'_, R> {
             self.own.urgent.set(true);
         }
         self.own.zeros.push(object)
-    }
-
-    /// Attends to what is retired if there is enough of it, or it has waited for long. The mutator
-    /// is at a quiescent point.
-    #[inline]
-    pub(super) fn attend_if_worthwhile(&self) {
-        let seat = &self.own;
-        let patience = seat.patience.get() + 1;
-        seat.patience.set(patience);
-        if seat.zeros.len() >= ENOUGH || seat.urgent.get() || patience >= PATIENCE {
-            self.attend_to_retired();
-        }
     }
 
     /// Frees what is retired and out of reach, and has more come out of reach if it can. The

@@ -412,9 +412,10 @@ impl Allocator {
         (self.blocks.borrow().len() + self.large.len()) * BLOCK_METADATA
     }
 
-    /// Bytes of the blocks of cells in use.
-    pub(crate) fn bytes_of_cells(&self) -> usize {
-        self.blocks.borrow().len() * BLOCK_BYTES
+    /// Bytes of the blocks of cells in use, and what they count for against the limit.
+    pub(crate) fn cells_in_use(&self) -> (usize, usize) {
+        let blocks = self.blocks.borrow().len();
+        (blocks * BLOCK_BYTES, blocks * BLOCK_COST)
     }
 }
 

@@ -284,6 +284,20 @@ impl<'a, W: Witness> Locked<'a, W> {
     }
 }
 
+impl<W: Witness> Locked<'_, W> {
+    /// [`Self::tidy`], where blocks may be empty that no collection has come by: those that the
+    /// lists of the young and the middle generation name are never taken for empty. (Where nothing
+    /// is collected but on request, they stay.)
+    pub(crate) fn tidy_thoroughly(self) {
+        let (all, now) = (self.unrecorded(), Instant::now());
+        let worthwhile = all.is_tidying_worthwhile(now) && all.may_have_empty_blocks();
+        if worthwhile && self.generational.is_automatic() {
+            self.collect(OLDEST - 1, false);
+        }
+        all.tidy(now);
+    }
+}
+
 impl<'a> Locked<'a> {
     /// # Safety
     ///
@@ -340,17 +354,6 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// [`Self::tidy`], where blocks may be empty that no collection has come by: those that the
-    /// lists of the young and the middle generation name are never taken for empty.
-    pub(crate) fn tidy_thoroughly(self) {
-        let now = Instant::now();
-        let worthwhile = self.is_tidying_worthwhile(now) && self.may_have_empty_blocks();
-        if worthwhile && self.generational.is_enabled() {
-            self.collect(OLDEST - 1, false);
-        }
-        self.tidy(now);
-    }
-
     /// Whether it is time for that, and the program has turned over enough to pay for it. Time is
     /// counted from when this was first asked.
     pub(crate) fn is_tidying_worthwhile(self, now: Instant) -> bool {
@@ -363,7 +366,7 @@ impl<'a> Locked<'a> {
             all.saturating_sub(self.tidied.get())
         };
         self.is_tidying_due(now)
-            && turned_over() >= self.allocator.bytes_of_cells() as u64 / TIDY_SHARE
+            && turned_over() >= self.allocator.cells_in_use().0 as u64 / TIDY_SHARE
     }
 
     /// Whether the time after which unused memory is looked for has passed.
@@ -387,9 +390,12 @@ impl<'a> Locked<'a> {
 
     /// Whether a quarter of the cells are free, and a mebibyte.
     pub(crate) fn may_have_empty_blocks(self) -> bool {
-        let cells = self.allocator.bytes_of_cells() as u64;
-        let small = self.inner.counters.object_bytes();
-        cells.saturating_sub(small) >= (cells / 4).max(1 << 20)
+        let (cells, cost) = self.allocator.cells_in_use();
+        let counters = &self.inner.counters;
+        // What large objects take is rounded up, so that there may be a little more in cells.
+        let large = counters.occupied_by_objects().saturating_sub(cost) as u64;
+        let small = counters.object_bytes().saturating_sub(large);
+        (cells as u64).saturating_sub(small) >= (cells as u64 / 4).max(1 << 20)
     }
 
     /// After a full collection: makes all blocks without objects unused, and releases memory if it

@@ -191,6 +191,7 @@ pub(crate) struct Tally {
     /// How much there is now, and not to be added up.
     pub(crate) kept_objects: u64,
     pub(crate) kept_bytes: u64,
+    pub(crate) kept_tracked: u64,
     pub(crate) own_changes: u64,
     pub(crate) shared_changes: u64,
     pub(crate) named: u64,

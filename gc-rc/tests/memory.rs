@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use gc_rc::{Cycle, Flags, Free, Global, Heap, Local, Mutator, Shape, Weak};
+use gc_rc::{Builder, Cycle, Flags, Free, Global, Heap, Local, Mutator, Shape, Step, Weak};
 
 const LIMIT: usize = 8 << 20;
 /// What an empty heap of that limit may keep for itself: a little more than a hundredth.
@@ -242,36 +242,111 @@ fn fill<'h>(m: &mut Mutator<'h>, list: Local<'_, 'h>) -> u64 {
     objects
 }
 
-/// Memory that a burst has left goes back to the system, though the program goes on by making as
-/// much as it drops, for which no collection is due.
+/// A burst of small objects, and what goes on: as much is made as is dropped, so that no collection
+/// is due. Returns the least share of the burst's height that is committed then.
+fn share_left_of_a_burst(builder: Builder, large: u32, deaths: u32) -> f64 {
+    let heap = builder.release_after(Some(Duration::from_millis(1)));
+    let heap = heap.limit(64 << 20).build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [table, list, node]| {
+            m.alloc(table, Shape::new(large, 0)).unwrap();
+            let committed = || heap.statistics().committed_bytes as f64 - 8.0 * f64::from(large);
+            for word in 0..200_000 {
+                m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+                m.safepoint();
+            }
+            let height = committed();
+            m.set(list, None);
+            let mut least = 1.0_f64;
+            for _ in 0..deaths / 2_000 {
+                for _ in 0..2_000 {
+                    m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
+                    m.safepoint();
+                }
+                thread::sleep(Duration::from_millis(1));
+                least = least.min(committed() / height);
+                if least < 0.25 {
+                    break;
+                }
+            }
+            least
+        })
+    })
+}
+
 #[test]
 fn what_a_burst_left_is_given_back() {
     for cycle in [Cycle::Generational, Cycle::BaconRajan, Cycle::None] {
+        for large in [0, 1 << 20] {
+            let left = share_left_of_a_burst(Heap::builder().cycle(cycle), large, 400_000);
+            assert!(left < 0.25, "{cycle:?} beside {large} fields: {left:.2}");
+        }
+    }
+}
+
+/// "Never but on request" holds where memory is looked for, too.
+#[test]
+fn what_a_burst_left_is_not_collected_where_nothing_is_but_on_request() {
+    for thresholds in [[0, 10, 10], [usize::MAX; 3]] {
         let heap = Heap::builder().release_after(Some(Duration::from_millis(1)));
-        let heap = heap.limit(64 << 20).cycle(cycle).build().unwrap();
+        let heap = heap.thresholds(thresholds).build().unwrap();
         heap.attach(|m| {
             m.frame(|m, [list, node]| {
                 for word in 0..200_000 {
                     m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
                     m.safepoint();
                 }
-                let height = heap.statistics().committed_bytes;
                 m.set(list, None);
-                for _ in 0..200 {
+                for _ in 0..20 {
                     for _ in 0..2_000 {
                         m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
                         m.safepoint();
                     }
                     thread::sleep(Duration::from_millis(1));
-                    if heap.statistics().committed_bytes < height / 4 {
-                        return;
-                    }
                 }
-                let left = heap.statistics().committed_bytes;
-                panic!("{cycle:?}: {left} of {height} bytes are committed");
             });
         });
+        assert_eq!(heap.statistics().collections, 0, "{thresholds:?}");
     }
+}
+
+/// The collection that looking for memory takes is told of as every other is.
+#[test]
+fn a_recorded_safepoint_tells_of_the_search_for_memory() {
+    let heap = Heap::builder().release_after(Some(Duration::from_millis(1)));
+    let heap = heap.thresholds([1_000_000, 10, 10]).build().unwrap();
+    heap.attach(|m| {
+        m.frame(|m, [list, node]| {
+            for word in 0..200_000 {
+                m.alloc_move(list, Flags::NONE, [list], [word]).unwrap();
+                m.safepoint();
+            }
+            m.set(list, None);
+            m.alloc(node, Shape::new(1, 0)).unwrap();
+            m.store(m.get(node).unwrap(), 0, m.get(node));
+            m.set(node, None);
+            m.safepoint();
+            for turn in 0..500_000 {
+                m.alloc_init(node, Flags::NONE, [list], [0]).unwrap();
+                m.set(node, None);
+                let before = heap.statistics();
+                let steps = m.safepoint_recorded();
+                let after = heap.statistics();
+                let told = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+                let freed = told(|step| matches!(step, Step::Freed { .. })) as u64;
+                assert_eq!(freed, after.freed_objects - before.freed_objects);
+                let began = told(|step| matches!(step, Step::Began { .. })) as u64;
+                assert_eq!(began, after.collections - before.collections);
+                if began > 0 {
+                    return;
+                }
+                if turn % 2_000 == 0 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            panic!("no collection");
+        });
+    });
 }
 
 /// Objects of all sizes come and go in no order, so that blocks of cells lie between the runs of

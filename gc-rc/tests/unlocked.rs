@@ -560,6 +560,70 @@ fn what_closes_no_cycle_stops_nobody<R: Unlocked>() {
     assert!(without >= NODES / 200, "{without} stops without the filter");
 }
 
+/// A heap that only has threads that come and go, each of which makes less than it counts for
+/// itself: what they leave is collected, and what a burst left given back.
+fn short_attachments_are_counted<R: Unlocked>() {
+    let builder = Heap::builder().release_after(Some(Duration::from_millis(1)));
+    let heap = heap::<R>(builder.limit(64 << 20));
+    heap.attach(|m| m.frame(|m, [list]| push(m, list, 200_000)));
+    let height = heap.statistics().committed_bytes;
+    for _ in 0..400 {
+        heap.attach(|m| {
+            m.frame(|m, [node]| {
+                for _ in 0..400 {
+                    m.alloc(node, Shape::new(1, 0)).unwrap();
+                    m.store(m.get(node).unwrap(), 0, m.get(node));
+                    m.safepoint();
+                }
+            });
+        });
+    }
+    let garbage = live(&heap);
+    assert!(garbage < 20_000, "{garbage} of 160,000 objects are left");
+    for _ in 0..400 {
+        heap.attach(|m| {
+            m.frame(|m, [node]| {
+                for _ in 0..2_000 {
+                    m.alloc_init(node, Flags::ACYCLIC, [], [0]).unwrap();
+                    m.safepoint();
+                }
+            });
+        });
+    }
+    let left = heap.statistics().committed_bytes;
+    assert!(left < height / 4, "{left} of {height} bytes are committed");
+}
+
+/// What dies by its count in great numbers, and waits for a grace period, does not put off the
+/// collection of cycles.
+fn what_is_retired_puts_no_collection_off_for_long<R: Unlocked>() {
+    const CYCLES: u64 = 20_000;
+    const THREADS: u64 = 3;
+    let heap = heap::<R>(Heap::builder().release_after(None));
+    thread::scope(|s| {
+        for _ in 0..THREADS {
+            s.spawn(|| {
+                heap.attach(|m| {
+                    m.frame(|m, [a, b]| {
+                        for _ in 0..CYCLES {
+                            m.alloc(a, Shape::new(1, 0)).unwrap();
+                            m.alloc_init(b, Flags::NONE, [a], [0]).unwrap();
+                            m.store(m.get(a).unwrap(), 0, m.get(b));
+                            for _ in 0..20 {
+                                m.alloc(b, Shape::new(0, 3)).unwrap();
+                                show(m, b);
+                                m.safepoint();
+                            }
+                        }
+                    });
+                });
+            });
+        }
+    });
+    let (due, made) = (2 * CYCLES * THREADS / 2_000, heap.statistics().collections);
+    assert!(made >= due / 12, "{made} collections of {due}");
+}
+
 /// Memory that a burst has left goes back to the system, though nothing has a collection made.
 fn what_a_burst_left_is_given_back<R: Unlocked>() {
     for cycle in [Cycle::Generational, Cycle::None] {
@@ -886,6 +950,10 @@ on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_r
     memory_of_threads_that_end_is_used_again,
     cycles_of_several_threads_are_found,
     what_closes_no_cycle_stops_nobody,
+    #[cfg_attr(miri, ignore = "too long")]
+    short_attachments_are_counted,
+    #[cfg_attr(miri, ignore = "too long")]
+    what_is_retired_puts_no_collection_off_for_long,
     #[cfg_attr(miri, ignore = "waits for time to pass")]
     what_a_burst_left_is_given_back,
     a_hot_object_has_the_right_count,

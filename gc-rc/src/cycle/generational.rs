@@ -136,6 +136,11 @@ impl Generational {
         self.enabled
     }
 
+    /// Whether they are collected without being asked for.
+    pub(crate) fn is_automatic(&self) -> bool {
+        self.enabled && self.trigger < usize::MAX
+    }
+
     /// The bits of the tag that say that a cell is listed as young. Without generations cells are
     /// born with them, and keep them.
     #[inline(always)]
@@ -307,7 +312,8 @@ impl Generational {
 
     /// The generation to collect, by CPython's rule.
     pub(crate) fn due(&self) -> Option<usize> {
-        (0..=OLDEST).rev().find(|&generation| {
+        let mut generations = (0..=OLDEST).rev().filter(|_| self.is_automatic());
+        generations.find(|&generation| {
             self.count(generation) > self.thresholds[generation]
                 && (generation < OLDEST
                     || self.long_lived_pending.get()

@@ -224,7 +224,7 @@ impl<W: Witness> Locked<'_, W> {
                 return true;
             }
             // It was asked for to look for unused memory.
-            self.unrecorded().tidy_thoroughly();
+            self.tidy_thoroughly();
         }
         false
     }

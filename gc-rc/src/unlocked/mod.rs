@@ -88,7 +88,7 @@ use crate::builder::{BuildError, Builder};
 use crate::count::Freed;
 use crate::heap::{Heap, Inner, Locked};
 use crate::mutator::{Mutator, Roots};
-use crate::object::{ONE, Object, Shape, Slot, edges, shared};
+use crate::object::{ONE, Object, Shape, Slot, edges, shared, tag};
 use crate::primitive::{Mutex, MutexGuard, lock};
 use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
@@ -96,7 +96,7 @@ use crate::statistics::{ReclamationStatistics, Statistics, Tally};
 use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::{Bias, Owners};
 use crate::unlocked::epoch::{Epoch, Seen};
-use crate::unlocked::reclaim::Retired;
+use crate::unlocked::reclaim::{Retired, occupies};
 
 /// A regime without the global lock: how counts are changed while other threads do the same.
 pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
@@ -408,6 +408,11 @@ impl Commons {
     }
 }
 
+/// 1 if the cycle collector tracks the object, else 0.
+fn tracked(object: Object) -> u64 {
+    u64::from(object.shared_head().load(Relaxed) & tag::UNTRACKED == 0)
+}
+
 /// What a mutator has for itself.
 pub(crate) struct Seat {
     party: Party,
@@ -463,6 +468,7 @@ pub(crate) struct Tallies {
     freed_after_grace: AtomicU64,
     kept_objects: AtomicU64,
     kept_bytes: AtomicU64,
+    kept_tracked: AtomicU64,
     own_changes: AtomicU64,
     shared_changes: AtomicU64,
     named: AtomicU64,
@@ -495,23 +501,26 @@ impl Tallies {
         Self::more(&self.retired, 1);
     }
 
-    /// An object of so many bytes waits for a grace period.
-    pub(crate) fn keeps(&self, bytes: u64) {
+    /// An object waits for a grace period.
+    pub(crate) fn keeps(&self, object: Object) {
         Self::more(&self.kept_objects, 1);
-        Self::more(&self.kept_bytes, bytes);
+        Self::more(&self.kept_bytes, occupies(object));
+        Self::more(&self.kept_tracked, tracked(object));
     }
 
     /// One of them does so no more.
-    pub(crate) fn keeps_no_more(&self, bytes: u64) {
+    pub(crate) fn keeps_no_more(&self, object: Object) {
         let less = |counter: &AtomicU64, less| counter.store(counter.load(Relaxed) - less, Relaxed);
         less(&self.kept_objects, 1);
-        less(&self.kept_bytes, bytes);
+        less(&self.kept_bytes, occupies(object));
+        less(&self.kept_tracked, tracked(object));
     }
 
     /// Whatever waits has been handed over.
     pub(crate) fn keeps_none(&self) {
         self.kept_objects.store(0, Relaxed);
         self.kept_bytes.store(0, Relaxed);
+        self.kept_tracked.store(0, Relaxed);
     }
 
     /// So many objects were freed that had waited, or died with one that had.
@@ -549,6 +558,7 @@ impl Tallies {
         sum.freed_after_grace += self.freed_after_grace.load(Relaxed);
         sum.kept_objects += self.kept_objects.load(Relaxed);
         sum.kept_bytes += self.kept_bytes.load(Relaxed);
+        sum.kept_tracked += self.kept_tracked.load(Relaxed);
         sum.own_changes += self.own_changes.load(Relaxed);
         sum.shared_changes += self.shared_changes.load(Relaxed);
         sum.named += self.named.load(Relaxed);

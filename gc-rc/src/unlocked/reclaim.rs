@@ -245,7 +245,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         loop {
             let next = seat.retired.borrow_mut().take_ready(epoch.now());
             let Some(object) = next else { break };
-            seat.tally.keeps_no_more(occupies(object));
+            seat.tally.keeps_no_more(object);
             self.look_again(object, &mut freed);
         }
         let (waiting, room) = seat.retired.borrow_mut().fit();
@@ -311,7 +311,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         for object in seat.zeros.iter() {
             seat.tally.retired();
             if retired.seal(now, object) {
-                seat.tally.keeps(occupies(object));
+                seat.tally.keeps(object);
             } else {
                 R::requeue(self, object);
                 leave_to_a_stop(self.tables().proof());

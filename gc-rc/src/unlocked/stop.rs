@@ -166,21 +166,20 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         if generational.counted_apart(tracked, untracked)
             && poll.load(Ordering::Relaxed) & COLLECT == 0
         {
-            self.ask_for_collection();
+            self.ask_for_collection(self.tables().proof());
         }
     }
 
+    /// Has the world stopped for a collection, if it is due still when what dies without is left
+    /// out, and not better put off. Under the mutex of the tables.
     #[cold]
     #[inline(never)]
-    fn ask_for_collection(&self) {
-        let commons = self.inner;
-        let generational = &commons.base.protected.generational;
-        let tables = self.tables();
+    fn ask_for_collection(&self, locked: Locked<'_>) {
         // What is retired is counted until it is freed, which in a stop would be at once: then
         // nothing would be due any more. (What dies with it is not known: see `slack`.)
-        let retired = commons.tally().kept_objects + commons.orphans.borrow().len() as u64;
-        if generational.is_due_beside(retired) && !generational.put_off() {
-            tables.proof().request_collection();
+        let retired = self.inner.tally().kept_tracked;
+        if locked.generational.is_due_beside(retired) && !locked.generational.put_off() {
+            locked.request_collection();
         }
     }
 
@@ -220,12 +219,17 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         }
     }
 
-    /// Hands over what this mutator has counted, under the mutex of the tables.
+    /// Hands over what this mutator has counted, under the mutex of the tables. Has the world
+    /// stopped if that makes a collection due, or it is time to look for unused memory: a heap may
+    /// have nothing but threads that come and go.
     pub(super) fn hand_over_tallies(&self, locked: Locked<'_>) {
-        locked
-            .generational
-            .counted_apart(self.own.tracked.take(), self.own.untracked.take());
-        locked.inner.counters.add(self.own.tally.take());
+        let own = &self.own;
+        locked.inner.counters.add(own.tally.take());
+        let counts = (own.tracked.take(), own.untracked.take());
+        if locked.generational.counted_apart(counts.0, counts.1) {
+            self.ask_for_collection(locked);
+        }
+        locked.note_deaths(own.freed.take() as u64);
     }
 
     /// Stops the world, frees all that is dead, collects all generations, and makes blocks without

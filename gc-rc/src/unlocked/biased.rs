@@ -51,7 +51,10 @@
 //!
 //! Between the exchange that merges an object and the store that clears the owner's word somebody
 //! else may release the last reference. Where that would free the object at once, in a cascade, it
-//! is retired instead: whoever merges is in an operation, which a grace period waits for.
+//! is retired instead: whoever merges is in an operation, which a grace period waits for. And who
+//! is about to name an object to its owner may find that merged already, because the owner, which
+//! has a reference, makes a weak one: it is queued then, and looked at later, and no cascade has it
+//! for dead.
 //!
 //! # Owners that are away
 //!
@@ -221,6 +224,23 @@ pub(super) enum Dropped {
     /// The object has an owner, who may have counted others, and the caller is the one who names it
     /// to that.
     Below,
+}
+
+/// Who looks after an object that a release took below the level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Its owner, who was named it.
+    Owner,
+    /// The caller has merged it, as the owner is away. If nothing refers to it, it is the caller's
+    /// to retire, and this is its head.
+    Merged(Option<u64>),
+    /// The caller, who is to retire it: somebody else has merged it meanwhile. This is its head:
+    /// there may be references, as whoever merged it for a reason of its own may have one.
+    Caller(u64),
+    /// The next stop: there is no memory to name it.
+    Unlisted,
+    /// The caller may not go on.
+    Nobody,
 }
 
 /// Both parts of an object's count, and what the operations of this regime do with them. `base` is
@@ -412,7 +432,46 @@ impl<W: Word, H: Half> Parts<'_, W, H> {
             }
         };
         let before = self.merge(word, queued);
-        (sum(before, word) == 0).then_some(before | noted(word))
+        (sum(before, word) == 0).then_some((before & (ONE - 1)) | noted(word))
+    }
+
+    /// Names an object, which a release of the caller's has taken below the level, to its owner.
+    /// `slot` finds that by its number, if the caller may go on.
+    pub(super) fn name<'s, T: 's>(
+        &self,
+        object: T,
+        slot: impl FnOnce(u32) -> Option<&'s Slot<T>>,
+    ) -> Asked {
+        // It is queued by what the caller has done, whoever has merged it meanwhile. Acquire: what
+        // they had done before.
+        let merged = || Asked::Caller(self.head.load(Acquire) & !tag::QUEUED);
+        let number = owner(self.own.load(Acquire));
+        if number == 0 {
+            return merged();
+        }
+        let Some(slot) = slot(number) else {
+            return Asked::Nobody;
+        };
+        let mut dead = None;
+        let named = slot.name(
+            object,
+            || owner(self.own.load(Acquire)) == number,
+            || dead = self.merge_named(self.own.load(Relaxed)),
+        );
+        match named {
+            Named::ToOwner => Asked::Owner,
+            Named::Merged => Asked::Merged(dead.map(|head| head & !tag::QUEUED)),
+            Named::Already => merged(),
+            Named::Unlisted => Asked::Unlisted,
+        }
+    }
+
+    /// Whether somebody else is about to clear the owner's word of an object that is merged.
+    #[inline(always)]
+    pub(super) fn is_settling(&self, base: u32) -> bool {
+        // Acquire: if the word is cleared, that comes before the cell is written to again.
+        let word = self.own.load(Acquire);
+        word != 0 && !is_mine(base, word)
     }
 
     /// The owner looks at an object that has been named to it. As [`Self::merge_named`].
@@ -827,57 +886,43 @@ impl Mutator<'_, Biased> {
         self.own.bias.base.get()
     }
 
-    /// Retires an object that was found dead, or names it to its owner. Returns whether the caller
-    /// is to list it.
+    /// Has an object named to its owner that a release took below the level. Returns its head,
+    /// without `QUEUED`, if the caller is to retire it. If there are references in that, somebody
+    /// has one.
     #[inline]
     fn follow(&self, object: Object, dropped: Dropped) -> Option<u64> {
         match dropped {
             Dropped::Kept => None,
-            Dropped::Last(head) => Some(head),
+            Dropped::Last(head) => Some(head & (ONE - 1)),
             Dropped::Below => self.name(object),
         }
     }
 
-    /// Names an object to its owner. Returns its head, without `QUEUED`, if it turns out
-    /// to be the caller's to retire.
     #[cold]
     #[inline(never)]
     fn name(&self, object: Object) -> Option<u64> {
         let commons = self.inner;
-        let parts = Parts::of(object);
-        let number = owner(parts.own.load(Acquire));
-        if number == 0 {
-            // It was merged a moment ago, and is queued by what the caller has done.
-            return Some(parts.head.load(Acquire) & !tag::QUEUED);
-        }
-        if !commons.enter_unless_unwinding() {
-            // After a fork, on the way to where the mutator is given up.
-            return None;
-        }
-        let mut dead = None;
-        let named = commons.owners.get(number).name(
-            object,
-            || owner(parts.own.load(Acquire)) == number,
-            || dead = parts.merge_named(parts.own.load(Relaxed)),
-        );
+        let asked = Parts::of(object).name(object, |number| {
+            // Else: after a fork, on the way to where the mutator is given up.
+            let may_go_on = commons.enter_unless_unwinding();
+            may_go_on.then(|| commons.owners.get(number))
+        });
         let tally = &self.own.tally;
-        match named {
-            Named::ToOwner => {
-                tally.named();
-                None
-            }
-            Named::Merged => {
+        match asked {
+            Asked::Owner => tally.named(),
+            Asked::Merged(head) => {
                 tally.merged(1);
-                dead.map(|head: u64| head & !tag::QUEUED)
+                return head;
             }
-            Named::Already => Some(parts.head.load(Acquire) & !tag::QUEUED),
-            Named::Unlisted => {
+            Asked::Caller(head) => return Some(head),
+            Asked::Unlisted => {
                 // The next stop finds it by its tag.
                 commons.unnamed.store(true, Relaxed);
                 (commons.base.mailbox.poll).fetch_or(COLLECT, Relaxed);
-                None
             }
+            Asked::Nobody => {}
         }
+        None
     }
 
     /// Merges an object of this mutator's own.
@@ -952,7 +997,12 @@ impl Counting for Biased {
             Err(word) => parts.release(m.base(), word),
         };
         match m.follow(object, dropped) {
-            Some(head) => Released::Last(head),
+            Some(head) if head < ONE => Released::Last(head),
+            Some(_) => {
+                // It is not dead, but queued.
+                m.retire(object);
+                Released::Kept
+            }
             None => Released::Kept,
         }
     }
@@ -974,9 +1024,7 @@ impl Counting for Biased {
 
     #[inline(always)]
     fn is_settling(m: &Mutator<'_, Self>, object: Object) -> bool {
-        // Acquire: if the word is cleared, that comes before the cell is written to again.
-        let word = own_word(object).load(Acquire);
-        word != 0 && !is_mine(m.base(), word)
+        Parts::of(object).is_settling(m.base())
     }
 
     fn renew(m: &Mutator<'_, Self>, object: Object) {

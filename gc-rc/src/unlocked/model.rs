@@ -9,11 +9,11 @@
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use loom::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use loom::thread;
 
-use super::biased::{Dropped, LEVEL, Named, OWN, OWNER_SHIFT, Parts, Slot, owner};
+use super::biased::{Asked, Dropped, Half, LEVEL, OWN, OWNER_SHIFT, Parts, Slot};
 use super::epoch::{AGE, Epoch, Seen};
 use super::object_lock;
 use super::word::{self, Look, Released, Word};
@@ -47,6 +47,31 @@ fn wait(_: &AtomicU64) {
     thread::yield_now();
 }
 
+/// An owner's word. It is part of the object's memory: nobody has to do with it when that is freed.
+struct OwnWord {
+    word: AtomicU32,
+    memory: UnsafeCell<()>,
+}
+
+impl OwnWord {
+    fn new(word: u32) -> Self {
+        Self {
+            word: AtomicU32::new(word),
+            memory: UnsafeCell::new(()),
+        }
+    }
+}
+
+impl Half for OwnWord {
+    fn load(&self, order: Ordering) -> u32 {
+        self.memory.with(|_| self.word.load(order))
+    }
+
+    fn store(&self, value: u32, order: Ordering) {
+        self.memory.with(|_| self.word.store(value, order));
+    }
+}
+
 /// One object, and what two mutators know of it.
 struct Heap {
     way: Way,
@@ -57,7 +82,7 @@ struct Heap {
     word: AtomicU64,
     stamp: AtomicU32,
     /// The owner's word, and the owner's slot.
-    own: AtomicU32,
+    own: OwnWord,
     slot: Slot<()>,
     /// The owner was named the object, and has it retired since.
     answered: AtomicBool,
@@ -91,7 +116,7 @@ impl Heap {
             seen: [Seen::absent(), Seen::absent()],
             word: AtomicU64::new(head | tag | edges::IN),
             stamp: AtomicU32::new(stamp),
-            own: AtomicU32::new(own),
+            own: OwnWord::new(own),
             slot,
             answered: AtomicBool::new(false),
             body: UnsafeCell::new(0),
@@ -128,7 +153,7 @@ impl Heap {
         self.seen[me].leave();
     }
 
-    fn parts(&self) -> Parts<'_, AtomicU64, AtomicU32> {
+    fn parts(&self) -> Parts<'_, AtomicU64, OwnWord> {
         Parts {
             head: &self.word,
             own: &self.own,
@@ -147,30 +172,18 @@ impl Heap {
         }
     }
 
-    /// What became of a release. Returns whether the object is the caller's to retire.
-    fn follow(&self, dropped: Dropped) -> bool {
+    /// What became of a release. Returns the object's head if the caller is to retire it. If there
+    /// are references in that, it is not dead.
+    fn follow(&self, dropped: Dropped) -> Option<u64> {
         match dropped {
-            Dropped::Kept => false,
-            Dropped::Last(_) => true,
-            Dropped::Below => {
-                let number = owner(self.own.load(Acquire));
-                if number == 0 {
-                    return true;
-                }
-                let parts = self.parts();
-                let mut dead = false;
-                let named = self.slot.name(
-                    (),
-                    || owner(self.own.load(Acquire)) == number,
-                    || dead = parts.merge_named(self.own.load(Relaxed)).is_some(),
-                );
-                match named {
-                    Named::ToOwner => false,
-                    Named::Merged => dead,
-                    Named::Already => true,
-                    Named::Unlisted => panic!("there is memory"),
-                }
-            }
+            Dropped::Kept => None,
+            Dropped::Last(head) => Some(head & (ONE - 1)),
+            Dropped::Below => match self.parts().name((), |_| Some(&self.slot)) {
+                Asked::Owner => None,
+                Asked::Merged(head) => head,
+                Asked::Caller(head) => Some(head),
+                asked => panic!("{asked:?}: there is memory, and no fork"),
+            },
         }
     }
 
@@ -246,12 +259,45 @@ impl Heap {
                     Ok(()) => false,
                     Err(word) => {
                         stamp();
-                        self.follow(self.parts().release(base(me), word))
+                        self.follow(self.parts().release(base(me), word)).is_some()
                     }
                 };
             }
         };
         matches!(released, Released::Last(_))
+    }
+
+    /// What a cascade does with the object when it has freed another that referred to it, and had
+    /// been out of reach for a grace period. Returns whether it has it retired.
+    fn lose_parent(&self, me: usize) -> bool {
+        let released = match self.way {
+            Way::Atomic => word::release(&self.word),
+            Way::ObjectLock => object_lock::release(&self.word, &wait, || ()),
+            Way::Biased(_) => {
+                let dropped = match self.parts().release_own(base(me), || ()) {
+                    Ok(()) => return false,
+                    Err(word) => self.parts().release(base(me), word),
+                };
+                match self.follow(dropped) {
+                    Some(head) if head < ONE => Released::Last(head),
+                    followed => return followed.is_some(),
+                }
+            }
+        };
+        let Released::Last(head) = released else {
+            return false;
+        };
+        let is_settling = match self.way {
+            Way::Biased(_) => self.parts().is_settling(base(me)),
+            _ => false,
+        };
+        let retired = head & tag::HAS_WEAK != 0
+            || self.epoch.is_young(self.stamp.load(Relaxed))
+            || is_settling;
+        if !retired {
+            self.free();
+        }
+        retired
     }
 
     fn look(&self, me: usize) -> Look {
@@ -329,8 +375,11 @@ impl Heap {
 
     fn free(&self) {
         assert!(!self.freed.swap(true, Relaxed), "freed twice");
+        let watched = self.word.load(Relaxed) & tag::HAS_WEAK;
+        assert_eq!(watched, 0, "freed with weak references to it");
         // SAFETY: loom checks that nobody uses it meanwhile, or later.
         self.body.with_mut(|body| unsafe { *body = 1 });
+        self.own.memory.with_mut(|_| ());
     }
 
     /// In the end, when both are gone: an object is retired by somebody, referred to, or freed.
@@ -597,21 +646,11 @@ fn what_a_dead_object_refers_to_may_have_been_cut_off_a_moment_ago() {
             heap.advance();
         }
         if heap.epoch.now() - died >= u64::from(AGE) {
-            let released = match way {
-                Way::Atomic => word::release(&heap.word),
-                Way::ObjectLock => object_lock::release(&heap.word, &wait, || ()),
-                Way::Biased(_) => {
-                    let word = heap.parts().release_own(base(0), || ()).unwrap_err();
-                    match heap.parts().release(base(0), word) {
-                        Dropped::Last(head) => Released::Last(head),
-                        _ => Released::Kept,
-                    }
-                }
-            };
-            assert!(matches!(released, Released::Last(_)));
-            if !heap.epoch.is_young(heap.stamp.load(Relaxed)) {
-                heap.free();
-            }
+            let retired = heap.lose_parent(0);
+            assert!(
+                retired | heap.freed.load(Relaxed),
+                "it was the last reference"
+            );
         }
         heap.seen[0].leave();
         reader.join().unwrap();
@@ -807,4 +846,122 @@ fn what_comes_back_while_it_is_named_is_retired_once() {
             retired
         },
     );
+}
+
+/// Two objects that are dead both refer to the object, and two cascades let go of it at the same
+/// time: the owner's, which merges it, and another.
+#[test]
+fn what_is_being_merged_does_not_die_under_its_owner() {
+    check(|| {
+        let heap = Heap::new(Way::Biased(0), 0);
+        // A reference that the other one has counted, beside that of the owner.
+        heap.fields[0].store(0, Relaxed);
+        heap.word.store(u64::from(LEVEL + 1) << 32, Relaxed);
+        two_cascades(&heap);
+    });
+}
+
+/// The same of an object whose owner is away: one of the cascades merges it on the owner's behalf.
+#[test]
+fn what_is_being_merged_does_not_die_under_whoever_merges_it() {
+    check(|| {
+        let heap = Heap::new(Way::Biased(2), 0);
+        heap.fields[0].store(0, Relaxed);
+        heap.own.store(base(2) + 2 * OWN, Relaxed);
+        assert!(heap.slot.leave());
+        two_cascades(&heap);
+    });
+}
+
+fn two_cascades(heap: &Arc<Heap>) {
+    let cascade = |heap: &Heap, me| {
+        heap.arrive(me);
+        let retired = heap.lose_parent(me);
+        let retired = retired && heap.reclaim(me);
+        heap.leave(me, retired);
+        retired
+    };
+    let other = {
+        let heap = heap.clone();
+        thread::spawn(move || cascade(&heap, 1))
+    };
+    let retired = [cascade(heap, 0), other.join().unwrap()];
+    heap.settle(retired.into_iter().filter(|&retired| retired).count());
+}
+
+/// The owner, which has a reference, makes a weak one, while a cascade lets go of another reference
+/// and is about to name the object: that is not dead. Then the owner lets go of its own.
+#[test]
+fn what_somebody_has_does_not_die_in_a_cascade() {
+    for lets_go in [false, true] {
+        check(move || {
+            let heap = Heap::new(Way::Biased(0), 0);
+            heap.own.store(base(0) + 2 * OWN, Relaxed);
+            let other = {
+                let heap = heap.clone();
+                thread::spawn(move || {
+                    heap.arrive(1);
+                    let retired = heap.lose_parent(1);
+                    heap.leave(1, retired);
+                    retired
+                })
+            };
+            heap.arrive(0);
+            let word = heap.own.load(Relaxed);
+            if word != 0 {
+                heap.parts().merge_held(word);
+            }
+            word::note(&heap.word, tag::HAS_WEAK);
+            heap.read();
+            let retired = lets_go && heap.store(0, 0, 0);
+            heap.leave(0, retired);
+            let retired = [retired, other.join().unwrap()];
+            heap.settle(retired.into_iter().filter(|&retired| retired).count());
+        });
+    }
+}
+
+/// An object that came back, and that nothing but a dead one referred to then, loses that reference
+/// in a cascade and is looked at, while a weak reference gives it out: it goes to its finalizer, or
+/// is somebody's again, or both; and no reference is lost.
+#[test]
+fn a_finalizer_takes_nothing_from_who_was_given_the_object() {
+    for way in [Way::Atomic, Way::ObjectLock, Way::Biased(0)] {
+        check(move || {
+            let heap = Heap::new(way, 0);
+            // The mutator 0 has it on its list.
+            let tags = tag::HAS_WEAK | tag::FINALIZE | tag::QUEUED | edges::IN;
+            heap.word.store(ONE | tags, Relaxed);
+            heap.own.store(0, Relaxed);
+            heap.fields[0].store(0, Relaxed);
+            let other = {
+                let heap = heap.clone();
+                thread::spawn(move || {
+                    heap.arrive(1);
+                    let retired = heap.count() > 0 && heap.store(1, 1, 1);
+                    heap.leave(1, retired);
+                    retired
+                })
+            };
+            heap.arrive(0);
+            assert!(!heap.lose_parent(0), "it is queued already");
+            let mut retired = false;
+            if let Look::Zero(_) = heap.look(0) {
+                if heap.epoch.is_young(heap.stamp.load(Relaxed)) {
+                    retired = true;
+                } else {
+                    let bits = tag::FINALIZED | edges::OUT;
+                    let claimed = match way {
+                        Way::ObjectLock => object_lock::claim(&heap.word, &wait, bits),
+                        _ => word::claim(&heap.word, bits),
+                    };
+                    // The reference of the queue.
+                    heap.fields[0].store(usize::from(claimed), Relaxed);
+                }
+            }
+            heap.leave(0, false);
+            let retired = [retired, other.join().unwrap()];
+            heap.settle(retired.into_iter().filter(|&retired| retired).count());
+        });
+    }
 }

@@ -3,9 +3,11 @@
 
 #![cfg(not(loom))]
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gc_rc::{
     BuildError, Builder, Cycle, EventKind, Flags, Free, Global, Heap, HeapFull, Local, Mutator,
@@ -27,10 +29,30 @@ macro_rules! on_regimes {
             #[test]
             $(#[$attribute])*
             fn $test() {
-                super::$test::<$regime>();
+                super::in_bounded_time(super::$test::<$regime>);
             }
         )+
     };
+}
+
+/// So long no test takes, unless threads wait for each other for ever.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { u64::MAX } else { 300 });
+
+/// Runs a test, and aborts the process if that is not over in time.
+fn in_bounded_time(test: impl FnOnce()) {
+    let (over, is_over) = mpsc::channel::<()>();
+    let name = thread::current().name().map(str::to_owned);
+    let watch = move || {
+        if is_over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name:?} is not over after {PATIENCE:?}: a deadlock");
+            std::process::abort();
+        }
+    };
+    if !cfg!(miri) {
+        thread::spawn(watch);
+    }
+    test();
+    drop(over);
 }
 
 fn heap<R: Unlocked>(builder: Builder) -> Heap<R> {
@@ -50,7 +72,9 @@ fn push<'h, R: Unlocked>(m: &mut Mutator<'h, R>, list: Local<'_, 'h>, length: u6
 
 /// Waits for a turn that another thread is to pass.
 fn wait_for(turn: &AtomicU64, is_it: impl Fn(u64) -> bool) {
+    let begun = Instant::now();
     while !is_it(turn.load(SeqCst)) {
+        assert!(begun.elapsed() < PATIENCE, "nobody has passed the turn");
         std::hint::spin_loop();
     }
 }
@@ -936,6 +960,214 @@ fn heap_full_is_a_value_on_every_thread<R: Unlocked>() {
     assert!(heap.statistics().peak_occupied_bytes <= 4 << 20);
 }
 
+/// A thread-local drops handles when its thread has left the heap, and the last of them when the
+/// heap itself is gone.
+fn handles_are_dropped_by_threads_that_have_left<R: Unlocked>() {
+    thread_local!(static KEPT: RefCell<Vec<(Global, Weak)>> = const { RefCell::new(Vec::new()) });
+    let heap = poisoned::<R>();
+    let make = |m: &mut Mutator<'_, R>| {
+        m.frame(|m, [object]| {
+            m.alloc_init(object, Flags::NONE, [], [7]).unwrap();
+            let object = m.get(object).unwrap();
+            (m.global(object), m.downgrade(object))
+        })
+    };
+    let keep = move |heap: &Heap<R>| {
+        let handles = heap.attach(make);
+        let weak = handles.1.clone();
+        KEPT.with(|kept| kept.borrow_mut().push(handles));
+        weak
+    };
+    // Joined one by one: only so are the destructors of thread-locals waited for.
+    let weak = thread::scope(|s| s.spawn(|| keep(&heap)).join().unwrap());
+    heap.attach(|m| {
+        rest(m);
+        assert!(m.upgrade(&weak).is_none(), "it outlives its last global");
+        m.verify();
+    });
+    assert_eq!(live(&heap), 0);
+    let (sender, receiver) = mpsc::channel();
+    let (gone, is_gone) = mpsc::channel::<()>();
+    let last = thread::spawn(move || {
+        let heap = crate::heap::<R>(Heap::builder());
+        let weak = keep(&heap);
+        sender.send((heap, weak)).unwrap();
+        is_gone.recv().unwrap();
+    });
+    let (heap, weak) = receiver.recv().unwrap();
+    drop(heap);
+    gone.send(()).unwrap();
+    last.join().unwrap();
+    assert!(weak.cleared_at().is_none(), "the heap went first");
+}
+
+/// Whoever asks whether its reference is the only one is told so as soon as all others are gone,
+/// whatever waits on whose list: lists own no references.
+fn nothing_that_is_listed_has_a_reference<R: Unlocked>() {
+    let heap = heap::<R>(Heap::builder().poison(true).cycle_filter(false));
+    let turn = AtomicU64::new(0);
+    let wait = |whose| wait_for(&turn, |turn| turn == whose);
+    heap.attach(|m| {
+        m.frame(|m, [object, other, table]| {
+            m.alloc(object, Shape::new(1, 0)).unwrap();
+            m.alloc(table, Shape::new(4, 0)).unwrap();
+            for field in 0..4 {
+                m.store(m.get(table).unwrap(), field, m.get(object));
+            }
+            let global = m.global(m.get(table).unwrap());
+            assert_eq!(m.count(m.get(object).unwrap()), 5);
+            m.store(m.get(table).unwrap(), 0, None);
+            assert_eq!(m.count(m.get(object).unwrap()), 4);
+            thread::scope(|s| {
+                s.spawn(|| {
+                    heap.attach(|m| {
+                        m.frame(|m, [local]| {
+                            m.set(local, m.load(m.open(&global), 1));
+                            assert_eq!(m.count(m.get(local).unwrap()), 5);
+                        });
+                        let table = m.open(&global);
+                        for field in 1..4 {
+                            m.store(table, field, None);
+                        }
+                        turn.store(1, SeqCst);
+                        // Without a safepoint, so that whatever it has listed stays there.
+                        wait(2);
+                    });
+                });
+                wait(1);
+                let references = m.count(m.get(object).unwrap());
+                turn.store(2, SeqCst);
+                assert_eq!(references, 1, "the other one has let go of all it had");
+                m.blocking(|| ());
+            });
+            // A cycle that is found suspicious, and cut.
+            m.alloc_init(other, Flags::NONE, [object], []).unwrap();
+            m.store(m.get(object).unwrap(), 0, m.get(other));
+            assert_eq!(m.count(m.get(object).unwrap()), 2);
+            m.set(other, None);
+            m.collect();
+            m.store(m.get(object).unwrap(), 0, None);
+            rest(m);
+            assert_eq!(
+                m.count(m.get(object).unwrap()),
+                1,
+                "what referred to it is dead"
+            );
+            m.verify();
+        });
+    });
+}
+
+/// Two threads that make a long list each: what collections examine is in proportion to what is
+/// made, not to its square.
+fn collections_examine_in_proportion_to_what_is_made<R: Unlocked>() {
+    const NODES: u64 = if cfg!(miri) { 1000 } else { 40_000 };
+    let builder = Heap::builder().thresholds([50, 2, 2]).cycle_filter(false);
+    let heap = heap::<R>(builder.event_capacity(1 << 16));
+    thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| heap.attach(|m| m.frame(|m, [list]| push(m, list, NODES))));
+        }
+    });
+    let log = heap.take_events();
+    assert_eq!(log.lost, 0);
+    let examined = log.events.iter().filter_map(|event| match event.kind {
+        EventKind::Collection { examined, .. } => Some(examined),
+        _ => None,
+    });
+    let (examined, collections) = examined.fold((0, 0), |(sum, n), more| (sum + more, n + 1));
+    // Twice as young, and the oldest generation each time that it has grown by a quarter.
+    let bound = 2 * NODES * 10;
+    assert!(
+        examined <= bound,
+        "{examined} examined in {collections} collections for {} objects",
+        2 * NODES
+    );
+    assert!(collections >= 2 * NODES / 500, "{collections} collections");
+}
+
+/// Two threads that make cyclic garbage beside much that lives: how much of it there is at a time
+/// depends on the thresholds, not on how large the heap is.
+fn cyclic_garbage_does_not_pile_up_beside_what_lives<R: Unlocked>() {
+    const LIVE: u64 = if cfg!(miri) { 500 } else { 50_000 };
+    let heap = heap::<R>(Heap::builder().thresholds([200, 5, 5]));
+    let most = AtomicU64::new(0);
+    heap.attach(|m| {
+        m.frame(|m, [list]| {
+            push(m, list, LIVE);
+            m.collect();
+            let run = || {
+                heap.attach(|m| {
+                    m.frame(|m, [ring, null]| {
+                        for turn in 0..LIVE {
+                            m.alloc_init(ring, Flags::NONE, [null], []).unwrap();
+                            let object = m.get(ring).unwrap();
+                            m.store(object, 0, Some(object));
+                            m.set(ring, None);
+                            m.safepoint();
+                            if turn % 16 == 0 {
+                                most.fetch_max(live(&heap), Relaxed);
+                            }
+                        }
+                    });
+                });
+            };
+            m.blocking(|| {
+                thread::scope(|s| {
+                    for _ in 0..2 {
+                        s.spawn(run);
+                    }
+                });
+            });
+        });
+    });
+    let most = most.into_inner();
+    // Some that a thread had in its hands during a collection, and that have grown old.
+    assert!(most <= LIVE + 2000, "{most} objects, {LIVE} of them alive");
+}
+
+/// Two threads store in opposite directions, so that each waits for objects that the other has,
+/// while a third stops them again and again: nobody stops with an object that another waits for.
+fn stops_and_waits_for_objects_do_not_wait_for_each_other<R: Unlocked>() {
+    let stops = if cfg!(miri) { 10 } else { 500 };
+    let heap = poisoned::<R>();
+    let done = AtomicBool::new(false);
+    heap.attach(|m| {
+        let pair = m.frame(|m, locals: [Local<'_, '_>; 2]| {
+            locals.map(|local| {
+                m.alloc(local, Shape::new(1, 0)).unwrap();
+                m.global(m.get(local).unwrap())
+            })
+        });
+        thread::scope(|s| {
+            for me in 0..2 {
+                let (heap, pair, done) = (&heap, &pair, &done);
+                s.spawn(move || {
+                    heap.attach(|m| {
+                        while !done.load(Relaxed) {
+                            let [from, to] = [me, 1 - me].map(|which| m.open(&pair[which]));
+                            m.store(from, 0, Some(to));
+                            m.store(from, 0, None);
+                            m.safepoint();
+                        }
+                    });
+                });
+            }
+            // Also if an invariant does not hold.
+            struct Done<'a>(&'a AtomicBool);
+            impl Drop for Done<'_> {
+                fn drop(&mut self) {
+                    self.0.store(true, Relaxed);
+                }
+            }
+            let over = Done(&done);
+            (0..stops).for_each(|_| m.verify());
+            drop(over);
+            m.blocking(|| ());
+        });
+    });
+}
+
 on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
@@ -965,4 +1197,9 @@ on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_r
     #[cfg_attr(miri, ignore = "too long")]
     random_scripts_under_stress,
     heap_full_is_a_value_on_every_thread,
+    handles_are_dropped_by_threads_that_have_left,
+    nothing_that_is_listed_has_a_reference,
+    collections_examine_in_proportion_to_what_is_made,
+    cyclic_garbage_does_not_pile_up_beside_what_lives,
+    stops_and_waits_for_objects_do_not_wait_for_each_other,
 ]);

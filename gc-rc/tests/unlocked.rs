@@ -504,21 +504,36 @@ fn cells_come_home<R: Unlocked>() {
         drop(sender);
     });
     assert_eq!(live(&heap), 0);
+    // Else it came home in stops, for want of memory.
+    assert_eq!(heap.statistics().reclamation.unwrap().stops, 0);
 }
 
 /// Many threads come and go; nothing is stranded with those that went.
 fn memory_of_threads_that_end_is_used_again<R: Unlocked>() {
     let heap = heap::<R>(Heap::builder().limit(8 << 20));
+    // One of each thread's lives on, and with it a block that free cells are in.
+    let work = |m: &mut Mutator<'_, R>| {
+        m.frame(|m, [list]| {
+            push(m, list, 10_000);
+            let kept = m.global(m.get(list).unwrap());
+            m.store(m.get(list).unwrap(), 0, None);
+            m.set(list, None);
+            push(m, list, 10_000);
+            kept
+        })
+    };
+    let mut kept: Vec<Global> = Vec::new();
     for _ in 0..20 {
         thread::scope(|s| {
-            for _ in 0..4 {
-                s.spawn(|| {
-                    heap.attach(|m| m.frame(|m, [list]| push(m, list, 20_000)));
-                });
-            }
+            let threads: Vec<_> = (0..4).map(|_| s.spawn(|| heap.attach(work))).collect();
+            kept.extend(threads.into_iter().map(|it| it.join().unwrap()));
         });
     }
     heap.attach(|m| {
+        m.collect();
+        m.verify();
+        assert_eq!(live(&heap), kept.len() as u64);
+        drop(kept);
         m.collect();
         m.verify();
     });

@@ -1,5 +1,7 @@
 //! Regimes without the global lock: what is particular to them. That they keep the contract is
 //! checked with that of every other heap, in the workspace's tests.
+//!
+//! Which of these tests kills which mutant is in `unlocked/README.md`.
 
 #![cfg(not(loom))]
 

@@ -170,6 +170,10 @@ impl Harness {
             Ok(asked) => status(asked.run()),
             // Help and version are printed on standard output; a reader that has gone away is no
             // error.
+            Err(error) if is_rude(&error) => {
+                message::complain(error.render().to_string().trim_end());
+                ExitCode::from(error.exit_code() as u8)
+            }
             Err(error) => match error.print() {
                 Err(failure) if !error.use_stderr() && failure.kind() != ErrorKind::BrokenPipe => {
                     refuse(NOT_WRITTEN, &message::not_printed(&failure))
@@ -178,6 +182,13 @@ impl Harness {
             },
         }
     }
+}
+
+/// Whether what clap says of the arguments would repeat what they have that controls a terminal.
+/// It is then said without colours.
+fn is_rude(error: &clap::Error) -> bool {
+    let said = error.render().ansi().to_string();
+    error.use_stderr() && message::printable(&said) != said
 }
 
 /// Exit status: nothing was run.

@@ -367,6 +367,70 @@ fn rows_for_other_programs_have_nothing_beside_them() {
     assert!(text(&output.stderr).contains("600 that roots reach"));
 }
 
+/// A dump's name may hold anything; neither a terminal nor the lines of a message are moved by it.
+#[test]
+fn a_name_controls_no_terminal() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let name = "a\u{1b}]0;title\u{7}\n\u{9b}2J\u{7f}";
+    fs::rename(at.join("a.dot"), at.join(format!("{name}.dot"))).unwrap();
+    let safe = r"a\u001b]0;title\u0007\u000a\u009b2J\u007f";
+    let is_said = |line: &str, status: i32, words: &str| {
+        let line = line.replace("NAME", name);
+        let output = harness(at, &line);
+        let (out, error) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{line:?}: {out:?}\n{error:?}"
+        );
+        for text in [&out, &error] {
+            let controls = |character: char| character.is_control() && character != '\n';
+            assert!(!text.contains(controls), "{line:?}: {text:?}");
+        }
+        let words = words.replace("NAME", safe);
+        assert!(
+            out.contains(&words) || error.contains(&words),
+            "{line:?}: {out:?}\n{error:?}"
+        );
+        error
+    };
+    is_said("import NAME.dot", 0, "\nGraph: NAME.graph (");
+    is_said("heap NAME.dot --budget 1ms", 0, "\nReport:  NAME.html\n");
+    is_said(
+        "heap NAME.dot --budget 1ms --output NAME.jsonl",
+        0,
+        "\nResults: NAME.jsonl\nReport:  NAME.html\n",
+    );
+    let told = fs::read_to_string(at.join(format!("{name}.html"))).unwrap();
+    assert!(!told.contains("\u{1b}") && told.contains(&format!("heap:file={safe}.dot")));
+    for format in [
+        "answer", "table", "csv", "json", "markdown", "hlog", "trace",
+    ] {
+        is_said(&format!("report NAME.jsonl --format {format}"), 0, "");
+    }
+    is_said("why NAME.jsonl", 0, "heap:file=NAME.graph");
+    is_said("report NAME.jsonl --html NAME.2.html", 0, "NAME.2.html");
+    for (line, words) in [
+        ("import NAME-2", "cannot import NAME-2: "),
+        ("heap NAME-2", "cannot import NAME-2: "),
+        ("run heap:file=NAME", "NAME"),
+        ("report NAME", "there is no file NAME;"),
+        ("why NAME", "there is no file NAME;"),
+        (
+            "report NAME.jsonl --workload NAME",
+            "unknown workload 'NAME'",
+        ),
+        ("heap NAME.dot --heap NAME", "unknown heap 'NAME'"),
+        ("heap NAME.dot --html NAME.dot", "would replace NAME.dot"),
+    ] {
+        let error = is_said(line, 2, words);
+        assert_eq!(error.lines().count(), 1, "{line:?}: {error:?}");
+    }
+    is_said("heap NAME.dot --order NAME", 2, "invalid value 'a");
+    is_said("NAME", 2, "unrecognized subcommand 'a");
+}
+
 #[test]
 fn what_cannot_be_done_is_said_before_a_dump_is_read() {
     let directory = with_drawing();

@@ -10,7 +10,7 @@
 //! | [`row`], [`environment`] | the rows of results; where and with what they were made |
 //! | [`distribution`] | times as rows hold them |
 //! | [`threads`], [`cgroup`] | threads that the system may refuse; what the control group allows |
-//! | [`suggest`], [`units`] | names and quantities in messages |
+//! | [`suggest`], [`shown`], [`units`] | names and quantities in messages |
 //!
 //! Nothing here runs, measures or judges: it is the floor that the workloads, the metrics and the
 //! reports stand on, and it knows none of them.
@@ -29,6 +29,7 @@ pub mod event;
 pub mod heap;
 pub mod presence;
 pub mod row;
+pub mod shown;
 pub mod suggest;
 pub mod sync;
 pub mod threads;

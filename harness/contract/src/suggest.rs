@@ -1,10 +1,13 @@
 //! What to say to a name nobody knows.
 
+use crate::shown::shown;
+
 /// "unknown KIND 'NAME'", with the nearest known name if one is near, and all of them.
 pub fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
     let known: Vec<&str> = known.collect();
+    let said = shown(name);
     if known.is_empty() {
-        return format!("unknown {kind} '{name}': there are none");
+        return format!("unknown {kind} '{said}': there are none");
     }
     let nearest = known
         .iter()
@@ -15,8 +18,8 @@ pub fn unknown<'n>(kind: &str, name: &str, known: impl Iterator<Item = &'n str>)
         format!("; did you mean '{candidate}'?")
     });
     format!(
-        "unknown {kind} '{name}'{hint} (known: {})",
-        known.join(", ")
+        "unknown {kind} '{said}'{hint} (known: {})",
+        shown(known.join(", "))
     )
 }
 

@@ -27,6 +27,8 @@
 
 use std::collections::HashMap;
 
+use contract::shown::shown;
+
 use crate::adapter::OVERHEAD_LIMIT_NAME;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 use crate::plan::{Cell, Format, Plan};
@@ -71,7 +73,7 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
     if !matches!(plan.format, Format::Json | Format::Csv) {
         let results = Results::of_rows(trials);
         session.sink.print(&report::minheap::render(&results));
-        let path = format!("\nResults: {}\n", session.sink.path.display());
+        let path = format!("\nResults: {}\n", shown(&session.sink.path));
         session.sink.print(&path);
     }
     session.sink.finish().map_err(Error::NotWritten)?;

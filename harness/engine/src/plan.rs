@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use contract::shown::shown;
 pub use contract::units::{MOST_BYTES, parse_bytes};
 
 use crate::adapter::{self, Adapter, Settings};
@@ -223,7 +224,7 @@ impl Cell {
 
     /// The workload, with what tells it from the same workload elsewhere in the plan.
     pub(crate) fn work_in_words(&self) -> String {
-        let mut text = self.workload_label.clone();
+        let mut text = shown(&self.workload_label);
         if self.input.threads > 1 {
             text.push_str(&format!(", {} threads", self.input.threads));
         }
@@ -237,7 +238,8 @@ impl Cell {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.workload_label, self.heap_label)?;
+        let labels = [&self.workload_label, &self.heap_label].map(shown);
+        write!(f, "{}", labels.join(" on "))?;
         if self.twin {
             write!(f, " (again)")?;
         }

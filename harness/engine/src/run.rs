@@ -36,7 +36,7 @@ use crate::environment::{self, Environment};
 use crate::interrupt;
 use crate::invocation::{Invocation, Row, Status, format_bytes};
 pub use crate::message::Error;
-use crate::message::{command_line, complain};
+use crate::message::{command_line, complain, shown};
 use crate::peer;
 use crate::plan::{Cell, Format, Plan};
 use crate::report;
@@ -70,7 +70,7 @@ pub fn run(plan: &Plan) -> Result<bool, Error> {
         return Err(Error::NotRun(format!(
             "{} is of a search for minimum heaps: go on with it by harness minheap or harness \
              sweep, or begin anew without --resume",
-            session.sink.path.display()
+            shown(&session.sink.path)
         )));
     }
     session.measure(plan)?;
@@ -189,7 +189,7 @@ impl Session {
     /// Carries a plan out: what was not measured before.
     pub fn measure(&mut self, plan: &Plan) -> Result<(), Error> {
         let mut done = Done::of(plan, &self.rows).map_err(|row| {
-            let path = self.sink.path.display();
+            let path = shown(&self.sink.path);
             let begun = row
                 .environment
                 .as_ref()
@@ -304,7 +304,7 @@ impl Session {
                         .expect("there are always words"),
                 };
                 self.sink.print(&report);
-                let path = format!("\nResults: {}\n", self.sink.path.display());
+                let path = format!("\nResults: {}\n", shown(&self.sink.path));
                 self.sink.print(&path);
                 let (page, is_written) = self.page(&results, plan);
                 complete &= is_written;
@@ -312,7 +312,7 @@ impl Session {
                 if plan.format == Format::Answer {
                     self.sink.print(&format!(
                         "Tables:  harness report {} --format table; or run with --verbose\n",
-                        self.sink.path.display()
+                        shown(&self.sink.path)
                     ));
                 }
             }
@@ -326,7 +326,7 @@ impl Session {
                 Ok(text) => self.sink.print(&text),
                 Err(reason) => complain(&format!(
                     "{reason}; the results are in {}",
-                    self.sink.path.display()
+                    shown(&self.sink.path)
                 )),
             },
         }
@@ -372,7 +372,7 @@ impl Session {
             None => report::html::write(results, plan.chapters, path),
         };
         match written {
-            Ok(()) => (format!("Report:  {}\n", path.display()), true),
+            Ok(()) => (format!("Report:  {}\n", shown(path)), true),
             Err(reason) => {
                 let asked_for = own.is_some_and(|own| own.path().is_some());
                 (format!("No report: {reason}\n"), !asked_for)

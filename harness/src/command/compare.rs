@@ -17,7 +17,7 @@ use comfy_table::{Cell, CellAlignment, Table};
 
 use super::{Command, Context, Examples, print};
 use engine::invocation::format_bytes;
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::report::quantity::{format_ratio, format_time};
 use engine::report::terminal::{arrange, fits};
 use engine::results::{CellResults, Results};
@@ -51,10 +51,7 @@ impl Compare {
     fn text(&self) -> Result<String, String> {
         let (first, second) = (&self.first, &self.second);
         let (before, after) = (Results::of_file(first)?, Results::of_file(second)?);
-        render(
-            (&first.display().to_string(), &before),
-            (&second.display().to_string(), &after),
-        )
+        render((&shown(first), &before), (&shown(second), &after))
     }
 }
 

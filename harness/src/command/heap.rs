@@ -18,7 +18,7 @@ use clap::Args;
 use super::import::{self, beside};
 use super::{Command, Context, Examples, print};
 use crate::arguments::is_same_file;
-use engine::message::{self, Error};
+use engine::message::{self, Error, shown};
 use engine::plan::{self, Format, Plan, Selection, Twins};
 use engine::report::heap::{Heaps, Subject, introduction, is_page};
 use engine::run::Session;
@@ -145,7 +145,7 @@ impl Heap {
             if graphs.iter().any(|graph| is_same_file(graph, &path)) {
                 return Err(Error::NotRun(format!(
                     "two of the files have {} for their graph; import one with 'harness import -o'",
-                    path.display()
+                    shown(path)
                 )));
             }
             graphs.push(path);
@@ -156,10 +156,10 @@ impl Heap {
     /// What the graphs are called: their files' names, or if two have the same, with as many
     /// directories before them as tell them apart.
     fn names(&self) -> Vec<String> {
-        let names = self.files.iter().map(|file| {
-            let name = file.file_name().unwrap_or(file.as_os_str());
-            name.to_string_lossy().into_owned()
-        });
+        let names = self
+            .files
+            .iter()
+            .map(|file| shown(file.file_name().unwrap_or(file.as_os_str())));
         let names: Vec<String> = names.collect();
         let are_different = |names: &[String]| {
             let different: BTreeSet<&String> = names.iter().collect();
@@ -174,7 +174,7 @@ impl Heap {
             let files = self.files.iter().map(|file| {
                 let parts: Vec<_> = file.components().collect();
                 let kept = &parts[parts.len().saturating_sub(directories + 1)..];
-                kept.iter().collect::<PathBuf>().display().to_string()
+                shown(kept.iter().collect::<PathBuf>())
             });
             files.collect()
         };
@@ -221,7 +221,7 @@ impl Heap {
         };
         let mut kept = (self.files.iter().chain(graphs).map(PathBuf::as_path)).chain(results);
         if let Some(file) = kept.find(|file| is_same_file(file, to)) {
-            return refuse(format!("the page would replace {}", file.display()));
+            return refuse(format!("the page would replace {}", shown(file)));
         }
         // Minutes of measuring should not end with that.
         let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -230,7 +230,7 @@ impl Heap {
         {
             return refuse(format!(
                 "{} cannot be written: there is no such directory, or it is one",
-                to.display()
+                shown(to)
             ));
         }
         let is_there = to.symlink_metadata().is_ok();
@@ -248,8 +248,9 @@ impl Heap {
             let path = text_of(path)?;
             if path.contains([',', ':']) {
                 return Err(Error::NotRun(format!(
-                    "{path}: a path with a comma or a colon cannot be given to a workload; rename \
-                     the file"
+                    "{}: a path with a comma or a colon cannot be given to a workload; rename the \
+                     file",
+                    shown(path)
                 )));
             }
             let Self { order, replace, .. } = self;
@@ -267,7 +268,7 @@ fn beside_results(text: &str) -> Result<bool, Error> {
 
 fn text_of(path: &Path) -> Result<&str, Error> {
     path.to_str()
-        .ok_or_else(|| Error::NotRun(format!("{}: the path must be UTF-8", path.display())))
+        .ok_or_else(|| Error::NotRun(format!("{}: the path must be UTF-8", shown(path))))
 }
 
 /// The page of these graphs: beside the first, under its name and what it is compared with.
@@ -300,7 +301,7 @@ fn subject(
         dump = made.pop();
     }
     let graph =
-        Graph::open(path).map_err(|error| Error::NotRun(format!("{}: {error}", path.display())))?;
+        Graph::open(path).map_err(|error| Error::NotRun(format!("{}: {error}", shown(path))))?;
     Ok(Subject {
         name,
         file: text_of(path)?.to_owned(),

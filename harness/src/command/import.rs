@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{Command, Context, Examples, print};
 use crate::arguments::is_same_file;
 use engine::interrupt;
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::report::heap::{Dump, counted};
 use engine::report::quantity::grouped;
 use graph::{Format, ImportError, Imported, Origin, RawGraph};
@@ -87,8 +87,8 @@ pub(super) fn beside(files: &[PathBuf]) -> Result<PathBuf, Error> {
     Err(Error::NotRun(format!(
         "{} is there, and {there}; move it away, or choose another file with 'harness import {} -o \
          FILE'",
-        path.display(),
-        files[0].display()
+        shown(path),
+        shown(&files[0])
     )))
 }
 
@@ -107,7 +107,7 @@ pub(super) fn make(
     if files.iter().any(|file| is_same_file(file, path)) {
         return Err(Error::NotRun(format!(
             "{} is one of the dumps; choose another -o FILE",
-            path.display()
+            shown(path)
         )));
     }
     let mut all = RawGraph::new();
@@ -125,26 +125,26 @@ pub(super) fn make(
     if all.objects() == 0 {
         return Err(Error::NotRun(format!(
             "no object was found in {}: {} is not written",
-            files[0].display(),
-            path.display()
+            shown(&files[0]),
+            shown(path)
         )));
     }
     all.set_origin(
         graph::origin_of(files).map_err(|error| not_run(&files[0], &error.to_string()))?,
     );
     graph::write(&all, path)
-        .map_err(|error| Error::NotWritten(format!("cannot write {}: {error}", path.display())))?;
+        .map_err(|error| Error::NotWritten(format!("cannot write {}: {error}", shown(path))))?;
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     say(&format!(
         "Graph: {} ({} bytes)\n",
-        path.display(),
+        shown(path),
         grouped(size)
     ))?;
     Ok(made)
 }
 
 fn not_run(path: &Path, why: &str) -> Error {
-    Error::NotRun(format!("cannot import {}: {why}", path.display()))
+    Error::NotRun(format!("cannot import {}: {why}", shown(path)))
 }
 
 /// Reads a dump, with a bar as long as it takes.
@@ -155,7 +155,7 @@ fn read(path: &Path, format: Option<Format>, quiet: bool) -> Result<Imported, Er
     }
     let style = ProgressStyle::with_template("{msg} {wide_bar} {percent} % {eta}");
     bar.set_style(style.expect("the template is right"));
-    bar.set_message(path.display().to_string());
+    bar.set_message(shown(path));
     let imported = graph::import(path, format, &mut |share| {
         bar.set_position((1000.0 * share) as u64);
         interrupt::signal().is_none()
@@ -175,7 +175,7 @@ fn account(path: &Path, imported: &Imported) -> String {
     let Imported { graph, losses, .. } = imported;
     let mut text = format!(
         "{}: {}, {}, {}{}\n",
-        path.display(),
+        shown(path),
         counted(graph.objects() as u64, "object"),
         counted(graph.references() as u64, "reference"),
         counted(graph.roots() as u64, "root"),

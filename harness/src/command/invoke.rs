@@ -12,7 +12,7 @@ use crate::arguments::unless_interrupted;
 use engine::adapter::{self, Settings};
 use engine::environment::{self, Environment};
 use engine::invocation::{Invocation, Row, Status};
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::peer::{self, Search};
 use engine::plan::{self, Cell, Notes, Plan, Subject};
 use engine::results;
@@ -214,7 +214,7 @@ impl Standing {
         }
         // What is wrong with the end of the file is said when it is gone on with, or merged.
         let (rows, _) = results::read_rows(path)?;
-        let shown = path.display();
+        let shown = shown(path);
         let way_out = "name another --directory in harness plan, or remove the file";
         if let Some(row) = rows.iter().find(|row| !task.is_of(row)) {
             return Err(format!(

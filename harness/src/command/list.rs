@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Command, Context, Examples, print};
 use engine::adapter;
 use engine::invocation::format_bytes;
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::peer::{self, Installation, Search};
 use engine::workload::{Description, Input, Size};
 
@@ -108,7 +108,7 @@ fn peers(look: Option<&Search>) -> String {
 pub(super) fn lines(found: &Result<Vec<Installation>, String>, mark: &str) -> Vec<String> {
     match found {
         Ok(found) => (found.iter())
-            .map(|one| format!("{mark}{} ({})", one.version, one.program.display()))
+            .map(|one| format!("{mark}{} ({})", one.version, shown(&one.program)))
             .collect(),
         Err(reason) => vec![format!("not found: {reason}")],
     }

@@ -16,7 +16,7 @@ use super::{Command, Context, Examples};
 use crate::arguments::{CHAPTERS, is_same_file};
 use engine::environment::Environment;
 use engine::invocation::Row;
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::plan::Format;
 use engine::report;
 use engine::results::{Results, read_rows};
@@ -48,7 +48,7 @@ impl Command for Merge {
         if let Some(output) = output.filter(is_input) {
             return Err(Error::NotRun(format!(
                 "{} is one of the files to be merged; choose another --output FILE",
-                output.display()
+                shown(output)
             )));
         }
         let mut files = Vec::new();
@@ -57,7 +57,7 @@ impl Command for Merge {
             for note in notes {
                 context.tell(&format!("note: {note}"));
             }
-            files.push((path.display().to_string(), rows));
+            files.push((shown(path), rows));
         }
         let rows = join(&files, self.mixed_machines, self.mixed_builds).map_err(Error::NotRun)?;
         let format = reporting.format.unwrap_or_default();
@@ -76,7 +76,7 @@ impl Command for Merge {
             }
             sink.print(&report::render(&results, format, CHAPTERS).map_err(Error::NotRun)?);
             if matches!(format, Format::Answer | Format::Table) {
-                let path = format!("\nResults: {}\n", sink.path.display());
+                let path = format!("\nResults: {}\n", shown(&sink.path));
                 sink.print(&path);
             }
         }

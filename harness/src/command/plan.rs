@@ -31,7 +31,7 @@ use serde::Serialize;
 use super::invoke::{Standing, Task};
 use super::{Command, Context, Examples, print, run, sweep};
 use engine::environment;
-use engine::message::{Error, command_line};
+use engine::message::{Error, command_line, shown};
 use engine::plan;
 use engine::run::in_rounds;
 
@@ -109,7 +109,7 @@ fn lines(
         path.to_str().map(str::to_owned).ok_or_else(|| {
             format!(
                 "{what} is not UTF-8, and cannot be part of a plan ({}): {way_out}",
-                path.display()
+                shown(path)
             )
         })
     };

@@ -12,7 +12,7 @@ use super::{Command, Context, Examples, print};
 use crate::arguments::{CHAPTERS, is_same_file};
 use contract::suggest;
 use engine::invocation::Row;
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::plan;
 use engine::report::{self, html};
 use engine::results::{Results, read_rows};
@@ -80,7 +80,7 @@ impl Command for Report {
         let results = self.wanted.results().map_err(Error::NotRun)?;
         if let Some(path) = &self.splice {
             let sections = splice(&results, path)?;
-            context.tell(&format!("Replaced in {}: {sections}", path.display()));
+            context.tell(&format!("Replaced in {}: {sections}", shown(path)));
             return Ok(true);
         }
         let format = context.reporting.format;
@@ -94,7 +94,7 @@ impl Command for Report {
                 let path =
                     (path.clone()).unwrap_or_else(|| self.wanted.files[0].with_extension("html"));
                 self.write(&results, &path)?;
-                context.tell(&format!("Report: {}", path.display()));
+                context.tell(&format!("Report: {}", shown(path)));
                 Ok(true)
             }
         }
@@ -107,7 +107,7 @@ impl Report {
         if (self.wanted.files.iter()).any(|file| is_same_file(file, path)) {
             return Err(Error::NotRun(format!(
                 "the page would replace the results in {}; name another file with --html FILE",
-                path.display()
+                shown(path)
             )));
         }
         html::write(results, CHAPTERS, path).map_err(|reason| {
@@ -129,7 +129,7 @@ impl Wanted {
         let mut results = Results::of_rows(self.choose(rows)?);
         results.notes.splice(0..0, notes);
         if results.cells.is_empty() && results.experiments.is_empty() {
-            let files = self.files.iter().map(|file| file.display().to_string());
+            let files = self.files.iter().map(shown);
             return Err(format!(
                 "there is nothing to report in {}: no process that measures had ended",
                 files.collect::<Vec<_>>().join(", ")
@@ -182,7 +182,7 @@ const END: &str = "<!-- end harness -->";
 /// Replaces the marked sections of a Markdown file, and says which. The file stays as it is if
 /// anything is wrong.
 fn splice(results: &Results, path: &Path) -> Result<String, Error> {
-    let shown = path.display();
+    let shown = shown(path);
     let text = fs::read_to_string(path)
         .map_err(|error| Error::NotRun(format!("cannot read {shown}: {error}")))?;
     let (text, sections) = spliced(&text, &|name| section(results, name))

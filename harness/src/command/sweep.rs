@@ -19,7 +19,7 @@ use clap::Args;
 use super::{Command, Context, Examples, list};
 use crate::arguments::{Amount, Chosen};
 use engine::invocation::{Row, format_bytes};
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::minheap::{self, GRAIN, Minimum, Searched};
 use engine::plan::{self, Cell, Notes, Plan, Twins};
 use engine::results;
@@ -137,7 +137,7 @@ impl Sweep {
             return Err(format!(
                 "{} has no search for minimum heaps: make one with harness minheap ... --output \
                  FILE",
-                path.display()
+                shown(path)
             ));
         }
         Ok((rows, remarks))

@@ -13,7 +13,7 @@ use clap::Args;
 use super::report::Wanted;
 use super::{Command, Context, Examples, print};
 use engine::invocation::{CollectionRecord, Metrics, Row, SpanRecord, format_bytes};
-use engine::message::Error;
+use engine::message::{Error, shown};
 use engine::report::quantity::{format_ratio, format_time, grouped};
 use engine::report::text::wrap;
 use engine::results::{CellResults, Group, Results};
@@ -40,7 +40,7 @@ impl Command for Why {
         }
         if results.cells.is_empty() {
             let files = self.wanted.files.iter();
-            let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+            let files: Vec<String> = files.map(shown).collect();
             let rows = results.experiments.iter().map(|cell| cell.rows.len());
             return Err(Error::NotRun(format!(
                 "there is nothing to explain: all {} rows are of experiments, which are judged by \

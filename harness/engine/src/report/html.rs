@@ -22,7 +22,7 @@ use super::figure::{self, Figures, Styles};
 use super::table::{self, LIMIT, THREADS, Table};
 use crate::environment::Environment;
 use crate::invocation::format_bytes;
-use crate::message;
+use crate::message::{self, shown};
 use crate::results::{CellResults, Results};
 
 /// Nothing is fetched, and nothing runs.
@@ -44,7 +44,7 @@ pub fn write(results: &Results, chapters: &Chapters, path: &Path) -> Result<(), 
 ///
 /// As of [`write()`].
 pub fn save(page: &str, path: &Path) -> Result<(), String> {
-    fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", shown(path)))
 }
 
 /// The whole page.

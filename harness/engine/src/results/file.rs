@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
+use contract::shown::shown;
+
 use crate::invocation::Row;
 
 /// The rows of a result file, and what a reader should know about it, a line each: that the last
@@ -16,7 +18,7 @@ use crate::invocation::Row;
 /// One line that names the file, the line and the way out: the file cannot be read, a line is no
 /// row, or was written by a newer version.
 pub fn read_rows(path: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
-    let shown = path.display();
+    let shown = shown(path);
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             format!("there is no file {shown}; results are usually in results/")
@@ -24,7 +26,7 @@ pub fn read_rows(path: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
         _ => format!("cannot read {shown}: {error}; choose another file"),
     })?;
     let text = String::from_utf8_lossy(&bytes);
-    parse_rows(&shown.to_string(), &text)
+    parse_rows(&shown, &text)
 }
 
 fn parse_rows(name: &str, text: &str) -> Result<(Vec<Row>, Vec<String>), String> {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::shown::shown;
+
 use crate::adapter::{self, Adapter, OVERHEAD_LIMIT_NAME, Settings};
 use crate::invocation::{Invocation, Row};
 use crate::workload;
@@ -78,12 +80,12 @@ pub(super) fn heap_label(row: &Row, programs: &Programs) -> String {
     with_settings(&invocation.heap, set.collect())
 }
 
-/// `NAME`, or `NAME:setting,...`.
+/// `NAME`, or `NAME:setting,...`. In one line: it may come from anybody's file.
 fn with_settings(name: &str, settings: Vec<String>) -> String {
     if settings.is_empty() {
-        name.to_owned()
+        shown(name)
     } else {
-        format!("{name}:{}", settings.join(","))
+        shown(format!("{name}:{}", settings.join(",")))
     }
 }
 

@@ -34,6 +34,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::Path;
 
+use contract::shown::shown;
+
 use crate::environment::Environment;
 use crate::invocation::Row;
 use crate::peer;
@@ -79,7 +81,7 @@ impl Results {
             return Err(format!(
                 "{} has no rows: no process of that run had ended; measure again, or choose \
                  another file",
-                path.display()
+                shown(path)
             ));
         }
         let mut results = Self::of_rows(rows);

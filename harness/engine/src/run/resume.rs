@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::invocation::{Row, Status};
-use crate::message::{command_line, quote_path};
+use crate::message::{command_line, quote_path, shown};
 use crate::plan::Plan;
 use crate::results;
 
@@ -148,7 +148,7 @@ pub(super) fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Resul
             format!(
                 "{} was begun {what} ({there}; this is {here}); go on with it there, or begin \
                  anew without --resume",
-                path.display()
+                shown(path)
             )
         };
         if there.machine() != here.machine() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::invocation::Row;
-use crate::message::{Error, not_printed, print};
+use crate::message::{Error, not_printed, print, shown};
 use crate::plan::Format;
 use crate::report;
 
@@ -86,7 +86,7 @@ impl Sink {
     /// A last attempt. Rows that are still not in the file go to standard error, unless they have
     /// been printed.
     pub fn finish(&mut self) -> Result<(), String> {
-        let path = self.path.display().to_string();
+        let path = shown(&self.path);
         let Err(error) = self.append() else {
             return match &self.unprinted {
                 None => Ok(()),
@@ -109,7 +109,7 @@ fn open_output(chosen: Option<&Path>) -> Result<(PathBuf, File), String> {
     let refuse = |path: &Path, error: io::Error| {
         format!(
             "cannot write {}: {error}; choose another file with --output FILE",
-            path.display()
+            shown(path)
         )
     };
     if let Some(path) = chosen {

@@ -24,6 +24,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use contract::shown::shown;
 use graph::Graph;
 
 use super::prelude::*;
@@ -63,10 +64,11 @@ fn load(input: &Input) -> Result<Arc<Loaded>, String> {
     if let Some(loaded) = loaded.as_ref().filter(|loaded| loaded.key == key) {
         return Ok(loaded.clone());
     }
-    let graph = Graph::open(&key.0).map_err(|error| format!("heap: {}: {error}", key.0))?;
+    let shown = shown(&key.0);
+    let graph = Graph::open(&key.0).map_err(|error| format!("heap: {shown}: {error}"))?;
     let mut order = graph.reachable();
     if order.is_empty() {
-        return Err(format!("heap: {}: no root reaches any object", key.0));
+        return Err(format!("heap: {shown}: no root reaches any object"));
     }
     match ORDERS[key.1 as usize] {
         "address" => order.sort_unstable(),

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::facts::{self, share};
 use super::{Heaps, Subject, cost, cost_figures, difference, shape_figures};
 use crate::invocation::format_bytes;
+use crate::message;
 use crate::report::figure::{Figure, Styles};
 use crate::report::html::{self as page, Section};
 use crate::report::quantity::grouped;
@@ -53,7 +54,8 @@ pub(super) fn render(heaps: &Heaps, results: &Results) -> String {
     let page = page::document((&title, GENERATOR), results, &about, &top, &sections);
     // A workload's label has its file as it was given; a name is enough.
     heaps.subjects.iter().fold(page, |page, subject| {
-        let [file, name] = [&subject.file, &subject.name].map(|text| html! { (text) }.0);
+        let file = message::shown(&subject.file);
+        let [file, name] = [&file, &subject.name].map(|text| html! { (text) }.0);
         page.replace(&format!("file={file}"), &format!("file={name}"))
     })
 }

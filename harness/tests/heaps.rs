@@ -508,6 +508,75 @@ fn nothing_is_written_over_that_an_earlier_run_has_not_made() {
     assert!(error.contains("a.graph is there, and no graph"), "{error}");
 }
 
+/// The rows alone give the ordinary page, which is less.
+#[test]
+fn no_ordinary_page_takes_the_place_of_one_of_heaps_unasked() {
+    let directory = with_drawing();
+    let at = directory.path();
+    printed(
+        &harness(at, "heap a.dot --budget 1ms --output rows.jsonl"),
+        0,
+    );
+    let made = page(&at.join("rows.html"));
+    let error = refused(&harness(at, "report rows.jsonl"));
+    for words in ["rows.html is a page of harness heap", "--html FILE"] {
+        assert!(error.contains(words), "{error}");
+    }
+    // Nor at the end of another run whose rows are appended.
+    let line = "run list --size tiny --heap arena --invocations 1 --output rows.jsonl";
+    let out = printed(&harness(at, line), 0);
+    let words = "No report: rows.html is a page of harness heap";
+    assert!(out.contains(words), "{out}");
+    assert_eq!(page(&at.join("rows.html")), made);
+    // By name it does, and where an ordinary one is.
+    printed(&harness(at, "report rows.jsonl --html rows.html"), 0);
+    assert!(page(&at.join("rows.html")).contains("What each heap costs"));
+    printed(&harness(at, "report rows.jsonl"), 0);
+}
+
+#[test]
+fn a_page_of_other_dumps_that_are_called_the_same_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for (place, drawing) in [
+        ("x", drawing()),
+        ("y", larger_drawing()),
+        ("z", "digraph { a -> b }".to_owned()),
+    ] {
+        fs::create_dir(at.join(place)).unwrap();
+        let name = if place == "x" { "old.dot" } else { "new.dot" };
+        fs::write(at.join(place).join(name), drawing).unwrap();
+    }
+    let out = printed(&harness(at, "heap x/old.dot y/new.dot --budget 1ms"), 0);
+    assert!(out.ends_with("\nReport:  x/old-new.html\n"), "{out}");
+    let made = page(&at.join("x/old-new.html"));
+    let error = refused(&harness(at, "heap x/old.dot z/new.dot --budget 1ms"));
+    let words = "x/old-new.html is there, and a page of other dumps; name another file";
+    assert!(error.contains(words), "{error}");
+    assert_eq!(page(&at.join("x/old-new.html")), made);
+    assert!(!at.join("z/new.graph").exists());
+    let line = "heap x/old.dot z/new.dot --budget 1ms --html other.html";
+    printed(&harness(at, line), 0);
+    // Of these it is made again, and of their graphs.
+    let out = printed(&harness(at, "heap x/old.graph y/new.graph --budget 1ms"), 0);
+    assert!(out.ends_with("\nReport:  x/old-new.html\n"), "{out}");
+    printed(&harness(at, "heap x/old.dot y/new.dot --budget 1ms"), 0);
+}
+
+#[test]
+fn what_quotes_a_page_is_none() {
+    let directory = with_drawing();
+    let at = directory.path();
+    printed(&harness(at, "heap a.dot --budget 1ms"), 0);
+    let made = page(&at.join("a.html"));
+    let (head, _) = made.split_once("<style>").unwrap();
+    let mine = format!("<p>How a page of harness heap begins:</p><pre>{head}</pre>");
+    fs::write(at.join("a.html"), &mine).unwrap();
+    let error = refused(&harness(at, "heap a.dot --budget 1ms"));
+    assert!(error.contains("no page of harness heap"), "{error}");
+    assert_eq!(fs::read_to_string(at.join("a.html")).unwrap(), mine);
+}
+
 #[test]
 fn the_page_of_heaps_is_laid_out_well() {
     let Some(chromium) = chromium() else { return };

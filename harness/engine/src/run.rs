@@ -367,9 +367,13 @@ impl Session {
         if is_empty || path == self.sink.path {
             return (String::new(), true);
         }
-        let written = match own {
-            Some(own) => report::html::save(&own.page(results), path),
-            None => report::html::write(results, plan.chapters, path),
+        let written = match (own, report::heap::keeps(path)) {
+            (Some(own), _) => report::html::save(&own.page(results), path),
+            (None, Some(reason)) => Err(format!(
+                "{reason}; name another file with harness report {} --html FILE",
+                shown(&self.sink.path)
+            )),
+            (None, None) => report::html::write(results, plan.chapters, path),
         };
         match written {
             Ok(()) => (format!("Report:  {}\n", shown(path)), true),

@@ -4,8 +4,8 @@
 //! it on the heaps, in as many cold processes as fit into the time. All that is said after that is
 //! a function of the rows, which are kept ([`engine::report::heap`]).
 //!
-//! Nothing is written over but what an earlier run made of the same dump: a graph that is not known
-//! to be of it, or a file that is no page of this command's, is refused before anything is read for
+//! Nothing is written over but what an earlier run made of the same dumps: a graph that is not
+//! known to be of them, or a file that is no page of them, is refused before anything is read for
 //! minutes.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use super::{Command, Context, Examples, print};
 use crate::arguments::is_same_file;
 use engine::message::{self, Error, shown};
 use engine::plan::{self, Format, Plan, Selection, Twins};
-use engine::report::heap::{Heaps, Subject, introduction, is_page};
+use engine::report::heap::{Heaps, Subject, introduction, origin, page_of};
 use engine::run::Session;
 use engine::workload::{self, Size};
 use graph::{Graph, Origin, Shape};
@@ -30,8 +30,8 @@ use graph::{Graph, Origin, Shape};
 #[command(after_help = "\
 The graph is written beside the dump, as NAME.graph, and a page with plots beside that, as NAME.html \
 or, of two graphs, OLD-NEW.html; with --output beside the results. A graph of this very dump is \
-replaced, and a page that this command has made; any other file is not, unless --html or --output \
-names it.")]
+replaced, and a page that this command has made of these very dumps; any other file is not, unless \
+--html or --output names it.")]
 pub(crate) struct Heap {
     /// Heap dumps, or graphs that 'harness import' made of them; what is different in the others is
     /// told against the first
@@ -234,13 +234,24 @@ impl Heap {
             ));
         }
         let is_there = to.symlink_metadata().is_ok();
-        if self.html.is_none() && results.is_none() && is_there && !is_page(to) {
-            return refuse(format!(
-                "{} is there, and no page of harness heap",
-                to.display()
-            ));
+        if self.html.is_none() && results.is_none() && is_there {
+            let what = match page_of(to) {
+                None => Some("no page of harness heap"),
+                // A dump that cannot be read is told of when it is.
+                Some(of) => (self.origins())
+                    .filter(|ours| *ours != of)
+                    .map(|_| "a page of other dumps"),
+            };
+            if let Some(what) = what {
+                return refuse(format!("{} is there, and {what}", shown(to)));
+            }
         }
         Ok(path)
+    }
+
+    /// What tells the dumps from others that are called the same.
+    fn origins(&self) -> Option<Vec<u64>> {
+        self.files.iter().map(|file| origin(file)).collect()
     }
 
     fn workloads(&self, graphs: &[PathBuf]) -> Result<Vec<String>, Error> {
@@ -306,6 +317,7 @@ fn subject(
         name,
         file: text_of(path)?.to_owned(),
         identity: graph.identity(),
+        origin: origin(path).unwrap_or_else(|| graph.identity()),
         shape: Shape::of(&graph),
         dump,
     })

@@ -1,5 +1,5 @@
 //! `harness report`: result files in another form. Nothing is measured, and no file is written but
-//! the one that is named.
+//! the page: over no result, and over no page of `harness heap` unless that is named.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use contract::suggest;
 use engine::invocation::Row;
 use engine::message::{Error, shown};
 use engine::plan;
-use engine::report::{self, html};
+use engine::report::{self, heap, html};
 use engine::results::{Results, read_rows};
 
 /// Make a page with plots, or another form, of result files
@@ -93,6 +93,12 @@ impl Command for Report {
             (path, _) => {
                 let path =
                     (path.clone()).unwrap_or_else(|| self.wanted.files[0].with_extension("html"));
+                // Nobody has named it.
+                if let Some(reason) = heap::keeps(&path).filter(|_| self.html.is_none()) {
+                    return Err(Error::NotRun(format!(
+                        "{reason}; name another file with --html FILE"
+                    )));
+                }
                 self.write(&results, &path)?;
                 context.tell(&format!("Report: {}", shown(path)));
                 Ok(true)

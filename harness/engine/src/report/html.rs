@@ -58,18 +58,30 @@ pub fn render(results: &Results, chapters: &Chapters) -> String {
         (answer(results, chapters))
         (conclusion(results, &sentences))
     };
-    let title = "What each heap costs";
-    document((title, "harness report"), results, &about, &top, &sections)
+    let by = Maker {
+        command: "harness report",
+        mark: String::new(),
+    };
+    document(
+        ("What each heap costs", &by),
+        results,
+        &about,
+        &top,
+        &sections,
+    )
 }
 
-/// What a page says of itself: by which command it was made.
-pub(super) fn made_by(generator: &str) -> String {
-    html! { meta name="generator" content=(generator); }.into_string()
+/// What a page says of how it was made.
+pub(super) struct Maker {
+    /// By which command.
+    pub(super) command: &'static str,
+    /// What its bytes have after [`DOCTYPE`], for those who know it again by that.
+    pub(super) mark: String,
 }
 
 /// A page of sections, below what is at its top.
 pub(super) fn document(
-    (title, generator): (&str, &str),
+    (title, by): (&str, &Maker),
     results: &Results,
     about: &Markup,
     top: &Markup,
@@ -77,13 +89,14 @@ pub(super) fn document(
 ) -> String {
     let page = html! {
         (DOCTYPE)
+        (PreEscaped(&by.mark))
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="color-scheme" content="light dark";
-                (PreEscaped(made_by(generator)))
+                meta name="generator" content=(by.command);
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }

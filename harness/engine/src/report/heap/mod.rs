@@ -19,15 +19,14 @@ mod facts;
 mod page;
 mod shape_figures;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use graph::{Losses, Shape};
+use graph::{Graph, Losses, Origin, Shape};
 
 use super::quantity::grouped;
 use super::text::wrap;
 use super::{Report, html};
+use crate::message::shown;
 use crate::results::{Group, Results};
 
 /// How wide the lines on a terminal are.
@@ -42,6 +41,8 @@ pub struct Subject {
     pub file: String,
     /// Its [`Graph::identity`](graph::Graph::identity).
     pub identity: u64,
+    /// What tells its dump from others ([`origin`]).
+    pub origin: u64,
     /// What it is.
     pub shape: Shape,
     /// What became of its dump; `None` if it was given as a graph, which does not say.
@@ -190,12 +191,33 @@ pub fn introduction(subject: &Subject) -> String {
     text
 }
 
-/// Whether a file is a page that this report may replace: one that it has made.
-pub fn is_page(path: &Path) -> bool {
-    let mut begin = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(2048).read_to_end(&mut begin));
-    let text = String::from_utf8_lossy(&begin);
-    read.is_ok() && text.contains(&html::made_by(page::GENERATOR))
+/// Of which dumps a file is a page that this report has made, each by its [`origin`]; `None` if it
+/// is no such page.
+pub fn page_of(path: &Path) -> Option<Vec<u64>> {
+    page::origins(path)
+}
+
+/// What tells a dump from others, or the graph of one: those of one dump have the same. `None` if
+/// it cannot be read.
+pub fn origin(file: &Path) -> Option<u64> {
+    match Origin::at(file) {
+        Origin::Graph(Some(origin)) => Some(origin),
+        // Nobody has said of which dump: then of none but itself.
+        Origin::Graph(None) => Some(Graph::open(file).ok()?.identity()),
+        // Of a pipe nothing can be read twice.
+        _ => file.is_file().then(|| graph::origin_of([file]).ok())?,
+    }
+}
+
+/// Why the ordinary page of some rows is not to be written here, where nobody has named a file: it
+/// would replace one of this report's, which says more, and which rows alone cannot make again.
+/// Rejected: writing it under another name, which those would not look for who expect it here.
+pub fn keeps(path: &Path) -> Option<String> {
+    page_of(path)?;
+    Some(format!(
+        "{} is a page of harness heap, which the rows alone cannot make again",
+        shown(path)
+    ))
 }
 
 /// So many of something.
@@ -227,6 +249,7 @@ mod fixture {
             name: name.to_owned(),
             file: format!("{name}.graph"),
             identity: 1,
+            origin: 1,
             shape: Shape::of(&Graph::open(&path).unwrap()),
             dump: Some(Dump {
                 has_roots: imported.has_roots(),
@@ -251,7 +274,10 @@ mod fixture {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
+    use graph::import_from;
 
     #[test]
     fn a_graph_is_introduced_in_lines_that_fit() {
@@ -272,17 +298,64 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_told_from_other_files() {
+    fn a_page_is_told_from_other_files_and_says_of_which_dumps_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let heaps = Heaps {
-            subjects: vec![fixture::subject("ring.dot", fixture::RING)],
-            page: None,
+        let ring = fixture::subject("ring.dot", fixture::RING);
+        let other = Subject {
+            origin: u64::MAX,
+            ..ring.clone()
         };
-        std::fs::write(at("page.html"), heaps.page(&Results::default())).unwrap();
-        std::fs::write(at("other.html"), "<html><p>mine</p></html>").unwrap();
-        assert!(is_page(&at("page.html")));
-        assert!(!is_page(&at("other.html")) && !is_page(&at("absent.html")));
-        assert!(!is_page(directory.path()));
+        let page = |subjects: &[&Subject]| {
+            let heaps = Heaps {
+                subjects: subjects.iter().map(|&subject| subject.clone()).collect(),
+                page: None,
+            };
+            heaps.page(&Results::default())
+        };
+        let of = |text: &str| {
+            std::fs::write(at("a.html"), text).unwrap();
+            page_of(&at("a.html"))
+        };
+        let one = page(&[&ring]);
+        assert_eq!(of(&one), Some(vec![1]));
+        assert_eq!(of(&page(&[&other, &ring])), Some(vec![u64::MAX, 1]));
+        assert!(keeps(&at("a.html")).is_some());
+        // What quotes it, or only its mark, wherever that is not the first byte.
+        let (mark, _) = one.split_once("<html").unwrap();
+        assert_eq!(of(&format!("{mark}<p>")), Some(vec![1]));
+        for text in [
+            format!(" {one}"),
+            format!("<!DOCTYPE html><p>{mark}"),
+            one.replace("0001 -->", "000x -->"),
+            "<!DOCTYPE html>".to_owned(),
+            "<html><p>mine</p></html>".to_owned(),
+        ] {
+            assert_eq!(of(&text), None, "{text}");
+        }
+        assert_eq!(page_of(&at("absent.html")), None);
+        assert_eq!(page_of(directory.path()), None);
+    }
+
+    #[test]
+    fn a_dump_and_its_graph_have_one_origin() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let write = |text: &str| {
+            std::fs::write(at("a.dot"), text).unwrap();
+            origin(&at("a.dot")).unwrap()
+        };
+        let other = write("digraph { a -> b -> c }");
+        let ring = write(fixture::RING);
+        assert_ne!(ring, other);
+        let dump = Cursor::new(fixture::RING.as_bytes());
+        let mut graph = import_from(dump, graph::Format::Dot, &mut |_| true)
+            .unwrap()
+            .graph;
+        graph.set_origin(ring);
+        graph::write(&graph, &at("a.graph")).unwrap();
+        assert_eq!(origin(&at("a.graph")), Some(ring));
+        assert_eq!(origin(&at("absent")), None);
+        assert_eq!(origin(directory.path()), None);
     }
 }

@@ -1,19 +1,52 @@
 //! The page: what the terminal says, with tables and plots.
+//!
+//! It begins with a mark, at its first byte and nowhere else, that says of which dumps it is: what
+//! quotes the mark is no page, and a page of other dumps that are called the same is not theirs.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
 
 use graph::Shape;
-use maud::{Markup, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::facts::{self, share};
 use super::{Heaps, Subject, cost, cost_figures, difference, shape_figures};
 use crate::invocation::format_bytes;
 use crate::message;
 use crate::report::figure::{Figure, Styles};
-use crate::report::html::{self as page, Section};
+use crate::report::html::{self as page, Maker, Section};
 use crate::report::quantity::grouped;
 use crate::results::{Group, Results};
 
-/// By which command the page is made.
-pub(super) const GENERATOR: &str = "harness heap";
+/// How the mark begins; what tells the dumps follows, and how it ends.
+const MARK: [&str; 2] = ["<!-- harness heap of ", " -->"];
+/// More bytes than any command line has dumps for.
+const LONGEST_MARK: u64 = 1 << 20;
+
+/// The mark of a page of these dumps, in their order.
+fn mark(origins: impl Iterator<Item = u64>) -> String {
+    let origins: Vec<String> = origins.map(|origin| format!("{origin:016x}")).collect();
+    MARK[0].to_owned() + &origins.join(" ") + MARK[1]
+}
+
+/// Of which dumps a file is a page, by its mark; `None` if it is none.
+pub(super) fn origins(path: &Path) -> Option<Vec<u64>> {
+    // Before it is opened: that would wait for who writes a pipe.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut begin = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(LONGEST_MARK).read_to_end(&mut begin).ok()?;
+    let text = String::from_utf8_lossy(&begin);
+    let rest = text.strip_prefix(DOCTYPE.0)?.strip_prefix(MARK[0])?;
+    let (origins, _) = rest.split_once(MARK[1])?;
+    let origins = origins.split(' ');
+    origins
+        .map(|origin| u64::from_str_radix(origin, 16).ok())
+        .collect()
+}
 
 /// The whole page.
 pub(super) fn render(heaps: &Heaps, results: &Results) -> String {
@@ -51,7 +84,11 @@ pub(super) fn render(heaps: &Heaps, results: &Results) -> String {
     let top = page::conclusion(results, &heaps.sentences(results));
     let verb = if names.len() == 1 { "costs" } else { "cost" };
     let title = format!("What {} {verb} on each heap", names.join(" and "));
-    let page = page::document((&title, GENERATOR), results, &about, &top, &sections);
+    let by = Maker {
+        command: "harness heap",
+        mark: mark(heaps.subjects.iter().map(|subject| subject.origin)),
+    };
+    let page = page::document((&title, &by), results, &about, &top, &sections);
     // A workload's label has its file as it was given; a name is enough.
     heaps.subjects.iter().fold(page, |page, subject| {
         let file = message::shown(&subject.file);

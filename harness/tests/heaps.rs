@@ -1,8 +1,10 @@
 //! A user's own heap, from the dump to the figures, as it is typed.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -575,6 +577,49 @@ fn what_quotes_a_page_is_none() {
     let error = refused(&harness(at, "heap a.dot --budget 1ms"));
     assert!(error.contains("no page of harness heap"), "{error}");
     assert_eq!(fs::read_to_string(at.join("a.html")).unwrap(), mine);
+}
+
+/// What is said to go on with writes its page where the first would have.
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_page() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["heap", "a.dot", "--budget", "3s"])
+        .current_dir(at)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let results = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(at.join("results")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let is_begun = || {
+        let mut files = results().into_iter();
+        files.any(|file| fs::metadata(file).is_ok_and(|file| file.len() > 0))
+    };
+    while !is_begun() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let killed = Command::new("kill")
+        .args(["-INT", &parent.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = parent.wait_with_output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let (_, command) = said.split_once("Go on with:\n").unwrap();
+    let _ = fs::remove_file(at.join("a.html"));
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(at)
+        .output()
+        .unwrap();
+    let out = printed(&output, 0);
+    assert!(out.ends_with("\nReport:  a.html\n"), "{command}\n{out}");
+    page(&at.join("a.html"));
+    assert_eq!(results().len(), 1, "{:?}", results());
 }
 
 #[test]

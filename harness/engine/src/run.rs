@@ -26,7 +26,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,8 @@ pub struct Session {
     expected: Arc<Mutex<Option<Instant>>>,
     /// What to say in the report.
     notes: Vec<String>,
+    /// Where the page goes, if not beside the results.
+    page: Option<PathBuf>,
     /// The plan was not carried out to its end.
     interrupted: bool,
 }
@@ -130,6 +132,7 @@ impl Session {
             progress: ProgressBar::hidden(),
             expected: Arc::default(),
             notes: Vec::new(),
+            page: (plan.report.as_ref()).and_then(|own| own.path().map(Path::to_owned)),
             interrupted: false,
             environment,
         };
@@ -391,7 +394,7 @@ impl Session {
             signal: interrupt::signal().unwrap_or(interrupt::SIGINT),
             message: format!(
                 "interrupted; what was measured is kept. Go on with:\n  {}",
-                resume_command(&self.environment.arguments, path)
+                resume_command(&self.environment.arguments, path, self.page.as_deref())
             ),
         }
     }

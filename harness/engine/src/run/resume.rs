@@ -165,8 +165,10 @@ pub(super) fn same_build(path: &Path, rows: &[Row], here: &Environment) -> Resul
     Ok(())
 }
 
-/// The command that goes on with a run that writes to `path`.
-pub(super) fn resume_command(arguments: &[String], path: &Path) -> String {
+/// The command that goes on with a run that writes to `path`, and its page to `page`: of a result
+/// file that is named it would be beside that.
+pub(super) fn resume_command(arguments: &[String], path: &Path, page: Option<&Path>) -> String {
+    let is_named = (arguments.iter()).any(|word| word == "--html" || word.starts_with("--html="));
     let mut command = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -176,8 +178,12 @@ pub(super) fn resume_command(arguments: &[String], path: &Path) -> String {
             command.push(argument.clone());
         }
     }
-    command.push("--resume".to_owned());
-    format!("{} {}", command_line(&command), quote_path(path))
+    let named = page.filter(|_| !is_named).into_iter();
+    let files = named.map(|page| ("--html", page));
+    let files = files.chain([("--resume", path)]);
+    files.fold(command_line(&command), |line, (option, file)| {
+        format!("{line} {option} {}", quote_path(file))
+    })
 }
 
 #[cfg(test)]
@@ -194,15 +200,31 @@ mod tests {
         let command = resume_command(
             &words("harness run list --output x.jsonl --threads 2"),
             path,
+            None,
         );
         assert_eq!(
             command,
             "harness run list --threads 2 --resume 'results/a b.jsonl'"
         );
-        let again = resume_command(&words("harness --resume=x.jsonl"), Path::new("x.jsonl"));
+        let x = Path::new("x.jsonl");
+        let again = resume_command(&words("harness --resume=x.jsonl"), x, None);
         assert_eq!(again, "harness --resume x.jsonl");
+        // A page that would not be beside those results goes where it would have gone.
+        let page = Some(Path::new("a b.html"));
+        let command = resume_command(&words("harness heap a.dot"), x, page);
+        assert_eq!(
+            command,
+            "harness heap a.dot --html 'a b.html' --resume x.jsonl"
+        );
+        for line in [
+            "harness heap a.dot --html p.html",
+            "harness heap --html=p a.dot",
+        ] {
+            let command = resume_command(&words(line), x, page);
+            assert_eq!(command, format!("{line} --resume x.jsonl"));
+        }
         let strange = Path::new(OsStr::from_bytes(b"r\xff"));
-        let strange = resume_command(&words("harness"), strange);
+        let strange = resume_command(&words("harness"), strange, None);
         assert_eq!(strange, r"harness --resume $'\162\377'");
     }
 }

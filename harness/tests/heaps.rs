@@ -321,6 +321,30 @@ fn no_graph_is_left_out_and_no_path_is_told() {
     assert!(!text.contains("somebody"), "{text}");
 }
 
+/// As of `harness run`: twice as many processes would be one series all the same.
+#[test]
+fn a_heap_that_is_named_twice_is_measured_once() {
+    let directory = with_drawing();
+    let at = directory.path();
+    let measure = "--heap gc-rc,gc-rc --heap gc-rc:cycle=generational --format json";
+    for (line, processes) in [
+        (format!("heap a.dot --budget 1ms {measure}"), 2),
+        (
+            format!("run heap:file=a.graph --invocations 3 {measure}"),
+            3,
+        ),
+    ] {
+        let output = harness(at, &line);
+        let mut rows = common::rows(printed(&output, 0).as_bytes());
+        rows.retain(|row| row["iteration"] == row["iterations"]);
+        assert_eq!(rows.len(), processes, "{line}");
+        assert!(rows.iter().all(|row| row["twin"] != true), "{line}");
+        let said = text(&output.stderr);
+        let note = "note: gc-rc is named more than once, and run once\n";
+        assert_eq!(said.matches(note).count(), 1, "{said}");
+    }
+}
+
 /// What is said of why follows the heap's options and the graph.
 #[test]
 fn what_frees_less_is_not_called_quicker() {

@@ -322,6 +322,9 @@ impl Selection {
 /// a line for each peer that is not there, or has no program for a workload. Programs of peers are
 /// compiled here.
 ///
+/// What is selected twice is in it once, and a line says so: rows do not tell two such series
+/// apart, and whoever wants two has [twins](with_twins).
+///
 /// # Errors
 ///
 /// A sentence that names what is wrong and the way out.
@@ -346,11 +349,20 @@ pub fn cells(
         adapter::HEAPS.iter().map(|heap| heap.name).collect(),
         &separate(&selection.heaps),
     );
-    let (mut peers, missing) = peer::choose(&selection.peers, &selection.search)?;
+    let mut twice = BTreeSet::new();
+    let mut wanted: Vec<String> = Vec::new();
+    for peer in &selection.peers {
+        if wanted.contains(peer) {
+            twice.insert(peer.clone());
+        } else {
+            wanted.push(peer.clone());
+        }
+    }
+    let (mut peers, missing) = peer::choose(&wanted, &selection.search)?;
     let mut notes = Notes::default();
     notes.miss(missing);
 
-    let mut cells = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     let mut group = 0;
     for workload_text in &workloads {
         let (name, parameters) = split(workload_text)?;
@@ -363,6 +375,14 @@ pub fn cells(
         for &threads in &selection.threads {
             input.threads = threads;
             workload.check(&input)?;
+            let is_work = |cell: &Cell| cell.workload.name == name && cell.input == input;
+            if cells.iter().any(is_work) {
+                twice.insert(match threads {
+                    1 => workload_text.clone(),
+                    threads => format!("{workload_text} on {threads} threads"),
+                });
+                continue;
+            }
             for heap_text in &heaps {
                 let (name, options) = split(heap_text)?;
                 let heap = adapter::find(name)?;
@@ -376,6 +396,14 @@ pub fn cells(
                 let limited = adapter::visit(heap.name, &settings, Check(&settings))
                     .expect("the heap was just found")
                     .map_err(|reason| format!("{name}: {reason}"))?;
+                let is_heap = |cell: &Cell| match &cell.subject {
+                    Subject::Heap(known, with) => known.name == heap.name && *with == settings,
+                    Subject::Peer(_) => false,
+                };
+                if (cells.iter()).any(|cell| cell.group == group && is_heap(cell)) {
+                    twice.insert(label(heap, &settings));
+                    continue;
+                }
                 cells.push(Cell {
                     group,
                     workload: *workload,
@@ -398,6 +426,9 @@ pub fn cells(
     if cells.is_empty() {
         return Err("there is no workload to run".to_owned());
     }
+    let twice = twice.into_iter();
+    let twice = twice.map(|what| format!("{} is named more than once, and run once", shown(what)));
+    notes.lines.extend(twice);
     if !peers.is_empty() {
         let names: BTreeSet<&str> = cells.iter().map(|cell| cell.workload.name).collect();
         let names: Vec<&str> = names.into_iter().collect();
@@ -545,7 +576,7 @@ mod tests {
         let known = workload::standard();
         let cells = cells(
             &known,
-            &selection(&["binary-trees:depth=9"], &["arena", "arena"]),
+            &selection(&["binary-trees:depth=9"], &["arena", "gc-rc"]),
         )
         .unwrap()
         .0;
@@ -559,6 +590,35 @@ mod tests {
             cells[2].to_string(),
             "binary-trees:depth=9 on arena, 2 threads"
         );
+    }
+
+    /// Else its processes would be so many more of one series, and a twin would be run beside it.
+    #[test]
+    fn what_is_named_twice_is_run_once_and_that_is_said() {
+        let known = workload::standard();
+        let named = |workloads: &[&str], heaps: &[&str]| {
+            let (cells, notes) = cells(&known, &selection(workloads, heaps)).unwrap();
+            let cells = with_twins(cells, Twins::All);
+            let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
+            assert!(!notes.missing);
+            (cells, notes.lines)
+        };
+        let once = ["list on gc-rc", "list on gc-rc, 2 threads"].map(str::to_owned);
+        // With all its defaults it is the same.
+        let (cells, notes) = named(&["list"], &["gc-rc,gc-rc", "gc-rc:cycle=generational"]);
+        assert_eq!(cells, once);
+        assert_eq!(notes, ["gc-rc is named more than once, and run once"]);
+        let (cells, notes) = named(&["list", "list"], &["gc-rc"]);
+        assert_eq!(cells, once);
+        assert_eq!(
+            notes,
+            [
+                "list is named more than once, and run once",
+                "list on 2 threads is named more than once, and run once"
+            ]
+        );
+        let (cells, notes) = named(&["list", "list:nodes=77"], &["gc-rc", "gc-rc:cycle=none"]);
+        assert_eq!((cells.len(), notes.len()), (2 * 2 * (2 + 1), 0));
     }
 
     #[test]

@@ -150,12 +150,28 @@ fn larger_drawing() -> String {
     )
 }
 
+/// What is said of why mark-sweep takes less or more than counting goes with what was measured.
+fn reasons_agree(out: &str) {
+    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, ratios) = joined.split_once("gc-marksweep against gc-rc: ").unwrap();
+    let (ratios, reasons) = ratios.split_once(". gc-rc: ").unwrap();
+    for (way, quantity, reason) in [
+        ("less: ", "death of all", "nothing is done for what dies"),
+        ("more: ", "collection", "steps one after another"),
+    ] {
+        let mut ways = ratios.split("; ");
+        let is_shown = ways.any(|part| part.starts_with(way) && part.contains(quantity));
+        assert_eq!(reasons.contains(reason), is_shown, "{out}");
+    }
+}
+
 #[test]
 fn the_page_says_with_plots_what_the_terminal_says() {
     let directory = with_drawing();
     let at = directory.path();
     let out = printed(&harness(at, "heap a.dot --budget 1s"), 0);
     assert!(out.ends_with("\nReport:  a.html\n"), "{out}");
+    reasons_agree(&out);
     let text = page(&at.join("a.html"));
     for title in [
         "Depth",
@@ -192,7 +208,7 @@ fn the_page_says_with_plots_what_the_terminal_says() {
     let sentences: Vec<&str> = (conclusion.split("<p>").skip(1))
         .map(|rest| rest.split("</p>").next().unwrap())
         .collect();
-    assert_eq!(sentences.len(), 3, "{conclusion}");
+    assert!(sentences.len() >= 3, "{conclusion}");
     for sentence in sentences {
         assert!(
             printed_words.contains(&on_a_line(sentence)),
@@ -361,10 +377,7 @@ fn what_frees_less_is_not_called_quicker() {
     let out = printed(&harness(at, "heap chain.dot --budget 1ms"), 0);
     let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(joined.contains("which has no cycles to find"), "{out}");
-    assert!(
-        joined.contains("at least 4 steps one after another"),
-        "{out}"
-    );
+    reasons_agree(&out);
     assert!(!out.contains("one in a thousand"), "{out}");
 }
 

@@ -51,6 +51,8 @@ fn longest_stop(metrics: &Metrics) -> Option<f64> {
 
 /// What is told of heaps that free all only.
 const DEATH: &str = "death of all";
+const FIRST: &str = "first collection";
+const LATER: &str = "collection";
 
 pub(super) const QUANTITIES: [Quantity; 7] = [
     Quantity {
@@ -69,7 +71,7 @@ pub(super) const QUANTITIES: [Quantity; 7] = [
         see: "Making all objects and storing their references, with what collections that takes.",
     },
     Quantity {
-        name: "first collection",
+        name: FIRST,
         value: |metrics| seen(metrics, "first_collection_ns"),
         unit: Unit::Time,
         each: true,
@@ -77,7 +79,7 @@ pub(super) const QUANTITIES: [Quantity; 7] = [
               searches for cycles wherever one may be. Nothing is garbage.",
     },
     Quantity {
-        name: "collection",
+        name: LATER,
         value: |metrics| seen(metrics, "collection_ns"),
         unit: Unit::Time,
         each: true,
@@ -219,8 +221,8 @@ pub(super) fn text(results: &Results, group: &Group<'_>) -> String {
     text
 }
 
-/// Where the heaps differ, and why: what follows from how they work, with the figures of this
-/// graph.
+/// Where the heaps differ, of what each one's figures consist, and why they differ: what follows
+/// from how they work, with the figures of this graph, and only for what the intervals show.
 pub(super) fn sentences(
     results: &Results,
     group: &Group<'_>,
@@ -239,32 +241,115 @@ pub(super) fn sentences(
         }
     }
     for cell in &group.cells {
-        if let Some(words) = reason(cell, shape) {
+        if let Some(words) = parts(cell, shape) {
             sentences.push(format!("{}: {words}.", cell.heap_label()));
+        }
+    }
+    for cell in &group.cells {
+        sentences.extend(reasons(results, group, cell, shape));
+    }
+    sentences
+}
+
+/// What a ratio shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Less,
+    More,
+    Same,
+    Nothing,
+}
+
+impl Shown {
+    const ALL: [(Self, &str); 4] = [
+        (Self::Less, "less"),
+        (Self::More, "more"),
+        (Self::Same, "the same within 5 %"),
+        (Self::Nothing, "not decided"),
+    ];
+
+    fn of(ratio: Estimate) -> Self {
+        match Verdict::of(ratio) {
+            Verdict::Equal | Verdict::SlightlyFaster | Verdict::SlightlySlower => Self::Same,
+            verdict if verdict.is_faster() => Self::Less,
+            verdict if verdict.is_slower() => Self::More,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Ratios in a sentence: of what it takes less, of what more, and where neither is shown.
+pub(super) fn sorted(ratios: &[(&str, Estimate)]) -> String {
+    let parts = Shown::ALL.into_iter().filter_map(|(shown, words)| {
+        let such = (ratios.iter()).filter(|(_, ratio)| Shown::of(*ratio) == shown);
+        let named = such.map(|(name, ratio)| format!("{name} {}", written(*ratio)));
+        let named: Vec<String> = named.collect();
+        (!named.is_empty()).then(|| format!("{words}: {}", named.join(", ")))
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+/// Why tracing takes less or more than counting, where one of the two is the baseline. Nothing is
+/// said of what is not shown, nor of what is shown the other way round: that has other reasons,
+/// which are not known here.
+fn reasons(
+    results: &Results,
+    group: &Group<'_>,
+    cell: &CellResults,
+    shape: Option<&Shape>,
+) -> Vec<String> {
+    let baseline = group.baseline();
+    let kinds = [cell, baseline].map(|cell| cell.invocation().heap.as_str());
+    let (tracing, counting) = match kinds {
+        ["gc-marksweep", "gc-rc"] => (cell, baseline),
+        ["gc-rc", "gc-marksweep"] => (baseline, cell),
+        _ => return Vec::new(),
+    };
+    let shown = |name: &str| {
+        let quantity = (QUANTITIES.iter()).find(|quantity| quantity.name == name);
+        let ratio = quantity.and_then(|quantity| ratio(results, group, cell, quantity));
+        match ratio.map_or(Shown::Nothing, Shown::of) {
+            Shown::Less if std::ptr::eq(cell, counting) => Shown::More,
+            Shown::More if std::ptr::eq(cell, counting) => Shown::Less,
+            shown => shown,
+        }
+    };
+    let [of, than] = [tracing, counting].map(CellResults::heap_label);
+    let mut sentences = Vec::new();
+    if shown(DEATH) == Shown::Less {
+        sentences.push(format!(
+            "{of} takes less than {than} for the {DEATH}: nothing is done for what dies; the \
+             collection that finds all dead marks nothing, and memory is swept when it is used \
+             again."
+        ));
+    }
+    let longer = [FIRST, LATER].into_iter();
+    let longer: Vec<&str> = longer.filter(|name| shown(name) == Shown::More).collect();
+    if !longer.is_empty() {
+        let mut why = Vec::new();
+        if option(counting, "cycle") == Some("none") {
+            why.push(format!("{than} looks for no cycles"));
+        }
+        why.extend(shape.map(|shape| {
+            format!(
+                "marking takes at least {} one after another, however many markers there are, as \
+                 the farthest object is so many references from the roots",
+                counted(shape.depth + 1, "step")
+            )
+        }));
+        if !why.is_empty() {
+            sentences.push(format!(
+                "{of} takes more than {than} for the {}: {}.",
+                longer.join(" and a later "),
+                why.join("; ")
+            ));
         }
     }
     sentences
 }
 
-/// Ratios in a sentence: of what it takes less, of what more, and where neither is shown.
-pub(super) fn sorted(ratios: &[(&str, Estimate)]) -> String {
-    let kind = |estimate: Estimate| match Verdict::of(estimate) {
-        Verdict::Equal | Verdict::SlightlyFaster | Verdict::SlightlySlower => "the same within 5 %",
-        verdict if verdict.is_faster() => "less",
-        verdict if verdict.is_slower() => "more",
-        _ => "not decided",
-    };
-    let kinds = ["less", "more", "the same within 5 %", "not decided"];
-    let parts = kinds.into_iter().filter_map(|wanted| {
-        let of_kind = ratios.iter().filter(|(_, ratio)| kind(*ratio) == wanted);
-        let named = of_kind.map(|(name, ratio)| format!("{name} {}", written(*ratio)));
-        let named: Vec<String> = named.collect();
-        (!named.is_empty()).then(|| format!("{wanted}: {}", named.join(", ")))
-    });
-    parts.collect::<Vec<_>>().join("; ")
-}
-
-fn reason(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
+/// Of what a heap's figures consist.
+fn parts(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
     let objects = objects(cell)?;
     let drop = middle(cell, |metrics| seen(metrics, "drop_ns"))?;
     let death = QUANTITIES.iter().find(|quantity| quantity.name == DEATH)?;
@@ -313,19 +398,7 @@ fn reason(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
                 format_time(drop)
             )
         }
-        "gc-marksweep" => {
-            let depth = shape.map_or(String::new(), |shape| {
-                format!(
-                    "; marking takes at least {} one after another, however many markers there \
-                     are, as the farthest object is so many references from the roots",
-                    counted(shape.depth + 1, "step")
-                )
-            });
-            format!(
-                "{overhead}; nothing is done for what dies: the collection that finds all dead \
-                 marks nothing, and memory is swept when it is used again{depth}"
-            )
-        }
+        "gc-marksweep" => overhead,
         _ => return None,
     })
 }
@@ -333,6 +406,65 @@ fn reason(cell: &CellResults, shape: Option<&Shape>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::heap::fixture::{RING, measured, subject};
+
+    /// What is said of why, for a graph whose times on these two heaps, one after the other for
+    /// each process, are so long.
+    fn said(heaps: [&str; 2], times: [&[u64]; 2]) -> Vec<String> {
+        let rows = [0, 1].map(|one| measured(heaps[one], times[one]));
+        let results = Results::of_rows(rows.concat());
+        let groups = results.groups();
+        let ring = subject("ring", RING);
+        let sentences = sentences(&results, &groups[0], Some(&ring.shape));
+        let reasons = sentences.into_iter();
+        reasons
+            .filter(|words| {
+                [" takes less than ", " takes more than "]
+                    .iter()
+                    .any(|way| words.contains(way))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn why_is_said_only_of_what_is_shown_and_in_its_direction() {
+        const SHORT: &[u64] = &[100, 101, 99, 100, 100];
+        const LONG: &[u64] = &[300, 301, 299, 300, 302];
+        const ANY: &[u64] = &[30, 301, 99, 1000, 50];
+        // Which of the two is the baseline does not matter: here the first is.
+        let [counting, tracing] = ["gc-rc:cycle=bacon-rajan", "gc-marksweep"];
+        for heaps in [["gc-rc", tracing], [tracing, counting]] {
+            let is_first = heaps[0] == tracing;
+            let of = |tracing, counting| {
+                let times = [counting, tracing];
+                said(heaps, if is_first { [tracing, counting] } else { times })
+            };
+            let counting = heaps[usize::from(is_first)];
+            let shorter = of(SHORT, LONG);
+            assert_eq!(shorter.len(), 1, "{shorter:?}");
+            let words = format!("gc-marksweep takes less than {counting} for the death of all: ");
+            assert!(shorter[0].starts_with(&words), "{shorter:?}");
+            assert!(shorter[0].contains("nothing is done for what dies"));
+            let longer = of(LONG, SHORT);
+            assert_eq!(longer.len(), 1, "{longer:?}");
+            let words = format!(
+                "gc-marksweep takes more than {counting} for the first collection and a later \
+                 collection: marking takes at least 3 steps one after another"
+            );
+            assert!(longer[0].starts_with(&words), "{longer:?}");
+            // The interval has 1 in it; or they are the same.
+            assert_eq!(of(ANY, SHORT), Vec::<String>::new());
+            assert_eq!(of(SHORT, SHORT), Vec::<String>::new());
+        }
+        // Two of a kind.
+        let none = said(["gc-rc", "gc-rc:cycle=none"], [SHORT, LONG]);
+        assert_eq!(none, Vec::<String>::new());
+        let none = said([tracing, "gc-rc:cycle=none"], [LONG, SHORT]);
+        assert!(
+            none.len() == 1 && none[0].contains("gc-rc:cycle=none looks for no cycles; "),
+            "{none:?}"
+        );
+    }
 
     #[test]
     fn ratios_are_sorted_by_what_they_show() {

@@ -122,33 +122,8 @@ pub(crate) fn of_changes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::row;
+    use crate::report::heap::fixture::measured;
     use crate::results::Results;
-
-    /// Rows of the workload `heap`, of so many processes, where all times are these.
-    fn measured(heap: &str, nanoseconds: &[u64]) -> Vec<crate::invocation::Row> {
-        let rows = (1..).zip(nanoseconds).map(|(invocation, &time)| {
-            let mut row = row(heap, invocation, 0, 1000);
-            row.invocation.iterations = 0;
-            row.invocation.workload = "heap".to_owned();
-            row.invocation.file = Some("a.graph".to_owned());
-            let metrics = row.metrics.as_mut().unwrap();
-            let seen = [
-                ("objects", 10),
-                ("heap_bytes", 640),
-                ("payload_bytes", 320),
-                ("build_ns", time),
-                ("first_collection_ns", time),
-                ("collection_ns", time),
-                ("drop_ns", 2 * time),
-                ("last_collection_ns", time),
-            ];
-            let seen = seen.map(|(name, value)| (name.to_owned(), value));
-            metrics.observations.extend(seen);
-            row
-        });
-        rows.collect()
-    }
 
     #[test]
     fn a_bar_is_what_an_object_costs_with_its_interval() {

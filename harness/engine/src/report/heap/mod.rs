@@ -230,12 +230,15 @@ pub fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{many}", grouped(count))
 }
 
-/// A hand-made graph, for the tests of this report and of its figures.
+/// A hand-made graph, and rows that nobody measured, for the tests of this report and of its
+/// figures.
 #[cfg(test)]
 mod fixture {
     use std::io::Cursor;
 
     use super::{Dump, Subject};
+    use crate::fixture::row;
+    use crate::invocation::Row;
     use graph::{Format, Graph, Shape, import_from};
 
     /// A graph from a drawing.
@@ -256,6 +259,38 @@ mod fixture {
                 losses: imported.losses,
             }),
         }
+    }
+
+    /// Rows of the workload `heap`, of so many processes of a heap, where all times are these.
+    pub(crate) fn measured(heap: &str, nanoseconds: &[u64]) -> Vec<Row> {
+        let (heap, options) = heap.split_once(':').unwrap_or((heap, ""));
+        let options = options
+            .split(',')
+            .filter_map(|option| option.split_once('='));
+        let rows = (1..).zip(nanoseconds).map(|(invocation, &time)| {
+            let mut row = row(heap, invocation, 0, 1000);
+            row.invocation.iterations = 0;
+            row.invocation.workload = "heap".to_owned();
+            row.invocation.file = Some("a.graph".to_owned());
+            let options = options.clone();
+            let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            row.invocation.options.extend(options);
+            let metrics = row.metrics.as_mut().unwrap();
+            let seen = [
+                ("objects", 10),
+                ("heap_bytes", 640),
+                ("payload_bytes", 320),
+                ("build_ns", time),
+                ("first_collection_ns", time),
+                ("collection_ns", time),
+                ("drop_ns", 2 * time),
+                ("last_collection_ns", time),
+            ];
+            let seen = seen.map(|(name, value)| (name.to_owned(), value));
+            metrics.observations.extend(seen);
+            row
+        });
+        rows.collect()
     }
 
     /// A root with three children: two in a ring, which lead to a third that two others lead to,

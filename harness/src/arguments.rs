@@ -60,6 +60,11 @@ impl Reporting {
         self.output.as_deref().or(self.resume.as_deref())
     }
 
+    /// Whether what is printed is for people, and not for other programs.
+    pub(crate) fn is_in_words(&self) -> bool {
+        matches!(self.format, None | Some(Format::Answer | Format::Table))
+    }
+
     /// A plan of one process with one timed iteration for each of these cells, reported so.
     pub(crate) fn plan(&self, cells: Vec<Cell>, notes: Notes, size: Size) -> Plan {
         Plan {

@@ -16,10 +16,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::import::{self, beside};
-use super::{Command, Context, Examples, print};
+use super::{Command, Context, Examples};
 use crate::arguments::is_same_file;
-use engine::message::{self, Error, shown};
-use engine::plan::{self, Format, Plan, Selection, Twins};
+use engine::message::{Error, shown};
+use engine::plan::{self, Plan, Selection, Twins};
 use engine::report::heap::{Heaps, Subject, introduction, origin, page_of};
 use engine::run::Session;
 use engine::workload::{self, Size};
@@ -100,21 +100,17 @@ impl Command for Heap {
         };
         // Whatever is wrong with the heaps is said before dumps are read, with any workload.
         select(vec!["list".to_owned()])?;
-        let say = match self.is_in_words(context) {
-            true => print,
-            false => beside_results,
-        };
         let mut subjects = Vec::new();
         let mut whole = true;
         for ((file, graph), name) in self.files.iter().zip(graphs).zip(self.names()) {
-            let subject = subject(name, file, &graph, context, say)?;
+            let subject = subject(name, file, &graph, context)?;
             let dump = subject.dump.as_ref();
             whole &= dump.is_none_or(|dump| !dump.losses.is_damaged());
-            say(&introduction(&subject))?;
+            context.say(&introduction(&subject))?;
             subjects.push(subject);
         }
         let report = Heaps { subjects, page };
-        say(&report.differences())?;
+        context.say(&report.differences())?;
         let (cells, notes) = select(workloads)?;
         let plan = Plan {
             invocations: MOST,
@@ -156,20 +152,6 @@ impl Heap {
     /// What the graphs are called: their files' names, or if two have the same, with as many
     /// directories before them as tell them apart.
     fn names(&self) -> Vec<String> {
-        let names = self
-            .files
-            .iter()
-            .map(|file| shown(file.file_name().unwrap_or(file.as_os_str())));
-        let names: Vec<String> = names.collect();
-        let are_different = |names: &[String]| {
-            let different: BTreeSet<&String> = names.iter().collect();
-            different.len() == names.len()
-        };
-        if are_different(&names) {
-            return names;
-        }
-        // Of the directories above nobody need know.
-        let deepest = self.files.iter().map(|file| file.components().count());
         let with = |directories: usize| -> Vec<String> {
             let files = self.files.iter().map(|file| {
                 let parts: Vec<_> = file.components().collect();
@@ -178,18 +160,17 @@ impl Heap {
             });
             files.collect()
         };
-        let mut candidates = (1..deepest.max().unwrap_or(1)).map(with);
+        let are_different = |names: &Vec<String>| {
+            let different: BTreeSet<&String> = names.iter().collect();
+            different.len() == names.len()
+        };
+        // Of the directories above nobody need know.
+        let deepest = self.files.iter().map(|file| file.components().count());
+        let deepest = deepest.max().unwrap_or(0);
+        let mut candidates = (0..deepest).map(with);
         candidates
-            .find(|names| are_different(names))
-            .unwrap_or_else(|| with(usize::MAX - 1))
-    }
-
-    /// Whether the answer is printed, and not rows for other programs.
-    fn is_in_words(&self, context: &Context) -> bool {
-        matches!(
-            context.reporting.format,
-            None | Some(Format::Answer | Format::Table)
-        )
+            .find(are_different)
+            .unwrap_or_else(|| with(deepest))
     }
 
     /// Where the page goes: `None` is beside the results. Refused if that would replace what is
@@ -205,7 +186,7 @@ impl Heap {
                 ));
             }
             Some(path) => Some(path.clone()),
-            None if results.is_none() && self.is_in_words(context) => Some(page_beside(graphs)),
+            None if results.is_none() && reporting.is_in_words() => Some(page_beside(graphs)),
             None => None,
         };
         let beside = results.map(|results| results.with_extension("html"));
@@ -271,12 +252,6 @@ impl Heap {
     }
 }
 
-/// Says what the rows do not, where these are printed for other programs.
-fn beside_results(text: &str) -> Result<bool, Error> {
-    message::complain(text.trim_end());
-    Ok(true)
-}
-
 fn text_of(path: &Path) -> Result<&str, Error> {
     path.to_str()
         .ok_or_else(|| Error::NotRun(format!("{}: the path must be UTF-8", shown(path))))
@@ -299,16 +274,10 @@ fn page_beside(graphs: &[PathBuf]) -> PathBuf {
 }
 
 /// The graph of a file, which is imported first if it is a dump.
-fn subject(
-    name: String,
-    file: &Path,
-    path: &Path,
-    context: &Context,
-    say: fn(&str) -> Result<bool, Error>,
-) -> Result<Subject, Error> {
+fn subject(name: String, file: &Path, path: &Path, context: &Context) -> Result<Subject, Error> {
     let mut dump = None;
     if !matches!(Origin::at(file), Origin::Graph(_)) {
-        let mut made = import::make(&[file.to_owned()], None, path, context, say)?;
+        let mut made = import::make(&[file.to_owned()], None, path, context)?;
         dump = made.pop();
     }
     let graph =

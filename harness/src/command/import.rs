@@ -55,7 +55,7 @@ impl Command for Import {
             Some(path) => path.clone(),
             None => beside(&self.files)?,
         };
-        let made = make(&self.files, self.dump, &path, context, print)?;
+        let made = make(&self.files, self.dump, &path, context)?;
         Ok(made.iter().all(|dump| !dump.losses.is_damaged()))
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn beside(files: &[PathBuf]) -> Result<PathBuf, Error> {
     )))
 }
 
-/// Makes one graph of dumps, and tells of each what is in it by `say`.
+/// Makes one graph of dumps, and tells of each what is in it.
 ///
 /// # Errors
 ///
@@ -102,7 +102,6 @@ pub(super) fn make(
     format: Option<Format>,
     path: &Path,
     context: &Context,
-    say: fn(&str) -> Result<bool, Error>,
 ) -> Result<Vec<Dump>, Error> {
     if files.iter().any(|file| is_same_file(file, path)) {
         return Err(Error::NotRun(format!(
@@ -114,7 +113,7 @@ pub(super) fn make(
     let mut made = Vec::new();
     for file in files {
         let imported = read(file, format, context.reporting.quiet)?;
-        say(&account(file, &imported))?;
+        context.say(&account(file, &imported))?;
         made.push(Dump {
             has_roots: imported.has_roots(),
             losses: imported.losses,
@@ -135,7 +134,7 @@ pub(super) fn make(
     graph::write(&all, path)
         .map_err(|error| Error::NotWritten(format!("cannot write {}: {error}", shown(path))))?;
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    say(&format!(
+    context.say(&format!(
         "Graph: {} ({} bytes)\n",
         shown(path),
         grouped(size)

@@ -107,6 +107,22 @@ impl Context {
         chosen.plan(&self.workloads, heap_bytes, amount, &self.reporting)
     }
 
+    /// Says what is in no row: on standard output, unless that has rows or another form for other
+    /// programs; then on standard error.
+    ///
+    /// # Errors
+    ///
+    /// As of [`print`].
+    pub(crate) fn say(&self, text: &str) -> Result<(), Error> {
+        match self.reporting.is_in_words() {
+            true => print(text).map(drop),
+            false => {
+                message::complain(text.trim_end());
+                Ok(())
+            }
+        }
+    }
+
     /// A line on standard error, unless it is to be quiet.
     pub(crate) fn tell(&self, line: &str) {
         if !self.reporting.quiet {

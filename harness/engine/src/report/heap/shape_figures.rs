@@ -5,6 +5,7 @@
 
 use graph::{Bin, Histogram, Levels, Shape};
 
+use super::facts::share;
 use crate::report::figure::{Drawn, Figure, Figures, Missing, Styles, apart};
 use crate::report::plot::{Axis, Form, Plot, Point, Scale, Series, Unit};
 use crate::report::quantity::grouped;
@@ -12,16 +13,175 @@ use crate::report::quantity::grouped;
 /// Graphs, each with what it is called.
 type Graphs<'g> = [(&'g str, &'g Shape)];
 
+/// A figure: what is drawn of each graph, and what is said of it.
+struct Words {
+    title: &'static str,
+    x: (&'static str, Unit, Scale),
+    y: (&'static str, Unit, Scale),
+    form: Form,
+    points: fn(&Shape) -> Vec<Point>,
+    /// What is so of graphs of which there is nothing to draw.
+    absent: &'static str,
+    see: fn(&Graphs<'_>) -> String,
+}
+
+const FIGURES: [Words; 6] = [
+    Words {
+        title: "Depth",
+        x: ("references from a root", Unit::Count, Scale::Linear),
+        y: ("objects a level", Unit::Count, Scale::Logarithmic),
+        form: Form::Steps,
+        points: by_distance,
+        absent: "no root reaches any object",
+        see: |graphs| {
+            format!(
+                "Objects by how many references they are away from the roots. Marking and any \
+                 other search goes from level to level; a long thin tail leaves nothing to do in \
+                 parallel.{} The farthest: {}; half are within {}.",
+                levels_together(graphs),
+                each(graphs, |shape| grouped(shape.depth)),
+                each(graphs, |shape| grouped(shape.half_depth))
+            )
+        },
+    },
+    Words {
+        title: "References to an object",
+        x: ("references to an object", Unit::Count, Scale::Logarithmic),
+        y: AT_LEAST,
+        form: Form::Line,
+        points: |shape| tail(&shape.referred),
+        absent: "no reference leads to any object",
+        see: |graphs| {
+            format!(
+                "Counting pays for each of them; an object to which very many lead is where \
+                 threads meet. The most: {}. Objects to which none leads but roots: {}.",
+                each(graphs, |shape| grouped(shape.most_referred)),
+                each(graphs, |shape| grouped(zeros(&shape.referred)))
+            )
+        },
+    },
+    Words {
+        title: "References of an object",
+        x: ("references of an object", Unit::Count, Scale::Logarithmic),
+        y: AT_LEAST,
+        form: Form::Line,
+        points: |shape| tail(&shape.referring),
+        absent: "no object refers to another",
+        see: |graphs| {
+            format!(
+                "Null fields and weak references left out. The most: {}. Objects that refer to \
+                 nothing, and so lie on no cycle: {}.",
+                each(graphs, |shape| grouped(shape.most_referring)),
+                each(graphs, |shape| grouped(zeros(&shape.referring)))
+            )
+        },
+    },
+    Words {
+        title: "Objects by size",
+        x: ("bytes of an object", Unit::Bytes, Scale::Logarithmic),
+        y: ("objects", Unit::Count, Scale::Logarithmic),
+        form: Form::Bars,
+        points: |shape| bars(&shape.sizes, |bin| bin.count),
+        absent: "no object has any byte",
+        see: |graphs| {
+            format!(
+                "8 bytes for each field and the payload, without headers; from one power of two \
+                 to the next. Objects of no byte: {}.",
+                each(graphs, |shape| grouped(zeros(&shape.sizes)))
+            )
+        },
+    },
+    Words {
+        title: "Bytes by size",
+        x: ("bytes of an object", Unit::Bytes, Scale::Logarithmic),
+        y: ("bytes in all of them", Unit::Bytes, Scale::Linear),
+        form: Form::Bars,
+        points: |shape| bars(&shape.sizes, |bin| bin.sum),
+        absent: "no object has any byte",
+        see: |_| {
+            "What the objects of each size come to: few large ones may be most of a heap."
+                .to_owned()
+        },
+    },
+    Words {
+        title: "Objects on cycles",
+        x: ("objects of a group", Unit::Count, Scale::Logarithmic),
+        y: ("objects in such groups", Unit::Count, Scale::Logarithmic),
+        form: Form::Bars,
+        points: |shape| bars(&shape.groups, |bin| bin.sum),
+        absent: "no object lies on a cycle",
+        see: |graphs| {
+            format!(
+                "Groups of objects that all reach each other (strongly connected components), \
+                 which counting alone never frees. On cycles: {} of the objects. Groups: {}; the \
+                 largest has {}.",
+                each(graphs, |shape| share(shape.cyclic, shape.objects)),
+                each(graphs, |shape| grouped(shape.cycles)),
+                each(graphs, |shape| grouped(shape.largest_cycle))
+            )
+        },
+    },
+];
+
+const AT_LEAST: (&str, Unit, Scale) = (
+    "objects with at least so many",
+    Unit::Count,
+    Scale::Logarithmic,
+);
+
 /// All of them.
 pub(crate) fn of(graphs: &Graphs<'_>, styles: &Styles) -> Figures {
-    apart([
-        depth(graphs, styles),
-        references_to(graphs, styles),
-        references_of(graphs, styles),
-        sizes(graphs, styles),
-        bytes(graphs, styles),
-        cycles(graphs, styles),
-    ])
+    apart(
+        FIGURES
+            .each_ref()
+            .map(|words| figure(words, graphs, styles)),
+    )
+}
+
+fn figure(words: &Words, graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
+    let Words {
+        title,
+        form,
+        points,
+        absent: reason,
+        ..
+    } = *words;
+    let axis = |(name, unit, scale)| Axis::new(name, unit, scale);
+    let series = graphs.iter().enumerate();
+    let series = series.map(|(index, (name, shape))| Series {
+        name: (*name).to_owned(),
+        style: styles.beyond(index),
+        form,
+        points: points(shape),
+    });
+    let plot = Plot {
+        x: axis(words.x),
+        y: axis(words.y),
+        series: series.collect(),
+        rules: Vec::new(),
+    };
+    Ok(Figure {
+        title: title.to_owned(),
+        drawing: plot.draw(title).ok_or(Missing { title, reason })?,
+        see: (words.see)(graphs),
+        n: format!(
+            "n = {} objects",
+            each(graphs, |shape| grouped(shape.objects))
+        ),
+        commands: Vec::new(),
+    })
+}
+
+/// How many levels are one point, where that is not each.
+fn levels_together(graphs: &Graphs<'_>) -> String {
+    let widest = graphs.iter().map(|(_, shape)| shape.levels.width).max();
+    match widest {
+        Some(width) if width > 1 => format!(
+            " Up to {} levels are taken together, by their mean.",
+            grouped(width)
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Objects a level: those that are taken together are told by their mean.
@@ -76,189 +236,6 @@ fn each(graphs: &Graphs<'_>, number: impl Fn(&Shape) -> String) -> String {
             numbers.collect::<Vec<_>>().join(", ")
         }
     }
-}
-
-fn figure(
-    title: &'static str,
-    graphs: &Graphs<'_>,
-    styles: &Styles,
-    (x, y): (Axis, Axis),
-    (form, points): (Form, fn(&Shape) -> Vec<Point>),
-    reason: &'static str,
-) -> Drawn {
-    let series = graphs.iter().enumerate();
-    let series = series.map(|(index, (name, shape))| Series {
-        name: (*name).to_owned(),
-        style: styles.beyond(index),
-        form,
-        points: points(shape),
-    });
-    let plot = Plot {
-        x,
-        y,
-        series: series.collect(),
-        rules: Vec::new(),
-    };
-    Ok(Figure {
-        title: title.to_owned(),
-        drawing: plot.draw(title).ok_or(Missing { title, reason })?,
-        see: String::new(),
-        n: format!(
-            "n = {} objects",
-            each(graphs, |shape| grouped(shape.objects))
-        ),
-        commands: Vec::new(),
-    })
-}
-
-fn depth(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("references from a root", Unit::Count, Scale::Linear);
-    let y = Axis::new("objects a level", Unit::Count, Scale::Logarithmic);
-    let figure = figure(
-        "Depth",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Steps, by_distance),
-        "no root reaches any object",
-    )?;
-    let widest = graphs.iter().map(|(_, shape)| shape.levels.width).max();
-    let together = match widest {
-        Some(width) if width > 1 => format!(
-            " Up to {} levels are taken together, by their mean.",
-            grouped(width)
-        ),
-        _ => String::new(),
-    };
-    Ok(Figure {
-        see: format!(
-            "Objects by how many references they are away from the roots. Marking and any other \
-             search goes from level to level; a long thin tail leaves nothing to do in \
-             parallel.{together} The farthest: {}; half are within {}.",
-            each(graphs, |shape| grouped(shape.depth)),
-            each(graphs, |shape| grouped(shape.half_depth))
-        ),
-        ..figure
-    })
-}
-
-fn references_to(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("references to an object", Unit::Count, Scale::Logarithmic);
-    let y = Axis::new(
-        "objects with at least so many",
-        Unit::Count,
-        Scale::Logarithmic,
-    );
-    let figure = figure(
-        "References to an object",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Line, |shape| tail(&shape.referred)),
-        "no reference leads to any object",
-    )?;
-    Ok(Figure {
-        see: format!(
-            "Counting pays for each of them; an object to which very many lead is where threads \
-             meet. The most: {}. Objects to which none leads but roots: {}.",
-            each(graphs, |shape| grouped(shape.most_referred)),
-            each(graphs, |shape| grouped(zeros(&shape.referred)))
-        ),
-        ..figure
-    })
-}
-
-fn references_of(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("references of an object", Unit::Count, Scale::Logarithmic);
-    let y = Axis::new(
-        "objects with at least so many",
-        Unit::Count,
-        Scale::Logarithmic,
-    );
-    let figure = figure(
-        "References of an object",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Line, |shape| tail(&shape.referring)),
-        "no object refers to another",
-    )?;
-    Ok(Figure {
-        see: format!(
-            "Null fields and weak references left out. The most: {}. Objects that refer to \
-             nothing, and so lie on no cycle: {}.",
-            each(graphs, |shape| grouped(shape.most_referring)),
-            each(graphs, |shape| grouped(zeros(&shape.referring)))
-        ),
-        ..figure
-    })
-}
-
-fn sizes(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("bytes of an object", Unit::Bytes, Scale::Logarithmic);
-    let y = Axis::new("objects", Unit::Count, Scale::Logarithmic);
-    let figure = figure(
-        "Objects by size",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Bars, |shape| bars(&shape.sizes, |bin| bin.count)),
-        "no object has any byte",
-    )?;
-    Ok(Figure {
-        see: format!(
-            "8 bytes for each field and the payload, without headers; from one power of two to \
-             the next. Objects of no byte: {}.",
-            each(graphs, |shape| grouped(zeros(&shape.sizes)))
-        ),
-        ..figure
-    })
-}
-
-fn bytes(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("bytes of an object", Unit::Bytes, Scale::Logarithmic);
-    let y = Axis::new("bytes in all of them", Unit::Bytes, Scale::Linear);
-    let figure = figure(
-        "Bytes by size",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Bars, |shape| bars(&shape.sizes, |bin| bin.sum)),
-        "no object has any byte",
-    )?;
-    Ok(Figure {
-        see: "What the objects of each size come to: few large ones may be most of a heap."
-            .to_owned(),
-        ..figure
-    })
-}
-
-fn cycles(graphs: &Graphs<'_>, styles: &Styles) -> Drawn {
-    let x = Axis::new("objects of a group", Unit::Count, Scale::Logarithmic);
-    let y = Axis::new("objects in such groups", Unit::Count, Scale::Logarithmic);
-    let figure = figure(
-        "Objects on cycles",
-        graphs,
-        styles,
-        (x, y),
-        (Form::Bars, |shape| bars(&shape.groups, |bin| bin.sum)),
-        "no object lies on a cycle",
-    )?;
-    let share = |shape: &Shape| {
-        let share = shape.cyclic as f64 / shape.objects.max(1) as f64;
-        format!("{:.1} %", 100.0 * share)
-    };
-    Ok(Figure {
-        see: format!(
-            "Groups of objects that all reach each other (strongly connected components), which \
-             counting alone never frees. On cycles: {} of the objects. Groups: {}; the largest \
-             has {}.",
-            each(graphs, share),
-            each(graphs, |shape| grouped(shape.cycles)),
-            each(graphs, |shape| grouped(shape.largest_cycle))
-        ),
-        ..figure
-    })
 }
 
 #[cfg(test)]

@@ -330,22 +330,21 @@ impl Allocator {
         self.poison
     }
 
-    /// Makes blocks without objects unused, for any class to take. Walks every cell.
-    pub(crate) fn trim(&self, counters: &Counters) {
+    /// Makes blocks without objects unused, for any class to take. Walks every cell. `unlist` has
+    /// the lists of the generations forget those that are marked as empty then.
+    pub(crate) fn trim(&self, counters: &Counters, unlist: impl FnOnce()) {
         let mut blocks = self.blocks.borrow_mut();
         for &block in blocks.iter() {
-            // Cells that a list of the collector names are not as they were born.
-            let unlisted = block.young().get() | block.middle().get() == 0;
             let is_free = |cell: Object| {
                 cell.marks() & (tag::FREE | tag::BUFFERED)
                     == self.birth & (tag::FREE | tag::BUFFERED)
             };
-            let empty = unlisted && block.cells().all(is_free);
-            block.header().empty.set(empty);
+            block.header().empty.set(block.cells().all(is_free));
         }
         if !blocks.iter().any(|block| block.header().empty.get()) {
             return;
         }
+        unlist();
         for class in 0..CLASSES {
             self.carving[class].set(
                 self.carving[class]
@@ -374,6 +373,8 @@ impl Allocator {
             .rev()
             .filter(|block| block.header().empty.get())
         {
+            block.young().set(0);
+            block.middle().set(0);
             block.side_bytes().iter().for_each(|byte| byte.set(0));
             self.supply.give_run(*block, 1, counters, BLOCK_COST);
         }

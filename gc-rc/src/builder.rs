@@ -112,9 +112,9 @@ options! {
             (limit.filter(|limit| !limit.is_valid())).map(|limit| BuildError::OverheadLimit { limit });
 
         /// After how long memory that nobody uses is released to the system: at once if zero, never
-        /// if `None`; a second by default. Looked at when collections and long drains end, so that
-        /// a heap at rest keeps what it has. At zero, [`Mutator::collect`](crate::Mutator::collect)
-        /// releases all unused memory.
+        /// if `None`; a second by default. Looked at when collections and long drains end, and once
+        /// in 8,192 deaths, so that a heap at rest keeps what it has. At zero,
+        /// [`Mutator::collect`](crate::Mutator::collect) releases all unused memory.
         release_after(time: Option<Duration>) = "1s",
             "free memory not needed for this long is released to the system";
 

@@ -22,7 +22,7 @@ use crate::buffer::Buffer;
 use crate::builder::{BuildError, Builder};
 use crate::count::Free;
 use crate::cycle::candidates::Scratch;
-use crate::cycle::{Cycle, OLDEST, bacon_rajan::PossibleRoots, generational::Generational};
+use crate::cycle::{Cycle, bacon_rajan::PossibleRoots, generational::Generational};
 use crate::event::{EventKind, EventLog, Recorder};
 use crate::gil::{self, Leave, LockStatistics, TELL};
 use crate::handle::{Cleared, GlobalCell, Globals, Mailbox, WeakCell};
@@ -284,20 +284,6 @@ impl<'a, W: Witness> Locked<'a, W> {
     }
 }
 
-impl<W: Witness> Locked<'_, W> {
-    /// [`Self::tidy`], where blocks may be empty that no collection has come by: those that the
-    /// lists of the young and the middle generation name are never taken for empty. (Where nothing
-    /// is collected but on request, they stay.)
-    pub(crate) fn tidy_thoroughly(self) {
-        let (all, now) = (self.unrecorded(), Instant::now());
-        let worthwhile = all.is_tidying_worthwhile(now) && all.may_have_empty_blocks();
-        if worthwhile && self.generational.is_automatic() {
-            self.collect(OLDEST - 1, false);
-        }
-        all.tidy(now);
-    }
-}
-
 impl<'a> Locked<'a> {
     /// # Safety
     ///
@@ -349,7 +335,10 @@ impl<'a> Locked<'a> {
     #[inline(never)]
     pub(crate) fn look_for_unused(self) {
         self.until_look.set(LOOK_EVERY);
-        if self.is_tidying_worthwhile(Instant::now()) {
+        let now = Instant::now();
+        let there_may_be_some =
+            || self.may_have_empty_blocks() || self.allocator.supply.has_spare_blocks();
+        if self.is_tidying_worthwhile(now) && there_may_be_some() {
             self.request_collection();
         }
     }
@@ -381,11 +370,16 @@ impl<'a> Locked<'a> {
     #[inline(never)]
     fn reclaim(self, all: bool) {
         if !self.lent.get() && self.may_have_empty_blocks() {
-            self.allocator.trim(&self.inner.counters);
+            self.unuse_empty_blocks();
         }
         self.forget_unheld_weak();
         self.allocator.supply.age(&self.inner.counters, all);
         self.account_metadata();
+    }
+
+    fn unuse_empty_blocks(self) {
+        let unlist = || self.generational.unlist_empty_blocks();
+        self.allocator.trim(&self.inner.counters, unlist);
     }
 
     /// Whether a quarter of the cells are free, and a mebibyte.
@@ -402,7 +396,7 @@ impl<'a> Locked<'a> {
     /// is time.
     pub(crate) fn trim(self) {
         self.forget_unheld_weak();
-        self.allocator.trim(&self.inner.counters);
+        self.unuse_empty_blocks();
         if self.inner.releases_at_once() {
             self.allocator.supply.age(&self.inner.counters, true);
         }

@@ -179,6 +179,11 @@ impl Supply {
         discarded
     }
 
+    /// Whether there are unused blocks whose memory is still there.
+    pub(crate) fn has_spare_blocks(&self) -> bool {
+        self.spare.get() > 0
+    }
+
     /// Releases to the system the memory of blocks that have been unused since the last call but
     /// one, and chunks without any; at once, if `all` is set.
     pub(crate) fn age(&self, counters: &Counters, all: bool) {

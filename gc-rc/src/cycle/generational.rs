@@ -93,6 +93,8 @@ pub(crate) struct Generational {
     /// nothing was due raise it, collections lower it. At most four triggers. Changed in a stopped
     /// world, read under what protects the tables.
     slack: Cell<usize>,
+    /// A stop was asked for because a collection is due, and there was none since.
+    asked: Cell<bool>,
 }
 
 /// Collections in a row that are put off at most: what the next one comes by then are so many times
@@ -128,6 +130,7 @@ impl Generational {
             untracked: Cell::new(0),
             put_off: Cell::new(0),
             slack: Cell::new(0),
+            asked: Cell::new(false),
         }
     }
 
@@ -137,7 +140,7 @@ impl Generational {
     }
 
     /// Whether they are collected without being asked for.
-    pub(crate) fn is_automatic(&self) -> bool {
+    fn is_automatic(&self) -> bool {
         self.enabled && self.trigger < usize::MAX
     }
 
@@ -246,14 +249,22 @@ impl Generational {
         }
     }
 
-    /// Whether a collection is due, if so many objects will die without.
-    pub(crate) fn is_due_beside(&self, dying: u64) -> bool {
+    /// Whether the world is to be stopped for a collection: it is due, also if so many objects die
+    /// without, and not put off. The caller holds what protects the tables.
+    pub(crate) fn asks_for_stop(&self, dying: u64) -> bool {
         let enough = self.trigger.saturating_add(self.slack.get());
-        (self.count(0) as u64).saturating_sub(dying) >= enough as u64
+        let due = (self.count(0) as u64).saturating_sub(dying) >= enough as u64;
+        let asks = due && !self.put_off();
+        self.asked.set(self.asked.get() | asks);
+        asks
     }
 
-    /// The world was stopped for a collection; if it was not due any more, for nothing.
-    pub(crate) fn stopped_for_collection(&self, collected: bool) {
+    /// The world is stopped. If that was asked for, and nothing was due any more, it was for
+    /// nothing.
+    pub(crate) fn stopped(&self, collected: bool) {
+        if !self.asked.replace(false) {
+            return;
+        }
         let slack = self.slack.get();
         self.slack.set(if collected {
             slack / 2
@@ -276,7 +287,7 @@ impl Generational {
     ///
     /// Nothing is moved on meanwhile, so that what was made since is examined by the next
     /// collection, whichever it is: each object is, as the youngest, once.
-    pub(crate) fn put_off(&self) -> bool {
+    fn put_off(&self) -> bool {
         // SAFETY: as for `note_suspect`.
         let suspects = unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) };
         let nothing = self.enabled && self.filter && !suspects.load(Relaxed);
@@ -326,6 +337,14 @@ impl Generational {
         [&self.young_blocks, &self.middle_blocks]
             .into_iter()
             .all(|list| room::set_aside(&mut *list.borrow_mut(), blocks))
+    }
+
+    /// Forgets blocks that are marked as empty.
+    pub(crate) fn unlist_empty_blocks(&self) {
+        for list in [&self.young_blocks, &self.middle_blocks] {
+            list.borrow_mut()
+                .retain(|block| !block.header().empty.get());
+        }
     }
 
     /// Gives back what so many blocks do not need.

@@ -224,7 +224,7 @@ impl<W: Witness> Locked<'_, W> {
                 return true;
             }
             // It was asked for to look for unused memory.
-            self.tidy_thoroughly();
+            self.unrecorded().tidy(Instant::now());
         }
         false
     }

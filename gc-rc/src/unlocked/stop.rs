@@ -152,7 +152,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         let requested = || poll.load(Ordering::Relaxed) & COLLECT != 0;
         self.stop_while(false, requested, |locked| {
             let collected = locked.collect_if_requested();
-            locked.generational.stopped_for_collection(collected);
+            locked.generational.stopped(collected);
         });
     }
 
@@ -178,7 +178,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         // What is retired is counted until it is freed, which in a stop would be at once: then
         // nothing would be due any more. (What dies with it is not known: see `slack`.)
         let retired = self.inner.tally().kept_tracked;
-        if locked.generational.is_due_beside(retired) && !locked.generational.put_off() {
+        if locked.generational.asks_for_stop(retired) {
             locked.request_collection();
         }
     }

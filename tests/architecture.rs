@@ -74,7 +74,7 @@ fn crates() -> Graph {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
     let text = text
-        .split("#[cfg(test)]\nmod tests")
+        .split("#[cfg(test)]\nmod ")
         .next()
         .expect("something");
     let lines = text

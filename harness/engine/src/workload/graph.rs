@@ -48,13 +48,17 @@ pub(super) fn fill<M: Mutator>(
 /// Builds a graph of `nodes` nodes with a word and `fields` reference fields, of which the first
 /// `edges` refer to random nodes, and does `work` with the table of the nodes. The sum of what it
 /// comes to. Building the graph is part of the time.
+///
+/// Whoever has built it is gone when the work begins. So where threads own objects, and take over
+/// those of a thread that has ended, one of the workers is the owner, as in a program whose main
+/// thread has made what all work on; and a single worker works on what is its own.
 pub(super) fn on_graph<H: Heap>(
     heap: &H,
     input: &Input,
     [fields, edges]: [usize; 2],
     work: impl Fn(&H::Global) -> Result<Vec<u64>, HeapFull> + Sync,
 ) -> Result<u64, HeapFull> {
-    let sums = on_threads(heap, 1, |m, _| {
+    let tables = on_threads(heap, 1, |m, _| {
         m.frame(|m, [table]| {
             let numbers = 0..input.get("nodes");
             fill(m, table, numbers, |m, node, number| {
@@ -63,13 +67,13 @@ pub(super) fn on_graph<H: Heap>(
                 Ok(())
             })?;
             tie(m, table, edges, input);
-            match m.get(table).map(|table| m.global(table)) {
-                Some(global) => m.blocking(|| work(&global)),
-                None => Ok(Vec::new()),
-            }
+            Ok(m.get(table).map(|table| m.global(table)))
         })
     })?;
-    Ok(total(sums.into_iter().flatten()))
+    match tables.into_iter().flatten().next() {
+        Some(table) => Ok(total(work(&table)?)),
+        None => Ok(0),
+    }
 }
 
 /// Points the first `edges` fields of each node in the table at random ones.

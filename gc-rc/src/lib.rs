@@ -92,7 +92,7 @@
 //! | `unlocked/reclaim.rs` | retired objects, and the cascade of deaths |
 //! | `unlocked/stop.rs` | what is done in a stopped world; when a collection is due |
 //! | `unlocked/attach.rs`, `unlocked/mutator.rs`, `unlocked/handles.rs` | the operations |
-//! | `unlocked/alloc.rs` | free cells of a mutator, and helpings of the heap |
+//! | `unlocked/alloc.rs` | free cells of a mutator: magazines, and depots of them |
 //!
 //! `examples/` has a first program, one with several threads, an interpreter whose closures make
 //! cycles, the convoy that short requests fall into beside a thread that computes, and the pauses

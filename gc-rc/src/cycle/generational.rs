@@ -172,6 +172,13 @@ impl Generational {
         unsafe { AtomicUsize::from_ptr(self.until_trigger.as_ptr()) }
     }
 
+    /// Whether there may be suspects, as [`Self::shared_until_trigger`].
+    #[inline(always)]
+    fn shared_has_suspects(&self) -> &AtomicBool {
+        // SAFETY: as there.
+        unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) }
+    }
+
     /// The count of a generation.
     fn count(&self, generation: usize) -> usize {
         match generation {
@@ -233,20 +240,15 @@ impl Generational {
         // SAFETY: as for `shared_until_trigger`.
         let sum = unsafe { AtomicU64::from_ptr(self.untracked.as_ptr()) };
         sum.fetch_add(untracked as u64, Relaxed);
-        let shared = self.shared_until_trigger();
         let counted = |left: usize| {
             let count = self.trigger.wrapping_sub(left);
             count.saturating_add_signed(tracked)
         };
-        let mut left = shared.load(Relaxed);
-        loop {
-            let count = counted(left);
-            let now = self.trigger.wrapping_sub(count);
-            match shared.compare_exchange_weak(left, now, Relaxed, Relaxed) {
-                Ok(_) => return count >= self.trigger,
-                Err(changed) => left = changed,
-            }
-        }
+        let shared = self.shared_until_trigger();
+        let (Ok(before) | Err(before)) = shared.fetch_update(Relaxed, Relaxed, |left| {
+            Some(self.trigger.wrapping_sub(counted(left)))
+        });
+        counted(before) >= self.trigger
     }
 
     /// Whether the world is to be stopped for a collection: it is due, also if so many objects die
@@ -288,9 +290,7 @@ impl Generational {
     /// Nothing is moved on meanwhile, so that what was made since is examined by the next
     /// collection, whichever it is: each object is, as the youngest, once.
     fn put_off(&self) -> bool {
-        // SAFETY: as for `note_suspect`.
-        let suspects = unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) };
-        let nothing = self.enabled && self.filter && !suspects.load(Relaxed);
+        let nothing = self.enabled && self.filter && !self.shared_has_suspects().load(Relaxed);
         let put_off = self.put_off.get() + 1;
         if !nothing || put_off > MOST_PUT_OFF {
             return false;
@@ -307,9 +307,7 @@ impl Generational {
 
     /// There is a suspect. Any mutator may say so at any time.
     pub(crate) fn note_suspect(&self) {
-        // SAFETY: a cell may be changed through a shared reference; mutators that run at the same
-        // time all do it so.
-        let suspects = unsafe { AtomicBool::from_ptr(self.has_suspects.as_ptr()) };
+        let suspects = self.shared_has_suspects();
         // A program that moves references about says so at every store.
         if !suspects.load(Relaxed) {
             suspects.store(true, Relaxed);

@@ -269,7 +269,11 @@ fn collections_of_peers_are_pauses() {
             number("time_to_safepoint_max_ns") <= number("pause_max_ns"),
             "{row}"
         );
-        assert!(number("stopped_ns") > 0 && number("cpu_ns") > 0, "{row}");
+        assert!(number("stopped_ns") > 0, "{row}");
+        // Of one short iteration nothing may be left when the host's steals are taken off.
+        let processor = rows.iter().filter(|row| row["heap"] == peer);
+        let processor = processor.filter_map(|row| row["cpu_ns"].as_u64());
+        assert!(processor.sum::<u64>() > 0, "{rows:?}");
         // Half of the heap, and a mebibyte for the rounding of the log.
         let peak = number("peak_heap_bytes");
         assert!((3 << 20..=17 << 20).contains(&peak), "{row}");

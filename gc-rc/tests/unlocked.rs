@@ -37,6 +37,9 @@ macro_rules! on_regimes {
     };
 }
 
+#[path = "unlocked/cells.rs"]
+mod cells;
+
 /// So long no test takes, unless threads wait for each other for ever.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { u64::MAX } else { 300 });
 

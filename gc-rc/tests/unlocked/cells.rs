@@ -68,9 +68,9 @@ impl<R: Unlocked> Traffic<'_, R> {
                         words: WORDS[random.below(WORDS.len())],
                     };
                     if m.alloc(new, Shape::new(2, marks.words)).is_err() {
-                        for slot in 0..SLOTS / 2 {
+                        for (slot, marks) in own.iter_mut().enumerate().take(SLOTS / 2) {
                             m.store(m.get(table).unwrap(), slot, None);
-                            own[slot] = None;
+                            *marks = None;
                         }
                         m.safepoint();
                         continue;

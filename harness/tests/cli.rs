@@ -193,7 +193,7 @@ fn every_workload_agrees_on_every_heap() {
         for name in ["wall_ns", "peak_heap_bytes"] {
             assert!(number(name) > 0, "{name} is 0 in {row}");
         }
-        // A guest's kernel takes what the host stole off an iteration's: nothing may be left of one.
+        // A guest's kernel takes off what the host stole: of one iteration nothing may be left.
         *processor
             .entry(row["heap"].as_str().unwrap().to_owned())
             .or_default() += number("cpu_ns");

@@ -227,8 +227,8 @@ pub struct Metrics {
     pub allocated_payload_bytes: u64,
     /// Wall time.
     pub wall_ns: u64,
-    /// Processor time of all threads of the process, by the kernel's account. A guest's kernel takes
-    /// off what it was told that the host stole, so that short work may have none.
+    /// Processor time of all threads of the process, by the kernel's account. A guest's kernel
+    /// takes off what it was told that the host stole, so that short work may have none.
     pub cpu_ns: u64,
     /// Wall time divided by operations.
     pub wall_ns_per_operation: f64,

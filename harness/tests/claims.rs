@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use claims::{EXPERIMENTS, UNLOCKED};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use common::{harness_in, unwrapped};
+
+mod common;
+
 fn harness(directory: &TempDir, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_harness"))
+    harness_in(directory.path())
         .args(arguments)
-        .current_dir(directory.path())
         .output()
         .unwrap()
 }
@@ -162,7 +165,7 @@ fn explanations_run_nothing() {
     let directory = TempDir::new().unwrap();
     let (text, _) = expect(harness(&directory, &["claims", "--explain"]), 0);
     assert!(text.lines().all(|line| line.chars().count() <= 100));
-    let unwrapped = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unwrapped = unwrapped(&text);
     for experiment in EXPERIMENTS {
         assert!(text.contains(&format!("{}: {}", experiment.name, experiment.summary)));
         assert!(text.contains(experiment.explanation));
@@ -201,9 +204,8 @@ fn what_is_not_there_is_refused_in_one_line() {
 #[test]
 fn a_runtime_that_is_not_here_costs_a_line() {
     let directory = TempDir::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let output = harness_in(directory.path())
         .args("claims countdown --size tiny --invocations 2".split(' '))
-        .current_dir(directory.path())
         .env("PATH", Path::new("/nonexistent"))
         .output()
         .unwrap();
@@ -249,9 +251,8 @@ fn processes_have_heaps_of_their_own() {
 #[test]
 fn a_program_that_children_need_is_named_if_it_is_missing() {
     let directory = TempDir::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let output = harness_in(directory.path())
         .args("claims subprocesses --size tiny --invocations 1 --peer none".split(' '))
-        .current_dir(directory.path())
         .env("PATH", Path::new("/nonexistent"))
         .output()
         .unwrap();

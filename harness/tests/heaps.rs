@@ -9,13 +9,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use common::browser::{Proxy, chromium, is_laid_out_well};
+use common::{harness_in, send, shell_in, unwrapped};
 
 mod common;
 
 fn harness(directory: &Path, line: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_harness"))
+    harness_in(directory)
         .args(line.split(' '))
-        .current_dir(directory)
         .output()
         .unwrap()
 }
@@ -152,7 +152,7 @@ fn larger_drawing() -> String {
 
 /// What is said of why mark-sweep takes less or more than counting goes with what was measured.
 fn reasons_agree(out: &str) {
-    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let joined = unwrapped(out);
     let (_, ratios) = joined.split_once("gc-marksweep against gc-rc: ").unwrap();
     let (ratios, reasons) = ratios.split_once(". gc-rc: ").unwrap();
     for (way, quantity, reason) in [
@@ -201,8 +201,7 @@ fn the_page_says_with_plots_what_the_terminal_says() {
         assert!(text.contains(words), "{words}\n{text}");
     }
     // Each sentence of the terminal, which has it in lines.
-    let on_a_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let printed_words = on_a_line(&out);
+    let printed_words = unwrapped(&out);
     let (_, conclusion) = text.split_once("aria-label=\"Conclusion\"").unwrap();
     let (conclusion, _) = conclusion.split_once("</section>").unwrap();
     let sentences: Vec<&str> = (conclusion.split("<p>").skip(1))
@@ -211,7 +210,7 @@ fn the_page_says_with_plots_what_the_terminal_says() {
     assert!(sentences.len() >= 3, "{conclusion}");
     for sentence in sentences {
         assert!(
-            printed_words.contains(&on_a_line(sentence)),
+            printed_words.contains(&unwrapped(sentence)),
             "{sentence}\n{out}"
         );
     }
@@ -264,7 +263,7 @@ fn of_two_dumps_what_is_different_is_said() {
         let line = lines
             .find(|line| line.starts_with(name))
             .unwrap_or_else(|| panic!("{name}: {out}"));
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
+        unwrapped(line)
     };
     assert_eq!(line("objects"), "objects 600 -> 801 +201, 1.33 times");
     assert_eq!(line("roots"), "roots 1 -> 2 +1, 2.0 times");
@@ -370,12 +369,12 @@ fn what_frees_less_is_not_called_quicker() {
     fs::write(at.join("chain.dot"), chain).unwrap();
     let line = "heap a.dot --budget 1ms --heap gc-rc --heap gc-rc:cycle=none";
     let out = printed(&harness(at, line), 0);
-    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let joined = unwrapped(&out);
     assert!(out.contains("; not all is freed\n"), "{out}");
     assert!(joined.contains("hangs from these, is never freed"), "{out}");
     assert_eq!(out.matches("death of all").count(), 2 + 2, "{out}");
     let out = printed(&harness(at, "heap chain.dot --budget 1ms"), 0);
-    let joined = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let joined = unwrapped(&out);
     assert!(joined.contains("which has no cycles to find"), "{out}");
     reasons_agree(&out);
     assert!(!out.contains("one in a thousand"), "{out}");
@@ -620,9 +619,8 @@ fn what_quotes_a_page_is_none() {
 fn an_interrupted_run_goes_on_to_the_same_page() {
     let directory = with_drawing();
     let at = directory.path();
-    let parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let parent = harness_in(at)
         .args(["heap", "a.dot", "--budget", "3s"])
-        .current_dir(at)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -638,21 +636,13 @@ fn an_interrupted_run_goes_on_to_the_same_page() {
     while !is_begun() {
         thread::sleep(Duration::from_millis(1));
     }
-    let killed = Command::new("kill")
-        .args(["-INT", &parent.id().to_string()])
-        .status();
-    assert!(killed.unwrap().success());
+    send("-INT", &parent.id().to_string());
     let output = parent.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
     let (_, command) = said.split_once("Go on with:\n").unwrap();
     let _ = fs::remove_file(at.join("a.html"));
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(at)
-        .output()
-        .unwrap();
-    let out = printed(&output, 0);
+    let out = printed(&shell_in(at, command), 0);
     assert!(out.ends_with("\nReport:  a.html\n"), "{command}\n{out}");
     page(&at.join("a.html"));
     assert_eq!(results().len(), 1, "{:?}", results());

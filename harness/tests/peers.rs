@@ -2,10 +2,14 @@
 //! with a line that says so.
 
 use std::collections::BTreeSet;
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use common::{child_of, expect_to_end_together, harness_in, rows};
+
+mod common;
 
 /// What all runtimes have programs for.
 const EVERYWHERE: [&str; 5] = ["gcbench", "binary-trees", "list", "churn", "rewire"];
@@ -36,23 +40,15 @@ const PEERS: [&str; 6] = [
 
 fn harness(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let directory = TempDir::new().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_harness"))
+    harness_in(directory.path())
         .args(arguments)
         .envs(environment.iter().copied())
-        .current_dir(directory.path())
         .output()
         .unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
-}
-
-fn rows(output: &Output) -> Vec<Value> {
-    let lines = text(&output.stdout).lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 /// Runs one invocation of each pair at tiny size with these peers beside gc-marksweep; `None` where
@@ -78,7 +74,7 @@ fn beside(peers: &str, arguments: &[&str]) -> Option<(Output, Vec<Value>)> {
         eprintln!("skipped: {missing}");
         return None;
     }
-    let rows = rows(&output);
+    let rows = rows(&output.stdout);
     Some((output, rows))
 }
 
@@ -226,7 +222,7 @@ fn the_stages_of_a_pipeline_see_the_same_on_other_runtimes() {
             eprintln!("skipped: {}", text(&output.stderr));
             continue;
         }
-        let claims = rows(&output);
+        let claims = rows(&output.stdout);
         assert!(claims.len() > 8, "{claims:?}");
         // Of processes that run for a moment a virtual machine knows no processor time.
         let comparable = |claim: &&Value| {
@@ -331,7 +327,7 @@ fn what_is_not_installed_is_said_and_the_rest_is_run() {
     let errors = text(&output.stderr);
     // What was asked for by name has no figures.
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert_eq!(rows(&output).len(), 2 * 3 * 2);
+    assert_eq!(rows(&output.stdout).len(), 2 * 3 * 2);
     let notes: Vec<&str> = errors
         .lines()
         .filter(|line| line.contains(" here: "))
@@ -396,17 +392,12 @@ fn mistakes_are_refused_in_one_line() {
 #[cfg(target_os = "linux")]
 #[test]
 fn peers_end_when_the_harness_is_killed() {
-    use std::fs;
-    use std::process::Stdio;
-    use std::thread;
-    use std::time::{Duration, Instant};
-
     for peer in ["boehm", "hotspot-serial", "cpython"] {
         if beside(peer, &["rewire", "--heap-size", "8M"]).is_none() {
             continue;
         }
         let directory = TempDir::new().unwrap();
-        let mut parent = Command::new(env!("CARGO_BIN_EXE_harness"))
+        let mut parent = harness_in(directory.path())
             .args([
                 "run",
                 "list:nodes=1000000,rounds=10000",
@@ -414,34 +405,12 @@ fn peers_end_when_the_harness_is_killed() {
                 "arena:limit=64K",
             ])
             .args(["--heap-size", "128M", "--peer", peer, "--invocations", "1"])
-            .current_dir(directory.path())
             .env("TMPDIR", directory.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", parent.id());
-        let is_peer = |pid: &str| {
-            fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.contains("\0attended\0"))
-        };
-        let child = loop {
-            assert!(parent.try_wait().unwrap().is_none(), "{peer} has not run");
-            let pids = fs::read_to_string(&children).unwrap_or_default();
-            match pids.split_whitespace().find(|pid| is_peer(pid)) {
-                Some(pid) => break pid.to_owned(),
-                None => thread::sleep(Duration::from_millis(5)),
-            }
-        };
-        parent.kill().unwrap();
-        parent.wait().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while is_peer(&child) {
-            assert!(
-                Instant::now() < deadline,
-                "{peer}, process {child}, goes on"
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+        let child = child_of(&mut parent, "\0attended\0");
+        expect_to_end_together(&mut parent, &child, "\0attended\0");
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod common;
-use common::{copy, rows, script};
+use common::{copy, harness_in, rows, script, send};
 
 /// Asked for of whatever must not be waited for, in seconds.
 const LONG: u64 = 181;
@@ -43,10 +43,9 @@ impl Run {
 /// The work that every heap does: one row of it.
 fn work() -> Value {
     let directory = TempDir::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let output = harness_in(directory.path())
         .args(["run", "list", "--size", "tiny", "--heap", "arena"])
         .args(["--aa", "none", "--invocations", "1", "--format", "json"])
-        .current_dir(directory.path())
         .output()
         .unwrap();
     rows(&output.stdout).remove(0)
@@ -105,14 +104,13 @@ fn beside(program: &str, timeout: &str) -> Run {
         status,
         stdout,
         stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_harness"))
+    } = harness_in(directory.path())
         .args(["run", "list", "--size", "tiny", "--aa", "none"])
         .args(["--invocations", "1", "--iterations", "1"])
         .args(["--format", "json", "--output", "rows.jsonl"])
         .args(arguments)
         .env("CC", directory.path().join("cc"))
         .env("LEFT", directory.path().join("left"))
-        .current_dir(directory.path())
         .output()
         .unwrap();
     Run {
@@ -255,7 +253,7 @@ fn lines_are_bytes_and_only_whole_rows_count() {
 
 /// Starts a comparison with the runtime that this script is, in `directory`.
 fn starting(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut command = harness_in(directory);
     command
         .args([
             "run", "list", "--size", "tiny", "--heap", "arena", "--peer", "boehm",
@@ -263,8 +261,7 @@ fn starting(directory: &Path, arguments: &[&str]) -> Command {
         .args(["--aa", "none", "--invocations", "1", "--iterations", "1"])
         .args(arguments)
         .env("CC", directory.join("cc"))
-        .env("LEFT", directory.join("left"))
-        .current_dir(directory);
+        .env("LEFT", directory.join("left"));
     command
 }
 
@@ -420,11 +417,7 @@ fn interrupted(name: &str, number: i32, program: &str) {
         }
         has_begun
     });
-    let pid = run.id().to_string();
-    let killed = Command::new("kill")
-        .args([&format!("-{name}"), &pid])
-        .status();
-    assert!(killed.unwrap().success());
+    send(&format!("-{name}"), &run.id().to_string());
     let output = run.wait_with_output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(128 + number), "{name}: {errors}");
@@ -523,9 +516,8 @@ fn an_iteration_that_took_no_time_is_void() {
         assert_eq!(run.status, 1);
         for format in ["table", "csv", "markdown", "json"] {
             let arguments = ["report", "rows.jsonl", "--format", format];
-            let report = Command::new(env!("CARGO_BIN_EXE_harness"))
+            let report = harness_in(run.directory.path())
                 .args(arguments)
-                .current_dir(run.directory.path())
                 .output()
                 .unwrap();
             let text = String::from_utf8(report.stdout).unwrap();

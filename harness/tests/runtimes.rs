@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod common;
-use common::{rows, script};
+use common::{harness_in, rows, script};
 
 /// A directory with fake runtimes, and what they print.
 struct Place {
@@ -106,12 +106,11 @@ esac
 }
 
 fn harness(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_harness"))
+    harness_in(directory)
         .args(["run", "list", "--size", "tiny", "--aa", "none"])
         .args(["--format", "json"])
         .args(arguments)
         .envs(environment.iter().copied())
-        .current_dir(directory)
         .output()
         .unwrap()
 }
@@ -437,14 +436,13 @@ fn paths_may_be_relative_and_need_not_be_text() {
     let body = java.strip_prefix("#!/bin/sh\n").unwrap();
     script(&home.join("bin/java"), body);
     let output_name = strange(b"r\xff.jsonl");
-    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let output = harness_in(place.directory.path())
         .args(["run", "list", "--size", "tiny", "--aa", "none", "--heap"])
         .args(["gc-rc", "--invocations", "1", "--peer", "hotspot-serial"])
         .arg("--java")
         .arg(&home)
         .arg("--output")
         .arg(&output_name)
-        .current_dir(place.directory.path())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
@@ -528,18 +526,16 @@ fn settings_from_outside_are_cleared_or_recorded_and_never_silent() {
 
     // Said at the beginning, and in each report that is made of the rows.
     let report = |format: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        let output = harness_in(place.directory.path())
             .args(["report", "r.jsonl", "--format", format])
-            .current_dir(place.directory.path())
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
         String::from_utf8(output.stdout).unwrap()
     };
     let page = || {
-        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        let output = harness_in(place.directory.path())
             .args(["report", "r.jsonl", "--html", "r.html"])
-            .current_dir(place.directory.path())
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
@@ -615,10 +611,9 @@ fn what_was_asked_for_by_name_and_cannot_run_is_in_the_exit_status() {
     assert!(rows(&output.stdout).iter().all(|row| row["status"] == "ok"));
 
     let of_command = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_harness"))
+        harness_in(place.directory.path())
             .args(arguments)
             .envs(environment)
-            .current_dir(place.directory.path())
             .output()
             .unwrap()
     };

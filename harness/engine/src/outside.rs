@@ -146,6 +146,7 @@ fn completed(list: &OsStr) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer;
 
     #[test]
     fn names_are_found_whole_or_by_their_beginning() {
@@ -201,8 +202,8 @@ mod tests {
     fn runtimes_have_the_names_that_peers_have() {
         for variables in VARIABLES {
             let Some(of) = variables.of else { continue };
-            let mut peers = crate::peer::PEERS.iter();
-            assert!(peers.any(|peer| peer.runtime_name() == of), "{of}");
+            let mut peers = peer::PEERS.iter();
+            assert!(peers.any(|peer| peer::runtime_of(peer.name) == of), "{of}");
         }
     }
 }

@@ -185,14 +185,6 @@ pub const PEERS: &[Description] = &[
     },
 ];
 
-impl Description {
-    /// The name of its runtime, which peers share.
-    #[cfg(test)]
-    pub(crate) fn runtime_name(&self) -> &'static str {
-        self.runtime.name()
-    }
-}
-
 /// The runtime of the peer of this name; of a name that this program does not know, the name.
 pub(crate) fn runtime_of(name: &str) -> &str {
     describe(name).map_or(name, |description| description.runtime.name())

@@ -1,9 +1,9 @@
 //! The answer on one screen: how far to trust it, a line a workload, three sentences, what follows
 //! for the chapters, and where the rest is.
 //!
-//! Invariant: at most [`LINES`] lines for a comparison of two heaps, however little the terminal
-//! shows of each. Nothing is computed here that another report computes otherwise: verdicts,
-//! ratios and intervals are those of the table.
+//! Invariant: at most 45 lines for a comparison of two heaps, however little the terminal shows of
+//! each. Nothing is computed here that another report computes otherwise: verdicts, ratios and
+//! intervals are those of the table.
 //!
 //! A line has the ratio of times as a bar and in figures, because the eye compares bars and the
 //! reader quotes figures; the verdict in a word, coloured where the terminal has colours.
@@ -22,14 +22,8 @@ use crate::measure::probe::Quiet;
 use crate::results::{CellResults, Group, Metric, Results, TIME, opponents};
 use crate::statistics::{Estimate, Verdict, median};
 
-/// Lines that the answer to a comparison of two heaps takes at most.
-pub const LINES: usize = 45;
-
 /// How wide sentences are set.
 const WIDTH: usize = 100;
-
-/// Lines that chapters have for what follows of them.
-pub const CHAPTER_LINES: usize = 8;
 
 /// The most that a heap counted against its limit.
 const PEAK: Metric = |metrics: &Metrics| {
@@ -392,6 +386,12 @@ mod tests {
         });
         Results::of_rows(rows.collect::<Vec<Row>>())
     }
+
+    /// Lines that the answer to a comparison of two heaps takes at most.
+    const LINES: usize = 45;
+
+    /// Of these, what follows of chapters.
+    const CHAPTER_LINES: usize = 8;
 
     #[test]
     fn it_fits_one_screen() {

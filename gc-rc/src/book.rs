@@ -98,8 +98,9 @@ pub mod binding {
     //! may run, and a collection that what it does makes due is made there.
     //!
     //! In the regimes without the lock ([`Atomic`](crate::Atomic),
-    //! [`ObjectLock`](crate::ObjectLock), [`Biased`](crate::Biased)) threads run at any time, and
-    //! what is asked is where one lets itself be *stopped*:
+    //! [`ObjectLock`](crate::ObjectLock), [`Biased`](crate::Biased),
+    //! [`Deferred`](crate::Deferred)) threads run at any time, and what is asked is where one lets
+    //! itself be *stopped*:
     //!
     //! | operation | stops for others | may stop the others |
     //! |---|---|---|
@@ -109,6 +110,9 @@ pub mod binding {
     //! | `blocking` | counts as stopped; waits at its end | no |
     //! | `attach` | at its beginning | no |
     //! | `finalizable`, `cleared`, `frame` | no | only where memory ran out for their lists |
+    //!
+    //! With [`Deferred`](crate::Deferred), `safepoint`, `blocking` and the end of `attach` stop the
+    //! others, too, now and then, for what threads are found to share.
     //!
     //! There a death waits for a *grace period*, in which each thread that is not in `blocking`
     //! passes a safepoint: a thread that does not poll keeps the garbage of all others.

@@ -6,6 +6,11 @@
 //! closure, which makes it impossible for safe code to move or leak a record; a guard unlinks it,
 //! also when the closure unwinds.
 //!
+//! In the regime [`Deferred`](crate::Deferred) a slot may hold a reference that is not counted: it
+//! is *tagged* then ([`Object::tagged`]). A tagged object is good for nothing but to be put into a
+//! slot of a frame and to be taken out again: whoever reads a slot takes the tag off first, or
+//! knows that there is none, as in a stopped world and in every other regime.
+//!
 //! **Invariant.** A mutator's `frames` head the list of the records of all frames that are active,
 //! each of which is on the stack of this mutator's thread, and whose records are only touched
 //! through shared references once they are linked.
@@ -14,7 +19,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::object::{Object, Slot};
+use crate::object::Slot;
 
 /// An invariant lifetime that is made afresh for each attachment, so that what belongs to one heap
 /// does not type-check on another.
@@ -35,14 +40,13 @@ pub(crate) struct FrameRecord<const N: usize> {
 }
 
 impl FrameHead {
-    /// The objects in a mutator's frames, newest frame first.
+    /// Calls `f` with the slots of a mutator's frames, newest frame first.
     ///
     /// # Safety
     ///
     /// `frame` heads the frames of a mutator of a heap whose lock the current thread holds, for as
-    /// long as the iterator is used.
-    pub(crate) unsafe fn objects(mut frame: *const FrameHead) -> Vec<Object> {
-        let mut objects = Vec::new();
+    /// long as this takes.
+    pub(crate) unsafe fn each_slot(mut frame: *const FrameHead, mut f: impl FnMut(&Slot)) {
         while !frame.is_null() {
             // SAFETY: the invariant; the pointer was made from the whole record, so that it
             // reaches the slots, which follow the head without padding. Their owner does not run:
@@ -51,11 +55,10 @@ impl FrameHead {
                 let len = (*frame).len;
                 std::slice::from_raw_parts(frame.add(1).cast::<Slot>(), len)
             };
-            objects.extend(slots.iter().filter_map(Cell::get));
+            slots.iter().for_each(&mut f);
             // SAFETY: as above.
             frame = unsafe { (*frame).previous };
         }
-        objects
     }
 }
 

@@ -67,6 +67,9 @@ pub(crate) struct Protected {
     pub(crate) lent: Cell<bool>,
     /// Room of lists of retired objects ([`crate::unlocked`]), in objects.
     pub(crate) retired_room: Cell<usize>,
+    /// Objects whose references in locals are not counted; the list owns a count of each
+    /// ([`crate::unlocked::deferred`]).
+    pub(crate) deferred: RefCell<Vec<Object>>,
     /// A collection is going on.
     pub(crate) collecting: Cell<bool>,
     /// What had been turned over when unused memory was last looked at.
@@ -426,7 +429,8 @@ impl<'a> Locked<'a> {
             * (self.pending.capacity()
                 + self.possible_roots.capacity()
                 + finalizable.capacity()
-                + self.retired_room.get())
+                + self.retired_room.get()
+                + self.deferred.borrow().capacity())
             + weak.capacity() * TABLE_ENTRY
             + (weak.len() + self.cleared.len()) * WEAK_CELL
             + self.globals.len() * size_of::<GlobalCell>()
@@ -556,6 +560,7 @@ impl Inner {
                 attached: Cell::new(std::ptr::null()),
                 lent: Cell::new(lent),
                 retired_room: Cell::new(0),
+                deferred: RefCell::default(),
                 collecting: Cell::new(false),
             },
             mailbox,

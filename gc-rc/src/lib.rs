@@ -88,6 +88,7 @@
 //! | `unlocked/word.rs`, `unlocked/atomic.rs` | a head that several threads change; the regime in which all do |
 //! | `unlocked/object_lock.rs` | the regime of a lock in every object |
 //! | `unlocked/biased.rs` | the regime of counts that owners have a part of |
+//! | `unlocked/deferred.rs` | the same, but for what locals need not count |
 //! | `unlocked/epoch.rs` | when nobody can hold a reference any more: epochs and stamps |
 //! | `unlocked/reclaim.rs` | retired objects, and the cascade of deaths |
 //! | `unlocked/stop.rs` | what is done in a stopped world; when a collection is due |
@@ -298,7 +299,9 @@ pub use mutator::{Mutator, Ref};
 pub use object::{Flags, Shape};
 pub use options::{BuilderOption, OptionError};
 pub use overhead::OverheadLimit;
-pub use regime::{Atomic, Biased, GlobalLock, ObjectLock, Regime, Unlocked};
-pub use statistics::{BiasStatistics, CountStatistics, ReclamationStatistics, Statistics};
+pub use regime::{Atomic, Biased, Deferred, GlobalLock, ObjectLock, Regime, Unlocked};
+pub use statistics::{
+    BiasStatistics, CountStatistics, DeferralStatistics, ReclamationStatistics, Statistics,
+};
 pub use step::{Place, Step};
 pub use unlocked::biased::Shares;

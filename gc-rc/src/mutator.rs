@@ -202,20 +202,19 @@ impl Roots {
         link.set(self.next.get());
     }
 
-    /// The objects in the frames of all attached mutators, of which none runs but this.
-    pub(crate) fn objects(locked: Locked<'_>) -> Vec<Object> {
+    /// Calls `f` with the slots of all attached mutators' frames; none of them runs but this one.
+    pub(crate) fn each_slot(locked: Locked<'_>, mut f: impl FnMut(&Slot)) {
         // SAFETY: what is linked is attached, and nobody else runs.
         let newest = unsafe { locked.attached.get().as_ref() };
         std::iter::successors(newest, |attached| {
             // SAFETY: as above.
             unsafe { attached.next.get().as_ref() }
         })
-        .flat_map(|attached| {
+        .for_each(|attached| {
             // SAFETY: an attached mutator's `frames` exist, and they head its frames; nobody else
             // runs.
-            unsafe { FrameHead::objects((*attached.frames.get()).get()) }
-        })
-        .collect()
+            unsafe { FrameHead::each_slot((*attached.frames.get()).get(), &mut f) }
+        });
     }
 }
 

@@ -38,10 +38,12 @@
 //! An `Object` points to a cell of the heap whose lock the current thread holds: aligned to 16,
 //! inside a mapping that outlives every use, with a header that was initialised when its block was
 //! carved. If the tag is not `FREE`, the cell holds `refs` initialised fields and `words`
-//! initialised words. [`Object::from_raw`] is where that is claimed, all else follows. Everything
-//! in a cell is a `Cell`, so that shared references to it may overlap.
+//! initialised words. [`Object::from_raw`] is where that is claimed, all else follows, but for what
+//! is [tagged](Object::tagged), which nobody looks at before the tag is off. Everything in a cell
+//! is a `Cell`, so that shared references to it may overlap.
 
 use std::cell::Cell;
+use std::num::NonZero;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
 
@@ -52,6 +54,9 @@ compile_error!("gc-rc packs its header for 64-bit little-endian targets");
 pub(crate) const HEADER_BYTES: usize = 16;
 /// Alignment of objects, and the unit that side bytes describe.
 pub(crate) const GRANULE: usize = 16;
+
+/// Marks a reference in a slot of a frame that is not counted. Addresses of objects do not have it.
+const TAG: usize = 1;
 
 /// One reference, in the head.
 pub(crate) const ONE: u64 = 1 << 32;
@@ -269,6 +274,28 @@ impl Object {
     #[inline(always)]
     pub(crate) fn address(self) -> usize {
         self.0.as_ptr() as usize
+    }
+
+    /// As a slot of a frame holds it that has not counted it: good for that alone
+    /// ([`crate::frame`]).
+    #[inline(always)]
+    pub(crate) fn tagged(self) -> Self {
+        Self(self.0.map_addr(|address| address | TAG))
+    }
+
+    /// The object that a slot of a frame holds, counted or not.
+    #[inline(always)]
+    pub(crate) fn untagged(self) -> Self {
+        // SAFETY: what is tagged is the address of a cell, which is not zero.
+        let untag =
+            |address: NonZero<usize>| unsafe { NonZero::new_unchecked(address.get() & !TAG) };
+        Self(self.0.map_addr(untag))
+    }
+
+    /// Whether a slot of a frame holds it and has not counted it.
+    #[inline(always)]
+    pub(crate) fn is_tagged(self) -> bool {
+        self.address() & TAG != 0
     }
 
     #[inline(always)]

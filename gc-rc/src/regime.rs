@@ -98,7 +98,26 @@ unlocked!(ObjectLock);
 /// its own as a plain number, all others change theirs by atomic operations. They are added up when
 /// others let go of what the owner has counted. PEP 703's way, after Choi, Shull and Torrellas
 /// (2018).
+///
+/// With `DEFERRED` it is the regime [`Deferred`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Biased {}
+pub enum Biased<const DEFERRED: bool = false> {}
 
-unlocked!(Biased);
+/// As [`Biased`], but what several threads put into locals all the time is not counted there: which
+/// locals have it is found out when the world is stopped. CPython's deferred counts, of which the
+/// idea is Deutsch's and Bobrow's (1976). An object whose last reference goes meanwhile is freed by
+/// the next stop, which is made for that.
+pub type Deferred = Biased<true>;
+
+impl<const DEFERRED: bool> Regime for Biased<DEFERRED> {}
+impl<const DEFERRED: bool> Unlocked for Biased<DEFERRED> {}
+
+impl<const DEFERRED: bool> Kind for Biased<DEFERRED> {
+    type Inner = Commons;
+    type Own = Seat;
+
+    #[inline(always)]
+    fn base(inner: &Commons) -> &Inner {
+        &inner.base
+    }
+}

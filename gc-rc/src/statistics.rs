@@ -73,8 +73,11 @@ pub struct Statistics {
     pub object_lock_waits: u64,
     /// How dead objects waited to be freed; `None` under the global lock, where they do not.
     pub reclamation: Option<ReclamationStatistics>,
-    /// How counts of two parts were changed; `None` but in the regime [`Biased`](crate::Biased).
+    /// How counts of two parts were changed; `None` but in the regimes [`Biased`](crate::Biased)
+    /// and [`Deferred`](crate::Deferred).
     pub bias: Option<BiasStatistics>,
+    /// What was not counted; `None` but in the regime [`Deferred`](crate::Deferred).
+    pub deferral: Option<DeferralStatistics>,
     /// Count operations; `None` in a build without the feature `count-statistics`.
     pub counts: Option<CountStatistics>,
 }
@@ -103,7 +106,8 @@ pub struct ReclamationStatistics {
     pub stops: u64,
 }
 
-/// What became of counts in the regime [`Biased`](crate::Biased), where the thread that made an
+/// What became of counts in the regimes [`Biased`](crate::Biased) and
+/// [`Deferred`](crate::Deferred), where the thread that made an
 /// object changes its own part of the count, and everybody else another by atomic operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BiasStatistics {
@@ -118,6 +122,19 @@ pub struct BiasStatistics {
     /// Objects that lost their owners, whoever added their parts up, while threads ran: stops are
     /// not counted.
     pub merged_objects: u64,
+}
+
+/// What became of counts in the regime [`Deferred`](crate::Deferred).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeferralStatistics {
+    /// References of locals that were not counted.
+    pub uncounted: u64,
+    /// Objects that are deferred.
+    pub deferred_objects: u64,
+    /// Objects whose deferral has begun.
+    pub begun: u64,
+    /// Times that a stop was made to begin or to end deferral.
+    pub stops: u64,
 }
 
 /// How often references were counted, in a build with the feature `count-statistics`. Left out is
@@ -196,6 +213,7 @@ pub(crate) struct Tally {
     pub(crate) shared_changes: u64,
     pub(crate) named: u64,
     pub(crate) merged: u64,
+    pub(crate) spared: u64,
 }
 
 /// The counters behind [`Statistics`]. Only the holder of the lock writes them, with plain loads
@@ -223,6 +241,7 @@ pub(crate) struct Counters {
     shared_changes: AtomicU64,
     named: AtomicU64,
     merged: AtomicU64,
+    spared: AtomicU64,
     pub(crate) counts: CountCounters,
 }
 
@@ -248,6 +267,7 @@ impl Counters {
             shared_changes: AtomicU64::new(0),
             named: AtomicU64::new(0),
             merged: AtomicU64::new(0),
+            spared: AtomicU64::new(0),
             counts: CountCounters::default(),
         }
     }
@@ -264,6 +284,7 @@ impl Counters {
         add(&self.shared_changes, more.shared_changes);
         add(&self.named, more.named);
         add(&self.merged, more.merged);
+        add(&self.spared, more.spared);
         self.freed(more.freed_objects, more.freed_payload);
     }
 
@@ -433,6 +454,7 @@ impl Counters {
             object_lock_waits: self.lock_waits.load(Relaxed) + beside.lock_waits,
             reclamation: None,
             bias: None,
+            deferral: None,
             counts: self.counts.read(),
         }
     }
@@ -444,6 +466,16 @@ impl Counters {
             freed_objects: self.freed_after_grace.load(Relaxed) + beside.freed_after_grace,
             ..ReclamationStatistics::default()
         }
+    }
+
+    /// Objects that were freed, as far as that was added.
+    pub(crate) fn freed_objects(&self) -> u64 {
+        self.freed_objects.load(Relaxed)
+    }
+
+    /// References of locals that were not counted, as far as that was added.
+    pub(crate) fn spared(&self) -> u64 {
+        self.spared.load(Relaxed)
     }
 
     /// What was counted of counts with two parts, with what was counted elsewhere.

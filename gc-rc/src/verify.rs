@@ -215,8 +215,8 @@ impl Locked<'_> {
         );
     }
 
-    /// Every count is the number of references: from fields, locals, globals and the queue of
-    /// finalizers.
+    /// Every count is the number of references: from fields, locals, globals, the queue of
+    /// finalizers and the list of deferred objects.
     fn verify_counts(self, objects: &HashMap<Object, u64>, dead: &HashSet<Object>) {
         let mut found = objects.clone();
         let mut count = |object: Object, from: &dyn Fn() -> String| match found.get_mut(&object) {
@@ -233,8 +233,13 @@ impl Locked<'_> {
                 }
             }
         }
-        for object in Roots::objects(self) {
-            count(object, &|| "a local".into());
+        Roots::each_slot(self, |slot| {
+            if let Some(object) = slot.get() {
+                count(object, &|| "a local".into());
+            }
+        });
+        for &object in self.deferred.borrow().iter() {
+            count(object, &|| "the list of deferred objects".into());
         }
         for object in self.globals.objects() {
             count(object, &|| "a global".into());

@@ -242,3 +242,4 @@ forks!(gil, gc_rc::GlobalLock, build);
 forks!(atomic, gc_rc::Atomic, build_unlocked);
 forks!(object_lock, gc_rc::ObjectLock, build_unlocked);
 forks!(biased, gc_rc::Biased, build_unlocked);
+forks!(deferred, gc_rc::Deferred, build_unlocked);

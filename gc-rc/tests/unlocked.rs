@@ -16,6 +16,8 @@ use gc_rc::{
     Shape, Unlocked, Weak,
 };
 
+#[path = "unlocked/deferral.rs"]
+mod deferral;
 #[path = "unlocked/owners.rs"]
 mod owners;
 mod random;
@@ -1188,7 +1190,7 @@ fn stops_and_waits_for_objects_do_not_wait_for_each_other<R: Unlocked>() {
     });
 }
 
-on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased] [
+on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased, deferred: gc_rc::Deferred] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
     a_grace_period_waits_for_everybody,

@@ -279,7 +279,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     pub(super) fn obtain(&self, class: usize, shape: Shape) -> Result<Object, HeapFull> {
         let base = &self.inner.base;
         if base.stress {
-            self.stop(true, |locked| locked.collect(OLDEST, false));
+            self.stop(true, false, |locked| locked.collect(OLDEST, false));
         } else {
             if let Some(cell) = self.pop_of_full(class) {
                 return Ok(cell);
@@ -296,7 +296,7 @@ impl<R: Unlocked> Mutator<'_, R> {
             }
             Err(_) => {}
         }
-        self.stop(true, |locked| {
+        self.stop(true, true, |locked| {
             // All that was retired is gone now, and somebody else may have collected.
             let obtained = self.obtain_within(locked, class, shape);
             obtained.or_else(|cause| {

@@ -19,6 +19,7 @@ use crate::primitive::Ordering;
 use crate::regime::Unlocked;
 use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::Bias;
+use crate::unlocked::deferred::{Heat, Occasion};
 use crate::unlocked::epoch::Seen;
 use crate::unlocked::reclaim::{Retired, charge};
 use crate::unlocked::{ADOPT, Commons, Seat, Tallies};
@@ -43,6 +44,7 @@ impl Seat {
             untracked: Cell::new(0),
             tally: Tallies::default(),
             bias: Bias::default(),
+            heat: Heat::new(commons.base.stress),
             roots: Roots::new(),
         }
     }
@@ -132,7 +134,7 @@ impl<R: Unlocked> Mutator<'_, R> {
             ATTACHED.set(false);
             return;
         }
-        self.settle_up();
+        self.settle_up(Occasion::Leaving);
         R::vacate(self);
         let tables = self.tables();
         let locked = tables.proof();
@@ -141,6 +143,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         self.hand_over_tallies(locked);
         self.own.roots.unlink(&locked.attached);
         charge(locked, &self.own.charged, 0);
+        charge(locked, &self.own.heat.charged, 0);
         locked.account_metadata();
         drop(tables);
         self.own.seen.leave();
@@ -151,10 +154,11 @@ impl<R: Unlocked> Mutator<'_, R> {
     }
 
     /// Before the mutator goes, or is absent: frees what it can, and leaves the rest to the others.
-    fn settle_up(&self) {
+    fn settle_up(&self, occasion: Occasion) {
         self.release_globals_if_any();
         loop {
             self.attend_to_retired();
+            R::reconsider(self, occasion);
             self.abandon_retired();
             if R::leave(self) {
                 return;
@@ -184,7 +188,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
 
         self.inner.enter();
-        self.settle_up();
+        self.settle_up(Occasion::Blocking);
         self.own.seen.leave();
         self.inner.handshake.enter_blocking(&self.own.party);
         ATTACHED.set(false);
@@ -202,7 +206,8 @@ impl<R: Unlocked> Mutator<'_, R> {
         let moved = commons.epoch.has_moved(&seat.seen);
         let asked = R::is_asked(self);
         let retired = seat.has_retired() && seat.grows_impatient();
-        if requests | seat.party.armed() | moved | retired | asked {
+        let due = R::is_due(self);
+        if requests | seat.party.armed() | moved | retired | asked | due {
             self.safepoint_slow();
         }
     }
@@ -226,6 +231,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         if poll & COLLECT != 0 {
             self.collect_if_requested();
         }
+        R::reconsider(self, Occasion::Safepoint);
         if seat.tells.replace(false) {
             // Listeners may attach.
             self.blocking(|| ());

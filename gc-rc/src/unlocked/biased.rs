@@ -113,8 +113,9 @@ use crate::primitive::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst
 use crate::primitive::{AtomicU32, Mutex, lock};
 use crate::regime::Biased;
 use crate::room;
+use crate::unlocked::deferred::Occasion;
 use crate::unlocked::word::{self, Look, Released, Word};
-use crate::unlocked::{Counting, Tables, stamp};
+use crate::unlocked::{Counting, Tables, deferred, stamp};
 
 /// Where the part of everybody but the owner begins.
 pub(super) const LEVEL: u32 = 7 << 29;
@@ -167,7 +168,7 @@ half!(loom::sync::atomic::AtomicU32);
 
 /// The owner's word of an object, in a heap of this regime.
 #[inline(always)]
-fn own_word<'a>(object: Object) -> &'a std::sync::atomic::AtomicU32 {
+pub(super) fn own_word<'a>(object: Object) -> &'a std::sync::atomic::AtomicU32 {
     // SAFETY: objects of this regime have a unit behind their words, of which this is the upper
     // half, and nobody takes that for anything else.
     unsafe { std::sync::atomic::AtomicU32::from_ptr(object.last_unit().cast::<u32>().add(1)) }
@@ -252,7 +253,7 @@ pub(super) struct Parts<'a, W, H> {
 
 impl<'a> Parts<'a, std::sync::atomic::AtomicU64, std::sync::atomic::AtomicU32> {
     #[inline(always)]
-    fn of(object: Object) -> Self {
+    pub(super) fn of(object: Object) -> Self {
         Self {
             head: object.shared_head(),
             own: own_word(object),
@@ -271,20 +272,31 @@ impl<W: Word, H: Half> Parts<'_, W, H> {
     /// that was all the owner's doing.
     #[inline(always)]
     pub(super) fn retain(&self, base: u32, note: u64) -> bool {
-        let word = self.own.load(Relaxed);
-        // The owner, which has counted some and can count one more: one comparison.
-        let mine = word.wrapping_sub(base).wrapping_sub(OWN) < COUNTED - OWN;
-        if mine {
-            let note = (note >> EDGES_SHIFT) as u32;
-            self.own.store((word + OWN) | note, Relaxed);
-            return true;
+        match self.retain_own(base, note) {
+            Ok(()) => true,
+            Err(_) => {
+                self.retain_with_others(note);
+                false
+            }
         }
-        self.retain_with_others(note);
-        false
     }
 
+    /// Adds a reference, if that is the owner's doing; else this is the owner's word.
+    #[inline(always)]
+    pub(super) fn retain_own(&self, base: u32, note: u64) -> Result<(), u32> {
+        let word = self.own.load(Relaxed);
+        // The owner, which has counted some and can count one more: one comparison.
+        if word.wrapping_sub(base).wrapping_sub(OWN) < COUNTED - OWN {
+            let note = (note >> EDGES_SHIFT) as u32;
+            self.own.store((word + OWN) | note, Relaxed);
+            return Ok(());
+        }
+        Err(word)
+    }
+
+    /// Adds a reference that is not the owner's doing.
     #[inline(never)]
-    fn retain_with_others(&self, note: u64) {
+    pub(super) fn retain_with_others(&self, note: u64) {
         let mut head = self.head.load(Relaxed);
         loop {
             if is_full(head) {
@@ -848,7 +860,7 @@ pub struct Shares {
     pub mine: bool,
 }
 
-impl<'h> Mutator<'h, Biased> {
+impl<'h, const DEFERRED: bool> Mutator<'h, Biased<DEFERRED>> {
     /// Who has counted the references to an object: `None` if it has no owner any more.
     ///
     /// ```
@@ -880,9 +892,9 @@ impl<'h> Mutator<'h, Biased> {
     }
 }
 
-impl Mutator<'_, Biased> {
+impl<const DEFERRED: bool> Mutator<'_, Biased<DEFERRED>> {
     #[inline(always)]
-    fn base(&self) -> u32 {
+    pub(super) fn base(&self) -> u32 {
         self.own.bias.base.get()
     }
 
@@ -941,8 +953,9 @@ impl Mutator<'_, Biased> {
     }
 }
 
-impl Counting for Biased {
+impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
     const HAS_OWNERS: bool = true;
+    const DEFERS: bool = DEFERRED;
 
     #[inline(always)]
     fn first(m: &Mutator<'_, Self>) -> u64 {
@@ -970,6 +983,15 @@ impl Counting for Biased {
     }
 
     #[inline(always)]
+    fn hold(m: &Mutator<'_, Self>, object: Object) -> Object {
+        if DEFERRED {
+            return deferred::hold(m, object);
+        }
+        Self::retain(m, object);
+        object
+    }
+
+    #[inline(always)]
     fn retain_in_field(m: &Mutator<'_, Self>, object: Object) {
         let own = Parts::of(object).retain(m.base(), edges::IN);
         m.own.tally.changed(own);
@@ -994,7 +1016,13 @@ impl Counting for Biased {
         let parts = Parts::of(object);
         let dropped = match parts.release_own(m.base(), || ()) {
             Ok(()) => return Released::Kept,
-            Err(word) => parts.release(m.base(), word),
+            Err(word) => {
+                let dropped = parts.release(m.base(), word);
+                if DEFERRED {
+                    deferred::released(m, object, word);
+                }
+                dropped
+            }
         };
         match m.follow(object, dropped) {
             Some(head) if head < ONE => Released::Last(head),
@@ -1034,6 +1062,16 @@ impl Counting for Biased {
     #[inline]
     fn count(object: Object) -> u32 {
         Parts::of(object).references().max(0) as u32
+    }
+
+    #[inline]
+    fn count_of_others(object: Object) -> u32 {
+        let count = Self::count(object);
+        if DEFERRED && own_word(object).load(Relaxed) == deferred::DEFERRED {
+            count - 1
+        } else {
+            count
+        }
     }
 
     #[inline]
@@ -1122,29 +1160,52 @@ impl Counting for Biased {
         slot.give_back(named);
     }
 
+    #[inline(always)]
+    fn is_due(m: &Mutator<'_, Self>) -> bool {
+        DEFERRED && m.own.heat.is_due()
+    }
+
+    #[inline(always)]
+    fn reconsider(m: &Mutator<'_, Self>, occasion: Occasion) {
+        if DEFERRED && m.wants_to_reconsider() {
+            m.reconsider_deferral(occasion);
+        }
+    }
+
     fn verify(locked: Locked<'_>) {
         locked.allocator.each_tagged(true, tag::FREE, 0, |object| {
             let word = own_word(object).load(Relaxed);
+            let is_deferred = DEFERRED && word == deferred::DEFERRED;
             assert!(
-                object.is_owned() == (word != 0),
+                object.is_owned() == (word != 0 && !is_deferred),
                 "gc-rc: verify: {object:?} has the owner's word {word:#x} and the head {:#x}",
                 object.head()
             );
             assert!(
-                word == 0 || counted(word) > 0,
+                word == 0 || is_deferred || counted(word) > 0,
                 "gc-rc: verify: {object:?} is on its owner's list of retired objects"
             );
             true
         });
+        if DEFERRED {
+            deferred::verify(locked);
+        }
     }
 }
 
 #[inline(never)]
-fn release_late(m: &Mutator<'_, Biased>, object: Object, word: u32) -> bool {
+fn release_late<const DEFERRED: bool>(
+    m: &Mutator<'_, Biased<DEFERRED>>,
+    object: Object,
+    word: u32,
+) -> bool {
     // What only its owner has seen needs no stamp, but to find that out takes longer.
     stamp(object).store(m.inner.epoch.stamp(), Relaxed);
     let own = is_mine(m.base(), word);
     let dropped = Parts::of(object).release(m.base(), word);
     m.own.tally.changed(own);
+    if DEFERRED {
+        deferred::released(m, object, word);
+    }
     m.follow(object, dropped).is_some()
 }

@@ -55,16 +55,18 @@
 //!
 //! # What a regime is
 //!
-//! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`], [`biased`]. Everything else
-//! here is the same for all. One unit of 64 bits behind an object's words belongs to the regime;
-//! its lower half is the object's [stamp](epoch). A node of two references and a word, with header,
-//! then takes 48 bytes, as its size class has them under the lock. In the header there is no room:
-//! the count, the tag and the collector's carry fill it.
+//! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`], [`biased`], and
+//! [`deferred`], the third but for what locals need not count. All else here is the same for all.
+//! One unit of 64 bits behind an object's words belongs to the regime; its lower half is the
+//! object's [stamp](epoch). A node of two references and a word, with header, then takes 48 bytes,
+//! as its size class has them under the lock. In the header there is no room: the count, the tag
+//! and the collector's carry fill it.
 
 pub(crate) mod alloc;
 pub(crate) mod atomic;
 mod attach;
 pub(crate) mod biased;
+pub(crate) mod deferred;
 pub(crate) mod epoch;
 mod handles;
 mod mutator;
@@ -95,6 +97,7 @@ use crate::shared::Shared;
 use crate::statistics::{ReclamationStatistics, Statistics, Tally};
 use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::{Bias, Owners};
+use crate::unlocked::deferred::{Deferral, Heat, Occasion};
 use crate::unlocked::epoch::{Epoch, Seen};
 use crate::unlocked::reclaim::{Retired, occupies};
 
@@ -130,8 +133,24 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
         (object.shared_head().load(Acquire) / ONE) as u32
     }
 
+    /// The same without a reference that is the heap's own.
+    #[inline(always)]
+    fn count_of_others(object: Object) -> u32 {
+        Self::count(object)
+    }
+
+    /// Whether there are locals that do not count what they hold ([`deferred`]).
+    const DEFERS: bool = false;
+
     /// Adds a reference.
     fn retain(m: &Mutator<'_, Self>, object: Object);
+
+    /// Adds the reference of a local. Returns what its slot is to hold.
+    #[inline(always)]
+    fn hold(m: &Mutator<'_, Self>, object: Object) -> Object {
+        Self::retain(m, object);
+        object
+    }
 
     /// Adds the reference of a field.
     fn retain_in_field(m: &Mutator<'_, Self>, object: Object);
@@ -274,6 +293,19 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     #[inline(always)]
     fn answer(_: &Mutator<'_, Self>, _: &mut Freed) {}
 
+    // ---- for a regime that defers ([`deferred`])
+
+    /// Whether the mutator wants to make a stop that begins or ends deferral, and has waited for
+    /// long enough. At a safepoint.
+    #[inline(always)]
+    fn is_due(_: &Mutator<'_, Self>) -> bool {
+        false
+    }
+
+    /// Makes that stop, if it may be made now. The mutator is at a quiescent point.
+    #[inline(always)]
+    fn reconsider(_: &Mutator<'_, Self>, _: Occasion) {}
+
     /// Checks what the regime adds to the heap's invariants, in a stopped world.
     fn verify(_: Locked<'_>) {}
 }
@@ -309,8 +341,10 @@ pub(crate) struct Commons {
     /// Retired objects of mutators that are gone or blocked. Protected by the mutex of the tables.
     orphans: RefCell<Vec<Object>>,
     orphaned: Orphaned,
-    /// Who owns objects, in the regime that has owners.
+    /// Who owns objects, in the regimes that have owners.
     owners: Owners,
+    /// What is deferred, in the regime that defers.
+    deferral: Deferral,
     /// There was no memory to name an object to its owner: a stop finds it.
     unnamed: AtomicBool,
 }
@@ -384,6 +418,7 @@ impl Commons {
             orphans: RefCell::default(),
             orphaned: Orphaned::default(),
             owners: Owners::default(),
+            deferral: Deferral::default(),
             unnamed: AtomicBool::new(false),
         })
     }
@@ -443,6 +478,7 @@ pub(crate) struct Seat {
     untracked: Cell<i64>,
     tally: Tallies,
     bias: Bias,
+    heat: Heat,
     pub(crate) roots: Roots,
 }
 
@@ -473,6 +509,7 @@ pub(crate) struct Tallies {
     shared_changes: AtomicU64,
     named: AtomicU64,
     merged: AtomicU64,
+    spared: AtomicU64,
 }
 
 impl Tallies {
@@ -538,6 +575,12 @@ impl Tallies {
         }
     }
 
+    /// A local took a reference and did not count it.
+    #[inline(always)]
+    pub(crate) fn spared(&self) {
+        Self::more(&self.spared, 1);
+    }
+
     /// An object was named to its owner.
     pub(crate) fn named(&self) {
         Self::more(&self.named, 1);
@@ -563,6 +606,7 @@ impl Tallies {
         sum.shared_changes += self.shared_changes.load(Relaxed);
         sum.named += self.named.load(Relaxed);
         sum.merged += self.merged.load(Relaxed);
+        sum.spared += self.spared.load(Relaxed);
     }
 
     /// Takes what has been counted; nobody reads meanwhile.
@@ -581,6 +625,7 @@ impl Tallies {
             &self.shared_changes,
             &self.named,
             &self.merged,
+            &self.spared,
         ] {
             counter.store(0, Relaxed);
         }
@@ -626,6 +671,8 @@ impl<R: Unlocked> Heap<R> {
                 .saturating_sub(units * whole.freed_objects),
             reclamation: Some(reclamation),
             bias: R::HAS_OWNERS.then(|| counters.bias(tally)),
+            deferral: R::DEFERS
+                .then(|| (commons.deferral).statistics(counters.spared() + tally.spared)),
             ..whole
         }
     }

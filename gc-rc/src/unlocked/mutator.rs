@@ -73,7 +73,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         words: [u64; W],
     ) -> Result<(), HeapFull> {
         self.make_from(into, flags, refs, words, |operand| {
-            let value = operand.slot.get();
+            let value = held::<R>(operand.slot);
             if let Some(object) = value {
                 R::retain_in_field(self, object);
             }
@@ -97,9 +97,13 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         words: [u64; W],
     ) -> Result<(), HeapFull> {
         self.make_from(into, flags, refs, words, |operand| {
-            let value = operand.slot.take();
+            let (value, counted) = take::<R>(operand.slot);
             if let Some(object) = value {
-                R::note(self, object, edges::IN);
+                if counted {
+                    R::note(self, object, edges::IN);
+                } else {
+                    R::retain_in_field(self, object);
+                }
             }
             value
         })
@@ -122,7 +126,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             fn drop(&mut self) {
                 for slot in &self.record.slots {
                     if let Some(object) = slot.get() {
-                        self.mutator.release(object);
+                        self.mutator.let_go(object);
                     }
                 }
                 self.mutator.frames.set(self.record.head.previous);
@@ -153,19 +157,16 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// What the local holds. One load.
     #[inline(always)]
     pub fn get(&self, local: Local<'_, 'h>) -> Option<Ref<'_, 'h>> {
-        local.slot.get().map(Ref::new)
+        held::<R>(local.slot).map(Ref::new)
     }
 
     /// Makes the local hold `value`. Counts the new reference and uncounts the old.
     #[inline]
     pub fn set<'m>(&'m self, local: Local<'_, 'h>, value: Option<Ref<'m, 'h>>) {
         // The new reference first: the old value may be the same object.
-        let value = value.map(|value| value.object);
-        if let Some(value) = value {
-            R::retain(self, value);
-        }
+        let value = value.map(|value| R::hold(self, value.object));
         if let Some(old) = local.slot.replace(value) {
-            self.release(old);
+            self.let_go(old);
         }
     }
 
@@ -209,8 +210,8 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub fn store_move<'m>(&'m self, object: Ref<'m, 'h>, field: usize, from: Local<'_, 'h>) {
         match object.object.fields().get(field) {
             Some(slot) => {
-                let value = from.slot.take();
-                self.replace(object.object, slot, value, true);
+                let (value, counted) = take::<R>(from.slot);
+                self.replace(object.object, slot, value, counted);
             }
             None => no_such("field", field, object.object.refs()),
         }
@@ -262,10 +263,11 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     }
 
     /// The object's reference count, of this moment. From `1 << 31` on it does not fall any more,
-    /// and the object is immortal.
+    /// and the object is immortal. References that are not counted
+    /// ([`Deferred`](crate::Deferred)) are not in it.
     #[inline]
     pub fn count<'m>(&'m self, object: Ref<'m, 'h>) -> u32 {
-        R::count(object.object)
+        R::count_of_others(object.object)
     }
 
     /// Where the object lies: what [steps](crate::Step) call it.
@@ -286,7 +288,15 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     #[inline(always)]
     pub(super) fn put(&self, into: Local<'_, 'h>, object: Object) {
         if let Some(old) = into.slot.replace(Some(object)) {
-            self.release(old);
+            self.let_go(old);
+        }
+    }
+
+    /// Takes the reference of a slot of a frame away, which held this.
+    #[inline(always)]
+    fn let_go(&self, held: Object) {
+        if !(R::DEFERS && held.is_tagged()) {
+            self.release(held);
         }
     }
 
@@ -406,5 +416,28 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     fn list_young_block(&self, block: Block) {
         let tables = self.tables();
         tables.proof().generational.list_young_block(block);
+    }
+}
+
+/// The object that a slot of a frame holds.
+#[inline(always)]
+fn held<R: Unlocked>(slot: &Slot) -> Option<Object> {
+    let held = slot.get();
+    if R::DEFERS {
+        held.map(Object::untagged)
+    } else {
+        held
+    }
+}
+
+/// Takes the object out of a slot of a frame; and whether its reference is counted.
+#[inline(always)]
+fn take<R: Unlocked>(slot: &Slot) -> (Option<Object>, bool) {
+    let held = slot.take();
+    if R::DEFERS {
+        let counted = !held.is_some_and(Object::is_tagged);
+        (held.map(Object::untagged), counted)
+    } else {
+        (held, true)
     }
 }

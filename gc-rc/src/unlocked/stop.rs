@@ -75,16 +75,18 @@ impl Commons {
 
 impl<'h, R: Unlocked> Mutator<'h, R> {
     /// Stops the world for the length of `f`, in which all that is dead has been freed. With
-    /// `cells`, blocks without objects can be found in it. The mutator is at a quiescent point.
-    pub(super) fn stop<T>(&self, cells: bool, f: impl FnOnce(Locked<'_>) -> T) -> T {
-        let stopped = self.stop_while(cells, || true, f);
+    /// `cells`, blocks without objects can be found in it; with `exact`, all garbage, as nothing is
+    /// deferred any more. The mutator is at a quiescent point.
+    pub(super) fn stop<T>(&self, cells: bool, exact: bool, f: impl FnOnce(Locked<'_>) -> T) -> T {
+        let stopped = self.stop_while(cells, exact, || true, f);
         stopped.expect("it is always wanted")
     }
 
     /// [`Self::stop`], unless it turns out that it is not wanted any more.
-    fn stop_while<T>(
+    pub(super) fn stop_while<T>(
         &self,
         cells: bool,
+        exact: bool,
         wanted: impl Fn() -> bool,
         f: impl FnOnce(Locked<'_>) -> T,
     ) -> Option<T> {
@@ -101,7 +103,13 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             let locked = unsafe { Locked::new(&commons.base, self.id) };
             commons.epoch.skip();
             let cells = cells || locked.is_tidying_due(Instant::now());
-            commons.gather(locked, |hand_over| world.for_each(|seat| hand_over(seat)));
+            let each_seat = |f: &mut dyn FnMut(&Seat)| world.for_each(|seat| f(seat));
+            commons.gather(locked, each_seat);
+            let candidates = if R::DEFERS {
+                commons.end_deferral(locked, exact, each_seat)
+            } else {
+                Vec::new()
+            };
             if cells {
                 world.for_each(|seat| {
                     seat.cells.hand_over(&locked.allocator);
@@ -116,6 +124,9 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
                 locked.drain(0);
             }
             let result = f(locked);
+            if R::DEFERS {
+                commons.begin_deferral(locked, candidates, each_seat);
+            }
             locked.lent.set(true);
             self.claim_tales();
             let report = world.resume();
@@ -150,7 +161,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     pub(super) fn collect_if_requested(&self) {
         let poll = &self.inner.base.mailbox.poll;
         let requested = || poll.load(Ordering::Relaxed) & COLLECT != 0;
-        self.stop_while(false, requested, |locked| {
+        self.stop_while(false, false, requested, |locked| {
             let collected = locked.collect_if_requested();
             locked.generational.stopped(collected);
         });
@@ -235,7 +246,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     /// Stops the world, frees all that is dead, collects all generations, and makes blocks without
     /// objects available to all size classes. Cost: proportional to the whole heap.
     pub fn collect(&mut self) {
-        self.stop(true, |locked| locked.collect_all());
+        self.stop(true, true, |locked| locked.collect_all());
     }
 
     /// [`Mutator::collect`], by the same code, which returns the steps it took. What was retired
@@ -243,7 +254,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     #[cold]
     pub fn collect_recorded(&mut self) -> Vec<Step> {
         let record = Record::default();
-        self.stop(true, |locked| locked.recording(&record).collect_all());
+        self.stop(true, true, |locked| locked.recording(&record).collect_all());
         record.into_steps()
     }
 
@@ -254,7 +265,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
     ///
     /// If one does not hold, naming it: that is a bug in this crate.
     pub fn verify(&mut self) {
-        self.stop(true, |locked| {
+        self.stop(true, false, |locked| {
             locked.verify();
             R::verify(locked);
         });
@@ -273,7 +284,7 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
         let unlisted = locked.finalizable_unlisted.get() > 0;
         drop(tables);
         if next.is_none() && unlisted {
-            next = self.stop(false, |locked| locked.queue_unlisted_finalizers());
+            next = self.stop(false, false, |locked| locked.queue_unlisted_finalizers());
         }
         match next {
             // The local takes over the count of the queue.

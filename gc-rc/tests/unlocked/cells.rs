@@ -14,7 +14,7 @@ use gc_rc::{Builder, Global, Heap, HeapFull, Mutator, Ref, Shape, Unlocked};
 use super::{Random, in_bounded_time, live, push, rest};
 
 on_regimes!(
-    [atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased]
+    [atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased, deferred: gc_rc::Deferred]
     [
         cells_are_nobody_elses,
         cells_are_nobody_elses_in_a_small_heap,

@@ -61,6 +61,7 @@ fn what_comes_and_goes_leaves_nothing_behind() {
     leaves_nothing_behind::<tests::gc_rc_atomic>();
     leaves_nothing_behind::<tests::gc_rc_object_lock>();
     leaves_nothing_behind::<tests::gc_rc_biased>();
+    leaves_nothing_behind::<tests::gc_rc_deferred>();
     leaves_nothing_behind::<tests::gc_marksweep>();
     leaves_nothing_behind::<tests::gc_marksweep_generations>();
     leaves_nothing_behind::<tests::gc_marksweep_workers>();

@@ -92,6 +92,9 @@ variants! {
     gc_rc_biased: harness::adapter::gc_rc::GcRcBiased, [];
     gc_rc_biased_poison: harness::adapter::gc_rc::GcRcBiased, ["poison" = "on", "threshold" = "100"];
     gc_rc_biased_stress: harness::adapter::gc_rc::GcRcBiased, ["stress" = "on", "poison" = "on"];
+    gc_rc_deferred: harness::adapter::gc_rc::GcRcDeferred, [];
+    gc_rc_deferred_poison: harness::adapter::gc_rc::GcRcDeferred, ["poison" = "on", "threshold" = "100"];
+    gc_rc_deferred_stress: harness::adapter::gc_rc::GcRcDeferred, ["stress" = "on", "poison" = "on"];
 }
 
 /// Expands functions generic over [`Variant`] into a test for each variant.
@@ -104,7 +107,8 @@ macro_rules! on_every_heap {
                            gc_rc_lazy, gc_rc_lazy_stress, gc_rc_no_cycles,
                            gc_rc_atomic, gc_rc_atomic_poison, gc_rc_atomic_stress,
                            gc_rc_object_lock, gc_rc_object_lock_poison,
-                           gc_rc_biased, gc_rc_biased_poison, gc_rc_biased_stress]
+                           gc_rc_biased, gc_rc_biased_poison, gc_rc_biased_stress,
+                           gc_rc_deferred, gc_rc_deferred_poison, gc_rc_deferred_stress]
         [$($test),+]);
     };
 }

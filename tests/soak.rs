@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::adapter::gc_marksweep::GcMarksweep;
-use harness::adapter::gc_rc::{GcRc, GcRcAtomic, GcRcBiased, GcRcObjectLock};
+use harness::adapter::gc_rc::{GcRc, GcRcAtomic, GcRcBiased, GcRcDeferred, GcRcObjectLock};
 use harness::adapter::{Adapter, HeapOption, Settings};
 use harness::heap::{Flags, Heap, Mutator, Shape};
 use tests::within;
@@ -309,11 +309,12 @@ fn round_on<A: Adapter>(mut random: Random, seed: u64) {
 /// Plays the round of a seed.
 fn round(seed: u64) {
     let mut random = Random(seed);
-    match random.below(5) {
+    match random.below(6) {
         0 => round_on::<GcRc>(random, seed),
         1 => round_on::<GcRcAtomic>(random, seed),
         2 => round_on::<GcRcObjectLock>(random, seed),
         3 => round_on::<GcRcBiased>(random, seed),
+        4 => round_on::<GcRcDeferred>(random, seed),
         _ => round_on::<GcMarksweep>(random, seed),
     }
 }

@@ -26,7 +26,7 @@ macro_rules! on_every_heap {
                 let mut settings = Settings::of(heap, 16 << 20);
                 adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
                 // The regimes without the global lock, of the heap that has them.
-                for regime in ["atomic", "object-lock", "biased"] {
+                for regime in ["atomic", "object-lock", "biased", "deferred"] {
                     if settings.set(heap, "regime", regime).is_ok() {
                         adapter::visit(heap.name, &settings, Test(&settings)).unwrap();
                     }

@@ -77,8 +77,8 @@ fn run<W: Workload>(heap: &str, threads: usize, parameters: &[(&str, &str)]) -> 
 fn same_on_every_heap<W: Workload>(threads: usize, parameters: &[(&str, &str)]) -> Done {
     let mut first: Option<Done> = None;
     let heaps = adapter::HEAPS.iter().map(|heap| heap.name);
-    let unlocked =
-        ["atomic", "object-lock", "biased"].map(|regime| format!("gc-rc:regime={regime}"));
+    let unlocked = ["atomic", "object-lock", "biased", "deferred"]
+        .map(|regime| format!("gc-rc:regime={regime}"));
     for heap in heaps.chain(unlocked.iter().map(String::as_str)) {
         let done = run::<W>(heap, threads, parameters);
         let expected = first.as_ref().map_or(done.work, |first| first.work);

@@ -49,6 +49,7 @@ heaps![
         "regime": "atomic" => gc_rc::GcRcAtomic,
         "object-lock" => gc_rc::GcRcObjectLock,
         "biased" => gc_rc::GcRcBiased,
+        "deferred" => gc_rc::GcRcDeferred,
     },
     gc_marksweep::GcMarksweep,
     ::arena::Arena, // the floor: never frees

@@ -13,11 +13,11 @@ use crate::heap::FullCause;
 /// The option that chooses among the adapters here.
 const REGIME: HeapOption = HeapOption {
     name: "regime",
-    values: "gil | atomic | object-lock | biased",
+    values: "gil | atomic | object-lock | biased | deferred",
     default: "gil",
     help: "how threads keep counts right: behind the global lock, by atomic operations, under a \
            lock in every object, or plainly on the thread that made the object and by atomic \
-           operations elsewhere",
+           operations elsewhere, but (deferred) not for locals where threads share an object",
 };
 
 /// The adapter of [`gc_rc::Heap`] with the regime [`gc_rc::GlobalLock`].
@@ -201,4 +201,11 @@ unlocked!(
     GcRcBiased,
     Biased,
     "reference counting in two parts, an owner's and the others', with a cycle collector"
+);
+unlocked!(
+    deferred,
+    GcRcDeferred,
+    Deferred,
+    "reference counting in two parts, but not for locals of what threads share, with a cycle \
+     collector"
 );

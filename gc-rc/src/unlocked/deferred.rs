@@ -560,7 +560,13 @@ impl Commons {
             deferral.judge(locked.inner.counters.spared());
         }
         let mut candidates = Vec::new();
-        each(&mut |seat| seat.propose(&mut candidates, self, locked));
+        each(&mut |seat| {
+            seat.propose(&mut candidates, self, locked);
+            if all {
+                // Memory may be scarce.
+                seat.cool(self, locked);
+            }
+        });
         candidates.sort_unstable();
         candidates.dedup();
         if list.is_empty() {

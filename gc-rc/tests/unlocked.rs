@@ -368,7 +368,9 @@ fn what_a_blocked_thread_retired_is_freed_by_others<R: Unlocked>() {
 /// memory that lists them: until they are freed.
 fn what_is_kept_back_is_counted_and_charged<R: Unlocked>() {
     const OBJECTS: u32 = if cfg!(miri) { 600 } else { 100_000 };
-    let heap: Heap<R> = heap(Heap::builder().cycle(Cycle::None));
+    // However long this takes, there is no stop for unused memory.
+    let builder = Heap::builder().cycle(Cycle::None).release_after(None);
+    let heap: Heap<R> = heap(builder);
     let reclamation = || heap.statistics().reclamation.unwrap();
     let turn = AtomicU64::new(0);
     let wait = |whose| wait_for(&turn, |turn| turn == whose);
@@ -480,7 +482,9 @@ fn what_had_weak_references_waits_twice<R: Unlocked>() {
 
 /// A producer, whose objects die on another thread: its memory comes back to it.
 fn cells_come_home<R: Unlocked>() {
-    let heap = heap::<R>(Heap::builder().limit(16 << 20).cycle(Cycle::None));
+    let builder = Heap::builder().limit(16 << 20).cycle(Cycle::None);
+    // Nor is there a stop for unused memory if this takes longer than a second.
+    let heap = heap::<R>(builder.release_after(None));
     let turns = if cfg!(miri) { 3 } else { 300 };
     let (sender, receiver) = std::sync::mpsc::sync_channel::<Global>(1);
     thread::scope(|s| {

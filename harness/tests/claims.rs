@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use claims::{EXPERIMENTS, UNLOCKED};
+use claims::{DEFERRED, EXPERIMENTS, UNLOCKED};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -65,6 +65,7 @@ fn every_claim_has_a_figure_and_a_verdict() {
             ("rule_counting", &["gc-rc"][..]),
             ("rule_tracing", &["gc-marksweep"]),
             ("rule_unlocked", UNLOCKED),
+            ("rule_deferring", &[DEFERRED]),
         ] {
             // A claim may be about one way to count without the lock.
             let has_figure = |heap: &&str| {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::evidence::{Estimate, Evidence};
-use crate::form::UNLOCKED;
+use crate::form::{DEFERRED, UNLOCKED};
 use crate::quantity::{Quantity, Unit};
 
 /// Something the documents say, where it would have to show, and what must be true there.
@@ -43,6 +43,9 @@ pub struct Claim {
     /// What must be true of it where references are counted and there is no global lock: on gc-rc
     /// without the lock, and on a free-threaded CPython.
     pub unlocked: Option<Rule>,
+    /// What must be true of it where there is no global lock either, and locals do not count their
+    /// references to what threads share: on gc-rc's regime of that kind.
+    pub deferring: Option<Rule>,
     /// What must have been shown beside it for a verdict to count that its absence could fake.
     pub control: Option<&'static Control>,
 }
@@ -84,6 +87,7 @@ impl Claim {
             counting: None,
             tracing: None,
             unlocked: None,
+            deferring: None,
             control: None,
         }
     }
@@ -182,6 +186,14 @@ impl Claim {
         }
     }
 
+    /// The same with a rule for gc-rc without the lock whose locals do not count what is shared.
+    pub const fn deferring(self, rule: Rule) -> Self {
+        Self {
+            deferring: Some(rule),
+            ..self
+        }
+    }
+
     /// The same, with a control. Its experiment has the control's form.
     pub const fn controlled(self, control: &'static Control) -> Self {
         Self {
@@ -201,6 +213,7 @@ impl Claim {
             Side::Counting => self.counting,
             Side::Tracing => self.tracing,
             Side::Unlocked => self.unlocked,
+            Side::Deferring => self.deferring,
         }
     }
 }
@@ -344,11 +357,18 @@ pub enum Side {
     Tracing,
     /// References are counted, and threads run freely.
     Unlocked,
+    /// The same, but for references that locals hold to what threads share: these are not counted.
+    Deferring,
 }
 
 impl Side {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Counting, Self::Unlocked, Self::Tracing];
+    pub const ALL: [Self; 4] = [
+        Self::Counting,
+        Self::Unlocked,
+        Self::Deferring,
+        Self::Tracing,
+    ];
 
     /// The side that a heap or a peer is on, by its name, with the way in which it counts if that
     /// is one [without the lock](UNLOCKED); `None` if it stands for none.
@@ -357,6 +377,7 @@ impl Side {
             "gc-rc" | "cpython" => Some(Self::Counting),
             "cpython-free-threaded" => Some(Self::Unlocked),
             name if UNLOCKED.contains(&name) => Some(Self::Unlocked),
+            DEFERRED => Some(Self::Deferring),
             "gc-marksweep" => Some(Self::Tracing),
             name if name.starts_with("hotspot") => Some(Self::Tracing),
             _ => None,
@@ -410,6 +431,7 @@ mod tests {
         assert_eq!(Side::of("cpython"), Some(Side::Counting));
         assert_eq!(Side::of("gc-rc:regime=atomic"), Some(Side::Unlocked));
         assert_eq!(Side::of("cpython-free-threaded"), Some(Side::Unlocked));
+        assert_eq!(Side::of("gc-rc:regime=deferred"), Some(Side::Deferring));
         assert_eq!(Side::of("gc-marksweep"), Some(Side::Tracing));
         assert_eq!(Side::of("hotspot-g1"), Some(Side::Tracing));
         assert_eq!(Side::of("boehm"), None);

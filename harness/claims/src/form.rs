@@ -56,6 +56,8 @@ macro_rules! without_the_lock {
         /// The same, with the mark-sweep that the documents describe.
         pub const EVERY_AS_DESCRIBED: &[&str] =
             &["gc-rc", $($heap,)+ "gc-marksweep:generations=off"];
+        /// The same, and counting of which a part is put off.
+        pub const EVERY_AND_DEFERRED: &[&str] = &["gc-rc", $($heap,)+ DEFERRED, "gc-marksweep"];
         /// Those whose threads run freely.
         pub(crate) const FREE: &[&str] = &[$($heap,)+ "gc-marksweep"];
     };
@@ -66,6 +68,16 @@ without_the_lock![
     "gc-rc:regime=object-lock",
     "gc-rc:regime=biased",
 ];
+
+/// Counting without the lock, but for references that locals hold to what threads share. A kind of
+/// its own: what is expected of counting is not expected of it.
+pub const DEFERRED: &str = "gc-rc:regime=deferred";
+
+/// The place of a column among those of heaps that count without the lock, if it is one of them.
+pub(crate) fn place_without_the_lock(column: &str) -> Option<usize> {
+    let mut heaps = UNLOCKED.iter().chain([&DEFERRED]);
+    heaps.position(|heap| *heap == column)
+}
 
 /// The column that a heap's figures stand in: its name; with it the way in which it counts, if that
 /// is one without the lock.

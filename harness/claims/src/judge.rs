@@ -3,7 +3,7 @@
 use crate::claim::{Claim, Control, Side, Verdict};
 use crate::evidence::{Estimate, Evidence, Noise};
 use crate::experiment::{EXPERIMENTS, Experiment, known};
-use crate::form::{self, UNLOCKED};
+use crate::form::{self, place_without_the_lock};
 use crate::results::{CellResults, Results};
 use engine::statistics::family;
 
@@ -238,7 +238,7 @@ fn columns(results: &Results) -> Vec<Title> {
             });
         }
     }
-    let place = |title: &Title| UNLOCKED.iter().position(|heap| *heap == title.key);
+    let place = |title: &Title| place_without_the_lock(&title.key);
     let (mut unlocked, mut columns): (Vec<Title>, Vec<Title>) =
         (columns.into_iter()).partition(|title| place(title).is_some());
     unlocked.sort_by_key(place);

@@ -53,7 +53,9 @@ pub use claim::{Claim, Control, Figure, Rule, Side, Verdict};
 pub use evidence::{Estimate, Evidence};
 pub use experiment::{EXPERIMENTS, Experiment, choose, known, programs};
 pub use explain::explain;
-pub use form::{AS_DESCRIBED, BOTH, EVERY, EVERY_AS_DESCRIBED, Form, UNLOCKED};
+pub use form::{
+    AS_DESCRIBED, BOTH, DEFERRED, EVERY, EVERY_AND_DEFERRED, EVERY_AS_DESCRIBED, Form, UNLOCKED,
+};
 pub use judge::{Column, Judged, judge};
 pub use quantity::{Quantity, Unit};
 pub use statement::{STATEMENTS, Statement};
@@ -135,7 +137,8 @@ pub fn standard(size: Size) -> Result<Vec<Cell>, String> {
         cell.rounds = Some(form.rounds);
         cell.iterations = Some(u32::from(form.warms_up));
     }
-    let is_unlocked = |cell: &Cell| UNLOCKED.contains(&form::column(&cell.heap_label).as_str());
+    let column = |cell: &Cell| form::column(&cell.heap_label);
+    let is_unlocked = |cell: &Cell| form::place_without_the_lock(&column(cell)).is_some();
     cells.retain(|cell| cell.rounds != Some(0) && !is_unlocked(cell));
     Ok(cells)
 }

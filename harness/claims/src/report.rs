@@ -118,7 +118,8 @@ fn shown_columns(judged: &[Judged], one: &Judged) -> Vec<bool> {
     let of_experiment = || judged.iter().filter(|other| other.experiment.name == name);
     let columns = one.columns.iter().enumerate();
     let columns = columns.map(|(index, column)| {
-        let is_extra = column.is_heap && column.side == Some(Side::Unlocked);
+        let is_extra =
+            column.is_heap && matches!(column.side, Some(Side::Unlocked | Side::Deferring));
         !is_extra || of_experiment().any(|other| other.columns[index].figure.is_some())
     });
     // Between the claim and whose it is, and the verdict.
@@ -307,6 +308,7 @@ pub(crate) fn rules(claim: &Claim) -> String {
         let heap = match side {
             Side::Counting => "gc-rc",
             Side::Unlocked => "gc-rc without the lock",
+            Side::Deferring => "gc-rc with deferral",
             Side::Tracing => "gc-marksweep",
         };
         Some(format!("{heap} {}", words(claim.rule(side)?)))
@@ -444,6 +446,7 @@ pub fn json(judged: &[Judged]) -> String {
                 "rule_counting": rule(claim.counting),
                 "rule_tracing": rule(claim.tracing),
                 "rule_unlocked": rule(claim.unlocked),
+                "rule_deferring": rule(claim.deferring),
                 "columns": columns,
                 "verdict": words(one.verdict),
             });

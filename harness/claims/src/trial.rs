@@ -30,6 +30,7 @@ const INVOCATIONS: u32 = 4;
 /// those that count without the lock, on all.
 pub(crate) const RC: &[&str] = &["gc-rc"];
 pub(crate) const MARKSWEEP: &[&str] = &["gc-marksweep"];
+pub(crate) const DEFERRING: &[&str] = &[crate::form::DEFERRED];
 pub(crate) use crate::form::UNLOCKED;
 
 impl Trial {

@@ -6,7 +6,8 @@ pub(super) use crate::claim::Rule::*;
 pub(super) use crate::claim::{Claim, Figure};
 pub(super) use crate::evidence::{Estimate, Evidence};
 pub(super) use crate::form::{
-    AS_DESCRIBED, BOTH, COUNTING, EVERY, EVERY_AS_DESCRIBED, FREE, Form, TRACING, UNLOCKED,
+    AS_DESCRIBED, BOTH, COUNTING, EVERY, EVERY_AND_DEFERRED, EVERY_AS_DESCRIBED, FREE, Form,
+    TRACING, UNLOCKED,
 };
 pub(super) use crate::heap::{Flags, Heap, HeapFull, Mutator, Shape};
 pub(super) use crate::quantity::Quantity::{self, *};

@@ -61,9 +61,11 @@ impl Trial {
 
     /// Tests run beside others, and are about the claims: there are two processors for them.
     fn plant_control(&mut self) {
-        let mut forms = self.experiment.forms.iter();
-        if forms.any(|form| form.name == processors::FORM.name) {
-            self.processors(processors::FORM.heaps, 500);
+        for control in [processors::FORM, processors::MEMORY_FORM] {
+            let mut forms = self.experiment.forms.iter();
+            if forms.any(|form| form.name == control.name) {
+                self.control(&control, control.heaps, 500);
+            }
         }
     }
 
@@ -149,11 +151,13 @@ impl Trial {
         self.observed(form, heaps, "all_threads_total_ns", all);
     }
 
-    /// Plants what the control of processors took on two threads, of 1,000 on one.
+    /// Plants what a control of processors took on two threads, of 1,000 on one.
     #[track_caller]
-    pub(crate) fn processors(&mut self, heaps: &[&str], all: u64) {
-        self.plant(processors::FORM.name, heaps, |metrics| {
+    pub(crate) fn control(&mut self, form: &Form, heaps: &[&str], all: u64) {
+        self.plant(form.name, heaps, |metrics| {
             let times = [
+                ("one_thread_ns", 1_000),
+                ("all_threads_ns", all),
                 ("one_thread_total_ns", 1_000),
                 ("all_threads_total_ns", all),
             ];

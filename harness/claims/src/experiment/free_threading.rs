@@ -12,7 +12,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     summary: "what one thread pays for counting without the lock, and what two gain",
     explanation: include_str!("free_threading.md"),
     forms: &[
-        processors::FORM,
+        processors::MEMORY_FORM,
         ONE_THREAD.with_heaps(EVERY),
         Form::new(IN_TURNS, "binary-trees-in-turns:turns=4", 2)
             .with_heaps(EVERY)
@@ -38,7 +38,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["001.9"])
             .measured("time of two threads / of one, fastest turns")
             .value(ALL_TO_ONE, IN_TURNS)
-            .controlled(&processors::TO_GAIN)
+            .controlled(&processors::TO_GAIN_WITH_MEMORY)
             .unlocked(AtMost(0.75)),
         Claim::new("without the lock one thread that puts no read in a local is not slower")
             .ours()

@@ -19,12 +19,19 @@ pub const EXPERIMENT: Experiment = Experiment {
             .value(ALL_TO_ONE_IN_TOTAL, IN_TURNS)
             .both(AVAILABLE),
     ],
-    programs: &[Program::of::<Processors>()],
+    programs: &[Program::of::<Processors>(), Program::of::<TreesOutside>()],
 };
 
 /// The form that an experiment has beside its own if one of its claims is [controlled](Control) by
 /// this.
 pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=6", 2).on(BOTH);
+
+/// The form that an experiment has beside its own if one of its claims is controlled by
+/// [`TO_GAIN_WITH_MEMORY`].
+pub const MEMORY_FORM: Form = Form::new(WITH_MEMORY, "trees-outside:turns=4", 2)
+    .on(BOTH)
+    .small("depth=12")
+    .full("depth=16");
 
 /// Of claims that several threads gain something: on one processor they do not.
 pub const TO_GAIN: Control = Control {
@@ -47,9 +54,20 @@ pub const TO_RUN: Control = Control {
     ..TO_GAIN
 };
 
+/// Of claims that threads gain something which make and drop objects all the time: where two
+/// processors share a core, its caches, or the way to memory with others, they do not, whatever
+/// runs on them.
+pub const TO_GAIN_WITH_MEMORY: Control = Control {
+    figure: Figure::Value(ALL_TO_ONE, WITH_MEMORY),
+    lacking: "two threads that work on memory of their own get no two processors",
+    ..TO_GAIN
+};
+
 const AVAILABLE: Rule = AtMost(0.75);
 
 const IN_TURNS: &str = "computing outside of the heap, one thread and two, in turns";
+
+const WITH_MEMORY: &str = "trees outside of the heap, one thread and two, in turns";
 
 /// See the [module documentation](self).
 pub struct Processors;
@@ -83,6 +101,65 @@ impl Workload for Processors {
     }
 }
 
+/// Trees that the system's allocator makes, in place of a heap.
+pub struct TreesOutside;
+
+impl Workload for TreesOutside {
+    const NAME: &'static str = "trees-outside";
+    const SUMMARY: &'static str =
+        "trees of the system's allocator, on one thread and on several, in turns";
+    const OPERATION: &'static str = "node";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter::sized("depth", [6, 13, 16])
+            .range(4, 28)
+            .doc("depth of the largest trees"),
+        TURNS,
+    ];
+
+    fn heap_bytes(_: &Input) -> u64 {
+        // What it touches is no heap's.
+        1 << 20
+    }
+
+    fn run<H: Heap>(heap: &H, input: &Input) -> Result<Outcome, HeapFull> {
+        in_turns(heap, input, |heap, input| {
+            let deepest = input.get("depth") as u32;
+            let counts = on_threads(heap, input.threads, |m, thread| {
+                Ok(m.blocking(|| build_and_drop(deepest, input.threads, thread)))
+            })?;
+            let nodes = counts.iter().sum();
+            Ok(Outcome::new(mix(nodes), nodes))
+        })
+    }
+}
+
+struct Tree([Option<Box<Self>>; 2]);
+
+impl Tree {
+    fn new(depth: u32) -> Box<Self> {
+        let child = || (depth > 0).then(|| Self::new(depth - 1));
+        Box::new(Self([child(), child()]))
+    }
+
+    fn nodes(&self) -> u64 {
+        1 + self
+            .0
+            .iter()
+            .flatten()
+            .map(|child| child.nodes())
+            .sum::<u64>()
+    }
+}
+
+/// One thread's part of the short-lived trees of `binary-trees`: how many nodes it counted.
+fn build_and_drop(deepest: u32, threads: usize, thread: usize) -> u64 {
+    let trees = (4..=deepest).step_by(2).flat_map(|depth| {
+        let of_this_depth = share(1 << (deepest - depth + 4), threads, thread);
+        of_this_depth.map(move |_| black_box(Tree::new(depth)).nodes())
+    });
+    trees.sum()
+}
+
 /// Steps of which each needs the one before.
 fn chain(steps: u64) -> u64 {
     (0..steps).fold(1, |at, _| black_box(mix(at)))
@@ -97,9 +174,9 @@ mod tests {
     #[test]
     fn the_verdict_follows_the_times() {
         let mut trial = Trial::of("processors");
-        trial.processors(BOTH, 510);
+        trial.control(&FORM, BOTH, 510);
         trial.holds([0]);
-        trial.processors(RC, 1_000);
+        trial.control(&FORM, RC, 1_000);
         trial.fails([0]);
     }
 
@@ -113,7 +190,15 @@ mod tests {
         trial.turns(scaling, MARKSWEEP, 1_000, 1_000);
         trial.holds([0]);
         trial.fails([1]);
-        trial.processors(BOTH, 980);
+        trial.control(&FORM, BOTH, 980);
+        trial.undecided([0]);
+        trial.fails([1]);
+        // Two that compute side by side, and do not when they work on memory.
+        trial.control(&FORM, BOTH, 510);
+        trial.control(&MEMORY_FORM, BOTH, 980);
+        trial.holds([0]);
+        trial.undecided([1]);
+        trial.control(&FORM, BOTH, 980);
         trial.undecided([0, 1]);
         trial.turns(scaling, BOTH, 1_000, 500);
         trial.fails([0]);
@@ -130,19 +215,21 @@ mod tests {
     fn whoever_is_controlled_has_the_control_among_its_forms() {
         let mut controlled = 0;
         for experiment in EXPERIMENTS {
-            let has = experiment.forms.iter().any(|form| form.name == IN_TURNS);
-            let claims = experiment
-                .claims
-                .iter()
-                .filter(|claim| claim.control.is_some());
-            let claims = claims.count();
-            assert_eq!(
-                has,
-                claims > 0 || experiment.name == "processors",
-                "{}",
-                experiment.name
-            );
-            controlled += claims;
+            for form in [IN_TURNS, WITH_MEMORY] {
+                let has = experiment.forms.iter().any(|known| known.name == form);
+                let controls = experiment.claims.iter().filter_map(|claim| claim.control);
+                let controls = controls.filter(
+                    |control| matches!(control.figure, Figure::Value(_, name) if name == form),
+                );
+                let claims = controls.count();
+                assert_eq!(
+                    has,
+                    claims > 0 || experiment.name == "processors" && form == IN_TURNS,
+                    "{}: {form}",
+                    experiment.name
+                );
+                controlled += claims;
+            }
         }
         assert!(controlled > 30, "{controlled}");
     }

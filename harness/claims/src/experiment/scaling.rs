@@ -11,6 +11,7 @@ pub const EXPERIMENT: Experiment = Experiment {
     explanation: include_str!("scaling.md"),
     forms: &[
         processors::FORM,
+        processors::MEMORY_FORM,
         Form::new(IN_TURNS, "binary-trees-in-turns:turns=2", 2)
             .with_heaps(COUNTING)
             .small("depth=13")
@@ -31,7 +32,7 @@ pub const EXPERIMENT: Experiment = Experiment {
             .judges(&["000.15", "001.8"])
             .measured("time of two threads / of one, fastest turns")
             .value(ALL_TO_ONE, IN_TURNS)
-            .controlled(&processors::TO_GAIN)
+            .controlled(&processors::TO_GAIN_WITH_MEMORY)
             .tracing(AtMost(0.75)),
     ],
     programs: &[Program::of::<TreesInTurns>()],

@@ -166,6 +166,9 @@ impl Harness {
     pub fn main(&self) -> ExitCode {
         interrupt::outlive_full_files();
         run::keep_program();
+        if let Some(revision) = option_env!("HARNESS_REVISION") {
+            engine::environment::built_from(revision);
+        }
         match cli::parse(&self.workloads, std::env::args_os()) {
             Ok(asked) => status(asked.run()),
             // Help and version are printed on standard output; a reader that has gone away is no

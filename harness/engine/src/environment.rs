@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ use contract::cgroup::Cgroup;
 
 use crate::outside;
 use crate::process;
+
+static REVISION: OnceLock<&str> = OnceLock::new();
+
+/// Says what revision the program was built from, which its own build knows: this crate is not
+/// built anew for each. The first call counts. Without one the revision is unknown.
+pub fn built_from(revision: &'static str) {
+    REVISION.get_or_init(|| revision);
+}
 
 /// Reads it. Costs a few milliseconds.
 pub fn read() -> Environment {
@@ -68,7 +77,7 @@ pub fn read() -> Environment {
             .to_owned(),
         profile: env!("HARNESS_PROFILE").to_owned(),
         optimised: !cfg!(debug_assertions),
-        revision: option_env!("HARNESS_REVISION").map(str::to_owned),
+        revision: REVISION.get().map(|&revision| revision.to_owned()),
         arguments: std::env::args_os()
             .map(|argument| argument.to_string_lossy().into_owned())
             .collect(),

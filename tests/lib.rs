@@ -90,7 +90,7 @@ variants! {
     gc_rc_object_lock: harness::adapter::gc_rc::GcRcObjectLock, [];
     gc_rc_object_lock_poison: harness::adapter::gc_rc::GcRcObjectLock, ["poison" = "on", "threshold" = "100"];
     gc_rc_biased: harness::adapter::gc_rc::GcRcBiased, [];
-    gc_rc_biased_poison: harness::adapter::gc_rc::GcRcBiased, ["poison" = "on", "threshold" = "100"];
+    gc_rc_biased_poison: harness::adapter::gc_rc::GcRcBiased, ["poison" = "on", "threshold" = "100", "single-mutator" = "off"];
     gc_rc_biased_stress: harness::adapter::gc_rc::GcRcBiased, ["stress" = "on", "poison" = "on"];
     gc_rc_deferred: harness::adapter::gc_rc::GcRcDeferred, [];
     gc_rc_deferred_poison: harness::adapter::gc_rc::GcRcDeferred, ["poison" = "on", "threshold" = "100"];

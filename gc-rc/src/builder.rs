@@ -118,6 +118,14 @@ options! {
         release_after(time: Option<Duration>) = "1s",
             "free memory not needed for this long is released to the system";
 
+        /// In the regime [`Biased`](crate::Biased), and with deferral: has a mutator, while it is
+        /// the only one that is attached, do without what only other threads would need: an
+        /// exchange for each change of a field or a count, and waiting for grace periods. A thread
+        /// that attaches then stops it once. Off, it pays for neighbours that it does not have, as
+        /// a program of several threads does. On by default.
+        single_mutator(on: bool) = "on",
+            "no atomic operations while one thread is attached (regime=biased, deferred)";
+
         /// How many events are kept between two calls of [`Heap::take_events`] (48 bytes each,
         /// allocated at once, outside the limit); 16,384 by default.
         event_capacity(events: usize) in 0 to 1_000_000_000 = "16384",

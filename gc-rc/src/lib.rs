@@ -87,8 +87,9 @@
 //! | `unlocked/mod.rs` | counting without the lock: why zero only retires, what is shared |
 //! | `unlocked/word.rs`, `unlocked/atomic.rs` | a head that several threads change; the regime in which all do |
 //! | `unlocked/object_lock.rs` | the regime of a lock in every object |
-//! | `unlocked/biased.rs` | the regime of counts that owners have a part of |
+//! | `unlocked/biased.rs`, `unlocked/parts.rs`, `unlocked/owners.rs` | the regime of counts that owners have a part of; the two parts; who owns objects |
 //! | `unlocked/deferred.rs` | the same, but for what locals need not count |
+//! | `unlocked/single.rs` | what a mutator leaves out while it is the only one |
 //! | `unlocked/epoch.rs` | when nobody can hold a reference any more: epochs and stamps |
 //! | `unlocked/reclaim.rs` | retired objects, and the cascade of deaths |
 //! | `unlocked/stop.rs` | what is done in a stopped world; when a collection is due |
@@ -173,7 +174,9 @@
 //! The operations and what they promise are the same. What differs: a death waits for a *grace
 //! period*, in which every thread passes a safepoint, and so do finalizers and weak references of
 //! objects that die by their counts; a collection stops all threads, and waits for each to reach a
-//! safepoint; an object has eight bytes more.
+//! safepoint; an object has eight bytes more. Where counts are [biased](Biased) a mutator that is
+//! the only one waits for nobody and needs no atomic operation for a count, until another attaches,
+//! which waits for its next safepoint ([`Builder::single_mutator`]).
 //!
 //! # What is not CPython
 //!

@@ -100,7 +100,8 @@ pub struct ReclamationStatistics {
     /// regime [`Biased`](crate::Biased) those that need not wait for one, as no other thread has
     /// ever seen them. All others that were freed died in a stop.
     pub freed_objects: u64,
-    /// Epochs that have begun: three make a grace period, and each stop begins three.
+    /// Epochs that have begun: three make a grace period. Each stop begins three, and so does a
+    /// mutator that is the only one when it frees what it has retired.
     pub epochs: u64,
     /// Times that all threads were stopped.
     pub stops: u64,

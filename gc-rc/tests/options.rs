@@ -60,6 +60,7 @@ fn text_sets_what_the_methods_set() {
             default().overhead_limit(Some(limit)),
         ),
         ("release-after", "off", default().release_after(None)),
+        ("single-mutator", "off", default().single_mutator(false)),
         ("event-capacity", "0", default().event_capacity(0)),
         ("stress", "on", default().stress(true)),
         ("poison", "on", default().poison(true)),

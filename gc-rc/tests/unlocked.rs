@@ -41,6 +41,8 @@ macro_rules! on_regimes {
 
 #[path = "unlocked/cells.rs"]
 mod cells;
+#[path = "unlocked/single.rs"]
+mod single;
 
 /// So long no test takes, unless threads wait for each other for ever.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { u64::MAX } else { 300 });
@@ -62,8 +64,11 @@ fn in_bounded_time(test: impl FnOnce()) {
     drop(over);
 }
 
+/// A heap in which a mutator counts as it does beside others, also while it has none: what one does
+/// without them is the business of `single.rs`. And threads may attach here while others wait for
+/// them without a safepoint.
 fn heap<R: Unlocked>(builder: Builder) -> Heap<R> {
-    builder.build_unlocked().unwrap()
+    builder.single_mutator(false).build_unlocked().unwrap()
 }
 
 fn poisoned<R: Unlocked>() -> Heap<R> {
@@ -104,6 +109,31 @@ fn freed<R: Unlocked>(heap: &Heap<R>) -> u64 {
 fn live<R: Unlocked>(heap: &Heap<R>) -> u64 {
     let statistics = heap.statistics();
     statistics.allocated_objects - statistics.freed_objects
+}
+
+/// Globals that are dropped one by one, each before a safepoint, put off no death.
+fn who_drops_globals_keeps_nothing_back<R: Unlocked>() {
+    for words in [1, 600] {
+        let heap = heap::<R>(Heap::builder().cycle(Cycle::None).release_after(None));
+        heap.attach(|m| {
+            let mut globals: Vec<_> = (0..2000)
+                .map(|_| {
+                    m.frame(|m, [local]| {
+                        m.alloc(local, Shape::new(0, words)).unwrap();
+                        m.global(m.get(local).unwrap())
+                    })
+                })
+                .collect();
+            rest(m);
+            let mut most = 0;
+            while let Some(global) = globals.pop() {
+                drop(global);
+                m.safepoint();
+                most = most.max(live(&heap) - globals.len() as u64);
+            }
+            assert!(most <= 200, "{most} objects of {words} words are kept back");
+        });
+    }
 }
 
 fn options_of_the_lock_are_refused_where_they_would_do_nothing<R: Unlocked>() {
@@ -1196,6 +1226,7 @@ fn stops_and_waits_for_objects_do_not_wait_for_each_other<R: Unlocked>() {
 
 on_regimes!([atomic: gc_rc::Atomic, object_lock: gc_rc::ObjectLock, biased: gc_rc::Biased, deferred: gc_rc::Deferred] [
     options_of_the_lock_are_refused_where_they_would_do_nothing,
+    who_drops_globals_keeps_nothing_back,
     the_dead_of_a_lone_thread_are_freed_without_a_stop,
     a_grace_period_waits_for_everybody,
     what_is_kept_back_is_counted_and_charged,

@@ -385,6 +385,13 @@ impl<M: Member> Handshake<M> {
         }
     }
 
+    /// Calls `f` if exactly one mutator is registered, under the lock that attaching takes: whoever
+    /// attaches later does so after what `f` did.
+    pub fn if_alone<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
+        let state = self.lock();
+        (state.members.len() == 1).then(f)
+    }
+
     /// Registers a running mutator, once no stop is in progress; fails if there are more than
     /// [`MEMBERS_SET_ASIDE`] and no memory for it. `number` is what events call it, `name` what the
     /// watchdog does.

@@ -48,17 +48,17 @@ const MAGAZINE_BYTES: usize = 16 << 10;
 const MOST_CELLS: usize = 256;
 
 /// Cells in a magazine of each class.
-const MAGAZINE: [u16; CLASSES] = {
+const MAGAZINE: [u32; CLASSES] = {
     let mut magazine = [0; CLASSES];
     let mut class = 0;
     while class < CLASSES {
         let cells = MAGAZINE_BYTES / CELL_BYTES[class] as usize;
         magazine[class] = if cells > MOST_CELLS {
-            MOST_CELLS as u16
+            MOST_CELLS as u32
         } else if cells == 0 {
             1
         } else {
-            cells as u16
+            cells as u32
         };
         class += 1;
     }
@@ -81,11 +81,10 @@ fn splice(class: usize, first: Option<Object>, allocator: &Allocator) {
 }
 
 /// The free cells of one class that a mutator has.
-#[derive(Default)]
 struct Rack {
-    /// The first cell of the loaded magazine, and how many it has.
+    /// The first cell of the loaded magazine, and for how many more it has room.
     first: Cell<Option<Object>>,
-    len: Cell<u32>,
+    room: Cell<u32>,
     /// The first cell of a full one.
     full: Cell<Option<Object>>,
 }
@@ -95,15 +94,11 @@ pub(crate) struct Cells([Rack; CLASSES]);
 
 impl Cells {
     pub(crate) fn new() -> Self {
-        Self(
-            [const {
-                Rack {
-                    first: Cell::new(None),
-                    len: Cell::new(0),
-                    full: Cell::new(None),
-                }
-            }; CLASSES],
-        )
+        Self(MAGAZINE.map(|cells| Rack {
+            first: Cell::new(None),
+            room: Cell::new(cells),
+            full: Cell::new(None),
+        }))
     }
 
     /// The hottest free cell of a class, still with its old head, if the loaded magazine has one.
@@ -112,7 +107,7 @@ impl Cells {
         let rack = &self.0[class];
         let cell = rack.first.get()?;
         rack.first.set(next(cell));
-        rack.len.set(rack.len.get() - 1);
+        rack.room.set(rack.room.get() + 1);
         Some(cell)
     }
 
@@ -122,13 +117,12 @@ impl Cells {
     fn push(&self, cell: Object, tag: u64) -> bool {
         let class = (tag & tag::CLASS) as usize;
         let rack = &self.0[class];
-        let len = rack.len.get();
-        if len >= u32::from(MAGAZINE[class]) {
+        let Some(room) = rack.room.get().checked_sub(1) else {
             return false;
-        }
+        };
         cell.set_head(linked(rack.first.get(), tag & tag::OF_CELL | tag::FREE));
         rack.first.set(Some(cell));
-        rack.len.set(len + 1);
+        rack.room.set(room);
         true
     }
 
@@ -138,7 +132,7 @@ impl Cells {
         if let Some(full) = rack.full.replace(rack.first.take()) {
             depot.put(class, full);
         }
-        rack.len.set(0);
+        rack.room.set(MAGAZINE[class]);
     }
 
     /// Loads a full magazine in place of an empty one.
@@ -146,7 +140,7 @@ impl Cells {
         let rack = &self.0[class];
         debug_assert!(rack.first.get().is_none());
         rack.first.set(Some(full));
-        rack.len.set(u32::from(MAGAZINE[class]));
+        rack.room.set(0);
     }
 
     /// The same with the one that the mutator has. Returns whether it has one.
@@ -161,7 +155,7 @@ impl Cells {
     /// Gives all cells to the allocator.
     pub(crate) fn hand_over(&self, allocator: &Allocator) {
         for (class, rack) in self.0.iter().enumerate() {
-            rack.len.set(0);
+            rack.room.set(MAGAZINE[class]);
             splice(class, rack.full.take(), allocator);
             splice(class, rack.first.take(), allocator);
         }
@@ -170,13 +164,13 @@ impl Cells {
     /// Fills an empty magazine from the allocator, as far as that has free cells.
     fn fill(&self, class: usize, allocator: &Allocator) {
         let rack = &self.0[class];
-        while rack.len.get() < u32::from(MAGAZINE[class]) {
+        while rack.room.get() > 0 {
             let Some(cell) = allocator.pop(class) else {
                 return;
             };
             cell.set_head(linked(rack.first.get(), cell.head() & tag::ALL));
             rack.first.set(Some(cell));
-            rack.len.set(rack.len.get() + 1);
+            rack.room.set(rack.room.get() - 1);
         }
     }
 }

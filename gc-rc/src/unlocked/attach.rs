@@ -21,23 +21,24 @@ use crate::unlocked::alloc::{Cells, Depot};
 use crate::unlocked::biased::Bias;
 use crate::unlocked::deferred::{Heat, Occasion};
 use crate::unlocked::epoch::Seen;
-use crate::unlocked::reclaim::{Retired, charge};
+use crate::unlocked::reclaim::{AT_REST, Retired, charge};
+use crate::unlocked::single::LOOK;
 use crate::unlocked::{ADOPT, Commons, Seat, Tallies};
 
 impl Seat {
     fn new(commons: &Commons) -> Self {
         Self {
             party: Party::new(),
+            single: Cell::new(false),
             seen: Seen::absent(),
             cells: Cells::new(),
             depot: Depot::new(),
             zeros: Buffer::default(),
-            urgent: Cell::new(false),
             retired: RefCell::new(Retired::default()),
             waits: Cell::new(false),
             charged: Cell::new(0),
             tells: Cell::new(false),
-            patience: Cell::new(0),
+            patience: Cell::new(AT_REST),
             tracked: Cell::new(0),
             apart_at_most: commons.base.protected.generational.counted_apart_at_most(),
             freed: Cell::new(0),
@@ -66,7 +67,9 @@ impl Commons {
 }
 
 impl<R: Unlocked> Heap<R> {
-    /// Attaches the calling thread for the length of `f`. Waits for the end of a stop in progress.
+    /// Attaches the calling thread for the length of `f`. Waits for the end of a stop in progress,
+    /// and, where a mutator is [single](crate::Builder::single_mutator), for the next safepoint of
+    /// that.
     ///
     /// # Panics
     ///
@@ -119,12 +122,14 @@ impl<R: Unlocked> Heap<R> {
 impl<R: Unlocked> Mutator<'_, R> {
     /// Begins to run, newly attached.
     fn arrive(&self) {
+        self.end_single();
         let frames = &raw const self.frames;
         let tables = self.tables();
         self.own.roots.link(&tables.proof().attached, frames);
         drop(tables);
         R::arrive(self);
         self.inner.epoch.announce(&self.own.seen);
+        self.begin_single();
     }
 
     fn detach(&self) {
@@ -147,7 +152,9 @@ impl<R: Unlocked> Mutator<'_, R> {
         locked.account_metadata();
         drop(tables);
         self.own.seen.leave();
+        self.cease_to_be_single();
         self.inner.handshake.detach(NonNull::from(&self.own));
+        self.leave_single();
         ATTACHED.set(false);
         base.recorder.tell(self.id);
         base.resign(self.id);
@@ -198,14 +205,14 @@ impl<R: Unlocked> Mutator<'_, R> {
     }
 
     /// Lets a stop, a collection and the death of what is retired happen, if one is due. Otherwise
-    /// five loads and a branch, and where something is retired a few more.
+    /// six loads, a store and a branch.
     #[inline(always)]
     pub fn safepoint(&mut self) {
         let (seat, commons) = (&self.own, self.inner);
         let requests = commons.base.mailbox.poll.load(Ordering::Relaxed) != 0;
         let moved = commons.epoch.has_moved(&seat.seen);
         let asked = R::is_asked(self);
-        let retired = seat.has_retired() && seat.grows_impatient();
+        let retired = seat.loses_patience();
         let due = R::is_due(self);
         if requests | seat.party.armed() | moved | retired | asked | due {
             self.safepoint_slow();
@@ -217,6 +224,8 @@ impl<R: Unlocked> Mutator<'_, R> {
     fn safepoint_slow(&mut self) {
         let (seat, commons) = (&self.own, self.inner);
         commons.enter();
+        // Before globals are released, which may have more retired, and so put it off.
+        let retired = seat.has_lost_patience();
         if seat.party.armed() {
             let wait = commons.handshake.park(&seat.party);
             commons.record_wait(self.id, wait);
@@ -224,12 +233,14 @@ impl<R: Unlocked> Mutator<'_, R> {
         commons.epoch.announce(&seat.seen);
         self.release_globals_if_any();
         let poll = commons.base.mailbox.poll.load(Ordering::Relaxed);
-        let retired = seat.has_retired() && seat.is_impatient();
         if poll & ADOPT != 0 || R::is_asked(self) || retired {
             self.attend_to_retired();
         }
         if poll & COLLECT != 0 {
             self.collect_if_requested();
+        }
+        if poll & LOOK != 0 {
+            self.begin_single();
         }
         R::reconsider(self, Occasion::Safepoint);
         if seat.tells.replace(false) {

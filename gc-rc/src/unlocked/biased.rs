@@ -99,7 +99,6 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 
 use handshake::process::Resident;
 
@@ -108,671 +107,36 @@ use crate::event::{DRAIN_EVENT_MINIMUM, EventKind};
 use crate::gil::COLLECT;
 use crate::heap::Locked;
 use crate::mutator::{Mutator, Ref};
-use crate::object::{ONE, OWNED, Object, SATURATED, Shape, edges, tag};
-use crate::primitive::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::primitive::{AtomicU32, Mutex, lock};
+use crate::object::{ONE, OWNED, Object, Shape, edges, tag};
+use crate::primitive::Ordering::{Acquire, Relaxed, SeqCst};
 use crate::regime::Biased;
-use crate::room;
 use crate::unlocked::deferred::Occasion;
-use crate::unlocked::word::{self, Look, Released, Word};
-use crate::unlocked::{Counting, Tables, deferred, stamp};
-
-/// Where the part of everybody but the owner begins.
-pub(super) const LEVEL: u32 = 7 << 29;
-/// So far above the level that part is not raised any more.
-const FULL: u32 = 1 << 28;
-/// From here on it is not lowered either: the object is immortal.
-const IMMORTAL: u32 = 1 << 27;
-
-/// One reference, in the owner's word.
-pub(super) const OWN: u32 = 1 << 2;
-/// What the owner has noted of edges: the bits of [`edges::IN`] and [`edges::OUT`].
-const EDGES: u32 = OWN - 1;
-const EDGES_SHIFT: u32 = edges::IN.trailing_zeros();
-/// The owner's number is above.
-pub(super) const OWNER_SHIFT: u32 = 17;
-/// The references that the owner has counted.
-const COUNTED: u32 = (1 << OWNER_SHIFT) - OWN;
-
-const _: () = {
-    assert!(EDGES as u64 == (edges::IN | edges::OUT) >> EDGES_SHIFT);
-    assert!(OWNED > SATURATED + (1 << 20) && LEVEL + FULL - 1 > LEVEL);
-    // What an owner can have counted.
-    assert!(LEVEL - COUNTED / OWN > OWNED);
+use crate::unlocked::owners::Slot;
+use crate::unlocked::parts::{
+    AT_LEVEL, Asked, Dropped, LEVEL, NOBODY, OWN, OWNER_SHIFT, Parts, count, counted, is_mine,
+    is_owned, noted, noted_bits, own_word, sum,
 };
-
-/// The atomic word that an owner's word is: the standard library's or loom's.
-pub(super) trait Half {
-    fn load(&self, order: Ordering) -> u32;
-    fn store(&self, value: u32, order: Ordering);
-}
-
-macro_rules! half {
-    ($($atomic:tt)+) => {
-        impl Half for $($atomic)+ {
-            #[inline(always)]
-            fn load(&self, order: Ordering) -> u32 {
-                self.load(order)
-            }
-
-            #[inline(always)]
-            fn store(&self, value: u32, order: Ordering) {
-                self.store(value, order);
-            }
-        }
-    };
-}
-half!(std::sync::atomic::AtomicU32);
-#[cfg(loom)]
-half!(loom::sync::atomic::AtomicU32);
-
-/// The owner's word of an object, in a heap of this regime.
-#[inline(always)]
-pub(super) fn own_word<'a>(object: Object) -> &'a std::sync::atomic::AtomicU32 {
-    // SAFETY: objects of this regime have a unit behind their words, of which this is the upper
-    // half, and nobody takes that for anything else.
-    unsafe { std::sync::atomic::AtomicU32::from_ptr(object.last_unit().cast::<u32>().add(1)) }
-}
-
-/// The count in a head.
-#[inline(always)]
-fn count(head: u64) -> u32 {
-    (head / ONE) as u32
-}
-
-/// Whether this is the head of an object that has an owner.
-#[inline(always)]
-fn is_owned(head: u64) -> bool {
-    count(head) >= OWNED
-}
-
-/// What the owner has noted of edges, as the head has it.
-#[inline(always)]
-fn noted(word: u32) -> u64 {
-    u64::from(word & EDGES) << EDGES_SHIFT
-}
-
-/// How many references the owner has counted.
-#[inline(always)]
-fn counted(word: u32) -> u32 {
-    (word & COUNTED) / OWN
-}
-
-/// The number of the owner; 0 if there is none.
-#[inline(always)]
-pub(super) fn owner(word: u32) -> u32 {
-    word >> OWNER_SHIFT
-}
-
-/// How many references there are by both parts, of an owned object; [`SATURATED`] if it is
-/// immortal.
-#[inline(always)]
-fn sum(head: u64, word: u32) -> i64 {
-    let above = i64::from(count(head)) - i64::from(LEVEL);
-    if above >= i64::from(IMMORTAL) {
-        return i64::from(SATURATED);
-    }
-    above + i64::from(counted(word))
-}
-
-/// What a release did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dropped {
-    /// There are others, or somebody else looks after the object.
-    Kept,
-    /// The caller is the one who retires the object. This was the head.
-    Last(u64),
-    /// The object has an owner, who may have counted others, and the caller is the one who names it
-    /// to that.
-    Below,
-}
-
-/// Who looks after an object that a release took below the level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Its owner, who was named it.
-    Owner,
-    /// The caller has merged it, as the owner is away. If nothing refers to it, it is the caller's
-    /// to retire, and this is its head.
-    Merged(Option<u64>),
-    /// The caller, who is to retire it: somebody else has merged it meanwhile. This is its head:
-    /// there may be references, as whoever merged it for a reason of its own may have one.
-    Caller(u64),
-    /// The next stop: there is no memory to name it.
-    Unlisted,
-    /// The caller may not go on.
-    Nobody,
-}
-
-/// Both parts of an object's count, and what the operations of this regime do with them. `base` is
-/// the number of the caller's slot, shifted to where an owner's word has it.
-pub(super) struct Parts<'a, W, H> {
-    pub(super) head: &'a W,
-    pub(super) own: &'a H,
-}
-
-impl<'a> Parts<'a, std::sync::atomic::AtomicU64, std::sync::atomic::AtomicU32> {
-    #[inline(always)]
-    pub(super) fn of(object: Object) -> Self {
-        Self {
-            head: object.shared_head(),
-            own: own_word(object),
-        }
-    }
-}
-
-/// Whether the owner's word is that of an object that the caller owns.
-#[inline(always)]
-fn is_mine(base: u32, word: u32) -> bool {
-    word != 0 && (word ^ base) >> OWNER_SHIFT == 0
-}
-
-impl<W: Word, H: Half> Parts<'_, W, H> {
-    /// Adds a reference, which is that of a field if `note` says so by `edges::IN`. Returns whether
-    /// that was all the owner's doing.
-    #[inline(always)]
-    pub(super) fn retain(&self, base: u32, note: u64) -> bool {
-        match self.retain_own(base, note) {
-            Ok(()) => true,
-            Err(_) => {
-                self.retain_with_others(note);
-                false
-            }
-        }
-    }
-
-    /// Adds a reference, if that is the owner's doing; else this is the owner's word.
-    #[inline(always)]
-    pub(super) fn retain_own(&self, base: u32, note: u64) -> Result<(), u32> {
-        let word = self.own.load(Relaxed);
-        // The owner, which has counted some and can count one more: one comparison.
-        if word.wrapping_sub(base).wrapping_sub(OWN) < COUNTED - OWN {
-            let note = (note >> EDGES_SHIFT) as u32;
-            self.own.store((word + OWN) | note, Relaxed);
-            return Ok(());
-        }
-        Err(word)
-    }
-
-    /// Adds a reference that is not the owner's doing.
-    #[inline(never)]
-    pub(super) fn retain_with_others(&self, note: u64) {
-        let mut head = self.head.load(Relaxed);
-        loop {
-            if is_full(head) {
-                return;
-            }
-            if head & note == note {
-                // Relaxed: as everywhere. A merge in between adds to the same word.
-                self.head.add(ONE, Relaxed);
-                return;
-            }
-            match self.head.exchange(head, (head | note) + ONE, SeqCst) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Takes a reference away, if that is the owner's doing and not its last. `stamp` writes the
-    /// stamp.
-    #[inline(always)]
-    pub(super) fn release_own(&self, base: u32, stamp: impl FnOnce()) -> Result<(), u32> {
-        let word = self.own.load(Relaxed);
-        // The owner, which has counted two or more: one comparison.
-        if word.wrapping_sub(base).wrapping_sub(2 * OWN) < COUNTED + EDGES + 1 - 2 * OWN {
-            stamp();
-            self.own.store(word - OWN, Relaxed);
-            return Ok(());
-        }
-        Err(word)
-    }
-
-    /// The rest of releases: `word` is the owner's.
-    #[inline(always)]
-    pub(super) fn release(&self, base: u32, word: u32) -> Dropped {
-        if is_mine(base, word) && counted(word) == 1 {
-            return self.release_last(word);
-        }
-        debug_assert!(
-            !is_mine(base, word) || counted(word) == 0,
-            "the owner has counted others"
-        );
-        self.release_of_others()
-    }
-
-    /// The owner takes the last reference away that it has counted.
-    #[inline(always)]
-    fn release_last(&self, word: u32) -> Dropped {
-        // Acquire: what those did who have counted and are through.
-        let head = self.head.load(Acquire);
-        if count(head) == LEVEL && head & tag::QUEUED == 0 {
-            self.own.store(word - OWN, Relaxed);
-            return Dropped::Last(head);
-        }
-        self.merge_and_release(word)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn merge_and_release(&self, word: u32) -> Dropped {
-        let before = self.merge(word - OWN, |total, head| {
-            head | if total == 0 { tag::QUEUED } else { 0 }
-        });
-        // If it is queued already whoever has named it finds it merged.
-        if sum(before, word - OWN) == 0 && before & tag::QUEUED == 0 {
-            Dropped::Last(before)
-        } else {
-            Dropped::Kept
-        }
-    }
-
-    /// Somebody who does not own the object takes a reference away.
-    #[inline]
-    fn release_of_others(&self) -> Dropped {
-        let mut head = self.head.load(Relaxed);
-        loop {
-            let references = count(head);
-            let owned = references >= OWNED;
-            let last = if owned {
-                if references >= LEVEL + IMMORTAL {
-                    return Dropped::Kept;
-                }
-                references <= LEVEL
-            } else {
-                // An immortal count: the sign of the head is that of the count.
-                if (head as i64) < 0 {
-                    return Dropped::Kept;
-                }
-                debug_assert!(references >= 1, "a release without a reference");
-                references == 1
-            };
-            let new = (head - ONE) | if last { tag::QUEUED } else { 0 };
-            match self.head.exchange(head, new, AcqRel) {
-                Ok(_) if !last || head & tag::QUEUED != 0 => return Dropped::Kept,
-                Ok(_) if owned => return Dropped::Below,
-                Ok(_) => return Dropped::Last(head),
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Merges: by the owner or on its behalf. `word` is the owner's, or with less references.
-    /// `mark` says what becomes of the head's tag, from how many references there are. Returns the
-    /// head as it was.
-    #[inline(always)]
-    fn merge(&self, word: u32, mark: impl Fn(i64, u64) -> u64) -> u64 {
-        let mut head = self.head.load(Relaxed);
-        loop {
-            debug_assert!(is_owned(head), "merged twice");
-            let total = sum(head, word);
-            debug_assert!(total >= 0, "a release without a reference");
-            let marks = (head & (ONE - 1)) | noted(word);
-            let new = mark(total, marks) | (total as u64) << 32;
-            // Release: what the owner did with the object, its stamps among it, is done.
-            match self.head.exchange(head, new, AcqRel) {
-                Ok(_) => break,
-                Err(now) => head = now,
-            }
-        }
-        // The head first (invariant 1): who finds no owner finds a whole count. Release: as above.
-        self.own.store(0, Release);
-        head
-    }
-
-    /// Merges an object that is on the owner's list, by the owner.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn merge_listed(&self, word: u32) {
-        debug_assert_eq!(counted(word), 0);
-        self.merge(word, |_, head| head | tag::QUEUED);
-    }
-
-    /// Merges an object that is on no list of the owner's, by the owner.
-    pub(super) fn merge_held(&self, word: u32) {
-        self.merge(word, |_, head| head);
-    }
-
-    /// Merges an object that has been named, by the owner or on its behalf. Returns its head if
-    /// nothing refers to it: it is queued then, and else not any more.
-    pub(super) fn merge_named(&self, word: u32) -> Option<u64> {
-        let queued = |total, head| {
-            if total == 0 {
-                head | tag::QUEUED
-            } else {
-                head & !tag::QUEUED
-            }
-        };
-        let before = self.merge(word, queued);
-        (sum(before, word) == 0).then_some((before & (ONE - 1)) | noted(word))
-    }
-
-    /// Names an object, which a release of the caller's has taken below the level, to its owner.
-    /// `slot` finds that by its number, if the caller may go on.
-    pub(super) fn name<'s, T: 's>(
-        &self,
-        object: T,
-        slot: impl FnOnce(u32) -> Option<&'s Slot<T>>,
-    ) -> Asked {
-        // It is queued by what the caller has done, whoever has merged it meanwhile. Acquire: what
-        // they had done before.
-        let merged = || Asked::Caller(self.head.load(Acquire) & !tag::QUEUED);
-        let number = owner(self.own.load(Acquire));
-        if number == 0 {
-            return merged();
-        }
-        let Some(slot) = slot(number) else {
-            return Asked::Nobody;
-        };
-        let mut dead = None;
-        let named = slot.name(
-            object,
-            || owner(self.own.load(Acquire)) == number,
-            || dead = self.merge_named(self.own.load(Relaxed)),
-        );
-        match named {
-            Named::ToOwner => Asked::Owner,
-            Named::Merged => Asked::Merged(dead.map(|head| head & !tag::QUEUED)),
-            Named::Already => merged(),
-            Named::Unlisted => Asked::Unlisted,
-        }
-    }
-
-    /// Whether somebody else is about to clear the owner's word of an object that is merged.
-    #[inline(always)]
-    pub(super) fn is_settling(&self, base: u32) -> bool {
-        // Acquire: if the word is cleared, that comes before the cell is written to again.
-        let word = self.own.load(Acquire);
-        word != 0 && !is_mine(base, word)
-    }
-
-    /// The owner looks at an object that has been named to it. As [`Self::merge_named`].
-    pub(super) fn answer(&self, base: u32) -> Option<u64> {
-        let word = self.own.load(Relaxed);
-        if is_mine(base, word) {
-            return self.merge_named(word);
-        }
-        debug_assert_eq!(word, 0, "named to somebody who does not own it");
-        // It was merged for another reason meanwhile.
-        match word::look(self.head) {
-            Look::Alive => None,
-            Look::Zero(head) => Some(head),
-        }
-    }
-
-    /// Looks at a retired object. An owned one that somebody waits for is merged first.
-    #[inline(always)]
-    pub(super) fn look(&self, base: u32) -> Look {
-        let word = self.own.load(Relaxed);
-        if is_mine(base, word) {
-            debug_assert_eq!(counted(word), 0, "the owner has counted some");
-            // Acquire: what those did who have counted since.
-            let head = self.head.load(Acquire);
-            if count(head) == LEVEL && head & (tag::QUEUED | tag::WATCHED) == 0 {
-                return Look::Zero(head & (ONE - 1));
-            }
-            self.merge_listed(word);
-        }
-        word::look(self.head)
-    }
-
-    /// The marks of an object that is retired and that nobody but its owner has ever seen.
-    #[inline(always)]
-    fn unseen(&self, base: u32) -> Option<u64> {
-        let word = self.own.load(Relaxed);
-        if word & !(noted_bits(edges::OUT)) != base || base == 0 {
-            return None;
-        }
-        // Nobody else has written it, so that nothing need be acquired.
-        let head = self.head.load(Relaxed);
-        let seen = tag::QUEUED | tag::WATCHED | edges::IN;
-        (count(head) == LEVEL && head & seen == 0).then_some(head & (ONE - 1))
-    }
-
-    /// How many references there are, at some moment of the call.
-    pub(super) fn references(&self) -> i64 {
-        let mut word = self.own.load(Acquire);
-        loop {
-            let head = self.head.load(Acquire);
-            if !is_owned(head) {
-                return i64::from(count(head));
-            }
-            let total = sum(head, word);
-            if total > 0 || counted(word) == 0 {
-                return total;
-            }
-            // Below the level. The owner may have counted one more in between.
-            let now = self.own.load(Acquire);
-            if now == word && self.head.load(Acquire) == head {
-                return total;
-            }
-            word = now;
-        }
-    }
-
-    /// What was noted of the object's edges, among other bits.
-    #[inline(always)]
-    pub(super) fn edges(&self) -> u64 {
-        // In this order: a merge moves them from the one to the other.
-        let noted = noted(self.own.load(SeqCst));
-        noted | self.head.load(SeqCst)
-    }
-
-    /// Sees to it that bits are set which stay.
-    #[inline(always)]
-    pub(super) fn note(&self, base: u32, bits: u64) {
-        if self.edges() & bits == bits {
-            return;
-        }
-        let word = self.own.load(Relaxed);
-        if is_mine(base, word) && bits & !(edges::IN | edges::OUT) == 0 {
-            // What others look for after an exchange of theirs, and this thread before one of its
-            // own, or before the object is anybody else's.
-            self.own.store(word | noted_bits(bits), Relaxed);
-        } else {
-            word::note(self.head, bits);
-        }
-    }
-}
-
-/// Bits of the head as the owner's word has them.
-#[inline(always)]
-fn noted_bits(bits: u64) -> u32 {
-    (bits >> EDGES_SHIFT) as u32
-}
-
-/// Whether a head's count is not raised any more.
-#[inline(always)]
-fn is_full(head: u64) -> bool {
-    let references = count(head);
-    references >= SATURATED && !(OWNED..LEVEL + FULL).contains(&references)
-}
-
-// ---- owners
-
-/// One who owns objects: an attached thread, or one that was, until the next takes its place. In
-/// cache lines of its own: a thread looks at its own at each safepoint.
-#[repr(align(128))]
-pub(crate) struct Slot<T = Object> {
-    asks: Mutex<Asks<T>>,
-    /// Something was named. Written under the lock.
-    asked: AtomicU32,
-    /// A thread has it. Protected by the mutex of the tables.
-    taken: Cell<bool>,
-}
-
-// SAFETY: the cell in it is protected by the mutex of the tables.
-unsafe impl<T: Send> Sync for Slot<T> {}
-
-struct Asks<T> {
-    /// Nobody answers: there is no thread, or it is in a blocking region.
-    absent: bool,
-    named: Vec<T>,
-}
-
-/// What became of an object that was to be named to its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    /// The owner will look at it.
-    ToOwner,
-    /// The owner is away, and it was merged.
-    Merged,
-    /// It is merged already: the caller lists it.
-    Already,
-    /// There is no memory for that.
-    Unlisted,
-}
-
-impl<T> Slot<T> {
-    pub(super) fn new() -> Self {
-        Self {
-            asks: Mutex::new(Asks {
-                absent: true,
-                named: Vec::new(),
-            }),
-            asked: AtomicU32::new(0),
-            taken: Cell::new(false),
-        }
-    }
-
-    /// Names an object to the owner, or has it merged by `merge`. `is_owned` says whether it has
-    /// this owner still.
-    pub(super) fn name(
-        &self,
-        object: T,
-        is_owned: impl FnOnce() -> bool,
-        merge: impl FnOnce(),
-    ) -> Named {
-        let mut asks = lock(&self.asks);
-        // Under the lock: an owner that is away has left it, with all that it had merged.
-        if !is_owned() {
-            return Named::Already;
-        }
-        if asks.absent {
-            merge();
-            return Named::Merged;
-        }
-        if !room::push(&mut asks.named, object) {
-            return Named::Unlisted;
-        }
-        self.asked.store(1, Relaxed);
-        Named::ToOwner
-    }
-
-    /// Whether something has been named.
-    #[inline(always)]
-    pub(super) fn is_asked(&self) -> bool {
-        self.asked.load(Relaxed) != 0
-    }
-
-    /// Takes what has been named.
-    pub(super) fn take(&self) -> Vec<T> {
-        let mut asks = lock(&self.asks);
-        self.asked.store(0, Relaxed);
-        std::mem::take(&mut asks.named)
-    }
-
-    /// Gives an empty list back, to be used again.
-    fn give_back(&self, mut list: Vec<T>) {
-        list.clear();
-        room::fit(&mut list, 0);
-        let mut asks = lock(&self.asks);
-        if asks.named.capacity() < list.capacity() && asks.named.is_empty() {
-            asks.named = list;
-        }
-    }
-
-    /// The owner goes away, unless it has been named something.
-    pub(super) fn leave(&self) -> bool {
-        let mut asks = lock(&self.asks);
-        asks.absent = asks.named.is_empty();
-        asks.absent
-    }
-
-    /// The owner is there.
-    pub(super) fn arrive(&self) {
-        lock(&self.asks).absent = false;
-    }
-}
-
-/// Slots of the first chunk; each has twice as many as the one before.
-const FIRST_CHUNK: u32 = 16;
-const CHUNKS: usize = 11;
-
-const _: () = {
-    // Number 0 is nobody's.
-    assert!(FIRST_CHUNK * ((1 << CHUNKS) - 1) < 1 << (32 - OWNER_SHIFT));
-};
-
-/// The slots of a heap. They stay where they are.
-#[derive(Default)]
-pub(crate) struct Owners([OnceLock<Box<[Slot]>>; CHUNKS]);
-
-impl Owners {
-    /// The slot of this number.
-    fn get(&self, number: u32) -> &Slot {
-        let index = number - 1;
-        let chunk = (index / FIRST_CHUNK + 1).ilog2();
-        let first = FIRST_CHUNK * ((1 << chunk) - 1);
-        let slots = self.0[chunk as usize].get().expect("an owner has a slot");
-        &slots[(index - first) as usize]
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.0.iter().map_while(OnceLock::get).flatten()
-    }
-
-    /// Finds a slot for a thread, and its number; `None` if there are as many threads as there can
-    /// be, or no memory.
-    fn take(&self, _: &Tables<'_>) -> Option<(u32, &Slot)> {
-        let vacant = || (1..).zip(self.all()).find(|(_, slot)| !slot.taken.get());
-        let found = vacant().or_else(|| {
-            let made = self.0.iter().take_while(|chunk| chunk.get().is_some());
-            let next = made.count();
-            let slots = (FIRST_CHUNK << next) as usize;
-            let mut chunk = Vec::new();
-            if next == CHUNKS || chunk.try_reserve_exact(slots).is_err() {
-                return None;
-            }
-            chunk.extend(std::iter::repeat_with(Slot::new).take(slots));
-            let _ = self.0[next].set(chunk.into_boxed_slice());
-            vacant()
-        });
-        if let Some((_, slot)) = found {
-            slot.taken.set(true);
-        }
-        found
-    }
-
-    /// What has been named and not answered: objects, and their bytes.
-    pub(super) fn kept(&self) -> (u64, u64) {
-        let mut kept = (0, 0);
-        for slot in self.all() {
-            for &object in &lock(&slot.asks).named {
-                kept.0 += 1;
-                kept.1 += super::reclaim::occupies(object);
-            }
-        }
-        kept
-    }
-
-    /// Calls `f` with all that has been named, which is named no more, in a stopped world.
-    pub(super) fn each_named(&self, mut f: impl FnMut(Object)) {
-        for slot in self.all().filter(|slot| slot.is_asked()) {
-            let mut named = slot.take();
-            named.drain(..).for_each(&mut f);
-            slot.give_back(named);
-        }
-    }
-}
+use crate::unlocked::word::{Look, Released};
+use crate::unlocked::{Counting, deferred, stamp};
 
 /// What a mutator has for this regime.
-#[derive(Default)]
 pub(crate) struct Bias {
-    /// Its slot's number, where an owner's word has it; 0 if it has none: what it makes is merged
-    /// from the start.
+    /// Its slot's number, where an owner's word has it; that of [`NOBODY`] if it has none: what it
+    /// makes is merged from the start.
     base: Cell<u32>,
+    /// The count in the head of what it makes, and the owner's word.
+    first: Cell<(u64, u32)>,
     slot: Cell<Option<NonNull<Slot>>>,
+}
+
+impl Default for Bias {
+    fn default() -> Self {
+        Self {
+            base: Cell::new(NOBODY << OWNER_SHIFT),
+            first: Cell::new((ONE, 0)),
+            slot: Cell::new(None),
+        }
+    }
 }
 
 impl Bias {
@@ -955,22 +319,18 @@ impl<const DEFERRED: bool> Mutator<'_, Biased<DEFERRED>> {
 
 impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
     const HAS_OWNERS: bool = true;
+    const MAY_BE_SINGLE: bool = true;
     const DEFERS: bool = DEFERRED;
 
     #[inline(always)]
     fn first(m: &Mutator<'_, Self>) -> u64 {
-        if m.base() == 0 {
-            ONE
-        } else {
-            u64::from(LEVEL) << 32
-        }
+        m.own.bias.first.get().0
     }
 
     #[inline(always)]
     unsafe fn begin(m: &Mutator<'_, Self>, object: Object, shape: Shape) {
         let units = shape.refs as usize + shape.words as usize;
-        let base = m.base();
-        let word = if base == 0 { 0 } else { base + OWN };
+        let (_, word) = m.own.bias.first.get();
         let stamp = u64::from(m.inner.epoch.old_stamp());
         // SAFETY: the caller's promise. Nothing has been cut off from a new object.
         unsafe { object.write_word(units, u64::from(word) << 32 | stamp) };
@@ -978,8 +338,7 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
 
     #[inline(always)]
     fn retain(m: &Mutator<'_, Self>, object: Object) {
-        let own = Parts::of(object).retain(m.base(), 0);
-        m.own.tally.changed(own);
+        retain(m, object, 0);
     }
 
     #[inline(always)]
@@ -993,16 +352,12 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
 
     #[inline(always)]
     fn retain_in_field(m: &Mutator<'_, Self>, object: Object) {
-        let own = Parts::of(object).retain(m.base(), edges::IN);
-        m.own.tally.changed(own);
+        retain(m, object, edges::IN);
     }
 
     #[inline(always)]
     fn release(m: &Mutator<'_, Self>, object: Object) -> bool {
-        let parts = Parts::of(object);
-        // Before the count is lowered, as elsewhere.
-        let stamp = || stamp(object).store(m.inner.epoch.stamp(), Relaxed);
-        match parts.release_own(m.base(), stamp) {
+        match release_early(m, object) {
             Ok(()) => {
                 m.own.tally.changed(true);
                 false
@@ -1012,26 +367,34 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
     }
 
     #[inline(always)]
+    fn release_and_retire(m: &Mutator<'_, Self>, object: Object) {
+        /// Apart, so that whoever is no last reference saves no registers.
+        #[inline(never)]
+        fn release_late_and_retire<const DEFERRED: bool>(
+            m: &Mutator<'_, Biased<DEFERRED>>,
+            object: Object,
+            word: u32,
+        ) {
+            if release_late(m, object, word) {
+                m.retire(object);
+            }
+        }
+
+        match release_early(m, object) {
+            Ok(()) => m.own.tally.changed(true),
+            Err(word) => release_late_and_retire(m, object, word),
+        }
+    }
+
+    #[inline(always)]
     fn release_of_dead(m: &Mutator<'_, Self>, object: Object) -> Released {
         let parts = Parts::of(object);
-        let dropped = match parts.release_own(m.base(), || ()) {
-            Ok(()) => return Released::Kept,
-            Err(word) => {
-                let dropped = parts.release(m.base(), word);
-                if DEFERRED {
-                    deferred::released(m, object, word);
-                }
-                dropped
-            }
+        let Err(word) = parts.release_own(m.base(), || ()) else {
+            return Released::Kept;
         };
-        match m.follow(object, dropped) {
-            Some(head) if head < ONE => Released::Last(head),
-            Some(_) => {
-                // It is not dead, but queued.
-                m.retire(object);
-                Released::Kept
-            }
-            None => Released::Kept,
+        match parts.release_last(m.base(), word) {
+            Some(head) => Released::Last(head & (ONE - 1)),
+            None => release_of_dead_late(m, object, word),
         }
     }
 
@@ -1108,7 +471,9 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
         drop(tables);
         if let Some((number, slot)) = taken {
             slot.arrive();
-            m.own.bias.base.set(number << OWNER_SHIFT);
+            let base = number << OWNER_SHIFT;
+            m.own.bias.base.set(base);
+            m.own.bias.first.set((AT_LEVEL, base + OWN));
             m.own.bias.slot.set(Some(NonNull::from(slot)));
         }
     }
@@ -1124,9 +489,9 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
     }
 
     fn vacate(m: &Mutator<'_, Self>) {
-        let _tables = m.tables();
+        let tables = m.tables();
         if let Some(slot) = m.own.bias.slot() {
-            slot.taken.set(false);
+            slot.vacate(&tables);
         }
     }
 
@@ -1193,19 +558,88 @@ impl<const DEFERRED: bool> Counting for Biased<DEFERRED> {
     }
 }
 
+/// Adds a reference, that of a field if `note` says so by `edges::IN`.
+#[inline(always)]
+fn retain<const DEFERRED: bool>(m: &Mutator<'_, Biased<DEFERRED>>, object: Object, note: u64) {
+    match Parts::of(object).retain_own(m.base(), note) {
+        Ok(()) => m.own.tally.changed(true),
+        Err(_) => retain_late(m, object, note),
+    }
+}
+
 #[inline(never)]
+fn retain_late<const DEFERRED: bool>(m: &Mutator<'_, Biased<DEFERRED>>, object: Object, note: u64) {
+    if m.is_single() {
+        Parts::unshared(object).retain_with_others(note);
+    } else {
+        Parts::of(object).retain_with_others(note);
+        m.own.tally.changed(false);
+    }
+}
+
+/// Takes a reference away, if that is the owner's doing and not its last. Else this is the owner's
+/// word.
+#[inline(always)]
+fn release_early<const DEFERRED: bool>(
+    m: &Mutator<'_, Biased<DEFERRED>>,
+    object: Object,
+) -> Result<(), u32> {
+    // Before the count is lowered, as elsewhere.
+    let stamp = || {
+        if !m.is_single() {
+            stamp(object).store(m.inner.epoch.stamp(), Relaxed);
+        }
+    };
+    Parts::of(object).release_own(m.base(), stamp)
+}
+
+/// The rest of releases: `word` is the owner's. Returns whether the caller is to retire the object.
+#[inline(always)]
 fn release_late<const DEFERRED: bool>(
     m: &Mutator<'_, Biased<DEFERRED>>,
     object: Object,
     word: u32,
 ) -> bool {
-    // What only its owner has seen needs no stamp, but to find that out takes longer.
-    stamp(object).store(m.inner.epoch.stamp(), Relaxed);
     let own = is_mine(m.base(), word);
-    let dropped = Parts::of(object).release(m.base(), word);
-    m.own.tally.changed(own);
+    let dropped = if m.is_single() {
+        if own {
+            m.own.tally.changed(true);
+        }
+        Parts::unshared(object).release(m.base(), word)
+    } else {
+        // What only its owner has seen needs no stamp, but to find that out takes longer.
+        stamp(object).store(m.inner.epoch.stamp(), Relaxed);
+        m.own.tally.changed(own);
+        Parts::of(object).release(m.base(), word)
+    };
     if DEFERRED {
         deferred::released(m, object, word);
     }
     m.follow(object, dropped).is_some()
+}
+
+/// The rest of releases by dead objects.
+#[inline(never)]
+fn release_of_dead_late<const DEFERRED: bool>(
+    m: &Mutator<'_, Biased<DEFERRED>>,
+    object: Object,
+    word: u32,
+) -> Released {
+    let dropped = if m.is_single() {
+        Parts::unshared(object).release(m.base(), word)
+    } else {
+        Parts::of(object).release(m.base(), word)
+    };
+    if DEFERRED {
+        deferred::released(m, object, word);
+    }
+    match m.follow(object, dropped) {
+        Some(head) if head < ONE => Released::Last(head),
+        Some(_) => {
+            // It is not dead, but queued.
+            m.retire(object);
+            Released::Kept
+        }
+        None => Released::Kept,
+    }
 }

@@ -42,6 +42,9 @@
 //! consistent accesses (a field is changed by an exchange, which is a fence on the processors that
 //! we know).
 //!
+//! A mutator that is [single](super::single) writes no stamps: nobody else could hold what it cuts
+//! off.
+//!
 //! Rejected: `crossbeam-epoch`, which this was to be built on. What it defers are closures in bags
 //! that it allocates, and it aborts where there is no memory for one; here a path without memory
 //! does not abort. What it would have been used for is to tell whether a grace period is over, and
@@ -165,7 +168,7 @@ impl Epoch {
         }
     }
 
-    /// In a stopped world, which is a grace period.
+    /// In a stopped world, or at a quiescent point of the only mutator: that is a grace period.
     pub(crate) fn skip(&self) {
         self.0.fetch_add(u64::from(AGE), Ordering::SeqCst);
     }

@@ -56,7 +56,9 @@
 //! # What a regime is
 //!
 //! How counts are changed ([`Counting`]): [`atomic`], [`object_lock`], [`biased`], and
-//! [`deferred`], the third but for what locals need not count. All else here is the same for all.
+//! [`deferred`], the third but for what locals need not count. All else here is the same for all,
+//! but that in the last two a mutator that is the only one leaves out what others need
+//! ([`single`]).
 //! One unit of 64 bits behind an object's words belongs to the regime; its lower half is the
 //! object's [stamp](epoch). A node of two references and a word, with header, then takes 48 bytes,
 //! as its size class has them under the lock. In the header there is no room: the count, the tag
@@ -71,7 +73,10 @@ pub(crate) mod epoch;
 mod handles;
 mod mutator;
 pub(crate) mod object_lock;
+mod owners;
+mod parts;
 pub(crate) mod reclaim;
+mod single;
 mod stop;
 pub(crate) mod word;
 
@@ -96,10 +101,12 @@ use crate::regime::{Kind, Regime, Unlocked};
 use crate::shared::Shared;
 use crate::statistics::{ReclamationStatistics, Statistics, Tally};
 use crate::unlocked::alloc::{Cells, Depot};
-use crate::unlocked::biased::{Bias, Owners};
+use crate::unlocked::biased::Bias;
 use crate::unlocked::deferred::{Deferral, Heat, Occasion};
 use crate::unlocked::epoch::{Epoch, Seen};
+use crate::unlocked::owners::Owners;
 use crate::unlocked::reclaim::{Retired, occupies};
+use crate::unlocked::single::Single;
 
 /// A regime without the global lock: how counts are changed while other threads do the same.
 pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
@@ -108,6 +115,9 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
 
     /// Whether mutators own objects.
     const HAS_OWNERS: bool = false;
+
+    /// Whether a mutator that is the only one leaves out what others would need ([`single`]).
+    const MAY_BE_SINGLE: bool = false;
 
     /// The count in the head of a new object, which has one reference.
     #[inline(always)]
@@ -159,6 +169,17 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
     /// caller is to retire the object.
     fn release(m: &Mutator<'_, Self>, object: Object) -> bool;
 
+    /// [`Self::release`], and retires the object if that is the caller's to do.
+    #[inline(always)]
+    fn release_and_retire(m: &Mutator<'_, Self>, object: Object)
+    where
+        Self: Unlocked,
+    {
+        if Self::release(m, object) {
+            m.retire(object);
+        }
+    }
+
     /// Takes the reference of a dead object away, which has been out of reach for a grace period.
     fn release_of_dead(m: &Mutator<'_, Self>, object: Object) -> word::Released;
 
@@ -181,10 +202,18 @@ pub(crate) trait Counting: Regime + Kind<Inner = Commons, Own = Seat> {
                 Self::retain_in_field(m, to);
             }
         }
-        // Release: what was written to the new value is seen by whoever loads it. Sequentially
-        // consistent: the stamp of the old value is read after this ([`epoch`]), and what others
-        // have noted ([`word`]).
-        let old = shared(slot).swap(Object::pointer(value), SeqCst);
+        let (slot, new) = (shared(slot), Object::pointer(value));
+        let old = if m.is_single() {
+            // Nobody else reads or writes it before a stop.
+            let old = slot.load(Relaxed);
+            slot.store(new, Relaxed);
+            old
+        } else {
+            // Release: what was written to the new value is seen by whoever loads it. Sequentially
+            // consistent: the stamp of the old value is read after this ([`epoch`]), and what
+            // others have noted ([`word`]).
+            slot.swap(new, SeqCst)
+        };
         // The new value is good still, whatever others have done since: this mutator has not come
         // to a quiescent point.
         let closes = value.is_some_and(|to| {
@@ -347,6 +376,7 @@ pub(crate) struct Commons {
     deferral: Deferral,
     /// There was no memory to name an object to its owner: a stop finds it.
     unnamed: AtomicBool,
+    single: Single,
 }
 
 /// What is known of the orphans. Protected as they are.
@@ -420,6 +450,7 @@ impl Commons {
             owners: Owners::default(),
             deferral: Deferral::default(),
             unnamed: AtomicBool::new(false),
+            single: Single::new(builder.single_mutator),
         })
     }
 
@@ -451,13 +482,13 @@ fn tracked(object: Object) -> u64 {
 /// What a mutator has for itself.
 pub(crate) struct Seat {
     party: Party,
+    /// Written by the mutator itself, or in a stopped world.
+    single: Cell<bool>,
     seen: Seen,
     cells: Cells,
     depot: Depot,
     /// Objects whose last reference this mutator took away since it last came to a quiescent point.
     zeros: Buffer,
-    /// One of these is large, or there was no memory for one.
-    urgent: Cell<bool>,
     /// Objects that wait for a grace period.
     retired: RefCell<Retired>,
     /// There are some.
@@ -466,7 +497,7 @@ pub(crate) struct Seat {
     charged: Cell<usize>,
     /// Something happened to this mutator that listeners are to be told of.
     tells: Cell<bool>,
-    /// `&mut` operations since retired objects were last attended to.
+    /// Safepoints until retired objects are attended to; very many if there are none.
     patience: Cell<u32>,
     /// Tracked objects made and not yet counted for the generations, less those freed.
     tracked: Cell<isize>,

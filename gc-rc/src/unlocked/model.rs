@@ -13,9 +13,10 @@ use loom::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use loom::thread;
 
-use super::biased::{Asked, Dropped, Half, LEVEL, OWN, OWNER_SHIFT, Parts, Slot};
 use super::epoch::{AGE, Epoch, Seen};
 use super::object_lock;
+use super::owners::Slot;
+use super::parts::{Asked, Dropped, Half, LEVEL, OWN, OWNER_SHIFT, Parts};
 use super::word::{self, Look, Released, Word};
 use crate::object::{ONE, OWNED, edges, tag};
 use crate::primitive::fence;
@@ -40,6 +41,13 @@ const WAYS: [Way; 4] = [Way::Atomic, Way::ObjectLock, Way::Biased(0), Way::Biase
 /// The number of a mutator's slot, where an owner's word has it.
 fn base(me: usize) -> u32 {
     (me as u32 + 1) << OWNER_SHIFT
+}
+
+/// Adds a reference, as the owner if it is this mutator.
+fn retain(parts: &Parts<'_, impl Word, impl Half>, base: u32, note: u64) {
+    if parts.retain_own(base, note).is_err() {
+        parts.retain_with_others(note);
+    }
 }
 
 /// Waits for the lock of an object.
@@ -221,7 +229,7 @@ impl Heap {
             }
             (Way::Biased(_), value) => {
                 if value == 1 {
-                    self.parts().retain(base(me), edges::IN);
+                    retain(&self.parts(), base(me), edges::IN);
                 }
                 field.swap(value, SeqCst)
             }
@@ -742,14 +750,14 @@ fn a_merge_loses_no_reference() {
         let other = {
             let parts = parts.clone();
             thread::spawn(move || {
-                of(&parts).retain(base(1), edges::IN);
+                retain(&of(&parts), base(1), edges::IN);
                 let word = of(&parts).release_own(base(1), || ()).unwrap_err();
                 let dropped = of(&parts).release(base(1), word);
                 (dropped, of(&parts).references())
             })
         };
         of(&parts).note(base(0), edges::OUT);
-        of(&parts).retain(base(0), 0);
+        retain(&of(&parts), base(0), 0);
         of(&parts).merge_held(parts.1.load(Relaxed));
         assert_eq!(parts.1.load(Relaxed), 0);
         let (dropped, references) = other.join().unwrap();

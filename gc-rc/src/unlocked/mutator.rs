@@ -3,8 +3,8 @@
 //! What is said of each under the lock holds here ([`crate::mutator`]); only what differs is said.
 //! Fields are atomics: a reference is published by the exchange that stores it, with all that was
 //! written to its object before, and whoever takes a reference out of a field is the one who
-//! releases it. Words are relaxed atomics, so that programs that race on them read one of the
-//! values that were written.
+//! releases it (a load and a store where there is one mutator, [`super::single`]). Words are
+//! relaxed atomics, so that programs that race on them read one of the values that were written.
 
 use std::cell::Cell;
 use std::marker::PhantomData;

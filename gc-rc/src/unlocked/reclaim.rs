@@ -58,8 +58,11 @@ use crate::unlocked::{ADOPT, Seat};
 
 /// Objects that are worth attending to.
 const ENOUGH: usize = 64;
-/// `&mut` operations after which fewer are.
+/// Safepoints after which fewer are.
 const PATIENCE: u32 = 64;
+/// So many safepoints a mutator has before it that has nothing retired. If it comes to the last of
+/// them it looks, and finds nothing.
+pub(super) const AT_REST: u32 = u32::MAX;
 /// Bytes of an object that is worth it by itself.
 const LARGE_BYTES: u32 = 4 << 10;
 /// Room of lists, in objects, of which a difference is charged at once.
@@ -144,17 +147,23 @@ impl Seat {
         self.zeros.len() != 0 || self.waits.get()
     }
 
-    /// Whether there is enough of what is retired to attend to it, or it has waited for long.
+    /// Has what is retired attended to after so many safepoints at most.
     #[inline(always)]
-    pub(super) fn is_impatient(&self) -> bool {
-        self.zeros.len() >= ENOUGH || self.urgent.get() || self.patience.get() >= PATIENCE
+    fn wait_at_most(&self, safepoints: u32) {
+        self.patience.set(self.patience.get().min(safepoints));
     }
 
-    /// The same after one more `&mut` operation.
+    /// At a safepoint: whether that was the last for which what is retired waits.
     #[inline(always)]
-    pub(super) fn grows_impatient(&self) -> bool {
-        self.patience.set(self.patience.get() + 1);
-        self.is_impatient()
+    pub(super) fn loses_patience(&self) -> bool {
+        let left = self.patience.get().wrapping_sub(1);
+        self.patience.set(left);
+        left == 0
+    }
+
+    /// Whether it was. From then until it is attended to there is no other safepoint.
+    pub(super) fn has_lost_patience(&self) -> bool {
+        self.patience.get() == 0
     }
 
     /// Hands over everything that is retired, in a stopped world: it is pending.
@@ -169,7 +178,7 @@ impl Seat {
         self.zeros.clear();
         self.zeros.fit();
         self.waits.set(false);
-        self.urgent.set(false);
+        self.patience.set(AT_REST);
         self.tally.keeps_none();
         charge(locked, &self.charged, self.zeros.capacity());
     }
@@ -179,18 +188,22 @@ impl<R: Unlocked> Mutator<'_, R> {
     /// Takes a reference away. An object that it was the last of is retired.
     #[inline(always)]
     pub(super) fn release(&self, object: Object) {
-        if R::release(self, object) {
-            self.retire(object);
-        }
+        R::release_and_retire(self, object);
     }
 
     /// Puts an object, whose count came to zero, on the list of those to be looked at.
-    #[inline]
+    #[inline(always)]
     pub(super) fn retire(&self, object: Object) {
         if !self.list_retired(object) {
-            R::requeue(self, object);
-            leave_to_a_stop(self.tables().proof());
+            self.retire_unlisted(object);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retire_unlisted(&self, object: Object) {
+        R::requeue(self, object);
+        leave_to_a_stop(self.tables().proof());
     }
 
     /// Lists a retired object. Returns whether there was memory for that.
@@ -198,13 +211,14 @@ impl<R: Unlocked> Mutator<'_, R> {
     #[must_use]
     pub(super) fn list_retired(&self, object: Object) -> bool {
         let class = (object.shared_head().load(Relaxed) & tag::CLASS) as usize;
-        if CELL_BYTES
-            .get(class)
-            .is_none_or(|&bytes| bytes > LARGE_BYTES)
-        {
-            self.own.urgent.set(true);
+        let is_large = (CELL_BYTES.get(class)).is_none_or(|&bytes| bytes > LARGE_BYTES);
+        let listed = self.own.zeros.push(object);
+        if is_large || self.own.zeros.len() >= ENOUGH {
+            self.own.patience.set(1);
+        } else {
+            self.own.wait_at_most(PATIENCE);
         }
-        self.own.zeros.push(object)
+        listed
     }
 
     /// Frees what is retired and out of reach, and has more come out of reach if it can. The
@@ -214,7 +228,7 @@ impl<R: Unlocked> Mutator<'_, R> {
     pub(super) fn attend_to_retired(&self) {
         let (seat, epoch) = (&self.own, &self.inner.epoch);
         self.inner.enter();
-        seat.patience.set(0);
+        seat.patience.set(AT_REST);
         epoch.announce(&seat.seen);
         if self.inner.base.mailbox.poll.load(Ordering::Relaxed) & ADOPT != 0 {
             self.adopt_orphans();
@@ -233,6 +247,11 @@ impl<R: Unlocked> Mutator<'_, R> {
                     (self.inner.handshake).each_member(|seat: &Seat| see(&seat.seen));
                 })
             };
+            if self.is_single() {
+                // Nobody else can hold anything.
+                epoch.skip();
+                epoch.announce(&seat.seen);
+            }
             while !is_over() && advance() {
                 epoch.announce(&seat.seen);
             }
@@ -241,7 +260,6 @@ impl<R: Unlocked> Mutator<'_, R> {
             }
             self.seal();
         }
-        seat.urgent.set(false);
         loop {
             let next = seat.retired.borrow_mut().take_ready(epoch.now());
             let Some(object) = next else { break };
@@ -250,6 +268,9 @@ impl<R: Unlocked> Mutator<'_, R> {
         }
         let (waiting, room) = seat.retired.borrow_mut().fit();
         seat.waits.set(waiting > 0);
+        if waiting > 0 {
+            seat.wait_at_most(PATIENCE);
+        }
         self.count_freed(&freed);
         seat.tally.freed_after_grace(freed.objects);
         let room = room + seat.zeros.capacity();
@@ -361,9 +382,12 @@ impl<R: Unlocked> Mutator<'_, R> {
                     let Released::Last(head) = R::release_of_dead(self, child) else {
                         continue;
                     };
-                    let is_watched = head & tag::HAS_WEAK != 0;
-                    if is_watched || R::is_young(self.inner, child) || R::is_settling(self, child) {
-                        self.retire(child);
+                    let may_be_held = || {
+                        !self.is_single()
+                            && (R::is_young(self.inner, child) || R::is_settling(self, child))
+                    };
+                    if head & tag::HAS_WEAK != 0 || may_be_held() {
+                        self.retire_child(child);
                     } else {
                         child.set_head(linked(dead, head & tag::ALL));
                         dead = Some(child);
@@ -381,6 +405,13 @@ impl<R: Unlocked> Mutator<'_, R> {
             // SAFETY: chained objects have linked heads, and nobody else can reach them.
             dead = unsafe { link(next.head()) };
         }
+    }
+
+    /// [`Self::retire`], apart from the loop that frees what is not retired.
+    #[cold]
+    #[inline(never)]
+    fn retire_child(&self, child: Object) {
+        self.retire(child);
     }
 
     /// Hands an object that was looked at and found dead to the queue of finalizers, unless a
@@ -438,6 +469,7 @@ impl<R: Unlocked> Mutator<'_, R> {
         seat.zeros.clear();
         seat.zeros.fit();
         seat.waits.set(false);
+        seat.patience.set(AT_REST);
         seat.tally.keeps_none();
         charge(tables.proof(), &seat.charged, seat.zeros.capacity());
         charge(tables.proof(), &orphaned.charged, orphans.capacity());

@@ -105,6 +105,9 @@ impl<'h, R: Unlocked> Mutator<'h, R> {
             let cells = cells || locked.is_tidying_due(Instant::now());
             let each_seat = |f: &mut dyn FnMut(&Seat)| world.for_each(|seat| f(seat));
             commons.gather(locked, each_seat);
+            if R::MAY_BE_SINGLE && world.members() > 1 {
+                commons.end_single(locked, each_seat);
+            }
             let candidates = if R::DEFERS {
                 commons.end_deferral(locked, exact, each_seat)
             } else {

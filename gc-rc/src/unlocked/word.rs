@@ -99,6 +99,62 @@ impl Word for std::sync::atomic::AtomicU64 {
     }
 }
 
+/// A head that no other thread has to do with now: each change of it is a load and a store.
+#[repr(transparent)]
+pub(super) struct Unshared(std::sync::atomic::AtomicU64);
+
+impl Unshared {
+    #[inline(always)]
+    pub(super) fn of(head: &std::sync::atomic::AtomicU64) -> &Self {
+        // SAFETY: this is transparent.
+        unsafe { &*std::ptr::from_ref(head).cast() }
+    }
+
+    #[inline(always)]
+    fn change(&self, by: impl FnOnce(u64) -> u64) -> u64 {
+        let before = self.0.load(Relaxed);
+        self.0.store(by(before), Relaxed);
+        before
+    }
+}
+
+impl Word for Unshared {
+    #[inline(always)]
+    fn load(&self, _: Ordering) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64, _: Ordering) {
+        self.0.store(value, Relaxed);
+    }
+
+    #[inline(always)]
+    fn exchange(&self, current: u64, new: u64, _: Ordering) -> Result<u64, u64> {
+        let before = self.change(|before| if before == current { new } else { before });
+        if before == current {
+            Ok(before)
+        } else {
+            Err(before)
+        }
+    }
+
+    #[inline(always)]
+    fn add(&self, value: u64, _: Ordering) -> u64 {
+        self.change(|before| before.wrapping_add(value))
+    }
+
+    #[inline(always)]
+    fn insert(&self, bits: u64, _: Ordering) -> u64 {
+        self.change(|before| before | bits)
+    }
+
+    #[inline(always)]
+    fn remove(&self, bits: u64, _: Ordering) -> u64 {
+        self.change(|before| before & !bits)
+    }
+}
+
 /// Whether a head's count is not raised any more.
 #[inline(always)]
 pub(super) fn is_saturated(head: u64) -> bool {

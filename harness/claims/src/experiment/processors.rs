@@ -30,7 +30,7 @@ pub const FORM: Form = Form::new(IN_TURNS, "processors:turns=6", 2).on(BOTH);
 /// [`TO_GAIN_WITH_MEMORY`].
 pub const MEMORY_FORM: Form = Form::new(WITH_MEMORY, "trees-outside:turns=4", 2)
     .on(BOTH)
-    .small("depth=12")
+    .small("depth=11")
     .full("depth=16");
 
 /// Of claims that several threads gain something: on one processor they do not.

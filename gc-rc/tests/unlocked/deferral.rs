@@ -151,8 +151,10 @@ fn a_hot_object_is_found_and_not_counted_any_more() {
 #[cfg_attr(miri, ignore = "too long")]
 fn a_table_of_hot_objects_is_found() {
     let (shared, uncounted) = read(1000, 2, 400_000);
+    // Of 1,600,000 changes. The last few objects of the table are found when the next stop may be
+    // made, which is a matter of time: on a busy machine the rest may be over before that.
     assert!(
-        shared <= 100_000 && uncounted >= 700_000,
+        shared <= 400_000 && uncounted >= 600_000,
         "{shared} shared changes, {uncounted} uncounted"
     );
 }

@@ -567,8 +567,13 @@ fn retain<const DEFERRED: bool>(m: &Mutator<'_, Biased<DEFERRED>>, object: Objec
     }
 }
 
+/// The rest of that: it is not the owner's doing.
 #[inline(never)]
-fn retain_late<const DEFERRED: bool>(m: &Mutator<'_, Biased<DEFERRED>>, object: Object, note: u64) {
+pub(super) fn retain_late<const DEFERRED: bool>(
+    m: &Mutator<'_, Biased<DEFERRED>>,
+    object: Object,
+    note: u64,
+) {
     if m.is_single() {
         Parts::unshared(object).retain_with_others(note);
     } else {

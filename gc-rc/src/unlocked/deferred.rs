@@ -88,6 +88,7 @@ use crate::primitive::{AtomicU32, AtomicU64};
 use crate::regime::{Biased, Deferred};
 use crate::room;
 use crate::statistics::DeferralStatistics;
+use crate::unlocked::biased::retain_late;
 use crate::unlocked::parts::{OWNER_SHIFT, Parts, own_word};
 use crate::unlocked::reclaim::charge;
 use crate::unlocked::{Commons, Seat};
@@ -363,12 +364,10 @@ pub(super) fn hold<const DEFERS: bool>(m: &Mutator<'_, Biased<DEFERS>>, object: 
 
 #[inline(never)]
 fn hold_with_others<const DEFERS: bool>(m: &Mutator<'_, Biased<DEFERS>>, object: Object) {
+    retain_late(m, object, 0);
     if m.is_single() {
-        Parts::unshared(object).retain_with_others(0);
         return;
     }
-    Parts::of(object).retain_with_others(0);
-    m.own.tally.changed(false);
     let patience = &m.own.heat.patience;
     match patience.get() {
         0 => m.record(object),

@@ -11,24 +11,24 @@ use crate::unlocked::word::{self, Look, Unshared, Word};
 /// Where the part of everybody but the owner begins.
 pub(super) const LEVEL: u32 = 7 << 29;
 /// So far above the level that part is not raised any more.
-pub(super) const FULL: u32 = 1 << 28;
+const FULL: u32 = 1 << 28;
 /// From here on it is not lowered either: the object is immortal.
-pub(super) const IMMORTAL: u32 = 1 << 27;
+const IMMORTAL: u32 = 1 << 27;
 
 /// One reference, in the owner's word.
 pub(super) const OWN: u32 = 1 << 2;
 /// What the owner has noted of edges: the bits of [`edges::IN`] and [`edges::OUT`].
-pub(super) const EDGES: u32 = OWN - 1;
-pub(super) const EDGES_SHIFT: u32 = edges::IN.trailing_zeros();
+const EDGES: u32 = OWN - 1;
+const EDGES_SHIFT: u32 = edges::IN.trailing_zeros();
 /// The owner's number is above.
 pub(super) const OWNER_SHIFT: u32 = 17;
 /// The number of who owns nothing: there are fewer slots.
 pub(super) const NOBODY: u32 = (1 << (32 - OWNER_SHIFT)) - 2;
 /// The references that the owner has counted.
-pub(super) const COUNTED: u32 = (1 << OWNER_SHIFT) - OWN;
+const COUNTED: u32 = (1 << OWNER_SHIFT) - OWN;
 
 /// The count in a head.
-pub(super) const COUNT: u64 = !(ONE - 1);
+const COUNT: u64 = !(ONE - 1);
 /// The head of an object of which others have no part, but for its tag.
 pub(super) const AT_LEVEL: u64 = LEVEL as u64 * ONE;
 
@@ -101,7 +101,7 @@ pub(super) fn counted(word: u32) -> u32 {
 
 /// The number of the owner; 0 if there is none.
 #[inline(always)]
-pub(super) fn owner(word: u32) -> u32 {
+fn owner(word: u32) -> u32 {
     word >> OWNER_SHIFT
 }
 
@@ -486,7 +486,7 @@ pub(super) fn noted_bits(bits: u64) -> u32 {
 
 /// Whether a head's count is not raised any more.
 #[inline(always)]
-pub(super) fn is_full(head: u64) -> bool {
+fn is_full(head: u64) -> bool {
     let references = count(head);
     references >= SATURATED && !(OWNED..LEVEL + FULL).contains(&references)
 }
